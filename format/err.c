@@ -1,0 +1,123 @@
+#include "format/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names come from files and may hold escape sequences: what reaches a terminal is printable or
+ * UTF-8. */
+static void mask_unprintable(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            *p = '?';
+        }
+    }
+}
+
+__attribute__((format(printf, 3, 0))) static err_code set_text(err *e, err_code code,
+                                                               const char *format, va_list args)
+{
+    e->code = code;
+    e->hint[0] = '\0';
+    vsnprintf(e->text, sizeof e->text, format, args);
+    mask_unprintable(e->text);
+    return code;
+}
+
+err_code err_set(err *e, err_code code, const char *format, ...)
+{
+    if (e && e->code == OK) {
+        va_list args;
+        va_start(args, format);
+        set_text(e, code, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+err_code err_set_errno(err *e, err_code code, int number, const char *format, ...)
+{
+    if (e && e->code == OK) {
+        va_list args;
+        va_start(args, format);
+        set_text(e, code, format, args);
+        va_end(args);
+        size_t used = strlen(e->text);
+        snprintf(e->text + used, sizeof e->text - used, ": %s", strerror(number));
+    }
+    return code;
+}
+
+void err_hint(err *e, const char *format, ...)
+{
+    if (e && e->hint[0] == '\0') {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(e->hint, sizeof e->hint, format, args);
+        va_end(args);
+        mask_unprintable(e->hint);
+    }
+}
+
+void err_prefix(err *e, const char *format, ...)
+{
+    if (!e || e->code == OK) {
+        return;
+    }
+    char text[sizeof e->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text - 2, format, args);
+    va_end(args);
+    size_t used = strlen(text);
+    text[used++] = ':';
+    text[used++] = ' ';
+    const size_t rest = strlen(e->text);
+    const size_t room = sizeof text - used - 1;
+    memcpy(text + used, e->text, rest < room ? rest : room);
+    text[used + (rest < room ? rest : room)] = '\0';
+    memcpy(e->text, text, sizeof text);
+    mask_unprintable(e->text);
+}
+
+int err_exit_status(err_code code)
+{
+    static const int status[] = {
+#define X(name, exit_status, text) exit_status,
+        ERR_LIST(X)
+#undef X
+    };
+    return status[code];
+}
+
+const char *err_name(err_code code)
+{
+    static const char *const names[] = {"ok",      "different", "usage",    "io",
+                                        "damaged", "input",     "numeric",  "gpu",
+                                        "memory",  "internal",  "cancelled"};
+    return names[code];
+}
+
+const char *err_description(err_code code)
+{
+    static const char *const texts[] = {
+#define X(name, exit_status, text) text,
+        ERR_LIST(X)
+#undef X
+    };
+    return texts[code];
+}
+
+err_code err_worse(err_code a, err_code b)
+{
+    static const err_code order[] = {ERR_CANCELLED, ERR_INTERNAL, ERR_USAGE,   ERR_MEMORY,
+                                     ERR_GPU,       ERR_IO,       ERR_DAMAGED, ERR_INPUT,
+                                     ERR_DIFFERENT, ERR_NUMERIC};
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        if (a == order[i] || b == order[i]) {
+            return order[i];
+        }
+    }
+    return OK;
+}

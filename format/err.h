@@ -1,0 +1,67 @@
+/* Errors: what went wrong, as a value that the caller owns.
+ *
+ *     err e = {0};
+ *     if (checkpoint_open(path, &cp, &e) != OK)
+ *         fprintf(stderr, "octavo: %s\n", e.text);
+ *
+ * Every function that can fail returns an err_code and fills the err it is given (NULL is
+ * accepted). The first error wins: err_set on an err that is already set changes nothing, so
+ * clean-up code may fail without hiding the cause. Nothing below bin/ prints or exits. An err is
+ * not shared between threads. */
+#ifndef ERR_H
+#define ERR_H
+
+#include <stddef.h>
+
+/* code, exit status of the process (DESIGN section 8), what it means in one line */
+#define ERR_LIST(X)                                                                                \
+    X(OK, 0, "success")                                                                            \
+    X(ERR_DIFFERENT, 1, "the answer is no: a mismatch or a difference was found")                  \
+    X(ERR_USAGE, 2, "bad command line")                                                            \
+    X(ERR_IO, 3, "input or output failed")                                                         \
+    X(ERR_DAMAGED, 4, "a packed file is damaged")                                                  \
+    X(ERR_INPUT, 5, "malformed or unsupported input")                                              \
+    X(ERR_NUMERIC, 6, "numerics outside their limits")                                             \
+    X(ERR_GPU, 7, "the GPU is missing or failed")                                                  \
+    X(ERR_MEMORY, 8, "not enough memory")                                                          \
+    X(ERR_INTERNAL, 70, "internal error, please report it")                                        \
+    X(ERR_CANCELLED, 130, "interrupted by a signal")
+
+typedef enum err_code {
+#define X(code, status, text) code,
+    ERR_LIST(X)
+#undef X
+} err_code;
+
+typedef struct err {
+    err_code code;
+    char text[1024]; /* one line without line end, unprintable bytes of names masked */
+    char hint[256];  /* what the user can do about it, may be empty */
+} err;
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+
+/* Set `e` unless it is set already or NULL; bytes that a terminal could interpret become '?'.
+ * Returns `code`. */
+err_code err_set(err *e, err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same, with ": " and the text of the errno value `number` behind the message. */
+err_code err_set_errno(err *e, err_code code, int number, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Put the hint of an error that was just set. Ignored when there is one. */
+void err_hint(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Put "context: " before the text of a set error; context is a path or "tensor NAME". */
+void err_prefix(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+int err_exit_status(err_code code);         /* 0 … 130 */
+const char *err_name(err_code code);        /* "ERR_IO" without the prefix, lower case: "io" */
+const char *err_description(err_code code); /* the third column above */
+
+/* Of two failures the one that decides the exit status: 70, 8, 7, 3, 4, 5, 1, 6 (DECISIONS 30),
+ * signals first. */
+err_code err_worse(err_code a, err_code b);
+
+#endif

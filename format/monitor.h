@@ -1,0 +1,43 @@
+/* How a long job talks to whoever started it: progress, notes, and the wish to stop.
+ *
+ * The libraries know no terminal and no signals; bin/ fills this in. Every member may be NULL, and
+ * so may the pointer to a monitor. `advance` and `cancelled` are called by any thread, the others
+ * by the thread that runs the job. */
+#ifndef MONITOR_H
+#define MONITOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct monitor {
+    void (*stage)(void *ctx, const char *name, uint64_t total_bytes); /* a new stage begins */
+    void (*advance)(void *ctx, uint64_t bytes); /* so many more bytes are done */
+    bool (*cancelled)(void *ctx);               /* true: stop soon, clean up */
+    void (*note)(void *ctx, const char *text);  /* a warning, one line */
+    void *ctx;
+} monitor;
+
+static inline void monitor_stage(const monitor *m, const char *name, uint64_t total_bytes)
+{
+    if (m && m->stage) {
+        m->stage(m->ctx, name, total_bytes);
+    }
+}
+
+static inline void monitor_advance(const monitor *m, uint64_t bytes)
+{
+    if (m && m->advance) {
+        m->advance(m->ctx, bytes);
+    }
+}
+
+static inline bool monitor_cancelled(const monitor *m)
+{
+    return m && m->cancelled && m->cancelled(m->ctx);
+}
+
+/* Format a note; at most 1023 bytes of it arrive. */
+void monitor_note(const monitor *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,97 @@
+/* Numbers from files: checked arithmetic on sizes, and little-endian loads and stores.
+ *
+ * A size that comes from a file goes through num_add, num_mul and num_align_up, which say "no"
+ * instead of wrapping around. Bytes of a file are read and written here, never by casting a buffer
+ * to a struct. */
+#ifndef NUM_H
+#define NUM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+
+static inline bool num_add(uint64_t a, uint64_t b, uint64_t *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+static inline bool num_mul(uint64_t a, uint64_t b, uint64_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+/* The least multiple of `unit` (> 0) that is not below `a`. */
+static inline bool num_align_up(uint64_t a, uint64_t unit, uint64_t *aligned)
+{
+    uint64_t rest = a % unit;
+    return num_add(a, rest ? unit - rest : 0, aligned);
+}
+
+/* ceil(a / b) for b > 0; cannot overflow. */
+static inline uint64_t num_ceil_div(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static inline uint64_t num_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t num_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t le_load(const unsigned char *p, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < bytes; i++) {
+        v |= (uint64_t)p[i] << (8 * i);
+    }
+    return v;
+}
+
+static inline void le_store(unsigned char *p, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++) {
+        p[i] = (unsigned char)(v >> (8 * i));
+    }
+}
+
+static inline uint16_t le16_load(const unsigned char *p)
+{
+    return (uint16_t)le_load(p, 2);
+}
+
+static inline uint32_t le32_load(const unsigned char *p)
+{
+    return (uint32_t)le_load(p, 4);
+}
+
+static inline uint64_t le64_load(const unsigned char *p)
+{
+    return le_load(p, 8);
+}
+
+static inline void le16_store(unsigned char *p, uint16_t v)
+{
+    le_store(p, v, 2);
+}
+
+static inline void le32_store(unsigned char *p, uint32_t v)
+{
+    le_store(p, v, 4);
+}
+
+static inline void le64_store(unsigned char *p, uint64_t v)
+{
+    le_store(p, v, 8);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* A file that appears complete or not at all.
+ *
+ *     output_open(path, force, &out, e);          .NAME.part beside it, locked: one writer at a
+ * time output_reserve(out, bytes, e);              no space: say so now, not after an hour
+ *     output_write(out, off, data, bytes, e);     any thread, any order; what is not written reads
+ * as zero output_sync(out, e); output_commit(&out, e);                     rename, make the rename
+ * durable output_abandon(&out);                       after any failure: removes the temporary
+ * file; fine after commit
+ *
+ * Until commit a file of that name stays as it is. A stale .part of a killed run is replaced. */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/err.h"
+
+typedef struct output output;
+
+/* Errors, all ERR_IO: it exists and `force` is false, it is no regular file, somebody else writes
+ * it now, no permission. */
+MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);
+
+MUST_CHECK err_code output_reserve(output *o, uint64_t bytes, err *e);
+MUST_CHECK err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e);
+
+/* fsync; its failure is final, the kernel may have dropped the data. */
+MUST_CHECK err_code output_sync(output *o, err *e);
+
+/* The descriptor, open for reading too, and the name of the temporary file; owned by the output. */
+int output_descriptor(const output *o);
+const char *output_part_path(const output *o);
+
+/* Give the file its name, with the permissions that the umask leaves of 0666. Releases *o on
+ * success. */
+MUST_CHECK err_code output_commit(output **o, err *e);
+
+void output_abandon(output **o); /* a NULL output is fine */
+
+#endif
