@@ -1,0 +1,266 @@
+#include "format/pack_file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/io.h"
+#include "format/num.h"
+
+bool pack_is_packed(const char *path)
+{
+    int fd = -1;
+    struct stat st;
+    unsigned char block[PACK_BLOCK];
+    pack_superblock s;
+    if (io_open_read(path, &fd, &st, NULL) != OK) {
+        return false;
+    }
+    err e = {0};
+    const bool readable = io_read_at(fd, path, 0, block, sizeof block, NULL) == OK;
+    close(fd);
+    return readable &&
+           (pack_superblock_decode(block, &s, &e) == OK || !strstr(e.text, "wrong magic"));
+}
+
+err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
+                           const unsigned char *trailer, const pack_trailer *t, uint64_t file_bytes,
+                           err *e)
+{
+    if (t->file_bytes != file_bytes) {
+        return err_set(e, ERR_DAMAGED,
+                       "trailer: length of the file, expected %" PRIu64 ", found %" PRIu64,
+                       t->file_bytes, file_bytes);
+    }
+    if (s->incompat != t->incompat || s->compat != t->compat || s->data_end != t->data_end ||
+        memcmp(s->plan_id, t->plan_id, XXH3_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: its copies differ from the superblock");
+    }
+    if (t->sections < s->head_sections ||
+        memcmp(superblock + PACK_DIR_OFF, trailer + PACK_DIR_OFF,
+               (size_t)s->head_sections * PACK_ENTRY_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: its directory differs from the superblock's");
+    }
+    unsigned char root[SHA256_BYTES];
+    pack_root(superblock, trailer, root);
+    if (memcmp(root, t->root, SHA256_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: the root digest does not match");
+    }
+    return OK;
+}
+
+err_code pack_section_load(int fd, const char *path, const pack_section *s, unsigned char **data,
+                           err *e)
+{
+    char name[5];
+    pack_tag_name(s->tag, name);
+    unsigned char *const buffer = malloc(s->len + 1);
+    if (!buffer) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for section %s", path, name);
+    }
+    err_code code = io_read_at(fd, path, s->off, buffer, s->len, e);
+    unsigned char sha[SHA256_BYTES];
+    if (code == OK) {
+        digest_sha256(buffer, s->len, sha);
+        if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
+            code =
+                err_set(e, ERR_DAMAGED,
+                        "section %s: its digest does not match (offset %" PRIu64 ")", name, s->off);
+        }
+    }
+    if (code != OK) {
+        free(buffer);
+        return code;
+    }
+    buffer[s->len] = '\0';
+    *data = buffer;
+    return OK;
+}
+
+const pack_section *pack_find_section(const pack_file *p, uint32_t tag)
+{
+    for (uint32_t i = 0; i < p->trailer.sections; i++) {
+        if (p->trailer.dir[i].tag == tag) {
+            return &p->trailer.dir[i];
+        }
+    }
+    return NULL;
+}
+
+err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **data, uint64_t *bytes,
+                           err *e)
+{
+    const pack_section *const s = pack_find_section(p, tag);
+    if (!s) {
+        return err_set(e, ERR_INTERNAL, "%s: section asked for that is not there", p->path);
+    }
+    *bytes = s->len;
+    return pack_section_load(p->fd, p->path, s, data, e);
+}
+
+/* The blocks at both ends, their agreement, and the directory. */
+static err_code open_ends(pack_file *p, err *e)
+{
+    unsigned char front[PACK_BLOCK];
+    unsigned char back[PACK_BLOCK];
+    err_code code = io_read_at(p->fd, p->path, 0, front, sizeof front, e);
+    if (code == OK) {
+        code = pack_superblock_decode(front, &p->superblock, e);
+    }
+    if (code == OK && p->file_bytes % PACK_BLOCK != 0) {
+        code = err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes are no multiple of 4096: truncated",
+                       p->file_bytes);
+    }
+    if (code == OK) {
+        code = io_read_at(p->fd, p->path, p->file_bytes - PACK_BLOCK, back, sizeof back, e);
+    }
+    if (code == OK) {
+        code = pack_trailer_decode(back, &p->trailer, e);
+    }
+    if (code == OK) {
+        code = pack_copies_check(front, &p->superblock, back, &p->trailer, p->file_bytes, e);
+    }
+    uint64_t expected = 0;
+    if (code == OK) {
+        code =
+            pack_directory_check(p->trailer.dir, p->superblock.head_sections, p->trailer.sections,
+                                 p->superblock.data_off, p->superblock.data_end, &expected, e);
+    }
+    if (code == OK && expected != p->file_bytes) {
+        code = err_set(e, ERR_INPUT, "the sections end at %" PRIu64 ", the file at %" PRIu64,
+                       expected, p->file_bytes);
+    }
+    return code;
+}
+
+static err_code check_plan_id(const pack_file *p, err *e)
+{
+    const uint64_t bytes = p->superblock.data_off - PACK_BLOCK;
+    unsigned char *const head = malloc(bytes);
+    if (!head) {
+        return err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    }
+    err_code code = io_read_at(p->fd, p->path, PACK_BLOCK, head, bytes, e);
+    unsigned char id[XXH3_BYTES];
+    if (code == OK) {
+        digest_xxh3(head, bytes, id);
+        if (memcmp(id, p->superblock.plan_id, XXH3_BYTES) != 0) {
+            code = err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
+        }
+    }
+    free(head);
+    return code;
+}
+
+static err_code open_table(pack_file *p, err *e)
+{
+    static const pack_tag tags[3] = {TAG_TENS, TAG_NIDX, TAG_STRS};
+    unsigned char *data[3] = {NULL, NULL, NULL};
+    uint64_t bytes[3] = {0, 0, 0};
+    err_code code = OK;
+    for (int i = 0; i < 3 && code == OK; i++) {
+        code = pack_read_section(p, (uint32_t)tags[i], &data[i], &bytes[i], e);
+    }
+    if (code == OK) {
+        code = pack_table_decode(data[0], bytes[0], data[1], bytes[1], data[2], bytes[2],
+                                 &p->superblock, &p->table, e);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(data[i]);
+    }
+    return code;
+}
+
+err_code pack_open(const char *path, pack_file **out, err *e)
+{
+    struct stat st;
+    pack_file *const p = calloc(1, sizeof *p);
+    if (!p) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    p->fd = -1;
+    p->path = strdup(path);
+    err_code code = p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    if (code == OK) {
+        code = io_open_read(path, &p->fd, &st, e);
+    }
+    if (code != OK) {
+        pack_close(p);
+        return code;
+    }
+    p->file_bytes = (uint64_t)st.st_size;
+    if (p->file_bytes < 2 * PACK_BLOCK) {
+        unsigned char magic[8] = {0};
+        const bool begun = p->file_bytes >= sizeof magic &&
+                           io_read_at(p->fd, path, 0, magic, sizeof magic, NULL) == OK &&
+                           magic[0] == 0xD7;
+        code =
+            err_set(e, begun ? ERR_DAMAGED : ERR_INPUT,
+                    begun ? "%" PRIu64 " bytes: truncated" : "not a packed file: %" PRIu64 " bytes",
+                    p->file_bytes);
+    }
+    if (code == OK) {
+        code = open_ends(p, e);
+    }
+    if (code == OK) {
+        code = check_plan_id(p, e);
+    }
+    if (code == OK) {
+        code = open_table(p, e);
+    }
+    if (code != OK) {
+        err_prefix(e, "%s", path);
+        pack_close(p);
+        return code;
+    }
+    *out = p;
+    return OK;
+}
+
+void pack_close(pack_file *p)
+{
+    if (!p) {
+        return;
+    }
+    if (p->fd >= 0) {
+        close(p->fd);
+    }
+    pack_table_free(&p->table);
+    free(p->path);
+    free(p);
+}
+
+static err_code load_array(const pack_file *p, uint32_t tag, uint64_t expected,
+                           unsigned char **data, err *e)
+{
+    const pack_section *const s = pack_find_section(p, tag);
+    if (!s || s->len != expected) {
+        char name[5];
+        pack_tag_name(tag, name);
+        return err_set(e, ERR_INPUT, "%s: section %s: length, expected %" PRIu64 ", found %" PRIu64,
+                       p->path, name, expected, s ? s->len : 0);
+    }
+    return pack_section_load(p->fd, p->path, s, data, e);
+}
+
+err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e)
+{
+    const pack_table *const t = &p->table;
+    const size_t each = digest_bytes(p->superblock.digest);
+    *out = (pack_evidence){.alg = p->superblock.digest};
+    err_code code = load_array(p, TAG_CHNK, t->chunk_count * each, &out->chunks, e);
+    if (code == OK) {
+        code = load_array(p, TAG_TDIG, t->count * each, &out->tensors, e);
+    }
+    if (code == OK) {
+        code = load_array(p, TAG_SDIG, t->source_count * XXH3_BYTES, &out->sources, e);
+    }
+    if (code == OK) {
+        code = load_array(p, TAG_STAT, t->stat_count * PACK_STAT_BYTES, &out->stats, e);
+    }
+    if (code != OK) {
+        pack_evidence_free(out);
+    }
+    return code;
+}
