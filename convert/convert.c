@@ -1,0 +1,293 @@
+#include "convert/convert.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "convert/items.h"
+#include "convert/pipeline.h"
+#include "convert/readback.h"
+#include "convert/scale_runs.h"
+#include "format/io.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+enum { MORE_SLOTS_THAN_THREADS = 2 }; /* while the threads compute, others read and write */
+
+/* Codes of one slot: large enough that a read or write costs little, small enough to stay in the
+ * cache. */
+#define SLOT_OUT_BYTES (2 * MIB)
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- prepare ---- */
+
+/* As many slots as the threads keep busy, as large as is useful, within the budget. */
+static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, convert_slots *out,
+                             err *e)
+{
+    uint64_t need_in = 0;
+    uint64_t need_out = 0;
+    items_largest_chunk(&p->table, &need_in, &need_out);
+    const uint64_t in_bytes = num_max(need_in, 2 * SLOT_OUT_BYTES);
+    const uint64_t out_bytes = num_max(need_out, SLOT_OUT_BYTES);
+    const uint64_t scales = scale_runs_bytes(&p->table);
+    const uint64_t fixed = num_min(scales, memory);
+    uint64_t count = (memory - fixed) / (in_bytes + out_bytes);
+    if (count == 0) {
+        err_set(e, ERR_MEMORY,
+                "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
+                num_ceil_div(in_bytes + out_bytes + scales, MIB), memory / MIB);
+        err_hint(e, "give more with --memory");
+        return ERR_MEMORY;
+    }
+    count = num_min(count, (uint64_t)threads + MORE_SLOTS_THAN_THREADS);
+    *out = (convert_slots){
+        .count = (unsigned)count,
+        .in_bytes = in_bytes,
+        .out_bytes = out_bytes,
+        .total_bytes = count * (in_bytes + out_bytes) + scales,
+    };
+    return OK;
+}
+
+err_code convert_prepare(const convert_options *options, const monitor *m, convert_job *job, err *e)
+{
+    *job = (convert_job){.options = *options};
+    err_code code = checkpoint_open(options->source, m, &job->cp, e);
+    if (code == OK) {
+        code = embed_choose(job->cp->dir, options->embed_globs, options->embed_glob_count,
+                            &job->embed, e);
+    }
+    if (code == OK) {
+        const plan_options how = {
+            .recipe = options->recipe,
+            .embed = &job->embed,
+            .digest = options->digest,
+            .allow_none = options->allow_none,
+            .source_sha256 = options->source_sha256,
+        };
+        code = plan_make(job->cp, &how, &job->plan, e);
+    }
+    if (code == OK) {
+        code = choose_slots(&job->plan, options->threads, options->memory, &job->slots, e);
+    }
+    if (code != OK) {
+        convert_close(job);
+    }
+    return code;
+}
+
+void convert_close(convert_job *job)
+{
+    plan_free(&job->plan);
+    embed_list_free(&job->embed);
+    checkpoint_close(job->cp);
+    *job = (convert_job){0};
+}
+
+/* ---- run ---- */
+
+/* Whatever -f says, an input is never replaced. */
+static err_code refuse_input_as_output(const convert_job *job, err *e)
+{
+    struct stat st;
+    if (stat(job->options.output, &st) != 0) {
+        return OK; /* not there, or output_open will say why not */
+    }
+    bool same = false;
+    for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
+        same = job->cp->shards[i].device == st.st_dev && job->cp->shards[i].inode == st.st_ino;
+    }
+    for (size_t i = 0; i < job->embed.count && !same; i++) {
+        same = job->embed.files[i].device == st.st_dev && job->embed.files[i].inode == st.st_ino;
+    }
+    return same ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", job->options.output)
+                : OK;
+}
+
+typedef struct shard_digests {
+    const checkpoint *cp;
+    const monitor *m;
+    unsigned char *sha256; /* [shard_count] */
+} shard_digests;
+
+static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    enum { PIECE = 1 << 20 };
+    const shard_digests *const d = ctx;
+    const shard *const s = &d->cp->shards[task];
+    int fd = -1;
+    (void)worker;
+    err_code code = io_open_read(s->path, &fd, NULL, e);
+    if (code != OK) {
+        return code;
+    }
+    unsigned char *const buffer = malloc(PIECE);
+    sha256_stream *const stream = sha256_start();
+    if (!buffer || !stream) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
+    }
+    for (uint64_t off = 0; code == OK && off < s->bytes && !monitor_cancelled(d->m);) {
+        const uint64_t n = num_min(PIECE, s->bytes - off);
+        code = io_read_at(fd, s->path, off, buffer, n, e);
+        if (code == OK) {
+            sha256_add(stream, buffer, n);
+            monitor_advance(d->m, n);
+        }
+        off += n;
+    }
+    if (code == OK) {
+        sha256_finish(stream, d->sha256 + task * SHA256_BYTES);
+    } else {
+        sha256_discard(stream);
+    }
+    free(buffer);
+    close(fd);
+    return code;
+}
+
+/* The SHA-256 of whole shards: what the Hub calls the object id. A pass of its own, a shard per
+ * thread. */
+static err_code digest_shards(convert_job *job, const monitor *m, err *e)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < job->cp->shard_count; i++) {
+        bytes += job->cp->shards[i].bytes;
+    }
+    shard_digests d = {
+        .cp = job->cp, .m = m, .sha256 = calloc(job->cp->shard_count + 1, SHA256_BYTES)};
+    if (!d.sha256) {
+        return err_set(e, ERR_MEMORY, "no memory for the digests of the shards");
+    }
+    monitor_stage(m, "digest sources", bytes);
+    err_code code =
+        parallel_for(job->options.threads, job->cp->shard_count, digest_shard, &d, m, e);
+    if (code == OK) {
+        code = plan_set_shard_digests(&job->plan, job->cp, d.sha256, e);
+    }
+    free(d.sha256);
+    return code;
+}
+
+static err_code write_tensors(const pipeline_job *p, const monitor *m, pack_evidence *v,
+                              convert_report *report, err *e)
+{
+    monitor_stage(m, "convert", p->plan->source_bytes);
+    err_code code = output_write(p->out, 0, p->plan->head.bytes, p->plan->head.length, e);
+    if (code == OK) {
+        code = pipeline_run(p, m, v, &report->nonfinite_kept, e);
+    }
+    if (code == OK) {
+        code = checkpoint_unchanged(p->cp, e);
+    }
+    return code;
+}
+
+static err_code write_tail(const pipeline_job *p, pack_evidence *v, pack_tail *tail, err *e)
+{
+    const plan *const plan_made = p->plan;
+    const pack_text provenance = {plan_made->provenance, plan_made->provenance_bytes};
+    err_code code = pack_tail_build(&plan_made->head, &plan_made->table, v, provenance, tail, e);
+    if (code == OK) {
+        code = output_write(p->out, plan_made->table.data_end, tail->bytes, tail->length, e);
+    }
+    return code == OK ? output_sync(p->out, e) : code;
+}
+
+static void sum_up(const plan *p, const pack_evidence *v, convert_report *report)
+{
+    for (uint64_t i = 0; i < p->table.stat_count; i++) {
+        pack_stat s;
+        if (pack_stat_decode(pack_evidence_stat(v, i), &s)) {
+            report->sum_sq_source += s.sum_sq_source;
+            report->sum_sq_error += s.sum_sq_error;
+            report->saturated += s.saturated;
+            report->flushed += s.flushed;
+        }
+    }
+}
+
+static err_code read_back(const convert_job *job, const pipeline_job *p, const pack_evidence *v,
+                          const pack_tail *tail, const monitor *m, convert_report *report, err *e)
+{
+    report->read_back_skipped = !job->options.read_back || readback_is_pointless(p->out);
+    if (report->read_back_skipped) {
+        return OK;
+    }
+    const double start = now();
+    monitor_stage(m, "read back", job->plan.table.data_end - job->plan.table.data_off);
+    const err_code code = readback_run(p, v, tail, m, e);
+    report->read_back_seconds = now() - start;
+    return code;
+}
+
+/* Everything between an open output and its name. */
+static err_code fill_output(convert_job *job, engine *g, output *out, const monitor *m,
+                            convert_report *report, err *e)
+{
+    const pipeline_job p = {
+        .plan = &job->plan,
+        .cp = job->cp,
+        .engine = g,
+        .slots = job->slots.count,
+        .out = out,
+        .scales = job->options.recipe->scales,
+        .digest = job->options.digest,
+    };
+    pack_evidence v = {0};
+    pack_tail tail = {0};
+    err_code code = output_reserve(out, job->plan.file_bytes, e);
+    if (code == OK && job->options.source_sha256) {
+        code = digest_shards(job, m, e);
+    }
+    if (code == OK) {
+        code = pack_evidence_create(&job->plan.table, job->options.digest, &v, e);
+    }
+    const double start = now();
+    if (code == OK) {
+        code = write_tensors(&p, m, &v, report, e);
+    }
+    if (code == OK) {
+        code = write_tail(&p, &v, &tail, e);
+    }
+    report->seconds = now() - start;
+    if (code == OK) {
+        sum_up(&job->plan, &v, report);
+        memcpy(report->root, tail.root, SHA256_BYTES);
+        code = read_back(job, &p, &v, &tail, m, report, e);
+    }
+    pack_evidence_free(&v);
+    free(tail.bytes);
+    return code;
+}
+
+err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_report *report, err *e)
+{
+    *report = (convert_report){0};
+    output *out = NULL;
+    err_code code = refuse_input_as_output(job, e);
+    if (code == OK) {
+        code = output_open(job->options.output, job->options.force, &out, e);
+    }
+    if (code == OK) {
+        code = fill_output(job, g, out, m, report, e);
+    }
+    if (code == OK && monitor_cancelled(m)) {
+        code = err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    if (code == OK) {
+        code = output_commit(&out, e);
+    }
+    output_abandon(&out);
+    return code;
+}

@@ -1,0 +1,339 @@
+#include "convert/pipeline.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/items.h"
+#include "convert/nonfinite.h"
+#include "convert/scale_runs.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "scales are written as the host has them: this needs a little-endian machine"
+#endif
+
+/* What one worker needs for an item, allocated once. */
+typedef struct bench {
+    engine_job *jobs;  /* [max_chunks] */
+    tile_stats *tiles; /* [max_tiles] */
+} bench;
+
+typedef struct pipeline {
+    const pipeline_job *job;
+    const monitor *m;
+    pack_evidence *evidence;
+    work_list work;
+    bench *benches; /* [slots] */
+    scale_runs *runs;
+    unsigned char *pieces;  /* [chunk_count] digests of source pieces, XXH3_BYTES each */
+    pack_stat *chunk_stats; /* [chunk_count], of codes records */
+    nonfinite_log nonfinite;
+} pipeline;
+
+/* The source tensor (number in SDIG order) that a chunk of a record was made from. */
+static uint64_t chunk_source(const pack_record *r, const pack_chunk *c)
+{
+    return r->source_first + (pack_record_is_stack(r) ? c->slice : 0);
+}
+
+/* Where in its source tensor the chunk's bytes start. */
+static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
+{
+    const uint64_t before = pack_record_is_stack(r) ? 0 : c->slice * pack_record_slice_bytes(r);
+    return pack_source_bytes(r, before + c->begin);
+}
+
+/* Read the source of every chunk of an item into the slot, one behind the other, and digest it. */
+static err_code read_item(pipeline *p, const work_item *item, const engine_slot *slot, err *e)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < item->chunks; i++) {
+        const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
+        const uint64_t bytes = pack_source_bytes(r, c.bytes);
+        const err_code code =
+            checkpoint_read(p->job->cp, source, chunk_source_off(r, &c), slot->in + at, bytes, e);
+        if (code != OK) {
+            return code;
+        }
+        digest_xxh3(slot->in + at, bytes,
+                    p->pieces + (r->chunk_first + item->chunk + i) * XXH3_BYTES);
+        at += item_chunk_in_bytes(r, &c);
+        monitor_advance(p->m, bytes);
+    }
+    return OK;
+}
+
+/* ---- kept records ---- */
+
+/* Chunks of a kept record may stand apart in the slot when a member is no multiple of
+ * ITEM_IN_ALIGN: written one by one then. */
+static err_code write_kept(pipeline *p, const work_item *item, const engine_slot *slot, err *e)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    err_code code = OK;
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
+        const uint64_t number = r->chunk_first + item->chunk + i;
+        const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        unsigned char *const digest = pack_evidence_chunk(p->evidence, number);
+        if (p->job->digest == DIGEST_XXH3) {
+            memcpy(digest, p->pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
+        } else {
+            digest_of(p->job->digest, slot->in + at, c.bytes, digest);
+        }
+        const uint64_t bad = nonfinite_count(r->type, slot->in + at, c.bytes);
+        if (bad > 0) {
+            nonfinite_report_kept(&p->nonfinite, item->record, bad);
+        }
+        code = output_write(p->job->out, c.off, slot->in + at, c.bytes, e);
+        at += item_chunk_in_bytes(r, &c);
+    }
+    return code;
+}
+
+/* ---- codes ---- */
+
+/* One engine job per chunk. `scales` are those of the whole record. */
+static void make_jobs(const pipeline *p, const work_item *item, const bench *b, float *scales)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    const uint64_t cols = pack_record_cols(r);
+    const uint64_t across = num_ceil_div(cols, PACK_TILE);
+    const uint64_t per_slice = num_ceil_div(pack_record_rows(r), PACK_TILE) * across;
+    uint64_t in = 0;
+    uint64_t out = 0;
+    uint64_t tiles = 0;
+    for (uint32_t i = 0; i < item->chunks; i++) {
+        const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        const uint64_t tile_row = c.begin / cols / PACK_TILE;
+        b->jobs[i] = (engine_job){
+            .source = r->src_type,
+            .scales = p->job->scales,
+            .rows = c.bytes / cols,
+            .cols = cols,
+            .in_off = in,
+            .out_off = out,
+            .tile_scales = scales + c.slice * per_slice + tile_row * across,
+            .stats = b->tiles + tiles,
+        };
+        in += item_chunk_in_bytes(r, &c);
+        out += c.bytes;
+        tiles += item_chunk_tiles(r, &c);
+    }
+}
+
+/* Infinities and NaNs of one chunk: their number, and the first in the source tensor. */
+static void report_nonfinite(pipeline *p, const pack_record *r, const pack_chunk *c,
+                             const engine_job *job)
+{
+    const uint64_t across = num_ceil_div(job->cols, PACK_TILE);
+    const uint64_t begin = chunk_source_off(r, c) / (dtype_bits(r->src_type) / 8);
+    const uint64_t tiles = num_ceil_div(job->rows, PACK_TILE) * across;
+    uint64_t count = 0;
+    uint64_t first = UINT64_MAX;
+    for (uint64_t t = 0; t < tiles; t++) {
+        const tile_stats *const s = &job->stats[t];
+        if (s->nonfinite > 0) {
+            const uint64_t row = t / across * PACK_TILE + s->first_nonfinite / PACK_TILE;
+            const uint64_t col = t % across * PACK_TILE + s->first_nonfinite % PACK_TILE;
+            count += s->nonfinite;
+            first = num_min(first, begin + row * job->cols + col);
+        }
+    }
+    if (count > 0) {
+        nonfinite_report(&p->nonfinite, chunk_source(r, c), count, first);
+    }
+}
+
+static void collect_stats(pipeline *p, const work_item *item, const bench *b,
+                          const engine_slot *slot)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    for (uint32_t i = 0; i < item->chunks; i++) {
+        const engine_job *const job = &b->jobs[i];
+        const uint64_t number = r->chunk_first + item->chunk + i;
+        const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        slice_stats sums = SLICE_STATS_EMPTY;
+        slice_stats_add(&sums, job->stats, job->tile_scales, item_chunk_tiles(r, &c));
+        p->chunk_stats[number] = (pack_stat){
+            .amax = sums.amax,
+            .scale_min = sums.scale_min,
+            .scale_max = sums.scale_max,
+            .saturated = sums.saturated,
+            .zero = sums.zero,
+            .flushed = sums.flushed,
+            .sum_sq_source = sums.sum_sq_source,
+            .sum_sq_error = sums.sum_sq_error,
+        };
+        report_nonfinite(p, r, &c, job);
+        digest_of(p->job->digest, slot->out + job->out_off, c.bytes,
+                  pack_evidence_chunk(p->evidence, number));
+    }
+}
+
+/* Quantize what read_item has put into the slot, and write the codes: the chunks of an item are one
+ * run of the file. */
+static err_code quantize_item(pipeline *p, const work_item *item, const bench *b, engine_slot *slot,
+                              err *e)
+{
+    engine *const g = p->job->engine;
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    float *scales = NULL;
+    err_code code = scale_runs_acquire(p->runs, item->record, &scales, e);
+    if (code != OK) {
+        return code;
+    }
+    make_jobs(p, item, b, scales);
+    code = engine_submit(g, slot, b->jobs, item->chunks, e);
+    if (code == OK) {
+        code = engine_wait(g, slot, e);
+    }
+    if (code != OK) {
+        return code;
+    }
+    collect_stats(p, item, b, slot);
+    const pack_chunk first = pack_record_chunk(r, item->chunk);
+    const pack_chunk last = pack_record_chunk(r, item->chunk + item->chunks - 1);
+    return output_write(p->job->out, first.off, slot->out, last.off + last.bytes - first.off, e);
+}
+
+/* ---- one item, all items ---- */
+
+static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    pipeline *const p = ctx;
+    const work_item *const item = &p->work.items[task];
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    engine_slot *const slot = &p->job->engine->slots[worker];
+    const pack_chunk first = pack_record_chunk(r, item->chunk);
+    err_code code = OK;
+    if (nonfinite_wanted(&p->nonfinite, chunk_source(r, &first))) {
+        code = read_item(p, item, slot, e);
+        if (code == OK && r->cls == CLASS_KEPT) {
+            code = write_kept(p, item, slot, e);
+        } else if (code == OK) {
+            code = quantize_item(p, item, &p->benches[worker], slot, e);
+        }
+    }
+    if (code == OK && r->cls == CLASS_CODES) {
+        code = scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e);
+    }
+    if (code != OK) {
+        scale_runs_stop(p->runs);
+    }
+    return code;
+}
+
+/* From chunks to slices and source tensors, in ascending order: sums do not depend on who made the
+ * parts. */
+static void combine_stats(const pipeline *p, const pack_record *r)
+{
+    const uint64_t slices = pack_record_slices(r);
+    const uint64_t per_slice = r->chunk_count / slices;
+    for (uint64_t s = 0; s < slices; s++) {
+        pack_stat sum = p->chunk_stats[r->chunk_first + s * per_slice];
+        for (uint64_t k = 1; k < per_slice; k++) {
+            const pack_stat *const c = &p->chunk_stats[r->chunk_first + s * per_slice + k];
+            sum.amax = c->amax > sum.amax ? c->amax : sum.amax;
+            sum.scale_min = c->scale_min < sum.scale_min ? c->scale_min : sum.scale_min;
+            sum.scale_max = c->scale_max > sum.scale_max ? c->scale_max : sum.scale_max;
+            sum.saturated += c->saturated;
+            sum.zero += c->zero;
+            sum.flushed += c->flushed;
+            sum.sum_sq_source += c->sum_sq_source;
+            sum.sum_sq_error += c->sum_sq_error;
+        }
+        pack_stat_encode(&sum, pack_evidence_stat(p->evidence, r->stat_first + s));
+    }
+}
+
+static void combine_evidence(const pipeline *p)
+{
+    const pack_table *const t = &p->job->plan->table;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        const uint64_t sources = pack_record_sources(r);
+        for (uint64_t k = 0; k < sources; k++) {
+            const uint64_t per_source = r->chunk_count / sources;
+            digest_combine(DIGEST_XXH3, p->pieces + (r->chunk_first + k * per_source) * XXH3_BYTES,
+                           per_source, pack_evidence_source(p->evidence, r->source_first + k));
+        }
+        if (pack_record_has_stats(r)) {
+            combine_stats(p, r);
+        }
+    }
+}
+
+static err_code refuse_nonfinite(const pipeline *p, err *e)
+{
+    const tensor *const t = p->job->plan->members[p->nonfinite.source];
+    err_set(e, ERR_INPUT, "tensor %s: %" PRIu64 " infinities or NaNs, the first at index %" PRIu64,
+            t->name, p->nonfinite.count, p->nonfinite.first);
+    err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+    return ERR_INPUT;
+}
+
+static err_code pipeline_open(pipeline *p, err *e)
+{
+    const pack_table *const t = &p->job->plan->table;
+    const engine *const g = p->job->engine;
+    nonfinite_open(&p->nonfinite);
+    err_code code = work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e);
+    if (code == OK) {
+        code = scale_runs_open(t, &p->work, p->m, &p->runs, e);
+    }
+    p->benches = calloc(p->job->slots, sizeof *p->benches);
+    p->pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
+    p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
+    bool complete = p->benches && p->pieces && p->chunk_stats;
+    for (unsigned i = 0; i < p->job->slots && complete; i++) {
+        p->benches[i].jobs = calloc(p->work.max_chunks + 1, sizeof *p->benches[i].jobs);
+        p->benches[i].tiles = calloc(p->work.max_tiles + 1, sizeof *p->benches[i].tiles);
+        complete = p->benches[i].jobs && p->benches[i].tiles;
+    }
+    return code == OK && !complete ? err_set(e, ERR_MEMORY, "no memory for the pipeline") : code;
+}
+
+static void pipeline_close(pipeline *p)
+{
+    for (unsigned i = 0; p->benches && i < p->job->slots; i++) {
+        free(p->benches[i].jobs);
+        free(p->benches[i].tiles);
+    }
+    free(p->benches);
+    free(p->pieces);
+    free(p->chunk_stats);
+    scale_runs_close(p->runs);
+    work_list_free(&p->work);
+    nonfinite_close(&p->nonfinite);
+}
+
+err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *v,
+                      uint64_t *nonfinite_kept, err *e)
+{
+    pipeline p = {.job = job, .m = m, .evidence = v};
+    err_code code = pipeline_open(&p, e);
+    if (code == OK) {
+        code = parallel_for(job->slots, p.work.count, run_item, &p, m, e);
+    }
+    if (code == OK && p.nonfinite.source != UINT64_MAX) {
+        code = refuse_nonfinite(&p, e);
+    }
+    if (code == OK) {
+        combine_evidence(&p);
+        *nonfinite_kept = p.nonfinite.kept_count;
+        if (p.nonfinite.kept_count > 0) {
+            monitor_note(m,
+                         "%" PRIu64
+                         " infinities or NaNs in kept tensors, copied as they are; the first in %s",
+                         p.nonfinite.kept_count,
+                         job->plan->table.records[p.nonfinite.kept_record].name);
+        }
+    }
+    pipeline_close(&p);
+    return code;
+}

@@ -1,0 +1,123 @@
+#include "convert/plan_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "format/num.h"
+
+static const char scale_suffix[] = "_scale_inv";
+
+/* Where the next record and the next name go. */
+typedef struct table_builder {
+    pack_table *table;
+    uint32_t used;
+    char *name_to;
+    size_t name_room;
+} table_builder;
+
+static pack_record *add_record(table_builder *b, const char *name, const char *suffix)
+{
+    pack_record *const r = &b->table->records[b->used++];
+    *r = (pack_record){.name = b->name_to, .scale_idx = PACK_NO_SCALE};
+    const size_t used = (size_t)snprintf(b->name_to, b->name_room, "%s%s", name, suffix) + 1;
+    b->name_to += used;
+    b->name_room -= used;
+    return r;
+}
+static void set_shape(pack_record *r, const tensor *t, size_t members)
+{
+    unsigned n = 0;
+    if (members > 1) {
+        r->shape[n++] = members;
+    }
+    memcpy(r->shape + n, t->shape, t->ndim * sizeof *t->shape);
+    r->ndim = n + t->ndim;
+}
+
+static void add_codes(table_builder *b, const stack_group *g, const tensor *t, scale_kind scales)
+{
+    pack_record *const w = add_record(b, g->name, "");
+    set_shape(w, t, g->count);
+    w->type = DTYPE_F8_E4M3;
+    w->src_type = t->type;
+    w->cls = CLASS_CODES;
+    w->origin = ORIGIN_QUANTIZED;
+    w->dialect = DIALECT_IEEE;
+    w->block_rows = w->block_cols = PACK_TILE;
+    pack_record *const s = add_record(b, g->name, scale_suffix);
+    set_shape(s, t, g->count);
+    s->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
+    s->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
+    s->type = s->src_type = DTYPE_F32;
+    s->cls = CLASS_SCALES;
+    s->origin = ORIGIN_QUANTIZED;
+    s->dialect = DIALECT_IEEE;
+    s->pow2 = scales == SCALES_UE8M0;
+}
+
+static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
+{
+    pack_record *const r = add_record(b, g->name, "");
+    set_shape(r, t, g->count);
+    r->type = r->src_type = t->type;
+    r->cls = CLASS_KEPT;
+}
+
+/* Names the format cannot hold, and scales whose name is taken (FP8 checkpoints have such tensors).
+ */
+static err_code check_names(const checkpoint *cp, const stack_group *g, const stack_list *groups,
+                            bool quantize, err *e)
+{
+    const size_t limit = NAME_MAX_BYTES - (quantize ? sizeof scale_suffix - 1 : 0);
+    if (strlen(g->name) > limit) {
+        return err_set(e, ERR_INPUT, "tensor %s: name of %zu bytes, more than %zu", g->name,
+                       strlen(g->name), limit);
+    }
+    for (size_t i = 0; quantize && i < g->count; i++) {
+        char name[NAME_MAX_BYTES + sizeof scale_suffix];
+        snprintf(name, sizeof name, "%s%s", cp->tensors[groups->members[g->first + i]].name,
+                 scale_suffix);
+        if (checkpoint_find(cp, name)) {
+            return err_set(e, ERR_INPUT,
+                           "tensor %s: its scales would be called %s, and there is such a tensor",
+                           g->name, name);
+        }
+    }
+    return OK;
+}
+
+err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const decision *decisions,
+                          scale_kind scales, pack_table *out, err *e)
+{
+    uint64_t records = 0;
+    uint64_t name_bytes = 0;
+    for (size_t i = 0; i < groups->group_count; i++) {
+        const stack_group *const g = &groups->groups[i];
+        const bool quantize = decisions[groups->members[g->first]].quantize;
+        const err_code code = check_names(cp, g, groups, quantize, e);
+        if (code != OK) {
+            return code;
+        }
+        records += quantize ? 2 : 1;
+        name_bytes += (quantize ? 2 : 1) * (strlen(g->name) + sizeof scale_suffix);
+    }
+    if (records > PACK_MAX_TENSORS) {
+        return err_set(e, ERR_INPUT, "%llu tensors, the format holds 2^20",
+                       (unsigned long long)records);
+    }
+    const err_code code = pack_table_create((uint32_t)records, name_bytes, out, e);
+    if (code != OK) {
+        return code;
+    }
+    table_builder b = {.table = out, .name_to = out->names, .name_room = name_bytes + 1};
+    for (size_t i = 0; i < groups->group_count; i++) {
+        const stack_group *const g = &groups->groups[i];
+        const size_t first = groups->members[g->first];
+        if (decisions[first].quantize) {
+            add_codes(&b, g, &cp->tensors[first], scales);
+        } else {
+            add_kept(&b, g, &cp->tensors[first]);
+        }
+    }
+    return pack_table_sort(out, e);
+}

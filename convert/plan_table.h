@@ -1,0 +1,15 @@
+/* The table of a packed file from tensors and decisions (used by plan.c). */
+#ifndef PLAN_TABLE_H
+#define PLAN_TABLE_H
+
+#include "convert/plan.h"
+#include "format/stack.h"
+
+/* Make, sort and check the table: a record per group, one more for the scales of a quantized one.
+ * ERR_INPUT: a name that the format cannot hold, or scales that would take the name of another
+ * tensor. Sizes are not placed yet. */
+MUST_CHECK err_code plan_table_build(const checkpoint *cp, const stack_list *groups,
+                                     const decision *decisions, scale_kind scales, pack_table *out,
+                                     err *e);
+
+#endif

@@ -1,0 +1,40 @@
+/* The scales of a layer, gathered until its last code is written.
+ *
+ * In the file all scales of a layer follow all its codes (spec/format.md section 5), so they wait
+ * in memory: one run per layer, in one of two buffers. A run is written by whoever finishes its
+ * last item. Work is handed out in file order, so while a worker waits for a free buffer, those
+ * that will free one are already at work. */
+#ifndef SCALE_RUNS_H
+#define SCALE_RUNS_H
+
+#include "convert/items.h"
+#include "format/monitor.h"
+#include "format/output.h"
+#include "format/pack_evidence.h"
+
+typedef struct scale_runs scale_runs;
+
+/* Bytes that the two buffers take for this table. */
+uint64_t scale_runs_bytes(const pack_table *t);
+
+/* The monitor is asked while somebody waits. Errors: ERR_MEMORY. */
+MUST_CHECK err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor *m,
+                                    scale_runs **out, err *e);
+
+/* Where the scales of codes record `record` stand (as the file has them: [slices, tiles down, tiles
+ * across] floats). Waits for a free buffer; ERR_CANCELLED if the job failed meanwhile
+ * (scale_runs_stop). Call once per item. */
+MUST_CHECK err_code scale_runs_acquire(scale_runs *s, uint32_t record, float **scales, err *e);
+
+/* An item of this record is done, or will never be (then it was not acquired); after the last one
+ * of the layer its run is digested and written.
+ */
+MUST_CHECK err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evidence *v,
+                                      err *e);
+
+/* The job failed: wake those who wait. */
+void scale_runs_stop(scale_runs *s);
+
+void scale_runs_close(scale_runs *s); /* NULL is fine */
+
+#endif
