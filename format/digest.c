@@ -15,11 +15,37 @@ const char *digest_name(digest_alg alg)
     return alg == DIGEST_SHA256 ? "sha256" : "xxh3";
 }
 
-void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
+static void store_xxh3(XXH128_hash_t hash, unsigned char out[XXH3_BYTES])
 {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, bytes));
+    XXH128_canonicalFromHash(&canonical, hash);
     memcpy(out, canonical.digest, XXH3_BYTES);
+}
+
+void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
+{
+    store_xxh3(XXH3_128bits(data, bytes), out);
+}
+
+/* The library's state, under a name of ours so that only this file knows the library. */
+xxh3_stream *xxh3_start(void)
+{
+    XXH3_state_t *const state = XXH3_createState();
+    if (state) {
+        XXH3_128bits_reset(state);
+    }
+    return (xxh3_stream *)state;
+}
+
+void xxh3_add(xxh3_stream *s, const void *data, size_t bytes)
+{
+    XXH3_128bits_update((XXH3_state_t *)s, data, bytes);
+}
+
+void xxh3_finish(xxh3_stream *s, unsigned char out[XXH3_BYTES])
+{
+    store_xxh3(XXH3_128bits_digest((XXH3_state_t *)s), out);
+    XXH3_freeState((XXH3_state_t *)s);
 }
 
 /* libcrypto can fail only without memory; a digest of zeros then fails every comparison. */

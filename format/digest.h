@@ -19,6 +19,12 @@ void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *ou
 void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES]);
 void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES]);
 
+/* XXH3 of data that comes in parts, used like sha256_stream below. */
+typedef struct xxh3_stream xxh3_stream;
+xxh3_stream *xxh3_start(void);
+void xxh3_add(xxh3_stream *s, const void *data, size_t bytes);
+void xxh3_finish(xxh3_stream *s, unsigned char out[XXH3_BYTES]);
+
 /* The digest of something cut into pieces: the digest of the only piece, or the digest of all piece
  * digests put together. `pieces`: `count` digests of digest_bytes(alg) each, back to back. */
 void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, unsigned char *out);

@@ -32,7 +32,8 @@
     X(F8_E4M3FNUZ, 21, 8)                                                                          \
     X(F8_E5M2FNUZ, 22, 8)
 
-typedef enum dtype {
+/* One byte, because tables of 100,000 records hold it. */
+typedef enum __attribute__((packed)) dtype {
     DTYPE_NONE = 0,
 #define X(name, number, bits) DTYPE_##name = (number),
     DTYPE_LIST(X)

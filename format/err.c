@@ -1,16 +1,25 @@
 #include "format/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Names come from files and may hold escape sequences: what reaches a terminal is printable or
- * UTF-8. */
+#include "format/utf8.h"
+
+/* Names come from files and paths and may hold escape sequences: what reaches a terminal, or JSON, is
+ * printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin with ESC. */
 static void mask_unprintable(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
-            *p = '?';
+    const char *const end = text + strlen(text);
+    for (char *p = text; p < end;) {
+        const size_t length = utf8_length(p, (size_t)(end - p));
+        const unsigned char c = (unsigned char)*p;
+        const bool c1 = length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
+        if (length == 0 || c < 0x20 || c == 0x7f || c1) {
+            *p++ = '?'; /* of a character of two bytes the second is next: no character alone */
+        } else {
+            p += length;
         }
     }
 }

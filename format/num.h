@@ -6,6 +6,7 @@
 #ifndef NUM_H
 #define NUM_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,50 +49,43 @@ static inline uint64_t num_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static inline uint64_t le_load(const unsigned char *p, int bytes)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; i++) {
-        v |= (uint64_t)p[i] << (8 * i);
-    }
-    return v;
-}
-
-static inline void le_store(unsigned char *p, uint64_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++) {
-        p[i] = (unsigned char)(v >> (8 * i));
-    }
-}
-
 static inline uint16_t le16_load(const unsigned char *p)
 {
-    return (uint16_t)le_load(p, 2);
+    uint16_t v = 0;
+    memcpy(&v, p, sizeof v);
+    return le16toh(v);
 }
 
 static inline uint32_t le32_load(const unsigned char *p)
 {
-    return (uint32_t)le_load(p, 4);
+    uint32_t v = 0;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
 }
 
 static inline uint64_t le64_load(const unsigned char *p)
 {
-    return le_load(p, 8);
+    uint64_t v = 0;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
 }
 
 static inline void le16_store(unsigned char *p, uint16_t v)
 {
-    le_store(p, v, 2);
+    v = htole16(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void le32_store(unsigned char *p, uint32_t v)
 {
-    le_store(p, v, 4);
+    v = htole32(v);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline void le64_store(unsigned char *p, uint64_t v)
 {
-    le_store(p, v, 8);
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
 }
 
 #endif

@@ -6,22 +6,26 @@
 #include <unistd.h>
 
 #include "format/io.h"
+#include "format/memory.h"
 #include "format/num.h"
+
+/* Four bytes that no text begins with: the rest of the magic is what a bad transfer changes. */
+static bool begins_packed(int fd, const char *path)
+{
+    unsigned char start[4];
+    return io_read_at(fd, path, 0, start, sizeof start, NULL) == OK &&
+           memcmp(start, pack_superblock_magic, sizeof start) == 0;
+}
 
 bool pack_is_packed(const char *path)
 {
     int fd = -1;
-    struct stat st;
-    unsigned char block[PACK_BLOCK];
-    pack_superblock s;
-    if (io_open_read(path, &fd, &st, NULL) != OK) {
+    if (io_open_read(path, &fd, NULL, NULL) != OK) {
         return false;
     }
-    err e = {0};
-    const bool readable = io_read_at(fd, path, 0, block, sizeof block, NULL) == OK;
+    const bool packed = begins_packed(fd, path);
     close(fd);
-    return readable &&
-           (pack_superblock_decode(block, &s, &e) == OK || !strstr(e.text, "wrong magic"));
+    return packed;
 }
 
 err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
@@ -134,41 +138,61 @@ static err_code open_ends(pack_file *p, err *e)
     return code;
 }
 
-static err_code check_plan_id(const pack_file *p, err *e)
+/* Read bytes of the file and digest each piece while it is in the cache. */
+static err_code read_and_digest(const pack_file *p, uint64_t off, unsigned char *to, uint64_t bytes,
+                                unsigned char digest[XXH3_BYTES], err *e)
 {
-    const uint64_t bytes = p->superblock.data_off - PACK_BLOCK;
-    unsigned char *const head = malloc(bytes);
-    if (!head) {
-        return err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    enum { PIECE = 256 << 10 };
+    xxh3_stream *const stream = xxh3_start();
+    if (!stream) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
-    err_code code = io_read_at(p->fd, p->path, PACK_BLOCK, head, bytes, e);
-    unsigned char id[XXH3_BYTES];
-    if (code == OK) {
-        digest_xxh3(head, bytes, id);
-        if (memcmp(id, p->superblock.plan_id, XXH3_BYTES) != 0) {
-            code = err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
+    err_code code = OK;
+    for (uint64_t done = 0; done < bytes && code == OK; done += PIECE) {
+        const uint64_t n = num_min(PIECE, bytes - done);
+        code = io_read_at(p->fd, p->path, off + done, to + done, n, e);
+        if (code == OK) {
+            xxh3_add(stream, to + done, n);
         }
     }
-    free(head);
+    xxh3_finish(stream, digest);
     return code;
 }
 
+/* Read [4096, data_off), all head sections at once, and check it against plan_id. *head: free(). */
+static err_code read_head(const pack_file *p, unsigned char **head, err *e)
+{
+    const uint64_t bytes = p->superblock.data_off - PACK_BLOCK;
+    unsigned char id[XXH3_BYTES];
+    *head = memory_large(bytes);
+    if (!*head) {
+        return err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    }
+    const err_code code = read_and_digest(p, PACK_BLOCK, *head, bytes, id, e);
+    if (code == OK && memcmp(id, p->superblock.plan_id, XXH3_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
+    }
+    return code;
+}
+
+/* The directory was checked: all head sections lie within the head. */
 static err_code open_table(pack_file *p, err *e)
 {
     static const pack_tag tags[3] = {TAG_TENS, TAG_NIDX, TAG_STRS};
-    unsigned char *data[3] = {NULL, NULL, NULL};
-    uint64_t bytes[3] = {0, 0, 0};
-    err_code code = OK;
-    for (int i = 0; i < 3 && code == OK; i++) {
-        code = pack_read_section(p, (uint32_t)tags[i], &data[i], &bytes[i], e);
-    }
+    const unsigned char *data[3];
+    uint64_t bytes[3];
+    unsigned char *head = NULL;
+    err_code code = read_head(p, &head, e);
     if (code == OK) {
+        for (int i = 0; i < 3; i++) {
+            const pack_section *const s = pack_find_section(p, (uint32_t)tags[i]);
+            data[i] = head + (s->off - PACK_BLOCK);
+            bytes[i] = s->len;
+        }
         code = pack_table_decode(data[0], bytes[0], data[1], bytes[1], data[2], bytes[2],
                                  &p->superblock, &p->table, e);
     }
-    for (int i = 0; i < 3; i++) {
-        free(data[i]);
-    }
+    free(head);
     return code;
 }
 
@@ -191,10 +215,7 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     }
     p->file_bytes = (uint64_t)st.st_size;
     if (p->file_bytes < 2 * PACK_BLOCK) {
-        unsigned char magic[8] = {0};
-        const bool begun = p->file_bytes >= sizeof magic &&
-                           io_read_at(p->fd, path, 0, magic, sizeof magic, NULL) == OK &&
-                           magic[0] == 0xD7;
+        const bool begun = begins_packed(p->fd, path);
         code =
             err_set(e, begun ? ERR_DAMAGED : ERR_INPUT,
                     begun ? "%" PRIu64 " bytes: truncated" : "not a packed file: %" PRIu64 " bytes",
@@ -202,9 +223,6 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     }
     if (code == OK) {
         code = open_ends(p, e);
-    }
-    if (code == OK) {
-        code = check_plan_id(p, e);
     }
     if (code == OK) {
         code = open_table(p, e);

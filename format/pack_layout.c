@@ -8,8 +8,10 @@
 #include "format/num.h"
 
 /* High bit set and not UTF-8; CR LF, SUB and LF show what a text-mode transfer does to a file. */
-static const unsigned char superblock_magic[8] = {0xD7, 'F', '8', 'P', 0x0D, 0x0A, 0x1A, 0x0A};
-static const unsigned char trailer_magic[8] = {'P', '8', 'F', 0xD7, 0x0A, 0x1A, 0x0A, 0x0D};
+const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES] = {0xD7, 'F',  '8',  'P',
+                                                               0x0D, 0x0A, 0x1A, 0x0A};
+const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0xD7,
+                                                            0x0A, 0x1A, 0x0A, 0x0D};
 
 /* Offsets of fields, as the tables of spec/format.md give them. */
 enum {
@@ -102,7 +104,7 @@ static err_code directory_decode(const unsigned char *block, uint32_t count, uin
 void pack_superblock_encode(const pack_superblock *s, unsigned char *block)
 {
     memset(block, 0, PACK_BLOCK);
-    memcpy(block, superblock_magic, sizeof superblock_magic);
+    memcpy(block, pack_superblock_magic, PACK_MAGIC_BYTES);
     le32_store(block + AT_VERSION, VERSION);
     le32_store(block + AT_BLOCK_BYTES, PACK_BLOCK);
     le64_store(block + AT_INCOMPAT, s->incompat);
@@ -161,37 +163,34 @@ static err_code superblock_fields(const unsigned char *b, pack_superblock *s, er
     memcpy(s->plan_id, b + SB_PLAN_ID, XXH3_BYTES);
     if (le32_load(b + AT_BLOCK_BYTES) != PACK_BLOCK || b[SB_ALIGN_LOG2] != ALIGN_LOG2 ||
         b[SB_CHUNK_LOG2] != CHUNK_LOG2) {
-        return err_set(e, ERR_INPUT,
-                       "superblock: block, alignment or chunk size is not that of version 1");
+        return err_set(e, ERR_INPUT, "block, alignment or chunk size is not that of version 1");
     }
     if (s->digest != DIGEST_XXH3 && s->digest != DIGEST_SHA256) {
-        return err_set(e, ERR_INPUT, "superblock: unknown digest algorithm %d", (int)s->digest);
+        return err_set(e, ERR_INPUT, "unknown digest algorithm %d", (int)s->digest);
     }
     if (s->head_sections < PACK_HEAD_SECTIONS || s->head_sections > PACK_MAX_HEAD_SECTIONS) {
-        return err_set(e, ERR_INPUT, "superblock: %u head sections, expected 5 to 16",
-                       s->head_sections);
+        return err_set(e, ERR_INPUT, "%u head sections, expected 5 to 16", s->head_sections);
     }
     if (s->tensor_count > PACK_MAX_TENSORS || s->chunk_count > PACK_MAX_CHUNKS) {
-        return err_set(e, ERR_INPUT, "superblock: more tensors or chunks than the format allows");
+        return err_set(e, ERR_INPUT, "more tensors or chunks than the format allows");
     }
     if (s->data_off % PACK_ALIGN != 0 || s->data_end % PACK_BLOCK != 0 ||
         s->data_off > s->data_end || s->data_end > PACK_MAX_OFFSET) {
-        return err_set(e, ERR_INPUT,
-                       "superblock: data area [%" PRIu64 ", %" PRIu64 ") is not possible",
+        return err_set(e, ERR_INPUT, "data area [%" PRIu64 ", %" PRIu64 ") is not possible",
                        s->data_off, s->data_end);
     }
     const uint64_t dir_end = PACK_DIR_OFF + PACK_MAX_HEAD_SECTIONS * PACK_ENTRY_BYTES;
     if (b[SB_RESERVED0] != 0 || !pack_all_zero(b + SB_RESERVED1, PACK_DIR_OFF - SB_RESERVED1) ||
         !pack_all_zero(b + dir_end, AT_SELF - dir_end)) {
-        return err_set(e, ERR_INPUT, "superblock: reserved bytes are not zero");
+        return err_set(e, ERR_INPUT, "reserved bytes are not zero");
     }
-    return OK;
+    return directory_decode(b, s->head_sections, PACK_MAX_HEAD_SECTIONS, s->dir, e);
 }
 
 err_code pack_superblock_decode(const unsigned char *block, pack_superblock *out, err *e)
 {
     *out = (pack_superblock){0};
-    if (memcmp(block, superblock_magic, sizeof superblock_magic) != 0) {
+    if (memcmp(block, pack_superblock_magic, PACK_MAGIC_BYTES) != 0) {
         return err_set(e, ERR_INPUT, "not a packed file: wrong magic");
     }
     err_code code = self_check(block, "superblock", e);
@@ -200,12 +199,9 @@ err_code pack_superblock_decode(const unsigned char *block, pack_superblock *out
     }
     if (code == OK) {
         code = superblock_fields(block, out, e);
-    }
-    if (code == OK) {
-        code = directory_decode(block, out->head_sections, PACK_MAX_HEAD_SECTIONS, out->dir, e);
-    }
-    if (code != OK) {
-        err_prefix(e, "superblock");
+        if (code != OK) {
+            err_prefix(e, "superblock");
+        }
     }
     return code;
 }
@@ -223,7 +219,7 @@ void pack_root(const unsigned char *superblock, const unsigned char *trailer,
 void pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsigned char *block)
 {
     memset(block, 0, PACK_BLOCK);
-    memcpy(block, trailer_magic, sizeof trailer_magic);
+    memcpy(block, pack_trailer_magic, PACK_MAGIC_BYTES);
     le32_store(block + AT_VERSION, VERSION);
     le32_store(block + TR_SECTIONS, t->sections);
     le64_store(block + AT_INCOMPAT, t->incompat);
@@ -260,7 +256,7 @@ static err_code trailer_fields(const unsigned char *b, pack_trailer *t, err *e)
 err_code pack_trailer_decode(const unsigned char *block, pack_trailer *out, err *e)
 {
     *out = (pack_trailer){0};
-    if (memcmp(block, trailer_magic, sizeof trailer_magic) != 0) {
+    if (memcmp(block, pack_trailer_magic, PACK_MAGIC_BYTES) != 0) {
         return err_set(e, ERR_DAMAGED, "trailer: wrong magic, the file is incomplete or damaged");
     }
     err_code code = self_check(block, "trailer", e);

@@ -77,13 +77,9 @@ void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *
     }
 }
 
-/* `*` may only be the whole expert slot. */
-static bool star_in_place(const char *name)
+/* `*` may only be the whole expert slot; `star` is the first one. */
+static bool star_in_place(const char *name, const char *star)
 {
-    const char *const star = strchr(name, '*');
-    if (!star) {
-        return true;
-    }
     size_t start = 0;
     size_t length = 0;
     return name_expert_slot(name, &start, &length) && length == 1 && name + start == star &&
@@ -105,9 +101,12 @@ static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_
     memcpy(name_to, strs + name_off, length);
     name_to[length] = '\0';
     r->name = name_to;
-    if (!star_in_place(r->name)) {
+    const char *const star = memchr(r->name, '*', length);
+    if (star && !star_in_place(r->name, star)) {
         return err_set(e, ERR_INPUT, "tensor %s: a `*` where no expert number stands", r->name);
     }
+    r->stack = star != NULL;
+    r->layer = (int32_t)name_layer(r->name); /* < 2^31, says name_layer */
     r->ndim = p[AT_NDIM];
     if (!dtype_known(p[AT_DTYPE]) || !dtype_known(p[AT_SRC_DTYPE]) || r->ndim > TENSOR_MAX_DIMS) {
         return err_set(e, ERR_INPUT, "tensor %s: unknown dtype, or more than 6 dimensions",
@@ -121,7 +120,7 @@ static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_
             return err_set(e, ERR_INPUT, "tensor %s: shape out of range", r->name);
         }
     }
-    if (pack_record_is_stack(r) && (r->ndim < 3 || r->shape[0] < 2)) {
+    if (r->stack && (r->ndim < 3 || r->shape[0] < 2)) {
         return err_set(e, ERR_INPUT, "tensor %s: not the shape of a stack", r->name);
     }
     return OK;
@@ -138,8 +137,14 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     r->origin = (pack_origin)p[AT_ORIGIN];
     r->dialect = (pack_dialect)p[AT_DIALECT];
     r->pow2 = p[AT_FLAGS] & FLAG_POW2;
-    r->block_rows = le32_load(p + AT_BLOCK_ROWS);
-    r->block_cols = le32_load(p + AT_BLOCK_COLS);
+    const uint32_t rows = le32_load(p + AT_BLOCK_ROWS);
+    const uint32_t cols = le32_load(p + AT_BLOCK_COLS);
+    if (rows > PACK_TILE || cols > PACK_TILE) {
+        return err_set(e, ERR_INPUT, "tensor %s: tiles of %u x %u, expected 128 x 128", r->name,
+                       rows, cols);
+    }
+    r->block_rows = (uint16_t)rows;
+    r->block_cols = (uint16_t)cols;
     r->scale_idx = le32_load(p + AT_SCALE_IDX);
     if (r->scale_idx != PACK_NO_SCALE) {
         if (r->scale_idx >= count) {
@@ -151,12 +156,19 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     return OK;
 }
 
+/* What can be quantized (spec/quant.md section 1). */
+static bool is_float_source(dtype t)
+{
+    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
+}
+
 /* Rules of a record of codes and the one that holds its scales. */
 static err_code check_scales(const pack_record *w, const pack_record *s, err *e)
 {
     const size_t length = strlen(w->name);
     if (w->type != DTYPE_F8_E4M3 || (w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
         w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect == DIALECT_IEEE) ||
+        (w->origin == ORIGIN_QUANTIZED && !is_float_source(w->src_type)) ||
         w->block_rows != PACK_TILE || w->block_cols != PACK_TILE) {
         return err_set(e, ERR_INPUT,
                        "tensor %s: has scales, but is no FP8 matrix of 128 x 128 tiles", w->name);
@@ -201,61 +213,70 @@ static err_code classify(pack_table *t, err *e)
             s->cls = CLASS_SCALES;
         }
     }
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        if (t->records[i].cls == CLASS_KEPT) {
-            code = check_kept(&t->records[i], e);
-        }
-    }
     return code;
 }
 
 /* Compare the fields that follow from the others with what pack_table_place made of them. */
-static err_code check_placed(const pack_table *t, const unsigned char *tens, err *e)
+static err_code check_placed(const pack_record *r, const unsigned char *p, err *e)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
-        const pack_record *const r = &t->records[i];
-        const unsigned char *const p = tens + (size_t)i * PACK_RECORD_BYTES;
-        const struct {
-            const char *name;
-            uint64_t found, expected;
-        } fields[] = {
-            {"off", le64_load(p + AT_OFF), r->off},
-            {"len", le64_load(p + AT_LEN), r->len},
-            {"chunk_bytes", le64_load(p + AT_CHUNK_BYTES), r->chunk_bytes},
-            {"chunk_first", le64_load(p + AT_CHUNK_FIRST), r->chunk_first},
-            {"chunk_count", le64_load(p + AT_CHUNK_COUNT), r->chunk_count},
-            {"layer", le32_load(p + AT_LAYER), layer_field(r->layer)},
-        };
-        for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
-            if (fields[k].found != fields[k].expected) {
-                return err_set(e, ERR_INPUT, "tensor %s: %s, expected %" PRIu64 ", found %" PRIu64,
-                               r->name, fields[k].name, fields[k].expected, fields[k].found);
-            }
+    const struct {
+        const char *name;
+        uint64_t found, expected;
+    } fields[] = {
+        {"off", le64_load(p + AT_OFF), r->off},
+        {"len", le64_load(p + AT_LEN), r->len},
+        {"chunk_bytes", le64_load(p + AT_CHUNK_BYTES), r->chunk_bytes},
+        {"chunk_first", le64_load(p + AT_CHUNK_FIRST), r->chunk_first},
+        {"chunk_count", le64_load(p + AT_CHUNK_COUNT), r->chunk_count},
+        {"layer", le32_load(p + AT_LAYER), layer_field(r->layer)},
+    };
+    for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++) {
+        if (fields[k].found != fields[k].expected) {
+            return err_set(e, ERR_INPUT, "tensor %s: %s, expected %" PRIu64 ", found %" PRIu64,
+                           r->name, fields[k].name, fields[k].expected, fields[k].found);
         }
     }
     return OK;
 }
 
-/* Records in their order, NIDX in strictly increasing name order. */
-static err_code check_order(pack_table *t, const unsigned char *nidx, err *e)
+static bool in_order(const pack_record *a, const pack_record *b)
 {
-    for (uint32_t i = 1; i < t->count; i++) {
-        const pack_record *const a = &t->records[i - 1];
-        const pack_record *const b = &t->records[i];
-        const bool ordered =
-            a->layer != b->layer
-                ? a->layer < b->layer
-                : (a->cls != b->cls ? a->cls < b->cls : strcmp(a->name, b->name) < 0);
-        if (!ordered) {
-            return err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", b->name, a->name);
+    if (a->layer != b->layer) {
+        return a->layer < b->layer;
+    }
+    return a->cls != b->cls ? a->cls < b->cls : strcmp(a->name, b->name) < 0;
+}
+
+/* What can be said of each record once all are classified and placed: one pass, since a large table
+ * does not fit into the caches. */
+static err_code check_records(const pack_table *t, const unsigned char *tens, err *e)
+{
+    err_code code = OK;
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        const pack_record *const r = &t->records[i];
+        if (r->cls == CLASS_KEPT) {
+            code = check_kept(r, e);
+        }
+        if (code == OK) {
+            code = check_placed(r, tens + (size_t)i * PACK_RECORD_BYTES, e);
+        }
+        if (code == OK && i > 0 && !in_order(r - 1, r)) {
+            code = err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", r->name, r[-1].name);
         }
     }
+    return code;
+}
+
+/* NIDX lists the records in strictly increasing name order. */
+static err_code decode_name_index(const unsigned char *nidx, pack_table *t, err *e)
+{
+    const char *before = "";
     for (uint32_t i = 0; i < t->count; i++) {
         t->by_name[i] = le32_load(nidx + (size_t)i * 4);
-        if (t->by_name[i] >= t->count || (i > 0 && strcmp(t->records[t->by_name[i - 1]].name,
-                                                          t->records[t->by_name[i]].name) >= 0)) {
+        if (t->by_name[i] >= t->count || strcmp(before, t->records[t->by_name[i]].name) >= 0) {
             return err_set(e, ERR_INPUT, "name index entry %u: out of order or no record", i);
         }
+        before = t->records[t->by_name[i]].name;
     }
     return OK;
 }
@@ -269,11 +290,13 @@ static err_code decode_records(const unsigned char *tens, const unsigned char *s
     for (uint32_t i = 0; i < t->count && code == OK; i++) {
         const unsigned char *const p = tens + (size_t)i * PACK_RECORD_BYTES;
         pack_record *const r = &t->records[i];
+        *r = (pack_record){0};
         code = decode_identity(p, i, name_off, strs, strs_bytes, name_to, r, e);
         if (code == OK) {
             code = decode_kind(p, t->count, r, e);
-            name_off += strlen(r->name);
-            name_to += strlen(r->name) + 1;
+            t->has_stacks |= r->stack;
+            name_off += le16_load(p + AT_NAME_LEN);
+            name_to += le16_load(p + AT_NAME_LEN) + 1;
         }
     }
     if (code == OK && name_off != strs_bytes) {
@@ -305,10 +328,10 @@ err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
         code = pack_table_place(out, s->data_off, e);
     }
     if (code == OK) {
-        code = check_placed(out, tens, e);
+        code = check_records(out, tens, e);
     }
     if (code == OK) {
-        code = check_order(out, nidx, e);
+        code = decode_name_index(nidx, out, e);
     }
     if (code == OK) {
         code = pack_table_check_stacks(out, e);

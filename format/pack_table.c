@@ -4,19 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/memory.h"
 #include "format/name.h"
 #include "format/num.h"
-
-bool pack_record_is_stack(const pack_record *r)
-{
-    return strchr(r->name, '*') != NULL;
-}
 
 /* Scales of a stack are one slice: they are written and digested as one run (spec/format.md 6). */
 static bool is_sliced(const pack_record *r)
 {
-    return (r->cls == CLASS_KEPT && pack_record_is_stack(r)) ||
-           (r->cls == CLASS_CODES && r->ndim == 3);
+    return (r->cls == CLASS_KEPT && r->stack) || (r->cls == CLASS_CODES && r->ndim == 3);
 }
 
 uint64_t pack_record_slices(const pack_record *r)
@@ -35,7 +30,7 @@ uint64_t pack_record_sources(const pack_record *r)
     if (r->cls == CLASS_SCALES) {
         return 0;
     }
-    return pack_record_is_stack(r) ? r->shape[0] : 1;
+    return r->stack ? r->shape[0] : 1;
 }
 
 bool pack_record_has_stats(const pack_record *r)
@@ -109,9 +104,9 @@ const pack_record *pack_table_find(const pack_table *t, const char *name)
 err_code pack_table_create(uint32_t count, uint64_t name_bytes, pack_table *out, err *e)
 {
     *out = (pack_table){.count = count};
-    out->records = calloc(count + (size_t)1, sizeof *out->records);
-    out->by_name = calloc(count + (size_t)1, sizeof *out->by_name);
-    out->names = malloc(name_bytes + 1);
+    out->records = memory_large((count + (size_t)1) * sizeof *out->records);
+    out->by_name = memory_large((count + (size_t)1) * sizeof *out->by_name);
+    out->names = memory_large(name_bytes + 1);
     if (!out->records || !out->by_name || !out->names) {
         pack_table_free(out);
         return err_set(e, ERR_MEMORY, "no memory for a table of %u tensors", count);
@@ -174,7 +169,7 @@ static err_code index_names(pack_table *t, err *e)
 
 err_code pack_table_check_stacks(const pack_table *t, err *e)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0; i < t->count && t->has_stacks; i++) {
         uint64_t index = 0;
         char stack[NAME_MAX_BYTES + 1];
         const char *const name = t->records[i].name;
@@ -210,7 +205,9 @@ static err_code relink_scales(pack_table *t, err *e)
 err_code pack_table_sort(pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
-        t->records[i].layer = name_layer(t->records[i].name);
+        t->records[i].layer = (int32_t)name_layer(t->records[i].name);
+        t->records[i].stack = strchr(t->records[i].name, '*') != NULL;
+        t->has_stacks |= t->records[i].stack;
     }
     qsort(t->records, t->count, sizeof *t->records, record_compare);
     err_code code = index_names(t, e);
@@ -243,7 +240,6 @@ static bool record_size(pack_record *r)
         return false;
     }
     const uint64_t per_slice = num_ceil_div(pack_record_slice_bytes(r), r->chunk_bytes);
-    r->layer = name_layer(r->name);
     return num_mul(per_slice, pack_record_slices(r), &r->chunk_count);
 }
 

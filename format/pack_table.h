@@ -19,24 +19,34 @@
 enum { PACK_TILE = 128 };
 #define PACK_NO_SCALE UINT32_MAX
 
-typedef enum pack_class { CLASS_KEPT, CLASS_CODES, CLASS_SCALES } pack_class;
-typedef enum pack_origin { ORIGIN_KEPT, ORIGIN_QUANTIZED, ORIGIN_CARRIED } pack_origin;
-typedef enum pack_dialect { DIALECT_NONE, DIALECT_IEEE } pack_dialect;
+typedef enum __attribute__((packed)) pack_class {
+    CLASS_KEPT,
+    CLASS_CODES,
+    CLASS_SCALES
+} pack_class;
+typedef enum __attribute__((packed)) pack_origin {
+    ORIGIN_KEPT,
+    ORIGIN_QUANTIZED,
+    ORIGIN_CARRIED
+} pack_origin;
+typedef enum __attribute__((packed)) pack_dialect { DIALECT_NONE, DIALECT_IEEE } pack_dialect;
 
+/* Ordered by size: opening a large table is bound by memory, and 136 bytes a record do it. */
 typedef struct pack_record {
     /* given */
-    const char *name; /* NUL-terminated, owned by the table */
-    dtype type, src_type;
-    unsigned ndim;
+    const char *name;                /* NUL-terminated, owned by the table */
     uint64_t shape[TENSOR_MAX_DIMS]; /* slowest dimension first */
+    dtype type, src_type;
+    uint8_t ndim;
     pack_class cls;
     pack_origin origin;
     pack_dialect dialect;
-    bool pow2;
-    uint32_t block_rows, block_cols; /* codes: 128, 128 */
+    bool pow2;  /* scales: all powers of two */
+    bool stack; /* computed by pack_table_sort and by decoding: the name has a `*` */
+    uint16_t block_rows, block_cols; /* codes: 128, 128 */
     uint32_t scale_idx;              /* codes: the record of its scales; others PACK_NO_SCALE */
     /* computed by pack_table_place */
-    int64_t layer;     /* -1: none */
+    int32_t layer;     /* -1: none; by pack_table_sort and decoding already */
     uint64_t off, len; /* bytes */
     uint64_t chunk_bytes, chunk_first, chunk_count;
     uint64_t source_first; /* index of its first source tensor in SDIG; scales: none */
@@ -48,12 +58,12 @@ typedef struct pack_table {
     uint32_t count;
     uint32_t *by_name; /* record numbers in name order */
     char *names;       /* all names, each with a NUL */
+    bool has_stacks;
     uint64_t data_off, data_end;
     uint64_t chunk_count, source_count, stat_count;
 } pack_table;
 
 /* A slice: the whole record, or one member of a stack (and of codes of three dimensions). */
-bool pack_record_is_stack(const pack_record *r);   /* its name has a `*` */
 uint64_t pack_record_slices(const pack_record *r); /* >= 1; 0 only for a shape that begins with 0 */
 uint64_t pack_record_slice_bytes(const pack_record *r); /* bytes of one slice */
 uint64_t pack_record_sources(

@@ -1,0 +1,62 @@
+/* A Hugging Face checkpoint as one list of tensors, wherever its bytes lie.
+ *
+ * Accepts a directory (index + shards, model.safetensors, or the only *.safetensors), a single
+ * .safetensors file, and a `models--X--Y` folder of the Hub's cache (refs/main -> snapshots/HASH).
+ * Only headers are read. Index and shards must agree; every disagreement is listed in the message.
+ *
+ *     checkpoint *cp;
+ *     checkpoint_open("Ring-mini-linear-2.0", m, &cp, e);
+ *     checkpoint_read(cp, &cp->tensors[i], 0, buffer, bytes, e);
+ *     checkpoint_close(cp);
+ */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "format/monitor.h"
+#include "format/safetensors.h"
+
+typedef struct shard {
+    char *name; /* as the index gives it, relative to dir */
+    char *path;
+    uint64_t bytes, mtime_ns, device, inode; /* when it was opened */
+    uint64_t header_bytes;
+    unsigned char header_sha256[SHA256_BYTES];
+    size_t tensor_count;
+} shard;
+
+typedef struct tensor {
+    const char *name;
+    dtype type;
+    unsigned ndim;
+    uint64_t shape[TENSOR_MAX_DIMS];
+    uint64_t off, bytes; /* in the shard */
+    uint32_t shard;
+} tensor;
+
+typedef struct checkpoint {
+    char *dir;     /* where config.json and its like would be */
+    shard *shards; /* sorted by name */
+    size_t shard_count;
+    tensor *tensors; /* sorted by name bytes */
+    size_t tensor_count;
+    struct checkpoint_private *priv;
+} checkpoint;
+
+/* Errors: ERR_IO cannot be read, ERR_INPUT malformed or contradictory. Notes go to the monitor.
+ * *out: checkpoint_close. */
+MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e);
+
+/* Bytes [off, off + bytes) of a tensor. Safe from several threads; at most 32 shards are open at a
+ * time. */
+MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to,
+                                    size_t bytes, err *e);
+
+/* The tensor of this name or NULL. */
+const tensor *checkpoint_find(const checkpoint *cp, const char *name);
+
+/* ERR_IO if a shard's size or time is not what it was when it was opened. */
+MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, err *e);
+
+void checkpoint_close(checkpoint *cp); /* NULL is fine */
+
+#endif

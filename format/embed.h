@@ -1,0 +1,41 @@
+/* Which files beside the weights travel inside the packed file (DECISIONS 14). */
+#ifndef EMBED_H
+#define EMBED_H
+
+#include <stdint.h>
+
+#include "format/archive.h"
+#include "format/monitor.h"
+
+typedef struct embed_file {
+    char *name;
+    char *path;
+    uint64_t bytes;
+    bool embedded; /* false: it is in the directory but stays out */
+    uint64_t device, inode;
+} embed_file;
+
+typedef struct embed_list {
+    embed_file *files; /* every regular file at the top level of the directory but shards and index,
+                          sorted by name */
+    size_t count;
+} embed_list;
+
+/* Choose: the built-in allow-list, then --embed globs add and --no-embed globs remove, in
+ * command-line order (globs[i].embed says which). A glob that matches no file is ERR_USAGE; an
+ * embedded file over 64 MiB or with a name the archive does not allow is ERR_INPUT. The index and
+ * *.safetensors are never embedded. */
+typedef struct embed_glob {
+    const char *glob;
+    bool embed;
+} embed_glob;
+
+MUST_CHECK err_code embed_choose(const char *dir, const embed_glob *globs, size_t glob_count,
+                                 embed_list *out, err *e);
+
+/* Read the chosen files and pack them: archive_pack of all that is embedded. */
+MUST_CHECK err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e);
+
+void embed_list_free(embed_list *list);
+
+#endif

@@ -1,0 +1,45 @@
+/* UTF-8, one character at a time.
+ *
+ *     for (size_t i = 0; i < bytes; i += used) {
+ *         used = utf8_length(text + i, bytes - i);
+ *         if (used == 0) ... not UTF-8
+ *     }
+ */
+#ifndef UTF8_H
+#define UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the character that starts at `p`, `room` bytes being left: 1 … 4, or 0 if there is none.
+ * Overlong forms, surrogates and anything above U+10FFFF are no characters: two spellings of one
+ * name would be two names. */
+static inline size_t utf8_length(const char *p, size_t room)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (room == 0) {
+        return 0;
+    }
+    const unsigned char first = (unsigned char)*p;
+    if (first < 0x80) {
+        return 1;
+    }
+    const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc0 || first >= 0xf8 || length > room) {
+        return 0;
+    }
+    uint32_t point = first & (0x7fU >> length);
+    for (size_t i = 1; i < length; i++) {
+        const unsigned char next = (unsigned char)p[i];
+        if ((next & 0xc0) != 0x80) {
+            return 0;
+        }
+        point = point << 6 | (next & 0x3f);
+    }
+    if (point < least[length] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
+        return 0;
+    }
+    return length;
+}
+
+#endif
