@@ -35,13 +35,13 @@ typedef struct pipeline {
 /* The source tensor (number in SDIG order) that a chunk of a record was made from. */
 static uint64_t chunk_source(const pack_record *r, const pack_chunk *c)
 {
-    return r->source_first + (pack_record_is_stack(r) ? c->slice : 0);
+    return r->source_first + (r->stack ? c->slice : 0);
 }
 
 /* Where in its source tensor the chunk's bytes start. */
 static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
 {
-    const uint64_t before = pack_record_is_stack(r) ? 0 : c->slice * pack_record_slice_bytes(r);
+    const uint64_t before = r->stack ? 0 : c->slice * pack_record_slice_bytes(r);
     return pack_source_bytes(r, before + c->begin);
 }
 

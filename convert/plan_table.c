@@ -31,7 +31,7 @@ static void set_shape(pack_record *r, const tensor *t, size_t members)
         r->shape[n++] = members;
     }
     memcpy(r->shape + n, t->shape, t->ndim * sizeof *t->shape);
-    r->ndim = n + t->ndim;
+    r->ndim = (uint8_t)(n + t->ndim);
 }
 
 static void add_codes(table_builder *b, const stack_group *g, const tensor *t, scale_kind scales)
