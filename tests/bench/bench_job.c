@@ -1,0 +1,279 @@
+/* How close the whole jobs come to the limits of the machine (DECISIONS 34): a conversion against
+ * reading its source while writing as many bytes as it writes, a verification against a plain read.
+ * Everything in one run, since disks of shared machines change by the minute; medians of the
+ * repetitions.
+ *
+ *     bench_job CHECKPOINT DIR [REPETITIONS]      DIR gets a packed file and a probe file, and
+ * loses them again */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "convert/convert.h"
+#include "format/io.h"
+#include "format/num.h"
+#include "format/parallel.h"
+#include "quant/engine_cpu.h"
+#include "verify/integrity.h"
+
+enum { MAX_REPETITIONS = 32, PIECE = 2 << 20, MAX_WORKERS = 64 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void must(err_code code, const err *e)
+{
+    if (code != OK) {
+        fprintf(stderr, "bench_job: %s\n", e->text);
+        exit(1);
+    }
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double *values, unsigned count)
+{
+    double sorted[MAX_REPETITIONS];
+    memcpy(sorted, values, count * sizeof *values);
+    qsort(sorted, count, sizeof *sorted, compare_doubles);
+    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static void drop_cache(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fdatasync(fd);
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        close(fd);
+    }
+}
+
+/* ---- the probe: the same bytes in and out, nothing computed ---- */
+
+typedef struct probe {
+    const checkpoint *cp;
+    const int *fds;         /* of the shards */
+    const uint64_t *pieces; /* [shard_count + 1] pieces before each shard */
+    output *out;            /* NULL: read only */
+    uint64_t out_pieces, out_bytes;
+    unsigned char *buffers[MAX_WORKERS];
+} probe;
+
+static err_code read_piece(const probe *p, unsigned worker, uint64_t task, err *e)
+{
+    size_t s = 0;
+    while (p->pieces[s + 1] <= task) {
+        s++;
+    }
+    const uint64_t off = (task - p->pieces[s]) * PIECE;
+    const uint64_t bytes = num_min(PIECE, p->cp->shards[s].bytes - off);
+    return io_read_at(p->fds[s], p->cp->shards[s].path, off, p->buffers[worker], bytes, e);
+}
+
+/* Task i reads piece i and writes its share of the output: both streams go on side by side. */
+static err_code probe_task(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    const probe *const p = ctx;
+    const uint64_t total = p->pieces[p->cp->shard_count];
+    err_code code = read_piece(p, worker, task, e);
+    if (!p->out) {
+        return code;
+    }
+    for (uint64_t i = task * p->out_pieces / total;
+         i < (task + 1) * p->out_pieces / total && code == OK; i++) {
+        const uint64_t bytes = num_min(PIECE, p->out_bytes - i * PIECE);
+        code = output_write(p->out, i * PIECE, p->buffers[worker], bytes, e);
+    }
+    return code;
+}
+
+static double run_probe(const checkpoint *cp, const char *path, uint64_t out_bytes,
+                        unsigned workers)
+{
+    err e = {0};
+    int *const fds = calloc(cp->shard_count, sizeof *fds);
+    uint64_t *const pieces = calloc(cp->shard_count + 1, sizeof *pieces);
+    probe p = {.cp = cp, .fds = fds, .pieces = pieces, .out_bytes = out_bytes};
+    p.out_pieces = num_ceil_div(out_bytes, PIECE);
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        must(io_open_read(cp->shards[i].path, &fds[i], NULL, &e), &e);
+        pieces[i + 1] = pieces[i] + num_ceil_div(cp->shards[i].bytes, PIECE);
+    }
+    for (unsigned i = 0; i < workers; i++) {
+        p.buffers[i] = aligned_alloc(4096, PIECE);
+        memset(p.buffers[i], 1, PIECE);
+    }
+    if (out_bytes > 0) {
+        must(output_open(path, true, &p.out, &e), &e);
+        must(output_reserve(p.out, out_bytes, &e), &e);
+    }
+    const double start = now();
+    must(parallel_for(workers, pieces[cp->shard_count], probe_task, &p, NULL, &e), &e);
+    if (p.out) {
+        must(output_sync(p.out, &e), &e);
+    }
+    const double seconds = now() - start;
+    output_abandon(&p.out);
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        close(fds[i]);
+    }
+    for (unsigned i = 0; i < workers; i++) {
+        free(p.buffers[i]);
+    }
+    free(fds);
+    free(pieces);
+    return seconds;
+}
+
+/* ---- the jobs ---- */
+
+static double run_convert(convert_job *job)
+{
+    err e = {0};
+    engine *g = NULL;
+    convert_report report;
+    must(engine_cpu_open(job->options.threads, job->slots.count, job->slots.in_bytes,
+                         job->slots.out_bytes, &g, &e),
+         &e);
+    must(convert_run(job, g, NULL, &report, &e), &e);
+    engine_close(g);
+    return report.seconds;
+}
+
+static double run_plain_read(const char *path)
+{
+    err e = {0};
+    int fd = -1;
+    struct stat st;
+    unsigned char *const buffer = aligned_alloc(4096, PIECE);
+    must(io_open_read(path, &fd, &st, &e), &e);
+    const double start = now();
+    for (uint64_t off = 0; off < (uint64_t)st.st_size; off += PIECE) {
+        must(io_read_at(fd, path, off, buffer, num_min(PIECE, (uint64_t)st.st_size - off), &e), &e);
+    }
+    const double seconds = now() - start;
+    close(fd);
+    free(buffer);
+    return seconds;
+}
+
+static double run_verify(const char *path, unsigned threads)
+{
+    err e = {0};
+    int fd = -1;
+    integrity_report report;
+    const integrity_options options = {.threads = threads, .memory = 512 * MIB};
+    must(io_open_read(path, &fd, NULL, &e), &e);
+    const double start = now();
+    must(integrity_check(fd, path, &options, NULL, &report, &e), &e);
+    const double seconds = now() - start;
+    if (report.count > 0) {
+        fprintf(stderr, "bench_job: %s: %s\n", report.damages[0].place, report.damages[0].what);
+        exit(1);
+    }
+    integrity_report_free(&report);
+    close(fd);
+    return seconds;
+}
+
+static void print_ratio(const char *what, const double *limit, const double *measured,
+                        unsigned count, uint64_t bytes)
+{
+    double ratios[MAX_REPETITIONS];
+    for (unsigned i = 0; i < count; i++) {
+        ratios[i] = limit[i] / measured[i];
+    }
+    printf("%-28s %6.2f GB/s, limit %6.2f GB/s, ratio %.2f\n", what,
+           (double)bytes / median(measured, count) / 1e9,
+           (double)bytes / median(limit, count) / 1e9, median(ratios, count));
+}
+
+static void bench_convert(convert_job *job, const char *probe_path, bool cold, unsigned repetitions)
+{
+    double limit[MAX_REPETITIONS];
+    double measured[MAX_REPETITIONS];
+    for (unsigned i = 0; i < 2 * repetitions; i++) {
+        for (size_t s = 0; cold && s < job->cp->shard_count; s++) {
+            drop_cache(job->cp->shards[s].path);
+        }
+        /* Alternate who goes first: what the disk does later depends on what it just did. */
+        if ((i + i / 2) % 2 == 0) {
+            limit[i / 2] = run_probe(job->cp, probe_path, job->plan.file_bytes, job->slots.count);
+        } else {
+            measured[i / 2] = run_convert(job);
+        }
+    }
+    print_ratio(cold ? "convert, source not cached" : "convert, source cached", limit, measured,
+                repetitions, job->plan.source_bytes);
+}
+
+static void bench_verify(const char *path, uint64_t bytes, bool cold, unsigned threads,
+                         unsigned repetitions)
+{
+    double limit[MAX_REPETITIONS];
+    double measured[MAX_REPETITIONS];
+    for (unsigned i = 0; i < 2 * repetitions; i++) {
+        if (cold) {
+            drop_cache(path);
+        }
+        if ((i + i / 2) % 2 == 0) {
+            limit[i / 2] = run_plain_read(path);
+        } else {
+            measured[i / 2] = run_verify(path, threads);
+        }
+    }
+    print_ratio(cold ? "verify, file not cached" : "verify, file cached", limit, measured,
+                repetitions, bytes);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: bench_job CHECKPOINT DIR [REPETITIONS]\n");
+        return 2;
+    }
+    const unsigned wanted = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 5;
+    const unsigned repetitions = wanted < 1 || wanted > MAX_REPETITIONS ? 5 : wanted;
+    err e = {0};
+    convert_job job;
+    recipe rules = {0};
+    char *const packed = io_join(argv[2], "bench.octavo");
+    char *const probe_path = io_join(argv[2], "probe.bin");
+    const convert_options options = {
+        .source = argv[1],
+        .output = packed,
+        .recipe = &rules,
+        .digest = DIGEST_XXH3,
+        .force = true,
+        .threads = parallel_processors(),
+        .memory = 512 * MIB,
+    };
+    must(convert_prepare(&options, NULL, &job, &e), &e);
+    const unsigned threads = options.threads;
+    printf("%.2f GB of source, %.2f GB packed, %u threads\n", (double)job.plan.source_bytes / 1e9,
+           (double)job.plan.file_bytes / 1e9, threads);
+    bench_convert(&job, probe_path, true, repetitions);
+    bench_convert(&job, probe_path, false, repetitions);
+    bench_verify(packed, job.plan.file_bytes, true, threads, repetitions);
+    bench_verify(packed, job.plan.file_bytes, false, threads, repetitions);
+    unlink(packed);
+    convert_close(&job);
+    free(packed);
+    free(probe_path);
+    return 0;
+}

@@ -1,0 +1,41 @@
+#!/bin/bash
+# make bench: what the tool does a second, and how close that is to what the machine can do.
+#
+# run.sh BENCH_DIR runs the bench programs in it (BENCH_DIR/bench_quant …) on a checkpoint of 3 GB with the shapes of
+# Ring-mini, made in build/bench. OCTAVO: the tool.
+set -eu
+root=$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")
+programs=$1
+octavo=${OCTAVO:-$root/build/octavo}
+dir=$root/build/bench
+mkdir -p "$dir"
+checkpoint=$dir/mini
+trap 'rm -rf "$dir"' EXIT
+
+echo "== kernel and table"
+"$programs/bench_quant"
+"$programs/bench_open"
+
+echo "== whole jobs"
+"${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null
+"$programs/bench_job" "$checkpoint" "$dir" 5
+
+# The comparison with a script wants the virtual environment that the interop tests make.
+python=$root/build/interop/venv/bin/python
+if ! "$python" -c 'import ml_dtypes' 2>/dev/null; then
+    echo "numpy + ml_dtypes: skipped, no virtual environment; \`make test-interop\` makes it"
+    exit 0
+fi
+their=()
+ours=()
+for _ in 1 2 3; do
+    their+=("$("$python" "$root/tests/bench/numpy_quantize.py" "$checkpoint" "$dir/numpy.bin" 400000000)")
+    ours+=("$("$octavo" convert "$checkpoint" -o "$dir/ours.octavo" -f --json --no-read-back |
+        "$python" -c 'import json, sys; r = json.load(sys.stdin); print(r["source_bytes"] / r["seconds"] / 1e9)')")
+done
+"$python" - "${their[*]}" "${ours[*]}" <<'PY'
+import statistics
+import sys
+their, ours = (statistics.median(map(float, a.split())) for a in sys.argv[1:3])
+print(f"{'convert':28} {ours:6.2f} GB/s, numpy + ml_dtypes {their:.3f} GB/s, ratio {ours / their:.0f}")
+PY

@@ -1,0 +1,148 @@
+#!/bin/bash
+# Look at the source text for what the compiler does not say. `make lint` calls this with CC and CFLAGS set.
+#
+#     tests/lint.sh [CHECK]...       default: all; each CHECK is one of the check_ functions below
+#
+# Prints one line for each check, complaints before it. Exit status 0: none, 1: some.
+# shellcheck disable=SC2317 # the checks are called by their names
+set -u
+shopt -s nullglob
+cd "$(dirname "$0")/.." || exit 1
+
+CC=${CC:-cc}
+read -ra flags <<<"${CFLAGS:--std=c11 -D_GNU_SOURCE -I.}"
+flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
+rooms=(format quant convert verify bin)
+sources=({format,quant,convert,verify,bin,tests/unit,tests/fuzz,tests/bench,tests}/*.c)
+headers=({format,quant,convert,verify,bin,tests/unit,tests/fuzz,tests/bench,tests}/*.h)
+scripts=(.ci/run tests/*.sh tests/*/*.sh)
+
+check_layout() {
+    local file bad=0
+    for file in "${sources[@]}" "${headers[@]}"; do
+        clang-format "$file" | cmp -s - "$file" || { echo "$file: \`make format\` would change it" && bad=1; }
+    done
+    return "$bad"
+}
+
+# One process a file: in one process clang-tidy 14 carries the state of va_lists over from file to file. err.c defines
+# what analyzer.h explains to the others.
+check_tidy() {
+    local -a others=()
+    local file
+    for file in "${sources[@]}"; do
+        [[ $file == format/err.c ]] || others+=("$file")
+    done
+    {
+        printf '%s\0' "${others[@]}" |
+            xargs -0 -P "$(nproc)" -I FILE clang-tidy --quiet FILE -- "${flags[@]}" -include tests/analyzer.h &&
+            clang-tidy --quiet format/err.c -- "${flags[@]}"
+    } 2>/dev/null
+}
+
+check_cppcheck() {
+    # uninitvar: takes the address of a variable for its use; the compilers and sanitizers know better.
+    # memleak: does not follow a pointer into a struct; the address sanitizer does.
+    # readdirCalled: a stream of its own for each thread is safe; readdir_r is obsolete.
+    cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability --inline-suppr \
+        --library=posix --suppress=missingIncludeSystem \
+        --suppress=uninitvar --suppress=memleak --suppress=readdirCalled \
+        --error-exitcode=1 -I. "${rooms[@]}"
+}
+
+check_shell() {
+    shellcheck "${scripts[@]}"
+}
+
+check_manual() {
+    local page
+    for page in spec/man/*.1; do
+        mandoc -Tlint -W warning "$page" || return 1
+    done
+}
+
+# The floors of the house (CONTRIBUTING.md): a room sees only rooms below it, and verify/ must not share code with
+# the quantizer that it checks. Libraries stay behind the one file that wraps them.
+check_includes() {
+    awk '
+    BEGIN {
+        may["format"] = "^format/"
+        may["quant"] = "^(format|quant)/"
+        may["convert"] = "^(format|quant|convert)/"
+        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|widen|recipe)\\.h$"
+        may["bin"] = "^(format|quant|convert|verify|bin)/"
+        only["archive.h"] = "^format/archive\\.c$"
+        only["archive_entry.h"] = "^format/archive\\.c$"
+        only["xxhash.h"] = "^format/digest\\.c$"
+        only["openssl/evp.h"] = "^format/digest\\.c$"
+    }
+    /^[ \t]*#[ \t]*include[ \t]/ {
+        match($0, /["<][^">]*[">]/)
+        name = substr($0, RSTART + 1, RLENGTH - 2)
+        quoted = substr($0, RSTART, 1) == "\""
+        room = FILENAME
+        sub(/\/.*/, "", room)
+        if (name ~ /\.c$/) {
+            complain("nobody includes a source file: " name)
+        } else if (quoted && name !~ /\//) {
+            complain("write the path from the root: " name)
+        } else if (quoted && room in may && name !~ may[room]) {
+            complain(room "/ must not see " name)
+        } else if (!quoted && name in only && FILENAME !~ "^tests/" && FILENAME !~ only[name]) {
+            complain("<" name "> belongs to " substr(only[name], 2) " alone")
+        }
+    }
+    function complain(what) { printf "%s:%d: %s\n", FILENAME, FNR, what; bad = 1 }
+    END { exit bad }
+    ' "${sources[@]}" "${headers[@]}"
+}
+
+# Every header compiles alone; the arithmetic that other compilers share, with those compilers.
+check_headers() {
+    local header bad=0
+    for header in "${headers[@]}"; do
+        alone "$header" "$CC" -x c "${flags[@]}" -Werror || bad=1
+        if grep -q SHARED_FN "$header"; then
+            alone "$header" clang -x c "${flags[@]}" -Werror || bad=1
+            alone "$header" g++ -x c++ -std=c++17 -Wall -Wextra -Werror -I. || bad=1
+        fi
+    done
+    return "$bad"
+}
+
+alone() {
+    local header=$1
+    shift
+    # Unused functions are the normal case in a header.
+    "$@" -Wno-unused-function -fsyntax-only -include "$header" - </dev/null
+}
+
+# Calls that overflow, keep hidden state, or run a shell. Each has a better one beside it.
+check_banned() {
+    ! grep -nE '\b(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|atoi|atol|atoll|atof|localtime|gmtime|ctime|asctime|mktemp|tmpnam|system|popen|alloca|setlocale) *\(' \
+        "${sources[@]}" "${headers[@]}"
+}
+
+check_names() {
+    local twice
+    twice=$(printf '%s\n' "${sources[@]##*/}" "${headers[@]##*/}" | sort | uniq -d)
+    [[ -z $twice ]] || { echo "file names that occur twice: $twice" && return 1; }
+}
+
+check_length() {
+    wc -l "${sources[@]}" "${headers[@]}" "${scripts[@]}" Makefile tests/*/*.py |
+        awk '$2 != "total" && ($1 > 500 || $2 == "Makefile" && $1 > 250) { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
+}
+
+failed=0
+(($#)) || set -- layout includes headers banned names length shell manual cppcheck tidy
+for check in "$@"; do
+    start=$SECONDS
+    if output=$("check_$check" 2>&1); then
+        echo "lint: $check ok ($((SECONDS - start)) s)"
+    else
+        printf '%s\nlint: %s FAILED\n' "$output" "$check"
+        failed=1
+    fi
+done
+exit $failed
