@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* XXH3_* in this file: the library chooses the instruction set */
+#endif
 
 size_t digest_bytes(digest_alg alg)
 {

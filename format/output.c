@@ -127,8 +127,12 @@ err_code output_open(const char *path, bool force, output **out, err *e)
 
 err_code output_reserve(output *o, uint64_t bytes, err *e)
 {
-    /* Not posix_fallocate: where the file system has no such call, that writes every block. */
-    if (fallocate(o->fd, 0, 0, (off_t)bytes) != 0) {
+    int result = 0;
+    do {
+        /* Not posix_fallocate: where the file system has no such call, that writes every block. */
+        result = fallocate(o->fd, 0, 0, (off_t)bytes);
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) {
         if (errno != EOPNOTSUPP && errno != ENOSYS) {
             return err_set_errno(e, ERR_IO, errno, "%s: cannot reserve %llu bytes", o->part,
                                  (unsigned long long)bytes);

@@ -34,10 +34,14 @@ static bool take_task(crew *c, uint64_t *task)
     return more;
 }
 
+/* A task that gave up did so because of the user or of another task's failure, which then counts. */
 static void note_failure(crew *c, uint64_t task, const err *why)
 {
     pthread_mutex_lock(&c->lock);
-    if (task < c->failed_task) {
+    const bool first = c->failed_task == c->tasks;
+    const bool gave_up = why->code == ERR_CANCELLED;
+    const bool others_gave_up = c->failure.code == ERR_CANCELLED;
+    if (first || (gave_up == others_gave_up ? task < c->failed_task : others_gave_up)) {
         c->failed_task = task;
         c->failure = *why;
     }

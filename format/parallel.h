@@ -16,8 +16,8 @@
 typedef err_code (*parallel_fn)(void *ctx, unsigned worker, uint64_t task, err *e);
 
 /* Run tasks 0 … tasks-1 on `workers` (≥ 1) threads. Of several failures the one of the lowest task
- * is reported. Returns ERR_CANCELLED when the monitor asks to stop. With one worker no thread is
- * started. */
+ * is reported, and any other before ERR_CANCELLED, which is returned when the monitor asks to stop
+ * and by tasks that give up because another one failed. With one worker no thread is started. */
 MUST_CHECK err_code parallel_for(unsigned workers, uint64_t tasks, parallel_fn fn, void *ctx,
                                  const monitor *m, err *e);
 

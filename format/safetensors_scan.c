@@ -134,7 +134,9 @@ static err_code take_object(st_scan *s, st_slice *slice, err *e)
     }
     s->pos++;
     *slice = (st_slice){s->text + start, s->pos - start};
-    return OK;
+    return slice->bytes > ST_MAX_MEMBER_BYTES
+               ? too_many(s, ST_MAX_MEMBER_BYTES, "bytes in an object", e)
+               : OK;
 }
 
 /* Step to the key of the next member or behind the closing brace. */

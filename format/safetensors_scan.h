@@ -24,7 +24,8 @@
 enum {
     ST_MAX_MEMBERS = (1 << 20) + 1, /* tensors of one header, and __metadata__ */
     ST_MAX_FIELDS = 1 << 18,        /* of one member; __metadata__ may well have one per tensor */
-    ST_MAX_ITEMS = 64               /* of an array */
+    ST_MAX_ITEMS = 64,              /* of an array */
+    ST_MAX_MEMBER_BYTES = 32 << 20  /* the text of one member */
 };
 
 typedef struct st_slice {

@@ -17,6 +17,7 @@
 #include "convert/convert.h"
 #include "format/io.h"
 #include "format/num.h"
+#include "format/output.h"
 #include "format/parallel.h"
 #include "quant/engine_cpu.h"
 #include "verify/integrity.h"

@@ -1,0 +1,76 @@
+#!/bin/bash
+# Convert checkpoints with octavo and hold the results against the second reader, quantizer, writer.
+#
+#     check.sh CHECKPOINT...
+#
+# PYTHON: the interpreter (default /usr/bin/python3), OCTAVO: the tool (default build/octavo),
+# NEED_ML_DTYPES: not empty if the oracle must not do without. Each checkpoint is converted with
+# both kinds of scales, the first one also with other options. Every check prints a line if it
+# fails; the last line counts them.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+python=${PYTHON:-/usr/bin/python3}
+oracle=("$python" "$here/oracle.py")
+[ -z "${NEED_ML_DTYPES:-}" ] || oracle+=(--need-ml-dtypes)
+octavo=$(readlink -f "${OCTAVO:-build/octavo}")
+export PYTHONDONTWRITEBYTECODE=1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0
+failed=0
+
+# expect WHAT COMMAND...: run it; its output is shown only if it fails.
+expect() {
+    local what=$1 status=0
+    shift
+    "$@" >"$scratch/log" 2>&1 || status=$?
+    if [ "$status" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $what: exit status $status"
+        sed 's/^/    /' "$scratch/log" | head -n 25
+    fi
+}
+
+inspect_json() {
+    "$octavo" inspect --json "$1" >"$2"
+}
+
+# check NAME CHECKPOINT OPTIONS_OF_THE_TOOL -- OPTIONS_OF_THE_PYTHON_WRITER
+check() {
+    local name=$1 checkpoint=$2 tool_options=()
+    shift 2
+    while [ "$1" != -- ]; do
+        tool_options+=("$1")
+        shift
+    done
+    shift
+    local ours=$scratch/ours.octavo theirs=$scratch/theirs.octavo shown=$scratch/inspect.json
+    rm -f "$ours" "$theirs" "$shown"
+    expect "$name: convert" "$octavo" convert "$checkpoint" -o "$ours" -q "${tool_options[@]}"
+    [ -e "$ours" ] || return
+    expect "$name: inspect --json" inspect_json "$ours" "$shown"
+    expect "$name: reader agrees with inspect" \
+        "$python" "$here/read_packed.py" --inspect "$shown" "$ours"
+    expect "$name: oracle" "${oracle[@]}" "$ours" "$checkpoint"
+    expect "$name: second writer" "$python" "$here/write_packed.py" "$checkpoint" -o "$theirs" "$@"
+    expect "$name: same bytes from both writers" cmp "$ours" "$theirs"
+}
+
+[ -x "$octavo" ] || { echo "$0: no tool at $octavo" >&2; exit 2; }
+expect "oracle self-test" "${oracle[@]}" --self-test
+check "$(basename "$1") --digest sha256" "$1" --digest sha256 --source-sha256 -- \
+    --digest sha256 --source-sha256
+check "$(basename "$1") with rules" "$1" --keep '*.g_proj.*' \
+    --quantize '*[.]layers.[!2-9].*gate.weight' --keep 'model.layers.3.*' -- \
+    --rules '[{"action":"keep","match":"*.g_proj.*"},
+              {"action":"quantize","match":"*[.]layers.[!2-9].*gate.weight"},
+              {"action":"keep","match":"model.layers.3.*"}]'
+for checkpoint in "$@"; do
+    for scales in f32 ue8m0; do
+        check "$(basename "$checkpoint") $scales" "$checkpoint" --scales $scales -- --scales $scales
+    done
+done
+echo "interop: $passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,107 @@
+"""A Hugging Face checkpoint as numpy sees it: headers parsed here, data mapped. For files that are
+well-formed."""
+
+import glob
+import json
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import packed_format as pf
+
+# Only what decides here; the tool's list of embedded files is checked against this one by equal
+# bytes.
+EMBEDDED = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "*.tiktoken",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "configuration_*.py",
+    "modeling_*.py",
+    "tokenization_*.py",
+    "LICENSE*",
+    "NOTICE*",
+    "README.md",
+]
+
+
+@dataclass
+class Tensor:
+    name: str
+    dtype: str
+    shape: list
+    data: np.ndarray = field(repr=False)  # uint8, the bytes of the tensor
+
+
+@dataclass
+class Shard:
+    name: str
+    size: int
+    header_sha256: str
+    tensors: int
+
+
+class Checkpoint:
+    """tensors: {name: Tensor}; shards: sorted by name."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.tensors = {}
+        self.shards = [self.read_shard(name) for name in shard_names(directory)]
+
+    def read_shard(self, name):
+        mapped = np.memmap(os.path.join(self.directory, name), np.uint8, "r")
+        end = 8 + int.from_bytes(mapped[:8].tobytes(), "little")
+        header = json.loads(mapped[8:end].tobytes())
+        header.pop("__metadata__", None)
+        for tensor, entry in header.items():
+            start, stop = entry["data_offsets"]
+            assert tensor not in self.tensors, tensor
+            self.tensors[tensor] = Tensor(
+                tensor, entry["dtype"], entry["shape"], mapped[end + start : end + stop]
+            )
+        return Shard(name, len(mapped), pf.sha256(mapped[:end].tobytes()).hex(), len(header))
+
+    def embedded(self):
+        """[(name, bytes)] of the files that travel with the weights."""
+        paths = {
+            p
+            for pattern in EMBEDDED
+            for p in glob.glob(os.path.join(glob.escape(self.directory), pattern))
+        }
+        out = []
+        for path in sorted(paths):
+            with open(path, "rb") as f:
+                out.append((os.path.basename(path), f.read()))
+        return out
+
+
+def shard_names(directory):
+    index = os.path.join(directory, "model.safetensors.index.json")
+    if os.path.exists(index):
+        with open(index, encoding="utf-8") as f:
+            return sorted(set(json.load(f)["weight_map"].values()))
+    return ["model.safetensors"]
+
+
+def widen(tensor):
+    """BF16, F16 or F32 as float32, which is exact; in the shape of the tensor."""
+    if tensor.dtype == "BF16":
+        values = (tensor.data.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    elif tensor.dtype == "F16":
+        values = tensor.data.view("<f2").astype(np.float32)
+    else:
+        values = tensor.data.view("<f4")
+    return values.reshape(tensor.shape)

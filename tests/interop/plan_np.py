@@ -1,0 +1,188 @@
+"""What must be in the packed file of a checkpoint: recipe, stacks, records, places (quant.md 6,
+format.md 5 and 6)."""
+
+import re
+from dataclasses import dataclass, field
+
+import packed_format as pf
+from packed_format import CODES, KEPT, SCALES
+
+LINEAR = set(
+    """q_proj k_proj v_proj o_proj qkv_proj out_proj g_proj query_key_value dense output_gate
+    q_a_proj q_b_proj
+kv_a_proj_with_mqa kv_b_proj gate_proj up_proj down_proj gate_up_proj w1 w2 w3""".split()
+)
+QUANTIZABLE = ("BF16", "F16", "F32")
+FP8 = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
+
+
+def builtin_reason(name, dtype, shape):
+    """Why a tensor is kept, "linear" if it is quantized."""
+    parts = name.split(".")
+    if dtype in FP8:
+        return "fp8"
+    if dtype not in QUANTIZABLE:
+        return "dtype"
+    if not (len(shape) == 2 or len(shape) == 3 and "experts" in parts):
+        return "shape"
+    if not all(shape):
+        return "empty"
+    if pf.layer_of(name) is None:
+        return "outside-layers"
+    if len(parts) > 1 and parts[-1] == "weight":
+        parts.pop()
+    return "linear" if parts[-1] in LINEAR else "not-linear"
+
+
+def glob_regex(pattern):
+    """A glob of quant.md section 6 as a compiled regular expression over bytes."""
+    raw, out, i = pattern.encode("utf-8"), b"", 0
+    while i < len(raw):
+        c = raw[i : i + 1]
+        close = raw.find(b"]", i + 2) if c == b"[" else -1
+        if c == b"[" and close > 0:
+            inside = raw[i + 1 : close].replace(b"\\", b"\\\\").replace(b"^", b"\\^")
+            out += b"[" + (b"^" + inside[1:] if inside[:1] == b"!" else inside) + b"]"
+            i = close
+        else:
+            out += {b"*": b".*", b"?": b"."}.get(c, re.escape(c))
+        i += 1
+    return re.compile(out, re.DOTALL)
+
+
+def decide(tensor, rules):
+    """True if the tensor is to be quantized."""
+    quantize = builtin_reason(tensor.name, tensor.dtype, tensor.shape) == "linear"
+    for rule in rules:
+        if glob_regex(rule["match"]).fullmatch(tensor.name.encode("utf-8")):
+            quantize = rule["action"] == "quantize"
+    return quantize
+
+
+@dataclass
+class Planned:
+    """A record to be: its fields, and the source tensors that it holds (one, or the members of a
+    stack)."""
+
+    name: str
+    cls: int
+    dtype: str
+    src_dtype: str
+    shape: list
+    sources: list = field(repr=False)
+    scale: "Planned" = field(default=None, repr=False)
+    pow2: bool = False
+    fields: dict = field(default=None, repr=False)
+
+    def order(self):
+        layer = pf.layer_of(self.name)
+        return -1 if layer is None else layer, self.cls, self.name.encode("utf-8")
+
+    def slices(self):
+        return pf.slice_count(self.name, self.cls, self.shape)
+
+
+def find_stacks(tensors, decisions):
+    """{name of a stack: its members in order}."""
+    groups = {}
+    for t in tensors.values():
+        slot = pf.expert_slot(t.name)
+        number = pf.canonical_decimal(slot[1]) if slot else None
+        if number is not None:
+            groups.setdefault(slot[0] + "*" + slot[2], {})[number] = t
+    return {
+        name: [group[i] for i in range(len(group))]
+        for name, group in groups.items()
+        if is_uniform(group, decisions)
+    }
+
+
+def is_uniform(group, decisions):
+    if len(group) < 2 or set(group) != set(range(len(group))):
+        return False
+    kinds = {(t.dtype, tuple(t.shape), decisions[t.name]) for t in group.values()}
+    return len(kinds) == 1 and len(group[0].shape) == 2
+
+
+def plan_records(tensors, recipe):
+    """All records of the packed file in order, `fields` filled but for the offsets
+    (place_records)."""
+    decisions = {name: decide(t, recipe["rules"]) for name, t in tensors.items()}
+    stacks = find_stacks(tensors, decisions)
+    stacked = {t.name for members in stacks.values() for t in members}
+    units = [(name, members) for name, members in stacks.items()]
+    units += [(name, [t]) for name, t in tensors.items() if name not in stacked]
+    records = []
+    for name, sources in units:
+        records += plan_unit(name, sources, decisions[sources[0].name], recipe["scales"])
+    return sorted(records, key=Planned.order)
+
+
+def plan_unit(name, sources, quantize, scales):
+    first = sources[0]
+    shape = ([len(sources)] if pf.is_stack(name) else []) + list(first.shape)
+    if not quantize:
+        return [Planned(name, KEPT, first.dtype, first.dtype, shape, sources)]
+    tiles = shape[:-2] + [pf.ceil_div(d, pf.TILE) for d in shape[-2:]]
+    scale = Planned(
+        name + pf.SCALE_SUFFIX, SCALES, "F32", "F32", tiles, sources, pow2=scales == "ue8m0"
+    )
+    return [Planned(name, CODES, "F8_E4M3", first.dtype, shape, sources, scale), scale]
+
+
+def place_records(records, data_off):
+    """Fill in the fields of every record; returns the end of the last one and the number of
+    chunks."""
+    number = {id(r): i for i, r in enumerate(records)}
+    name_off, cursor, chunk = 0, data_off, 0
+    for r in records:
+        length = pf.product(r.shape) * pf.DTYPE_BITS[r.dtype] // 8
+        size = pf.chunk_bytes_of(r.cls, r.shape)
+        slices = r.slices()
+        count = slices * pf.ceil_div(length // slices, size) if slices else 0
+        layer = pf.layer_of(r.name)
+        quantized = r.cls != KEPT
+        block = pf.TILE if r.cls == CODES else 0
+        r.fields = {
+            "name_off": name_off,
+            "name_len": len(r.name.encode("utf-8")),
+            "dtype": pf.DTYPE_NUMBER[r.dtype],
+            "ndim": len(r.shape),
+            **{f"shape{i}": d for i, d in enumerate(r.shape)},
+            "off": pf.place(cursor, length),
+            "len": length,
+            "chunk_bytes": size,
+            "chunk_first": chunk,
+            "chunk_count": count,
+            "scale_idx": pf.NONE32 if r.scale is None else number[id(r.scale)],
+            "layer": pf.NONE32 if layer is None else layer,
+            "block_rows": block,
+            "block_cols": block,
+            "src_dtype": pf.DTYPE_NUMBER[r.src_dtype],
+            "origin": int(quantized),
+            "dialect": int(quantized),
+            "flags": int(r.pow2),
+        }
+        name_off += r.fields["name_len"]
+        cursor = r.fields["off"] + length
+        chunk += count
+    return cursor, chunk
+
+
+def source_digests(record):
+    """SDIG of a record (section 7): one digest per source tensor."""
+    if record.cls == SCALES:
+        return []
+    return [source_digest(record, t.data) for t in record.sources]
+
+
+def source_digest(record, data):
+    piece, parts = pf.CHUNK, 1
+    if record.cls == CODES:
+        bits = pf.DTYPE_BITS[record.src_dtype]
+        piece = pf.chunk_bytes_of(CODES, record.shape) * bits // 8
+        # A source tensor of three dimensions is cut within each of its matrices.
+        parts = record.shape[0] if len(record.shape) == 3 and not pf.is_stack(record.name) else 1
+    size = len(data) // parts
+    cuts = [(k * size + a, k * size + b) for k in range(parts) for a, b in pf.pieces(size, piece)]
+    return pf.combine(pf.XXH3, [pf.xxh3(data[a:b]) for a, b in cuts])

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Interop tests with ml_dtypes and safetensors from PyPI, in a virtual environment under
+# build/interop.
+#
+#     OCTAVO=build/octavo tests/interop/run.sh
+#
+# Checks the built-in example, a checkpoint of corner cases, and ring-nano-linear and zoo/* of
+# $OCTAVO_MODELS (default ../shared/models) where they exist. Where PyPI is out of reach: says so
+# and exits 0, but fails with CI=true.
+set -eu
+here=$(dirname "$(readlink -f "$0")")
+root=$(dirname "$(dirname "$here")")
+models=${OCTAVO_MODELS:-$root/../shared/models}
+venv=$root/build/interop/venv
+export PYTHONDONTWRITEBYTECODE=1
+
+# The environment is complete once the copy of the requirements is there.
+make_environment() {
+    cmp -s "$here/requirements.txt" "$venv/requirements.txt" && return
+    rm -rf "$venv"
+    /usr/bin/python3 -m venv "$venv" &&
+        "$venv/bin/pip" install -q --only-binary :all: -r "$here/requirements.txt" &&
+        cp "$here/requirements.txt" "$venv/requirements.txt"
+}
+
+mkdir -p "$root/build/interop"
+if ! make_environment >"$root/build/interop/pip.log" 2>&1; then
+    echo "interop: skipped: no virtual environment: $(tail -n 1 "$root/build/interop/pip.log")"
+    [ "${CI:-}" != true ]
+    exit
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner"
+checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner")
+for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
+    if [ -e "$directory/config.json" ]; then
+        checkpoints+=("$directory")
+    else
+        echo "interop: skipped: $directory is not there"
+    fi
+done
+PYTHON=$venv/bin/python NEED_ML_DTYPES=1 OCTAVO=${OCTAVO:-$root/build/octavo} \
+    "$here/check.sh" "${checkpoints[@]}"

@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+"""A second writer of packed files, small and slow, written from spec/ alone.
+
+    write_packed.py CHECKPOINT -o OUT.octavo [--scales f32|ue8m0] [--rules JSON]
+                    [--digest xxh3|sha256] [--source-sha256]
+
+The format is canonical, so for the same input this file and `octavo convert` must be equal byte for
+byte: one `cmp` compares recipe, plan, codes, scales, statistics, digests and layout of two programs
+that share nothing. For checkpoints that fit into memory.
+"""
+
+import argparse
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+import packed_format as pf
+import plan_np as plan
+import quantizer_np as quantizer
+from checkpoint_np import Checkpoint, widen
+from packed_format import CODES, SCALES
+
+
+def quantize_record(record, kind):
+    """Codes and scales of a codes record as bytes, and its STAT rows."""
+    codes, scales, rows = [], [], []
+    for tensor in record.sources:
+        x = widen(tensor)
+        bad = quantizer.first_nonfinite(x)
+        if bad:
+            sys.exit(f"{tensor.name}: {bad[1]} infinities or NaNs, the first at {bad[0]}")
+        for matrix in x.reshape((-1,) + x.shape[-2:]):
+            c, s, stats = quantizer.quantize_matrix(matrix, kind)
+            codes.append(c.tobytes())
+            scales.append(s.astype("<f4").tobytes())
+            rows.append(pack_stats(stats))
+    return b"".join(codes), b"".join(scales), rows
+
+
+def pack_stats(s):
+    return struct.pack(
+        "<3f4x3Q2d8x",
+        s["amax"],
+        s["scale_min"],
+        s["scale_max"],
+        s["saturated"],
+        s["zero"],
+        s["flushed"],
+        s["sum_sq_source"],
+        s["sum_sq_error"],
+    )
+
+
+def contents(records, kind):
+    """{id(record): bytes} and all STAT rows in record order."""
+    data, stats = {}, []
+    for r in records:
+        if r.cls == CODES:
+            data[id(r)], data[id(r.scale)], rows = quantize_record(r, kind)
+            stats += rows
+        elif r.cls != SCALES:
+            data[id(r)] = b"".join(t.data.tobytes() for t in r.sources)
+    return data, stats
+
+
+def head_sections(records, files, recipe):
+    names = [r.name.encode("utf-8") for r in records]
+    by_name = sorted(range(len(records)), key=lambda i: names[i])
+    return [
+        ("TENS", b"".join(pf.RECORD.pack(r.fields) for r in records)),
+        ("NIDX", struct.pack(f"<{len(by_name)}I", *by_name)),
+        ("STRS", b"".join(names)),
+        ("FILE", pf.ustar(files)),
+        ("RCPE", pf.canonical_json(recipe)),
+    ]
+
+
+def chunk_digests(record, data, alg):
+    slices = record.slices()
+    size = len(data) // slices if slices else 0
+    cuts = [
+        (k * size + a, k * size + b)
+        for k in range(slices)
+        for a, b in pf.pieces(size, record.fields["chunk_bytes"])
+    ]
+    return [pf.digest(alg, data[a:b]) for a, b in cuts]
+
+
+def tail_sections(records, data, stats, provenance, alg):
+    chunks = [chunk_digests(r, data[id(r)], alg) for r in records]
+    sources = [d for r in records for d in plan.source_digests(r)]
+    return [
+        ("CHNK", b"".join(d for c in chunks for d in c)),
+        ("TDIG", b"".join(pf.combine(alg, c) for c in chunks)),
+        ("SDIG", b"".join(sources)),
+        ("STAT", b"".join(stats)),
+        ("PROV", pf.canonical_json(provenance)),
+    ]
+
+
+def provenance_of(checkpoint, whole_files):
+    shards = []
+    for s in checkpoint.shards:
+        entry = {
+            "header_sha256": s.header_sha256,
+            "name": s.name,
+            "size": s.size,
+            "tensors": s.tensors,
+        }
+        if whole_files:
+            path = os.path.join(checkpoint.directory, s.name)
+            entry["sha256"] = pf.sha256(np.memmap(path, np.uint8, "r")).hex()
+        shards.append(entry)
+    return {"shards": shards, "spec": {"format": 1, "quant": 1}}
+
+
+def data_start(records, files, recipe):
+    """data_off: the lengths of the head do not depend on the offsets that it will hold."""
+    plan.place_records(records, 0)
+    _, _, end = pf.place_sections(head_sections(records, files, recipe), pf.PAGE)
+    return pf.align(end, pf.DATA_ALIGN)
+
+
+def build(records, data, stats, files, recipe, provenance, alg):
+    """The whole file as one bytearray, from planned records and {id(record): bytes}. Nothing is
+    checked: the hostile tests build files from bad plans with it."""
+    data_off = data_start(records, files, recipe)
+    end, chunks = plan.place_records(records, data_off)
+    tail = tail_sections(records, data, stats, provenance, alg)
+    frame, size = pf.assemble(
+        head_sections(records, files, recipe), end - data_off, tail, alg, len(records), chunks
+    )
+    raw = bytearray(size)
+    for off, part in list(frame.items()) + [(r.fields["off"], data[id(r)]) for r in records]:
+        raw[off : off + len(part)] = part
+    return raw
+
+
+def pack(checkpoint, recipe, alg=pf.XXH3, whole_files=False):
+    """The packed file of a checkpoint."""
+    records = plan.plan_records(checkpoint.tensors, recipe)
+    data, stats = contents(records, recipe["scales"])
+    provenance = provenance_of(checkpoint, whole_files)
+    return build(records, data, stats, checkpoint.embedded(), recipe, provenance, alg)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="write a packed file, independently of octavo")
+    parser.add_argument("checkpoint")
+    parser.add_argument("-o", required=True, dest="output")
+    parser.add_argument("--scales", choices=("f32", "ue8m0"), default="f32")
+    parser.add_argument(
+        "--rules", type=json.loads, default=[], help='JSON: [{"action":"keep","match":GLOB},…]'
+    )
+    parser.add_argument("--digest", choices=("xxh3", "sha256"), default="xxh3")
+    parser.add_argument("--source-sha256", action="store_true")
+    args = parser.parse_args()
+    recipe = {"octavo_recipe": 1, "rules": args.rules, "scales": args.scales}
+    alg = pf.XXH3 if args.digest == "xxh3" else pf.SHA256
+    with open(args.output, "wb") as f:
+        f.write(pack(Checkpoint(args.checkpoint), recipe, alg, args.source_sha256))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
