@@ -70,8 +70,7 @@ static bool slot_finished(const slot_work *w)
     return w->job == w->job_count && w->running == 0;
 }
 
-/* Take the next unit of the first slot in the queue. The lock is held, and the queue is not empty.
- */
+/* Take the next unit of the first slot in the queue, which is not empty. The lock is held. */
 static unit take_unit(cpu_engine *g)
 {
     slot_work *w = g->first;

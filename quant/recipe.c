@@ -7,6 +7,7 @@
 #include "format/glob.h"
 #include "format/json.h"
 #include "format/name.h"
+#include "format/utf8.h"
 
 /* Modules that are linear layers in the models released so far (spec/quant.md section 6). */
 static const char *const linear_modules[] = {
@@ -53,10 +54,23 @@ const char *recipe_reason_text(recipe_reason r)
     return texts[r];
 }
 
+static bool is_utf8(const char *text)
+{
+    const char *const end = text + strlen(text);
+    size_t length = 1;
+    for (; text < end && length > 0; text += length) {
+        length = utf8_length(text, (size_t)(end - text));
+    }
+    return length > 0;
+}
+
 err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option, err *e)
 {
     if (!glob_valid(glob)) {
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not a glob", glob);
+    }
+    if (!is_utf8(glob)) { /* names are, and the packed file keeps the recipe as JSON */
+        return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not UTF-8", glob);
     }
     recipe_rule *const rules = realloc(r->rules, (r->rule_count + 1) * sizeof *rules);
     if (!rules) {
@@ -278,7 +292,7 @@ err_code recipe_parse(recipe *r, const char *what, const char *text, size_t byte
 char *recipe_json(const recipe *r, size_t *bytes)
 {
     json_t *const rules = json_array();
-    int failed = 0; /* jansson returns -1 without memory, or for a glob that is not UTF-8 */
+    int failed = 0; /* jansson returns -1 without memory */
     for (size_t i = 0; i < r->rule_count; i++) {
         const char *const action = r->rules[i].quantize ? "quantize" : "keep";
         failed |= json_array_append_new(

@@ -51,7 +51,8 @@ typedef struct decision {
     recipe_reason reason;
 } decision;
 
-/* A recipe is zero-initialised: built-in rules, f32 scales. recipe_free takes what it owns. */
+/* A recipe is zero-initialised: built-in rules, f32 scales. recipe_free takes what it owns. Errors:
+ * a broken glob, or one that is not UTF-8: ERR_USAGE from an option, else ERR_INPUT. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 

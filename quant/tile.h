@@ -30,8 +30,7 @@ typedef struct slice_stats {
 
 #define SLICE_STATS_EMPTY ((slice_stats){.scale_min = 3.402823466e38f})
 
-/* Add `count` tiles in row-major order to a slice. Bands of a slice are added in ascending order.
- */
+/* Add `count` tiles to a slice, in row-major order; bands of a slice in ascending order. */
 void slice_stats_add(slice_stats *s, const tile_stats *tiles, const float *scales, uint64_t count);
 
 /* How many of x[0 ... count-1] are saturated: |x / scale| >= 464. Kernels ask only where amax /

@@ -2,11 +2,10 @@
  * width, a fixed number of columns, no branches. Floats are added across rows only, never across
  * columns, so vectors of any width keep the order of spec/quant.md section 5. A tile takes three
  * passes: widen it into the scratch and find amax there; encode it in groups of eight rows, with
- * sums by column; fold the sums. The scratch is also what keeps memory away: tiles of a matrix with
- * a power of two of columns would otherwise fall into few sets of the caches. */
+ * sums by column; fold the sums. The scratch also spares the caches: the rows of a tile lie far
+ * apart in memory, and with a power of two of columns in few sets of each cache. */
 #include "quant/tile_kernel.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -27,8 +26,7 @@
 #define QUOTE(a)           #a
 #define TEXT(a)            QUOTE(a)
 
-/* Lane l of section 5 is made of the rows l, l+32, l+64, l+96; two neighbouring lanes are a group.
- */
+/* Lane l of section 5 is the rows l, l+32, l+64 and l+96; two neighbouring lanes are a group. */
 enum { LANE_STEP = 32, LANE_ROWS = TILE / LANE_STEP, GROUP_LANES = TILE_GROUP / LANE_ROWS };
 
 /* A tile in its tensor. */
@@ -108,8 +106,7 @@ static inline __attribute__((always_inline)) void widen_group(float (*restrict x
     }
 }
 
-/* What the first pass finds, in the bits of magnitudes: they order like the magnitudes, NaNs last.
- */
+/* What the first pass finds in the bits of magnitudes, which order like them, NaNs last. */
 typedef struct tile_scan {
     uint32_t largest;
     uint32_t zeros; /* +0 and -0, those outside a clipped tile included */
@@ -147,8 +144,7 @@ static tile_scan load_tile(float (*restrict x)[TILE], const tile_place *t, dtype
     return scan;
 }
 
-/* The scratch has the index that tile_stats wants, and no infinity or NaN outside a clipped tile.
- */
+/* The scratch has the index that tile_stats wants, and zeros outside a clipped tile. */
 static void find_nonfinite(const float *x, tile_stats *stats)
 {
     for (uint32_t i = TILE * TILE; i-- > 0;) {

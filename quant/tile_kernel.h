@@ -17,9 +17,8 @@
 #include "quant/engine.h"
 #include "quant/tile.h"
 
-enum {
-    TILE_GROUP = 8
-}; /* rows that are encoded together: two lanes of four rows (spec/quant.md section 5) */
+/* Rows that are encoded together: two lanes of four rows (spec/quant.md section 5). */
+enum { TILE_GROUP = 8 };
 
 /* Work space of one thread, about 90 KiB: much less than a level 2 cache. */
 typedef struct tile_scratch {
