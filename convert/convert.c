@@ -15,6 +15,7 @@
 #include "format/io.h"
 #include "format/num.h"
 #include "format/parallel.h"
+#include "format/shard_index.h"
 
 enum { MORE_SLOTS_THAN_THREADS = 2 }; /* while the threads compute, others read and write */
 
@@ -97,6 +98,28 @@ void convert_close(convert_job *job)
 
 /* ---- run ---- */
 
+/* A file that is not there is nobody's. */
+static bool is_file(const char *path, const struct stat *st)
+{
+    struct stat other;
+    return path && stat(path, &other) == 0 && other.st_dev == st->st_dev &&
+           other.st_ino == st->st_ino;
+}
+
+/* Of what the directory of the checkpoint holds, everything that says what the checkpoint is,
+ * embedded or not. */
+static bool is_of_directory(const char *dir, const struct stat *st)
+{
+    static const char *const names[] = {SHARD_INDEX_NAME, "config.json"};
+    bool same = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !same; i++) {
+        char *const path = io_join(dir, names[i]);
+        same = is_file(path, st);
+        free(path);
+    }
+    return same;
+}
+
 /* Whatever -f says, an input is never replaced. */
 static err_code refuse_input_as_output(const convert_job *job, err *e)
 {
@@ -104,7 +127,7 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
     if (stat(job->options.output, &st) != 0) {
         return OK; /* not there, or output_open will say why not */
     }
-    bool same = false;
+    bool same = is_file(job->options.recipe_path, &st) || is_of_directory(job->cp->dir, &st);
     for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
         same = job->cp->shards[i].device == st.st_dev && job->cp->shards[i].inode == st.st_ino;
     }

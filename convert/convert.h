@@ -18,6 +18,7 @@ typedef struct convert_options {
     const char *source; /* checkpoint path */
     const char *output; /* packed file to write */
     const recipe *recipe;
+    const char *recipe_path;       /* where it was read from, if anywhere: not to be replaced */
     const embed_glob *embed_globs; /* in command-line order */
     size_t embed_glob_count;
     digest_alg digest;

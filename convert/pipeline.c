@@ -271,8 +271,9 @@ static void combine_evidence(const pipeline *p)
 static err_code refuse_nonfinite(const pipeline *p, err *e)
 {
     const tensor *const t = p->job->plan->members[p->nonfinite.source];
-    err_set(e, ERR_INPUT, "tensor %s: %" PRIu64 " infinities or NaNs, the first at index %" PRIu64,
-            t->name, p->nonfinite.count, p->nonfinite.first);
+    err_set(e, ERR_INPUT,
+            "%s: tensor %s: an infinity or NaN at index %" PRIu64 ", the first of %" PRIu64,
+            p->job->cp->shards[t->shard].path, t->name, p->nonfinite.first, p->nonfinite.count);
     err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
     return ERR_INPUT;
 }
@@ -329,8 +330,9 @@ err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *
         if (p.nonfinite.kept_count > 0) {
             monitor_note(m,
                          "%" PRIu64
-                         " infinities or NaNs in kept tensors, copied as they are; the first in %s",
-                         p.nonfinite.kept_count,
+                         " element%s of kept tensors infinite or NaN, copied as they are; the "
+                         "first in %s",
+                         p.nonfinite.kept_count, p.nonfinite.kept_count == 1 ? "" : "s",
                          job->plan->table.records[p.nonfinite.kept_record].name);
         }
     }

@@ -45,13 +45,16 @@ static err_code make_names(output *o, const char *path, err *e)
     return o->path && o->dir && o->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
+/* A link is replaced itself, but not one that leads to a pipe or a device. */
 static err_code check_existing(const char *path, bool force, err *e)
 {
     struct stat st;
     if (lstat(path, &st) != 0) {
         return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+    struct stat target;
+    const bool leads_on = S_ISLNK(st.st_mode) && stat(path, &target) == 0;
+    if (leads_on ? !S_ISREG(target.st_mode) : !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
         return err_set(e, ERR_IO, "%s: exists and is not a regular file", path);
     }
     if (!force) {

@@ -28,8 +28,9 @@ enum {
     PACK_MAX_JSON = 16 << 20, /* RCPE, PROV */
 };
 
-#define PACK_MAX_OFFSET ((uint64_t)1 << 62)
-#define PACK_MAX_CHUNKS ((uint64_t)1 << 32)
+#define PACK_MAX_OFFSET    ((uint64_t)1 << 62)
+#define PACK_MAX_CHUNKS    ((uint64_t)1 << 32)
+#define PACK_MAX_DIMENSION ((uint64_t)1 << 40) /* a dimension is less */
 
 /* Section tags as they stand in the file, first letter in the lowest byte. */
 #define PACK_TAG(a, b, c, d)                                                                       \

@@ -116,7 +116,7 @@ static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_
     r->src_type = (dtype)p[AT_SRC_DTYPE];
     for (unsigned i = 0; i < TENSOR_MAX_DIMS; i++) {
         r->shape[i] = le64_load(p + AT_SHAPE + i * 8);
-        if (i < r->ndim ? r->shape[i] >= (uint64_t)1 << 40 : r->shape[i] != 0) {
+        if (i < r->ndim ? r->shape[i] >= PACK_MAX_DIMENSION : r->shape[i] != 0) {
             return err_set(e, ERR_INPUT, "tensor %s: shape out of range", r->name);
         }
     }

@@ -235,6 +235,11 @@ static bool chunk_bytes_of(const pack_record *r, uint64_t *bytes)
 static bool record_size(pack_record *r)
 {
     uint64_t elements = 0;
+    for (unsigned i = 0; i < r->ndim; i++) { /* of a tensor without elements too */
+        if (r->shape[i] >= PACK_MAX_DIMENSION) {
+            return false;
+        }
+    }
     if (!dtype_tensor_bytes(r->type, r->shape, r->ndim, &elements, &r->len) ||
         elements >= (uint64_t)1 << 60 || !chunk_bytes_of(r, &r->chunk_bytes)) {
         return false;
