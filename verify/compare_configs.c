@@ -1,0 +1,127 @@
+/* config.json as it was embedded, and as it stands beside the checkpoint: key by key, whatever the
+ * spelling of the file. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/archive.h"
+#include "format/io.h"
+#include "format/json.h"
+#include "verify/compare.h"
+
+#define CONFIG "config.json"
+
+enum { KEY_BYTES = 512, VALUE_BYTES = 80 };
+
+/* The beginning of a value as JSON. */
+static void show(const json_t *value, char text[VALUE_BYTES])
+{
+    char *const whole = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    snprintf(text, VALUE_BYTES, "%s", whole ? whole : "?");
+    free(whole);
+}
+
+/* 1 and 1.0 are one number. */
+static bool is_same(const json_t *a, const json_t *b)
+{
+    const bool mixed = json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b);
+    return mixed ? json_number_value(a) == json_number_value(b) : json_equal(a, b) == 1;
+}
+
+static void compare_values(difference_list *list, const char *key, json_t *packed, json_t *source);
+
+/* The keys of `here`, all of them with the values of `there` if `both`, else those that `there`
+ * lacks. */
+static void compare_keys(difference_list *list, const char *prefix, json_t *here,
+                         const json_t *there, bool both)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(here, name, value)
+    {
+        char key[KEY_BYTES];
+        json_t *const other = json_object_get(there, name);
+        snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "", name);
+        if (!other) {
+            difference_add(list, CONFIG ": %s: only in the %s", key,
+                           both ? "packed file" : "source");
+        } else if (both) {
+            compare_values(list, key, value, other);
+        }
+    }
+}
+
+static void compare_values(difference_list *list, const char *key, json_t *packed, json_t *source)
+{
+    if (json_is_object(packed) && json_is_object(source)) {
+        compare_keys(list, key, packed, source, true);
+        compare_keys(list, key, source, packed, false);
+    } else if (!is_same(packed, source)) {
+        char here[VALUE_BYTES];
+        char there[VALUE_BYTES];
+        show(packed, here);
+        show(source, there);
+        difference_add(list, CONFIG ": %s: %s in the packed file, %s in the source", key, here,
+                       there);
+    }
+}
+
+/* *out stays NULL if the file has none. */
+static err_code load_embedded(const compare *c, json_t **out, err *e)
+{
+    unsigned char *data = NULL;
+    uint64_t bytes = 0;
+    member *members = NULL;
+    size_t count = 0;
+    err_code code = pack_read_section(c->p, TAG_FILE, &data, &bytes, e);
+    if (code == OK) {
+        code = archive_unpack((const char *)data, bytes, &members, &count, e);
+    }
+    free(data);
+    for (size_t i = 0; i < count && code == OK; i++) {
+        if (strcmp(members[i].name, CONFIG) == 0) {
+            code =
+                json_parse("the embedded " CONFIG, members[i].data, members[i].bytes, true, out, e);
+        }
+    }
+    members_free(members, count);
+    return code;
+}
+
+static err_code load_source(const compare *c, json_t **out, err *e)
+{
+    struct stat st;
+    char *const path = io_join(c->cp->dir, CONFIG);
+    if (!path) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", c->cp->dir);
+    }
+    err_code code = OK;
+    if (stat(path, &st) == 0 || errno != ENOENT) {
+        code = json_parse_file(path, true, out, e);
+    }
+    free(path);
+    return code;
+}
+
+/* A file that only one side has was left out on purpose (--no-embed), or a part of the checkpoint
+ * is looked at: nothing to compare, which is worth a note. */
+err_code compare_configs(compare *c, err *e)
+{
+    json_t *packed = NULL;
+    json_t *source = NULL;
+    err_code code = load_embedded(c, &packed, e);
+    if (code == OK) {
+        code = load_source(c, &source, e);
+    }
+    if (code == OK && packed && source) {
+        compare_values(&c->differences, "", packed, source);
+    } else if (code == OK && (packed || source)) {
+        monitor_note(c->monitor, CONFIG " is only in the %s: not compared",
+                     packed ? "packed file" : "source");
+    }
+    json_decref(packed);
+    json_decref(source);
+    return code;
+}

@@ -1,0 +1,207 @@
+/* The tensors of both sides, and what the recipe says about them. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/glob.h"
+#include "format/name.h"
+#include "verify/compare.h"
+
+void difference_add(difference_list *list, const char *format, ...)
+{
+    if (list->count == list->room) {
+        const size_t room = list->room ? 2 * list->room : 16;
+        char **const grown = reallocarray(list->items, room, sizeof *grown);
+        if (!grown) {
+            list->incomplete = true;
+            return;
+        }
+        list->items = grown;
+        list->room = room;
+    }
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0) {
+        list->incomplete = true;
+    } else {
+        list->items[list->count++] = text;
+    }
+    va_end(args);
+}
+
+void compare_source_name(const pack_record *r, uint64_t member, char *name)
+{
+    if (!r->stack || !name_expand_stack(r->name, member, name)) {
+        snprintf(name, NAME_MAX_BYTES + 1, "%s", r->name);
+    }
+}
+
+static bool chosen(const compare *c, const char *name, const char *record_name)
+{
+    const char *const glob = c->options->tensor_glob;
+    return !glob || glob_match(glob, name) || glob_match(glob, record_name);
+}
+
+/* "[3,12,40]" */
+static const char *shape_text(const uint64_t *shape, unsigned ndim, char text[160])
+{
+    size_t used = (size_t)snprintf(text, 160, "[");
+    for (unsigned i = 0; i < ndim; i++) {
+        used += (size_t)snprintf(text + used, 160 - used, "%s%llu", i ? "," : "",
+                                 (unsigned long long)shape[i]);
+    }
+    snprintf(text + used, 160 - used, "]");
+    return text;
+}
+
+static bool is_alike(compare *c, const pack_record *r, const tensor *t)
+{
+    const uint64_t *const shape = r->shape + r->stack;
+    const unsigned ndim = r->ndim - (unsigned)r->stack;
+    if (r->src_type != t->type) {
+        difference_add(&c->differences, "tensor %s: dtype, %s when the file was made, %s now",
+                       t->name, dtype_name(r->src_type), dtype_name(t->type));
+        return false;
+    }
+    if (ndim != t->ndim || memcmp(shape, t->shape, ndim * sizeof *shape) != 0) {
+        char packed[160];
+        char found[160];
+        difference_add(&c->differences, "tensor %s: shape, %s in the packed file, %s in the source",
+                       t->name, shape_text(shape, ndim, packed),
+                       shape_text(t->shape, t->ndim, found));
+        return false;
+    }
+    return true;
+}
+
+/* Does the file's recipe say about this tensor what was done to it? */
+static err_code check_decision(compare *c, const pack_record *r, const tensor *t, err *e)
+{
+    err why = {0};
+    decision d;
+    const bool quantized = r->cls == CLASS_CODES;
+    const err_code code = recipe_decide(&c->recipe, t->name, t->type, t->shape, t->ndim, &d, &why);
+    if (code == ERR_USAGE) {
+        difference_add(&c->differences, "%s", why.text);
+        return OK;
+    }
+    if (code == OK && d.quantize != quantized) {
+        difference_add(&c->differences, "tensor %s: %s, but the file's recipe says %s: %s", t->name,
+                       quantized ? "quantized" : "kept", d.quantize ? "quantize" : "keep",
+                       recipe_reason_text(d.reason));
+    }
+    return code == OK ? OK : err_set(e, code, "%s", why.text);
+}
+
+static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
+{
+    err_code code = OK;
+    for (uint64_t i = 0; i < pack_record_sources(r) && code == OK; i++) {
+        char name[NAME_MAX_BYTES + 1];
+        compare_source_name(r, i, name);
+        if (!chosen(c, name, r->name)) {
+            continue;
+        }
+        *any = true;
+        const tensor *const t = checkpoint_find(c->cp, name);
+        if (!t) {
+            difference_add(&c->differences, "tensor %s: not in the source", name);
+        } else if (is_alike(c, r, t)) {
+            c->sources[r->source_first + i] = t;
+            code = check_decision(c, r, t, e);
+        }
+    }
+    return code;
+}
+
+/* Scales have to be powers of two where the recipe wants them, and are marked so just then. */
+static void check_scale_kind(compare *c, const pack_record *r)
+{
+    const pack_record *const s = &c->table->records[r->scale_idx];
+    if (s->pow2 != (c->recipe.scales == SCALES_UE8M0)) {
+        difference_add(&c->differences, "tensor %s: %smarked as powers of two, against the recipe",
+                       s->name, s->pow2 ? "" : "not ");
+    }
+}
+
+static err_code match_records(compare *c, bool *any, err *e)
+{
+    err_code code = OK;
+    for (uint32_t i = 0; i < c->table->count && code == OK; i++) {
+        const pack_record *const r = &c->table->records[i];
+        if (r->origin == ORIGIN_CARRIED) {
+            if (r->cls == CLASS_CODES) {
+                difference_add(&c->differences,
+                               "tensor %s: FP8 taken over from the source is not compared yet",
+                               r->name);
+            }
+            continue;
+        }
+        code = match_record(c, r, any, e);
+        if (code == OK && r->cls == CLASS_CODES && chosen(c, r->name, r->name)) {
+            check_scale_kind(c, r);
+        }
+    }
+    return code;
+}
+
+/* Does a record stand for this tensor of the source? */
+static bool has_record(const compare *c, const char *name)
+{
+    uint64_t index = 0;
+    char stack[NAME_MAX_BYTES + 1];
+    const pack_record *const r = pack_table_find(c->table, name);
+    if (r && !r->stack && (r->cls != CLASS_SCALES || r->origin == ORIGIN_CARRIED)) {
+        return true;
+    }
+    if (!name_expert_index(name, &index) || !name_make_stack(name, stack)) {
+        return false;
+    }
+    const pack_record *const s = pack_table_find(c->table, stack);
+    return s && s->stack && index < s->shape[0] &&
+           (s->cls != CLASS_SCALES || s->origin == ORIGIN_CARRIED);
+}
+
+static void find_surplus(compare *c, bool *any)
+{
+    for (size_t i = 0; i < c->cp->tensor_count; i++) {
+        const char *const name = c->cp->tensors[i].name;
+        if (!chosen(c, name, name)) {
+            continue;
+        }
+        *any = true;
+        if (!has_record(c, name)) {
+            difference_add(&c->differences, "tensor %s: not in the packed file", name);
+        }
+    }
+}
+
+static err_code load_recipe(compare *c, err *e)
+{
+    unsigned char *text = NULL;
+    uint64_t bytes = 0;
+    err_code code = pack_read_section(c->p, TAG_RCPE, &text, &bytes, e);
+    if (code == OK) {
+        code = recipe_parse(&c->recipe, "the file's recipe", (const char *)text, bytes, e);
+    }
+    free(text);
+    return code;
+}
+
+err_code compare_lists(compare *c, err *e)
+{
+    bool any = c->options->tensor_glob == NULL;
+    err_code code = load_recipe(c, e);
+    if (code == OK) {
+        code = match_records(c, &any, e);
+    }
+    if (code == OK) {
+        find_surplus(c, &any);
+    }
+    if (code == OK && !any) {
+        code = err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);
+    }
+    return code;
+}
