@@ -1,0 +1,295 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bin/cmd.h"
+#include "bin/plan_report.h"
+#include "bin/signals.h"
+#include "bin/text.h"
+#include "bin/value.h"
+#include "format/io.h"
+#include "format/json.h"
+#include "format/num.h"
+#include "format/parallel.h"
+#include "quant/engine_cpu.h"
+
+/* What the command line asks for. Rules and globs keep its order; --scales and --recipe wait until
+ * all is read, for the recipe stands below the options wherever it is named. */
+typedef struct convert_request {
+    convert_options options;
+    recipe recipe, rules; /* `rules`: those of the command line */
+    embed_glob *globs;    /* room for all arguments */
+    bool scales_given, dry_run;
+    unsigned scales, digest, progress;
+    report *report;
+} convert_request;
+
+enum { THREADS_MAX = 4096 };
+
+static err_code take_rule(convert_request *q, const char *option, const char *glob, bool quantize,
+                          err *e)
+{
+    const err_code code = value_glob(option, glob, e);
+    return code == OK ? recipe_add_rule(&q->rules, glob, quantize, true, e) : code;
+}
+
+static err_code take_embed(convert_request *q, const char *option, const char *glob, bool embed,
+                           err *e)
+{
+    q->globs[q->options.embed_glob_count++] = (embed_glob){glob, embed};
+    return value_glob(option, glob, e);
+}
+
+static err_code take_value(convert_request *q, const option_spec *o, const char *value, err *e)
+{
+    switch (o->id) {
+    case OPTION_OUTPUT:
+        q->options.output = value;
+        return OK;
+    case OPTION_SCALES:
+        q->scales_given = true;
+        return value_word("--scales", value, o->words, &q->scales, e);
+    case OPTION_KEEP:
+        return take_rule(q, "--keep", value, false, e);
+    case OPTION_QUANTIZE:
+        return take_rule(q, "--quantize", value, true, e);
+    case OPTION_RECIPE:
+        q->options.recipe_path = value;
+        return OK;
+    case OPTION_EMBED:
+        return take_embed(q, "--embed", value, true, e);
+    case OPTION_NO_EMBED:
+        return take_embed(q, "--no-embed", value, false, e);
+    case OPTION_DIGEST:
+        return value_word("--digest", value, o->words, &q->digest, e);
+    case OPTION_THREADS:
+        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
+    case OPTION_MEMORY:
+        return value_size("--memory", value, &q->options.memory, e);
+    default:
+        return value_word("--progress", value, o->words, &q->progress, e);
+    }
+}
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    convert_request *const q = ctx;
+    if (o->value) {
+        return take_value(q, o, value, e);
+    }
+    switch (o->id) {
+    case OPTION_SOURCE_SHA256:
+        q->options.source_sha256 = true;
+        break;
+    case OPTION_NO_READ_BACK:
+        q->options.read_back = false;
+        break;
+    case OPTION_ALLOW_NONE:
+        q->options.allow_none = true;
+        break;
+    case OPTION_DRY_RUN:
+        q->dry_run = true;
+        break;
+    case OPTION_FORCE:
+        q->options.force = true;
+        break;
+    case OPTION_QUIET:
+        q->report->level = LEVEL_QUIET;
+        break;
+    case OPTION_VERBOSE:
+        q->report->level = LEVEL_VERBOSE;
+        break;
+    default: /* --json, which main has seen */
+        break;
+    }
+    return OK;
+}
+
+/* The recipe file, the rules of the command line on top, and --scales above all. */
+static err_code build_recipe(convert_request *q, err *e)
+{
+    err_code code = OK;
+    if (q->options.recipe_path) {
+        char *text = NULL;
+        size_t bytes = 0;
+        code = io_read_file(q->options.recipe_path, JSON_FILE_LIMIT, &text, &bytes, e);
+        if (code == OK) {
+            code = recipe_parse(&q->recipe, q->options.recipe_path, text, bytes, e);
+        }
+        free(text);
+    }
+    for (size_t i = 0; code == OK && i < q->rules.rule_count; i++) {
+        const recipe_rule *const rule = &q->rules.rules[i];
+        code = recipe_add_rule(&q->recipe, rule->glob, rule->quantize, true, e);
+    }
+    if (q->scales_given) {
+        q->recipe.scales = (scale_kind)q->scales;
+    }
+    return code;
+}
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static err_code put_recipe(report *r, const recipe *rules, err *e)
+{
+    size_t bytes = 0;
+    json_t *value = NULL;
+    char *const text = recipe_json(rules, &bytes);
+    err_code code = text ? json_parse("recipe", text, bytes, false, &value, e)
+                         : err_set(e, ERR_MEMORY, "no memory for a recipe");
+    if (code == OK) {
+        report_put(r, r->root, "recipe", value);
+    }
+    free(text);
+    return code;
+}
+
+/* What a plan and a finished conversion have in common. */
+static err_code put_job(report *r, const char *kind, const convert_job *job,
+                        const packed_view *made, err *e)
+{
+    report_put(r, r->root, "kind", report_text(kind));
+    report_put(r, r->root, "source", report_text(job->options.source));
+    report_put(r, r->root, "output", report_text(job->options.output));
+    report_put(r, r->root, "plan", plan_json(r, job, made));
+    return put_recipe(r, job->options.recipe, e);
+}
+
+static json_t *result_json(report *r, const convert_job *job, const convert_report *done)
+{
+    const uint64_t bytes = job->plan.source_bytes;
+    json_t *const o = json_object();
+    report_put(r, o, "root", report_hex(done->root, sizeof done->root));
+    report_put(r, o, "bytes", report_number(job->plan.file_bytes));
+    report_put(r, o, "seconds", report_real(done->seconds));
+    report_put(r, o, "source_gb_per_s", report_real((double)bytes / done->seconds / 1e9));
+    report_put(r, o, "read_back", json_boolean(!done->read_back_skipped));
+    report_put(r, o, "read_back_seconds", report_real(done->read_back_seconds));
+    report_put(r, o, "sqnr", report_real(stats_sqnr(done->sum_sq_source, done->sum_sq_error)));
+    report_put(r, o, "saturated", report_number(done->saturated));
+    report_put(r, o, "flushed", report_number(done->flushed));
+    report_put(r, o, "nonfinite_kept", report_number(done->nonfinite_kept));
+    return o;
+}
+
+static void print_result(const convert_job *job, const convert_report *done)
+{
+    const plan *const p = &job->plan;
+    shown before, after, time, rate, db;
+    char root[2 * SHA256_BYTES + 1], path[256];
+    snprintf(path, sizeof path, "%s", job->options.output);
+    text_mask(path);
+    hex_encode(done->root, sizeof done->root, root);
+    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized, %s -> %s, %s, %s (%s)\n", path,
+           p->quantized_count, (p->quantized_count + p->kept_count),
+           text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
+           text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error)),
+           text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds));
+    printf("root %s\n", root);
+}
+
+/* The error of each tensor stands in the file that was just made. */
+static err_code report_done(report *r, const convert_job *job, const convert_report *done, err *e)
+{
+    packed_view made = {0};
+    err_code code = OK;
+    const bool details = r->json || report_says(r, LEVEL_VERBOSE);
+    if (details) {
+        code = packed_view_open(job->options.output, &made, e);
+    }
+    if (code == OK && r->json) {
+        code = put_job(r, "conversion", job, &made, e);
+        report_put(r, r->root, "result", result_json(r, job, done));
+    } else if (code == OK && details) {
+        code = plan_print_tensors(job, &made, e);
+    }
+    if (code == OK && report_says(r, LEVEL_NORMAL)) {
+        print_result(job, done);
+    }
+    packed_view_close(&made);
+    return code;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* -f would replace the link /dev/stdout itself, and what standard output goes to as well. */
+static err_code refuse_streams(const char *output, err *e)
+{
+    struct stat named, opened;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (stat(output, &named) == 0 && fstat(fd, &opened) == 0 && S_ISREG(named.st_mode) &&
+            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino) {
+            return err_set(e, ERR_USAGE, "%s: the output has to be a file of its own", output);
+        }
+    }
+    return OK;
+}
+
+static err_code run(convert_request *q, convert_job *job, const monitor *m, err *e)
+{
+    engine *g = NULL;
+    convert_report done = {0};
+    err_code code = refuse_streams(q->options.output, e);
+    if (code == OK) {
+        code = engine_cpu_open(q->options.threads, job->slots.count, job->slots.in_bytes,
+                               job->slots.out_bytes, &g, e);
+    }
+    if (code == OK) {
+        code = convert_run(job, g, m, &done, e);
+    }
+    engine_close(g);
+    return code == OK ? report_done(q->report, job, &done, e) : code;
+}
+
+static err_code show_plan(report *r, const convert_job *job, err *e)
+{
+    if (r->json) {
+        return put_job(r, "plan", job, NULL, e);
+    }
+    return report_says(r, LEVEL_NORMAL) ? plan_print(job, r->level < LEVEL_VERBOSE, e) : OK;
+}
+
+static err_code convert(convert_request *q, err *e)
+{
+    convert_job job = {0};
+    err_code code = build_recipe(q, e);
+    if (code != OK) {
+        return code;
+    }
+    q->options.recipe = &q->recipe;
+    q->options.embed_globs = q->globs;
+    q->options.digest = q->digest == 0 ? DIGEST_XXH3 : DIGEST_SHA256;
+    const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
+    code = convert_prepare(&q->options, m, &job, e);
+    if (code == OK) {
+        code = q->dry_run ? show_plan(q->report, &job, e) : run(q, &job, m, e);
+    }
+    convert_close(&job);
+    return code;
+}
+
+err_code cmd_convert(int argc, char **argv, report *r, err *e)
+{
+    convert_request q = {
+        .report = r,
+        .options = {.read_back = true, .memory = 512 * MIB, .threads = parallel_processors()}};
+    command_line line;
+    q.globs = calloc((size_t)argc, sizeof *q.globs);
+    if (!q.globs) {
+        return err_set(e, ERR_MEMORY, "no memory for %d arguments", argc);
+    }
+    err_code code = options_parse(COMMAND_CONVERT, argc, argv, take, &q, &line, e);
+    if (code == OK && line.wish != WISH_RUN) {
+        code = cmd_answer(line.wish, COMMAND_CONVERT, r, e);
+    } else if (code == OK) {
+        signals_install();
+        q.options.source = line.operand;
+        code = convert(&q, e);
+    }
+    recipe_free(&q.recipe);
+    recipe_free(&q.rules);
+    free(q.globs);
+    return code;
+}

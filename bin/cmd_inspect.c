@@ -1,0 +1,120 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/cmd.h"
+#include "bin/inspect.h"
+#include "bin/text.h"
+#include "bin/value.h"
+#include "format/checkpoint.h"
+#include "quant/recipe.h"
+
+typedef struct inspect_request {
+    const char *tensor; /* NULL: all */
+    bool recipe;
+} inspect_request;
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    inspect_request *const q = ctx;
+    switch (o->id) {
+    case OPTION_TENSOR:
+        q->tensor = value;
+        return value_glob("--tensor", value, e);
+    case OPTION_PRINT_RECIPE:
+        q->recipe = true;
+        return OK;
+    default: /* --json, which main has seen */
+        return OK;
+    }
+}
+
+err_code inspect_no_match(const char *path, const char *glob, err *e)
+{
+    err_set(e, ERR_USAGE, "--tensor '%s' matches no tensor of %s", glob, path);
+    err_hint(e, "the whole name has to match; * stands for any bytes");
+    return ERR_USAGE;
+}
+
+void inspect_print_model(const json_t *config)
+{
+    char type[128] = "", name[128] = "";
+    const json_t *const architectures = json_object_get(config, "architectures");
+    const char *const model_type = json_string_value(json_object_get(config, "model_type"));
+    const char *const architecture = json_string_value(json_array_get(architectures, 0));
+    snprintf(type, sizeof type, "%s", model_type ? model_type : "");
+    snprintf(name, sizeof name, "%s", architecture ? architecture : "");
+    text_mask(type);
+    text_mask(name);
+    if (type[0] || name[0]) {
+        printf("model      %s%s%s\n", type, type[0] && name[0] ? ", " : "", name);
+    }
+}
+
+/* A file that is called a packed file is opened as one, so that damage to its first bytes is not
+ * taken for a broken checkpoint. */
+static bool is_packed(const char *path)
+{
+    const char *const dot = strrchr(path, '.');
+    return pack_is_packed(path) || (dot && strcmp(dot, ".octavo") == 0);
+}
+
+/* The recipe as text: that of a packed file, or the one that convert uses without options. */
+static err_code load_recipe(const char *path, char **text, size_t *bytes, err *e)
+{
+    if (is_packed(path)) {
+        pack_file *p = NULL;
+        uint64_t length = 0;
+        err_code code = pack_open(path, &p, e);
+        if (code == OK) {
+            code = pack_read_section(p, TAG_RCPE, (unsigned char **)text, &length, e);
+        }
+        *bytes = length;
+        pack_close(p);
+        return code;
+    }
+    checkpoint *cp = NULL;
+    const err_code code = checkpoint_open(path, NULL, &cp, e);
+    checkpoint_close(cp);
+    if (code != OK) {
+        return code;
+    }
+    *text = recipe_json(&(recipe){0}, bytes);
+    return *text ? OK : err_set(e, ERR_MEMORY, "no memory for a recipe");
+}
+
+static err_code show_recipe(const char *path, report *r, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    json_t *value = NULL;
+    err_code code = load_recipe(path, &text, &bytes, e);
+    if (code == OK && r->json) {
+        code = json_parse(path, text, bytes, false, &value, e);
+    }
+    if (code == OK && r->json) {
+        report_put(r, r->root, "recipe", value);
+    } else if (code == OK) {
+        printf("%.*s\n", (int)bytes, text);
+    }
+    free(text);
+    return code;
+}
+
+err_code cmd_inspect(int argc, char **argv, report *r, err *e)
+{
+    inspect_request q = {0};
+    command_line line;
+    const err_code code = options_parse(COMMAND_INSPECT, argc, argv, take, &q, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_INSPECT, r, e);
+    }
+    if (q.recipe && q.tensor) {
+        return err_set(e, ERR_USAGE, "--recipe and --tensor exclude each other");
+    }
+    if (q.recipe) {
+        return show_recipe(line.operand, r, e);
+    }
+    return is_packed(line.operand) ? inspect_packed(line.operand, q.tensor, r, e)
+                                   : inspect_checkpoint(line.operand, q.tensor, r, e);
+}

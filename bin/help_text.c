@@ -1,0 +1,156 @@
+#include "bin/help_text.h"
+
+const char help_date[] = "November 23, 2026";
+
+static const char *const octavo_paragraphs[] = {
+    "octavo turns a checkpoint of a language model into one packed file with block-FP8 weights, "
+    "and "
+    "proves that the file is right.",
+    "Weights of linear layers become 8-bit floating-point numbers (E4M3) with one scale for each "
+    "tile of 128 by 128. Everything else is kept bit for bit. What a scale and a code are is "
+    "defined operation by operation, so the same checkpoint gives the same bytes on every machine, "
+    "with any number of threads.",
+    "Results go to standard output, everything else to standard error. With --json a command "
+    "prints exactly one JSON object on standard output, also when it fails. Options and operands "
+    "may be mixed; behind -- all arguments are operands. Long options are not abbreviated.",
+    "Sizes in reports are in powers of 1000 (MB, GB); memory is in powers of 1024 (MiB, GiB); JSON "
+    "has exact bytes.",
+    "The environment variable OCTAVO_CPU (baseline, v3 or v4) makes the program use a lower "
+    "instruction level of the processor than it could. The result is the same, only slower.",
+    NULL,
+};
+
+static const help_example octavo_examples[] = {
+    {"convert Ring-mini-linear-2.0 -o ring-mini.octavo", "Quantize, into one packed file."},
+    {"verify ring-mini.octavo", "Every byte is what was written."},
+    {"verify ring-mini.octavo --against Ring-mini-linear-2.0",
+     "Every weight is the right rounding of its source."},
+    {"inspect ring-mini.octavo", "See what is inside."},
+    {NULL, NULL},
+};
+
+static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
+                                        ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const octavo_see_also[] = {"octavo-convert", "octavo-help", "octavo-inspect",
+                                              "octavo-verify", NULL};
+
+static const char *const convert_paragraphs[] = {
+    "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
+    "and "
+    "write one packed file.",
+    "CHECKPOINT is a directory as released on the Hugging Face Hub (model.safetensors, or shards "
+    "with model.safetensors.index.json), a folder of the Hub's cache (models--NAME), or a single "
+    ".safetensors file. Only headers are read before the plan is made; then the weights stream "
+    "through buffers of a fixed size, so that memory does not grow with the model.",
+    "Built-in rules know the linear layers and experts of released models. Rules of a --recipe, "
+    "then --keep and --quantize in the order of the command line come on top; the last rule that "
+    "matches a tensor's name decides. In a GLOB, * stands for any bytes, dots included, ? for one "
+    "byte, and [a-z] for one byte of a set. A GLOB that matches nothing is an error.",
+    "A NaN or an infinity in a tensor to quantize is an error that names the tensor and the place. "
+    "In a kept tensor it is copied, counted and noted.",
+    "The files that a runtime needs beside the weights (config.json, tokenizer and license files "
+    "and the like) travel inside the packed file.",
+    "The output appears under its name only when it is complete, on the disk and, unless "
+    "--no-read-back says otherwise, read back from there. Whatever goes wrong before leaves no "
+    "file, or the old one. An input is never overwritten.",
+    "The report ends with root, the SHA-256 that stands for the whole content of the file.",
+    NULL,
+};
+
+static const help_example convert_examples[] = {
+    {"convert Ring-mini-linear-2.0 -o ring-mini.octavo", "Quantize with the built-in rules."},
+    {"convert Ring-mini-linear-2.0 -o ring-mini.octavo -n",
+     "See what would become of each tensor, and why."},
+    {"convert model -o model.octavo --keep '*.layers.0.*' --scales ue8m0",
+     "Keep layer 0 as it is; scales that are powers of two."},
+    {NULL, NULL},
+};
+
+static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT,
+                                         ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const convert_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
+
+static const char *const verify_paragraphs[] = {
+    "Prove that a packed FILE is undamaged and, with --against, that every tensor in it is what "
+    "the definition makes of its source.",
+    "Up to three checks run, in this order. Structure: superblock, trailer, directories, table of "
+    "tensors and every other field. Digests: every section, every chunk of weights and every byte "
+    "of padding. Weights, with --against: kept tensors are compared bit for bit, scales and codes "
+    "with the definition of the quantizer by code that shares nothing with it; names, shapes, "
+    "decisions of the recipe and the configurations are compared, too.",
+    "Damage does not end the check: every damaged place is reported with its section or tensor, "
+    "its chunk and its offset; for people at most 100 of them, with --json all. A damaged file is "
+    "not compared with a checkpoint.",
+    "With --against the report shows for the tensors with the largest error the signal to "
+    "quantization noise ratio (SQNR), the worst tile and the largest difference of a single "
+    "weight; with -v for all tensors.",
+    NULL,
+};
+
+static const help_example verify_examples[] = {
+    {"verify ring-mini.octavo", "Check every byte."},
+    {"verify ring-mini.octavo --quick", "Check the structure only, in milliseconds."},
+    {"verify ring-mini.octavo --against Ring-mini-linear-2.0", "Check every weight, too."},
+    {"verify ring-mini.octavo --json | jq .integrity.damages", "List all damaged places."},
+    {NULL, NULL},
+};
+
+static const err_code verify_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
+                                        ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const verify_see_also[] = {"octavo", "octavo-convert", "octavo-inspect", NULL};
+
+static const char *const inspect_paragraphs[] = {
+    "Show what a packed FILE or a CHECKPOINT holds: tensors with dtypes, shapes and sizes, and of "
+    "a packed file the error of its quantization, its digests and the files that travel inside.",
+    "Experts that agree are one row with * in place of their number; layers that agree are one "
+    "group. The column count says how many tensors of the checkpoint a row stands for; bytes are "
+    "those of all of them, scales included. SQNR is over the whole row, worst is its worst expert "
+    "or matrix.",
+    "Only headers and evidence are read, not the weights. The digests that cover what is shown are "
+    "checked; octavo verify checks the rest.",
+    "With --json every field of a packed file is printed, and nothing is folded.",
+    NULL,
+};
+
+static const help_example inspect_examples[] = {
+    {"inspect ring-mini.octavo", "A table of all tensors."},
+    {"inspect ring-mini.octavo --tensor '*.layers.7.*'", "One layer."},
+    {"inspect ring-mini.octavo --recipe", "The recipe it was made with, for convert --recipe."},
+    {"inspect ring-mini.octavo --json | jq -r .trailer.root", "The root of the file."},
+    {NULL, NULL},
+};
+
+static const err_code inspect_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
+                                         ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const inspect_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
+
+static const char *const help_paragraphs[] = {
+    "Explain a command, or list all of them.",
+    "The same table of options makes the help, the manual pages (--man) and the completions of "
+    "three shells (--completion).",
+    NULL,
+};
+
+static const help_example help_examples[] = {
+    {"help convert", "Explain convert; octavo convert --help does the same."},
+    {"help --man verify | man -l -", "Read a manual page that is not installed."},
+    {"help --completion bash >octavo.bash",
+     "Write the completion for bash, to be sourced or installed."},
+    {NULL, NULL},
+};
+
+static const err_code help_codes[] = {ERR_USAGE, ERR_IO, OK};
+
+static const char *const help_see_also[] = {"octavo", NULL};
+
+const help_text help_texts[COMMAND_COUNT + 1] = {
+    [COMMAND_CONVERT] = {convert_paragraphs, convert_examples, convert_codes, convert_see_also},
+    [COMMAND_VERIFY] = {verify_paragraphs, verify_examples, verify_codes, verify_see_also},
+    [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
+    [COMMAND_HELP] = {help_paragraphs, help_examples, help_codes, help_see_also},
+    [COMMAND_NONE] = {octavo_paragraphs, octavo_examples, octavo_codes, octavo_see_also},
+};

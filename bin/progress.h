@@ -1,0 +1,53 @@
+/* Progress on one line: stage, bytes, speed, time left.
+ *
+ *     progress p;
+ *     progress_init(&p, stderr, PROGRESS_AUTO);
+ *     progress_stage(&p, "convert", total);
+ *     progress_advance(&p, bytes);            by any thread
+ *     progress_clear(&p);                     before something else is printed
+ *     progress_free(&p);
+ *
+ * On a terminal the line is drawn over itself, at most four times a second and only while the
+ * process is in the foreground. Elsewhere (PROGRESS_ALWAYS) each state is a line of its own, one a
+ * second. */
+#ifndef PROGRESS_H
+#define PROGRESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* In the order of the words of --progress. */
+typedef enum progress_when { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER } progress_when;
+
+typedef struct progress {
+    FILE *to; /* NULL: says nothing */
+    bool terminal;
+    progress_when when;
+    pthread_mutex_t lock; /* guards all below, and `to` */
+    char stage[24];       /* empty: none yet */
+    uint64_t done, total; /* bytes; total 0: unknown */
+    double started, last; /* of the stage; last drawing, seconds */
+    bool on_screen;       /* a line stands on the terminal */
+} progress;
+
+void progress_init(progress *p, FILE *to, progress_when when);
+void progress_stage(progress *p, const char *name, uint64_t total);
+void progress_advance(progress *p, uint64_t bytes);
+
+/* Take the line off the terminal; it comes back with the next progress_advance. */
+void progress_clear(progress *p);
+void progress_free(progress *p);
+
+/* The line, without line end: "convert  1.23 GB of 32.8 GB   4 %  2.31 GB/s  0:14 left". */
+void progress_line(char *to, size_t room, const char *stage, uint64_t done, uint64_t total,
+                   double seconds);
+
+/* progress_advance at a given time, for tests. */
+void progress_advance_at(progress *p, uint64_t bytes, double now);
+
+/* Seconds of a clock that only goes forward. */
+double progress_clock(void);
+
+#endif

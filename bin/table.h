@@ -1,0 +1,40 @@
+/* A table in columns as wide as their widest cell, for standard output.
+ *
+ *     table t;
+ *     table_start(&t, "lrr");                     left, right, right
+ *     table_heading(&t, "layers 1-3");            a line of its own
+ *     table_cell(&t, "%s", name); ...             three cells make a row
+ *     table_print(&t, stdout);                    false: memory or output failed
+ *     table_free(&t);
+ */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum { TABLE_MAX_COLUMNS = 12 };
+
+typedef struct table {
+    const char *align; /* a letter a column: l or r */
+    unsigned columns;
+    char **cells; /* [rows, columns]; a row whose second cell is NULL is a heading */
+    size_t used, room;
+    bool failed; /* no memory: cells are missing */
+} table;
+
+void table_start(table *t, const char *align);
+
+/* Put the next cell; unprintable bytes are masked. */
+void table_cell(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Put a line that has no columns. The row before it must be complete. */
+void table_heading(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Print all rows, two spaces between columns, no space at line ends. */
+bool table_print(const table *t, FILE *to);
+
+void table_free(table *t);
+
+#endif

@@ -1,0 +1,40 @@
+/* Numbers and names as people read them.
+ *
+ * Each function writes into a buffer of TEXT_BYTES bytes that the caller brings, and returns it:
+ *
+ *     printf("%s in %s\n", text_size((shown){0}.s, n), ...)
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdint.h>
+
+enum { TEXT_BYTES = 64 };
+
+/* Use as `(shown){0}.s`: room for one number that lives to the end of the block. */
+typedef struct shown {
+    char s[TEXT_BYTES];
+} shown;
+
+const char *text_size(char *to, uint64_t bytes);   /* data: "734 B", "4.46 MB", powers of 1000 */
+const char *text_memory(char *to, uint64_t bytes); /* memory: "512 MiB", powers of 1024 */
+const char *text_many(char *to, uint64_t count);   /* "812", "2.23 M", "16.4 G" */
+const char *text_rate(char *to, uint64_t bytes, double seconds); /* "2.31 GB/s" */
+const char *text_seconds(char *to, double seconds); /* "31 ms", "2.31 s", "1:02:03 h" */
+const char *text_shape(char *to, const uint64_t *shape, unsigned ndim); /* "[512, 192]" */
+const char *text_decibel(char *to, double db); /* "31.54"; "exact" for NAN */
+const char *text_quality(char *to, double db); /* "SQNR 31.54 dB", or that there is no error */
+
+/* The ending of a plural: "1 byte", "2 bytes". */
+static inline const char *text_s(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* Replace in place every byte that is not UTF-8 or could steer a terminal by '?'. */
+void text_mask(char *name);
+
+/* Columns that a name takes on a terminal, one for each character. */
+unsigned text_columns(const char *s);
+
+#endif

@@ -1,0 +1,21 @@
+#include "bin/version.h"
+
+#include <stdio.h>
+
+#include "quant/cpu_level.h"
+
+const char version_number[] = OCTAVO_VERSION;
+const char version_git[] = OCTAVO_GIT;
+
+err_code version_print(err *e)
+{
+    cpu_level level = CPU_BASELINE;
+    const err_code code = cpu_level_choose(&level, e);
+    if (code == OK) {
+        printf("octavo %s\n", version_number);
+        printf("git    %s\n", version_git);
+        printf("CPU    %s\n", cpu_level_name(level));
+        printf("CUDA   not built in\n");
+    }
+    return code;
+}
