@@ -4,6 +4,7 @@
 One line on stderr: label, seconds, peak resident memory in MiB. The exit status is that of the command. With
 MEASURE_FILE set, the peak in KiB is also appended to that file, for scripts that compare.
 """
+
 import os
 import sys
 import time

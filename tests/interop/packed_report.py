@@ -132,8 +132,13 @@ def compare(where, ours, theirs, differences):
             differences.append(f"{where}: {len(theirs)} elements, expected {len(ours)}")
         for i, (a, b) in enumerate(zip(ours, theirs)):
             compare(f"{where}[{i}]", a, b, differences)
-    elif ours != theirs or isinstance(ours, bool) != isinstance(theirs, bool):
+    elif in_json(ours) != theirs or isinstance(ours, bool) != isinstance(theirs, bool):
         differences.append(f"{where}: {theirs!r}, expected {ours!r}")
+
+
+def in_json(value):
+    """Integers above 2^63 - 1 are shown as decimal strings."""
+    return str(value) if isinstance(value, int) and value > (1 << 63) - 1 else value
 
 
 def compare_member(where, key, ours, theirs, differences):

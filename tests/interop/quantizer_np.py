@@ -105,8 +105,8 @@ def ordered_sum(terms):
 
 
 def slice_sum(terms, cols):
-    """The sum over a slice: of its chunks, ascending, each the ordered sum over its tiles. terms: [tiles
-    down, tiles across] of a matrix with `cols` columns."""
+    """The sum over a slice: of its chunks, ascending, each the ordered sum over its tiles.
+    terms: [tiles down, tiles across] of a matrix with `cols` columns."""
     step = max(1, 2**21 // (TILE * cols))  # rows of tiles in a chunk (format.md section 6)
     chunks = [terms[i : i + step].ravel() for i in range(0, len(terms), step)]
     return ordered_sum(np.array([ordered_sum(chunk) for chunk in chunks]))

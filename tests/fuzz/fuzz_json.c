@@ -1,0 +1,68 @@
+/* JSON as configuration, as an index, and its canonical form, which must be stable: parsed and
+ * written again it is the same. The first byte says whether large integers may become reals. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json.h"
+#include "format/shard_index.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_index(json_t *value)
+{
+    shard_index index;
+    err e = {0};
+    if (shard_index_build("i", value, &index, &e) == OK) {
+        for (size_t i = 0; i < index.count; i++) {
+            const index_entry *entry = &index.entries[i];
+            if (entry->shard >= index.shard_count ||
+                !shard_name_valid(index.shards[entry->shard]) ||
+                (i > 0 && strcmp(index.entries[i - 1].tensor, entry->tensor) >= 0)) {
+                __builtin_trap();
+            }
+        }
+    }
+    shard_index_free(&index);
+}
+
+static void check_canonical(const json_t *value)
+{
+    size_t bytes = 0;
+    size_t again_bytes = 0;
+    char *text = json_canonical(value, &bytes);
+    json_t *again = NULL;
+    if (text) {
+        if (json_parse("c", text, bytes, false, &again, NULL) != OK || !json_equal(value, again)) {
+            __builtin_trap();
+        }
+        char *same = json_canonical(again, &again_bytes);
+        if (!same || bytes != again_bytes || memcmp(text, same, bytes) != 0) {
+            __builtin_trap();
+        }
+        free(same);
+    }
+    json_decref(again);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    json_t *value = NULL;
+    err e = {0};
+    if (size < 1) {
+        return 0;
+    }
+    const err_code code =
+        json_parse("f", (const char *)data + 1, size - 1, data[0] & 1, &value, &e);
+    if (code != e.code || (code == OK) != (value != NULL)) {
+        __builtin_trap();
+    }
+    if (value) {
+        check_index(value);
+        check_canonical(value);
+    }
+    json_decref(value);
+    return 0;
+}

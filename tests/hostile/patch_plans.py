@@ -1,0 +1,147 @@
+"""Whole packed files from plans that no checkpoint gives, and files at the limits of the format.
+
+Generators of (name, statuses, bytes), as in patch_fields.py.
+"""
+
+import small_checkpoint as small
+from packed_image import Image
+from patch_fields import GOOD, MALFORMED
+import packed_format as pf
+import plan_np as plan
+import write_packed
+from packed_format import CODES, KEPT, SCALES
+
+
+def bad_plans(good):
+    def kept(name, shape, dtype="U8"):
+        return plan.Planned(name, KEPT, dtype, dtype, shape, [])
+
+    for what, statuses, planned in (
+        ("nothing at all", GOOD, []),
+        ("one tensor", GOOD, [kept("x", [3])]),
+        ("rank 6", GOOD, [kept("x", [1] * 6)]),
+        ("stack of one", MALFORMED, [kept("a.experts.*.b", [1, 2, 3])]),
+        ("stack of matrices of rank 1", MALFORMED, [kept("a.experts.*.b", [2, 3])]),
+        ("stack", GOOD, [kept("a.experts.*.b", [2, 2, 3])]),
+        ("stack of empty matrices", GOOD, [kept("a.experts.*.b", [2, 0, 3])]),
+        ("stack of rank 4", GOOD, [kept("a.experts.*.b", [2, 2, 3, 1])]),
+        ("star at the second experts", MALFORMED, [kept("a.experts.0.experts.*.b", [2, 2, 3])]),
+        ("star alone", MALFORMED, [kept("*", [2, 2, 3])]),
+        ("star at the end", GOOD, [kept("experts.*", [2, 2, 3])]),
+        ("empty name", MALFORMED, [kept("", [3])]),
+        ("name of 255 bytes", GOOD, [kept("n" * 255, [3])]),
+        ("name of 256 bytes", MALFORMED, [kept("n" * 256, [3])]),
+        ("2^40 rows of nothing", MALFORMED, [kept("x", [1 << 40, 0])]),
+        ("2^40 - 1 rows of nothing", GOOD, [kept("x", [(1 << 40) - 1, 0])]),
+        ("unsorted", MALFORMED, [kept("b", [3]), kept("a", [3])]),
+        ("layer before no layer", MALFORMED, [kept("h.0.a", [3]), kept("b", [3])]),
+        ("layers as text", MALFORMED, [kept("h.10.a", [3]), kept("h.9.a", [3])]),
+        ("layers as numbers", GOOD, [kept("h.9.a", [3]), kept("h.10.a", [3])]),
+        ("same name", MALFORMED, [kept("a", [3]), kept("a", [3])]),
+        ("four-bit elements", GOOD, [kept("x", [4], "F4")]),
+        ("half a byte an expert", MALFORMED, [kept("experts.*", [2, 1, 1], "F4")]),
+    ):
+        yield f"plan: {what}", statuses, from_plan(planned)
+    yield from bad_codes()
+
+
+def from_plan(planned, stats=0):
+    """A file of planned records whose bytes are all zero."""
+    data = {id(r): bytes(pf.product(r.shape) * pf.DTYPE_BITS[r.dtype] // 8) for r in planned}
+    for r in planned:
+        r.sources = [plan_source()] * (r.shape[0] if pf.is_stack(r.name) and r.cls != SCALES else 1)
+    recipe = {"octavo_recipe": 1, "rules": [], "scales": "f32"}
+    prov = {"shards": [], "spec": {"format": 1, "quant": 1}}
+    return write_packed.build(planned, data, [bytes(64)] * stats, [], recipe, prov, pf.XXH3)
+
+
+def plan_source():
+    class Nothing:
+        data = b""
+
+    return Nothing
+
+
+def codes_pair(name, shape, tiles, dtype="F8_E4M3", scale_dtype="F32", scale_name=None):
+    scale = plan.Planned(
+        scale_name or name + pf.SCALE_SUFFIX, SCALES, scale_dtype, "F32", tiles, []
+    )
+    return [plan.Planned(name, CODES, dtype, "BF16", shape, [], scale), scale]
+
+
+def bad_codes():
+    name = "h.0.a"
+    for what, statuses, rows, pair in (
+        ("good", GOOD, 1, codes_pair(name, [3, 5], [1, 1])),
+        ("three dimensions", GOOD, 2, codes_pair(name, [2, 3, 5], [2, 1, 1])),
+        ("one dimension", MALFORMED, 1, codes_pair(name, [5], [1])),
+        ("four dimensions", MALFORMED, 1, codes_pair(name, [1, 1, 3, 5], [1, 1, 1, 1])),
+        ("no rows", MALFORMED, 1, codes_pair(name, [0, 5], [0, 1])),
+        ("too few tiles", MALFORMED, 1, codes_pair(name, [129, 5], [1, 1])),
+        ("too many tiles", MALFORMED, 1, codes_pair(name, [128, 5], [2, 1])),
+        ("scales of too few experts", MALFORMED, 2, codes_pair(name, [2, 3, 5], [1, 1, 1])),
+        ("scales of rank 2", MALFORMED, 2, codes_pair(name, [2, 3, 5], [2, 1])),
+        ("not E4M3", MALFORMED, 1, codes_pair(name, [3, 5], [1, 1], dtype="F8_E5M2")),
+        (
+            "scales that are not F32",
+            MALFORMED,
+            1,
+            codes_pair(name, [3, 5], [1, 1], scale_dtype="I32"),
+        ),
+        (
+            "scales of another name",
+            MALFORMED,
+            1,
+            codes_pair(name, [3, 5], [1, 1], scale_name="h.0.a_scale"),
+        ),
+        ("scales that come first", MALFORMED, 1, codes_pair(name, [3, 5], [1, 1])[::-1]),
+    ):
+        yield f"codes: {what}", statuses, from_plan(pair, rows)
+    first, second = codes_pair("h.0.a", [3, 5], [1, 1]), codes_pair("h.0.b", [3, 5], [1, 1])
+    image = Image(from_plan([first[0], second[0], first[1], second[1]], 2))
+    image.put_record(1, "scale_idx", 2)
+    yield "codes: two that share their scales", MALFORMED, image.seal().raw
+
+
+def carried(good):
+    """FP8 taken over with its scales: such files have no STAT row for it."""
+    for what, statuses, codes, scales in (
+        ("good", GOOD, {}, {}),
+        ("with a dialect", MALFORMED, {"dialect": 1}, {"dialect": 1}),
+        ("scales with a dialect", MALFORMED, {}, {"dialect": 1}),
+        ("scales quantized here", MALFORMED, {}, {"origin": 1, "dialect": 1}),
+        ("tiles of 64", MALFORMED, {"block_rows": 64}, {}),
+        ("tiles of a row", MALFORMED, {"block_rows": 0}, {}),
+    ):
+        image = Image(from_plan(codes_pair("h.0.a", [3, 5], [1, 1])))
+        base = {"origin": 2, "dialect": 0}
+        for index, fields in (
+            (0, {**base, "src_dtype": pf.E4M3, **codes}),
+            (1, {**base, **scales}),
+        ):
+            for name, value in fields.items():
+                image.put_record(index, name, value)
+        yield f"carried: {what}", statuses, image.seal().raw
+
+
+def limits(good):
+    """What is allowed by number, and one more."""
+    recipe = {"octavo_recipe": 1, "rules": [], "scales": "f32"}
+    prov = {"shards": [], "spec": {"format": 1, "quant": 1}}
+    for count, statuses in ((512, GOOD), (513, MALFORMED)):
+        files = [(f"n{i:03}", b"") for i in range(count)]
+        yield f"FILE: {count} members", statuses, write_packed.build(
+            [], {}, [], files, recipe, prov, pf.XXH3
+        )
+    rest = len(pf.canonical_json({**recipe, "rules": [{"action": "keep", "match": ""}]}))
+    for more, statuses in ((0, GOOD), (1, MALFORMED)):
+        rule = {"action": "keep", "match": "x" * ((16 << 20) - rest + more)}
+        long = {**recipe, "rules": [rule]}
+        yield f"RCPE: 16 MiB and {more}", statuses, write_packed.build(
+            [], {}, [], [], long, prov, pf.XXH3
+        )
+    image = Image(good)
+    r = image.records[image.by_name[small.NORM_A]]
+    for name, value in (("ndim", 2), ("shape0", 1 << 30), ("shape1", 1 << 30), ("len", 1 << 61)):
+        image.put_record(r["index"], name, value)
+    yield "record of 2^60 elements", MALFORMED, image.seal().raw
