@@ -51,6 +51,7 @@ BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
 LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
+UNIT_AID  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c))))
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
 UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/test_%.c),$(UNIT_SRC))))
 FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
@@ -110,7 +111,7 @@ $(BIN): $(BIN_OBJ) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(UNIT_BIN): %: %.o $(LIBRARY)
+$(UNIT_BIN): %: %.o $(UNIT_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
@@ -124,7 +125,7 @@ $(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
--include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(basename $(FUZZ_MAIN)))
+-include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(UNIT_AID) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 # A second make: quiet unless V=1, on all processors unless the caller said -j.
@@ -162,10 +163,11 @@ test-fuzz: $(FUZZ_BIN) ## replay the stored inputs of every fuzz target
 test-cli: $(BIN) ## command line tests; CLI='convert_* help' chooses
 	@tests/run_cli.sh $(CLI)
 
-test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; the checkpoint maker
+test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; hostile files; the checkpoint maker
 	@tests/interop/run_plain.sh
+	@tests/hostile/run.sh
 	@$(PYTHON) tests/test_make_checkpoint.py >$(OBJ)/maker.log 2>&1 || { cat $(OBJ)/maker.log; exit 1; }
-	@echo "maker: $$(sed -n 's/^Ran \([0-9]* tests\).*/\1 passed/p' $(OBJ)/maker.log)"
+	@sed -n 's/^Ran \([0-9]* tests\).*/maker: \1 passed/p' $(OBJ)/maker.log
 
 test-interop: $(BIN) ## compare with ml_dtypes and safetensors in a virtual environment
 	@tests/interop/run.sh

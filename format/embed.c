@@ -210,7 +210,7 @@ err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e)
 
 void embed_list_free(embed_list *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; list->files && i < list->count; i++) {
         free(list->files[i].name);
         free(list->files[i].path);
     }

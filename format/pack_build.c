@@ -36,8 +36,11 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     pack_superblock *const s = &out->superblock;
     const uint64_t end =
         lay_sections(s->dir, pack_required_tags, lengths, PACK_HEAD_SECTIONS, PACK_BLOCK);
-    if (end > GIB || recipe.bytes > PACK_MAX_JSON) {
-        return err_set(e, ERR_INPUT, "the embedded files and tables take more than 1 GiB");
+    if (files.bytes > PACK_MAX_FILES || recipe.bytes > PACK_MAX_JSON || end > GIB) {
+        return err_set(e, ERR_INPUT,
+                       "embedded files of %zu bytes and a recipe of %zu: expected at most 256 MiB, "
+                       "16 MiB, and 1 GiB with the tensor table",
+                       files.bytes, recipe.bytes);
     }
     out->length = (end + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
     const err_code code = pack_table_place(t, out->length, e);

@@ -299,7 +299,7 @@ static uint64_t section_limit(uint32_t tag)
 {
     switch (tag) {
     case TAG_FILE:
-        return 256 * MIB;
+        return PACK_MAX_FILES;
     case TAG_RCPE:
     case TAG_PROV:
         return PACK_MAX_JSON;

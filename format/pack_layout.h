@@ -25,7 +25,8 @@ enum {
     PACK_MAX_HEAD_SECTIONS = 16,
     PACK_MAX_SECTIONS = 48,
     PACK_MAX_TENSORS = 1 << 20,
-    PACK_MAX_JSON = 16 << 20, /* RCPE, PROV */
+    PACK_MAX_FILES = 256 << 20, /* bytes of FILE */
+    PACK_MAX_JSON = 16 << 20,   /* RCPE, PROV */
 };
 
 #define PACK_MAX_OFFSET    ((uint64_t)1 << 62)

@@ -63,32 +63,35 @@ static void check_tensor(findings *f, const tensor *t, size_t copies, const inde
     }
 }
 
+static void add_ghost(findings *f, const index_entry *entry, const bool *missing)
+{
+    if (!missing[entry->shard]) {
+        add(f, "tensor %s is in the index, but not in %s", entry->tensor,
+            f->cp->shards[entry->shard].name);
+    }
+}
+
 /* Both lists are sorted by name: walk them side by side. */
 static void check_names(findings *f, const shard_index *index, const bool *missing)
 {
     const checkpoint *cp = f->cp;
     const size_t entries = index ? index->count : 0;
-    size_t i = 0;
     size_t x = 0;
-    while (i < cp->tensor_count || x < entries) {
-        const tensor *t = i < cp->tensor_count ? &cp->tensors[i] : NULL;
-        const index_entry *entry = x < entries ? &index->entries[x] : NULL;
-        const int order = !t ? 1 : !entry ? -1 : strcmp(t->name, entry->tensor);
-        if (order > 0) {
-            if (!missing[entry->shard]) {
-                add(f, "tensor %s is in the index, but not in %s", entry->tensor,
-                    cp->shards[entry->shard].name);
-            }
-            x++;
-            continue;
-        }
+    for (size_t i = 0; i < cp->tensor_count;) {
+        const tensor *t = &cp->tensors[i];
         size_t copies = 1;
         while (i + copies < cp->tensor_count && strcmp(t->name, t[copies].name) == 0) {
             copies++;
         }
-        check_tensor(f, t, copies, order == 0 ? entry : NULL, index != NULL);
+        while (x < entries && strcmp(index->entries[x].tensor, t->name) < 0) {
+            add_ghost(f, &index->entries[x++], missing);
+        }
+        const bool known = x < entries && strcmp(index->entries[x].tensor, t->name) == 0;
+        check_tensor(f, t, copies, known ? &index->entries[x++] : NULL, index != NULL);
         i += copies;
-        x += order == 0;
+    }
+    while (x < entries) {
+        add_ghost(f, &index->entries[x++], missing);
     }
 }
 
