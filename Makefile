@@ -121,7 +121,7 @@ $(BENCH_BIN): %: %.o $(LIBRARY)
 
 # Under clang's libFuzzer (CONFIG=fuzz) a target fuzzes; elsewhere the driver replays the files it is given.
 FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
-$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(LIBRARY)
+$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(UNIT_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
@@ -137,6 +137,7 @@ export BUILD    := $(CURDIR)/$(OBJ)
 export OCTAVO   := $(CURDIR)/$(BIN)
 export PYTHON
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),20,4)
+export THIN ?= $(if $(SAN),37,1)
 
 demo: ## install what is missing, build, convert the built-in checkpoint, inspect and verify the result
 	@tests/setup.sh

@@ -1,3 +1,5 @@
+/* octavo convert: options become a recipe, the recipe a plan, the plan a file; then it says what
+ * came of it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

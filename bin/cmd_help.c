@@ -1,3 +1,4 @@
+/* octavo help, and the answers to -h and -V of every command. */
 #include <string.h>
 
 #include "bin/cmd.h"

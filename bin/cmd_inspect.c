@@ -1,3 +1,4 @@
+/* octavo inspect: packed file or checkpoint? And the recipe of either. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,5 @@
+/* octavo verify: integrity first, then the weights; each reports what it found before the next
+ * starts, and damage ends the command. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -190,6 +192,15 @@ static void print_class(const pack_table *t, const weights_report *found, const 
     }
 }
 
+static const char *source_verdict(const weights_report *found)
+{
+    if (!verify_same_source(found)) {
+        return "not the one this file was made from, by its digests";
+    }
+    return found->difference_count == 0 ? "the one this file was made from, by its digests"
+                                        : "the same bytes in what was compared, by their digests";
+}
+
 static err_code print_compared(const verify_request *q, const pack_file *p,
                                const weights_report *found, double seconds, err *e)
 {
@@ -205,11 +216,7 @@ static err_code print_compared(const verify_request *q, const pack_file *p,
         printf("  nothing could be compared\n");
         return OK;
     }
-    printf("  source: %s, by %s digests\n",
-           !verify_same_source(found)      ? "not the one this file was made from"
-           : found->difference_count == 0U ? "the one this file was made from"
-                                           : "the same bytes in the tensors that were compared",
-           found->difference_count == 0U ? "its" : "their");
+    printf("  source: %s\n", source_verdict(found));
     if (found->sum_sq_source > 0) {
         printf("  error: %s over all that was quantized\n",
                text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));

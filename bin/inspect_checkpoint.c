@@ -1,3 +1,4 @@
+/* A checkpoint for people and as JSON. Experts fold as a packed file would stack them. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,5 @@
+/* A packed file for people: a head, then all tensors with their errors, alike layers folded. Scales
+ * have no rows of their own: their shape and bytes stand with the codes that need them. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* Every field of a packed file as JSON, in the words of spec/format.md; an independent reader in
+ * tests/interop compares all of it. */
 #include "bin/inspect.h"
 #include "format/dtype.h"
 

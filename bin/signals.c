@@ -1,6 +1,7 @@
 #include "bin/signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -8,16 +9,17 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ}
 
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
 
-/* The only mutable global of the program: a handler has nothing else to write to. */
-static volatile sig_atomic_t pending;
+/* The only mutable global of the program: a handler has nothing else to write to. Atomic, because
+ * it runs on any thread and all of them ask. */
+static atomic_int pending;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may only touch what needs no lock");
 
 static void remember(int number)
 {
-    if (number == SIGINT && pending == SIGINT) {
+    int earlier = 0;
+    if (!atomic_compare_exchange_strong(&pending, &earlier, number) && number == SIGINT &&
+        earlier == SIGINT) {
         _exit(128 + SIGINT);
-    }
-    if (!pending) {
-        pending = number;
     }
 }
 
@@ -38,12 +40,12 @@ void signals_install(void)
 
 int signals_pending(void)
 {
-    return pending;
+    return atomic_load(&pending);
 }
 
 void signals_reraise(void)
 {
-    const int number = pending;
+    const int number = signals_pending();
     if (number) {
         const struct sigaction action = {.sa_handler = SIG_DFL};
         sigaction(number, &action, NULL);

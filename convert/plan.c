@@ -8,6 +8,7 @@
 #include "format/glob.h"
 #include "format/json.h"
 #include "format/num.h"
+#include "format/utf8.h"
 
 /* ---- decisions ---- */
 
@@ -121,21 +122,39 @@ static json_t *shard_json(const shard *s, const unsigned char *sha256)
 static err_code make_provenance(plan *p, const checkpoint *cp, const unsigned char *digests, err *e)
 {
     json_t *const shards = json_array();
+    int failed = 0; /* jansson returns -1 without memory */
     for (size_t i = 0; i < cp->shard_count; i++) {
-        json_array_append_new(
+        failed |= json_array_append_new(
             shards, shard_json(&cp->shards[i], digests ? digests + i * SHA256_BYTES : NULL));
     }
     json_t *const root =
         json_pack("{s:o, s:{s:i, s:i}}", "shards", shards, "spec", "format", 1, "quant", 1);
     free(p->provenance);
-    p->provenance = root ? json_canonical(root, &p->provenance_bytes) : NULL;
+    p->provenance = root && !failed ? json_canonical(root, &p->provenance_bytes) : NULL;
     json_decref(root);
+    if (p->provenance && p->provenance_bytes > PACK_MAX_JSON) {
+        return err_set(e, ERR_INPUT, "%zu shards: naming them takes %zu bytes, more than 16 MiB",
+                       cp->shard_count, p->provenance_bytes);
+    }
     return p->provenance ? OK : err_set(e, ERR_MEMORY, "no memory for the provenance");
 }
 
 err_code plan_set_shard_digests(plan *p, const checkpoint *cp, const unsigned char *digests, err *e)
 {
     return make_provenance(p, cp, digests, e);
+}
+
+/* JSON holds nothing but UTF-8. An index is JSON itself; a file that somebody names may be called
+ * anything. */
+static err_code check_shard_names(const checkpoint *cp, err *e)
+{
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        if (!utf8_valid(cp->shards[i].name)) {
+            return err_set(e, ERR_INPUT, "%s: the name of the file is not UTF-8",
+                           cp->shards[i].path);
+        }
+    }
+    return OK;
 }
 
 /* Provenance of the final length: digests that are not known yet are zeros. */
@@ -200,6 +219,9 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     decision *const decisions = calloc(cp->tensor_count + 1, sizeof *decisions);
     err_code code =
         decisions ? OK : err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
+    if (code == OK) {
+        code = check_shard_names(cp, e);
+    }
     if (code == OK) {
         code = check_globs(cp, options->recipe, e);
     }

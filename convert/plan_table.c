@@ -24,6 +24,7 @@ static pack_record *add_record(table_builder *b, const char *name, const char *s
     b->name_room -= used;
     return r;
 }
+
 static void set_shape(pack_record *r, const tensor *t, size_t members)
 {
     unsigned n = 0;
@@ -63,27 +64,52 @@ static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
     r->cls = CLASS_KEPT;
 }
 
+/* The scales are found by the name of the codes with the suffix. Where that name ends with a number
+ * the suffix would take it away: the scales would lie in no layer, or be those of no expert. */
+static bool suffix_fits(const stack_group *g)
+{
+    char scales[NAME_MAX_BYTES + sizeof scale_suffix];
+    size_t start = 0;
+    size_t length = 0;
+    snprintf(scales, sizeof scales, "%s%s", g->name, scale_suffix);
+    return name_layer(scales) == name_layer(g->name) &&
+           (g->count < 2 || (name_expert_slot(scales, &start, &length) && length == 1));
+}
+
 /* Names the format cannot hold, and scales whose name is taken (FP8 checkpoints have such tensors).
  */
+static err_code check_member(const checkpoint *cp, const char *name, bool quantize, err *e)
+{
+    const size_t limit = NAME_MAX_BYTES - (quantize ? sizeof scale_suffix - 1 : 0);
+    char scales[NAME_MAX_BYTES + sizeof scale_suffix];
+    if (strlen(name) > limit) {
+        return err_set(e, ERR_INPUT, "tensor %s: name of %zu bytes, more than %zu", name,
+                       strlen(name), limit);
+    }
+    snprintf(scales, sizeof scales, "%s%s", name, scale_suffix);
+    return quantize && checkpoint_find(cp, scales)
+               ? err_set(e, ERR_INPUT,
+                         "tensor %s: its scales would be called %s, and there is such a tensor",
+                         name, scales)
+               : OK;
+}
+
 static err_code check_names(const checkpoint *cp, const stack_group *g, const stack_list *groups,
                             bool quantize, err *e)
 {
-    const size_t limit = NAME_MAX_BYTES - (quantize ? sizeof scale_suffix - 1 : 0);
-    if (strlen(g->name) > limit) {
-        return err_set(e, ERR_INPUT, "tensor %s: name of %zu bytes, more than %zu", g->name,
-                       strlen(g->name), limit);
-    }
-    for (size_t i = 0; quantize && i < g->count; i++) {
-        char name[NAME_MAX_BYTES + sizeof scale_suffix];
-        snprintf(name, sizeof name, "%s%s", cp->tensors[groups->members[g->first + i]].name,
-                 scale_suffix);
-        if (checkpoint_find(cp, name)) {
-            return err_set(e, ERR_INPUT,
-                           "tensor %s: its scales would be called %s, and there is such a tensor",
-                           g->name, name);
+    err_code code = OK;
+    for (size_t i = 0; i < g->count && code == OK; i++) {
+        const char *const name = cp->tensors[groups->members[g->first + i]].name;
+        code = check_member(cp, name, quantize, e);
+        if (code == OK && quantize && !suffix_fits(g)) {
+            code = err_set(e, ERR_USAGE,
+                           "tensor %s: cannot be quantized: its name ends with the number of a "
+                           "layer or an expert, so its scales could not be named after it",
+                           name);
+            err_hint(e, "--keep '%s' leaves the tensor as it is", name);
         }
     }
-    return OK;
+    return code;
 }
 
 err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const decision *decisions,

@@ -65,44 +65,100 @@ static err_code check_existing(const char *path, bool force, err *e)
     return OK;
 }
 
-/* Lock the temporary file. The one who held it may have renamed or removed it in between: then the
- * name no longer leads to what was opened, and *again asks for another try. */
-static err_code open_part(output *o, bool *again, err *e)
+/* Does the temporary name lead to what is open? */
+static bool has_its_name(const output *o)
 {
     struct stat opened;
     struct stat named;
-    *again = false;
-    o->fd = open(o->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (o->fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot create", o->part);
+    return fstat(o->fd, &opened) == 0 && lstat(o->part, &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+static void remove_part(const output *o)
+{
+    if (has_its_name(o)) {
+        unlink(o->part);
     }
-    if (flock(o->fd, LOCK_EX | LOCK_NB) != 0) {
-        const bool busy = errno == EWOULDBLOCK;
-        err_set_errno(e, ERR_IO, errno, busy ? "%s: another run is writing it" : "%s: cannot lock",
-                      o->part);
-        goto out_close;
+}
+
+/* Make the temporary file, or open what a killed run left. */
+static err_code create_part(output *o, bool *created, err *e)
+{
+    const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    o->fd = open(o->part, flags | O_EXCL, 0600);
+    *created = o->fd >= 0;
+    if (o->fd < 0 && errno == EEXIST) {
+        o->fd = open(o->part, flags, 0600);
     }
-    if (fstat(o->fd, &opened) != 0 || !S_ISREG(opened.st_mode)) {
-        err_set(e, ERR_IO, "%s: not a regular file", o->part);
-        goto out_close;
-    }
-    if (stat(o->part, &named) != 0 || named.st_ino != opened.st_ino ||
-        named.st_dev != opened.st_dev) {
-        close(o->fd);
-        o->fd = -1;
-        *again = true;
+    return o->fd >= 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot create", o->part);
+}
+
+/* Some network file systems know no locks: what this run has made is its own there as well, what it
+ * found may be another's. */
+static err_code lock_part(const output *o, bool created, err *e)
+{
+    if (flock(o->fd, LOCK_EX | LOCK_NB) == 0) {
         return OK;
     }
-    if (ftruncate(o->fd, 0) != 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot truncate", o->part);
-        goto out_close;
+    if (errno == EWOULDBLOCK) {
+        return err_set(e, ERR_IO, "%s: another run is writing it", o->part);
+    }
+    const bool no_locks = errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP;
+    if (no_locks && created) {
+        return OK;
+    }
+    err_set_errno(e, ERR_IO, errno, "%s: cannot lock", o->part);
+    if (created) {
+        remove_part(o);
+    } else {
+        err_hint(e, "remove it if no other run is writing it");
+    }
+    return ERR_IO;
+}
+
+/* Empty the file that is locked now. Who held it may have renamed or removed it in between; and a
+ * file that has another name as well (one killed between link and unlink leaves that) is not ours
+ * to empty. *again asks for another try then. */
+static err_code empty_part(const output *o, bool *again, err *e)
+{
+    struct stat st;
+    *again = !has_its_name(o);
+    if (!*again && fstat(o->fd, &st) == 0 && st.st_nlink > 1) {
+        *again = unlink(o->part) == 0;
+        return *again ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", o->part);
+    }
+    if (!*again && ftruncate(o->fd, 0) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot truncate", o->part);
     }
     return OK;
+}
 
-out_close:
-    close(o->fd);
-    o->fd = -1;
-    return ERR_IO;
+static err_code open_part(output *o, bool *again, err *e)
+{
+    struct stat st;
+    bool created = false;
+    *again = false;
+    err_code code = create_part(o, &created, e);
+    if (code != OK) {
+        return code;
+    }
+    if (fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        code = err_set(e, ERR_IO, "%s: not a regular file", o->part);
+    }
+    if (code == OK) {
+        code = lock_part(o, created, e);
+    }
+    if (code == OK) {
+        code = empty_part(o, again, e);
+        if (code != OK) {
+            remove_part(o);
+        }
+    }
+    if (code != OK || *again) {
+        close(o->fd);
+        o->fd = -1;
+    }
+    return code;
 }
 
 err_code output_open(const char *path, bool force, output **out, err *e)
@@ -200,7 +256,16 @@ static int rename_part(const output *o)
         return result;
     }
     /* The file system cannot do it in one step: link refuses an existing name as well. */
-    return link(o->part, o->path) == 0 ? unlink(o->part) : -1;
+    if (link(o->part, o->path) == 0) {
+        return unlink(o->part);
+    }
+    /* It cannot even do that: look first, and hope that nobody else comes in between. */
+    struct stat st;
+    if (errno != EEXIST && lstat(o->path, &st) != 0 && errno == ENOENT) {
+        return rename(o->part, o->path);
+    }
+    errno = EEXIST;
+    return -1;
 }
 
 err_code output_commit(output **out, err *e)
@@ -226,12 +291,7 @@ void output_abandon(output **out)
     if (!o) {
         return;
     }
-    struct stat opened;
-    struct stat named;
-    if (fstat(o->fd, &opened) == 0 && lstat(o->part, &named) == 0 &&
-        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
-        unlink(o->part);
-    }
+    remove_part(o);
     output_free(o);
     *out = NULL;
 }

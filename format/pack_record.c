@@ -260,6 +260,9 @@ static err_code check_records(const pack_table *t, const unsigned char *tens, er
         if (code == OK) {
             code = check_placed(r, tens + (size_t)i * PACK_RECORD_BYTES, e);
         }
+        if (code == OK && r->stack && r->len % r->shape[0] != 0) {
+            code = err_set(e, ERR_INPUT, "tensor %s: its members are no whole bytes", r->name);
+        }
         if (code == OK && i > 0 && !in_order(r - 1, r)) {
             code = err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", r->name, r[-1].name);
         }

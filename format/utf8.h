@@ -8,8 +8,10 @@
 #ifndef UTF8_H
 #define UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes of the character that starts at `p`, `room` bytes being left: 1 … 4, or 0 if there is none.
  * Overlong forms, surrogates and anything above U+10FFFF are no characters: two spellings of one
@@ -40,6 +42,17 @@ static inline size_t utf8_length(const char *p, size_t room)
         return 0;
     }
     return length;
+}
+
+/* Is a NUL-terminated text UTF-8 from its beginning to its end? */
+static inline bool utf8_valid(const char *text)
+{
+    const char *const end = text + strlen(text);
+    size_t length = 1;
+    for (; text < end && length > 0; text += length) {
+        length = utf8_length(text, (size_t)(end - text));
+    }
+    return length > 0;
 }
 
 #endif

@@ -54,22 +54,12 @@ const char *recipe_reason_text(recipe_reason r)
     return texts[r];
 }
 
-static bool is_utf8(const char *text)
-{
-    const char *const end = text + strlen(text);
-    size_t length = 1;
-    for (; text < end && length > 0; text += length) {
-        length = utf8_length(text, (size_t)(end - text));
-    }
-    return length > 0;
-}
-
 err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option, err *e)
 {
     if (!glob_valid(glob)) {
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not a glob", glob);
     }
-    if (!is_utf8(glob)) { /* names are, and the packed file keeps the recipe as JSON */
+    if (!utf8_valid(glob)) { /* names are, and the packed file keeps the recipe as JSON */
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not UTF-8", glob);
     }
     recipe_rule *const rules = realloc(r->rules, (r->rule_count + 1) * sizeof *rules);

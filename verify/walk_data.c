@@ -114,6 +114,37 @@ static void plan_batches(data_walk *d)
     }
 }
 
+static void tensor_place(const pack_record *r, char place[NAME_MAX_BYTES + 8])
+{
+    snprintf(place, NAME_MAX_BYTES + 8, "tensor %s", r->name);
+}
+
+static bool chunk_differs(const data_walk *d, uint64_t number)
+{
+    const pack_evidence stored = {.alg = d->found.alg, .chunks = d->w->chunk_digests};
+    return d->chosen[number] &&
+           memcmp(pack_evidence_chunk(&d->found, number), pack_evidence_chunk(&stored, number),
+                  digest_bytes(stored.alg)) != 0;
+}
+
+/* Scales that are said to be powers of two have to be: positive, normal, and no bit of the mantissa
+ * set. Any thread. */
+static void check_pow2(const data_walk *d, const pack_record *r, const unsigned char *scales,
+                       const pack_chunk *c)
+{
+    for (uint64_t i = 0; i < c->bytes; i += 4) {
+        const uint32_t bits = le32_load(scales + i);
+        if ((bits & 0x807fffff) != 0 || bits == 0 || bits == 0x7f800000) {
+            char place[NAME_MAX_BYTES + 8];
+            tensor_place(r, place);
+            const damage at = {
+                .slice = -1, .chunk = -1, .off = c->off + i, .bytes = 4, .code = ERR_INPUT};
+            damage_add(&d->w->damages, &at, place, "a scale is no power of two, as POW2 says");
+            return;
+        }
+    }
+}
+
 static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const data_walk *const d = ctx;
@@ -132,6 +163,9 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         }
         digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
                   pack_evidence_chunk(&d->found, number));
+        if (r->pow2 && d->w->chunk_digests_sound && !chunk_differs(d, number)) {
+            check_pow2(d, r, data + (c.off - b->begin), &c);
+        }
         cursor = c.off + c.bytes;
     }
     monitor_advance(d->w->monitor, b->end - b->begin);
@@ -139,11 +173,6 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
 }
 
 /* ---- judging ---- */
-
-static void tensor_place(const pack_record *r, char place[NAME_MAX_BYTES + 8])
-{
-    snprintf(place, NAME_MAX_BYTES + 8, "tensor %s", r->name);
-}
 
 /* Report chunks [from, to) of a record: one slice, one run. */
 static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64_t to)
@@ -165,14 +194,6 @@ static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64
         damage_add(&d->w->damages, &at, place, "the digests of %" PRIu64 " chunks do not match",
                    to - from);
     }
-}
-
-static bool chunk_differs(const data_walk *d, uint64_t number)
-{
-    const pack_evidence stored = {.alg = d->found.alg, .chunks = d->w->chunk_digests};
-    return d->chosen[number] &&
-           memcmp(pack_evidence_chunk(&d->found, number), pack_evidence_chunk(&stored, number),
-                  digest_bytes(stored.alg)) != 0;
 }
 
 /* Report every run of chunks that differ from CHNK; true if there is one. */

@@ -59,4 +59,4 @@ json inspect checkpoint --json
 json inspect checkpoint --json --tensor 'nothing*'
 json inspect short.octavo --json
 json inspect good.octavo --json --recipe
-files
+files .

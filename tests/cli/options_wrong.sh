@@ -52,4 +52,4 @@ octavo verify file --only digests --against checkpoint
 octavo verify file --only structure,speed
 octavo verify file --only structure --tensor '*'
 octavo inspect file --recipe --tensor '*'
-files
+files .

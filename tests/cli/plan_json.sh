@@ -3,7 +3,7 @@
 . "$ROOT/tests/cli_lib.sh"
 tiny checkpoint
 "$OCTAVO" convert checkpoint -o out.octavo --json -n --scales ue8m0 --keep '*q_proj*' --embed 'notes*' >plan.json
-files
+files .
 "$OCTAVO" convert checkpoint -o out.octavo --json --scales ue8m0 --keep '*q_proj*' --embed 'notes*' >done.json
 "$OCTAVO" inspect out.octavo --json >inspect.json
 "$PYTHON" - <<'END'

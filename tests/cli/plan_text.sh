@@ -9,4 +9,4 @@ plan() {
 }
 plan
 plan -v --memory 64M --keep '*.layers.[0-3].*' --no-embed 'tokenizer*'
-files
+files .

@@ -24,7 +24,7 @@ full verify good.octavo --json
 full convert checkpoint -o out.octavo
 full convert checkpoint -o out.octavo -n
 full verify good.octavo -q
-files
+files .
 
 say 'a reader that goes away'
 "$OCTAVO" inspect good.octavo --json 2>&1 | true

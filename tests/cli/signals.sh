@@ -25,7 +25,7 @@ done
 struck INT pwrite64 convert checkpoint -o good.octavo -f 2>/dev/null
 unchanged good.octavo
 struck TERM pwrite64 convert checkpoint -o new.octavo --json 2>/dev/null
-files
+files .
 
 say 'ignored at the start'
 (

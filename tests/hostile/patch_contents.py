@@ -284,12 +284,12 @@ def sections(good):
 
 def evidence(good):
     image = Image(good)
-    for tag, size in (("CHNK", 16), ("TDIG", 16)):
+    for tag, size, statuses in (("CHNK", 16, DAMAGED), ("TDIG", 16, MALFORMED)):
         count = len(image.section(tag)) // size
         for k in (0, count // 2, count - 1):
             old = image.section(tag)[k * size : (k + 1) * size]
             new = bytes([old[0] ^ 1]) + old[1:]
-            yield f"{tag}: digest {k}", DAMAGED, patched(
+            yield f"{tag}: digest {k}", statuses, patched(
                 good, lambda i, t=tag, k=k, n=new: i.put_section(t, k * size, n)
             )
     rows = len(image.section("STAT")) // 64

@@ -223,7 +223,7 @@ class PackedFile:
             for k, (start, end) in enumerate(rules.chunk_ranges(r)):
                 found = pf.digest(alg, self.view[start:end])
                 intact(found == r["chunk_digests"][k], f"{r['what']}: chunk {k} at {start}")
-            intact(r["digest"] == pf.combine(alg, r["chunk_digests"]), f"{r['what']}: TDIG")
+            rule(r["digest"] == pf.combine(alg, r["chunk_digests"]), f"{r['what']}: TDIG")
 
     def check_pow2(self):
         for r in self.records:

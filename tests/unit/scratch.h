@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char scratch_dir[64];
+static char scratch_dir[256];
 
 /* The path of a file in the directory; valid for the next seven calls. */
 static inline const char *scratch(const char *name)
@@ -32,7 +32,8 @@ static inline const char *scratch(const char *name)
 
 static inline void scratch_make(void)
 {
-    snprintf(scratch_dir, sizeof scratch_dir, "/tmp/octavo-test-XXXXXX");
+    const char *base = getenv("TMPDIR");
+    snprintf(scratch_dir, sizeof scratch_dir, "%s/octavo-test-XXXXXX", base ? base : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(scratch_dir));
 }
 

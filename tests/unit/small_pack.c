@@ -143,6 +143,8 @@ static void make_head(const small_model *model, const small_options *options, sm
 
 /* ---- data ---- */
 
+enum { CODES = 0x7f }; /* magnitudes that are numbers */
+
 static float decode(unsigned code)
 {
     const int field = (int)(code >> 3 & 15);
@@ -150,14 +152,19 @@ static float decode(unsigned code)
     return field ? ldexpf((float)(8 + mantissa), field - 10) : ldexpf((float)mantissa, -9);
 }
 
-static unsigned char nearest_code(float y)
+/* Nearest of all values, ties to the even code. `values` ascend, so the distance shrinks up to the
+ * nearest one. */
+static unsigned char nearest_code(const double values[CODES], float y)
 {
     unsigned best = 0;
     const double magnitude = fabs((double)y);
-    for (unsigned c = 1; c < 0x7f; c++) {
-        const double here = fabs((double)decode(c) - magnitude);
-        const double there = fabs((double)decode(best) - magnitude);
-        if (here < there || (here == there && c % 2 == 0)) {
+    for (unsigned c = 1; c < CODES; c++) {
+        const double here = fabs(values[c] - magnitude);
+        const double there = fabs(values[best] - magnitude);
+        if (here > there) {
+            break;
+        }
+        if (here < there || c % 2 == 0) {
             best = c;
         }
     }
@@ -176,6 +183,7 @@ static float tile_scale(float amax, bool ue8m0)
 
 /* One slice of codes: its tiles, its scales from `scales` on, its row of STAT. */
 typedef struct matrix {
+    const double *values; /* [CODES] */
     const float *x;
     uint64_t rows, cols;
     unsigned char *codes, *scales;
@@ -186,8 +194,8 @@ static void quantize_element(matrix *m, uint64_t i, float scale)
 {
     const float x = m->x[i];
     const float y = x / scale;
-    const unsigned char code = nearest_code(y);
-    const double value = (double)decode(code & 0x7f) * (double)scale;
+    const unsigned char code = nearest_code(m->values, y);
+    const double value = m->values[code & 0x7f] * (double)scale;
     const double error = value - fabs((double)x);
     m->codes[i] = code;
     m->stat.amax = fmaxf(m->stat.amax, fabsf(x));
@@ -268,9 +276,14 @@ static void fill_member(const small_model *model, const small_options *options, 
     const uint64_t per_slice = pack_record_rows(r) * pack_record_cols(r);
     float *const x = must_have(malloc((slices * per_slice + 1) * sizeof *x));
     small_source_widen(r->src_type, source, slices * per_slice, x);
+    double values[CODES];
+    for (unsigned c = 0; c < CODES; c++) {
+        values[c] = (double)decode(c);
+    }
     for (uint64_t k = 0; k < slices; k++) {
         const uint64_t slice = e * slices + k;
-        matrix m = {x + k * per_slice,
+        matrix m = {values,
+                    x + k * per_slice,
                     pack_record_rows(r),
                     pack_record_cols(r),
                     to + k * per_slice,

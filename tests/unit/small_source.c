@@ -23,14 +23,17 @@ static uint64_t next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* Multiples of a sixteenth, so that halves of steps of E4M3 occur; the first element of a tensor,
- * the largest, makes the scale of its tile 2^-10. */
+/* Mostly multiples of a sixteenth, so that halves of steps of E4M3 occur; the rest makes amax
+ * differ from tile to tile. The first element of a tensor, the largest, makes the scale of its tile
+ * 2^-10.
+ */
 static float value(uint64_t i, uint64_t *state)
 {
     const uint64_t r = next(state);
-    const float magnitude = ldexpf((float)(r % 32) / 16, -(int)(r >> 8) % 10 + 1);
-    const float sign = r >> 40 & 1 ? -1.0f : 1.0f;
-    return i == 0 ? 0.4375f : sign * magnitude / 16;
+    const float magnitude = ldexpf((float)(r % 32) / 256, 1 - (int)(r >> 8 & 0xff) % 10);
+    const float finer = r >> 16 & 3 ? 1 : 1 + (float)(r >> 20 & 0xff) / 512;
+    const float sign = r >> 40 & 1 ? -1 : 1;
+    return i == 0 ? 0.4375f : sign * magnitude * finer;
 }
 
 static uint16_t to_f16(float x)

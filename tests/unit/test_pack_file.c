@@ -1,6 +1,7 @@
 /* Opening packed files: what is there, what is damaged, what is malformed, what is something else.
  */
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,21 +160,32 @@ END_TEST
 
 /* ---- damage ---- */
 
+/* Change one byte of the file "p". */
+static void flip(int fd, uint64_t at)
+{
+    unsigned char byte = 0;
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= 0x10;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
+}
+
 /* A byte of what pack_open reads: both blocks and the head. Magic apart, it is damage. */
 START_TEST(every_byte_that_is_read_counts)
 {
-    unsigned char *const bytes = small.bytes;
-    const uint64_t head = small.table.data_off;
     const uint64_t back = small.length - 4096;
-    for (uint64_t i = 0; i < small.length; i += i < 4096 || i >= back ? 61 : 257) {
-        if (i >= head && i < back) {
+    const int fd = open(scratch("p"), O_RDWR);
+    for (uint64_t i = 0; i < small.length; i += i < 4096 || i >= back ? 61 : 509) {
+        if (i >= small.table.data_off && i < back) {
             i = back;
         }
-        const bool magic = i < 8;
-        bytes[i] ^= 0x10;
-        expect_refused(bytes, small.length, magic ? ERR_INPUT : ERR_DAMAGED, "");
-        bytes[i] ^= 0x10;
+        pack_file *p = NULL;
+        err e = {0};
+        flip(fd, i);
+        expect_error(pack_open(scratch("p"), &p, &e), i < 8 ? ERR_INPUT : ERR_DAMAGED, &e, "");
+        flip(fd, i);
     }
+    close(fd);
+    pack_close(open_legal());
 }
 END_TEST
 

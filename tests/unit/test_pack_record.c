@@ -514,6 +514,21 @@ START_TEST(name_is_checked)
 }
 END_TEST
 
+/* Two tensors of half a byte are one byte, but each of them is none. */
+START_TEST(members_are_whole_bytes)
+{
+    pack_table t = table_with_room(1);
+    table_add(&t, "experts.*.w", DTYPE_F4, 3, (uint64_t[]){2, 1, 1});
+    index_in_order(&t, NULL);
+    err e = {0};
+    if (pack_table_place(&t, DATA_OFF, &e) == OK) {
+        expect_table_refused(&t, "half a byte each");
+    } else {
+        pack_table_free(&t);
+    }
+}
+END_TEST
+
 START_TEST(stack_and_member_are_refused)
 {
     pack_table t = table_with_room(2);
@@ -625,6 +640,7 @@ int main(void)
     tcase_add_test(tc, lengths_have_to_fit);
     tcase_add_loop_test(tc, order_is_checked, 0, COUNT(orders));
     tcase_add_loop_test(tc, name_is_checked, 0, COUNT(names));
+    tcase_add_test(tc, members_are_whole_bytes);
     tcase_add_test(tc, stack_and_member_are_refused);
     tcase_add_test(tc, scales_belong_to_one_record);
     tcase_add_test(tc, longest_name_is_legal);

@@ -65,7 +65,7 @@ START_TEST(file_gets_a_line_a_second)
     }
     progress_free(&p);
     ck_assert_uint_eq(count_lines(to), 4);
-    fclose(to);
+    ck_assert_int_eq(fclose(to), 0);
 }
 END_TEST
 
@@ -83,7 +83,7 @@ START_TEST(file_gets_nothing_unasked)
         progress_free(&p);
         ck_assert_int_eq(fseek(to, 0, SEEK_END), 0);
         ck_assert_int_eq(ftell(to), 0);
-        fclose(to);
+        ck_assert_int_eq(fclose(to), 0);
     }
 }
 END_TEST
@@ -104,7 +104,7 @@ START_TEST(stages_start_from_nothing)
     ck_assert_ptr_nonnull(fgets(text, sizeof text, to));
     ck_assert_msg(strncmp(text, "read back     5 B of 500 B    1 %", 33) == 0, "%s", text);
     ck_assert_ptr_null(fgets(text, sizeof text, to));
-    fclose(to);
+    ck_assert_int_eq(fclose(to), 0);
 }
 END_TEST
 

@@ -1,0 +1,358 @@
+#!/usr/bin/python3
+"""Let every system call of octavo fail in turn, and see that it ends as it should.
+
+    sweep.py GROUP        in an empty directory, OCTAVO in the environment
+
+GROUP is one of the functions group_* below. strace makes the n-th call fail or sends a signal there; n
+runs from 1 until a run goes through untouched. After each run: the exit status; one line that names
+the file; the output absent, or the old one to the bit, or complete; nothing else left behind.
+
+Prints what went wrong and one line that counts; exit status 1 if anything did.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+import tiny_checkpoint  # noqa: E402
+
+OCTAVO = os.environ["OCTAVO"]
+DIRECTORY = os.getcwd()
+CHECKPOINT = os.path.join(DIRECTORY, "checkpoint")
+OUT = os.path.join(DIRECTORY, "out", "out.octavo")
+PART = os.path.join(DIRECTORY, "out", ".out.octavo.part")
+SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
+# One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
+ALONE = ("--threads", "1", "--memory", "7M")
+OK, IO, MEMORY = 0, 3, 8
+POINTS_MAX = 200  # far more than there are
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+class Sweep:
+    def __init__(self):
+        self.runs = self.failed = 0
+        os.mkdir("out")
+        tiny_checkpoint.write(CHECKPOINT, 7, False, [])
+        self.convert("--scales", "ue8m0")
+        self.old = read(OUT)
+        self.convert("-f")
+        self.new = read(OUT)
+        assert self.old and self.new and self.old != self.new
+        os.remove(OUT)
+
+    def convert(self, *options):
+        subprocess.run([OCTAVO, "convert", CHECKPOINT, "-o", OUT, "-q", *options], check=True)
+
+    def complain(self, what, problems, run):
+        self.failed += bool(problems)
+        for problem in problems:
+            print(f"FAILED: {what}: {problem}")
+        if problems:
+            print("    status %d" % run.returncode)
+            print("".join(f"    {line}\n" for line in run.stderr.splitlines()[:5]), end="")
+
+    def traced(self, arguments, calls, inject, paths):
+        """Run octavo under strace; (the finished process, whether the fault happened)."""
+        command = ["strace", "-f", "-qq", "-o", "trace", "-e", f"trace={calls}"]
+        command += ["-e", f"inject={calls}:{inject}"]
+        # With this it is twice as fast, but forgets to send signals.
+        command += [] if "signal=" in inject else ["--seccomp-bpf"]
+        for path in paths:
+            command += ["-P", path]
+        self.runs += 1
+        run = subprocess.run(
+            [*command, OCTAVO, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+        )
+        trace = read("trace").decode("utf-8", "replace")
+        return run, "(INJECTED)" in trace or "--- SIG" in trace or run.returncode == -signal.SIGKILL
+
+    def points(self, what, arguments, calls, inject, paths, check, *, before=None, step=1):
+        """One fault at every n-th call; check(run) gives the problems."""
+        hits = 0
+        for n in range(1, POINTS_MAX, step):
+            if before:
+                before()
+            run, happened = self.traced(arguments, calls, f"{inject}:when={n}{'+' if ',' in calls and 'error' in inject else ''}", paths)
+            if not happened:
+                untouched = [] if run.returncode == OK else ["failed without a fault"]
+                self.complain(f"{what}, no fault {n}", untouched, run)
+                break
+            hits += 1
+            self.complain(f"{what}, {n}", check(run), run)
+        else:
+            self.complain(what, [f"still faults at {POINTS_MAX}"], run)
+        if hits == 0:
+            self.complain(what, ["the fault never happened"], run)
+
+
+def message_problems(run, names):
+    lines = [line for line in run.stderr.splitlines() if line.startswith("octavo")]
+    lines = [line for line in lines if not line.startswith("octavo: note: ")]
+    if len(lines) != 1:
+        return [f"{len(lines)} messages"]
+    return [] if any(name in lines[0] for name in names) else [f"no path in: {lines[0]}"]
+
+
+def clean_status(run):
+    """Crashes and reports of sanitizers are wrong whatever was expected."""
+    if run.returncode < 0 or run.returncode == 70 or "Sanitizer" in run.stderr:
+        return ["crashed"]
+    return []
+
+
+class Conversion:
+    """Conversions into an empty place, or with -f over an old file."""
+
+    def __init__(self, sweep, force, options=ALONE):
+        self.sweep, self.force = sweep, force
+        self.arguments = ["convert", CHECKPOINT, "-o", OUT, "-q", *options]
+        self.arguments += ["-f"] if force else []
+        self.label = "with -f" if force else "new file"
+
+    def prepare(self):
+        for name in os.listdir("out"):
+            os.remove(os.path.join("out", name))
+        if self.force:
+            write(OUT, self.sweep.old)
+
+    def left_problems(self, complete):
+        """What lies in the directory: the new file if `complete`, else what was there before."""
+        expected = self.sweep.new if complete else self.sweep.old if self.force else None
+        problems = [] if read(OUT) == expected else ["the output is not what it should be"]
+        others = [name for name in os.listdir("out") if name != "out.octavo"]
+        return problems + ([f"left behind: {others}"] if others else [])
+
+    def must(self, statuses, names, complete_anyway=False):
+        def check(run):
+            problems = clean_status(run)
+            if run.returncode not in statuses:
+                problems.append(f"expected status {statuses}")
+            if run.returncode != OK:
+                problems += message_problems(run, names)
+            return problems + self.left_problems(run.returncode == OK or complete_anyway)
+
+        return check
+
+    def fault(self, calls, error, paths, statuses, names=None, **more):
+        complete_anyway = more.pop("complete_anyway", False)
+        inject = error if "=" in error else f"error={error}"
+        self.sweep.points(
+            f"{calls} {inject} on {', '.join(map(os.path.basename, paths)) or 'anything'}, {self.label}",
+            self.arguments,
+            calls,
+            inject,
+            paths,
+            self.must(statuses, names or paths, complete_anyway),
+            before=self.prepare,
+            **more,
+        )
+
+
+def group_output(sweep):
+    """Faults of the temporary file, its name and its directory."""
+    for force in (False, True):
+        c = Conversion(sweep, force)
+        for error in ("ENOSPC", "EIO"):
+            c.fault("pwrite64", error, [PART], (IO,))
+        c.fault("pwrite64", "EINTR", [PART], (OK,))
+        c.fault("fsync", "EIO", [PART], (IO,))
+        c.fault("openat", "EACCES", [PART], (IO,))
+        c.fault("fallocate", "ENOSPC", [PART], (IO,))
+        c.fault("fallocate", "EOPNOTSUPP", [PART], (OK,))
+        c.fault("fchmod", "EPERM", [PART], (IO,))
+        c.fault("pread64", "EIO", [PART], (IO,))
+        rename = "rename" if force else "renameat2"
+        c.fault(rename, "EACCES", [PART], (IO,))
+        # The new file has its name; that the name will be there after a crash could not be made sure of.
+        c.fault("fsync", "EIO", [os.path.dirname(OUT)], (IO,), complete_anyway=True)
+    c = Conversion(sweep, False)
+    for calls, error, status in (
+        ("pwrite64", "EDQUOT", IO),
+        ("pwrite64", "retval=0", IO),
+        ("fsync", "ENOSPC", IO),
+        ("openat", "EMFILE", IO),
+        ("openat", "ENOSPC", IO),
+        ("flock", "EIO", IO),
+        ("flock", "ENOLCK", OK),
+        ("ftruncate", "EIO", IO),
+        ("fallocate", "EIO", IO),
+        ("fallocate", "ENOSYS", OK),
+        ("fallocate", "EINTR", OK),
+        ("pread64", "EINTR", OK),
+        ("pread64", "retval=0", IO),
+        ("renameat2", "EIO", IO),
+        ("renameat2", "EXDEV", IO),
+        ("renameat2", "ENOSYS", OK),
+        ("renameat2", "EINVAL", OK),
+        ("renameat2,link", "ENOSYS", OK),
+        ("renameat2,link,rename", "ENOSYS", IO),
+        ("fstatfs", "EIO", OK),
+        ("fadvise64", "EIO", OK),
+    ):
+        c.fault(calls, error, [PART], (status,))
+    c.fault("close", "EIO", [PART, OUT], (OK,))
+    c.fault("fsync", "EINVAL", [os.path.dirname(OUT)], (OK,))
+    # A full disk met without reservation, by several threads at once.
+    c = Conversion(sweep, True, ("--threads", "2"))
+    c.fault("pwrite64", "ENOSPC", [PART], (IO,))
+    c.fault("pwrite64", "EINTR", [PART], (OK,))
+
+
+def group_input(sweep):
+    """Faults of the checkpoint's files."""
+    c = Conversion(sweep, False)
+    small = [os.path.join(CHECKPOINT, n) for n in ("config.json", "LICENSE", tiny_checkpoint.INDEX)]
+    for path in SHARDS + small:
+        c.fault("pread64", "EIO", [path], (IO,))
+        c.fault("pread64", "retval=0", [path], (IO,))
+        c.fault("openat", "EIO", [path], (IO,))
+    for path in SHARDS:
+        c.fault("pread64", "EINTR", [path], (OK,))
+        c.fault("openat", "EMFILE", [path], (IO,))
+        c.fault("newfstatat", "EIO", [path], (OK, IO))
+        c.fault("close", "EIO", [path], (OK,))
+    c.fault("getdents64", "EIO", [CHECKPOINT], (IO,))
+    c.fault("openat", "EACCES", [CHECKPOINT], (IO,))
+    c = Conversion(sweep, True, ("--threads", "3"))
+    c.fault("pread64", "EIO", SHARDS, (IO,))
+    c.fault("pread64", "retval=0", SHARDS, (IO,))
+    c.fault("clone3", "EAGAIN", [], (OK, MEMORY), ["thread"])
+    group_verify(sweep)
+
+
+def group_verify(sweep):
+    """Faults while a packed file is read."""
+    good = os.path.join(DIRECTORY, "good.octavo")
+    write(good, sweep.new)
+
+    def check(statuses, names):
+        def judge(run):
+            problems = clean_status(run)
+            if run.returncode not in statuses:
+                problems.append(f"expected status {statuses}")
+            return problems + (message_problems(run, names) if run.returncode != OK else [])
+
+        return judge
+
+    alone = ("verify", good, "-q", "--threads", "1")
+    for arguments, paths in (
+        (alone, [good]),
+        ((*alone, "--quick"), [good]),
+        ((*alone, "--against", CHECKPOINT, "--only", "weights"), [good]),
+        ((*alone, "--against", CHECKPOINT, "--only", "weights"), SHARDS),
+    ):
+        what = f"{' '.join(map(os.path.basename, arguments))}, {os.path.basename(paths[0])}"
+        for calls, inject, statuses in (
+            ("pread64", "error=EIO", (IO,)),
+            ("pread64", "error=EINTR", (OK,)),
+            ("pread64", "retval=0", (IO,)),
+            ("openat", "error=EACCES", (IO,)),
+        ):
+            sweep.points(f"{what}, {calls} {inject}", arguments, calls, inject, paths, check(statuses, paths))
+
+
+def group_memory(sweep):
+    """From the n-th request on the kernel gives no more memory."""
+    calls = "mmap,brk"
+    for arguments in (Conversion(sweep, False).arguments, ["inspect", CHECKPOINT], ["verify", OUT, "-q"]):
+        c = Conversion(sweep, arguments[0] != "convert")
+        c.prepare()
+        sweep.convert("-f")
+        run, _ = sweep.traced(arguments + (["-f"] if arguments[0] == "convert" else []), calls + ",prctl,ioctl,prlimit64", "delay_enter=0:when=999", [])
+        print(read("trace").decode()[-300:])
+
+
+def group_kill(sweep):
+    """Death at any moment: no half file under the final name, and the next run is not impressed."""
+    for force in (False, True):
+        c = Conversion(sweep, force)
+
+        def check(run):
+            found = read(OUT)
+            whole = found == sweep.new or found == (sweep.old if force else None)
+            problems = [] if run.returncode == -signal.SIGKILL else ["not killed"]
+            problems += [] if whole else ["half a file under the final name"]
+            others = set(os.listdir("out")) - {"out.octavo", ".out.octavo.part"}
+            problems += [f"left behind: {others}"] if others else []
+            again = subprocess.run([OCTAVO, *c.arguments, "-f"], check=False)
+            if again.returncode != OK or c.left_problems(True):
+                problems.append("the next run failed")
+            return problems
+
+        for calls in ("pwrite64", "fallocate", "fsync", "ftruncate", "fchmod", "rename,renameat2", "close"):
+            sweep.points(
+                f"SIGKILL at {calls}, {c.label}",
+                c.arguments,
+                calls,
+                "signal=SIGKILL",
+                [PART, OUT, os.path.dirname(OUT)],
+                check,
+                before=c.prepare,
+            )
+
+
+def group_signal(sweep):
+    """Signals that ask to stop: cleaned up, and dead of that signal."""
+    # By several threads, each at its n-th call: not SIGINT, as a second one ends at once.
+    many = ("--threads", "2")
+    for number, force, options, calls, step in (
+        (signal.SIGINT, False, ALONE, "pwrite64", 1),
+        (signal.SIGINT, True, ALONE, "pwrite64", 3),
+        (signal.SIGINT, True, ALONE, "pread64", 3),
+        (signal.SIGTERM, True, ALONE, "fsync,fallocate,ftruncate", 1),
+        (signal.SIGTERM, True, ALONE, "pwrite64", 2),
+        (signal.SIGTERM, True, many, "pwrite64", 1),
+        (signal.SIGHUP, False, ALONE, "pwrite64", 3),
+        (signal.SIGHUP, False, many, "pread64", 3),
+    ):
+        c = Conversion(sweep, force, options)
+
+        def check(run):
+            problems = [] if run.returncode == -number else [f"expected death of {number.name}"]
+            return problems + c.left_problems(False)
+
+        sweep.points(
+            f"{number.name} at {calls}, {c.label}",
+            c.arguments,
+            calls,
+            f"signal={number.name}",
+            [PART, *SHARDS],
+            check,
+            before=c.prepare,
+            step=step,
+        )
+
+
+def main():
+    os.chdir(DIRECTORY)
+    groups = {name[6:]: value for name, value in globals().items() if name.startswith("group_")}
+    sweep = Sweep()
+    groups[sys.argv[1]](sweep)
+    print(f"fault {sys.argv[1]}: {sweep.runs} runs, {sweep.failed} wrong")
+    return 1 if sweep.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
