@@ -51,13 +51,14 @@ BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
 LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
-UNIT_AID  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c))))
+AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c))))
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
 UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/test_%.c),$(UNIT_SRC))))
 FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
-# Programs of tests/ take from it what they use; those that test a file of bin/ bring their own main.
+# Programs of tests/ take from these what they use; those that test a file of bin/ bring their own main.
 LIBRARY   := $(OBJ)/liboctavo.a
+TEST_AID  := $(OBJ)/tests/libaid.a
 
 # ---- rules -----------------------------------------------------------------------------------------------------
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -81,7 +82,7 @@ $(OBJ)/flags: FORCE
 	$(call stamp,$(COMPILE) | $(LINK) $(LIBS))
 
 $(OBJ)/objects: FORCE
-	$(call stamp,$(LIB_OBJ) $(BIN_OBJ))
+	$(call stamp,$(LIB_OBJ) $(BIN_OBJ) $(AID_OBJ))
 
 GIT_ID := $(or $(shell git describe --always --dirty 2>/dev/null),unknown)
 $(OBJ)/git-id: FORCE
@@ -103,7 +104,9 @@ $$(OBJ)/%.$(1).o: %.c $$(OBJ)/flags
 endef
 $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 
-$(LIBRARY): $(LIB_OBJ) $(BIN_OBJ) $(OBJ)/objects
+$(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
+$(TEST_AID): $(AID_OBJ)
+$(LIBRARY) $(TEST_AID): $(OBJ)/objects
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
 
@@ -111,7 +114,7 @@ $(BIN): $(BIN_OBJ) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(UNIT_BIN): %: %.o $(UNIT_AID) $(LIBRARY)
+$(UNIT_BIN): %: %.o $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
@@ -121,11 +124,11 @@ $(BENCH_BIN): %: %.o $(LIBRARY)
 
 # Under clang's libFuzzer (CONFIG=fuzz) a target fuzzes; elsewhere the driver replays the files it is given.
 FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
-$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(UNIT_AID) $(LIBRARY)
+$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
--include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(UNIT_AID) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
+-include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(AID_OBJ) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
 
 # ---- tests -----------------------------------------------------------------------------------------------------
 # A second make: quiet unless V=1, on all processors unless the caller said -j.

@@ -262,7 +262,7 @@ def json_string(text):
     for unit in utf16_units(text):
         if unit in (0x22, 0x5C):
             out.append("\\" + chr(unit))
-        elif 0x20 <= unit < 0x7F:
+        elif 0x20 <= unit <= 0x7F:
             out.append(chr(unit))
         else:
             out.append(f"\\u{unit:04X}")

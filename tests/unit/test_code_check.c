@@ -52,7 +52,7 @@ static void try_quotient(float y)
         }
         const bool has_right = (right & 0x80) == sign && (right & 0x7f) != 0;
         const tile_verdict v = check_floats(x, codes, PACK_TILE);
-        ck_assert_msg(v.wrong_codes == PACK_TILE - 1 - has_right,
+        ck_assert_msg(v.wrong_codes == PACK_TILE - 1U - has_right,
                       "quotient %a, right code %02x, sign %u: %u wrong", (double)y, right, sign,
                       v.wrong_codes);
         ck_assert_uint_eq(v.wrong_col, has_right && (right & 0x7f) == 1 ? 2 : 1);
