@@ -64,7 +64,7 @@ TEST_AID  := $(OBJ)/tests/libaid.a
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
-.PHONY: FORCE all demo test test-programs test-unit test-fuzz test-cli test-python test-interop test-scale \
+.PHONY: FORCE all demo test test-programs test-unit test-fuzz test-cli test-python test-interop test-scale test-builds \
     fuzz fuzz-programs fuzz-run bench lint format format-check man completion install uninstall clean \
     help
 
@@ -165,7 +165,7 @@ test-fuzz: $(FUZZ_BIN) ## replay the stored inputs of every fuzz target
 	@tests/run_fuzz.sh replay $(FUZZ_BIN)
 
 test-cli: $(BIN) ## command line tests; CLI='convert_* help' chooses
-	@tests/run_cli.sh $(CLI)
+	@set -f; tests/run_cli.sh $(CLI)
 
 test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; hostile files; the checkpoint maker
 	@tests/interop/run_plain.sh
@@ -175,6 +175,9 @@ test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; 
 
 test-interop: $(BIN) ## compare with ml_dtypes and safetensors in a virtual environment
 	@tests/interop/run.sh
+
+test-builds: ## gcc and clang, -O0 and -O3 make the same packed files
+	@tests/same_builds.sh
 
 test-scale: $(BIN) ## convert and verify more than 8 GB, compare memory; by hand, needs 30 GB of disk
 	@tests/scale.sh

@@ -139,8 +139,9 @@ static uint64_t source_bytes(const json_t *provenance)
     return bytes;
 }
 
-static void print_files(const packed_view *v)
+static err_code print_files(const packed_view *v, err *e)
 {
+    err_code code = OK;
     table t;
     table_start(&t, "llrl");
     for (size_t i = 0; i < v->file_count; i++) {
@@ -151,8 +152,11 @@ static void print_files(const packed_view *v)
         table_cell(&t, "%s", text_size(size.s, v->files[i].bytes));
         table_cell(&t, "%s", dot && strcmp(dot, ".py") == 0 ? "code" : "");
     }
-    table_print(&t, stdout);
+    if (!table_print(&t, stdout) && t.failed) {
+        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu files", v->file_count);
+    }
     table_free(&t);
+    return code;
 }
 
 /* The embedded config.json, NULL if there is none. */
@@ -194,7 +198,6 @@ static void print_head(const packed_view *v, const json_t *config)
     printf("digests    %s, %" PRIu64 " chunk%s\n", digest_name(p->superblock.digest),
            p->table.chunk_count, text_s(p->table.chunk_count));
     printf("root       %s\n", root);
-    print_files(v);
 }
 
 static err_code print_packed(const packed_view *v, const char *glob, report *r, err *e)
@@ -217,7 +220,10 @@ static err_code print_packed(const packed_view *v, const char *glob, report *r, 
     }
     if (code == OK && report_says(r, LEVEL_NORMAL)) {
         print_head(v, config);
-        code = print_table(v, items, count, e);
+        code = print_files(v, e);
+        if (code == OK) {
+            code = print_table(v, items, count, e);
+        }
     }
     json_decref(config);
     free(items);

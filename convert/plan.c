@@ -217,11 +217,10 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
 {
     *out = (plan){0};
     decision *const decisions = calloc(cp->tensor_count + 1, sizeof *decisions);
-    err_code code =
-        decisions ? OK : err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
-    if (code == OK) {
-        code = check_shard_names(cp, e);
+    if (!decisions) {
+        return err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
     }
+    err_code code = check_shard_names(cp, e);
     if (code == OK) {
         code = check_globs(cp, options->recipe, e);
     }

@@ -7,8 +7,9 @@
 
 #include "format/utf8.h"
 
-/* Names come from files and paths and may hold escape sequences: what reaches a terminal, or JSON, is
- * printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin with ESC. */
+/* Names come from files and paths and may hold escape sequences: what reaches a terminal, or JSON,
+ * is printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin with
+ * ESC. */
 static void mask_unprintable(char *text)
 {
     const char *const end = text + strlen(text);

@@ -15,7 +15,7 @@ struct output {
     char *path; /* the final name */
     char *dir;
     char *part; /* the temporary name, in the same directory */
-    int fd;
+    int fd, dir_fd;
     bool force;
 };
 
@@ -23,6 +23,9 @@ static void output_free(output *o)
 {
     if (o->fd >= 0) {
         close(o->fd);
+    }
+    if (o->dir_fd >= 0) {
+        close(o->dir_fd);
     }
     free(o->path);
     free(o->dir);
@@ -161,6 +164,16 @@ static err_code open_part(output *o, bool *again, err *e)
     return code;
 }
 
+/* Opened before there is anything to lose. Who may write into a directory may still not be allowed
+ * to read it, and then cannot sync it. */
+static err_code open_directory(output *o, err *e)
+{
+    o->dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return o->dir_fd >= 0 || errno == EACCES
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", o->dir);
+}
+
 err_code output_open(const char *path, bool force, output **out, err *e)
 {
     output *const o = calloc(1, sizeof *o);
@@ -168,10 +181,14 @@ err_code output_open(const char *path, bool force, output **out, err *e)
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
     o->fd = -1;
+    o->dir_fd = -1;
     o->force = force;
     err_code code = make_names(o, path, e);
     if (code == OK) {
         code = check_existing(path, force, e);
+    }
+    if (code == OK) {
+        code = open_directory(o, e);
     }
     for (bool again = true; code == OK && again;) {
         code = open_part(o, &again, e);
@@ -233,17 +250,13 @@ const char *output_part_path(const output *o)
     return o->part;
 }
 
-static err_code sync_directory(const char *dir, err *e)
+static err_code sync_directory(const output *o, err *e)
 {
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory to sync it", dir);
-    }
     /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
-    const bool failed = fsync(fd) != 0 && errno != EINVAL;
-    const int why = errno;
-    close(fd);
-    return failed ? err_set_errno(e, ERR_IO, why, "%s: cannot sync the directory", dir) : OK;
+    if (o->dir_fd >= 0 && fsync(o->dir_fd) != 0 && errno != EINVAL) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", o->dir);
+    }
+    return OK;
 }
 
 static int rename_part(const output *o)
@@ -279,7 +292,7 @@ err_code output_commit(output **out, err *e)
     if (rename_part(o) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", o->part, o->path);
     }
-    const err_code code = sync_directory(o->dir, e);
+    const err_code code = sync_directory(o, e);
     output_free(o);
     *out = NULL;
     return code;

@@ -56,7 +56,7 @@ uint64_t pack_source_bytes(const pack_record *r, uint64_t bytes)
 pack_chunk pack_record_chunk(const pack_record *r, uint64_t i)
 {
     const uint64_t slice_bytes = pack_record_slice_bytes(r);
-    const uint64_t per_slice = num_ceil_div(slice_bytes, r->chunk_bytes);
+    const uint64_t per_slice = num_max(1, num_ceil_div(slice_bytes, r->chunk_bytes));
     const uint64_t begin = i % per_slice * r->chunk_bytes;
     return (pack_chunk){
         .slice = i / per_slice,

@@ -34,7 +34,8 @@ static bool take_task(crew *c, uint64_t *task)
     return more;
 }
 
-/* A task that gave up did so because of the user or of another task's failure, which then counts. */
+/* A task that gave up did so because of the user or of another task's failure, which then counts.
+ */
 static void note_failure(crew *c, uint64_t task, const err *why)
 {
     pthread_mutex_lock(&c->lock);

@@ -241,8 +241,8 @@ static err_code open_workers(cpu_engine *g, unsigned threads, err *e)
         const int failure = pthread_create(&w->thread, NULL, worker_main, w);
         if (failure) {
             free(scratch);
-            return err_set_errno(e, ERR_MEMORY, failure, "CPU engine: thread %u of %u", i + 1,
-                                 threads);
+            return err_set_errno(e, ERR_MEMORY, failure, "CPU engine: cannot start thread %u of %u",
+                                 i + 1, threads);
         }
         g->worker_count++;
     }

@@ -9,6 +9,7 @@
 #
 # Times, rates and roots are masked in transcripts; sizes, counts and names are exact.
 set -u
+export PYTHONDONTWRITEBYTECODE=1
 
 # say TEXT: a heading.
 say() {
@@ -96,4 +97,10 @@ as_nobody() {
     else
         "$@"
     fi
+}
+
+# fault_sweep GROUP: see tests/fault/sweep.py. The test fails if any run of it does.
+fault_sweep() {
+    mkdir "$1"
+    (cd "$1" && "$PYTHON" "$ROOT/tests/fault/sweep.py" "$1") || exit 1
 }

@@ -13,8 +13,8 @@ CC=${CC:-cc}
 read -ra flags <<<"${CFLAGS:--std=c11 -D_GNU_SOURCE -I.}"
 flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
 rooms=(format quant convert verify bin)
-sources=({format,quant,convert,verify,bin,tests/unit,tests/fuzz,tests/bench,tests}/*.c)
-headers=({format,quant,convert,verify,bin,tests/unit,tests/fuzz,tests/bench,tests}/*.h)
+sources=({format,quant,convert,verify,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
+headers=({format,quant,convert,verify,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
 scripts=(.ci/run tests/*.sh tests/*/*.sh)
 
 check_layout() {
@@ -51,7 +51,8 @@ check_cppcheck() {
 }
 
 check_shell() {
-    shellcheck "${scripts[@]}"
+    # SC2120: does not see the scripts that source cli_lib.sh and call its functions.
+    shellcheck --severity=warning --exclude=SC2120 "${scripts[@]}"
 }
 
 check_manual() {

@@ -147,21 +147,26 @@ static err_code match_records(compare *c, bool *any, err *e)
     return code;
 }
 
-/* Does a record stand for this tensor of the source? */
+/* Scales that were computed have no source, those that were taken over have. */
+static bool has_source(const pack_record *r)
+{
+    return r->cls != CLASS_SCALES || r->origin == ORIGIN_CARRIED;
+}
+
+/* Does a record stand for this tensor of the source? No name there has a `*`. */
 static bool has_record(const compare *c, const char *name)
 {
     uint64_t index = 0;
     char stack[NAME_MAX_BYTES + 1];
-    const pack_record *const r = pack_table_find(c->table, name);
-    if (r && !r->stack && (r->cls != CLASS_SCALES || r->origin == ORIGIN_CARRIED)) {
+    const pack_record *r = pack_table_find(c->table, name);
+    if (r && has_source(r)) {
         return true;
     }
     if (!name_expert_index(name, &index) || !name_make_stack(name, stack)) {
         return false;
     }
-    const pack_record *const s = pack_table_find(c->table, stack);
-    return s && s->stack && index < s->shape[0] &&
-           (s->cls != CLASS_SCALES || s->origin == ORIGIN_CARRIED);
+    r = pack_table_find(c->table, stack);
+    return r && index < r->shape[0] && has_source(r);
 }
 
 static void find_surplus(compare *c, bool *any)

@@ -50,9 +50,11 @@ say 'digests'
 octavo convert checkpoint -o out.octavo -f --digest sha256
 shown 'r["superblock"]["digest_alg"]'
 q=model.layers.1.self_attn.q_proj.weight
-read -r off len digest <<<"$(shown 'next("%d %d %s" % (t["off"], t["len"], t["digest"]) for t in r["tensors"] if t["name"] == "'$q'")')"
+tensor=$(shown "next('%d %d %s' % (t['off'], t['len'], t['digest']) for t in r['tensors'] if t['name'] == '$q')")
+read -r off len digest <<<"$tensor"
 # One chunk: the digest of the tensor is that of its bytes.
-dd if=out.octavo bs=1 skip="$off" count="$len" status=none | sha256sum | grep -q "$digest" && echo "$q: sha256 of its bytes"
+dd if=out.octavo bs=1 skip="$off" count="$len" status=none | sha256sum | grep -q "$digest" &&
+    echo "$q: sha256 of its bytes"
 quietly verify out.octavo
 quietly convert checkpoint -o out.octavo -f --digest xxh3
 shown 'r["superblock"]["digest_alg"]'
@@ -71,6 +73,7 @@ octavo convert checkpoint -o out.octavo -f --scales ue8m0
 shown '[t["pow2"] for t in r["tensors"] if t["class"] == "scales"]'
 quietly verify out.octavo
 # Every scale is 2^k, as the lower 23 bits of a float32 tell.
-read -r off len <<<"$(shown 'next("%d %d" % (t["off"], t["len"]) for t in r["tensors"] if t["name"] == "model.layers.0.mlp.up_proj.weight_scale_inv")')"
+scale=model.layers.0.mlp.up_proj.weight_scale_inv
+read -r off len <<<"$(shown "next('%d %d' % (t['off'], t['len']) for t in r['tensors'] if t['name'] == '$scale')")"
 od -v -An -tx4 -w4 -j "$off" -N "$len" out.octavo | grep -c '[08]00000$'
 octavo convert checkpoint -o out.octavo -f --scales f16

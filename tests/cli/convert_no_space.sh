@@ -40,7 +40,7 @@ same disk/out.octavo old.octavo
 files disk
 
 say "read-only"
-mount -o remount,ro disk
+mount -o remount,bind,ro disk || exit 1
 octavo convert checkpoint -o disk/out.octavo
 octavo convert checkpoint -o disk/out.octavo -f
 octavo convert checkpoint -o disk/new.octavo
@@ -52,7 +52,7 @@ umount disk
 say "a read-only checkpoint is as good as any"
 mount -t tmpfs none disk
 cp -r checkpoint disk
-mount -o remount,ro disk
+mount -o remount,bind,ro disk || exit 1
 octavo convert disk/checkpoint -o new.octavo
 same new.octavo old.octavo
 umount disk

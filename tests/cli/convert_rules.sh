@@ -42,7 +42,13 @@ octavo verify none.octavo
 files
 
 say 'recipes'
-echo '{"octavo_recipe":1,"scales":"ue8m0","rules":[{"match":"*","action":"keep"},{"match":"*.mlp.*proj*","action":"quantize"}]}' >recipe.json
+cat >recipe.json <<'END'
+{
+  "octavo_recipe": 1,
+  "scales": "ue8m0",
+  "rules": [{"match": "*", "action": "keep"}, {"match": "*.mlp.*proj*", "action": "quantize"}]
+}
+END
 decided --recipe recipe.json
 echo 'options come on top, wherever they stand'
 decided --quantize "$q" --scales f32 --recipe recipe.json

@@ -50,12 +50,14 @@ rmdir .out.octavo.part
 
 # storm OPTIONS: eight runs at once, five times; how they may end, and what may be there.
 storm() {
-    local round run pids status ended=
-    for round in 1 2 3 4 5; do
+    local round run pids scales status ended=
+    for ((round = 0; round < 5; round++)); do
         rm -f out.octavo
         pids=()
         for run in 1 2 3 4 5 6 7 8; do
-            "$OCTAVO" convert checkpoint -o out.octavo -q "$@" $( ((run % 2)) && echo --scales ue8m0) 2>>complaints &
+            scales=f32
+            ((run % 2)) || scales=ue8m0
+            "$OCTAVO" convert checkpoint -o out.octavo -q "$@" --scales $scales 2>>complaints &
             pids+=($!)
         done
         ended=

@@ -45,9 +45,11 @@ def flipped(*offsets):
 
 
 end = len(good)
-for what, offset in (("magic", 3), ("version", 8), ("reserved", 90), ("directory", 520), ("self digest", 4090)):
+superblock = {"magic": 3, "version": 8, "reserved": 90, "directory": 520, "self digest": 4090}
+for what, offset in superblock.items():
     judge(f"superblock {what}", flipped(offset))
-for what, offset in (("magic", 0), ("file_bytes", 32), ("root", 70), ("directory", 520), ("reserved", 3600), ("self digest", 4095)):
+trailer = {"magic": 0, "file_bytes": 32, "root": 70, "directory": 520, "reserved": 3600, "self digest": 4095}
+for what, offset in trailer.items():
     judge(f"trailer {what}", flipped(end - 4096 + offset))
 for s in shown["sections"]:
     judge(f"{s['tag']} first byte", flipped(s["off"]))

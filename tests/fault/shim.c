@@ -1,18 +1,20 @@
 /* A poorer world for octavo, put in by LD_PRELOAD:
  *
  *     SHIM_IO=K       every pread and pwrite moves at most K bytes, and every third is interrupted
- *     SHIM_MALLOC=N   the N-th allocation fails; SHIM_MORE=1: and all that follow
- *     SHIM_MARK=FILE  appears when an allocation has failed
- *
- * Allocations are counted from the first look at the command line, when all libraries are set up.
- */
+ *     SHIM_MALLOC=N   the N-th allocation fails, of those that the program itself asks for: what
+ *                     libraries do when one of theirs fails is not ours to test
+ *     SHIM_MARK=FILE  appears when an allocation has failed */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
+#include <link.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,8 +89,9 @@ static bool denied(const void *caller)
         return false;
     }
     const long n = atomic_fetch_add(&count, 1) + 1;
-    if (n == at) {
-        const int fd = open(getenv("SHIM_MARK"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const char *const mark = getenv("SHIM_MARK");
+    if (n == at && mark) {
+        const int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         (void)close(fd);
     }
     errno = n == at ? ENOMEM : errno;

@@ -11,12 +11,18 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "convert/convert.h"
 #include "quant/engine_cpu.h"
 #include "tests/unit/expect.h"
+#include "tests/unit/made_checkpoint.h"
 #include "tests/unit/scratch.h"
 
 enum { PLENTY = 64 }; /* MiB: enough for all slots of a few threads */
@@ -52,6 +58,7 @@ static inline err_code conversion_run_job(conversion *r, convert_job *job)
     err_code code = engine_cpu_open(r->options.threads, job->slots.count, job->slots.in_bytes,
                                     job->slots.out_bytes, &g, &r->e);
     r->slots = job->slots;
+    ck_assert_uint_le(job->slots.total_bytes, r->options.memory);
     if (r->prepared) {
         r->prepared(job);
     }
@@ -105,6 +112,65 @@ static inline void conversion_fails(conversion *r, err_code code, const char *pa
 {
     expect_error(conversion_run(r), code, &r->e, part);
     ck_assert_int_eq(conversion_entries("out"), 0);
+}
+
+/* A shard for each tensor in scratch("in"); layers 0 to 2 have codes, layer 3 has none. */
+static inline void conversion_make_small(made_checkpoint *made)
+{
+    uint64_t state = random_seed(0);
+    made_fill(made_add(made, "h.0.w1", DTYPE_BF16, 2, (uint64_t[]){300, 200}, true), &state,
+              MADE_NARROW);
+    made_fill(made_add(made, "h.1.w1", DTYPE_F32, 2, (uint64_t[]){30, 20}, true), &state,
+              MADE_NARROW);
+    made_fill(made_add(made, "h.2.w1", DTYPE_F16, 2, (uint64_t[]){30, 20}, true), &state,
+              MADE_NARROW);
+    made_fill(made_add(made, "h.3.norm", DTYPE_F32, 1, (uint64_t[]){3000}, false), &state,
+              MADE_NARROW);
+    made_write(made, scratch("in"), 4);
+}
+
+/* Does something to the files when a stage begins, or after so many reports of progress. */
+typedef struct saboteur {
+    const char *stage; /* NULL: at the first progress */
+    void (*act)(void);
+    atomic_int acted;
+} saboteur;
+
+static inline void sabotage(saboteur *s)
+{
+    if (atomic_fetch_add(&s->acted, 1) == 0) {
+        s->act();
+    }
+}
+
+static inline void at_stage(void *ctx, const char *name, uint64_t total_bytes)
+{
+    saboteur *const s = ctx;
+    (void)total_bytes;
+    if (s->stage && strcmp(name, s->stage) == 0) {
+        sabotage(s);
+    }
+}
+
+static inline void at_progress(void *ctx, uint64_t bytes)
+{
+    saboteur *const s = ctx;
+    (void)bytes;
+    if (!s->stage) {
+        sabotage(s);
+    }
+}
+
+/* False, with the reason printed, where this system does not let us mount. */
+static inline bool conversion_mount(const char *options)
+{
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("disk", scratch("out"), "tmpfs", 0, options) != 0) {
+        printf("skipped: cannot mount: %s\n", strerror(errno));
+        return false;
+    }
+    return true;
 }
 
 #endif

@@ -1,6 +1,7 @@
 #include "tests/unit/made_checkpoint.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,11 +240,11 @@ static void write_header(FILE *f, const made_checkpoint *c, size_t first, size_t
         const made_tensor *const t = &c->tensors[i];
         fprintf(to, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", t->name, dtype_name(t->type));
         for (unsigned k = 0; k < t->ndim; k++) {
-            fprintf(to, "%s%llu", k ? "," : "", (unsigned long long)t->shape[k]);
+            fprintf(to, "%s%" PRIu64, k ? "," : "", t->shape[k]);
         }
-        fprintf(to, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)off,
-                (unsigned long long)(off + t->bytes));
-        off += t->bytes;
+        const uint64_t behind = off + t->bytes;
+        fprintf(to, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", off, behind);
+        off = behind;
     }
     fputs("}", to);
     ck_assert_int_eq(fclose(to), 0);

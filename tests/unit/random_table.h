@@ -157,4 +157,24 @@ static inline pack_table table_random(uint64_t *state, uint32_t tensors)
     return t;
 }
 
+/* Many small tensors: 60 layers of experts that are no stacks. */
+static inline pack_table table_large(uint32_t records)
+{
+    pack_table t;
+    err e = {0};
+    ck_assert_int_eq(pack_table_create(records, records * (uint64_t)64, &t, &e), OK);
+    for (uint32_t i = 0; i < records; i++) {
+        char *const name = t.names + i * (size_t)64;
+        snprintf(name, 64, "model.layers.%u.mlp.experts.%u.up_proj.weight", i % 60, i / 60);
+        t.records[i] = (pack_record){.name = name,
+                                     .type = DTYPE_U8,
+                                     .src_type = DTYPE_U8,
+                                     .ndim = 2,
+                                     .shape = {1 + i % 3, 5},
+                                     .scale_idx = PACK_NO_SCALE};
+    }
+    ck_assert_msg(pack_table_sort(&t, &e) == OK, "%s", e.text);
+    return t;
+}
+
 #endif

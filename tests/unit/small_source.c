@@ -1,6 +1,7 @@
 #include "tests/unit/small_source.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,10 +136,9 @@ static void write_header(const small_model *model, FILE *to)
             fprintf(to, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", separator, name,
                     dtype_name(t->type));
             for (const unsigned first = dim; dim < t->ndim; dim++) {
-                fprintf(to, "%s%llu", dim > first ? "," : "", (unsigned long long)t->shape[dim]);
+                fprintf(to, "%s%" PRIu64, dim > first ? "," : "", t->shape[dim]);
             }
-            fprintf(to, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)off,
-                    (unsigned long long)(off + bytes));
+            fprintf(to, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", off, off + bytes);
             off += bytes;
             separator = ",";
         }

@@ -17,7 +17,7 @@ static const find finds[] = {{7, 2, 500}, {3, 1, 90}, {3, 4, 20}, {9, 1, 0}, {3,
 START_TEST(order_of_finds_does_not_matter)
 {
     uint64_t state = random_seed(_i);
-    int order[COUNT(finds)];
+    int order[COUNT(finds)] = {0};
     nonfinite_log log;
     for (int i = 0; i < COUNT(finds); i++) {
         const int k = (int)(oracle_random(&state) % (uint64_t)(i + 1));

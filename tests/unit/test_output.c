@@ -199,16 +199,20 @@ START_TEST(only_files_are_replaced)
 {
     ck_assert_int_eq(mkdir(scratch("dir"), 0777), 0);
     ck_assert_int_eq(mkfifo(scratch("fifo"), 0666), 0);
+    ck_assert_int_eq(symlink("fifo", scratch("to-fifo")), 0);
+    ck_assert_int_eq(symlink("/dev/null", scratch("to-device")), 0);
     for (int force = 0; force < 2; force++) {
         expect_refused("dir", force, "not a regular file");
         expect_refused("fifo", force, "not a regular file");
+        expect_refused("to-fifo", force, "not a regular file");
+        expect_refused("to-device", force, "not a regular file");
         expect_refused("dir/", force, "not the name of a file");
         expect_refused("dir/.", force, "not the name of a file");
         expect_refused("dir/..", force, "not the name of a file");
         expect_refused("none/a", force, "No such file or directory");
         expect_refused("fifo/a", force, "Not a directory");
     }
-    ck_assert_int_eq(count_entries(""), 2);
+    ck_assert_int_eq(count_entries(""), 4);
     ck_assert_int_eq(count_entries("dir"), 0);
 }
 END_TEST
@@ -250,6 +254,23 @@ START_TEST(strange_part_is_refused)
     ck_assert_int_eq(unlink(scratch(".a.part")), 0);
     ck_assert_int_eq(mkdir(scratch(".a.part"), 0777), 0);
     expect_refused("a", true, ".a.part: cannot create");
+}
+END_TEST
+
+/* A run that was killed while it gave the file its name leaves two names of one file. The one that
+ * is complete is not emptied. */
+START_TEST(finished_file_under_both_names)
+{
+    scratch_text("a", "complete");
+    ck_assert_int_eq(link(scratch("a"), scratch(".a.part")), 0);
+    output *out = opened("a", true);
+    expect_text_of("a", "complete");
+    output_abandon(&out);
+    expect_text_of("a", "complete");
+    ck_assert_int_eq(link(scratch("a"), scratch(".a.part")), 0);
+    write_and_commit("a", true, "new");
+    expect_text_of("a", "new");
+    ck_assert_int_eq(count_entries(""), 1);
 }
 END_TEST
 
@@ -452,6 +473,7 @@ int main(void)
     tcase_add_test(tc, only_files_are_replaced);
     tcase_add_test(tc, links_are_replaced_not_followed);
     tcase_add_test(tc, strange_part_is_refused);
+    tcase_add_test(tc, finished_file_under_both_names);
     tcase_add_test(tc, long_names_are_refused);
     tcase_add_test(tc, second_writer_is_refused);
     tcase_add_test(tc, abandon_makes_room);

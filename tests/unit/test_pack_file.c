@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "format/io.h"
 #include "format/num.h"
+#include "format/pack_build.h"
 #include "format/pack_file.h"
 #include "tests/unit/expect.h"
+#include "tests/unit/random_table.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/small_pack.h"
 
@@ -354,6 +358,45 @@ START_TEST(table_is_a_copy)
 }
 END_TEST
 
+/* Write the whole file of a table whose data is zero. */
+static void write_sparse(pack_table *t, const char *path)
+{
+    pack_head head;
+    pack_tail tail;
+    pack_evidence v;
+    err e = {0};
+    expect_ok(pack_head_build(t, DIGEST_XXH3, (pack_text){"", 0}, (pack_text){"{}", 2}, &head, &e),
+              &e);
+    expect_ok(pack_evidence_create(t, DIGEST_XXH3, &v, &e), &e);
+    expect_ok(pack_tail_build(&head, t, &v, (pack_text){"{}", 2}, &tail, &e), &e);
+    const int fd = open(path, O_CREAT | O_WRONLY, 0666);
+    expect_ok(io_write_at(fd, path, 0, head.bytes, head.length, &e), &e);
+    expect_ok(io_write_at(fd, path, t->data_end, tail.bytes, tail.length, &e), &e);
+    close(fd);
+    free(head.bytes);
+    free(tail.bytes);
+    pack_evidence_free(&v);
+}
+
+START_TEST(large_file_opens_quickly)
+{
+    enum { RECORDS = 100000 };
+    pack_table t = table_large(RECORDS);
+    pack_file *p = NULL;
+    err e = {0};
+    write_sparse(&t, scratch("large"));
+    const clock_t start = clock();
+    expect_ok(pack_open(scratch("large"), &p, &e), &e);
+    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    printf("%d tensors opened in %.1f ms\n", RECORDS, 1e3 * seconds);
+    ck_assert_double_lt(seconds, 1); /* 0.01 is the aim, a sanitizer on a busy machine the limit */
+    ck_assert_uint_eq(p->table.count, RECORDS);
+    ck_assert_uint_eq(p->table.records[RECORDS - 1].len, t.records[RECORDS - 1].len);
+    pack_close(p);
+    pack_table_free(&t);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("pack_file");
@@ -375,5 +418,6 @@ int main(void)
     tcase_add_test(tc, sections_end_where_the_file_does);
     tcase_add_test(tc, evidence_of_another_length_is_malformed);
     tcase_add_test(tc, table_is_a_copy);
+    tcase_add_test(tc, large_file_opens_quickly);
     return run_tests("pack_file", tc);
 }

@@ -142,6 +142,8 @@ static const family_tensor families[] = {
     KEPT("q_proj.weight", REASON_OUTSIDE_LAYERS, 2, 8, 8),
     KEPT(".weight", REASON_OUTSIDE_LAYERS, 2, 8, 8),
     KEPT(L "shared_experts.up_proj", REASON_SHAPE, 3, 2, 8, 8),
+    KEPT(L "experts_2.up_proj", REASON_SHAPE, 3, 2, 8, 8),
+    KEPT(L "expert.up_proj", REASON_SHAPE, 3, 2, 8, 8),
     KEPT("experts.layers.0.up_proj", REASON_LINEAR, 3, 2, 8, 8),
     KEPT(L "up_proj.experts", REASON_NOT_LINEAR, 3, 2, 8, 8),
 };

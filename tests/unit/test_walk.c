@@ -1,11 +1,8 @@
 /* What the check says where several things are wrong, where contents break rules under right
  * digests, and what its options do. */
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "format/num.h"
+#include "tests/unit/expect.h"
 #include "tests/unit/small_pack.h"
 #include "verify/integrity.h"
 
@@ -199,7 +196,7 @@ static const struct rule_case {
     const char *place;
 } rule_cases[] = {
     {TAG_FILE, 104, '1', "section FILE"},   /* mode */
-    {TAG_FILE, 1023, 1, "section FILE"},     /* behind the first member's data */
+    {TAG_FILE, 1023, 1, "section FILE"},    /* behind the first member's data */
     {TAG_RCPE, 17, '2', "section RCPE"},    /* version of the recipe */
     {TAG_RCPE, 0, '[', "section RCPE"},     /* no JSON */
     {TAG_PROV, 12, 'x', "section PROV"},    /* no JSON */
@@ -429,8 +426,6 @@ START_TEST(the_monitor_can_stop_it)
 }
 END_TEST
 
-#define CASES(table) (int)(sizeof(table) / sizeof(table)[0])
-
 int main(void)
 {
     TCase *const t = tcase_create("walk");
@@ -446,8 +441,8 @@ int main(void)
     tcase_add_test(t, padding_of_the_head_is_damage_whatever_plan_id_says);
     tcase_add_test(t, a_wrong_plan_id_alone_is_the_head);
     tcase_add_loop_test(t, a_broken_rule_under_right_digests_names_the_section, 0,
-                        CASES(rule_cases));
-    tcase_add_loop_test(t, another_text_under_right_digests, 0, CASES(text_cases));
+                        COUNT(rule_cases));
+    tcase_add_loop_test(t, another_text_under_right_digests, 0, COUNT(text_cases));
     tcase_add_test(t, a_newer_version_is_no_damage);
     tcase_add_test(t, an_illegal_directory_is_named);
     tcase_add_test(t, quick_looks_at_the_structure);
@@ -458,11 +453,5 @@ int main(void)
     tcase_add_test(t, a_budget_below_one_chunk_is_refused_with_the_need);
     tcase_add_test(t, the_monitor_can_stop_it);
 
-    Suite *const s = suite_create("walk");
-    suite_add_tcase(s, t);
-    SRunner *const runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_tests("walk", t);
 }

@@ -1,0 +1,71 @@
+#!/bin/bash
+# Builds by gcc and clang, without and with optimization, make the same packed files, at every level of the processor.
+#
+#     tests/same_builds.sh         by `make test-builds`; needs clang; takes a few minutes
+#
+# Compares on the built-in example, the tiny checkpoint and, where there are some beside the source tree (or in MODELS),
+# checkpoints of many kinds; verify of every build passes on the file of the first. The builds stay in build/same-*.
+set -u
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+cd "$root" || exit 1
+python=${PYTHON:-/usr/bin/python3}
+models=${MODELS:-$root/../shared/models}
+export PYTHONDONTWRITEBYTECODE=1
+unset CONFIG CC CFLAGS SAN
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+files=0
+
+complain() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+    sed 's/^/    /' "$work/log" | head -n 5
+}
+
+builds=()
+for cc in gcc clang; do
+    for level in O0 O3; do
+        command -v $cc >/dev/null || { echo "same_builds.sh: no $cc" >&2; exit 2; }
+        make -s -j"$(nproc)" CONFIG=same-$cc-$level CC=$cc CFLAGS="-$level" all || exit 1
+        builds+=("$root/build/same-$cc-$level/octavo")
+    done
+done
+
+"$python" tests/tiny_checkpoint.py "$work/tiny" || exit 1
+checkpoints=(tests/data/ring-micro-linear "$work/tiny")
+if [[ -d $models/ring-nano-linear && -d $models/zoo ]]; then
+    checkpoints+=("$models/ring-nano-linear" "$models"/zoo/*)
+else
+    echo "same_builds.sh: no checkpoints in $models, only the built-in ones are compared"
+fi
+
+levels=(baseline)
+best=$("${builds[0]}" -V | sed -n 's/^CPU  *//p')
+[[ $best == baseline ]] || levels+=(v3)
+[[ $best != v4 ]] || levels+=(v4)
+
+# compare CHECKPOINT SCALES: all builds and levels against the first.
+compare() {
+    local build level what
+    rm -f "$work"/*.octavo
+    for build in "${builds[@]}"; do
+        for level in "${levels[@]}"; do
+            what="$(basename "$(dirname "$build")") at level $level, $(basename "$1"), $2"
+            files=$((files + 1))
+            OCTAVO_CPU=$level "$build" convert "$1" -o "$work/out.octavo" -f --scales "$2" --no-read-back \
+                >"$work/log" 2>&1 || complain "$what: conversion"
+            [[ -e $work/first.octavo ]] || mv "$work/out.octavo" "$work/first.octavo"
+            [[ ! -e $work/out.octavo ]] || cmp "$work/first.octavo" "$work/out.octavo" >"$work/log" 2>&1 ||
+                complain "$what: other bytes"
+        done
+        "$build" verify "$work/first.octavo" --against "$1" -q >"$work/log" 2>&1 || complain "$what: verify --against"
+    done
+}
+for checkpoint in "${checkpoints[@]}"; do
+    for scales in f32 ue8m0; do
+        compare "$checkpoint" $scales
+    done
+done
+echo "same builds: ${#builds[@]} builds, ${#checkpoints[@]} checkpoints, $files files compared, $failed failures"
+((failed == 0))
