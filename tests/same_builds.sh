@@ -9,7 +9,7 @@ set -u
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$root" || exit 1
 python=${PYTHON:-/usr/bin/python3}
-models=${MODELS:-$root/../shared/models}
+models=${OCTAVO_MODELS:-$root/../shared/models}
 export PYTHONDONTWRITEBYTECODE=1
 unset CONFIG CC CFLAGS SAN
 work=$(mktemp -d)

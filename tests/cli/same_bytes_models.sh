@@ -2,6 +2,6 @@
 # Checkpoints of many kinds, where there are some beside the source tree (or in MODELS): the same bytes in all
 # surroundings (tests/same_bytes.sh).
 . "$ROOT/tests/cli_lib.sh"
-models=${MODELS:-$ROOT/../shared/models}
+models=${OCTAVO_MODELS:-$ROOT/../shared/models}
 [[ -d $models/ring-nano-linear && -d $models/zoo ]] || skip "no checkpoints in $models"
 exec "$ROOT/tests/same_bytes.sh" "$models/ring-nano-linear" "$models"/zoo/*
