@@ -32,8 +32,8 @@ MUST_CHECK err_code output_sync(output *o, err *e);
 int output_descriptor(const output *o);
 const char *output_part_path(const output *o);
 
-/* Give the file its name, with the permissions that the umask leaves of 0666. Releases *o on
- * success. */
+/* Give the file its name, with the permissions that the umask leaves of 0666. Releases *o once
+ * it has that name, even if the directory cannot be synced then. */
 MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */

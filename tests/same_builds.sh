@@ -3,7 +3,7 @@
 #
 #     tests/same_builds.sh         by `make test-builds`; needs clang; takes a few minutes
 #
-# Compares on the built-in example, the tiny checkpoint and, where there are some beside the source tree (or in MODELS),
+# Compares on the built-in example, the tiny checkpoint and, where there are some beside the source tree (or in OCTAVO_MODELS),
 # checkpoints of many kinds; verify of every build passes on the file of the first. The builds stay in build/same-*.
 set -u
 root=$(dirname "$(dirname "$(readlink -f "$0")")")

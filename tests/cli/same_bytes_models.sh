@@ -1,5 +1,5 @@
 #!/bin/bash
-# Checkpoints of many kinds, where there are some beside the source tree (or in MODELS): the same bytes in all
+# Checkpoints of many kinds, where there are some beside the source tree (or in OCTAVO_MODELS): the same bytes in all
 # surroundings (tests/same_bytes.sh).
 . "$ROOT/tests/cli_lib.sh"
 models=${OCTAVO_MODELS:-$ROOT/../shared/models}
