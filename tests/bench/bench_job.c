@@ -48,7 +48,7 @@ static int compare_doubles(const void *a, const void *b)
 
 static double median(const double *values, unsigned count)
 {
-    double sorted[MAX_REPETITIONS];
+    double sorted[MAX_REPETITIONS] = {0};
     memcpy(sorted, values, count * sizeof *values);
     qsort(sorted, count, sizeof *sorted, compare_doubles);
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
@@ -195,7 +195,7 @@ static double run_verify(const char *path, unsigned threads)
 static void print_ratio(const char *what, const double *limit, const double *measured,
                         unsigned count, uint64_t bytes)
 {
-    double ratios[MAX_REPETITIONS];
+    double ratios[MAX_REPETITIONS] = {0};
     for (unsigned i = 0; i < count; i++) {
         ratios[i] = limit[i] / measured[i];
     }
@@ -206,8 +206,8 @@ static void print_ratio(const char *what, const double *limit, const double *mea
 
 static void bench_convert(convert_job *job, const char *probe_path, bool cold, unsigned repetitions)
 {
-    double limit[MAX_REPETITIONS];
-    double measured[MAX_REPETITIONS];
+    double limit[MAX_REPETITIONS] = {0};
+    double measured[MAX_REPETITIONS] = {0};
     for (unsigned i = 0; i < 2 * repetitions; i++) {
         for (size_t s = 0; cold && s < job->cp->shard_count; s++) {
             drop_cache(job->cp->shards[s].path);
@@ -226,8 +226,8 @@ static void bench_convert(convert_job *job, const char *probe_path, bool cold, u
 static void bench_verify(const char *path, uint64_t bytes, bool cold, unsigned threads,
                          unsigned repetitions)
 {
-    double limit[MAX_REPETITIONS];
-    double measured[MAX_REPETITIONS];
+    double limit[MAX_REPETITIONS] = {0};
+    double measured[MAX_REPETITIONS] = {0};
     for (unsigned i = 0; i < 2 * repetitions; i++) {
         if (cold) {
             drop_cache(path);
