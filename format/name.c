@@ -48,18 +48,41 @@ static bool parse_decimal(const char *text, size_t bytes, uint64_t *number)
     return n < (uint64_t)1 << 31;
 }
 
-int64_t name_layer(const char *name)
+/* `*end`: behind the number, 0 without a layer. */
+static int64_t find_layer(const char *name, size_t *end)
 {
     bool after_list = false;
     for (component c = {0}; component_next(name, &c);) {
         uint64_t number = 0;
         if (after_list && parse_decimal(c.text, c.bytes, &number)) {
+            *end = (size_t)(c.text - name) + c.bytes;
             return (int64_t)number;
         }
         after_list =
             component_is(&c, "layers") || component_is(&c, "h") || component_is(&c, "blocks");
     }
+    *end = 0;
     return -1;
+}
+
+int64_t name_layer(const char *name)
+{
+    size_t end = 0;
+    return find_layer(name, &end);
+}
+
+int64_t name_layer_next(layer_memory *m, const char *name, size_t length)
+{
+    if (m->bytes > 0 && m->bytes <= length && memcmp(m->name, name, m->bytes) == 0) {
+        return m->layer;
+    }
+    size_t end = 0;
+    const int64_t layer = find_layer(name, &end);
+    *m = (layer_memory){.name = name, .layer = layer};
+    if (end > 0 && name[end] == '.') {
+        m->bytes = end + 1;
+    }
+    return layer;
 }
 
 bool name_expert_slot(const char *name, size_t *start, size_t *length)

@@ -12,6 +12,16 @@ enum { NAME_MAX_BYTES = 255 };
 /* The layer number in a name, -1 for none. */
 int64_t name_layer(const char *name);
 
+/* The same for one name after another, as a sorted table has them: names that begin like the one
+ * before, up to its layer number, are in the same layer. Start with a zeroed memory. */
+typedef struct layer_memory {
+    const char *name; /* the last one with a layer; it must stay where it is */
+    size_t bytes;     /* of its beginning, the '.' behind the number included */
+    int64_t layer;
+} layer_memory;
+
+int64_t name_layer_next(layer_memory *m, const char *name, size_t length);
+
 /* Where the component behind the first component "experts" starts and how long it is; false if
  * there is none. */
 bool name_expert_slot(const char *name, size_t *start, size_t *length);

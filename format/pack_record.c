@@ -90,7 +90,7 @@ static bool star_in_place(const char *name, const char *star)
  */
 static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_t name_off,
                                 const unsigned char *strs, uint64_t strs_bytes, char *name_to,
-                                pack_record *r, err *e)
+                                layer_memory *layers, pack_record *r, err *e)
 {
     const uint64_t length = le16_load(p + AT_NAME_LEN);
     if (le32_load(p + AT_NAME_OFF) != name_off || length > strs_bytes - name_off ||
@@ -106,7 +106,7 @@ static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_
         return err_set(e, ERR_INPUT, "tensor %s: a `*` where no expert number stands", r->name);
     }
     r->stack = star != NULL;
-    r->layer = (int32_t)name_layer(r->name); /* < 2^31, says name_layer */
+    r->layer = (int32_t)name_layer_next(layers, r->name, length); /* < 2^31 */
     r->ndim = p[AT_NDIM];
     if (!dtype_known(p[AT_DTYPE]) || !dtype_known(p[AT_SRC_DTYPE]) || r->ndim > TENSOR_MAX_DIMS) {
         return err_set(e, ERR_INPUT, "tensor %s: unknown dtype, or more than 6 dimensions",
@@ -216,8 +216,18 @@ static err_code classify(pack_table *t, err *e)
     return code;
 }
 
-/* Compare the fields that follow from the others with what pack_table_place made of them. */
-static err_code check_placed(const pack_record *r, const unsigned char *p, err *e)
+/* Are the fields that follow from the others what pack_table_place made of them? */
+static bool is_placed(const pack_record *r, const unsigned char *p)
+{
+    return le64_load(p + AT_OFF) == r->off && le64_load(p + AT_LEN) == r->len &&
+           le64_load(p + AT_CHUNK_BYTES) == r->chunk_bytes &&
+           le64_load(p + AT_CHUNK_FIRST) == r->chunk_first &&
+           le64_load(p + AT_CHUNK_COUNT) == r->chunk_count &&
+           le32_load(p + AT_LAYER) == layer_field(r->layer);
+}
+
+/* Which of these fields differs? */
+static err_code refuse_placed(const pack_record *r, const unsigned char *p, err *e)
 {
     const struct {
         const char *name;
@@ -236,7 +246,7 @@ static err_code check_placed(const pack_record *r, const unsigned char *p, err *
                            r->name, fields[k].name, fields[k].expected, fields[k].found);
         }
     }
-    return OK;
+    return err_set(e, ERR_INTERNAL, "tensor %s: placed as found, after all", r->name);
 }
 
 static bool in_order(const pack_record *a, const pack_record *b)
@@ -257,8 +267,8 @@ static err_code check_records(const pack_table *t, const unsigned char *tens, er
         if (r->cls == CLASS_KEPT) {
             code = check_kept(r, e);
         }
-        if (code == OK) {
-            code = check_placed(r, tens + (size_t)i * PACK_RECORD_BYTES, e);
+        if (code == OK && !is_placed(r, tens + (size_t)i * PACK_RECORD_BYTES)) {
+            code = refuse_placed(r, tens + (size_t)i * PACK_RECORD_BYTES, e);
         }
         if (code == OK && r->stack && r->len % r->shape[0] != 0) {
             code = err_set(e, ERR_INPUT, "tensor %s: its members are no whole bytes", r->name);
@@ -290,11 +300,12 @@ static err_code decode_records(const unsigned char *tens, const unsigned char *s
     err_code code = OK;
     uint64_t name_off = 0;
     char *name_to = t->names;
+    layer_memory layers = {0};
     for (uint32_t i = 0; i < t->count && code == OK; i++) {
         const unsigned char *const p = tens + (size_t)i * PACK_RECORD_BYTES;
         pack_record *const r = &t->records[i];
         *r = (pack_record){0};
-        code = decode_identity(p, i, name_off, strs, strs_bytes, name_to, r, e);
+        code = decode_identity(p, i, name_off, strs, strs_bytes, name_to, &layers, r, e);
         if (code == OK) {
             code = decode_kind(p, t->count, r, e);
             t->has_stacks |= r->stack;

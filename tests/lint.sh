@@ -90,7 +90,9 @@ check_includes() {
         } else if (quoted && room in may && name !~ may[room]) {
             complain(room "/ must not see " name)
         } else if (!quoted && name in only && FILENAME !~ "^tests/" && FILENAME !~ only[name]) {
-            complain("<" name "> belongs to " substr(only[name], 2) " alone")
+            owner = only[name]
+            gsub(/[\^$\\]/, "", owner)
+            complain("<" name "> belongs to " owner " alone")
         }
     }
     function complain(what) { printf "%s:%d: %s\n", FILENAME, FNR, what; bad = 1 }

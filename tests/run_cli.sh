@@ -5,7 +5,7 @@
 #
 # A test is a script that runs in a fresh directory with these absolute paths in its environment:
 #     OCTAVO      the program under test       TESTDATA  tests/data
-#     ROOT        the source tree              BUILD     where helper programs were built
+#     ROOT        the source tree              BUILD     where its test programs are
 #     PYTHON      an interpreter with numpy    TMPDIR    a second fresh directory
 # What it must say stands beside it; what has no file is not compared:
 #     NAME.stdout, NAME.stderr              the output, exactly

@@ -31,7 +31,7 @@ ours=()
 for _ in 1 2 3; do
     their+=("$("$python" "$root/tests/bench/numpy_quantize.py" "$checkpoint" "$dir/numpy.bin" 400000000)")
     ours+=("$("$octavo" convert "$checkpoint" -o "$dir/ours.octavo" -f --json --no-read-back |
-        "$python" -c 'import json, sys; r = json.load(sys.stdin); print(r["source_bytes"] / r["seconds"] / 1e9)')")
+        "$python" -c 'import json, sys; r = json.load(sys.stdin); print(r["plan"]["source_bytes"] / r["result"]["seconds"] / 1e9)')")
 done
 "$python" - "${their[*]}" "${ours[*]}" <<'PY'
 import statistics

@@ -36,6 +36,22 @@ static const struct {
     {"a.layers.x.h.2.blocks.9", 2},
 };
 
+/* Every name after every other one: what is remembered of the one before must not show. */
+START_TEST(layer_of_the_next_name)
+{
+    const size_t count = sizeof layers / sizeof layers[0];
+    for (size_t i = 0; i < count; i++) {
+        layer_memory m = {0};
+        ck_assert_int_eq(name_layer_next(&m, layers[_i].name, strlen(layers[_i].name)),
+                         layers[_i].layer);
+        ck_assert_int_eq(name_layer_next(&m, layers[i].name, strlen(layers[i].name)),
+                         layers[i].layer);
+        ck_assert_int_eq(name_layer_next(&m, layers[_i].name, strlen(layers[_i].name)),
+                         layers[_i].layer);
+    }
+}
+END_TEST
+
 START_TEST(layer_is_found)
 {
     ck_assert_msg(name_layer(layers[_i].name) == layers[_i].layer, "%s: %lld", layers[_i].name,
@@ -191,6 +207,7 @@ int main(void)
     Suite *s = suite_create("name");
     TCase *tc = tcase_create("name");
     tcase_add_loop_test(tc, layer_is_found, 0, sizeof layers / sizeof *layers);
+    tcase_add_loop_test(tc, layer_of_the_next_name, 0, sizeof layers / sizeof *layers);
     tcase_add_loop_test(tc, expert_is_found, 0, sizeof experts / sizeof *experts);
     tcase_add_test(tc, slot_is_where_it_is);
     tcase_add_test(tc, only_a_star_expands);
