@@ -280,16 +280,24 @@ static err_code check_records(const pack_table *t, const unsigned char *tens, er
     return code;
 }
 
+/* Neighbours that check_records has compared by name already. */
+static bool known_order(const pack_record *a, const pack_record *b)
+{
+    return b == a + 1 && a->layer == b->layer && a->cls == b->cls;
+}
+
 /* NIDX lists the records in strictly increasing name order. */
 static err_code decode_name_index(const unsigned char *nidx, pack_table *t, err *e)
 {
-    const char *before = "";
+    const pack_record *before = NULL;
     for (uint32_t i = 0; i < t->count; i++) {
-        t->by_name[i] = le32_load(nidx + (size_t)i * 4);
-        if (t->by_name[i] >= t->count || strcmp(before, t->records[t->by_name[i]].name) >= 0) {
+        const uint32_t number = le32_load(nidx + (size_t)i * 4);
+        const pack_record *const r = number < t->count ? &t->records[number] : NULL;
+        if (!r || (before && !known_order(before, r) && strcmp(before->name, r->name) >= 0)) {
             return err_set(e, ERR_INPUT, "name index entry %u: out of order or no record", i);
         }
-        before = t->records[t->by_name[i]].name;
+        t->by_name[i] = number;
+        before = r;
     }
     return OK;
 }
