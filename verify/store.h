@@ -1,0 +1,69 @@
+/* A model to read from: a checkpoint or a packed file, tensors by the names of the source.
+ *
+ *     store *s;
+ *     store_open(path, m, &s, e);
+ *     const store_tensor *t = store_find(s, "model.layers.1.mlp.experts.7.up_proj.weight");
+ *     store_read(s, t, 0, t->rows, data, scales, e);
+ *     store_close(s);
+ *
+ * Expert stacks of a packed file are unfolded: every member has an entry of its own. Scales belong
+ * to their tensor and have none. store_read and store_prefetch may be called from several threads.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/checkpoint.h"
+#include "format/pack_file.h"
+
+typedef struct store_tensor {
+    const char *name; /* of the source, owned by the store */
+    dtype type;       /* as stored: F8_E4M3 if quantized */
+    unsigned ndim;
+    uint64_t shape[TENSOR_MAX_DIMS];
+    uint64_t rows, cols; /* the last dimension, and the product of the others (1 for a vector) */
+    uint64_t row_bytes;
+    bool quantized;          /* has scales */
+    bool pow2;               /* all of them powers of two, as the file says */
+    uint64_t off;            /* of its data: in the packed file, or in the shard */
+    uint64_t scale_off;      /* in the packed file */
+    const tensor *of_source; /* in the checkpoint; NULL: a packed file */
+} store_tensor;
+
+typedef struct store {
+    const char *path;
+    checkpoint *source; /* one of the two */
+    pack_file *packed;
+    store_tensor *tensors; /* sorted by name bytes */
+    size_t count;
+    char *names; /* of unfolded experts */
+} store;
+
+/* Either kind is recognised by its content. ERR_IO, ERR_DAMAGED, ERR_INPUT, ERR_MEMORY. */
+MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
+void store_close(store *s); /* NULL is fine */
+
+const store_tensor *store_find(const store *s, const char *name); /* NULL: no such tensor */
+
+/* Number of scales that belong to `rows` rows from row `first` on (a multiple of 128): [ceil(rows /
+ * 128), ceil(cols / 128)]; 0 if it is not quantized. */
+size_t store_scale_count(const store_tensor *t, uint64_t rows);
+
+/* Read rows [first, first + rows) into `data`, rows * row_bytes long, and their scales, in the byte
+ * order of the machine, into `scales`. `first` is a multiple of 128 if the tensor is quantized. */
+MUST_CHECK err_code store_read(store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+                               void *data, float *scales, err *e);
+
+/* Ask the system to have a tensor ready soon; a hint. */
+void store_prefetch(store *s, const store_tensor *t);
+
+/* A small file that belongs to the model, such as config.json: beside the shards, or embedded.
+ * *data is NULL if there is none, else the caller's to free(), with a NUL behind it. ERR_IO,
+ * ERR_DAMAGED, ERR_INPUT. */
+MUST_CHECK err_code store_file(const store *s, const char *name, char **data, size_t *bytes,
+                               err *e);
+
+#endif
