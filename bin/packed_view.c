@@ -24,19 +24,6 @@ static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e
     return code;
 }
 
-static err_code read_files(const pack_file *p, packed_view *out, err *e)
-{
-    unsigned char *data = NULL;
-    uint64_t bytes = 0;
-    err_code code = pack_read_section(p, TAG_FILE, &data, &bytes, e);
-    if (code == OK) {
-        code = archive_unpack((const char *)data, bytes, &out->files, &out->file_count, e);
-        err_prefix(code == OK ? NULL : e, "%s: section FILE", p->path);
-    }
-    free(data);
-    return code;
-}
-
 /* The digest of STAT holds; now its rows must be ones that a writer may write. */
 static err_code check_stats(const packed_view *v, err *e)
 {
@@ -68,7 +55,7 @@ err_code packed_view_open(const char *path, packed_view *out, err *e)
         code = read_json(out->file, TAG_PROV, &out->provenance, e);
     }
     if (code == OK) {
-        code = read_files(out->file, out, e);
+        code = pack_read_members(out->file, &out->files, &out->file_count, e);
     }
     if (code == ERR_DAMAGED) {
         err_hint(e, "octavo verify names every damaged place");

@@ -1,6 +1,7 @@
 #include "format/checkpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,18 @@ static err_code read_shards(opening *o, err *e)
     return shard_check(cp, o->index.json ? &o->index : NULL, o->missing, o->m, e);
 }
 
+/* *data stays NULL if there is no such file; a link that leads nowhere is one, and an error. */
+static err_code read_if_present(const char *path, char **data, size_t *bytes, err *e)
+{
+    struct stat st;
+    *data = NULL;
+    *bytes = 0;
+    if (lstat(path, &st) != 0 && errno == ENOENT) {
+        return OK;
+    }
+    return io_read_file(path, JSON_FILE_LIMIT, data, bytes, e);
+}
+
 /* Whoever needs the architecture will refuse; a conversion goes without. But a broken file is a
  * broken checkpoint. */
 static err_code check_config(const opening *o, err *e)
@@ -134,18 +147,20 @@ static err_code check_config(const opening *o, err *e)
     if (!path) {
         return no_memory(o->cp->dir, e);
     }
-    err_code code = OK;
+    char *text = NULL;
+    size_t bytes = 0;
     json_t *json = NULL;
-    struct stat st;
-    if (lstat(path, &st) != 0 && errno == ENOENT) {
+    err_code code = read_if_present(path, &text, &bytes, e);
+    if (code == OK && !text) {
         monitor_note(o->m, "%s: there is no config.json", o->cp->dir);
-    } else {
-        code = json_parse_file(path, true, &json, e);
+    } else if (code == OK) {
+        code = json_parse(path, text, bytes, true, &json, e);
         if (code == OK && !json_is_object(json)) {
             code = err_set(e, ERR_INPUT, "%s: not a JSON object", path);
         }
     }
     json_decref(json);
+    free(text);
     free(path);
     return code;
 }
@@ -199,6 +214,28 @@ err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to
     }
     code = io_read_at(fd, cp->shards[t->shard].path, t->off + off, to, bytes, e);
     shard_cache_release(cp->priv->cache, t->shard);
+    return code;
+}
+
+/* An error shows when the tensor is read. No bytes would mean all that follow. */
+void checkpoint_prefetch(checkpoint *cp, const tensor *t)
+{
+    int fd = -1;
+    if (t->bytes > 0 && shard_cache_acquire(cp->priv->cache, t->shard, &fd, NULL) == OK) {
+        posix_fadvise(fd, (off_t)t->off, (off_t)t->bytes, POSIX_FADV_WILLNEED);
+        shard_cache_release(cp->priv->cache, t->shard);
+    }
+}
+
+err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data, size_t *bytes,
+                              err *e)
+{
+    char *const path = io_join(cp->dir, name);
+    if (!path) {
+        return no_memory(cp->dir, e);
+    }
+    const err_code code = read_if_present(path, data, bytes, e);
+    free(path);
     return code;
 }
 

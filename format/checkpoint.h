@@ -54,6 +54,14 @@ MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t of
 /* The tensor of this name or NULL. */
 const tensor *checkpoint_find(const checkpoint *cp, const char *name);
 
+/* Ask the system to have a tensor in memory soon; a hint, safe from several threads. */
+void checkpoint_prefetch(checkpoint *cp, const tensor *t);
+
+/* A small file beside the shards, of at most JSON_FILE_LIMIT bytes. *data is NULL if there is none,
+ * else the caller's to free(), with a NUL behind it. ERR_IO, ERR_INPUT: too large. */
+MUST_CHECK err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data,
+                                         size_t *bytes, err *e);
+
 /* ERR_IO if a shard's size or time is not what it was when it was opened. */
 MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, err *e);
 

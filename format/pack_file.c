@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/archive.h"
 #include "format/io.h"
+#include "format/json.h"
 #include "format/memory.h"
 #include "format/num.h"
 
@@ -101,6 +103,55 @@ err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **dat
     }
     *bytes = s->len;
     return pack_section_load(p->fd, p->path, s, data, e);
+}
+
+err_code pack_read_members(const pack_file *p, member **members, size_t *count, err *e)
+{
+    unsigned char *data = NULL;
+    uint64_t bytes = 0;
+    *members = NULL;
+    *count = 0;
+    err_code code = pack_read_section(p, TAG_FILE, &data, &bytes, e);
+    if (code == OK) {
+        code = archive_unpack((const char *)data, bytes, members, count, e);
+    }
+    if (code == ERR_DAMAGED || code == ERR_INPUT) {
+        err_prefix(e, "%s", p->path);
+    }
+    free(data);
+    return code;
+}
+
+static err_code copy_member(const pack_file *p, const member *m, char **data, size_t *bytes, err *e)
+{
+    if (m->bytes > JSON_FILE_LIMIT) {
+        return err_set(e, ERR_INPUT, "%s: embedded file %s: %zu bytes, more than the limit of %d",
+                       p->path, m->name, m->bytes, JSON_FILE_LIMIT);
+    }
+    *data = malloc(m->bytes + 1);
+    if (!*data) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", p->path, m->bytes);
+    }
+    memcpy(*data, m->data, m->bytes);
+    (*data)[m->bytes] = '\0';
+    *bytes = m->bytes;
+    return OK;
+}
+
+err_code pack_read_member(const pack_file *p, const char *name, char **data, size_t *bytes, err *e)
+{
+    member *members = NULL;
+    size_t count = 0;
+    *data = NULL;
+    *bytes = 0;
+    err_code code = pack_read_members(p, &members, &count, e);
+    for (size_t i = 0; i < count && code == OK; i++) {
+        if (strcmp(members[i].name, name) == 0) {
+            code = copy_member(p, &members[i], data, bytes, e);
+        }
+    }
+    members_free(members, count);
+    return code;
 }
 
 /* The blocks at both ends, their agreement, and the directory. */

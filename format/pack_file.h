@@ -8,6 +8,8 @@
 
 #include "format/pack_evidence.h"
 
+struct member; /* format/archive.h */
+
 typedef struct pack_file {
     char *path;
     int fd;
@@ -31,6 +33,16 @@ const pack_section *pack_find_section(const pack_file *p, uint32_t tag);
 /* Read a section and check its digest. *data: free(); a NUL stands behind the last byte. */
 MUST_CHECK err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **data,
                                       uint64_t *bytes, err *e);
+
+/* All embedded files, in the order of their names. *members: members_free. ERR_DAMAGED: the digest
+ * of their section, ERR_INPUT: it does not hold the archive that it has to. */
+MUST_CHECK err_code pack_read_members(const pack_file *p, struct member **members, size_t *count,
+                                      err *e);
+
+/* One embedded file of at most JSON_FILE_LIMIT bytes (a larger one is ERR_INPUT). *data is NULL if
+ * there is none, else the caller's to free(), with a NUL behind it. */
+MUST_CHECK err_code pack_read_member(const pack_file *p, const char *name, char **data,
+                                     size_t *bytes, err *e);
 
 /* Digests and statistics. ERR_INPUT if a section has not the length that the table asks for. */
 MUST_CHECK err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e);

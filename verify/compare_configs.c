@@ -1,13 +1,8 @@
 /* config.json as it was embedded, and as it stands beside the checkpoint: key by key, whatever the
  * spelling of the file. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
-#include "format/archive.h"
-#include "format/io.h"
 #include "format/json.h"
 #include "verify/compare.h"
 
@@ -68,40 +63,28 @@ static void compare_values(difference_list *list, const char *key, json_t *packe
     }
 }
 
-/* *out stays NULL if the file has none. */
-static err_code load_embedded(const compare *c, json_t **out, err *e)
+/* *out stays NULL without a text, which is freed. */
+static err_code parse(const char *what, char *text, size_t bytes, json_t **out, err *e)
 {
-    unsigned char *data = NULL;
-    uint64_t bytes = 0;
-    member *members = NULL;
-    size_t count = 0;
-    err_code code = pack_read_section(c->p, TAG_FILE, &data, &bytes, e);
-    if (code == OK) {
-        code = archive_unpack((const char *)data, bytes, &members, &count, e);
-    }
-    free(data);
-    for (size_t i = 0; i < count && code == OK; i++) {
-        if (strcmp(members[i].name, CONFIG) == 0) {
-            code =
-                json_parse("the embedded " CONFIG, members[i].data, members[i].bytes, true, out, e);
-        }
-    }
-    members_free(members, count);
+    const err_code code = text ? json_parse(what, text, bytes, true, out, e) : OK;
+    free(text);
     return code;
 }
 
-static err_code load_source(const compare *c, json_t **out, err *e)
+static err_code load_both(const compare *c, json_t **packed, json_t **source, err *e)
 {
-    struct stat st;
-    char *const path = io_join(c->cp->dir, CONFIG);
-    if (!path) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", c->cp->dir);
+    char *text = NULL;
+    size_t bytes = 0;
+    err_code code = pack_read_member(c->p, CONFIG, &text, &bytes, e);
+    if (code == OK) {
+        code = parse("the embedded " CONFIG, text, bytes, packed, e);
     }
-    err_code code = OK;
-    if (stat(path, &st) == 0 || errno != ENOENT) {
-        code = json_parse_file(path, true, out, e);
+    if (code == OK) {
+        code = checkpoint_read_file(c->cp, CONFIG, &text, &bytes, e);
     }
-    free(path);
+    if (code == OK) {
+        code = parse("the source's " CONFIG, text, bytes, source, e);
+    }
     return code;
 }
 
@@ -111,10 +94,7 @@ err_code compare_configs(compare *c, err *e)
 {
     json_t *packed = NULL;
     json_t *source = NULL;
-    err_code code = load_embedded(c, &packed, e);
-    if (code == OK) {
-        code = load_source(c, &source, e);
-    }
+    const err_code code = load_both(c, &packed, &source, e);
     if (code == OK && packed && source) {
         compare_values(&c->differences, "", packed, source);
     } else if (code == OK && (packed || source)) {
