@@ -7,7 +7,8 @@
  *     store_close(s);
  *
  * Expert stacks of a packed file are unfolded: every member has an entry of its own. Scales belong
- * to their tensor and have none. store_read and store_prefetch may be called from several threads.
+ * to their tensor and have none. What is read is not compared with digests. store_read and
+ * store_prefetch may be called from several threads.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -25,16 +26,16 @@ typedef struct store_tensor {
     unsigned ndim;
     uint64_t shape[TENSOR_MAX_DIMS];
     uint64_t rows, cols; /* the last dimension, and the product of the others (1 for a vector) */
-    uint64_t row_bytes;
-    bool quantized;          /* has scales */
-    bool pow2;               /* all of them powers of two, as the file says */
-    uint64_t off;            /* of its data: in the packed file, or in the shard */
-    uint64_t scale_off;      /* in the packed file */
+    uint64_t row_bytes;  /* 0: a row of 4-bit or 6-bit elements that ends within a byte */
+    bool quantized;      /* has scales */
+    bool pow2;           /* all of them powers of two, as the file says */
+    uint64_t off;        /* of its data: in the packed file, or in the shard */
+    uint64_t scale_off;  /* in the packed file */
     const tensor *of_source; /* in the checkpoint; NULL: a packed file */
 } store_tensor;
 
 typedef struct store {
-    const char *path;
+    char *path;         /* as it was given */
     checkpoint *source; /* one of the two */
     pack_file *packed;
     store_tensor *tensors; /* sorted by name bytes */
@@ -48,12 +49,17 @@ void store_close(store *s); /* NULL is fine */
 
 const store_tensor *store_find(const store *s, const char *name); /* NULL: no such tensor */
 
-/* Number of scales that belong to `rows` rows from row `first` on (a multiple of 128): [ceil(rows /
- * 128), ceil(cols / 128)]; 0 if it is not quantized. */
+/* Number of scales that belong to `rows` rows as store_read takes them: [ceil(rows / 128),
+ * ceil(cols / 128)]; 0 if the tensor is not quantized. */
 size_t store_scale_count(const store_tensor *t, uint64_t rows);
 
-/* Read rows [first, first + rows) into `data`, rows * row_bytes long, and their scales, in the byte
- * order of the machine, into `scales`. `first` is a multiple of 128 if the tensor is quantized. */
+/* Read rows [first, first + rows) into `data`, rows * row_bytes long and as stored, and their
+ * scales, in the byte order of the machine, into `scales` (unused if it is not quantized).
+ *
+ * Of a quantized tensor `first` is a multiple of 128. One of three dimensions consists of slices
+ * that have tiles of their own: there `first` is a multiple of 128 behind the beginning of a slice,
+ * and the rows are of that slice. ERR_INPUT: they are of several, or rows are not whole bytes;
+ * ERR_IO. */
 MUST_CHECK err_code store_read(store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                                void *data, float *scales, err *e);
 
@@ -62,7 +68,7 @@ void store_prefetch(store *s, const store_tensor *t);
 
 /* A small file that belongs to the model, such as config.json: beside the shards, or embedded.
  * *data is NULL if there is none, else the caller's to free(), with a NUL behind it. ERR_IO,
- * ERR_DAMAGED, ERR_INPUT. */
+ * ERR_DAMAGED, ERR_INPUT: more than JSON_FILE_LIMIT bytes, or no archive under a right digest. */
 MUST_CHECK err_code store_file(const store *s, const char *name, char **data, size_t *bytes,
                                err *e);
 
