@@ -19,7 +19,7 @@ OBJ := build/$(CONFIG)
 BIN := $(if $(filter release,$(CONFIG)),build,$(OBJ))/octavo
 
 # ---- flags -----------------------------------------------------------------------------------------------------
-PACKAGES  := jansson libarchive libxxhash libcrypto
+PACKAGES  := jansson libarchive libxxhash libcrypto libpcre2-8 zlib
 PKG_FOUND := $(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes)
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)

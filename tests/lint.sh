@@ -76,6 +76,8 @@ check_includes() {
         only["archive_entry.h"] = "^format/archive\\.c$"
         only["xxhash.h"] = "^format/digest\\.c$"
         only["openssl/evp.h"] = "^format/digest\\.c$"
+        only["pcre2.h"] = "^verify/pattern\\.c$"
+        only["zlib.h"] = "^format/gzip\\.c$"
     }
     /^[ \t]*#[ \t]*include[ \t]/ {
         match($0, /["<][^">]*[">]/)

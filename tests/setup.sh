@@ -20,6 +20,8 @@ lib  jansson           libjansson-dev
 lib  libarchive        libarchive-dev
 lib  libxxhash         libxxhash-dev
 lib  libcrypto         libssl-dev
+lib  libpcre2-8        libpcre2-dev
+lib  zlib              zlib1g-dev
 '
 test_needs='
 lib  check             check
