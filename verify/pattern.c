@@ -4,16 +4,23 @@
 #include <pcre2.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "verify/pattern_translate.h"
 
 /* One match gets few steps first, then eight times as many and so on; all but the first lot are
- * charged. So what a text may cost is bounded by its length, and a common match costs one call. */
+ * charged. So what a text may cost is bounded by its length, and a common match costs one call.
+ * PCRE2 does not count how far it runs without a choice, as `a*b` does in a text of "a" from every
+ * place anew; there the time of the processor is the limit. It is a thousand times what a text
+ * takes, so that no honest pattern depends on the machine. */
 enum {
     FIRST_STEPS = 1000,
     MORE_STEPS = 8,
     STEPS_PER_BYTE = 64,
     STEPS_PER_TEXT = 100000000,
+    SECONDS_PER_TEXT = 10,
+    BYTES_PER_SECOND = 20000,
+    MATCHES_PER_LOOK = 256, /* at the clock */
     HEAP_KIB = 64 << 10,    /* for one match without the compiler */
     STACK_FIRST = 32 << 10, /* bytes, for one with it */
     STACK_LIMIT = 16 << 20,
@@ -28,6 +35,8 @@ struct pattern_scratch {
     pcre2_match_data *data;
     pcre2_jit_stack *stack; /* NULL where PCRE2 has no compiler */
     uint64_t steps;         /* left */
+    uint64_t matches;
+    time_t deadline; /* in seconds of this thread */
 };
 
 /* The pattern is always tried at one place, so PCRE2 need not search. */
@@ -144,9 +153,22 @@ void pattern_scratch_free(pattern_scratch *s)
     }
 }
 
+/* The time that this thread has computed; 0 if nobody knows. */
+static time_t seconds(void)
+{
+    struct timespec now = {0};
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 ? now.tv_sec : 0;
+}
+
 void pattern_budget(pattern_scratch *s, size_t bytes)
 {
+    s->deadline = seconds() + SECONDS_PER_TEXT + (time_t)(bytes / BYTES_PER_SECOND);
     s->steps = STEPS_PER_TEXT + (uint64_t)bytes * STEPS_PER_BYTE;
+}
+
+static err_code too_much(err *e)
+{
+    return err_set(e, ERR_INPUT, "a pattern needs too many steps to split this text");
 }
 
 err_code pattern_match(const pattern *p, pattern_scratch *s, const char *text, size_t bytes,
@@ -154,10 +176,13 @@ err_code pattern_match(const pattern *p, pattern_scratch *s, const char *text, s
 {
     int found = PCRE2_ERROR_MATCHLIMIT;
     *end = 0;
+    if (++s->matches % MATCHES_PER_LOOK == 0 && seconds() > s->deadline) {
+        return too_much(e);
+    }
     for (uint64_t steps = FIRST_STEPS; found == PCRE2_ERROR_MATCHLIMIT; steps *= MORE_STEPS) {
         const uint64_t charge = steps == FIRST_STEPS ? 0 : steps;
         if (charge > s->steps || steps > UINT32_MAX) {
-            return err_set(e, ERR_INPUT, "a pattern needs too many steps to split this text");
+            return too_much(e);
         }
         s->steps -= charge;
         pcre2_set_match_limit(s->context, (uint32_t)steps);
