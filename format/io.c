@@ -107,6 +107,53 @@ out:
     return code;
 }
 
+enum { STREAM_ROOM = 64 << 10 };
+
+/* Twice the room, but no more than what shows that the limit is passed; one byte is for the NUL. */
+static err_code grow(char **buffer, size_t *room, size_t limit, const char *name, err *e)
+{
+    const size_t wanted = *room ? 2 * *room : STREAM_ROOM;
+    const size_t next = wanted <= limit ? wanted : limit + 1;
+    char *const larger = realloc(*buffer, next + 1);
+    if (!larger) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", name, next);
+    }
+    *buffer = larger;
+    *room = next;
+    return OK;
+}
+
+err_code io_read_stream(int fd, const char *name, size_t limit, char **data, size_t *bytes, err *e)
+{
+    char *buffer = NULL;
+    size_t room = 0, used = 0;
+    err_code code = OK;
+    for (ssize_t n = 1; code == OK && n != 0;) {
+        if (used == room) {
+            code = used > limit
+                       ? err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit)
+                       : grow(&buffer, &room, limit, name, e);
+            continue;
+        }
+        n = read(fd, buffer + used, room - used);
+        if (n < 0 && errno != EINTR) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (code == OK && used > limit) {
+        code = err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit);
+    }
+    if (code != OK) {
+        free(buffer);
+        return code;
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *bytes = used;
+    return OK;
+}
+
 char *io_join(const char *dir, const char *name)
 {
     char *path = NULL;

@@ -22,6 +22,11 @@ MUST_CHECK err_code io_write_at(int fd, const char *path, uint64_t off, const vo
 MUST_CHECK err_code io_read_file(const char *path, size_t limit, char **data, size_t *bytes,
                                  err *e);
 
+/* The same for what comes out of an open file that need not be a regular one. `name` is for the
+ * message. */
+MUST_CHECK err_code io_read_stream(int fd, const char *name, size_t limit, char **data,
+                                   size_t *bytes, err *e);
+
 /* "DIR/NAME" in fresh memory, NULL without memory. */
 char *io_join(const char *dir, const char *name);
 

@@ -148,6 +148,41 @@ START_TEST(huge_file_is_refused_at_once)
 }
 END_TEST
 
+/* Limits beside the sizes of the buffer: 64 KiB, 128 KiB. */
+START_TEST(streams_are_read_to_their_end)
+{
+    static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 131072, 200000};
+    const size_t size = sizes[_i];
+    char *const text = calloc(1, size + 1);
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'x', size);
+    scratch_write("stream", text, size);
+    for (size_t limit = size; limit + 1 >= size; limit--) {
+        const int fd = open(scratch("stream"), O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        if (limit == size) {
+            expect_ok(io_read_stream(fd, "stream", limit, &data, &bytes, &e), &e);
+            ck_assert_uint_eq(bytes, size);
+            ck_assert_str_eq(data, text);
+            free(data);
+        } else {
+            expect_error(io_read_stream(fd, "stream", limit, &data, &bytes, &e), ERR_INPUT, &e,
+                         "stream: more than the limit");
+        }
+        close(fd);
+        if (limit == 0) {
+            break;
+        }
+    }
+    free(text);
+    expect_error(io_read_stream(-1, "stream", 5, &data, &bytes, &e), ERR_IO, &e,
+                 "stream: cannot read");
+}
+END_TEST
+
 static const struct {
     const char *dir, *name, *joined;
 } joins[] = {
@@ -187,6 +222,7 @@ int main(void)
     tcase_add_test(tc, write_failures_say_why);
     tcase_add_test(tc, whole_file_with_limit);
     tcase_add_test(tc, huge_file_is_refused_at_once);
+    tcase_add_loop_test(tc, streams_are_read_to_their_end, 0, 7);
     tcase_add_loop_test(tc, paths_are_joined, 0, COUNT(joins));
     tcase_add_test(tc, basename_is_behind_the_last_slash);
     return run_tests("io", tc);
