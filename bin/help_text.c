@@ -32,8 +32,8 @@ static const help_example octavo_examples[] = {
 static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
                                         ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
 
-static const char *const octavo_see_also[] = {"octavo-convert", "octavo-help", "octavo-inspect",
-                                              "octavo-verify", NULL};
+static const char *const octavo_see_also[] = {"octavo-convert",  "octavo-help",   "octavo-inspect",
+                                              "octavo-tokenize", "octavo-verify", NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -128,6 +128,29 @@ static const err_code inspect_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, 
 
 static const char *const inspect_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
 
+static const char *const tokenize_paragraphs[] = {
+    "Print the token ids of a text as one JSON array on one line.",
+    "The tokenizer is the tokenizer.json beside the weights of a CHECKPOINT, that inside a packed "
+    "FILE, or a FILE whose name ends in .json. The ids are those of the tokenizers library with "
+    "add_special_tokens=False: nothing is added at the beginning or the end, special tokens that "
+    "stand in the text are recognised.",
+    "Byte-level BPE is supported, as most released models have it. A tokenizer.json that asks for "
+    "anything else that could change an id is an error that names the place. So is a text that is "
+    "not UTF-8.",
+    NULL,
+};
+
+static const help_example tokenize_examples[] = {
+    {"tokenize Ring-mini-linear-2.0 --text sample.txt >ids.json", "The ids of a file."},
+    {"tokenize ring-mini.octavo <sample.txt.gz", "A packed file, a compressed text."},
+    {NULL, NULL},
+};
+
+static const err_code tokenize_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
+                                          ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const tokenize_see_also[] = {"octavo", "octavo-inspect", NULL};
+
 static const char *const help_paragraphs[] = {
     "Explain a command, or list all of them.",
     "The same table of options makes the help, the manual pages (--man) and the completions of "
@@ -151,6 +174,8 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_CONVERT] = {convert_paragraphs, convert_examples, convert_codes, convert_see_also},
     [COMMAND_VERIFY] = {verify_paragraphs, verify_examples, verify_codes, verify_see_also},
     [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
+    [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
+                          tokenize_see_also},
     [COMMAND_HELP] = {help_paragraphs, help_examples, help_codes, help_see_also},
     [COMMAND_NONE] = {octavo_paragraphs, octavo_examples, octavo_codes, octavo_see_also},
 };

@@ -10,9 +10,8 @@
 typedef err_code (*command_fn)(int argc, char **argv, report *r, err *e);
 
 static const command_fn functions[COMMAND_COUNT] = {
-    [COMMAND_CONVERT] = cmd_convert,
-    [COMMAND_VERIFY] = cmd_verify,
-    [COMMAND_INSPECT] = cmd_inspect,
+    [COMMAND_CONVERT] = cmd_convert, [COMMAND_VERIFY] = cmd_verify,
+    [COMMAND_INSPECT] = cmd_inspect, [COMMAND_TOKENIZE] = cmd_tokenize,
     [COMMAND_HELP] = cmd_help,
 };
 

@@ -2,11 +2,12 @@
  * and in the completions; spec/cli.md says the same at length. */
 #include "bin/options.h"
 
-#define CONVERT (1U << COMMAND_CONVERT)
-#define VERIFY  (1U << COMMAND_VERIFY)
-#define INSPECT (1U << COMMAND_INSPECT)
-#define HELP    (1U << COMMAND_HELP)
-#define ALL     (CONVERT | VERIFY | INSPECT | HELP | 1U << COMMAND_NONE)
+#define CONVERT  (1U << COMMAND_CONVERT)
+#define VERIFY   (1U << COMMAND_VERIFY)
+#define INSPECT  (1U << COMMAND_INSPECT)
+#define TOKENIZE (1U << COMMAND_TOKENIZE)
+#define HELP     (1U << COMMAND_HELP)
+#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | HELP | 1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert", "CHECKPOINT", VALUE_PATH, true,
@@ -15,6 +16,8 @@ const command_spec command_table[COMMAND_COUNT] = {
                         "prove that a packed file is undamaged and rightly quantized"},
     [COMMAND_INSPECT] = {"inspect", "FILE|CHECKPOINT", VALUE_PATH, true,
                          "show what a packed file or a checkpoint holds"},
+    [COMMAND_TOKENIZE] = {"tokenize", "CHECKPOINT|FILE", VALUE_PATH, true,
+                          "turn text into the token ids of a model"},
     [COMMAND_HELP] = {"help", "COMMAND", VALUE_WORD, false, "explain a command"},
 };
 
@@ -136,6 +139,12 @@ const option_spec option_table[] = {
      .commands = INSPECT,
      .name = "recipe",
      .help = "Print the recipe alone, as JSON for convert --recipe."},
+    {.id = OPTION_TEXT,
+     .commands = TOKENIZE,
+     .name = "text",
+     .kind = VALUE_PATH,
+     .value = "FILE",
+     .help = "The text, plain or compressed by gzip (default: -, standard input)."},
     {.id = OPTION_THREADS,
      .commands = CONVERT | VERIFY,
      .name = "threads",
@@ -158,7 +167,7 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT,
+     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,

@@ -23,6 +23,7 @@ typedef enum command_id {
     COMMAND_CONVERT,
     COMMAND_VERIFY,
     COMMAND_INSPECT,
+    COMMAND_TOKENIZE,
     COMMAND_HELP,
     COMMAND_COUNT,
     COMMAND_NONE = COMMAND_COUNT, /* octavo by itself */
@@ -47,6 +48,7 @@ typedef enum option_id {
     OPTION_ONLY,
     OPTION_TENSOR,
     OPTION_PRINT_RECIPE,
+    OPTION_TEXT,
     OPTION_THREADS,
     OPTION_MEMORY,
     OPTION_PROGRESS,

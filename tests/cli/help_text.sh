@@ -6,10 +6,11 @@ octavo
 octavo help
 octavo help verify
 octavo help inspect
+octavo help tokenize
 octavo help help
 
 say 'every way to ask'
-for c in convert verify inspect help; do
+for c in convert verify inspect tokenize help; do
     "$OCTAVO" help $c >"$TMPDIR/$c"
     for way in "$c -h" "$c --help" "help -- $c" "$c -h operand another"; do
         # shellcheck disable=SC2086 # words on purpose
@@ -22,7 +23,7 @@ for way in -h --help 'help octavo' 'help'; do
 done
 
 say 'lines of more than 80 columns'
-for c in octavo convert verify inspect help; do
+for c in octavo convert verify inspect tokenize help; do
     "$OCTAVO" help $c | grep -nE '.{81}'
 done
 

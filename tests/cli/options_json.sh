@@ -59,4 +59,9 @@ json inspect checkpoint --json
 json inspect checkpoint --json --tensor 'nothing*'
 json inspect short.octavo --json
 json inspect good.octavo --json --recipe
+cp "$TESTDATA/ring-micro-linear/tokenizer.json" .
+json tokenize tokenizer.json --json
+rm tokenizer.json
+json tokenize checkpoint --json
+json tokenize --json
 files .

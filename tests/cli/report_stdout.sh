@@ -3,6 +3,8 @@
 . "$ROOT/tests/cli_lib.sh"
 [[ -w /dev/full ]] || skip 'no /dev/full'
 tiny checkpoint
+mkdir model
+cp "$TESTDATA/ring-micro-linear/tokenizer.json" model
 quietly convert checkpoint -o good.octavo
 
 full() {
@@ -19,6 +21,7 @@ full help --completion zsh
 full inspect good.octavo
 full inspect good.octavo --json
 full inspect checkpoint --recipe
+full tokenize model
 full verify good.octavo
 full verify good.octavo --json
 full convert checkpoint -o out.octavo

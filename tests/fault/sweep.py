@@ -10,6 +10,7 @@ the file; the output absent, or the old one to the bit, or complete; nothing els
 Prints what went wrong and one line that counts; exit status 1 if anything did.
 """
 
+import gzip
 import os
 import signal
 import subprocess
@@ -29,6 +30,13 @@ SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
 ALONE = ("--threads", "1", "--memory", "7M")
 OK, IO, MEMORY = 0, 3, 8
 POINTS_MAX = 200  # far more than there are
+# A bit of everything, but small: each of its allocations is failed.
+TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": true, "lstrip": true, "rstrip": true,
+  "normalized": true, "special": true}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+  {"type": "Split", "pattern": {"Regex": "\\\\s|b"}, "behavior": "Isolated", "invert": false},
+  {"type": "ByteLevel", "add_prefix_space": true}]}, "model": {"ignore_merges": true,
+  "vocab": {"a": 0, "b": 1, "\\u0120": 2, "\\u010a": 3, "\\u0120a": 4, "\\u0120b": 5},
+  "merges": ["\\u0120 a", "\\u0120 b"]}}"""
 
 
 def read(path):
@@ -333,10 +341,15 @@ def group_memory(sweep):
 
     good = os.path.join(DIRECTORY, "good.octavo")
     write(good, sweep.new)
+    tokenizer = os.path.join(DIRECTORY, "tokenizer.json")
+    write(tokenizer, TOKENIZER)
+    text = os.path.join(DIRECTORY, "text.gz")
+    write(text, gzip.compress(b"ab <a>\n"))
     for arguments in (
         ("inspect", good),
         ("inspect", good, "--json"),
         ("inspect", CHECKPOINT),
+        ("tokenize", tokenizer, "--text", text, "--json"),
         ("convert", CHECKPOINT, "-o", OUT, "-n", "--threads", "1"),
         ("verify", good, "-q", "--threads", "2"),
         ("verify", good, "-q", "--threads", "2", "--against", CHECKPOINT),

@@ -1,0 +1,200 @@
+/* octavo tokenize: the ids of a text, by the tokenizer.json of a checkpoint or a packed file. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bin/cmd.h"
+#include "format/archive.h"
+#include "format/hub.h"
+#include "format/io.h"
+#include "format/json.h"
+#include "format/pack_file.h"
+#include "verify/token_input.h"
+#include "verify/tokenizer.h"
+
+#define TOKENIZER "tokenizer.json"
+
+typedef struct tokenize_request {
+    const char *text; /* "-": standard input */
+} tokenize_request;
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    tokenize_request *const q = ctx;
+    (void)e;
+    if (o->id == OPTION_TEXT) {
+        q->text = value;
+    }
+    return OK; /* --json, which main has seen */
+}
+
+/* ---- where the file is ----------------------------------------------------------------------- */
+
+static err_code no_tokenizer(const char *path, err *e)
+{
+    return err_set(e, ERR_INPUT, "%s: has no " TOKENIZER, path);
+}
+
+static err_code read_packed(const char *path, char **json, size_t *bytes, err *e)
+{
+    pack_file *p = NULL;
+    unsigned char *data = NULL;
+    uint64_t data_bytes = 0;
+    member *members = NULL;
+    size_t count = 0;
+    err_code code = pack_open(path, &p, e);
+    if (code == OK) {
+        code = pack_read_section(p, TAG_FILE, &data, &data_bytes, e);
+    }
+    if (code == OK) {
+        code = archive_unpack((const char *)data, data_bytes, &members, &count, e);
+    }
+    for (size_t i = 0; i < count && !*json; i++) {
+        if (strcmp(members[i].name, TOKENIZER) == 0) {
+            *json = members[i].data;
+            *bytes = members[i].bytes;
+            members[i].data = NULL;
+        }
+    }
+    members_free(members, count);
+    free(data);
+    pack_close(p);
+    return code == OK && !*json ? no_tokenizer(path, e) : code;
+}
+
+/* Beside the weights in `dir`; `path` is what the user called it. */
+static err_code read_beside(const char *dir, const char *path, char **json, size_t *bytes, err *e)
+{
+    struct stat st;
+    char *const file = io_join(dir, TOKENIZER);
+    if (!file) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    const bool missing = stat(file, &st) != 0 && errno == ENOENT;
+    const err_code code =
+        missing ? no_tokenizer(path, e) : io_read_file(file, JSON_FILE_LIMIT, json, bytes, e);
+    free(file);
+    return code;
+}
+
+static err_code read_directory(const char *path, char **json, size_t *bytes, err *e)
+{
+    char *dir = NULL;
+    err_code code = hub_resolve(path, &dir, e);
+    if (code == OK) {
+        code = read_beside(dir, path, json, bytes, e);
+    }
+    free(dir);
+    return code;
+}
+
+/* The directory of a checkpoint that is a single file. */
+static err_code read_parent(const char *path, char **json, size_t *bytes, err *e)
+{
+    const size_t length = (size_t)(io_basename(path) - path);
+    char *const dir = length ? strndup(path, length) : strdup(".");
+    const err_code code = dir ? read_beside(dir, path, json, bytes, e)
+                              : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    free(dir);
+    return code;
+}
+
+static bool ends_with(const char *path, const char *ending)
+{
+    const size_t bytes = strlen(path);
+    return bytes >= strlen(ending) && strcmp(path + bytes - strlen(ending), ending) == 0;
+}
+
+static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err *e)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return read_directory(path, json, bytes, e);
+    }
+    if (ends_with(path, ".safetensors")) {
+        return read_parent(path, json, bytes, e);
+    }
+    return ends_with(path, ".json") ? io_read_file(path, JSON_FILE_LIMIT, json, bytes, e)
+                                    : read_packed(path, json, bytes, e);
+}
+
+static err_code load(const char *path, tokenizer **out, err *e)
+{
+    char *json = NULL;
+    size_t bytes = 0;
+    err_code code = read_tokenizer(path, &json, &bytes, e);
+    const bool named = ends_with(path, ".json");
+    if (code == OK) {
+        code = tokenizer_create(named ? path : TOKENIZER, json, bytes, out, e);
+        if (code != OK && !named) {
+            err_prefix(e, "%s", path);
+        }
+    }
+    free(json);
+    return code;
+}
+
+/* ---- the ids --------------------------------------------------------------------------------- */
+
+static err_code encode_file(const tokenizer *t, const char *path, token_list *ids, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    err_code code = token_input_text(path, &text, &bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    code = tokenizer_encode(t, text, bytes, ids, e);
+    if (code != OK) {
+        err_prefix(e, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
+    }
+    free(text);
+    return code;
+}
+
+static void print_ids(const token_list *ids)
+{
+    putchar('[');
+    for (size_t i = 0; i < ids->count; i++) {
+        printf("%s%d", i ? "," : "", ids->ids[i]);
+    }
+    printf("]\n");
+}
+
+static void put_ids(const char *path, const token_list *ids, report *r)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < ids->count; i++) {
+        report_append(r, list, json_integer(ids->ids[i]));
+    }
+    report_put(r, r->root, "kind", report_text("tokens"));
+    report_put(r, r->root, "path", report_text(path));
+    report_put(r, r->root, "count", report_number(ids->count));
+    report_put(r, r->root, "ids", list);
+}
+
+err_code cmd_tokenize(int argc, char **argv, report *r, err *e)
+{
+    tokenize_request q = {.text = "-"};
+    command_line line;
+    tokenizer *t = NULL;
+    token_list ids = {0};
+    err_code code = options_parse(COMMAND_TOKENIZE, argc, argv, take, &q, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_TOKENIZE, r, e);
+    }
+    code = load(line.operand, &t, e);
+    if (code == OK) {
+        code = encode_file(t, q.text, &ids, e);
+    }
+    if (code == OK && r->json) {
+        put_ids(line.operand, &ids, r);
+    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
+        print_ids(&ids);
+    }
+    token_list_free(&ids);
+    tokenizer_free(t);
+    return code;
+}
