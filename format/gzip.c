@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#define ZLIB_CONST /* it does not write to its input */
 #include <zlib.h>
 
 enum { FIRST_ROOM = 64 << 10, WINDOW_GZIP = 15 + 16 /* the largest window, gzip only */ };
@@ -51,7 +52,7 @@ static int step(unpacking *u)
     z_stream *const z = &u->stream;
     const uInt in = at_most((size_t)(u->end - u->from));
     const uInt out = at_most(u->room - u->used);
-    z->next_in = (z_const Bytef *)(uintptr_t)u->from; /* zlib does not write there */
+    z->next_in = u->from;
     z->avail_in = in;
     z->next_out = u->to + u->used;
     z->avail_out = out;

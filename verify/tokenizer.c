@@ -194,6 +194,7 @@ static bool is_space(const char *p, size_t length)
     }
 }
 
+/* Where the space before `end` begins, but not before `least`, which may be behind `end`. */
 static size_t skip_space_before(const char *text, size_t least, size_t end)
 {
     while (end > least) {
@@ -203,7 +204,7 @@ static size_t skip_space_before(const char *text, size_t least, size_t end)
         }
         end = at;
     }
-    return end;
+    return end > least ? end : least;
 }
 
 static size_t skip_space(const char *text, size_t bytes, size_t at)
@@ -238,13 +239,14 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
         }
         if (code == OK && alone) {
             const size_t begin = t->lstrip ? skip_space_before(text, done, first) : first;
+            const size_t last = t->rstrip ? skip_space(text, bytes, end) : end;
             if (done < begin) {
                 code = encode_segment(c, text + done, begin - done, set + 1, e);
             }
-            if (code == OK) {
+            if (code == OK && begin < last) { /* else all of it is space that rstrip took before */
                 code = token_list_add(c->out, t->id, e);
             }
-            done = t->rstrip ? skip_space(text, bytes, end) : end;
+            done = last;
         }
         t = added_find(tokens, text, bytes, end, &first);
     }

@@ -64,6 +64,9 @@ static err_code read_split(const char *path, const json_t *value, split *out, er
     return code;
 }
 
+/* The library takes these from another table, of Unicode 17. */
+#define NUMBERS "[\\p{N}\\x{11de0}-\\x{11de9}]"
+
 static err_code read_digits(const char *path, const json_t *value, split *out, err *e)
 {
     static const char *const keys[] = {"type", "individual_digits", NULL};
@@ -73,7 +76,7 @@ static err_code read_digits(const char *path, const json_t *value, split *out, e
         code = tokenizer_read_flag(path, value, "individual_digits", -1, &each, e);
     }
     if (code == OK) {
-        const char *const numbers = each ? "\\p{N}" : "\\p{N}+";
+        const char *const numbers = each ? NUMBERS : NUMBERS "+";
         out->behavior = SPLIT_ISOLATED;
         code = pattern_compile(numbers, strlen(numbers), &out->pattern, e);
     }

@@ -15,6 +15,7 @@ trap 'rm -rf "$dir"' EXIT
 echo "== kernel and table"
 "$programs/bench_quant"
 "$programs/bench_open"
+"$programs/bench_tokenizer" "$root/tests/data/ring-micro-linear/tokenizer.json" "$root/spec/format.md"
 
 echo "== whole jobs"
 "${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null

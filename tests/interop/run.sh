@@ -1,5 +1,5 @@
 #!/bin/bash
-# Interop tests with ml_dtypes and safetensors from PyPI, in a virtual environment under
+# Interop tests with ml_dtypes, safetensors and tokenizers from PyPI, in a virtual environment under
 # build/interop.
 #
 #     OCTAVO=build/octavo tests/interop/run.sh
@@ -41,5 +41,12 @@ for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
         echo "interop: skipped: $directory is not there"
     fi
 done
-PYTHON=$venv/bin/python NEED_ML_DTYPES=1 OCTAVO=${OCTAVO:-$root/build/octavo} \
-    "$here/check.sh" "${checkpoints[@]}"
+export OCTAVO=${OCTAVO:-$root/build/octavo}
+failed=0
+PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" || failed=1
+tokenizers=()
+for directory in "${checkpoints[@]}"; do
+    [ ! -e "$directory/tokenizer.json" ] || tokenizers+=("$directory/tokenizer.json")
+done
+"$venv/bin/python" "$here/tokenizer_check.py" "${tokenizers[@]}" || failed=1
+exit $failed

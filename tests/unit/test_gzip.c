@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#define ZLIB_CONST
 #include <zlib.h>
 
 #include "format/gzip.h"
@@ -12,7 +13,7 @@ static size_t pack(const char *text, size_t bytes, char *to, size_t room)
 {
     z_stream z = {0};
     ck_assert_int_eq(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    z.next_in = (z_const Bytef *)(uintptr_t)text;
+    z.next_in = (const Bytef *)text;
     z.avail_in = (uInt)bytes;
     z.next_out = (Bytef *)to;
     z.avail_out = (uInt)room;
