@@ -95,6 +95,7 @@ static const struct {
     {"(?i:[k])", "\xe2\x84\xaa", 3},
     {"(?i:ll)l", "LlL", 0},
     {"(?i:ll)l", "LLl", 3},
+    {"(?i:f s|i t)", "F S", 3},
 };
 
 START_TEST(table_holds)
