@@ -11,7 +11,7 @@
 /* One match gets few steps first, then eight times as many and so on; all but the first lot are
  * charged. So what a text may cost is bounded by its length, and a common match costs one call.
  * PCRE2 does not count how far it runs without a choice, as `a*b` does in a text of "a" from every
- * place anew; there the time of the processor is the limit. It is a thousand times what a text
+ * place anew; there the time of the processor is the limit. It is a hundred times what a text
  * takes, so that no honest pattern depends on the machine. */
 enum {
     FIRST_STEPS = 1000,
@@ -19,7 +19,7 @@ enum {
     STEPS_PER_BYTE = 64,
     STEPS_PER_TEXT = 100000000,
     SECONDS_PER_TEXT = 10,
-    BYTES_PER_SECOND = 20000,
+    BYTES_PER_SECOND = 200000,
     MATCHES_PER_LOOK = 256, /* at the clock */
     HEAP_KIB = 64 << 10,    /* for one match without the compiler */
     STACK_FIRST = 32 << 10, /* bytes, for one with it */
