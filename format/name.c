@@ -145,11 +145,16 @@ bool name_expand_stack(const char *stack, uint64_t index, char *out)
  * for all usual names. */
 static bool all_printable(const char *name, size_t length)
 {
-    unsigned odd = 0;
+    unsigned char odd = 0; /* of one byte, so that no byte is widened */
     for (size_t i = 0; i < length; i++) {
         odd |= (unsigned char)(name[i] - 0x20) >= 0x5f;
     }
     return odd == 0;
+}
+
+bool name_all_plain(const char *text, size_t bytes)
+{
+    return all_printable(text, bytes) && !memchr(text, '*', bytes);
 }
 
 bool name_valid(const char *name, size_t length)

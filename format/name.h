@@ -38,4 +38,8 @@ bool name_expand_stack(const char *stack, uint64_t index, char *out);
 /* True for 1 … 255 bytes of UTF-8 without control bytes (< 0x20, 0x7F). */
 bool name_valid(const char *name, size_t length);
 
+/* True for printable ASCII without a `*`: wherever such a text is cut into pieces of 1 … 255 bytes,
+ * each is a valid name and no stack. */
+bool name_all_plain(const char *text, size_t bytes);
+
 #endif

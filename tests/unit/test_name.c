@@ -171,6 +171,24 @@ START_TEST(name_is_valid)
 }
 END_TEST
 
+/* Every byte at every place of a text that is longer than what a loop takes at once. */
+START_TEST(plain_text_is_known)
+{
+    char text[70];
+    memset(text, 'n', sizeof text);
+    ck_assert(name_all_plain(text, sizeof text) && name_all_plain(text, 0));
+    for (size_t at = 0; at < sizeof text; at++) {
+        for (int c = 0; c < 256; c++) {
+            text[at] = (char)c;
+            if (name_all_plain(text, sizeof text) != (c >= 0x20 && c < 0x7f && c != '*')) {
+                ck_abort_msg("byte %d at %d", c, (int)at);
+            }
+        }
+        text[at] = 'n';
+    }
+}
+END_TEST
+
 START_TEST(name_length_is_limited)
 {
     char name[NAME_MAX_BYTES + 1];
@@ -213,6 +231,7 @@ int main(void)
     tcase_add_test(tc, only_a_star_expands);
     tcase_add_test(tc, long_names_do_not_fit);
     tcase_add_loop_test(tc, name_is_valid, 0, sizeof texts / sizeof *texts);
+    tcase_add_test(tc, plain_text_is_known);
     tcase_add_test(tc, name_length_is_limited);
     tcase_add_test(tc, every_character_is_one);
     suite_add_tcase(s, tc);
