@@ -1,6 +1,8 @@
 /* Records as bytes: encoding a table, and decoding one that a stranger wrote (spec/format.md
  * section 5). */
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +34,8 @@ enum {
 };
 
 enum { FLAG_POW2 = 1 };
+
+#define SCALE_SUFFIX "_scale_inv"
 
 static uint32_t layer_field(int64_t layer)
 {
@@ -86,27 +90,47 @@ static bool star_in_place(const char *name, const char *star)
            strchr(star + 1, '*') == NULL;
 }
 
-/* Name and shape: what the other fields are computed from. `name_off` is where the name has to be.
- */
-static err_code decode_identity(const unsigned char *p, uint32_t number, uint64_t name_off,
-                                const unsigned char *strs, uint64_t strs_bytes, char *name_to,
-                                layer_memory *layers, pack_record *r, err *e)
+/* Is there anything in the next name that has to be looked at? Asked for many names at once,
+ * because each of them is short. */
+static bool is_plain(pack_decoder *d)
+{
+    enum { WINDOW = 4096 };
+    if (d->name_off >= d->window_end) {
+        const uint64_t bytes = num_min(WINDOW + NAME_MAX_BYTES, d->strs_bytes - d->name_off);
+        d->plain = name_all_plain(d->strs + d->name_off, bytes);
+        d->window_end = d->name_off + WINDOW;
+    }
+    return d->plain;
+}
+
+/* Take the name, which has to follow the one before. */
+static err_code decode_name(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
     const uint64_t length = le16_load(p + AT_NAME_LEN);
-    if (le32_load(p + AT_NAME_OFF) != name_off || length > strs_bytes - name_off ||
-        !name_valid((const char *)strs + name_off, length)) {
+    const char *const name = d->strs + d->name_off;
+    const bool plain = is_plain(d);
+    if (le32_load(p + AT_NAME_OFF) != d->name_off || length > d->strs_bytes - d->name_off ||
+        length == 0 || length > NAME_MAX_BYTES || !(plain || name_valid(name, length))) {
         return err_set(e, ERR_INPUT, "record %u: the name is not valid, or not where it has to be",
-                       number);
+                       d->next);
     }
-    memcpy(name_to, strs + name_off, length);
-    name_to[length] = '\0';
-    r->name = name_to;
-    const char *const star = memchr(r->name, '*', length);
+    memcpy(d->name_to, name, length);
+    d->name_to[length] = '\0';
+    r->name = d->name_to;
+    d->name_off += length;
+    d->name_to += length + 1;
+    const char *const star = plain ? NULL : memchr(r->name, '*', length);
     if (star && !star_in_place(r->name, star)) {
         return err_set(e, ERR_INPUT, "tensor %s: a `*` where no expert number stands", r->name);
     }
     r->stack = star != NULL;
-    r->layer = (int32_t)name_layer_next(layers, r->name, length); /* < 2^31 */
+    d->table->has_stacks |= r->stack;
+    r->layer = (int32_t)name_layer_next(&d->layers, r->name, length); /* < 2^31 */
+    return OK;
+}
+
+static err_code decode_shape(const unsigned char *p, pack_record *r, err *e)
+{
     r->ndim = p[AT_NDIM];
     if (!dtype_known(p[AT_DTYPE]) || !dtype_known(p[AT_SRC_DTYPE]) || r->ndim > TENSOR_MAX_DIMS) {
         return err_set(e, ERR_INPUT, "tensor %s: unknown dtype, or more than 6 dimensions",
@@ -131,7 +155,7 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     if (p[AT_ORIGIN] > ORIGIN_CARRIED || p[AT_DIALECT] > DIALECT_IEEE || p[AT_FLAGS] > FLAG_POW2) {
         return err_set(e, ERR_INPUT, "tensor %s: unknown origin, dialect or flag", r->name);
     }
-    if (!pack_all_zero(p + AT_RESERVED, PACK_RECORD_BYTES - AT_RESERVED)) {
+    if (le32_load(p + AT_RESERVED) != 0 || le64_load(p + AT_RESERVED + 4) != 0) {
         return err_set(e, ERR_INPUT, "tensor %s: reserved bytes are not zero", r->name);
     }
     r->origin = (pack_origin)p[AT_ORIGIN];
@@ -146,12 +170,9 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     r->block_rows = (uint16_t)rows;
     r->block_cols = (uint16_t)cols;
     r->scale_idx = le32_load(p + AT_SCALE_IDX);
-    if (r->scale_idx != PACK_NO_SCALE) {
-        if (r->scale_idx >= count) {
-            return err_set(e, ERR_INPUT, "tensor %s: scale record %u does not exist", r->name,
-                           r->scale_idx);
-        }
-        r->cls = CLASS_CODES;
+    if (r->scale_idx != PACK_NO_SCALE && r->scale_idx >= count) {
+        return err_set(e, ERR_INPUT, "tensor %s: scale record %u does not exist", r->name,
+                       r->scale_idx);
     }
     return OK;
 }
@@ -162,10 +183,8 @@ static bool is_float_source(dtype t)
     return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
 }
 
-/* Rules of a record of codes and the one that holds its scales. */
-static err_code check_scales(const pack_record *w, const pack_record *s, err *e)
+static err_code check_codes(const pack_record *w, err *e)
 {
-    const size_t length = strlen(w->name);
     if (w->type != DTYPE_F8_E4M3 || (w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
         w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect == DIALECT_IEEE) ||
         (w->origin == ORIGIN_QUANTIZED && !is_float_source(w->src_type)) ||
@@ -178,45 +197,47 @@ static err_code check_scales(const pack_record *w, const pack_record *s, err *e)
             return err_set(e, ERR_INPUT, "tensor %s: has scales, but no elements", w->name);
         }
     }
-    if (strncmp(s->name, w->name, length) != 0 || strcmp(s->name + length, "_scale_inv") != 0 ||
-        s->scale_idx != PACK_NO_SCALE || s->type != DTYPE_F32 || s->src_type != DTYPE_F32 ||
-        s->origin != w->origin || s->dialect != w->dialect || s->block_rows || s->block_cols) {
-        return err_set(e, ERR_INPUT, "tensor %s: %s cannot be its scales", w->name, s->name);
-    }
-    if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||
-        pack_record_rows(s) != num_ceil_div(pack_record_rows(w), PACK_TILE) ||
-        pack_record_cols(s) != num_ceil_div(pack_record_cols(w), PACK_TILE)) {
-        return err_set(e, ERR_INPUT, "tensor %s: its scales have another shape than its tiles",
-                       w->name);
-    }
     return OK;
 }
 
-static err_code check_kept(const pack_record *r, err *e)
+static bool ends_like_scales(const char *name)
 {
-    if (r->origin != ORIGIN_KEPT || r->dialect != DIALECT_NONE || r->pow2 || r->block_rows ||
-        r->block_cols || r->src_type != r->type) {
+    const size_t length = strlen(name);
+    const size_t suffix = strlen(SCALE_SUFFIX);
+    return length > suffix && strcmp(name + length - suffix, SCALE_SUFFIX) == 0;
+}
+
+/* Looks at the bytes of the file: the compiler joins such comparisons, and what was stored byte by
+ * byte a moment ago is slow to load whole. */
+static err_code check_kept(const unsigned char *p, const pack_record *r, err *e)
+{
+    if (p[AT_ORIGIN] != ORIGIN_KEPT || p[AT_DIALECT] != DIALECT_NONE || p[AT_FLAGS] != 0 ||
+        le32_load(p + AT_BLOCK_ROWS) != 0 || le32_load(p + AT_BLOCK_COLS) != 0 ||
+        p[AT_SRC_DTYPE] != p[AT_DTYPE]) {
         return err_set(e, ERR_INPUT, "tensor %s: kept, but its fields say otherwise", r->name);
     }
     return OK;
 }
 
-/* Classes: whoever is pointed at by codes holds scales, for one record only; the rest is kept. */
-static err_code classify(pack_table *t, err *e)
+/* The class, as it shows in the record itself: what has no scales and is not kept holds scales.
+ * Those of which codes, check_pairs asks when all are known. */
+static err_code classify(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
-    err_code code = OK;
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        const pack_record *const w = &t->records[i];
-        if (w->cls == CLASS_CODES) {
-            pack_record *const s = &t->records[w->scale_idx];
-            code = check_scales(w, s, e); /* the name makes it the scales of no other record */
-            s->cls = CLASS_SCALES;
-        }
+    if (r->scale_idx != PACK_NO_SCALE) {
+        r->cls = CLASS_CODES;
+        d->codes++;
+        return check_codes(r, e);
     }
-    return code;
+    if (r->origin != ORIGIN_KEPT && ends_like_scales(r->name)) {
+        r->cls = CLASS_SCALES;
+        d->scales++;
+        return OK;
+    }
+    r->cls = CLASS_KEPT;
+    return check_kept(p, r, e);
 }
 
-/* Are the fields that follow from the others what pack_table_place made of them? */
+/* Are the fields that follow from the others what pack_place_next made of them? */
 static bool is_placed(const pack_record *r, const unsigned char *p)
 {
     return le64_load(p + AT_OFF) == r->off && le64_load(p + AT_LEN) == r->len &&
@@ -257,30 +278,119 @@ static bool in_order(const pack_record *a, const pack_record *b)
     return a->cls != b->cls ? a->cls < b->cls : strcmp(a->name, b->name) < 0;
 }
 
-/* What can be said of each record once all are classified and placed: one pass, since a large table
- * does not fit into the caches. */
-static err_code check_records(const pack_table *t, const unsigned char *tens, err *e)
+/* Everything that can be said of a record when those before are known: one pass, since a large
+ * table does not fit into the caches. Every field gets its value; clearing the record before would
+ * take longer than decoding it. */
+static err_code decode_record(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
-    err_code code = OK;
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        const pack_record *const r = &t->records[i];
-        if (r->cls == CLASS_KEPT) {
-            code = check_kept(r, e);
-        }
-        if (code == OK && !is_placed(r, tens + (size_t)i * PACK_RECORD_BYTES)) {
-            code = refuse_placed(r, tens + (size_t)i * PACK_RECORD_BYTES, e);
-        }
-        if (code == OK && r->stack && r->len % r->shape[0] != 0) {
-            code = err_set(e, ERR_INPUT, "tensor %s: its members are no whole bytes", r->name);
-        }
-        if (code == OK && i > 0 && !in_order(r - 1, r)) {
-            code = err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", r->name, r[-1].name);
-        }
+    err_code code = decode_name(d, p, r, e);
+    if (code == OK) {
+        code = decode_shape(p, r, e);
+    }
+    if (code == OK) {
+        code = decode_kind(p, d->table->count, r, e);
+    }
+    if (code == OK) {
+        code = classify(d, p, r, e);
+    }
+    if (code == OK) {
+        code = pack_place_next(d->table, r, e);
+    }
+    if (code == OK && !is_placed(r, p)) {
+        code = refuse_placed(r, p, e);
+    }
+    if (code == OK && r->stack && r->len % r->shape[0] != 0) {
+        code = err_set(e, ERR_INPUT, "tensor %s: its members are no whole bytes", r->name);
+    }
+    if (code == OK && d->next > 0 && !in_order(r - 1, r)) {
+        code = err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", r->name, r[-1].name);
     }
     return code;
 }
 
-/* Neighbours that check_records has compared by name already. */
+err_code pack_decode_begin(pack_decoder *d, uint64_t tens_bytes, uint64_t nidx_bytes,
+                           const unsigned char *strs, uint64_t strs_bytes, const pack_superblock *s,
+                           pack_table *out, err *e)
+{
+    *out = (pack_table){0};
+    *d = (pack_decoder){
+        .superblock = s, .strs = (const char *)strs, .strs_bytes = strs_bytes, .table = out};
+    if (tens_bytes != s->tensor_count * PACK_RECORD_BYTES || nidx_bytes != s->tensor_count * 4) {
+        return err_set(e, ERR_INPUT, "TENS or NIDX: not the length that %" PRIu64 " tensors need",
+                       s->tensor_count);
+    }
+    const err_code code =
+        pack_table_create((uint32_t)s->tensor_count, strs_bytes + s->tensor_count, out, e);
+    if (code == OK) {
+        d->name_to = out->names;
+        pack_place_begin(out, s->data_off);
+    }
+    return code;
+}
+
+err_code pack_decode_records(pack_decoder *d, const unsigned char *p, uint64_t count, err *e)
+{
+    assert(count <= d->table->count - d->next);
+    err_code code = OK;
+    for (uint64_t i = 0; i < count && code == OK; i++) {
+        code = decode_record(d, p + i * PACK_RECORD_BYTES, &d->table->records[d->next], e);
+        d->next++;
+    }
+    return code;
+}
+
+/* Rules of codes and the record that holds their scales. */
+static err_code check_pair(const pack_record *w, const pack_record *s, err *e)
+{
+    const size_t length = strlen(w->name);
+    if (strncmp(s->name, w->name, length) != 0 || strcmp(s->name + length, SCALE_SUFFIX) != 0 ||
+        s->cls != CLASS_SCALES || s->type != DTYPE_F32 || s->src_type != DTYPE_F32 ||
+        s->origin != w->origin || s->dialect != w->dialect || s->block_rows || s->block_cols) {
+        return err_set(e, ERR_INPUT, "tensor %s: %s cannot be its scales", w->name, s->name);
+    }
+    if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||
+        pack_record_rows(s) != num_ceil_div(pack_record_rows(w), PACK_TILE) ||
+        pack_record_cols(s) != num_ceil_div(pack_record_cols(w), PACK_TILE)) {
+        return err_set(e, ERR_INPUT, "tensor %s: its scales have another shape than its tiles",
+                       w->name);
+    }
+    return OK;
+}
+
+/* Which scales has no record of codes? There are more of them than of codes, so one is left. */
+static err_code refuse_lonely(const pack_table *t, err *e)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const s = &t->records[i];
+        if (s->cls == CLASS_SCALES) {
+            char name[NAME_MAX_BYTES + 1];
+            const size_t length = strlen(s->name) - strlen(SCALE_SUFFIX);
+            snprintf(name, sizeof name, "%.*s", (int)length, s->name);
+            const pack_record *const w = pack_table_find(t, name);
+            if (!w || w->scale_idx != i) {
+                return err_set(e, ERR_INPUT, "tensor %s: the scales of no tensor", s->name);
+            }
+        }
+    }
+    return err_set(e, ERR_INTERNAL, "no scales are left, after all");
+}
+
+/* The name makes scales those of one record of codes only: with as many of both, all scales belong
+ * to one. */
+static err_code check_pairs(const pack_decoder *d, err *e)
+{
+    const pack_table *const t = d->table;
+    err_code code = OK;
+    for (uint32_t i = 0; d->codes > 0 && i < t->count && code == OK; i++) {
+        const pack_record *const w = &t->records[i];
+        if (w->cls == CLASS_CODES) {
+            code = check_pair(w, &t->records[w->scale_idx], e);
+        }
+    }
+    return code == OK && d->scales > d->codes ? refuse_lonely(t, e) : code;
+}
+
+/* Neighbours that decode_record has compared by name already. */
 static bool known_order(const pack_record *a, const pack_record *b)
 {
     return b == a + 1 && a->layer == b->layer && a->cls == b->cls;
@@ -302,28 +412,27 @@ static err_code decode_name_index(const unsigned char *nidx, pack_table *t, err 
     return OK;
 }
 
-static err_code decode_records(const unsigned char *tens, const unsigned char *strs,
-                               uint64_t strs_bytes, pack_table *t, err *e)
+err_code pack_decode_end(pack_decoder *d, const unsigned char *nidx, err *e)
 {
-    err_code code = OK;
-    uint64_t name_off = 0;
-    char *name_to = t->names;
-    layer_memory layers = {0};
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        const unsigned char *const p = tens + (size_t)i * PACK_RECORD_BYTES;
-        pack_record *const r = &t->records[i];
-        *r = (pack_record){0};
-        code = decode_identity(p, i, name_off, strs, strs_bytes, name_to, &layers, r, e);
-        if (code == OK) {
-            code = decode_kind(p, t->count, r, e);
-            t->has_stacks |= r->stack;
-            name_off += le16_load(p + AT_NAME_LEN);
-            name_to += le16_load(p + AT_NAME_LEN) + 1;
-        }
+    pack_table *const t = d->table;
+    if (d->name_off != d->strs_bytes) {
+        return err_set(e, ERR_INPUT, "STRS: %" PRIu64 " bytes, the names take %" PRIu64,
+                       d->strs_bytes, d->name_off);
     }
-    if (code == OK && name_off != strs_bytes) {
-        code = err_set(e, ERR_INPUT, "STRS: %" PRIu64 " bytes, the names take %" PRIu64, strs_bytes,
-                       name_off);
+    err_code code = pack_place_end(t, e);
+    if (code == OK) {
+        code = decode_name_index(nidx, t, e);
+    }
+    if (code == OK) {
+        code = check_pairs(d, e);
+    }
+    if (code == OK) {
+        code = pack_table_check_stacks(t, e);
+    }
+    if (code == OK &&
+        (t->data_end != d->superblock->data_end || t->chunk_count != d->superblock->chunk_count)) {
+        code = err_set(e, ERR_INPUT, "data_end or chunk_count: not what the %u records need",
+                       t->count);
     }
     return code;
 }
@@ -333,34 +442,13 @@ err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
                            const unsigned char *strs, uint64_t strs_bytes, const pack_superblock *s,
                            pack_table *out, err *e)
 {
-    if (tens_bytes != s->tensor_count * PACK_RECORD_BYTES || nidx_bytes != s->tensor_count * 4) {
-        return err_set(e, ERR_INPUT, "TENS or NIDX: not the length that %" PRIu64 " tensors need",
-                       s->tensor_count);
-    }
-    err_code code =
-        pack_table_create((uint32_t)s->tensor_count, strs_bytes + s->tensor_count, out, e);
-    if (code != OK) {
-        return code;
-    }
-    code = decode_records(tens, strs, strs_bytes, out, e);
+    pack_decoder d;
+    err_code code = pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, s, out, e);
     if (code == OK) {
-        code = classify(out, e);
+        code = pack_decode_records(&d, tens, s->tensor_count, e);
     }
     if (code == OK) {
-        code = pack_table_place(out, s->data_off, e);
-    }
-    if (code == OK) {
-        code = check_records(out, tens, e);
-    }
-    if (code == OK) {
-        code = decode_name_index(nidx, out, e);
-    }
-    if (code == OK) {
-        code = pack_table_check_stacks(out, e);
-    }
-    if (code == OK && (out->data_end != s->data_end || out->chunk_count != s->chunk_count)) {
-        code = err_set(e, ERR_INPUT, "data_end or chunk_count: not what the %u records need",
-                       out->count);
+        code = pack_decode_end(&d, nidx, e);
     }
     if (code != OK) {
         pack_table_free(out);

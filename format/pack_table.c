@@ -11,7 +11,14 @@
 /* Scales of a stack are one slice: they are written and digested as one run (spec/format.md 6). */
 static bool is_sliced(const pack_record *r)
 {
-    return (r->cls == CLASS_KEPT && r->stack) || (r->cls == CLASS_CODES && r->ndim == 3);
+    switch (r->cls) {
+    case CLASS_KEPT:
+        return r->stack;
+    case CLASS_CODES:
+        return r->ndim == 3;
+    default:
+        return false;
+    }
 }
 
 uint64_t pack_record_slices(const pack_record *r)
@@ -22,7 +29,7 @@ uint64_t pack_record_slices(const pack_record *r)
 uint64_t pack_record_slice_bytes(const pack_record *r)
 {
     const uint64_t slices = pack_record_slices(r);
-    return slices ? r->len / slices : 0;
+    return slices > 1 ? r->len / slices : r->len * slices;
 }
 
 uint64_t pack_record_sources(const pack_record *r)
@@ -244,38 +251,56 @@ static bool record_size(pack_record *r)
         elements >= (uint64_t)1 << 60 || !chunk_bytes_of(r, &r->chunk_bytes)) {
         return false;
     }
-    const uint64_t per_slice = num_ceil_div(pack_record_slice_bytes(r), r->chunk_bytes);
+    const uint64_t bytes = pack_record_slice_bytes(r);
+    const uint64_t per_slice =
+        bytes > r->chunk_bytes ? num_ceil_div(bytes, r->chunk_bytes) : bytes > 0;
     return num_mul(per_slice, pack_record_slices(r), &r->chunk_count);
+}
+
+void pack_place_begin(pack_table *t, uint64_t data_off)
+{
+    t->data_off = t->data_end = data_off;
+    t->chunk_count = t->source_count = t->stat_count = 0;
+}
+
+err_code pack_place_next(pack_table *t, pack_record *r, err *e)
+{
+    uint64_t cursor = t->data_end;
+    bool fits = record_size(r);
+    if (fits && r->len > 0) {
+        fits = r->len >= PACK_ALIGN ? num_align_up(cursor, PACK_ALIGN, &cursor)
+                                    : num_align_up(cursor, PACK_SMALL_ALIGN, &cursor);
+    }
+    r->off = cursor;
+    r->chunk_first = t->chunk_count;
+    r->source_first = t->source_count;
+    r->stat_first = t->stat_count;
+    if (!fits || !num_add(cursor, r->len, &t->data_end) || t->data_end > PACK_MAX_OFFSET ||
+        !num_add(t->chunk_count, r->chunk_count, &t->chunk_count) ||
+        t->chunk_count > PACK_MAX_CHUNKS) {
+        return err_set(e, ERR_INPUT, "tensor %s: too large for a packed file", r->name);
+    }
+    t->source_count += pack_record_sources(r);
+    t->stat_count += pack_record_has_stats(r) ? pack_record_slices(r) : 0;
+    return OK;
+}
+
+err_code pack_place_end(pack_table *t, err *e)
+{
+    if (!num_align_up(t->data_end, PACK_BLOCK, &t->data_end)) {
+        return err_set(e, ERR_INPUT, "the tensors are too large for a packed file");
+    }
+    return OK;
 }
 
 err_code pack_table_place(pack_table *t, uint64_t data_off, err *e)
 {
-    uint64_t cursor = data_off;
-    t->data_off = data_off;
-    t->chunk_count = t->source_count = t->stat_count = 0;
-    for (uint32_t i = 0; i < t->count; i++) {
-        pack_record *const r = &t->records[i];
-        bool fits = record_size(r);
-        if (fits && r->len > 0) {
-            const uint64_t unit = r->len >= PACK_ALIGN ? PACK_ALIGN : PACK_SMALL_ALIGN;
-            fits = num_align_up(cursor, unit, &cursor);
-        }
-        r->off = cursor;
-        r->chunk_first = t->chunk_count;
-        r->source_first = t->source_count;
-        r->stat_first = t->stat_count;
-        if (!fits || !num_add(cursor, r->len, &cursor) || cursor > PACK_MAX_OFFSET ||
-            !num_add(t->chunk_count, r->chunk_count, &t->chunk_count) ||
-            t->chunk_count > PACK_MAX_CHUNKS) {
-            return err_set(e, ERR_INPUT, "tensor %s: too large for a packed file", r->name);
-        }
-        t->source_count += pack_record_sources(r);
-        t->stat_count += pack_record_has_stats(r) ? pack_record_slices(r) : 0;
+    err_code code = OK;
+    pack_place_begin(t, data_off);
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        code = pack_place_next(t, &t->records[i], e);
     }
-    if (!num_align_up(cursor, PACK_BLOCK, &t->data_end)) {
-        return err_set(e, ERR_INPUT, "the tensors are too large for a packed file");
-    }
-    return OK;
+    return code == OK ? pack_place_end(t, e) : code;
 }
 
 uint64_t pack_table_names_bytes(const pack_table *t)

@@ -263,6 +263,93 @@ START_TEST(longest_name_is_legal)
 }
 END_TEST
 
+/* Looks like scales, but no codes point at it; the codes beside it have theirs. */
+START_TEST(lonely_scales_are_refused)
+{
+    pack_table t = table_with_room(5);
+    table_add_codes(&t, "b", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    pack_record *const lonely = table_add(&t, "a_scale_inv", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    err e = {0};
+    lonely->cls = CLASS_SCALES;
+    expect_ok(pack_table_sort(&t, &e), &e);
+    pack_record *const r = &t.records[1]; /* codes, then scales by name */
+    ck_assert_str_eq(r->name, "a_scale_inv");
+    r->origin = ORIGIN_QUANTIZED;
+    r->dialect = DIALECT_IEEE;
+    image m = image_of(&t);
+    pack_table back;
+    expect_error(decode(&m, &back, &e), ERR_INPUT, &e, "a_scale_inv: the scales of no tensor");
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* Their layer stands in the name alone: before everything else, the codes included. */
+START_TEST(scales_may_come_before_codes)
+{
+    pack_table t = table_with_room(4);
+    table_add(&t, "layers.0.norm", DTYPE_F32, 1, (uint64_t[]){4});
+    table_add_codes(&t, "layers.1", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    err e = {0};
+    expect_ok(pack_table_sort(&t, &e), &e);
+    ck_assert_str_eq(t.records[0].name, "layers.1_scale_inv");
+    image m = image_of(&t);
+    expect_image_legal(&m);
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* ---- in parts ---- */
+
+START_TEST(parts_make_the_same_table)
+{
+    pack_table t = legal_table();
+    image m = image_of(&t);
+    pack_table back;
+    pack_decoder d;
+    err e = {0};
+    expect_ok(pack_decode_begin(&d, m.tens_bytes, m.nidx_bytes, m.strs, m.strs_bytes, &m.superblock,
+                                &back, &e),
+              &e);
+    uint64_t done = 0;
+    for (uint64_t n = 0; done < t.count; n++) { /* none, one, two … */
+        const uint64_t count = num_min(n, t.count - done);
+        expect_ok(pack_decode_records(&d, m.tens + done * 128, count, &e), &e);
+        done += count;
+    }
+    memset(m.strs, 'x', m.strs_bytes); /* of no further use */
+    memcpy(back.by_name, m.nidx, m.nidx_bytes);
+    expect_ok(pack_decode_end(&d, (const unsigned char *)back.by_name, &e), &e);
+    for (uint32_t i = 0; i < t.count; i++) {
+        ck_assert(same_given(&t.records[i], &back.records[i]));
+        ck_assert(same_computed(&t.records[i], &back.records[i]));
+        ck_assert_uint_eq(t.by_name[i], back.by_name[i]);
+    }
+    pack_table_free(&back);
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* Names are looked at some KiB at a time: one odd character, wherever it stands. */
+START_TEST(odd_name_is_found_among_many)
+{
+    enum { RECORDS = 3000 };
+    pack_table t = table_large(RECORDS);
+    image m = image_of(&t);
+    expect_image_legal(&m);
+    for (uint64_t at = 0; at < m.strs_bytes; at += 97) {
+        const unsigned char before = m.strs[at];
+        m.strs[at] = at % 2 ? 0x7f : '*';
+        expect_image_refused(&m, "an odd name");
+        m.strs[at] = before;
+    }
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
 /* ---- size ---- */
 
 START_TEST(large_table_is_quick)
@@ -294,7 +381,11 @@ int main(void)
     tcase_add_test(tc, members_are_whole_bytes);
     tcase_add_test(tc, stack_and_member_are_refused);
     tcase_add_test(tc, scales_belong_to_one_record);
+    tcase_add_test(tc, lonely_scales_are_refused);
+    tcase_add_test(tc, scales_may_come_before_codes);
     tcase_add_test(tc, longest_name_is_legal);
+    tcase_add_test(tc, parts_make_the_same_table);
+    tcase_add_test(tc, odd_name_is_found_among_many);
     tcase_add_test(tc, large_table_is_quick);
     return run_tests("pack_record", tc);
 }
