@@ -189,38 +189,99 @@ static err_code open_ends(pack_file *p, err *e)
     return code;
 }
 
-/* Read bytes of the file and digest each piece while it is in the cache. */
-static err_code read_and_digest(const pack_file *p, uint64_t off, unsigned char *to, uint64_t bytes,
-                                unsigned char digest[XXH3_BYTES], err *e)
+/* The head passes through one small piece of memory: each byte is digested, in file order, and the
+ * records are decoded while they are in the cache. */
+enum { PIECE = 256 << 10 };
+
+typedef struct head_pass {
+    const pack_file *file;
+    uint64_t at; /* bytes before it are digested */
+    xxh3_stream *digest;
+    unsigned char *piece, *strs;
+    pack_decoder decoder;
+    err broken; /* the first broken rule: to be told only when the digest is right */
+} head_pass;
+
+/* Digest up to `end`. `to`: where the bytes go, NULL if the piece will do. */
+static err_code pass_bytes(head_pass *h, uint64_t end, unsigned char *to, err *e)
 {
-    enum { PIECE = 256 << 10 };
-    xxh3_stream *const stream = xxh3_start();
-    if (!stream) {
-        return err_set(e, ERR_MEMORY, "no memory for a digest");
-    }
     err_code code = OK;
-    for (uint64_t done = 0; done < bytes && code == OK; done += PIECE) {
-        const uint64_t n = num_min(PIECE, bytes - done);
-        code = io_read_at(p->fd, p->path, off + done, to + done, n, e);
+    while (code == OK && h->at < end) {
+        const uint64_t n = num_min(PIECE, end - h->at);
+        unsigned char *const p = to ? to : h->piece;
+        code = io_read_at(h->file->fd, h->file->path, h->at, p, n, e);
         if (code == OK) {
-            xxh3_add(stream, to + done, n);
+            xxh3_add(h->digest, p, n);
+            h->at += n;
+            to = to ? to + n : NULL;
         }
     }
-    xxh3_finish(stream, digest);
     return code;
 }
 
-/* Read [4096, data_off), all head sections at once, and check it against plan_id. *head: free(). */
-static err_code read_head(const pack_file *p, unsigned char **head, err *e)
+/* `s` and what lies before it. */
+static err_code pass_section(head_pass *h, const pack_section *s, unsigned char *to, err *e)
 {
-    const uint64_t bytes = p->superblock.data_off - PACK_BLOCK;
-    unsigned char id[XXH3_BYTES];
-    *head = memory_large(bytes);
-    if (!*head) {
-        return err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    const err_code code = pass_bytes(h, s->off, NULL, e);
+    return code == OK ? pass_bytes(h, s->off + s->len, to, e) : code;
+}
+
+static err_code pass_records(head_pass *h, const pack_section *tens, err *e)
+{
+    err_code code = pass_bytes(h, tens->off, NULL, e);
+    while (code == OK && h->at < tens->off + tens->len) {
+        const uint64_t n = num_min(PIECE, tens->off + tens->len - h->at);
+        code = pass_bytes(h, h->at + n, NULL, e);
+        if (code == OK && h->broken.code == OK) {
+            h->broken.code =
+                pack_decode_records(&h->decoder, h->piece, n / PACK_RECORD_BYTES, &h->broken);
+        }
     }
-    const err_code code = read_and_digest(p, PACK_BLOCK, *head, bytes, id, e);
-    if (code == OK && memcmp(id, p->superblock.plan_id, XXH3_BYTES) != 0) {
+    return code;
+}
+
+/* Names are read before their turn, because the records are decoded with them; what is digested in
+ * their turn is what was read then. */
+static err_code pass_head(head_pass *h, pack_table *table, err *e)
+{
+    const pack_file *const p = h->file;
+    const pack_section *const tens = pack_find_section(p, TAG_TENS);
+    const pack_section *const nidx = pack_find_section(p, TAG_NIDX);
+    const pack_section *const strs = pack_find_section(p, TAG_STRS);
+    h->strs = memory_large(strs->len);
+    if (!h->strs) {
+        return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes of names", strs->len);
+    }
+    err_code code = io_read_at(p->fd, p->path, strs->off, h->strs, strs->len, e);
+    if (code == OK) {
+        h->broken.code = pack_decode_begin(&h->decoder, tens->len, nidx->len, h->strs, strs->len,
+                                           &p->superblock, table, &h->broken);
+        code = pass_records(h, tens, e);
+    }
+    if (code == OK) { /* no by_name, no table: the lengths are wrong */
+        code = pass_section(h, nidx, (unsigned char *)table->by_name, e);
+    }
+    if (code == OK) {
+        code = pass_bytes(h, strs->off, NULL, e);
+    }
+    if (code == OK) {
+        xxh3_add(h->digest, h->strs, strs->len);
+        h->at += strs->len;
+        code = pass_bytes(h, p->superblock.data_off, NULL, e);
+    }
+    return code;
+}
+
+static err_code digest_head(head_pass *h, pack_table *table, err *e)
+{
+    unsigned char id[XXH3_BYTES];
+    h->digest = xxh3_start();
+    if (!h->digest) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
+    }
+    const err_code code = pass_head(h, table, e);
+    xxh3_finish(h->digest, id);
+    if (code == OK && memcmp(id, h->file->superblock.plan_id, XXH3_BYTES) != 0) {
         return err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
     }
     return code;
@@ -229,21 +290,17 @@ static err_code read_head(const pack_file *p, unsigned char **head, err *e)
 /* The directory was checked: all head sections lie within the head. */
 static err_code open_table(pack_file *p, err *e)
 {
-    static const pack_tag tags[3] = {TAG_TENS, TAG_NIDX, TAG_STRS};
-    const unsigned char *data[3];
-    uint64_t bytes[3];
-    unsigned char *head = NULL;
-    err_code code = read_head(p, &head, e);
-    if (code == OK) {
-        for (int i = 0; i < 3; i++) {
-            const pack_section *const s = pack_find_section(p, (uint32_t)tags[i]);
-            data[i] = head + (s->off - PACK_BLOCK);
-            bytes[i] = s->len;
-        }
-        code = pack_table_decode(data[0], bytes[0], data[1], bytes[1], data[2], bytes[2],
-                                 &p->superblock, &p->table, e);
+    head_pass h = {.file = p, .at = PACK_BLOCK, .piece = malloc(PIECE)};
+    err_code code = h.piece ? digest_head(&h, &p->table, e)
+                            : err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    if (code == OK && h.broken.code != OK) {
+        code = err_set(e, h.broken.code, "%s", h.broken.text);
     }
-    free(head);
+    if (code == OK) {
+        code = pack_decode_end(&h.decoder, (const unsigned char *)p->table.by_name, e);
+    }
+    free(h.strs);
+    free(h.piece);
     return code;
 }
 

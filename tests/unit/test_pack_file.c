@@ -283,9 +283,11 @@ END_TEST
 
 /* ---- malformed: everything is signed, but a rule is broken ---- */
 
+/* What damage did to a field is damage. */
 START_TEST(illegal_record_is_malformed)
 {
     small.bytes[small.sections[0].off + 113] = 3; /* origin */
+    expect_refused(small.bytes, small.length, ERR_DAMAGED, "plan_id");
     small_pack_sign(&small, small.bytes);
     expect_refused(small.bytes, small.length, ERR_INPUT, "unknown origin");
 }
