@@ -5,25 +5,11 @@
 
 #include "format/json.h"
 #include "verify/compare.h"
+#include "verify/config_value.h"
 
 #define CONFIG "config.json"
 
-enum { KEY_BYTES = 512, VALUE_BYTES = 80 };
-
-/* The beginning of a value as JSON. */
-static void show(const json_t *value, char text[VALUE_BYTES])
-{
-    char *const whole = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    snprintf(text, VALUE_BYTES, "%s", whole ? whole : "?");
-    free(whole);
-}
-
-/* 1 and 1.0 are one number. */
-static bool is_same(const json_t *a, const json_t *b)
-{
-    const bool mixed = json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b);
-    return mixed ? json_number_value(a) == json_number_value(b) : json_equal(a, b) == 1;
-}
+enum { KEY_BYTES = 512 };
 
 static void compare_values(difference_list *list, const char *key, json_t *packed, json_t *source);
 
@@ -53,13 +39,11 @@ static void compare_values(difference_list *list, const char *key, json_t *packe
     if (json_is_object(packed) && json_is_object(source)) {
         compare_keys(list, key, packed, source, true);
         compare_keys(list, key, source, packed, false);
-    } else if (!is_same(packed, source)) {
-        char here[VALUE_BYTES];
-        char there[VALUE_BYTES];
-        show(packed, here);
-        show(source, there);
-        difference_add(list, CONFIG ": %s: %s in the packed file, %s in the source", key, here,
-                       there);
+    } else if (!config_same(packed, source)) {
+        char here[CONFIG_SHOWN_BYTES];
+        char there[CONFIG_SHOWN_BYTES];
+        difference_add(list, CONFIG ": %s: %s in the packed file, %s in the source", key,
+                       config_show(packed, here), config_show(source, there));
     }
 }
 
