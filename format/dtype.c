@@ -1,5 +1,7 @@
 #include "format/dtype.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "format/num.h"
@@ -54,4 +56,15 @@ bool dtype_tensor_bytes(dtype t, const uint64_t *shape, unsigned ndim, uint64_t 
     *elements = count;
     *bytes = bits / 8;
     return true;
+}
+
+const char *dtype_shape_text(const uint64_t *shape, unsigned ndim, char text[SHAPE_TEXT_BYTES])
+{
+    size_t used = (size_t)snprintf(text, SHAPE_TEXT_BYTES, "[");
+    for (unsigned i = 0; i < ndim; i++) {
+        used += (size_t)snprintf(text + used, SHAPE_TEXT_BYTES - used, "%s%" PRIu64, i ? "," : "",
+                                 shape[i]);
+    }
+    snprintf(text + used, SHAPE_TEXT_BYTES - used, "]");
+    return text;
 }

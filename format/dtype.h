@@ -54,4 +54,8 @@ dtype dtype_parse(const char *name, size_t length);
 bool dtype_tensor_bytes(dtype t, const uint64_t *shape, unsigned ndim, uint64_t *elements,
                         uint64_t *bytes);
 
+/* "[3,12,40]", for messages; at most six dimensions. Returns `text`. */
+enum { SHAPE_TEXT_BYTES = 160 };
+const char *dtype_shape_text(const uint64_t *shape, unsigned ndim, char text[SHAPE_TEXT_BYTES]);
+
 #endif

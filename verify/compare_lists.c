@@ -44,18 +44,6 @@ static bool chosen(const compare *c, const char *name, const char *record_name)
     return !glob || glob_match(glob, name) || glob_match(glob, record_name);
 }
 
-/* "[3,12,40]" */
-static const char *shape_text(const uint64_t *shape, unsigned ndim, char text[160])
-{
-    size_t used = (size_t)snprintf(text, 160, "[");
-    for (unsigned i = 0; i < ndim; i++) {
-        used += (size_t)snprintf(text + used, 160 - used, "%s%llu", i ? "," : "",
-                                 (unsigned long long)shape[i]);
-    }
-    snprintf(text + used, 160 - used, "]");
-    return text;
-}
-
 static bool is_alike(compare *c, const pack_record *r, const tensor *t)
 {
     const uint64_t *const shape = r->shape + r->stack;
@@ -66,11 +54,11 @@ static bool is_alike(compare *c, const pack_record *r, const tensor *t)
         return false;
     }
     if (ndim != t->ndim || memcmp(shape, t->shape, ndim * sizeof *shape) != 0) {
-        char packed[160];
-        char found[160];
+        char packed[SHAPE_TEXT_BYTES];
+        char found[SHAPE_TEXT_BYTES];
         difference_add(&c->differences, "tensor %s: shape, %s in the packed file, %s in the source",
-                       t->name, shape_text(shape, ndim, packed),
-                       shape_text(t->shape, t->ndim, found));
+                       t->name, dtype_shape_text(shape, ndim, packed),
+                       dtype_shape_text(t->shape, t->ndim, found));
         return false;
     }
     return true;

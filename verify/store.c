@@ -258,8 +258,8 @@ static err_code read_scales(const store *s, const store_tensor *t, uint64_t firs
     return code;
 }
 
-err_code store_read(store *s, const store_tensor *t, uint64_t first, uint64_t rows, void *data,
-                    float *scales, err *e)
+err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+                    void *data, float *scales, err *e)
 {
     err_code code = check_rows(t, first, rows, e);
     if (code != OK || rows == 0) {
@@ -282,7 +282,7 @@ static void advise(int fd, uint64_t off, uint64_t bytes)
     }
 }
 
-void store_prefetch(store *s, const store_tensor *t)
+void store_prefetch(const store *s, const store_tensor *t)
 {
     if (s->source) {
         checkpoint_prefetch(s->source, t->of_source);

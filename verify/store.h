@@ -60,11 +60,11 @@ size_t store_scale_count(const store_tensor *t, uint64_t rows);
  * that have tiles of their own: there `first` is a multiple of 128 behind the beginning of a slice,
  * and the rows are of that slice. ERR_INPUT: they are of several, or rows are not whole bytes;
  * ERR_IO. */
-MUST_CHECK err_code store_read(store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+MUST_CHECK err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                                void *data, float *scales, err *e);
 
 /* Ask the system to have a tensor ready soon; a hint. */
-void store_prefetch(store *s, const store_tensor *t);
+void store_prefetch(const store *s, const store_tensor *t);
 
 /* A small file that belongs to the model, such as config.json: beside the shards, or embedded.
  * *data is NULL if there is none, else the caller's to free(), with a NUL behind it. ERR_IO,

@@ -99,6 +99,19 @@ START_TEST(size_of_tensor)
 }
 END_TEST
 
+START_TEST(shapes_as_text)
+{
+    char text[SHAPE_TEXT_BYTES];
+    const uint64_t shape[6] = {3, 12, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    ck_assert_str_eq(dtype_shape_text(shape, 0, text), "[]");
+    ck_assert_str_eq(dtype_shape_text(shape, 1, text), "[3]");
+    ck_assert_str_eq(dtype_shape_text(shape, 2, text), "[3,12]");
+    ck_assert_str_eq(dtype_shape_text(shape, 6, text),
+                     "[3,12,18446744073709551615,18446744073709551615,18446744073709551615,"
+                     "18446744073709551615]");
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("dtype");
@@ -106,5 +119,6 @@ int main(void)
     tcase_add_test(tc, other_numbers_are_unknown);
     tcase_add_test(tc, names_are_exact);
     tcase_add_loop_test(tc, size_of_tensor, 0, COUNT(tensors));
+    tcase_add_test(tc, shapes_as_text);
     return run_tests("dtype", tc);
 }
