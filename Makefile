@@ -173,7 +173,7 @@ test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; 
 	@$(PYTHON) tests/test_make_checkpoint.py >$(OBJ)/maker.log 2>&1 || { cat $(OBJ)/maker.log; exit 1; }
 	@sed -n 's/^Ran \([0-9]* tests\).*/maker: \1 passed/p' $(OBJ)/maker.log
 
-test-interop: $(BIN) ## compare with ml_dtypes, safetensors, tokenizers in a virtual environment
+test-interop: $(BIN) $(OBJ)/tests/unit/test_safetensors_write ## compare with ml_dtypes, safetensors, tokenizers in a venv
 	@tests/interop/run.sh
 
 test-builds: ## gcc and clang, -O0 and -O3 make the same packed files

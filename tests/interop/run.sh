@@ -32,6 +32,10 @@ fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+SAFETENSORS_SAMPLE=$scratch/sample.safetensors \
+    "${BUILD:-$root/build/release}/tests/unit/test_safetensors_write" >"$scratch/log" ||
+    { cat "$scratch/log"; exit 1; }
+"$venv/bin/python" "$here/read_written.py" "$scratch/sample.safetensors"
 "$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner"
 checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner")
 for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
