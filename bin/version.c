@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "quant/cpu_level.h"
+#include "format/cpu_level.h"
 
 const char version_number[] = OCTAVO_VERSION;
 const char version_git[] = OCTAVO_GIT;

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "format/cpu_level.h"
 #include "format/num.h"
-#include "quant/cpu_level.h"
 #include "quant/tile_kernel.h"
 
 /* Tiles that are handed out at a time: 512 KiB of BF16, about 0.1 ms of work for some 0.2 us of

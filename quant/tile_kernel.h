@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#include "quant/cpu_level.h"
+#include "format/cpu_level.h"
 #include "quant/engine.h"
 #include "quant/tile.h"
 

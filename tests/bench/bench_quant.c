@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "format/cpu_level.h"
 #include "format/num.h"
 #include "format/parallel.h"
-#include "quant/cpu_level.h"
 #include "quant/engine_cpu.h"
 
 enum { RUNS = 7 };

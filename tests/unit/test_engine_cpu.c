@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/cpu_level.h"
 #include "format/num.h"
-#include "quant/cpu_level.h"
 #include "quant/engine_cpu.h"
 #include "quant/tile_kernel.h"
 

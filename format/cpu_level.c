@@ -1,4 +1,4 @@
-#include "quant/cpu_level.h"
+#include "format/cpu_level.h"
 
 #include <stdlib.h>
 #include <string.h>
