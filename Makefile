@@ -38,7 +38,7 @@ LIBS      = $(PKG_LIBS) $(LDLIBS) -lm
 
 # ---- sources ---------------------------------------------------------------------------------------------------
 # A levelled source is a template: compiled once for each instruction level, with KERNEL_LEVEL in its names.
-LEVELLED := $(wildcard quant/tile_kernel.c)
+LEVELLED := $(wildcard quant/*_kernel.c verify/*_kernel.c)
 LEVELS   := baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),v3 v4)
 ARCH_v3  := -march=x86-64-v3
 ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512

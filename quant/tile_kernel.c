@@ -18,14 +18,6 @@
 #error "source tensors are little-endian and are read as they are"
 #endif
 
-#ifndef KERNEL_LEVEL
-#define KERNEL_LEVEL baseline
-#endif
-#define JOIN(a, b)         a##b
-#define KERNEL_NAME(level) JOIN(tile_kernel_, level)
-#define QUOTE(a)           #a
-#define TEXT(a)            QUOTE(a)
-
 /* Lane l of section 5 is the rows l, l+32, l+64 and l+96; two neighbouring lanes are a group. */
 enum { LANE_STEP = 32, LANE_ROWS = TILE / LANE_STEP, GROUP_LANES = TILE_GROUP / LANE_ROWS };
 
@@ -302,4 +294,4 @@ static void quantize(const engine_job *job, const unsigned char *in, unsigned ch
     }
 }
 
-const tile_kernel KERNEL_NAME(KERNEL_LEVEL) = {TEXT(KERNEL_LEVEL), quantize};
+const tile_kernel LEVELLED(tile_kernel) = {LEVEL_NAME, quantize};

@@ -1,8 +1,5 @@
-/* The tile kernel: tiles of one job become codes, scales and statistics, on one thread.
- *
- * One source, tile_kernel.c, is compiled once for each instruction level (-DKERNEL_LEVEL=baseline,
- * v3 or v4); all levels give the same bits. Where there is only a baseline, tile_kernel_at gives
- * that.
+/* The tile kernel: tiles of one job become codes, scales and statistics, on one thread. A levelled
+ * source (format/levelled.h).
  *
  *     const tile_kernel *k = tile_kernel_at(level);
  *     k->quantize(&job, slot->in, slot->out, first, count, scratch);
@@ -13,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "format/cpu_level.h"
+#include "format/levelled.h"
 #include "quant/engine.h"
 #include "quant/tile.h"
 
@@ -39,25 +36,7 @@ typedef struct tile_kernel {
                      uint64_t first, uint64_t count, tile_scratch *scratch);
 } tile_kernel;
 
-extern const tile_kernel tile_kernel_baseline;
-#ifdef __x86_64__
-extern const tile_kernel tile_kernel_v3;
-extern const tile_kernel tile_kernel_v4;
-#endif
-
-/* The kernel for a level that this processor has. */
-static inline const tile_kernel *tile_kernel_at(cpu_level level)
-{
-#ifdef __x86_64__
-    if (level == CPU_V3) {
-        return &tile_kernel_v3;
-    }
-    if (level == CPU_V4) {
-        return &tile_kernel_v4;
-    }
-#endif
-    (void)level;
-    return &tile_kernel_baseline;
-}
+/* tile_kernel_at: the kernel for a level that this processor has. */
+LEVELLED_TABLES(tile_kernel)
 
 #endif

@@ -70,7 +70,7 @@ check_includes() {
         may["format"] = "^format/"
         may["quant"] = "^(format|quant)/"
         may["convert"] = "^(format|quant|convert)/"
-        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|widen|recipe)\\.h$"
+        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|scale|tile|widen|recipe)\\.h$"
         may["bin"] = "^(format|quant|convert|verify|bin)/"
         only["archive.h"] = "^format/archive\\.c$"
         only["archive_entry.h"] = "^format/archive\\.c$"
