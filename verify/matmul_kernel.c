@@ -9,6 +9,7 @@
 #include "quant/e4m3.h"
 #include "quant/scale.h"
 #include "quant/widen.h"
+#include "verify/transpose.h"
 
 #ifdef __AVX512F__
 #define WIDTH_LIMIT 32
@@ -32,18 +33,9 @@ typedef struct pack_place {
 
 static void pack_tokens(const pack_place *p)
 {
-    for (size_t l = 0; l < p->width; l++) {
-        const float *restrict from = p->from + l * p->stride;
-        float *restrict to = p->to + l;
-        if (l < p->tokens) {
-            for (size_t k = 0; k < p->cols; k++) {
-                to[k * p->width] = from[k];
-            }
-        } else {
-            for (size_t k = 0; k < p->cols; k++) {
-                to[k * p->width] = 0;
-            }
-        }
+    transpose(p->from, p->stride, p->tokens, p->cols, p->to, p->width);
+    for (size_t k = 0; k < p->cols && p->tokens < p->width; k++) {
+        memset(p->to + k * p->width + p->tokens, 0, (p->width - p->tokens) * sizeof *p->to);
     }
 }
 
@@ -73,20 +65,17 @@ static void round_group(const float *restrict x, size_t count, float scale, floa
 /* One group of each token: p covers at most TILE columns. */
 static void pack_group(const pack_place *p, scale_kind kind, float *scales)
 {
-    float rounded[TILE];
-    for (size_t l = 0; l < p->width; l++) {
-        scales[l] = 0;
-        if (l < p->tokens) {
-            const float *from = p->from + l * p->stride;
-            scales[l] = group_scale(from, p->cols, kind);
-            round_group(from, p->cols, scales[l], rounded);
-        } else {
-            memset(rounded, 0, sizeof rounded);
-        }
-        for (size_t k = 0; k < p->cols; k++) {
-            p->to[k * p->width + l] = rounded[k];
-        }
+    float rounded[WIDTH][TILE];
+    pack_place group = *p;
+    group.from = rounded[0];
+    group.stride = TILE;
+    memset(scales, 0, p->width * sizeof *scales);
+    for (size_t l = 0; l < p->tokens; l++) {
+        const float *from = p->from + l * p->stride;
+        scales[l] = group_scale(from, p->cols, kind);
+        round_group(from, p->cols, scales[l], rounded[l]);
     }
+    pack_tokens(&group);
 }
 
 static size_t panel_width(const matmul_job *job, size_t panel)
@@ -348,22 +337,12 @@ static void slice_do(const slice *s)
 }
 
 /* Sums have a token to a column, y has a token to a row. */
-static void write_out(const matmul_job *job, const matmul_block *b, const float *restrict sums,
-                      size_t pitch)
+static void write_out(const matmul_job *job, const matmul_block *b, const float *sums, size_t pitch)
 {
-    enum { SIDE = 16 };
     const size_t first = b->panel * WIDTH;
     const size_t tokens = num_min(job->y.rows - first, b->panels * WIDTH);
-    for (size_t t0 = 0; t0 < tokens; t0 += SIDE) {
-        for (size_t i0 = 0; i0 < b->rows; i0 += SIDE) {
-            for (size_t t = t0; t < num_min(t0 + SIDE, tokens); t++) {
-                float *restrict y = job->y.data + (first + t) * job->y.stride + b->row;
-                for (size_t i = i0; i < num_min(i0 + SIDE, b->rows); i++) {
-                    y[i] = sums[i * pitch + t];
-                }
-            }
-        }
-    }
+    transpose(sums, pitch, b->rows, tokens, job->y.data + first * job->y.stride + b->row,
+              job->y.stride);
 }
 
 static void multiply(const matmul_job *job, const matmul_block *b, float *work)
