@@ -1,7 +1,7 @@
 /* Keys are transposed, so that neighbouring keys lie across the vector and a score stays one chain
  * over channels; values are not, so that neighbouring channels do, and an output stays one chain
- * over keys. Blocks of keys and channels have a constant size and their sums in registers; what is
- * left at the end is done one by one. */
+ * over keys. Blocks of ATTENTION_TOKENS x BLOCK sums stay in registers, of which AVX2 has just
+ * enough; what is left at the end is done token by token. */
 #include "verify/attention_kernel.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #define INLINED static inline __attribute__((always_inline))
 
-enum { BLOCK = 64 }; /* keys or channels */
+enum { BLOCK = 16 }; /* keys or channels */
 
 /* Some tokens of one head. */
 typedef struct span {
@@ -38,7 +38,7 @@ INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const
     float a[ATTENTION_TOKENS][BLOCK];
     memset(a, 0, sizeof a);
     for (size_t c = 0; c < s->job->shape.head_dim; c++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (size_t i = 0; i < tokens; i++) {
             const float factor = q[i * stride + c];
 #pragma GCC unroll 1
@@ -112,7 +112,7 @@ INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const u
     float a[ATTENTION_TOKENS][BLOCK];
     memset(a, 0, sizeof a);
     for (size_t j = 0; j < common; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (size_t i = 0; i < tokens; i++) {
             const float factor = p[i * pitch + j];
 #pragma GCC unroll 1

@@ -11,7 +11,7 @@
 #include "verify/ops.h"
 
 /* Tokens that read keys and values together; columns of a state that are advanced together. */
-enum { ATTENTION_TOKENS = 4, LINEAR_COLUMNS = 32 };
+enum { ATTENTION_TOKENS = 6, LINEAR_COLUMNS = 32 };
 
 typedef struct attention_job {
     attention_shape shape;

@@ -19,8 +19,8 @@
 #include "verify/ops.h"
 
 /* Columns of w that are widened at a time, whole tiles; rows of a block at most; tokens of a chunk
- * at most. Widened rows and sums, 200 KiB each, share a level 2 cache. */
-enum { MATMUL_SLICE = 4 * TILE, MATMUL_ROWS = 96, MATMUL_TOKENS = 512 };
+ * at most. Widened rows and sums, 96 KiB each, leave room for x in a level 2 cache. */
+enum { MATMUL_SLICE = 4 * TILE, MATMUL_ROWS = 48, MATMUL_TOKENS = 512 };
 
 typedef struct matmul_job {
     mat x, y;
@@ -66,10 +66,11 @@ static inline size_t matmul_padded(size_t tokens, size_t width)
     return tokens - rest + (rest ? matmul_panel_width(rest, width) : 0);
 }
 
-/* Room for the rows of a block, and up to a micro-tile more. */
-static inline size_t matmul_work_floats(const matmul_kernel *k)
+/* Widened rows and sums of a block, which may have up to a micro-tile more. */
+static inline size_t matmul_work_floats(const matmul_kernel *k, size_t tokens)
 {
-    return (MATMUL_ROWS + k->rows) * (size_t)(MATMUL_SLICE + MATMUL_TOKENS);
+    const size_t sums = num_min(matmul_padded(tokens, k->width), MATMUL_TOKENS);
+    return (MATMUL_ROWS + k->rows) * (MATMUL_SLICE + sums);
 }
 
 #endif

@@ -69,7 +69,7 @@ void ops_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
     const size_t scales = r.job.fp8 ? tokens * num_ceil_div(w->cols, TILE) : 0;
     r.job.panels = ops_common_space(s, tokens * w->cols + scales);
     r.job.scales = r.job.panels ? r.job.panels + tokens * w->cols : NULL;
-    r.work = ops_own_space(s, matmul_work_floats(k), &r.work_pitch);
+    r.work = ops_own_space(s, matmul_work_floats(k, x.rows), &r.work_pitch);
     if (!r.job.panels || !r.work) {
         return;
     }

@@ -17,6 +17,9 @@ echo "== kernel and table"
 "$programs/bench_open"
 "$programs/bench_tokenizer" "$root/tests/data/ring-micro-linear/tokenizer.json" "$root/spec/format.md"
 
+echo "== matrix product"
+"$programs/bench_matmul"
+
 echo "== whole jobs"
 "${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null
 "$programs/bench_job" "$checkpoint" "$dir" 5
