@@ -1,5 +1,3 @@
-/* ivdep: an output that is also an input is the same row, element upon element, and that is no
- * obstacle to vectors. */
 #include "verify/row_kernel.h"
 
 #include <math.h>
@@ -7,9 +5,16 @@
 #include "verify/elementary.h"
 #include "verify/lane_sum.h"
 
+/* An output that is also an input is the same row, element upon element: no obstacle to vectors. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 static void add(float *x, const float *y, size_t n)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         x[i] = x[i] + y[i];
     }
@@ -17,7 +22,7 @@ static void add(float *x, const float *y, size_t n)
 
 static void add_share(float *x, float share, const float *y, size_t n)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         x[i] = fmaf(share, y[i], x[i]);
     }
@@ -25,7 +30,7 @@ static void add_share(float *x, float share, const float *y, size_t n)
 
 static void sigmoid(const float *x, size_t n, float *y)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         y[i] = elementary_sigmoid(x[i]);
     }
@@ -33,7 +38,7 @@ static void sigmoid(const float *x, size_t n, float *y)
 
 static void silu(const float *x, size_t n, float *y)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         y[i] = elementary_silu(x[i]);
     }
@@ -41,7 +46,7 @@ static void silu(const float *x, size_t n, float *y)
 
 static void silu_mul(const float *x, const float *up, size_t n, float *y)
 {
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         y[i] = elementary_silu(x[i]) * up[i];
     }
@@ -55,7 +60,7 @@ static float root_mean_square(const float *x, size_t n, float eps)
 static void norm(const float *x, size_t n, const float *w, float eps, float *y)
 {
     const float r = root_mean_square(x, n, eps);
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         y[i] = x[i] / r * w[i];
     }
@@ -64,7 +69,7 @@ static void norm(const float *x, size_t n, const float *w, float eps, float *y)
 static void gate(const float *x, size_t n, const float *w, float eps, const float *g, float *y)
 {
     const float r = root_mean_square(x, n, eps);
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t i = 0; i < n; i++) {
         y[i] = x[i] / r * w[i] * elementary_sigmoid(g[i]);
     }
@@ -73,7 +78,7 @@ static void gate(const float *x, size_t n, const float *w, float eps, const floa
 static void rope(float *x, size_t half, const float *cos, const float *sin)
 {
     float *const high = x + half;
-#pragma GCC ivdep
+    INDEPENDENT
     for (size_t j = 0; j < half; j++) {
         const float a = x[j];
         const float b = high[j];
