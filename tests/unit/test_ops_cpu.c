@@ -21,7 +21,6 @@ START_TEST(memory_is_aligned_and_zero)
         o->release(o, p);
     }
     ck_assert_ptr_null(o->alloc(o, SIZE_MAX / 2));
-    ck_assert_ptr_null(o->alloc(o, SIZE_MAX / 8));
     o->release(o, NULL);
     ck_assert_str_eq(o->name, "cpu");
     case_done(o);
@@ -45,13 +44,13 @@ START_TEST(put_and_get)
 }
 END_TEST
 
-/* More work space than there is address space: the failure stays, and nothing else happens. */
+/* More work space than there are addresses: the failure stays, and nothing else happens. */
 START_TEST(first_failure_stays)
 {
     ops *const o = case_ops();
     err e = {0};
     float one = 1;
-    const size_t huge = (size_t)1 << 58;
+    const size_t huge = (size_t)1 << 59; /* 8 tokens of so many floats */
     const weight w = {.type = DTYPE_F32, .rows = 1, .cols = huge, .data = &one};
     const mat x = {&one, 1, huge, huge};
     float *const y = o->alloc(o, 1);
