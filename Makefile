@@ -33,7 +33,9 @@ NUMERICS := -fno-fast-math -ffp-contract=off -fno-trapping-math -fno-math-errno
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 COMPILE   = $(CC) $(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(DEFINES) $(CPPFLAGS) $(CFLAGS) $(NUMERICS) $(SANITIZE) \
     -ffile-prefix-map=$(CURDIR)=. -MMD -MP
-LINK      = $(CC) $(CFLAGS) $(NUMERICS) $(SANITIZE) $(LDFLAGS) -pthread
+# Linked with one of these, gcc's programs start with subnormals flushed to zero.
+FLUSHING := -Ofast -ffast-math -funsafe-math-optimizations
+LINK      = $(CC) $(filter-out $(FLUSHING),$(CFLAGS)) $(NUMERICS) $(SANITIZE) $(LDFLAGS) -pthread
 LIBS      = $(PKG_LIBS) $(LDLIBS) -lm
 
 # ---- sources ---------------------------------------------------------------------------------------------------
