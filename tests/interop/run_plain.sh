@@ -1,6 +1,7 @@
 #!/bin/bash
 # The part of the interop tests that needs Debian's python3-numpy and python3-xxhash only: whether
-# the comparisons can fail, the built-in example, and a checkpoint of corner cases.
+# the comparisons can fail, the second forward pass against its golden results, the built-in
+# example, and a checkpoint of corner cases.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu
@@ -9,5 +10,11 @@ export PYTHONDONTWRITEBYTECODE=1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 /usr/bin/python3 "$here/test_interop.py" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+golden=$here/../data/golden/ring-micro-linear/golden.safetensors
+for slope in trained hf; do
+    /usr/bin/python3 "$here/forward_np.py" "$here/../data/ring-micro-linear" --compare "$golden" \
+        --slope $slope --step 40 >"$scratch/log" 2>&1 ||
+        { echo "forward_np.py, slopes $slope:" && cat "$scratch/log" && exit 1; }
+done
 /usr/bin/python3 "$here/corner_checkpoint.py" "$scratch/corner"
 PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner"
