@@ -193,6 +193,15 @@ static int compare_name(const void *key, const void *element)
     return strcmp(key, ((const store_tensor *)element)->name);
 }
 
+uint64_t store_bytes(const store *s)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        bytes += s->tensors[i].rows * s->tensors[i].row_bytes; /* checked when it was opened */
+    }
+    return bytes;
+}
+
 const store_tensor *store_find(const store *s, const char *name)
 {
     return bsearch(name, s->tensors, s->count, sizeof *s->tensors, compare_name);

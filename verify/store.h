@@ -47,6 +47,8 @@ typedef struct store {
 MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
 void store_close(store *s); /* NULL is fine */
 
+uint64_t store_bytes(const store *s); /* of all tensors, without scales */
+
 const store_tensor *store_find(const store *s, const char *name); /* NULL: no such tensor */
 
 /* Number of scales that belong to `rows` rows as store_read takes them: [ceil(rows / 128),
