@@ -44,7 +44,9 @@
     X(METRIC_LOGIT_MEAN_DIFFERENCE, logit_mean_difference, MAXIMUM, NONE, NONE, false,             \
       "difference of logits, mean")                                                                \
     X(METRIC_LOGIT_MAX_DIFFERENCE, logit_max_difference, MAXIMUM, NONE, NONE, false,               \
-      "difference of logits, largest")
+      "difference of logits, largest")                                                             \
+    X(METRIC_REFERENCE_ERROR, reference_error, MAXIMUM, 0.03, 0.03, true,                          \
+      "--reference: relative error of what a layer adds")
 
 typedef enum limit_metric {
 #define X(code, name, kind, f32, fp8, per_layer, text) code,
