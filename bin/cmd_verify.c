@@ -1,36 +1,92 @@
-/* octavo verify: integrity first, then the weights; each reports what it found before the next
- * starts, and damage ends the command. */
-#include <inttypes.h>
+/* octavo verify: integrity first, then the weights, then the forward pass; each reports what it
+ * found before the next starts, and damage ends the command. */
+#include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/packed_view.h"
 #include "bin/signals.h"
-#include "bin/text.h"
 #include "bin/value.h"
-#include "bin/verify_report.h"
-#include "format/checkpoint.h"
-#include "format/io.h"
+#include "bin/verify_request.h"
 #include "format/num.h"
+#include "format/pack_file.h"
 #include "format/parallel.h"
-#include "quant/tile.h"
 
-/* Bits in the order of the words of --only. */
-enum { CHECK_STRUCTURE = 1, CHECK_DIGESTS = 2, CHECK_WEIGHTS = 4 };
+enum { THREADS_MAX = 4096, LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 
-enum { THREADS_MAX = 4096 };
+/* ---- options ------------------------------------------------------------------------------------
+ */
 
-typedef struct verify_request {
-    const char *path, *against;
-    const char *tensor; /* NULL: all */
-    bool quick;
-    unsigned only;   /* 0: not given */
-    unsigned checks; /* what is to be done */
-    unsigned threads, progress;
-    uint64_t memory;
-    report *report;
-} verify_request;
+static err_code take_sequences(const char *value, unsigned *count, err *e)
+{
+    if (strcmp(value, "all") == 0) {
+        *count = UINT_MAX;
+        return OK;
+    }
+    return value_count("--sequences", value, 1, SEQUENCES_MAX, count, e);
+}
+
+/* "FORM" for both models, or "FORM,FORM" for the source and the packed one. */
+static err_code take_slopes(const char *value, const char *words, slope_form slopes[2], err *e)
+{
+    const char *const comma = strchr(value, ',');
+    unsigned form = 0;
+    char first[16];
+    snprintf(first, sizeof first, "%.*s", comma ? (int)(comma - value) : (int)strlen(value), value);
+    err_code code = value_word("--slope", first, words, &form, e);
+    slopes[0] = slopes[1] = (slope_form)form;
+    if (code == OK && comma) {
+        code = value_word("--slope", comma + 1, words, &form, e);
+        slopes[1] = (slope_form)form;
+    }
+    return code;
+}
+
+/* Words that name one thing, the other one, and both: as bits. */
+static err_code take_pair(const char *option, const char *value, const char *words, unsigned *bits,
+                          err *e)
+{
+    unsigned number = 0;
+    const err_code code = value_word(option, value, words, &number, e);
+    *bits = number + 1;
+    return code;
+}
+
+/* Options of the forward pass. */
+static err_code take_forward(forward_request *f, const option_spec *o, const char *value, err *e)
+{
+    f->first_option = f->first_option ? f->first_option : o->name;
+    switch (o->id) {
+    case OPTION_TEXT:
+        f->text = value;
+        return OK;
+    case OPTION_TOKENS:
+        f->tokens = value;
+        return OK;
+    case OPTION_REFERENCE:
+        f->reference = value;
+        return OK;
+    case OPTION_LIMITS:
+        f->limits = value;
+        return OK;
+    case OPTION_DUMP:
+        f->dump = value;
+        return OK;
+    case OPTION_FORCE:
+        f->force = true;
+        return OK;
+    case OPTION_LENGTH:
+        return value_count("--length", value, 1, LENGTH_MAX, &f->length, e);
+    case OPTION_SEQUENCES:
+        return take_sequences(value, &f->sequences, e);
+    case OPTION_ACTIVATIONS:
+        return take_pair("--activations", value, o->words, &f->activations, e);
+    case OPTION_MODE:
+        return take_pair("--mode", value, o->words, &f->modes, e);
+    default: /* OPTION_SLOPE */
+        return take_slopes(value, o->words, f->slopes, e);
+    }
+}
 
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
@@ -44,6 +100,9 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         return OK;
     case OPTION_ONLY:
         return value_words("--only", value, o->words, &q->only, e);
+    case OPTION_FORWARD:
+        q->forward.wanted = true;
+        return OK;
     case OPTION_TENSOR:
         q->tensor = value;
         return value_glob("--tensor", value, e);
@@ -59,210 +118,124 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_VERBOSE:
         q->report->level = LEVEL_VERBOSE;
         return OK;
-    default: /* --json, which main has seen */
+    case OPTION_JSON: /* main has seen it */
         return OK;
+    default:
+        return take_forward(&q->forward, o, value, e);
     }
 }
 
-/* Which checks were asked for; what contradicts itself is refused rather than guessed. */
-static err_code choose_checks(verify_request *q, err *e)
+/* ---- which checks -------------------------------------------------------------------------------
+ */
+
+static err_code check_forward_options(const verify_request *q, err *e)
 {
-    if (q->quick && (q->against || q->only || q->tensor)) {
+    const forward_request *const f = &q->forward;
+    if (!f->wanted) {
+        return f->first_option ? err_set(e, ERR_USAGE, "--%s needs --forward", f->first_option)
+                               : OK;
+    }
+    if (f->text && f->tokens) {
+        return err_set(e, ERR_USAGE, "--text and --tokens exclude each other");
+    }
+    if (f->reference && q->against) {
+        return err_set(e, ERR_USAGE, "--reference and --against exclude each other");
+    }
+    if (f->reference && (f->text || f->tokens)) {
+        return err_set(e, ERR_USAGE, "--reference brings its own tokens, so %s makes no sense",
+                       f->text ? "--text" : "--tokens");
+    }
+    if (!f->text && !f->tokens && !f->reference) {
+        err_set(e, ERR_USAGE, "--forward needs --text FILE or --tokens FILE");
+        err_hint(e, "or --reference FILE, which brings its own tokens");
+        return ERR_USAGE;
+    }
+    if (f->force && !f->dump) {
+        return err_set(e, ERR_USAGE, "--force makes sense with --dump only");
+    }
+    return OK;
+}
+
+/* A checkpoint in the place of a packed file has neither digests nor rounded weights. */
+static err_code choose_for_checkpoint(verify_request *q, err *e)
+{
+    if (q->only && q->only != CHECK_FORWARD) {
+        return err_set(e, ERR_USAGE, "%s is no packed file: --forward is all there is to verify",
+                       q->path);
+    }
+    q->checks = CHECK_FORWARD;
+    return OK;
+}
+
+/* What contradicts itself is refused rather than guessed. */
+static err_code refuse_contradictions(const verify_request *q, err *e)
+{
+    if (q->quick && (q->against || q->only || q->tensor || q->forward.wanted)) {
         return err_set(e, ERR_USAGE, "--quick reads no weights, so %s makes no sense with it",
-                       q->against ? "--against"
-                       : q->only  ? "--only"
-                                  : "--tensor");
+                       q->against  ? "--against"
+                       : q->only   ? "--only"
+                       : q->tensor ? "--tensor"
+                                   : "--forward");
     }
     if ((q->only & CHECK_WEIGHTS) && !q->against) {
         return err_set(e, ERR_USAGE, "--only weights needs --against CHECKPOINT");
     }
-    if (q->against && q->only && !(q->only & CHECK_WEIGHTS)) {
+    if (q->against && q->only && !(q->only & (CHECK_WEIGHTS | CHECK_FORWARD))) {
         return err_set(e, ERR_USAGE, "--against is for weights, which --only leaves out");
     }
-    q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U);
+    if (q->forward.wanted && q->only && !(q->only & CHECK_FORWARD)) {
+        return err_set(e, ERR_USAGE, "--only leaves out what --forward asks for");
+    }
+    return OK;
+}
+
+static err_code choose_checks(verify_request *q, err *e)
+{
+    q->forward.wanted = q->forward.wanted || (q->only & CHECK_FORWARD);
+    err_code code = refuse_contradictions(q, e);
+    if (code == OK) {
+        code = check_forward_options(q, e);
+    }
+    if (code == OK && q->forward.wanted && !pack_is_packed(q->path)) {
+        return choose_for_checkpoint(q, e);
+    }
+    q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U) |
+                (q->forward.wanted ? CHECK_FORWARD : 0U);
     if (q->only) {
         q->checks = q->only;
     }
     if (q->quick) {
         q->checks = CHECK_STRUCTURE;
     }
-    if (q->tensor && q->checks == CHECK_STRUCTURE) {
-        return err_set(e, ERR_USAGE, "--tensor makes no sense with --only structure");
+    if (code == OK && q->tensor && !(q->checks & (CHECK_DIGESTS | CHECK_WEIGHTS))) {
+        return err_set(e, ERR_USAGE, "--tensor makes no sense with --only %s",
+                       q->checks & CHECK_FORWARD ? "forward" : "structure");
     }
-    return OK;
-}
-
-/* ---- integrity ------------------------------------------------------------------------------- */
-
-static void print_whole(const verify_request *q, const pack_file *p, const integrity_report *found,
-                        double seconds)
-{
-    shown size, time, rate;
-    char path[256], root[2 * SHA256_BYTES + 1];
-    snprintf(path, sizeof path, "%s", q->path);
-    text_mask(path);
-    hex_encode(p->trailer.root, sizeof p->trailer.root, root);
-    printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, p->table.source_count,
-           text_s(p->table.source_count), p->table.chunk_count, text_s(p->table.chunk_count),
-           text_size(size.s, p->file_bytes));
-    if (!(q->checks & CHECK_DIGESTS)) {
-        printf("structure: sound; the weights were not read\n");
-    } else {
-        printf("integrity: every byte%s is what was written: %s, %" PRIu64 " chunk%s in %s (%s)\n",
-               q->tensor ? " that was checked" : "", text_size(size.s, found->bytes_checked),
-               found->chunks_checked, text_s(found->chunks_checked), text_seconds(time.s, seconds),
-               text_rate(rate.s, found->bytes_checked, seconds));
-    }
-    printf("root %s\n", root);
-}
-
-/* The file was found whole: say so. */
-static err_code report_whole(verify_request *q, const integrity_report *found, double seconds,
-                             err *e)
-{
-    pack_file *p = NULL;
-    const err_code code = pack_open(q->path, &p, e);
-    if (code != OK) {
-        return code;
-    }
-    if (q->report->json) {
-        report *const r = q->report;
-        report_put(r, r->root, "file_bytes", report_number(p->file_bytes));
-        report_put(r, r->root, "root", report_hex(p->trailer.root, sizeof p->trailer.root));
-    } else if (report_says(q->report, LEVEL_NORMAL)) {
-        print_whole(q, p, found, seconds);
-    }
-    pack_close(p);
-    return OK;
-}
-
-static err_code check_integrity(verify_request *q, const monitor *m, err *e)
-{
-    const integrity_options options = {.quick = !(q->checks & CHECK_DIGESTS),
-                                       .tensor_glob = q->tensor,
-                                       .threads = q->threads,
-                                       .memory = q->memory};
-    integrity_report found = {0};
-    int fd = -1;
-    err_code code = io_open_read(q->path, &fd, NULL, e);
-    if (code != OK) {
-        return code;
-    }
-    const double start = progress_clock();
-    code = integrity_check(fd, q->path, &options, m, &found, e);
-    const double seconds = progress_clock() - start;
-    if (code == OK && q->report->json) {
-        report_put(q->report, q->report->root, "integrity",
-                   verify_integrity_json(q->report, &found, options.quick, seconds));
-    }
-    if (code == OK) {
-        code = verify_judge_damage(q->report, q->path, &found, e);
-    }
-    if (code == OK) {
-        code = report_whole(q, &found, seconds, e);
-    }
-    integrity_report_free(&found);
-    close(fd);
     return code;
 }
 
-/* ---- weights --------------------------------------------------------------------------------- */
+/* ---- the command --------------------------------------------------------------------------------
+ */
 
-/* How many tensors of the source were compared, and whether they are right, for one class. */
-static void print_class(const pack_table *t, const weights_report *found, const char *glob,
-                        bool quantized, const char *praise)
+/* The weights may differ and the models still be worth comparing: both are told, and the worse one
+ * decides. */
+static err_code verify_both(verify_request *q, const monitor *m, err *e)
 {
-    uint64_t count = 0, wrong = 0;
-    for (size_t i = 0; i < found->count; i++) {
-        const weight_result *const w = &found->results[i];
-        const pack_record *const r = pack_table_find(t, w->name);
-        if (w->quantized == quantized && r) {
-            count += packed_count_matches(r, glob);
-            wrong += w->wrong_bytes + w->wrong_codes + w->wrong_scales > 0;
-        }
+    err later = {0};
+    const err_code weights = q->checks & CHECK_WEIGHTS ? verify_weights(q, m, e) : OK;
+    if (!(q->checks & CHECK_FORWARD) || (weights != OK && weights != ERR_DIFFERENT)) {
+        return weights;
     }
-    if (count == 0) {
-        return;
+    const err_code forward = verify_forward(q, m, &later);
+    const err_code worse = err_worse(weights, forward);
+    if (forward != OK && weights != OK && !q->report->json) {
+        report_complain(q->report, "%s", worse == forward ? e->text : later.text);
     }
-    printf("  %" PRIu64 " %s: ", count, quantized ? "quantized" : "kept");
-    if (wrong > 0) {
-        printf("%" PRIu64 " record%s wrong\n", wrong, text_s(wrong));
-    } else {
-        printf("%s\n", praise);
+    if (forward != OK && worse == forward) {
+        *e = later;
     }
+    return worse;
 }
-
-static const char *source_verdict(const weights_report *found)
-{
-    if (!verify_same_source(found)) {
-        return "not the one this file was made from, by its digests";
-    }
-    return found->difference_count == 0 ? "the one this file was made from, by its digests"
-                                        : "the same bytes in what was compared, by their digests";
-}
-
-static err_code print_compared(const verify_request *q, const pack_file *p,
-                               const weights_report *found, double seconds, err *e)
-{
-    shown db, time;
-    char against[256];
-    snprintf(against, sizeof against, "%s", q->against);
-    text_mask(against);
-    printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
-    print_class(&p->table, found, q->tensor, true,
-                "every code and every scale is the one that is defined");
-    print_class(&p->table, found, q->tensor, false, "bit for bit the source");
-    if (found->count == 0) {
-        printf("  nothing could be compared\n");
-        return OK;
-    }
-    printf("  source: %s\n", source_verdict(found));
-    if (found->sum_sq_source > 0) {
-        printf("  error: %s over all that was quantized\n",
-               text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
-    }
-    return verify_print_weights(&p->table, found, q->report->level >= LEVEL_VERBOSE, e);
-}
-
-static err_code report_weights(verify_request *q, const pack_file *p, const weights_report *found,
-                               double seconds, err *e)
-{
-    report *const r = q->report;
-    const err_code judged = verify_judge_weights(r, q->path, q->against, found, e);
-    err_code code = OK;
-    if (r->json) {
-        report_put(r, r->root, "weights", verify_weights_json(r, found, q->against, seconds));
-    } else if (report_says(r, LEVEL_NORMAL)) {
-        code = print_compared(q, p, found, seconds, e);
-    }
-    return err_worse(judged, code);
-}
-
-static err_code check_weights(verify_request *q, const monitor *m, err *e)
-{
-    const weights_options options = {
-        .tensor_glob = q->tensor, .threads = q->threads, .memory = q->memory};
-    pack_file *p = NULL;
-    checkpoint *cp = NULL;
-    weights_report found = {0};
-    err_code code = pack_open(q->path, &p, e);
-    if (code == OK) {
-        code = checkpoint_open(q->against, m, &cp, e);
-    }
-    const double start = progress_clock();
-    if (code == OK) {
-        code = weights_check(p, cp, &options, m, &found, e);
-    }
-    if (code == OK) {
-        code = report_weights(q, p, &found, progress_clock() - start, e);
-    }
-    weights_report_free(&found);
-    checkpoint_close(cp);
-    pack_close(p);
-    return code;
-}
-
-/* ---- the command ----------------------------------------------------------------------------- */
 
 static err_code verify(verify_request *q, err *e)
 {
@@ -274,26 +247,28 @@ static err_code verify(verify_request *q, err *e)
         report_put(r, r->root, "path", report_text(q->path));
     }
     if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS)) {
-        code = check_integrity(q, m, e);
+        code = verify_integrity(q, m, e);
     }
-    if (code == OK && (q->checks & CHECK_WEIGHTS)) {
-        code = check_weights(q, m, e);
-    }
-    return code;
+    return code == OK ? verify_both(q, m, e) : code;
 }
 
 err_code cmd_verify(int argc, char **argv, report *r, err *e)
 {
-    verify_request q = {.report = r, .memory = 512 * MIB, .threads = parallel_processors()};
+    verify_request q = {
+        .report = r,
+        .memory = 512 * MIB,
+        .threads = parallel_processors(),
+        .forward = {.activations = ACTIVATIONS_F32, .modes = MODE_PREFILL},
+    };
     command_line line;
     err_code code = options_parse(COMMAND_VERIFY, argc, argv, take, &q, &line, e);
     if (code == OK && line.wish == WISH_RUN) {
+        q.path = line.operand;
         code = choose_checks(&q, e);
     }
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_VERIFY, r, e);
     }
     signals_install();
-    q.path = line.operand;
     return verify(&q, e);
 }

@@ -73,19 +73,28 @@ static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT,
 static const char *const convert_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
 
 static const char *const verify_paragraphs[] = {
-    "Prove that a packed FILE is undamaged and, with --against, that every tensor in it is what "
-    "the definition makes of its source.",
-    "Up to three checks run, in this order. Structure: superblock, trailer, directories, table of "
+    "Prove that a packed FILE is undamaged; with --against, that every tensor in it is what the "
+    "definition makes of its source; and with --forward, that the model still says the same.",
+    "Up to four checks run, in this order. Structure: superblock, trailer, directories, table of "
     "tensors and every other field. Digests: every section, every chunk of weights and every byte "
     "of padding. Weights, with --against: kept tensors are compared bit for bit, scales and codes "
     "with the definition of the quantizer by code that shares nothing with it; names, shapes, "
-    "decisions of the recipe and the configurations are compared, too.",
+    "decisions of the recipe and the configurations are compared, too. Forward: see below.",
     "Damage does not end the check: every damaged place is reported with its section or tensor, "
     "its chunk and its offset; for people at most 100 of them, with --json all. A damaged file is "
     "not compared with a checkpoint.",
     "With --against the report shows for the tensors with the largest error the signal to "
     "quantization noise ratio (SQNR), the worst tile and the largest difference of a single "
     "weight; with -v for all tensors.",
+    "--forward runs the model in float32 on some text. With --against source and packed model run "
+    "side by side, layer by layer, and the report tells how far their predictions are apart "
+    "(Kullback-Leibler divergence, agreement of the first token, perplexity) and, for every layer, "
+    "how far the hidden states are and what error the layer itself adds: its local error, which "
+    "points at a layer that is wrong. Built-in limits catch faults; --limits sets others. Ring and "
+    "Ling 2.0 models are known, hybrid and softmax only.",
+    "With --forward the operand may be a CHECKPOINT, too, with or without --against: alone it "
+    "tells "
+    "its perplexity, and with --reference where it departs from what another engine computed.",
     NULL,
 };
 
@@ -93,12 +102,17 @@ static const help_example verify_examples[] = {
     {"verify ring-mini.octavo", "Check every byte."},
     {"verify ring-mini.octavo --quick", "Check the structure only, in milliseconds."},
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0", "Check every weight, too."},
+    {"verify ring-mini.octavo --against Ring-mini-linear-2.0 --forward --text sample.txt",
+     "Check that the model still says the same, too."},
+    {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
+     "Compare with what another engine computed, module by module."},
     {"verify ring-mini.octavo --json | jq .integrity.damages", "List all damaged places."},
     {NULL, NULL},
 };
 
-static const err_code verify_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
-                                        ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
+static const err_code verify_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
+                                        ERR_DAMAGED,   ERR_INPUT,    ERR_NUMERIC,
+                                        ERR_MEMORY,    ERR_INTERNAL, OK};
 
 static const char *const verify_see_also[] = {"octavo", "octavo-convert", "octavo-inspect", NULL};
 

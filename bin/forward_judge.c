@@ -1,0 +1,136 @@
+/* The verdict on a forward pass: what was measured, against its limits. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bin/forward_report.h"
+#include "bin/text.h"
+
+enum { FAILURE_LINES_MAX = 100 };
+
+/* A number of each layer, by where it stands in layer_measure. */
+static err_code judge_layers(const forward_report *found, const forward_form *f, limit_metric m,
+                             size_t at, unsigned first, const limits *l, limit_failures *out,
+                             err *e)
+{
+    const unsigned count = found->config.layers - first;
+    double *const values = malloc((count + (size_t)1) * sizeof *values);
+    if (!values) {
+        return err_set(e, ERR_MEMORY, "no memory for %u values", count);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        values[i] = *(const double *)((const char *)&f->layers[first + i] + at);
+    }
+    const err_code code =
+        limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, values, first, count, out, e);
+    free(values);
+    return code;
+}
+
+static err_code judge_form(const forward_report *found, const forward_form *f, const limits *l,
+                           limit_failures *out, err *e)
+{
+    const position_summary *const p = &f->summary;
+    const struct {
+        limit_metric metric;
+        double value;
+    } whole[] = {
+        {METRIC_KL_MEAN, p->kl_mean},
+        {METRIC_KL_MEDIAN, p->kl_median},
+        {METRIC_KL_P99, p->kl_p99},
+        {METRIC_KL_P999, p->kl_p999},
+        {METRIC_KL_MAX, p->kl_max},
+        {METRIC_TOP1, p->top1},
+        {METRIC_TOP5, p->top5},
+        {METRIC_PERPLEXITY_RATIO, p->perplexity_ratio},
+        {METRIC_LOGIT_MEAN_DIFFERENCE, p->logit_mean_difference},
+        {METRIC_LOGIT_MAX_DIFFERENCE, p->logit_max_difference},
+    };
+    const struct {
+        limit_metric metric;
+        size_t at;
+        unsigned first;
+    } layers[] = {
+        {METRIC_LOCAL_ERROR, offsetof(layer_measure, local_error), 0},
+        {METRIC_HIDDEN_RMS, offsetof(layer_measure, hidden_rms), 0},
+        {METRIC_HIDDEN_COSINE, offsetof(layer_measure, hidden_cosine), 0},
+        {METRIC_ROUTER_AGREEMENT, offsetof(layer_measure, router_agreement),
+         found->config.dense_layers},
+    };
+    err_code code = OK;
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0] && code == OK; i++) {
+        code = judge_layers(found, f, layers[i].metric, layers[i].at, layers[i].first, l, out, e);
+    }
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0] && code == OK; i++) {
+        code = limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, whole[i].metric, &whole[i].value,
+                            -1, 1, out, e);
+    }
+    return code;
+}
+
+static void complain(report *r, const char *path, const forward_form *f, const limit_failure *l)
+{
+    char layer[32] = "";
+    if (l->layer >= 0) {
+        snprintf(layer, sizeof layer, "layer %" PRId64 ": ", l->layer);
+    }
+    report_complain(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer,
+                    limit_name(l->metric), l->measured, l->limit, f->fp8 ? "fp8" : "float32");
+}
+
+static json_t *failure_json(report *r, const forward_form *f, const limit_failure *l)
+{
+    json_t *const o = json_object();
+    report_put(r, o, "metric", report_text(limit_name(l->metric)));
+    report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
+    report_put(r, o, "layer", l->layer < 0 ? json_null() : json_integer(l->layer));
+    report_put(r, o, "measured", report_real(l->measured));
+    report_put(r, o, "limit", report_real(l->limit));
+    return o;
+}
+
+/* Tell the failures of one form; `told` counts those of all. */
+static void tell(report *r, const char *path, const forward_form *f, const limit_failures *failed,
+                 json_t *list, size_t *told)
+{
+    for (size_t i = 0; i < failed->count; i++) {
+        if (r->json) {
+            report_append(r, list, failure_json(r, f, &failed->items[i]));
+        } else if (*told < FAILURE_LINES_MAX) {
+            complain(r, path, f, &failed->items[i]);
+        }
+        (*told)++;
+    }
+}
+
+err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
+                       const limits *l, err *e)
+{
+    json_t *const list = r->json ? json_array() : NULL;
+    size_t told = 0;
+    err_code code = OK;
+    for (unsigned i = 0; i < found->form_count && code == OK; i++) {
+        const forward_form *const f = &found->forms[i];
+        limit_failures failed = {0};
+        if (s->against) {
+            code = judge_form(found, f, l, &failed, e);
+        } else if (found->has_states && i == 0) {
+            code = judge_layers(found, f, METRIC_REFERENCE_ERROR,
+                                offsetof(layer_measure, local_error), 0, l, &failed, e);
+        }
+        tell(r, s->path, f, &failed, list, &told);
+        limit_failures_free(&failed);
+    }
+    if (r->json) {
+        report_put(r, r->root, "failed_limits", list);
+    }
+    if (code == OK && found->modes_compared && found->unequal_layer >= 0) {
+        code = err_set(e, ERR_INTERNAL, "%s: layer %" PRId64 ": prefill and decode differ", s->path,
+                       found->unequal_layer);
+    }
+    if (code == OK && told > 0) {
+        code = err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s not kept",
+                       s->path, told, text_s(told));
+    }
+    return code;
+}

@@ -1,0 +1,104 @@
+/* The second check of verify: every weight against its source. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "bin/packed_view.h"
+#include "bin/text.h"
+#include "bin/verify_report.h"
+#include "bin/verify_request.h"
+#include "format/checkpoint.h"
+#include "quant/tile.h"
+
+/* How many tensors of the source were compared, and whether they are right, for one class. */
+static void print_class(const pack_table *t, const weights_report *found, const char *glob,
+                        bool quantized, const char *praise)
+{
+    uint64_t count = 0, wrong = 0;
+    for (size_t i = 0; i < found->count; i++) {
+        const weight_result *const w = &found->results[i];
+        const pack_record *const r = pack_table_find(t, w->name);
+        if (w->quantized == quantized && r) {
+            count += packed_count_matches(r, glob);
+            wrong += w->wrong_bytes + w->wrong_codes + w->wrong_scales > 0;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    printf("  %" PRIu64 " %s: ", count, quantized ? "quantized" : "kept");
+    if (wrong > 0) {
+        printf("%" PRIu64 " record%s wrong\n", wrong, text_s(wrong));
+    } else {
+        printf("%s\n", praise);
+    }
+}
+
+static const char *source_verdict(const weights_report *found)
+{
+    if (!verify_same_source(found)) {
+        return "not the one this file was made from, by its digests";
+    }
+    return found->difference_count == 0 ? "the one this file was made from, by its digests"
+                                        : "the same bytes in what was compared, by their digests";
+}
+
+static err_code print_compared(const verify_request *q, const pack_file *p,
+                               const weights_report *found, double seconds, err *e)
+{
+    shown db, time;
+    char against[256];
+    snprintf(against, sizeof against, "%s", q->against);
+    text_mask(against);
+    printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
+    print_class(&p->table, found, q->tensor, true,
+                "every code and every scale is the one that is defined");
+    print_class(&p->table, found, q->tensor, false, "bit for bit the source");
+    if (found->count == 0) {
+        printf("  nothing could be compared\n");
+        return OK;
+    }
+    printf("  source: %s\n", source_verdict(found));
+    if (found->sum_sq_source > 0) {
+        printf("  error: %s over all that was quantized\n",
+               text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
+    }
+    return verify_print_weights(&p->table, found, q->report->level >= LEVEL_VERBOSE, e);
+}
+
+static err_code report_weights(verify_request *q, const pack_file *p, const weights_report *found,
+                               double seconds, err *e)
+{
+    report *const r = q->report;
+    const err_code judged = verify_judge_weights(r, q->path, q->against, found, e);
+    err_code code = OK;
+    if (r->json) {
+        report_put(r, r->root, "weights", verify_weights_json(r, found, q->against, seconds));
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        code = print_compared(q, p, found, seconds, e);
+    }
+    return err_worse(judged, code);
+}
+
+err_code verify_weights(verify_request *q, const monitor *m, err *e)
+{
+    const weights_options options = {
+        .tensor_glob = q->tensor, .threads = q->threads, .memory = q->memory};
+    pack_file *p = NULL;
+    checkpoint *cp = NULL;
+    weights_report found = {0};
+    err_code code = pack_open(q->path, &p, e);
+    if (code == OK) {
+        code = checkpoint_open(q->against, m, &cp, e);
+    }
+    const double start = progress_clock();
+    if (code == OK) {
+        code = weights_check(p, cp, &options, m, &found, e);
+    }
+    if (code == OK) {
+        code = report_weights(q, p, &found, progress_clock() - start, e);
+    }
+    weights_report_free(&found);
+    checkpoint_close(cp);
+    pack_close(p);
+    return code;
+}
