@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "bin/cmd.h"
-#include "format/archive.h"
 #include "format/hub.h"
 #include "format/io.h"
 #include "format/json.h"
@@ -40,26 +39,10 @@ static err_code no_tokenizer(const char *path, err *e)
 static err_code read_packed(const char *path, char **json, size_t *bytes, err *e)
 {
     pack_file *p = NULL;
-    unsigned char *data = NULL;
-    uint64_t data_bytes = 0;
-    member *members = NULL;
-    size_t count = 0;
     err_code code = pack_open(path, &p, e);
     if (code == OK) {
-        code = pack_read_section(p, TAG_FILE, &data, &data_bytes, e);
+        code = pack_read_member(p, TOKENIZER, json, bytes, e);
     }
-    if (code == OK) {
-        code = archive_unpack((const char *)data, data_bytes, &members, &count, e);
-    }
-    for (size_t i = 0; i < count && !*json; i++) {
-        if (strcmp(members[i].name, TOKENIZER) == 0) {
-            *json = members[i].data;
-            *bytes = members[i].bytes;
-            members[i].data = NULL;
-        }
-    }
-    members_free(members, count);
-    free(data);
     pack_close(p);
     return code == OK && !*json ? no_tokenizer(path, e) : code;
 }

@@ -59,12 +59,12 @@ static void print_summary(const forward_report *found, const forward_form *f)
 }
 
 /* An empty cell stands for a number that does not apply. */
-static void cell(table *t, int decimals, double x, const char *unit)
+static void cell(table *t, double x)
 {
     if (isnan(x)) {
         table_cell(t, "%s", "");
     } else {
-        table_cell(t, "%.*f%s", decimals, x, unit);
+        table_cell(t, "%.3g", x);
     }
 }
 
@@ -78,13 +78,17 @@ static void put_layer(table *t, const forward_report *found, const forward_form 
     const layer_measure *const m = &f->layers[i];
     table_cell(t, "%u", i);
     table_cell(t, "%s", kind_name(found, i));
-    cell(t, 4, m->local_error, "");
+    cell(t, m->local_error);
     if (found->has_reference) {
-        cell(t, 4, m->other_slope_error, "");
+        cell(t, m->other_slope_error);
     }
-    cell(t, 4, m->hidden_rms, "");
-    cell(t, 6, m->hidden_cosine, "");
-    cell(t, 2, 100 * m->router_agreement, " %");
+    cell(t, m->hidden_rms);
+    table_cell(t, "%.6f", m->hidden_cosine);
+    if (isnan(m->router_agreement)) {
+        table_cell(t, "%s", "");
+    } else {
+        table_cell(t, "%.2f %%", 100 * m->router_agreement);
+    }
 }
 
 static err_code print_layers(const forward_report *found, const forward_form *f, err *e)

@@ -22,7 +22,7 @@
 /* code, name, what the limit is, default with float32 and with FP8 activations (NONE: no limit), is
  * there one value for each layer, what it is */
 #define LIMIT_METRICS(X)                                                                           \
-    X(METRIC_LOCAL_ERROR, local_error, MAXIMUM, 0.045, NONE, true,                                 \
+    X(METRIC_LOCAL_ERROR, local_error, MAXIMUM, 0.045, 0.061, true,                                \
       "relative error of what a layer adds")                                                       \
     X(METRIC_HIDDEN_RMS, hidden_rms, MAXIMUM, NONE, NONE, true,                                    \
       "relative RMS of the hidden states behind a layer")                                          \
@@ -30,12 +30,12 @@
       "cosine of the hidden states behind a layer")                                                \
     X(METRIC_ROUTER_AGREEMENT, router_agreement, MINIMUM, NONE, NONE, true,                        \
       "share of tokens that go to the same experts")                                               \
-    X(METRIC_KL_MEAN, kl_mean, MAXIMUM, 0.05, NONE, false, "KL divergence, mean")                  \
+    X(METRIC_KL_MEAN, kl_mean, MAXIMUM, 0.05, 0.1, false, "KL divergence, mean")                  \
     X(METRIC_KL_MEDIAN, kl_median, MAXIMUM, NONE, NONE, false, "KL divergence, median")            \
     X(METRIC_KL_P99, kl_p99, MAXIMUM, NONE, NONE, false, "KL divergence, 99th percentile")         \
     X(METRIC_KL_P999, kl_p999, MAXIMUM, NONE, NONE, false, "KL divergence, 99.9th percentile")     \
     X(METRIC_KL_MAX, kl_max, MAXIMUM, NONE, NONE, false, "KL divergence, largest")                 \
-    X(METRIC_TOP1, top1, MINIMUM, 0.9, NONE, false,                                                \
+    X(METRIC_TOP1, top1, MINIMUM, 0.9, 0.85, false,                                                \
       "share of positions with the same first token")                                              \
     X(METRIC_TOP5, top5, MINIMUM, NONE, NONE, false,                                               \
       "share of positions with the same first five tokens")                                        \

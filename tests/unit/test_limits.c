@@ -29,10 +29,14 @@ START_TEST(built_in)
         found += !isnan(l.bounds[LIMITS_F32][m]);
         ck_assert_int_gt((int)strlen(limit_text((limit_metric)m)), 5);
     }
-    ck_assert_int_eq(found, 3);
+    ck_assert_int_eq(found, 4);
     ck_assert_double_eq(l.bounds[LIMITS_F32][METRIC_LOCAL_ERROR], 0.045);
     ck_assert_double_eq(l.bounds[LIMITS_F32][METRIC_KL_MEAN], 0.05);
     ck_assert_double_eq(l.bounds[LIMITS_F32][METRIC_TOP1], 0.9);
+    ck_assert_double_eq(l.bounds[LIMITS_F32][METRIC_REFERENCE_ERROR], 0.03);
+    ck_assert_double_eq(l.bounds[LIMITS_FP8][METRIC_LOCAL_ERROR], 0.061);
+    ck_assert_double_eq(l.bounds[LIMITS_FP8][METRIC_KL_MEAN], 0.1);
+    ck_assert_double_eq(l.bounds[LIMITS_FP8][METRIC_TOP1], 0.85);
 }
 END_TEST
 
@@ -56,6 +60,7 @@ START_TEST(kinds)
         {"perplexity_ratio", false, false},
         {"logit_mean_difference", false, false},
         {"logit_max_difference", false, false},
+        {"reference_error", false, true},
     };
     for (int m = 0; m < METRIC_COUNT; m++) {
         ck_assert_str_eq(limit_name((limit_metric)m), expected[m].name);
@@ -134,7 +139,7 @@ START_TEST(unknown_metric_names_the_known)
     err e = {0};
     ck_assert_int_eq(parse(&l, F32("\"klmean\": 1"), &e), ERR_INPUT);
     ck_assert_ptr_nonnull(strstr(e.hint, "metrics: local_error hidden_rms"));
-    ck_assert_str_eq(strrchr(e.hint, ' '), " logit_max_difference");
+    ck_assert_str_eq(strrchr(e.hint, ' '), " reference_error");
 }
 END_TEST
 
