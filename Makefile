@@ -144,7 +144,7 @@ export PYTHON
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),20,4)
 export THIN ?= $(if $(SAN),37,1)
 
-demo: ## install what is missing, build, convert the built-in checkpoint, inspect and verify the result
+demo: ## install what is missing, build, convert the built-in checkpoint, inspect, verify and run the result
 	@tests/setup.sh
 	+@$(SUB) all
 	@mkdir -p build/demo
@@ -152,6 +152,8 @@ demo: ## install what is missing, build, convert the built-in checkpoint, inspec
 	$(BIN) inspect build/demo/ring-micro.octavo
 	$(BIN) verify build/demo/ring-micro.octavo
 	$(BIN) verify build/demo/ring-micro.octavo --against tests/data/ring-micro-linear
+	$(BIN) verify build/demo/ring-micro.octavo --against tests/data/ring-micro-linear --only forward \
+	    --text LICENSE --length 256
 
 test: ## install what is missing, build, run all tests but interop and scale
 	@tests/setup.sh

@@ -1,5 +1,6 @@
 /* The verdict on a forward pass: what was measured, against its limits. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -103,6 +104,25 @@ static void tell(report *r, const char *path, const forward_form *f, const limit
     }
 }
 
+/* Everything is within its limits: say how near the layers came. */
+static void print_kept(const forward_report *found, const limits *l)
+{
+    for (unsigned i = 0; i < found->form_count; i++) {
+        const forward_form *const f = &found->forms[i];
+        const double bound = l->bounds[f->fp8 ? LIMITS_FP8 : LIMITS_F32][METRIC_LOCAL_ERROR];
+        unsigned worst = 0;
+        for (unsigned k = 1; k < found->config.layers; k++) {
+            worst = f->layers[k].local_error > f->layers[worst].local_error ? k : worst;
+        }
+        printf("%slimits: all kept (%s activations): largest local error %.3g, in layer %u",
+               i ? "" : "\n", f->fp8 ? "fp8" : "float32", f->layers[worst].local_error, worst);
+        if (!isnan(bound)) {
+            printf(", limit %.3g", bound);
+        }
+        printf("\n");
+    }
+}
+
 err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
                        const limits *l, err *e)
 {
@@ -131,6 +151,9 @@ err_code forward_judge(report *r, const forward_subject *s, const forward_report
     if (code == OK && told > 0) {
         code = err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s not kept",
                        s->path, told, text_s(told));
+    }
+    if (code == OK && s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
+        print_kept(found, l);
     }
     return code;
 }

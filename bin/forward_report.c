@@ -68,6 +68,15 @@ static void cell(table *t, double x)
     }
 }
 
+static void cell_fixed(table *t, double x, int decimals, const char *unit)
+{
+    if (isnan(x)) {
+        table_cell(t, "%s", "");
+    } else {
+        table_cell(t, "%.*f%s", decimals, x, unit);
+    }
+}
+
 static const char *kind_name(const forward_report *found, unsigned layer)
 {
     return model_layer_kind(&found->config, layer) == LAYER_LINEAR ? "linear" : "softmax";
@@ -83,12 +92,8 @@ static void put_layer(table *t, const forward_report *found, const forward_form 
         cell(t, m->other_slope_error);
     }
     cell(t, m->hidden_rms);
-    table_cell(t, "%.6f", m->hidden_cosine);
-    if (isnan(m->router_agreement)) {
-        table_cell(t, "%s", "");
-    } else {
-        table_cell(t, "%.2f %%", 100 * m->router_agreement);
-    }
+    cell_fixed(t, m->hidden_cosine, 6, "");
+    cell_fixed(t, 100 * m->router_agreement, 2, " %");
 }
 
 static err_code print_layers(const forward_report *found, const forward_form *f, err *e)

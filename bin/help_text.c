@@ -102,7 +102,7 @@ static const help_example verify_examples[] = {
     {"verify ring-mini.octavo", "Check every byte."},
     {"verify ring-mini.octavo --quick", "Check the structure only, in milliseconds."},
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0", "Check every weight, too."},
-    {"verify ring-mini.octavo --against Ring-mini-linear-2.0 --forward --text sample.txt",
+    {"verify ring-mini.octavo --against source --forward --text sample.txt",
      "Check that the model still says the same, too."},
     {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
      "Compare with what another engine computed, module by module."},

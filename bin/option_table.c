@@ -13,8 +13,7 @@ const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert", "CHECKPOINT", VALUE_PATH, true,
                          "quantize a checkpoint to block FP8, into one packed file"},
     [COMMAND_VERIFY] = {"verify", "FILE|CHECKPOINT", VALUE_PATH, true,
-                        "prove that a packed file is undamaged, rightly quantized, and still the "
-                        "same model"},
+                        "prove that a packed file is undamaged and still the same model"},
     [COMMAND_INSPECT] = {"inspect", "FILE|CHECKPOINT", VALUE_PATH, true,
                          "show what a packed file or a checkpoint holds"},
     [COMMAND_TOKENIZE] = {"tokenize", "CHECKPOINT|FILE", VALUE_PATH, true,

@@ -18,6 +18,7 @@ err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err
         .monitor = j->monitor,
         .sequences = j->options->sequences,
         .length = j->options->length,
+        .streams = s->streams,
     };
     err_code code = model_config_read(model, j->monitor, &s->pass.config, e);
     if (code == OK) {
@@ -98,7 +99,6 @@ static err_code open_dump(forward_job *j, err *e)
 
 static err_code open_side(side *s, err *e)
 {
-    s->pass.streams = s->streams;
     return s->pass.stream_count ? pass_open(&s->pass, e) : OK;
 }
 
