@@ -18,7 +18,7 @@ err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err
         .monitor = j->monitor,
         .sequences = j->options->sequences,
         .length = j->options->length,
-        .streams = s->streams,
+        .streams = s->streams, /* from here on: what is planned is closed, opened or not */
     };
     err_code code = model_config_read(model, j->monitor, &s->pass.config, e);
     if (code == OK) {
