@@ -30,9 +30,12 @@ err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err
 static void find_targets(forward_job *j)
 {
     const forward_options *const o = j->options;
-    const size_t tokens = o->sequences * o->length;
-    for (size_t i = 0; i < tokens; i++) {
-        j->targets[i] = i % o->length + 1 < o->length ? o->ids[i + 1] : -1;
+    for (size_t s = 0; s < o->sequences; s++) {
+        const int32_t *const ids = o->ids + s * o->length;
+        int64_t *const targets = j->targets + s * o->length;
+        for (size_t t = 0; t < o->length; t++) {
+            targets[t] = t + 1 < o->length ? ids[t + 1] : -1;
+        }
     }
 }
 
