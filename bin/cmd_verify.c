@@ -3,13 +3,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bin/cmd.h"
 #include "bin/signals.h"
 #include "bin/value.h"
 #include "bin/verify_request.h"
 #include "format/num.h"
-#include "format/pack_file.h"
 #include "format/parallel.h"
 
 enum { THREADS_MAX = 4096, LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
@@ -150,10 +150,23 @@ static err_code check_forward_options(const verify_request *q, err *e)
         err_hint(e, "or --reference FILE, which brings its own tokens");
         return ERR_USAGE;
     }
+    if (f->slopes[0] != f->slopes[1] && !q->against) {
+        return err_set(e, ERR_USAGE, "--slope for two models needs --against");
+    }
     if (f->force && !f->dump) {
         return err_set(e, ERR_USAGE, "--force makes sense with --dump only");
     }
     return OK;
+}
+
+/* By its form: a file that should be a packed one and is damaged must not be taken for anything
+ * else. */
+static bool is_checkpoint(const char *path)
+{
+    struct stat st;
+    const char *const dot = strrchr(path, '.');
+    return (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) ||
+           (dot && strcmp(dot, ".safetensors") == 0);
 }
 
 /* A checkpoint in the place of a packed file has neither digests nor rounded weights. */
@@ -162,6 +175,9 @@ static err_code choose_for_checkpoint(verify_request *q, err *e)
     if (q->only && q->only != CHECK_FORWARD) {
         return err_set(e, ERR_USAGE, "%s is no packed file: --forward is all there is to verify",
                        q->path);
+    }
+    if (q->tensor) {
+        return err_set(e, ERR_USAGE, "--tensor makes no sense with a checkpoint");
     }
     q->checks = CHECK_FORWARD;
     return OK;
@@ -196,7 +212,7 @@ static err_code choose_checks(verify_request *q, err *e)
     if (code == OK) {
         code = check_forward_options(q, e);
     }
-    if (code == OK && q->forward.wanted && !pack_is_packed(q->path)) {
+    if (code == OK && q->forward.wanted && is_checkpoint(q->path)) {
         return choose_for_checkpoint(q, e);
     }
     q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U) |

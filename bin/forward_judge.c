@@ -9,18 +9,32 @@
 
 enum { FAILURE_LINES_MAX = 100 };
 
-/* A number of each layer, by where it stands in layer_measure. */
-static err_code judge_layers(const forward_report *found, const forward_form *f, limit_metric m,
-                             size_t at, unsigned first, const limits *l, limit_failures *out,
-                             err *e)
+/* The number of a layer that a metric is about. */
+static double of_layer(const layer_measure *l, limit_metric m)
 {
+    switch (m) {
+    case METRIC_HIDDEN_RMS:
+        return l->hidden_rms;
+    case METRIC_HIDDEN_COSINE:
+        return l->hidden_cosine;
+    case METRIC_ROUTER_AGREEMENT:
+        return l->router_agreement;
+    default: /* METRIC_LOCAL_ERROR, METRIC_REFERENCE_ERROR */
+        return l->local_error;
+    }
+}
+
+static err_code judge_layers(const forward_report *found, const forward_form *f, limit_metric m,
+                             const limits *l, limit_failures *out, err *e)
+{
+    const unsigned first = m == METRIC_ROUTER_AGREEMENT ? found->config.dense_layers : 0;
     const unsigned count = found->config.layers - first;
     double *const values = malloc((count + (size_t)1) * sizeof *values);
     if (!values) {
         return err_set(e, ERR_MEMORY, "no memory for %u values", count);
     }
     for (unsigned i = 0; i < count; i++) {
-        values[i] = *(const double *)((const char *)&f->layers[first + i] + at);
+        values[i] = of_layer(&f->layers[first + i], m);
     }
     const err_code code =
         limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, values, first, count, out, e);
@@ -47,20 +61,11 @@ static err_code judge_form(const forward_report *found, const forward_form *f, c
         {METRIC_LOGIT_MEAN_DIFFERENCE, p->logit_mean_difference},
         {METRIC_LOGIT_MAX_DIFFERENCE, p->logit_max_difference},
     };
-    const struct {
-        limit_metric metric;
-        size_t at;
-        unsigned first;
-    } layers[] = {
-        {METRIC_LOCAL_ERROR, offsetof(layer_measure, local_error), 0},
-        {METRIC_HIDDEN_RMS, offsetof(layer_measure, hidden_rms), 0},
-        {METRIC_HIDDEN_COSINE, offsetof(layer_measure, hidden_cosine), 0},
-        {METRIC_ROUTER_AGREEMENT, offsetof(layer_measure, router_agreement),
-         found->config.dense_layers},
-    };
+    static const limit_metric layers[] = {METRIC_LOCAL_ERROR, METRIC_HIDDEN_RMS,
+                                          METRIC_HIDDEN_COSINE, METRIC_ROUTER_AGREEMENT};
     err_code code = OK;
     for (size_t i = 0; i < sizeof layers / sizeof layers[0] && code == OK; i++) {
-        code = judge_layers(found, f, layers[i].metric, layers[i].at, layers[i].first, l, out, e);
+        code = judge_layers(found, f, layers[i], l, out, e);
     }
     for (size_t i = 0; i < sizeof whole / sizeof whole[0] && code == OK; i++) {
         code = limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, whole[i].metric, &whole[i].value,
@@ -135,8 +140,7 @@ err_code forward_judge(report *r, const forward_subject *s, const forward_report
         if (s->against) {
             code = judge_form(found, f, l, &failed, e);
         } else if (found->has_states && i == 0) {
-            code = judge_layers(found, f, METRIC_REFERENCE_ERROR,
-                                offsetof(layer_measure, local_error), 0, l, &failed, e);
+            code = judge_layers(found, f, METRIC_REFERENCE_ERROR, l, &failed, e);
         }
         tell(r, s->path, f, &failed, list, &told);
         limit_failures_free(&failed);

@@ -39,23 +39,44 @@ static void print_head(const forward_subject *s, const forward_report *found)
     }
 }
 
+/* The last token of a sequence has no next one: sequences of one token tell no perplexity. */
+static void print_perplexity(const position_summary *p)
+{
+    if (p->scored == 0) {
+        printf("no perplexity");
+    } else if (p->compared == 0) {
+        printf("perplexity %.4g over %zu positions", p->source_perplexity, p->scored);
+    } else {
+        printf("perplexity %.4g -> %.4g", p->source_perplexity, p->packed_perplexity);
+    }
+}
+
+static void print_divergence(const forward_report *found, const position_summary *p)
+{
+    printf("KL %.3g", p->kl_mean);
+    if (!isnan(p->kl_standard_error)) {
+        printf(" +- %.1g", p->kl_standard_error);
+    }
+    printf(", median %.3g, p99 %.3g, p99.9 %.3g, max %.3g at sequence %zu, token %zu\n",
+           p->kl_median, p->kl_p99, p->kl_p999, p->kl_max, p->kl_max_index / found->length,
+           p->kl_max_index % found->length);
+    printf("    top-1 %.2f %%, top-5 %.2f %%, ", 100 * p->top1, 100 * p->top5);
+}
+
 /* What the logits of one form say. */
 static void print_summary(const forward_report *found, const forward_form *f)
 {
     const position_summary *const p = &f->summary;
     printf("  %s activations: ", activations_name(f));
-    if (p->compared == 0) {
-        printf("perplexity %.4g over %zu positions\n", p->source_perplexity, p->scored);
-        return;
+    if (p->compared > 0) {
+        print_divergence(found, p);
     }
-    printf("KL %.3g +- %.1g, median %.3g, p99 %.3g, p99.9 %.3g, max %.3g at sequence %zu, token "
-           "%zu\n",
-           p->kl_mean, p->kl_standard_error, p->kl_median, p->kl_p99, p->kl_p999, p->kl_max,
-           p->kl_max_index / found->length, p->kl_max_index % found->length);
-    printf("    top-1 %.2f %%, top-5 %.2f %%, perplexity %.4g -> %.4g, logits differ by %.3g on "
-           "average, %.3g at most\n",
-           100 * p->top1, 100 * p->top5, p->source_perplexity, p->packed_perplexity,
-           p->logit_mean_difference, p->logit_max_difference);
+    print_perplexity(p);
+    if (p->compared > 0) {
+        printf(", logits differ by %.3g on average, %.3g at most", p->logit_mean_difference,
+               p->logit_max_difference);
+    }
+    putchar('\n');
 }
 
 /* An empty cell stands for a number that does not apply. */

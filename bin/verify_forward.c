@@ -6,6 +6,7 @@
 
 #include "bin/forward_report.h"
 #include "bin/text.h"
+#include "bin/text.h"
 #include "bin/verify_request.h"
 #include "format/num.h"
 #include "verify/forward.h"
@@ -106,8 +107,11 @@ static err_code cut_sequences(forward_check *c, err *e)
                        f->length, in->row);
     }
     if (in->count < length) {
-        return err_set(e, ERR_INPUT, "%zu tokens are less than one sequence of %zu", in->count,
-                       length);
+        const char *const from = f->text ? f->text : f->tokens ? f->tokens : f->reference;
+        err_set(e, ERR_INPUT, "%s: %zu token%s, less than one sequence of %zu", from, in->count,
+                text_s(in->count), length);
+        err_hint(e, "--length sets the tokens of a sequence");
+        return ERR_INPUT;
     }
     const size_t wanted = f->sequences ? f->sequences : c->reference ? UINT_MAX : DEFAULT_SEQUENCES;
     c->options.length = length;
@@ -181,10 +185,22 @@ static err_code prepare(forward_check *c, err *e)
 static void complain_key(void *ctx, const char *key, const char *packed, const char *source)
 {
     const verify_request *const q = ctx;
-    if (!q->report->json) {
-        report_complain(q->report, "%s: config.json: %s: %s in the packed file, %s in the source",
-                        q->path, key, packed, source);
+    report *const r = q->report;
+    if (!r->json) {
+        report_complain(r, "%s: config.json: %s: %s in the packed file, %s in the source", q->path,
+                        key, packed, source);
+        return;
     }
+    json_t *list = json_object_get(r->root, "config_differences");
+    if (!list) {
+        list = json_array();
+        report_put(r, r->root, "config_differences", list);
+    }
+    json_t *const o = json_object();
+    report_put(r, o, "key", report_text(key));
+    report_put(r, o, "packed", report_text(packed));
+    report_put(r, o, "source", report_text(source));
+    report_append(r, list, o);
 }
 
 /* The configurations, if the comparison of weights has not done it already. */

@@ -15,6 +15,10 @@ struct dump {
 
 enum { NAME_BYTES = 32, IDS = 0, FIRST_HIDDEN = 1 };
 
+typedef struct tensor_name {
+    char s[NAME_BYTES];
+} tensor_name;
+
 static size_t routing_number(const model_config *c, unsigned layer)
 {
     return FIRST_HIDDEN + c->layers + 1 + 2 * (size_t)(layer - c->dense_layers);
@@ -25,7 +29,7 @@ static size_t logits_number(const model_config *c)
     return routing_number(c, c->layers);
 }
 
-static st_tensor describe(char name[NAME_BYTES], dtype type, unsigned ndim, const size_t *shape)
+static st_tensor describe(const char *name, dtype type, unsigned ndim, const size_t *shape)
 {
     st_tensor t = {.name = name, .type = type, .ndim = ndim};
     for (unsigned i = 0; i < ndim; i++) {
@@ -35,39 +39,39 @@ static st_tensor describe(char name[NAME_BYTES], dtype type, unsigned ndim, cons
 }
 
 /* `names` and `tensors` have logits_number + 1 places. */
-static void list_tensors(const model_config *c, size_t sequences, size_t length,
-                         char (*names)[NAME_BYTES], st_tensor *tensors)
+static void list_tensors(const model_config *c, size_t sequences, size_t length, tensor_name *names,
+                         st_tensor *tensors)
 {
     const size_t ids[] = {sequences, length};
     const size_t hidden[] = {sequences, length, c->hidden};
     const size_t choice[] = {sequences * length, c->top_k};
     const size_t logits[] = {sequences, length, c->vocab};
     size_t n = 0;
-    snprintf(names[n], NAME_BYTES, "input_ids");
-    tensors[n] = describe(names[n], DTYPE_I32, 2, ids);
+    snprintf(names[n].s, NAME_BYTES, "input_ids");
+    tensors[n] = describe(names[n].s, DTYPE_I32, 2, ids);
     for (unsigned i = 0; i <= c->layers; i++) {
         n++;
-        snprintf(names[n], NAME_BYTES, "hidden.%u", i);
-        tensors[n] = describe(names[n], DTYPE_F32, 3, hidden);
+        snprintf(names[n].s, NAME_BYTES, "hidden.%u", i);
+        tensors[n] = describe(names[n].s, DTYPE_F32, 3, hidden);
     }
     for (unsigned i = c->dense_layers; i < c->layers; i++) {
         n++;
-        snprintf(names[n], NAME_BYTES, "router_index.%u", i);
-        tensors[n] = describe(names[n], DTYPE_I32, 2, choice);
+        snprintf(names[n].s, NAME_BYTES, "router_index.%u", i);
+        tensors[n] = describe(names[n].s, DTYPE_I32, 2, choice);
         n++;
-        snprintf(names[n], NAME_BYTES, "router_weight.%u", i);
-        tensors[n] = describe(names[n], DTYPE_F32, 2, choice);
+        snprintf(names[n].s, NAME_BYTES, "router_weight.%u", i);
+        tensors[n] = describe(names[n].s, DTYPE_F32, 2, choice);
     }
     n++;
-    snprintf(names[n], NAME_BYTES, "logits");
-    tensors[n] = describe(names[n], DTYPE_F32, 3, logits);
+    snprintf(names[n].s, NAME_BYTES, "logits");
+    tensors[n] = describe(names[n].s, DTYPE_F32, 3, logits);
 }
 
 static err_code open_writer(dump *d, const char *path, bool force, size_t sequences, size_t length,
                             err *e)
 {
     const size_t count = logits_number(d->config) + 1;
-    char(*const names)[NAME_BYTES] = calloc(count, sizeof *names);
+    tensor_name *const names = calloc(count, sizeof *names);
     st_tensor *const tensors = calloc(count, sizeof *tensors);
     err_code code = names && tensors ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
     if (code == OK) {

@@ -107,7 +107,11 @@ static err_code open_side(side *s, err *e)
 
 err_code forward_job_open(forward_job *j, err *e)
 {
-    err_code code = open_dump(j, e); /* an output that cannot be written is known early */
+    size_t block = 0;
+    err_code code = forward_logits_block(j, &block, e); /* what cannot work is known early */
+    if (code == OK) {
+        code = open_dump(j, e);
+    }
     if (code == OK) {
         code = create_results(j, e);
     }
@@ -157,7 +161,7 @@ err_code forward_embed(forward_job *j, side *s, err *e)
 }
 
 /* A sum of absolute values is finite if every summand is. */
-static bool all_finite(const float *x, size_t n)
+bool forward_all_finite(const float *x, size_t n)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
@@ -172,7 +176,7 @@ err_code forward_take(forward_job *j, side *s, unsigned number, int64_t layer, f
     s->pass.ops->get(s->pass.ops, x, to);
     const err_code code = s->pass.ops->status(s->pass.ops, e);
     for (size_t row = 0; row < x.rows && code == OK; row++) {
-        if (!all_finite(to + row * x.cols, x.cols)) {
+        if (!forward_all_finite(to + row * x.cols, x.cols)) {
             const size_t length = j->options->length;
             return err_set(e, ERR_NUMERIC,
                            "%s: layer %lld, sequence %zu, token %zu: a hidden state is not finite",

@@ -53,6 +53,11 @@ MUST_CHECK err_code forward_take(forward_job *j, side *s, unsigned number, int64
 MUST_CHECK err_code forward_compare_modes(forward_job *j, side *s, unsigned number, unsigned layer,
                                           const float *states, err *e);
 
+bool forward_all_finite(const float *x, size_t n);
+
+/* How many tokens have their logits in memory at a time; ERR_MEMORY if not even one fits. */
+MUST_CHECK err_code forward_logits_block(const forward_job *j, size_t *block, err *e);
+
 /* Share of tokens whose sets of experts are equal. */
 double forward_agreement(const forward_job *j, const routing *x, const routing *y);
 

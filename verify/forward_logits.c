@@ -14,6 +14,7 @@ typedef struct logits_work {
     size_t vocab;
     float *device[PLACES_MAX];  /* ops: [block, vocab]; NULL: the place is not used */
     float *host[PLACES_MAX];    /* [block, vocab]; NULL likewise */
+    float *memory;              /* what host points into */
     size_t block, first, count; /* tokens: in a block; of the block at work */
 } logits_work;
 
@@ -26,35 +27,39 @@ static bool has_base(const forward_job *j)
 /* ---- memory -------------------------------------------------------------------------------------
  */
 
-static err_code choose_block(logits_work *w, err *e)
+err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
 {
-    const forward_job *const j = w->job;
     const uint64_t places = j->report->form_count + (has_base(j) ? 1 : 0);
-    const uint64_t each = 2 * places * w->vocab * sizeof(float); /* for the ops and on the host */
+    const uint64_t each = /* for the ops and on the host */
+        2 * places * j->a.pass.config.vocab * sizeof(float);
     const uint64_t fit = j->options->memory / each;
     const size_t tokens = pass_tokens(&j->a.pass);
     if (fit == 0) {
         return err_set(e, ERR_MEMORY,
-                       "logits of one token take %" PRIu64 " bytes, %" PRIu64 " are allowed", each,
-                       j->options->memory);
+                       "%s: logits of one token take %" PRIu64 " bytes, --memory allows %" PRIu64,
+                       j->a.pass.store->path, each, j->options->memory);
     }
-    w->block = num_min(num_min(fit, PASS_BLOCK), tokens);
+    *block = num_min(num_min(fit, PASS_BLOCK), tokens);
     return OK;
 }
 
 static err_code allocate(logits_work *w, err *e)
 {
-    forward_job *const j = w->job;
+    const forward_job *const j = w->job;
     ops *const o = j->a.pass.ops;
-    for (unsigned i = has_base(j) ? 0 : 1; i <= j->report->form_count; i++) {
+    const unsigned first = has_base(j) ? 0 : 1;
+    const size_t floats = w->block * w->vocab;
+    bool complete = true;
+    w->memory = malloc((j->report->form_count + 1 - first) * floats * sizeof(float));
+    for (unsigned i = first; i <= j->report->form_count; i++) {
         const bool computed = i > 0 || j->b.pass.stream_count > 0;
-        w->host[i] = malloc(w->block * w->vocab * sizeof(float));
-        w->device[i] = computed ? o->alloc(o, w->block * w->vocab) : NULL;
-        if (!w->host[i] || (computed && !w->device[i])) {
-            return err_set(e, ERR_MEMORY, "no memory for logits of %zu tokens", w->block);
-        }
+        w->host[i] = w->memory ? w->memory + (i - first) * floats : NULL;
+        w->device[i] = computed ? o->alloc(o, floats) : NULL;
+        complete = complete && (!computed || w->device[i]);
     }
-    return OK;
+    return complete && w->memory
+               ? OK
+               : err_set(e, ERR_MEMORY, "no memory for logits of %zu tokens", w->block);
 }
 
 static void release(logits_work *w)
@@ -62,8 +67,8 @@ static void release(logits_work *w)
     ops *const o = w->job->a.pass.ops;
     for (unsigned i = 0; i < PLACES_MAX; i++) {
         o->release(o, w->device[i]);
-        free(w->host[i]);
     }
+    free(w->memory);
 }
 
 /* ---- one block ----------------------------------------------------------------------------------
@@ -72,6 +77,18 @@ static void release(logits_work *w)
 static mat block_mat(const logits_work *w, unsigned place)
 {
     return (mat){w->device[place], w->count, w->vocab, w->vocab};
+}
+
+static err_code check_finite(const logits_work *w, const side *s, const float *logits, err *e)
+{
+    const size_t length = w->job->options->length;
+    for (size_t i = 0; i < w->count; i++) {
+        if (!forward_all_finite(logits + i * w->vocab, w->vocab)) {
+            return err_set(e, ERR_NUMERIC, "%s: sequence %zu, token %zu: a logit is not finite",
+                           s->pass.store->path, (w->first + i) / length, (w->first + i) % length);
+        }
+    }
+    return OK;
 }
 
 /* Logits of the streams `numbers` of one side into the places from `place` on. */
@@ -83,11 +100,15 @@ static err_code compute(logits_work *w, side *s, const unsigned *numbers, unsign
     for (unsigned i = 0; i < count; i++) {
         out[i] = block_mat(w, place + i);
     }
-    const err_code code = pass_logits(&s->pass, numbers, count, w->first, w->count, out, e);
+    err_code code = pass_logits(&s->pass, numbers, count, w->first, w->count, out, e);
     for (unsigned i = 0; i < count && code == OK; i++) {
         o->get(o, out[i], w->host[place + i]);
+        code = o->status(o, e);
+        if (code == OK) {
+            code = check_finite(w, s, w->host[place + i], e);
+        }
     }
-    return code == OK ? o->status(o, e) : code;
+    return code;
 }
 
 static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
@@ -134,7 +155,7 @@ err_code forward_logits(forward_job *j, const unsigned *own, err *e)
 {
     const size_t tokens = pass_tokens(&j->a.pass);
     logits_work w = {.job = j, .vocab = j->a.pass.config.vocab};
-    err_code code = choose_block(&w, e);
+    err_code code = forward_logits_block(j, &w.block, e);
     if (code == OK) {
         code = allocate(&w, e);
     }

@@ -91,13 +91,18 @@ static void sort_experts(uint32_t *index, float *share, unsigned k)
     }
 }
 
+/* Of the sorted choices: experts that exist, none twice for a token. */
 static err_code check_experts(const single *s, const char *name, err *e)
 {
     const model_config *const c = &s->job.a.pass.config;
-    for (size_t i = 0; i < pass_tokens(&s->job.a.pass) * c->top_k; i++) {
-        if (s->experts.index[i] >= c->experts) {
-            return err_set(e, ERR_INPUT, "the reference's %s: expert %u, the model has %u", name,
-                           s->experts.index[i], c->experts);
+    const uint32_t *index = s->experts.index;
+    for (size_t t = 0; t < pass_tokens(&s->job.a.pass); t++, index += c->top_k) {
+        for (unsigned i = 0; i < c->top_k; i++) {
+            const bool twice = i > 0 && index[i] == index[i - 1];
+            if (index[i] >= c->experts || twice) {
+                return err_set(e, ERR_INPUT, "the reference: tensor %s: token %zu: expert %u %s",
+                               name, t, index[i], twice ? "twice" : "does not exist");
+            }
         }
     }
     return OK;
@@ -124,13 +129,49 @@ static err_code read_experts(single *s, unsigned layer, err *e)
     }
     err_code code = reference_read_indices(r, index.s, 0, tokens, k, s->experts.index, e);
     if (code == OK) {
-        code = check_experts(s, index.s, e);
-    }
-    if (code == OK) {
         code = reference_read_rows(r, share.s, 0, tokens, k, s->experts.share, e);
     }
     for (size_t t = 0; t < tokens && code == OK; t++) {
         sort_experts(s->experts.index + t * k, s->experts.share + t * k, k);
+    }
+    return code == OK ? check_experts(s, index.s, e) : code;
+}
+
+/* Has the reference what it is to be compared in, in the right shapes? */
+static err_code check_layer(const single *s, unsigned layer, err *e)
+{
+    static const char *const what[] = {"router_index", "router_weight"};
+    const reference *const r = s->job.options->reference;
+    const model_config *const c = &s->job.a.pass.config;
+    const size_t tokens = s->job.options->sequences * s->job.options->length;
+    tensor_name n;
+    err_code code = reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e);
+    for (unsigned i = 0; i < 2 && code == OK; i++) {
+        if (layer >= c->dense_layers && reference_has(r, numbered(&n, what[i], layer))) {
+            code = reference_check(r, n.s, tokens, c->top_k, e);
+        }
+    }
+    return code;
+}
+
+static err_code check_reference(const single *s, err *e)
+{
+    const forward_options *const o = s->job.options;
+    const model_config *const c = &s->job.a.pass.config;
+    const size_t tokens = o->sequences * o->length;
+    err_code code = OK;
+    if (!s->local && !s->job.reference_logits) {
+        return err_set(e, ERR_INPUT,
+                       "the reference has neither hidden.0 nor logits: nothing to compare with");
+    }
+    if (s->local) {
+        code = reference_check(o->reference, "hidden.0", tokens, c->hidden, e);
+    }
+    for (unsigned i = 0; i < c->layers && s->local && code == OK; i++) {
+        code = check_layer(s, i, e);
+    }
+    if (code == OK && s->job.reference_logits) {
+        code = reference_check(o->reference, s->job.reference_logits, tokens, c->vocab, e);
     }
     return code;
 }
@@ -255,6 +296,9 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
     if (code == OK) {
         plan_streams(s);
         j->reference_logits = r ? reference_logits(r, j->options->slopes[0] == SLOPE_HF) : NULL;
+        code = r ? check_reference(s, e) : OK;
+    }
+    if (code == OK) {
         code = forward_job_open(j, e);
     }
     if (code == OK) {

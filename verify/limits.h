@@ -30,7 +30,7 @@
       "cosine of the hidden states behind a layer")                                                \
     X(METRIC_ROUTER_AGREEMENT, router_agreement, MINIMUM, NONE, NONE, true,                        \
       "share of tokens that go to the same experts")                                               \
-    X(METRIC_KL_MEAN, kl_mean, MAXIMUM, 0.05, 0.1, false, "KL divergence, mean")                  \
+    X(METRIC_KL_MEAN, kl_mean, MAXIMUM, 0.05, 0.1, false, "KL divergence, mean")                   \
     X(METRIC_KL_MEDIAN, kl_median, MAXIMUM, NONE, NONE, false, "KL divergence, median")            \
     X(METRIC_KL_P99, kl_p99, MAXIMUM, NONE, NONE, false, "KL divergence, 99th percentile")         \
     X(METRIC_KL_P999, kl_p999, MAXIMUM, NONE, NONE, false, "KL divergence, 99.9th percentile")     \

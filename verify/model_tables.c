@@ -85,6 +85,7 @@ void model_rope(const model_config *c, size_t positions, float *cos, float *sin)
 
 size_t model_max_positions(const model_config *c)
 {
-    const size_t stretched = c->yarn ? (size_t)(c->yarn_factor * c->yarn_original) : 0;
-    return stretched > c->max_positions ? stretched : c->max_positions;
+    const double stretched = c->yarn ? c->yarn_factor * c->yarn_original : 0;
+    const size_t most = (size_t)fmin(stretched, MODEL_MAX_POSITIONS);
+    return most > c->max_positions ? most : c->max_positions;
 }

@@ -1,6 +1,7 @@
 #include "verify/reference.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,21 @@ static bool holds_indices(const st_tensor *t)
     return t->type == DTYPE_I32 || t->type == DTYPE_I64;
 }
 
+static err_code read_values(const reference *r, const st_tensor *t, uint64_t first, uint64_t rows,
+                            uint64_t cols, float *out, err *e)
+{
+    const err_code code = read_rows(r, t, first, rows, out, NULL, e);
+    for (uint64_t i = 0; i < rows * cols && code == OK; i++) {
+        if (!isfinite(out[i])) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: row %" PRIu64 ", column %" PRIu64
+                           ": not a finite number",
+                           r->path, t->name, first + i / cols, i % cols);
+        }
+    }
+    return code;
+}
+
 err_code reference_read_rows(const reference *r, const char *name, uint64_t first, uint64_t rows,
                              uint64_t cols, float *out, err *e)
 {
@@ -241,7 +257,7 @@ err_code reference_read_rows(const reference *r, const char *name, uint64_t firs
     if (code == OK && !holds_values(t)) {
         return refuse_dtype(r, t, "F32, BF16 or F16", e);
     }
-    return code == OK ? read_rows(r, t, first, rows, out, NULL, e) : code;
+    return code == OK ? read_values(r, t, first, rows, cols, out, e) : code;
 }
 
 err_code reference_read_indices(const reference *r, const char *name, uint64_t first, uint64_t rows,

@@ -49,7 +49,8 @@ MUST_CHECK err_code reference_check(const reference *r, const char *name, uint64
                                     uint64_t cols, err *e);
 
 /* Rows [first, first + rows) of `cols` values, widened exactly, into out [rows * cols]. ERR_INPUT:
- * no such tensor, rows of another length, fewer rows, another dtype; ERR_IO. */
+ * no such tensor, rows of another length, fewer rows, another dtype, a value that is not finite;
+ * ERR_IO. */
 MUST_CHECK err_code reference_read_rows(const reference *r, const char *name, uint64_t first,
                                         uint64_t rows, uint64_t cols, float *out, err *e);
 

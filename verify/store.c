@@ -150,7 +150,8 @@ static err_code list_packed(store *s, err *e)
 
 static err_code open_either(store *s, const monitor *m, err *e)
 {
-    if (pack_is_packed(s->path)) {
+    const char *const dot = strrchr(s->path, '.');
+    if (pack_is_packed(s->path) || (dot && strcmp(dot, ".octavo") == 0)) {
         const err_code code = pack_open(s->path, &s->packed, e);
         return code == OK ? list_packed(s, e) : code;
     }

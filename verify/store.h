@@ -43,7 +43,8 @@ typedef struct store {
     char *names; /* of unfolded experts */
 } store;
 
-/* Either kind is recognised by its content. ERR_IO, ERR_DAMAGED, ERR_INPUT, ERR_MEMORY. */
+/* A packed file is known by its content, or by its name, should its beginning be damaged. ERR_IO,
+ * ERR_DAMAGED, ERR_INPUT, ERR_MEMORY. */
 MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
 void store_close(store *s); /* NULL is fine */
 

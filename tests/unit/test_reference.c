@@ -61,8 +61,8 @@ static reference *make(void)
         le32_store(raw, 0x3f800000 + (uint32_t)i);
         expect_ok(st_writer_write(w, 4, 4 * i, raw, 4, &e), &e);
     }
-    put(w, 5, 2, (uint64_t[]){0x3f80, 0xc000, 0x0001, 0x7f80, 0x8000, 0x3fc0}, 6);
-    put(w, 6, 2, (uint64_t[]){0x3c00, 0xc000, 0x0001, 0x7c00, 0x8000, 0x3e00}, 6);
+    put(w, 5, 2, (uint64_t[]){0x3f80, 0xc000, 0x0001, 0x7f7f, 0x8000, 0x3fc0}, 6);
+    put(w, 6, 2, (uint64_t[]){0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3e00}, 6);
     put(w, 7, 4, (uint64_t[]){0x40490fdb}, 1);
     static unsigned char wide[2 * 2 * WIDE];
     for (uint32_t i = 0; i < 2 * WIDE; i++) { /* any positive pattern below infinity */
@@ -75,7 +75,7 @@ static reference *make(void)
 
 START_TEST(every_dtype)
 {
-    static const float halves[6] = {1, -2, 0, INFINITY, -0.0F, 1.5F};
+    static const float halves[6] = {1, -2, 0, 0, -0.0F, 1.5F};
     reference *const r = make();
     err e = {0};
     float out[24];
@@ -89,10 +89,11 @@ START_TEST(every_dtype)
     ck_assert_float_eq(out[7], 1 + 23 * 0x1p-23F);
     static const char *const names[] = {"bf16", "f16"};
     static const float smallest[] = {0x1p-133F, 0x1p-24F};
+    static const float largest[] = {0x1.fep127F, 65504};
     for (int n = 0; n < 2; n++) {
         expect_ok(reference_read_rows(r, names[n], 0, 3, 2, out, &e), &e);
         for (int i = 0; i < 6; i++) {
-            ck_assert_float_eq(out[i], i == 2 ? smallest[n] : halves[i]);
+            ck_assert_float_eq(out[i], i == 2 ? smallest[n] : i == 3 ? largest[n] : halves[i]);
             ck_assert_int_eq(signbit(out[i]) != 0, signbit(halves[i]) != 0);
         }
     }
