@@ -38,9 +38,10 @@ START_TEST(memory_for_less_than_a_token)
     forward_options o = of_tokens(1, 4);
     o.dump = scratch("out/dump");
     o.memory = 2 * VOCAB * sizeof(float) - 1;
-    single_fails(&o, NULL, ERR_MEMORY, "logits of one token take 4096 bytes, 4095 are allowed");
+    single_fails(&o, NULL, ERR_MEMORY, "logits of one token take 4096 bytes, --memory allows 4095");
     o.memory = 4 * VOCAB * sizeof(float) - 1;
-    compare_fails(from_source, from_packed, &o, ERR_MEMORY, "take 8192 bytes, 8191 are allowed");
+    compare_fails(from_source, from_packed, &o, ERR_MEMORY,
+                  "take 8192 bytes, --memory allows 8191");
     o.fp8 = true;
     compare_fails(from_source, from_packed, &o, ERR_MEMORY, "take 12288 bytes");
     ck_assert_int_eq(conversion_entries("out"), 1);

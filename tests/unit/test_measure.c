@@ -148,7 +148,7 @@ START_TEST(agrees_with_long_double)
     measure_position(a, b, VOCAB, VOCAB - 1, &m);
     const long double expected = divergence(a, b, VOCAB);
     ck_assert(expected > 0);
-    expect_close(m.kl, expected, 2e-16);
+    expect_close(m.kl, expected, 1e-15); /* sums of terms up to 1e-2 end in these digits */
     expect_close(m.source_nll, log_sum(a, VOCAB) - (long double)a[VOCAB - 1], 1e-14);
     expect_close(m.packed_nll, log_sum(b, VOCAB) - (long double)b[VOCAB - 1], 1e-14);
     expect_close(m.mean_difference, sum / VOCAB, 1e-12 * (double)sum / VOCAB);
