@@ -2,6 +2,7 @@
 # The tests that need room: a mini-shaped checkpoint of more than 8 GB and one of about 1 GB are converted and verified,
 # and the conversion of the large one must not take more memory than that of the small one (within 5 %).
 #
+# `scale.sh forward`: only the last part, the forward pass of a whole mini-shaped model (52 GB).
 # OCTAVO: the tool (default build/octavo). SCALE_DIR: where to work (default build/scale, needs 30 GB). By hand: it
 # takes minutes, and its figures belong into the notes of a release.
 set -eu
@@ -32,6 +33,32 @@ job() {
     rm -r "${dir:?}/$name" "$dir/$name.octavo"
 }
 
+# A whole model, 20 layers: both sides stream from the disk.
+forward() {
+    if [ "$(df --output=avail -k "$dir" | tail -n 1)" -lt $((52 * 1000 * 1000)) ]; then
+        echo "forward pass of 20 layers: skipped, it takes 52 GB of disk"
+        return
+    fi
+    "$python" "$root/tests/make_checkpoint.py" --preset ring-mini -o "$dir/mini"
+    run "mini: convert" "$octavo" convert "$dir/mini" -o "$dir/mini.octavo"
+    "$python" -c 'import json, random; random.seed(1); print(json.dumps([random.randrange(157184) for _ in range(256)]))' \
+        >"$dir/tokens.json"
+    # Limits are about trained weights; these are random.
+    echo '{"octavo_limits": 1, "f32": {"local_error": null, "kl_mean": null, "top1": null}}' >"$dir/limits.json"
+    OCTAVO=$octavo PYTHON=$python "$root/tests/bench/forward.sh" "$dir/mini" "$dir/mini.octavo" "--tokens=$dir/tokens.json" \
+        256 1 --limits "$dir/limits.json" | tee "$dir/forward"
+    rm -r "${dir:?}/mini" "$dir/mini.octavo"
+    if [ "$(sed -n 's/.*peak \([0-9]*\) MiB/\1/p' "$dir/forward")" -gt 2048 ]; then
+        echo "FAILED: the forward pass took more than 2 GiB"
+        exit 1
+    fi
+}
+
+if [ "${1:-}" = forward ]; then
+    forward
+    exit
+fi
+
 job small --layers 2 --experts 128 --vocab 16384
 job large --layers 6
 
@@ -41,3 +68,5 @@ if [ "${peaks[1]}" -gt $((peaks[0] * 105 / 100)) ] || [ "${peaks[1]}" -gt "$limi
     echo "FAILED: the large conversion took more than 1.05 times the memory of the small one, or more than $limit KiB"
     exit 1
 fi
+
+forward

@@ -20,6 +20,15 @@ echo "== kernel and table"
 echo "== matrix product"
 "$programs/bench_matmul"
 
+echo "== forward pass"
+models=${OCTAVO_MODELS:-$root/../shared/models}
+if [ -e "$models/ring-nano-linear" ]; then
+    "$octavo" convert "$models/ring-nano-linear" -o "$dir/nano.octavo" -q
+    "$root/tests/bench/forward.sh" "$models/ring-nano-linear" "$dir/nano.octavo" "--text=$models/sample.txt" 512 3
+else
+    echo "skipped: no $models/ring-nano-linear"
+fi
+
 echo "== whole jobs"
 "${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null
 "$programs/bench_job" "$checkpoint" "$dir" 5
