@@ -170,8 +170,8 @@ const option_spec option_table[] = {
     {.id = OPTION_SLOPE,
      .commands = VERIFY,
      .name = "slope",
-     .kind = VALUE_OTHER,
-     .value = "trained|hf",
+     .kind = VALUE_LIST,
+     .value = "FORM",
      .words = "trained|hf",
      .help = "How the layer number enters the decay of linear attention: as the trainer and "
              "runtimes do (trained, the default) or as the published Python code does (hf). Two "
