@@ -1,7 +1,7 @@
 #!/bin/bash
 # The part of the interop tests that needs Debian's python3-numpy and python3-xxhash only: whether
-# the comparisons can fail, the second forward pass against its golden results, the built-in
-# example, and a checkpoint of corner cases.
+# the comparisons can fail, the second forward pass against its golden results and against ours, the
+# built-in example, and a checkpoint of corner cases.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu
@@ -16,5 +16,6 @@ for slope in trained hf; do
         --slope $slope --step 40 >"$scratch/log" 2>&1 ||
         { echo "forward_np.py, slopes $slope:" && cat "$scratch/log" && exit 1; }
 done
+OCTAVO=${OCTAVO:-$here/../../build/octavo} /usr/bin/python3 "$here/forward_check.py" "$scratch"
 /usr/bin/python3 "$here/corner_checkpoint.py" "$scratch/corner"
 PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner"
