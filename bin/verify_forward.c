@@ -8,6 +8,7 @@
 #include "bin/text.h"
 #include "bin/text.h"
 #include "bin/verify_request.h"
+#include "format/cpu_level.h"
 #include "format/num.h"
 #include "verify/forward.h"
 #include "verify/limits.h"
@@ -156,6 +157,18 @@ static err_code open_models(forward_check *c, err *e)
     return code;
 }
 
+/* At the lowest level every fused multiply-add is a call of the C library. */
+static err_code say_if_slow(const forward_check *c, err *e)
+{
+    cpu_level level = CPU_BASELINE;
+    const err_code code = cpu_level_choose(&level, e);
+    if (code == OK && level == CPU_BASELINE) {
+        monitor_note(c->monitor, "without vectors and fused multiply-add of the processor the "
+                                 "forward pass is right, but slow");
+    }
+    return code;
+}
+
 static err_code prepare(forward_check *c, err *e)
 {
     const forward_request *const f = &c->q->forward;
@@ -179,6 +192,9 @@ static err_code prepare(forward_check *c, err *e)
         code = get_tokens(c, e);
     }
     c->options.reference = c->reference;
+    if (code == OK) {
+        code = say_if_slow(c, e);
+    }
     return code == OK ? ops_cpu_create(c->q->threads, &c->ops, e) : code;
 }
 

@@ -16,6 +16,11 @@ octavo verify micro.octavo --against source --forward --tokens golden.safetensor
 say 'the source against itself: nothing differs'
 octavo verify source --against source --forward --tokens golden.safetensors
 
+say 'an old processor: the same, later'
+echo '[1, 2, 3, 4, 5, 6, 7, 8]' >tokens.json
+OCTAVO_CPU=baseline octavo verify micro.octavo --only forward --tokens tokens.json --length 8
+octavo verify micro.octavo --only forward --tokens tokens.json --length 8
+
 say 'limits of the user'
 echo '{"octavo_limits": 1, "f32": {"local_error": 0.04, "top1": null, "kl_mean": 0.01}}' >limits.json
 octavo verify micro.octavo --against source --only forward --tokens golden.safetensors --limits limits.json -q
