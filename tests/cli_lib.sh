@@ -23,7 +23,7 @@ skip() {
 }
 
 mask() {
-    sed -E -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)/TIME/' -e 's/ in [0-9.]+ (ms|s)$/ in TIME/' \
+    sed -E -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
         -e 's/^root [0-9a-f]{64}$/root ROOT/' "$@"
 }
 
