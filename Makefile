@@ -45,7 +45,7 @@ LEVELS   := baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/nul
 ARCH_v3  := -march=x86-64-v3
 ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512
 
-LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)))
+LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)) gpu/none.c)
 BIN_SRC   := $(sort $(wildcard bin/*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -198,7 +198,7 @@ bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
 	@tests/bench/run.sh $(OBJ)/tests/bench
 
 # ---- source text -----------------------------------------------------------------------------------------------
-C_FILES := $(sort $(wildcard $(foreach d,format quant convert verify bin tests tests/*,$d/*.c $d/*.h)))
+C_FILES := $(sort $(wildcard $(foreach d,format quant convert verify gpu bin tests tests/*,$d/*.c $d/*.h)))
 
 lint: ## format, clang-tidy, cppcheck, shellcheck, mandoc, include law, and more
 	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS)' tests/lint.sh

@@ -9,6 +9,7 @@
  *     engine_wait(g, slot, e)                codes, scales and statistics are in place
  *     write slot->out
  *
+ * A wait that fails (ERR_GPU) leaves the input as it was, and nobody writes into the slot any more.
  * Slots are independent: while one waits, others read and write. Results are bit for bit those of
  * spec/quant.md on every engine, whatever the number of slots and threads. */
 #ifndef ENGINE_H
@@ -54,6 +55,7 @@ struct engine {
     engine_slot *slots;
     unsigned slot_count;
     size_t in_bytes, out_bytes; /* of each slot */
+    uint64_t device_bytes;      /* memory of devices that it holds, all together */
 };
 
 static inline err_code engine_submit(engine *g, engine_slot *s, const engine_job *jobs, size_t n,

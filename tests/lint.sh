@@ -12,9 +12,9 @@ cd "$(dirname "$0")/.." || exit 1
 CC=${CC:-cc}
 read -ra flags <<<"${CFLAGS:--std=c11 -D_GNU_SOURCE -I.}"
 flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
-rooms=(format quant convert verify bin)
-sources=({format,quant,convert,verify,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
-headers=({format,quant,convert,verify,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
+rooms=(format quant convert verify gpu bin)
+sources=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
+headers=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
 scripts=(.ci/run tests/*.sh tests/*/*.sh)
 
 check_layout() {
@@ -71,7 +71,8 @@ check_includes() {
         may["quant"] = "^(format|quant)/"
         may["convert"] = "^(format|quant|convert)/"
         may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|scale|tile|widen|recipe)\\.h$"
-        may["bin"] = "^(format|quant|convert|verify|bin)/"
+        may["gpu"] = "^gpu/|^quant/(bits|e4m3|engine|scale|tile|widen)\\.h$|^verify/(ops|elementary)\\.h$|^format/(dtype|err|num)\\.h$"
+        may["bin"] = "^(format|quant|convert|verify|gpu|bin)/"
         only["archive.h"] = "^format/archive\\.c$"
         only["archive_entry.h"] = "^format/archive\\.c$"
         only["xxhash.h"] = "^format/digest\\.c$"
@@ -91,6 +92,8 @@ check_includes() {
             complain("write the path from the root: " name)
         } else if (quoted && room in may && name !~ may[room]) {
             complain(room "/ must not see " name)
+        } else if (!quoted && name ~ /^cuda/ && FILENAME !~ "^(gpu|tests)/") {
+            complain("<" name "> belongs to gpu/ alone")
         } else if (!quoted && name in only && FILENAME !~ "^tests/" && FILENAME !~ only[name]) {
             owner = only[name]
             gsub(/[\^$\\]/, "", owner)

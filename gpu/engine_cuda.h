@@ -1,0 +1,27 @@
+/* The CUDA engine (quant/engine.h): slots with pinned host buffers and a stream each, on one device
+ * or several.
+ *
+ * A submit is one copy to the device, one kernel launch for all its jobs, and one copy back; slots
+ * overlap, so that both directions of the link and the kernel work at once. Bits are those of the
+ * CPU engine (spec/quant.md). */
+#ifndef ENGINE_CUDA_H
+#define ENGINE_CUDA_H
+
+#include "quant/engine.h"
+
+typedef struct engine_cuda_options {
+    const unsigned *devices; /* numbers as in gpu/device.h; slots are dealt out to them in turn. One
+                                that stands here twice has twice the slots. */
+    unsigned device_count;   /* > 0 */
+    unsigned slots;          /* wanted; the engine may have fewer */
+    size_t in_bytes, out_bytes; /* of each slot */
+    size_t max_jobs, max_tiles; /* of one submit */
+    uint64_t gpu_memory;        /* the most to take of each device */
+} engine_cuda_options;
+
+/* With too little device memory for all slots the engine has fewer, at least one a device. Errors:
+ * ERR_GPU: no CUDA, no such device, no code for it, not enough memory for one slot, or the device
+ * fails; ERR_MEMORY: host memory, or gpu_memory less than one slot needs. */
+MUST_CHECK err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* What a build without CUDA has of gpu/: every request is answered alike. */
+#include "gpu/device.h"
+#include "gpu/engine_cuda.h"
+#include "gpu/measure_gpu.h"
+
+static err_code not_built_in(err *e)
+{
+    err_set(e, ERR_GPU, "CUDA is not built in");
+    err_hint(e, "--device cpu computes the same; building octavo where nvcc is adds CUDA");
+    return ERR_GPU;
+}
+
+const char *device_runtime(void)
+{
+    return NULL;
+}
+
+err_code device_find_all(device_list *out, err *e)
+{
+    *out = (device_list){0};
+    return not_built_in(e);
+}
+
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+{
+    (void)o;
+    *out = NULL;
+    return not_built_in(e);
+}
+
+err_code measure_link(unsigned device, link_speed *out, err *e)
+{
+    (void)device;
+    *out = (link_speed){0};
+    return not_built_in(e);
+}
+
+err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
+{
+    (void)device;
+    (void)c;
+    *out = (kernel_speed){0};
+    return not_built_in(e);
+}
