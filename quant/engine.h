@@ -20,6 +20,7 @@
 
 #include "format/dtype.h"
 #include "format/err.h"
+#include "format/num.h"
 #include "quant/tile.h"
 
 /* One run of whole tile rows of one matrix: rows x cols elements, row-major, rows contiguous.
@@ -34,6 +35,11 @@ typedef struct engine_job {
     float *tile_scales;  /* out: [tiles_down, tiles_across], host memory of the caller */
     tile_stats *stats;   /* out: [tiles_down, tiles_across], host memory of the caller */
 } engine_job;
+
+static inline uint64_t engine_job_tiles(const engine_job *job)
+{
+    return num_ceil_div(job->rows, TILE) * num_ceil_div(job->cols, TILE);
+}
 
 typedef struct engine_slot {
     unsigned char *in, *out; /* owned by the engine */

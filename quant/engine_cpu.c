@@ -60,11 +60,6 @@ typedef struct unit {
     uint64_t first, count;
 } unit;
 
-static uint64_t job_tiles(const engine_job *job)
-{
-    return num_ceil_div(job->rows, TILE) * num_ceil_div(job->cols, TILE);
-}
-
 static bool slot_finished(const slot_work *w)
 {
     return w->job == w->job_count && w->running == 0;
@@ -75,7 +70,7 @@ static unit take_unit(cpu_engine *g)
 {
     slot_work *w = g->first;
     const engine_job *job = &w->jobs[w->job];
-    const uint64_t left = job_tiles(job) - w->tile;
+    const uint64_t left = engine_job_tiles(job) - w->tile;
     const unit u = {w, job, w->tile, num_min(left, UNIT_TILES)};
     w->running++;
     w->tile += u.count;

@@ -52,7 +52,7 @@ static void place_results(engine_job *jobs, float *scales, tile_stats *stats)
     for (unsigned i = 0; i < JOBS; i++) {
         jobs[i].tile_scales = scales + tile;
         jobs[i].stats = stats + tile;
-        tile += num_ceil_div(jobs[i].rows, TILE) * num_ceil_div(jobs[i].cols, TILE);
+        tile += engine_job_tiles(&jobs[i]);
     }
 }
 
@@ -66,7 +66,7 @@ static batch batch_new(void)
         job->out_off = b.out_bytes;
         b.in_bytes = job->in_off + job->rows * job->cols * dtype_bits(job->source) / 8;
         b.out_bytes = job->out_off + job->rows * job->cols;
-        b.tiles += num_ceil_div(job->rows, TILE) * num_ceil_div(job->cols, TILE);
+        b.tiles += engine_job_tiles(job);
     }
     b.in = malloc(b.in_bytes);
     b.out = malloc(b.out_bytes);
@@ -79,7 +79,7 @@ static batch batch_new(void)
     ck_assert_ptr_nonnull(scratch);
     for (unsigned i = 0; i < JOBS; i++) {
         const engine_job *job = &b.jobs[i];
-        const uint64_t count = num_ceil_div(job->rows, TILE) * num_ceil_div(job->cols, TILE);
+        const uint64_t count = engine_job_tiles(job);
         tile_kernel_at(CPU_BASELINE)->quantize(job, b.in, b.out, 0, count, scratch);
         ck_assert(job->stats[0].nonfinite == 0 && job->stats[0].sum_y2 > 0);
     }
