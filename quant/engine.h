@@ -9,7 +9,8 @@
  *     engine_wait(g, slot, e)                codes, scales and statistics are in place
  *     write slot->out
  *
- * A wait that fails (ERR_GPU) leaves the input as it was, and nobody writes into the slot any more.
+ * A submit or wait that fails (ERR_GPU) leaves the input as it was, and nobody writes into the slot
+ * or the jobs' results any more; a submit that fails needs no wait.
  * Slots are independent: while one waits, others read and write. Results are bit for bit those of
  * spec/quant.md on every engine, whatever the number of slots and threads. */
 #ifndef ENGINE_H
