@@ -1,6 +1,7 @@
 # octavo: one Makefile for the whole tree. `make help` lists the targets.
 #
 # CONFIG names a build: objects go to build/CONFIG/, and every config but `release` keeps its octavo there too.
+# CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc is.
 # SAN=address,undefined or SAN=thread chooses a config of its own. Any other mixture wants a name:
 #     make CONFIG=clang CC=clang          gives build/clang/octavo
 VERSION := 0.1.0
@@ -36,7 +37,28 @@ COMPILE   = $(CC) $(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(DEFINES) $(CPPFLAGS) $(
 # Linked with one of these, gcc's programs start with subnormals flushed to zero.
 FLUSHING := -Ofast -ffast-math -funsafe-math-optimizations
 LINK      = $(CC) $(filter-out $(FLUSHING),$(CFLAGS)) $(NUMERICS) $(SANITIZE) $(LDFLAGS) -pthread
-LIBS      = $(PKG_LIBS) $(LDLIBS) -lm
+LIBS      = $(PKG_LIBS) $(CUDA_LIBS) $(LDLIBS) -lm
+
+# ---- CUDA: kernels by nvcc, for the devices that they shall run on; all else is C ------------------------------------
+CUDA      ?= auto
+NVCC      ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+NVCC_NEW  := $(if $(filter-out 0,$(CUDA)),$(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | \
+    awk -F '[ ,.]+' '/release/ { for (i = 1; i < NF; i++) if ($$i == "release") print ($$(i+1) * 100 + $$(i+2) >= 1208 ? "yes" : "") }')))
+ifeq ($(CUDA)$(NVCC_NEW),1)
+$(error CUDA=1 needs nvcc of CUDA 12.8 or later on the PATH, or NVCC=)
+endif
+ifneq ($(NVCC_NEW),)
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_FLAGS := -isystem $(CUDA_HOME)/include
+CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl
+endif
+# Machine code for these devices, and for later ones code that their driver compiles.
+GPU_REAL    := 80 89 90 100 120
+GPU_VIRTUAL := 120
+GPU_CODE    := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
+    $(foreach a,$(GPU_VIRTUAL),-gencode arch=compute_$a,code=compute_$a)
+GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
+COMPILE_GPU  = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CODE) $(GPU_NUMERICS) $(if $(WERROR),-Werror all-warnings)
 
 # ---- sources ---------------------------------------------------------------------------------------------------
 # A levelled source is a template: compiled once for each instruction level, with KERNEL_LEVEL in its names.
@@ -45,13 +67,14 @@ LEVELS   := baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/nul
 ARCH_v3  := -march=x86-64-v3
 ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512
 
-LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)) gpu/none.c)
+GPU_SRC   := $(if $(NVCC_NEW),$(filter-out gpu/none.c,$(sort $(wildcard gpu/*.c))),gpu/none.c)
+LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)) $(GPU_SRC))
 BIN_SRC   := $(sort $(wildcard bin/*.c))
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
-LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
+LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(if $(NVCC_NEW),$(OBJ)/gpu/kernels.code.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
 AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c))))
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
@@ -106,6 +129,19 @@ $$(OBJ)/%.$(1).o: %.c $$(OBJ)/flags
 endef
 $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 
+$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_engine_cuda.o: DEFINES := $(CUDA_FLAGS)
+
+$(OBJ)/gpu-flags: FORCE
+	$(call stamp,$(COMPILE_GPU))
+
+$(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
+
+$(OBJ)/gpu/kernels.code.o: gpu/kernels.S $(OBJ)/gpu/quantize.fatbin
+	$(Q)$(CC) -c -DIMAGE='"$(OBJ)/gpu/quantize.fatbin"' -o $@ $<
+
 $(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
 $(TEST_AID): $(AID_OBJ)
 $(LIBRARY) $(TEST_AID): $(OBJ)/objects
@@ -130,6 +166,7 @@ $(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
+-include $(OBJ)/gpu/quantize.d
 -include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(AID_OBJ) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
 
 # ---- tests -----------------------------------------------------------------------------------------------------

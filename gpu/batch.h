@@ -1,0 +1,41 @@
+/* The tables of a launch: which matrices there are, and which of them each tile belongs to; and the
+ * way back, from the results of a launch to those of the jobs.
+ *
+ * On host and device alike a slot has two stretches of memory. In front of the input lie the
+ * tables, in front of the output the results, both close up to what follows: so one copy takes
+ * tables and input to the device and one brings results and output back.
+ *
+ *     front:  ... matrices | tile_matrix | input          back:  ... scales | stats | output */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stddef.h>
+
+#include "gpu/quantize.h"
+#include "quant/engine.h"
+
+enum { BATCH_ALIGN = 256 }; /* of every part */
+
+/* Jobs and tiles of one submit, in the order of the jobs. */
+typedef struct batch {
+    const engine_job *jobs;
+    size_t job_count, tile_count;
+    size_t in_bytes, out_bytes; /* used, from the slot's beginning on */
+} batch;
+
+batch batch_of(const engine_job *jobs, size_t count);
+
+/* Bytes in front of the input and in front of the output. */
+size_t batch_tables_bytes(size_t jobs, size_t tiles);
+size_t batch_results_bytes(size_t tiles);
+
+/* Write the tables to the host's memory in front of `in`. */
+void batch_write_tables(const batch *b, unsigned char *in);
+
+/* The argument of a launch, with addresses of the device: `in` and `out` of the slot there. */
+gpu_launch batch_launch(const batch *b, unsigned char *in, unsigned char *out);
+
+/* Give every job its scales and statistics, which lie in front of the host's `out`. */
+void batch_read_results(const batch *b, const unsigned char *out);
+
+#endif

@@ -1,0 +1,53 @@
+#include "gpu/kernels.h"
+
+#include <stddef.h>
+
+/* gpu/kernels.S: what nvcc made of quantize.cu. */
+extern const unsigned char kernels_image[];
+
+static err_code find(const kernels *k, cudaKernel_t *out, const char *name, err *e)
+{
+    const cudaError_t result = cudaLibraryGetKernel(out, k->library, name);
+    return result == cudaSuccess ? OK
+                                 : err_set(e, ERR_GPU, "no kernel %s for this device: %s", name,
+                                           cudaGetErrorString(result));
+}
+
+err_code kernels_load(kernels *k, err *e)
+{
+    *k = (kernels){0};
+    const cudaError_t result =
+        cudaLibraryLoadData(&k->library, kernels_image, NULL, NULL, 0, NULL, NULL, 0);
+    if (result != cudaSuccess) {
+        k->library = NULL;
+        return err_set(e, ERR_GPU, "cannot load the kernels: %s", cudaGetErrorString(result));
+    }
+    err_code code = find(k, &k->quantize_bf16, "quantize_bf16", e);
+    if (code == OK) {
+        code = find(k, &k->quantize_f16, "quantize_f16", e);
+    }
+    if (code == OK) {
+        code = find(k, &k->quantize_f32, "quantize_f32", e);
+    }
+    return code;
+}
+
+void kernels_unload(kernels *k)
+{
+    if (k->library) {
+        (void)cudaLibraryUnload(k->library); /* a device that is lost cannot */
+    }
+    *k = (kernels){0};
+}
+
+cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
+                             uint32_t tiles, cudaStream_t stream)
+{
+    const cudaKernel_t kernel = source == DTYPE_BF16  ? k->quantize_bf16
+                                : source == DTYPE_F16 ? k->quantize_f16
+                                                      : k->quantize_f32;
+    gpu_launch argument = *launch;
+    void *arguments[] = {&argument};
+    return cudaLaunchKernel((const void *)kernel, (dim3){tiles, 1, 1},
+                            (dim3){QUANTIZE_THREADS, 1, 1}, arguments, 0, stream);
+}

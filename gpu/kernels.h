@@ -1,0 +1,31 @@
+/* The kernels, as they lie in this program for every device that it knows (gpu/kernels.S).
+ *
+ *     kernels k;
+ *     kernels_load(&k, e);
+ *     kernels_quantize(&k, DTYPE_BF16, &launch, tiles, stream);      on the current device
+ *     kernels_unload(&k);
+ *
+ * Loading takes no device: each of them gets its code at its first launch. Threads may launch
+ * together. */
+#ifndef KERNELS_H
+#define KERNELS_H
+
+#include <cuda_runtime_api.h>
+
+#include "format/dtype.h"
+#include "format/err.h"
+#include "gpu/quantize.h"
+
+typedef struct kernels {
+    cudaLibrary_t library;
+    cudaKernel_t quantize_bf16, quantize_f16, quantize_f32;
+} kernels;
+
+MUST_CHECK err_code kernels_load(kernels *k, err *e);
+void kernels_unload(kernels *k); /* fine for one that failed to load or is all zero */
+
+/* Quantize tiles launch->first_tile ... + tiles-1, all of one source dtype (BF16, F16, F32). */
+cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
+                             uint32_t tiles, cudaStream_t stream);
+
+#endif

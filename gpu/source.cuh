@@ -1,0 +1,114 @@
+/* The source types of the quantizing kernel: how the elements of a thread lie in its registers, and
+ * their magnitudes. A thread has PASSES rows of THREAD_COLS elements, each row in S::WORDS words.
+ */
+#ifndef SOURCE_CUH
+#define SOURCE_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <stdint.h>
+
+#include "quant/bits.h"
+
+namespace
+{
+
+enum { PASSES = 4, THREAD_COLS = 8 };
+
+struct bf16_source {
+    enum { BYTES = 2, WORDS = 4 };
+    typedef __nv_bfloat162 pair;
+
+    __device__ static __forceinline__ float low(uint32_t w)
+    {
+        return float_from_bits(w << 16);
+    }
+    __device__ static __forceinline__ float high(uint32_t w)
+    {
+        return float_from_bits(w & 0xffff0000u);
+    }
+};
+
+struct f16_source {
+    enum { BYTES = 2, WORDS = 4 };
+    typedef __half2 pair;
+
+    __device__ static __forceinline__ float low(uint32_t w)
+    {
+        return __half2float(__ushort_as_half((unsigned short)(w & 0xffff)));
+    }
+    __device__ static __forceinline__ float high(uint32_t w)
+    {
+        return __half2float(__ushort_as_half((unsigned short)(w >> 16)));
+    }
+};
+
+struct f32_source {
+    enum { BYTES = 4, WORDS = 8 };
+};
+
+template <typename T> __device__ __forceinline__ T as(uint32_t w)
+{
+    T t;
+    memcpy(&t, &w, sizeof t);
+    return t;
+}
+
+template <typename T> __device__ __forceinline__ uint32_t bits_of(T t)
+{
+    uint32_t w;
+    memcpy(&w, &t, sizeof w);
+    return w;
+}
+
+/* The smallest and the largest magnitude of a thread's elements, as float32; a NaN is the largest.
+ */
+struct extent {
+    float least, largest;
+};
+
+template <typename S> __device__ __forceinline__ extent find_extent(const uint32_t (*w)[S::WORDS])
+{
+    typedef typename S::pair pair;
+    pair most = __habs2(as<pair>(w[0][0]));
+    pair least = most;
+#pragma unroll
+    for (int i = 1; i < PASSES * S::WORDS; i++) {
+        const pair v = __habs2(as<pair>(w[i / S::WORDS][i % S::WORDS]));
+        most = __hmax2_nan(most, v);
+        least = __hmin2(least, v);
+    }
+    const uint32_t m = bits_of(most);
+    const uint32_t l = bits_of(least);
+    const uint32_t most_bits = max(float_bits(S::low(m)), float_bits(S::high(m)));
+    return {fminf(S::low(l), S::high(l)), float_from_bits(most_bits)};
+}
+
+template <>
+__device__ __forceinline__ extent find_extent<f32_source>(const uint32_t (*w)[f32_source::WORDS])
+{
+    uint32_t most = 0;
+    uint32_t least = 0x7fffffffu;
+#pragma unroll
+    for (int i = 0; i < PASSES * f32_source::WORDS; i++) {
+        const uint32_t v = w[i / f32_source::WORDS][i % f32_source::WORDS] & 0x7fffffffu;
+        most = max(most, v);
+        least = min(least, v);
+    }
+    return {float_from_bits(least), float_from_bits(most)};
+}
+
+/* Element k of the eight. */
+template <typename S> __device__ __forceinline__ float element(const uint32_t *w, int k)
+{
+    return k % 2 ? S::high(w[k / 2]) : S::low(w[k / 2]);
+}
+
+template <> __device__ __forceinline__ float element<f32_source>(const uint32_t *w, int k)
+{
+    return float_from_bits(w[k]);
+}
+
+} // namespace
+
+#endif
