@@ -70,15 +70,16 @@ ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512
 GPU_SRC   := $(if $(NVCC_NEW),$(filter-out gpu/none.c,$(sort $(wildcard gpu/*.c))),gpu/none.c)
 LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)) $(GPU_SRC))
 BIN_SRC   := $(sort $(wildcard bin/*.c))
-UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_SRC  := $(filter-out $(if $(NVCC_NEW),,tests/unit/test_gpu_%),$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
-LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(if $(NVCC_NEW),$(OBJ)/gpu/kernels.code.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
+LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(if $(NVCC_NEW),$(OBJ)/gpu/kernels_image.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
-AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c))))
+AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c)))) \
+    $(if $(NVCC_NEW),$(OBJ)/tests/unit/oracle_image.o)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
-UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/test_%.c),$(UNIT_SRC))))
+UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(filter $(UNIT_SRC),$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/test_%.c),$(UNIT_SRC)))))
 FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
 # Programs of tests/ take from these what they use; those that test a file of bin/ bring their own main.
@@ -129,7 +130,7 @@ $$(OBJ)/%.$(1).o: %.c $$(OBJ)/flags
 endef
 $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 
-$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_engine_cuda.o: DEFINES := $(CUDA_FLAGS)
+$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: DEFINES := $(CUDA_FLAGS)
 
 $(OBJ)/gpu-flags: FORCE
 	$(call stamp,$(COMPILE_GPU))
@@ -139,8 +140,13 @@ $(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
 
-$(OBJ)/gpu/kernels.code.o: gpu/kernels.S $(OBJ)/gpu/quantize.fatbin
-	$(Q)$(CC) -c -DIMAGE='"$(OBJ)/gpu/quantize.fatbin"' -o $@ $<
+# EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
+define EMBED_RULE
+$(1): gpu/kernels.S $(3)
+	$$(Q)$$(CC) -c -DNAME=$(2) -DIMAGE='"$(3)"' -o $$@ $$<
+endef
+$(eval $(call EMBED_RULE,$(OBJ)/gpu/kernels_image.o,kernels_image,$(OBJ)/gpu/quantize.fatbin))
+$(eval $(call EMBED_RULE,$(OBJ)/tests/unit/oracle_image.o,oracle_image,$(OBJ)/tests/unit/gpu_oracle.fatbin))
 
 $(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
 $(TEST_AID): $(AID_OBJ)
@@ -166,7 +172,7 @@ $(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
--include $(OBJ)/gpu/quantize.d
+-include $(OBJ)/gpu/quantize.d $(OBJ)/tests/unit/gpu_oracle.d
 -include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(AID_OBJ) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
 
 # ---- tests -----------------------------------------------------------------------------------------------------

@@ -9,19 +9,19 @@ static size_t part_bytes(size_t count, size_t size)
     return num_ceil_div(count * size, BATCH_ALIGN) * BATCH_ALIGN;
 }
 
-size_t batch_tables_bytes(size_t jobs, size_t tiles)
+size_t gpu_batch_tables_bytes(size_t jobs, size_t tiles)
 {
     return part_bytes(jobs, sizeof(gpu_matrix)) + part_bytes(tiles, sizeof(uint32_t));
 }
 
-size_t batch_results_bytes(size_t tiles)
+size_t gpu_batch_results_bytes(size_t tiles)
 {
     return part_bytes(tiles, sizeof(float)) + part_bytes(tiles, sizeof(tile_stats));
 }
 
-batch batch_of(const engine_job *jobs, size_t count)
+gpu_batch gpu_batch_of(const engine_job *jobs, size_t count)
 {
-    batch b = {.jobs = jobs, .job_count = count};
+    gpu_batch b = {.jobs = jobs, .job_count = count};
     for (size_t i = 0; i < count; i++) {
         const uint64_t elements = jobs[i].rows * jobs[i].cols;
         const size_t in_end = jobs[i].in_off + elements * (dtype_bits(jobs[i].source) / 8);
@@ -32,9 +32,9 @@ batch batch_of(const engine_job *jobs, size_t count)
     return b;
 }
 
-void batch_write_tables(const batch *b, unsigned char *in)
+void gpu_batch_write_tables(const gpu_batch *b, unsigned char *in)
 {
-    unsigned char *const tables = in - batch_tables_bytes(b->job_count, b->tile_count);
+    unsigned char *const tables = in - gpu_batch_tables_bytes(b->job_count, b->tile_count);
     unsigned char *const tiles = in - part_bytes(b->tile_count, sizeof(uint32_t));
     uint32_t tile = 0;
     for (uint32_t i = 0; i < b->job_count; i++) {
@@ -52,9 +52,9 @@ void batch_write_tables(const batch *b, unsigned char *in)
     }
 }
 
-gpu_launch batch_launch(const batch *b, unsigned char *in, unsigned char *out)
+gpu_launch gpu_batch_launch(const gpu_batch *b, unsigned char *in, unsigned char *out)
 {
-    const size_t tables = batch_tables_bytes(b->job_count, b->tile_count);
+    const size_t tables = gpu_batch_tables_bytes(b->job_count, b->tile_count);
     const size_t tiles = part_bytes(b->tile_count, sizeof(uint32_t));
     const size_t stats = part_bytes(b->tile_count, sizeof(tile_stats));
     return (gpu_launch){
@@ -62,14 +62,14 @@ gpu_launch batch_launch(const batch *b, unsigned char *in, unsigned char *out)
         .out = out,
         .matrices = (const gpu_matrix *)(const void *)(in - tables),
         .tile_matrix = (const uint32_t *)(const void *)(in - tiles),
-        .scales = (float *)(void *)(out - batch_results_bytes(b->tile_count)),
+        .scales = (float *)(void *)(out - gpu_batch_results_bytes(b->tile_count)),
         .stats = (tile_stats *)(void *)(out - stats),
     };
 }
 
-void batch_read_results(const batch *b, const unsigned char *out)
+void gpu_batch_read_results(const gpu_batch *b, const unsigned char *out)
 {
-    const unsigned char *scales = out - batch_results_bytes(b->tile_count);
+    const unsigned char *scales = out - gpu_batch_results_bytes(b->tile_count);
     const unsigned char *stats = out - part_bytes(b->tile_count, sizeof(tile_stats));
     for (size_t i = 0; i < b->job_count; i++) {
         const engine_job *const job = &b->jobs[i];

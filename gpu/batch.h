@@ -17,25 +17,25 @@
 enum { BATCH_ALIGN = 256 }; /* of every part */
 
 /* Jobs and tiles of one submit, in the order of the jobs. */
-typedef struct batch {
+typedef struct gpu_batch {
     const engine_job *jobs;
     size_t job_count, tile_count;
     size_t in_bytes, out_bytes; /* used, from the slot's beginning on */
-} batch;
+} gpu_batch;
 
-batch batch_of(const engine_job *jobs, size_t count);
+gpu_batch gpu_batch_of(const engine_job *jobs, size_t count);
 
 /* Bytes in front of the input and in front of the output. */
-size_t batch_tables_bytes(size_t jobs, size_t tiles);
-size_t batch_results_bytes(size_t tiles);
+size_t gpu_batch_tables_bytes(size_t jobs, size_t tiles);
+size_t gpu_batch_results_bytes(size_t tiles);
 
 /* Write the tables to the host's memory in front of `in`. */
-void batch_write_tables(const batch *b, unsigned char *in);
+void gpu_batch_write_tables(const gpu_batch *b, unsigned char *in);
 
 /* The argument of a launch, with addresses of the device: `in` and `out` of the slot there. */
-gpu_launch batch_launch(const batch *b, unsigned char *in, unsigned char *out);
+gpu_launch gpu_batch_launch(const gpu_batch *b, unsigned char *in, unsigned char *out);
 
 /* Give every job its scales and statistics, which lie in front of the host's `out`. */
-void batch_read_results(const batch *b, const unsigned char *out);
+void gpu_batch_read_results(const gpu_batch *b, const unsigned char *out);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct cuda_slot {
     unsigned char *in, *out; /* in that memory */
     cudaStream_t stream;
     cudaEvent_t done;
-    batch work; /* submitted; job_count is 0 otherwise */
+    gpu_batch work; /* submitted; job_count is 0 otherwise */
 } cuda_slot;
 
 /* Where things lie in a slot's memory, on host and device alike. */
@@ -48,7 +48,7 @@ typedef struct cuda_engine {
 /* ---- work ------------------------------------------------------------------------------------ */
 
 /* What the pipeline guarantees about its jobs. */
-static void check_batch(const cuda_engine *g, const batch *b)
+static void check_batch(const cuda_engine *g, const gpu_batch *b)
 {
     assert(b->job_count <= g->max_jobs && b->tile_count <= g->max_tiles);
     assert(b->in_bytes <= g->base.in_bytes && b->out_bytes <= g->base.out_bytes);
@@ -57,14 +57,14 @@ static void check_batch(const cuda_engine *g, const batch *b)
 
 static cudaError_t copy_in(const cuda_slot *s, const engine_slot *slot)
 {
-    const size_t tables = batch_tables_bytes(s->work.job_count, s->work.tile_count);
+    const size_t tables = gpu_batch_tables_bytes(s->work.job_count, s->work.tile_count);
     return cudaMemcpyAsync(s->in - tables, slot->in - tables, tables + s->work.in_bytes,
                            cudaMemcpyHostToDevice, s->stream);
 }
 
 static cudaError_t copy_out(const cuda_slot *s, const engine_slot *slot)
 {
-    const size_t results = batch_results_bytes(s->work.tile_count);
+    const size_t results = gpu_batch_results_bytes(s->work.tile_count);
     return cudaMemcpyAsync(slot->out - results, s->out - results, results + s->work.out_bytes,
                            cudaMemcpyDeviceToHost, s->stream);
 }
@@ -72,8 +72,8 @@ static cudaError_t copy_out(const cuda_slot *s, const engine_slot *slot)
 /* A launch takes neighbouring jobs of one source dtype and scale kind, mostly all there are. */
 static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
 {
-    const batch *const b = &s->work;
-    gpu_launch launch = batch_launch(b, s->in, s->out);
+    const gpu_batch *const b = &s->work;
+    gpu_launch launch = gpu_batch_launch(b, s->in, s->out);
     cudaError_t result = cudaSuccess;
     for (size_t i = 0; i < b->job_count && result == cudaSuccess;) {
         const engine_job *const first = &b->jobs[i];
@@ -113,16 +113,16 @@ static err_code cuda_submit(engine *base, engine_slot *slot, const engine_job *j
 {
     const cuda_engine *const g = (const cuda_engine *)base;
     cuda_slot *const s = slot->priv;
-    s->work = batch_of(jobs, count);
+    s->work = gpu_batch_of(jobs, count);
     if (count == 0) {
         return OK;
     }
     check_batch(g, &s->work);
-    batch_write_tables(&s->work, slot->in);
+    gpu_batch_write_tables(&s->work, slot->in);
     const err_code code = queue(g, s, slot, e);
     if (code != OK) {
         (void)cudaStreamSynchronize(s->stream); /* what was queued may still use the slot */
-        s->work = (batch){0};
+        s->work = (gpu_batch){0};
     }
     return code;
 }
@@ -136,9 +136,9 @@ static err_code cuda_wait(engine *base, engine_slot *slot, err *e)
     }
     const err_code code = cuda_check(cudaEventSynchronize(s->done), s->device, "quantize", e);
     if (code == OK) {
-        batch_read_results(&s->work, slot->out);
+        gpu_batch_read_results(&s->work, slot->out);
     }
-    s->work = (batch){0};
+    s->work = (gpu_batch){0};
     return code;
 }
 
@@ -186,8 +186,8 @@ static size_t whole_pages(size_t bytes)
 static slot_layout layout_of(const engine_cuda_options *o)
 {
     slot_layout l;
-    l.in = whole_pages(batch_tables_bytes(o->max_jobs, o->max_tiles));
-    l.out = l.in + whole_pages(o->in_bytes) + whole_pages(batch_results_bytes(o->max_tiles));
+    l.in = whole_pages(gpu_batch_tables_bytes(o->max_jobs, o->max_tiles));
+    l.out = l.in + whole_pages(o->in_bytes) + whole_pages(gpu_batch_results_bytes(o->max_tiles));
     l.bytes = l.out + whole_pages(o->out_bytes);
     return l;
 }

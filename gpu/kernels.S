@@ -1,10 +1,10 @@
-/* The kernels' code for all devices, as data of this program: IMAGE is the file that nvcc made. */
+/* Kernels for all devices, as data of the program: IMAGE is the file that nvcc made, NAME how C calls it. */
     .section .rodata
     .balign 64
-    .global kernels_image
-    .hidden kernels_image
-    .type kernels_image, @object
-kernels_image:
+    .global NAME
+    .hidden NAME
+    .type NAME, @object
+NAME:
     .incbin IMAGE
-    .size kernels_image, . - kernels_image
+    .size NAME, . - NAME
     .section .note.GNU-stack, "", @progbits

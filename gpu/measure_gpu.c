@@ -286,9 +286,9 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
                                .out_off = i * c->rows * c->cols};
     }
     if (code == OK) {
-        const batch b = batch_of(jobs, c->count);
-        batch_write_tables(&b, tables + t->tables);
-        t->launch = batch_launch(&b, t->in, t->out);
+        const gpu_batch b = gpu_batch_of(jobs, c->count);
+        gpu_batch_write_tables(&b, tables + t->tables);
+        t->launch = gpu_batch_launch(&b, t->in, t->out);
         t->launch.ue8m0 = c->scales == SCALES_UE8M0;
         code = cuda_check(cudaMemcpy(t->in - t->tables, tables, t->tables, cudaMemcpyHostToDevice),
                           number, "copy to it", e);
@@ -305,8 +305,8 @@ static err_code open_kernel(kernel_test *t, unsigned number, err *e)
     t->tiles = (uint32_t)(num_ceil_div(c->rows, TILE) * num_ceil_div(c->cols, TILE) * c->count);
     t->in_bytes = elements * (dtype_bits(c->source) / 8);
     t->out_bytes = elements;
-    t->tables = batch_tables_bytes(c->count, t->tiles);
-    t->results = batch_results_bytes(t->tiles);
+    t->tables = gpu_batch_tables_bytes(c->count, t->tiles);
+    t->results = gpu_batch_results_bytes(t->tiles);
     const size_t moved =
         t->in_bytes + t->out_bytes + t->tiles * (sizeof(float) + sizeof(tile_stats));
     t->copy_bytes = moved / 2;

@@ -12,20 +12,16 @@
 #include "quant/tile_kernel.h"
 #include "quant/widen.h"
 #include "tests/unit/oracle_e4m3.h"
+#include "tests/unit/random_elements.h"
 
 enum { LARGEST = 300, GUARD = 64, GUARD_BYTE = 0xa5 };
+
+static uint64_t random_state;
 
 static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
 static const uint64_t sides[] = {1,  2,   31,  32,  33,  64,  65,  96,  97,
                                  98, 127, 128, 129, 191, 255, 256, 257, LARGEST};
 enum { SOURCES = sizeof sources / sizeof *sources, SIDES = sizeof sides / sizeof *sides };
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t limit)
-{
-    return (uint32_t)(oracle_random(&random_state) >> 32) % limit;
-}
 
 /* ---- a matrix, and room for what a kernel makes of it ---- */
 
@@ -82,45 +78,11 @@ static float element(const matrix *m, uint64_t row, uint64_t col)
     return m->job.source == DTYPE_F16 ? f16_widen(le16_load(from)) : bf16_widen(le16_load(from));
 }
 
-/* Sign, exponent and mantissa of each source type. */
-typedef struct layout {
-    unsigned exponent_bits, mantissa_bits;
-} layout;
-
-static layout layout_of(dtype source)
-{
-    if (source == DTYPE_F32) {
-        return (layout){8, 23};
-    }
-    return source == DTYPE_F16 ? (layout){5, 10} : (layout){8, 7};
-}
-
-/* A finite element: its exponent field is one of `span` from `lowest` on; some are ±0 or have few
- * mantissa bits, so that quotients are exact and ties occur. */
-static uint32_t random_finite(dtype source, unsigned lowest, unsigned span)
-{
-    const layout l = layout_of(source);
-    const uint32_t sign = random_below(2) << (l.exponent_bits + l.mantissa_bits);
-    const uint32_t kind = random_below(16);
-    if (kind == 0) {
-        return sign;
-    }
-    const uint32_t top = (1u << l.exponent_bits) - 2;
-    const uint32_t exponent = lowest + random_below(span);
-    uint32_t mantissa = random_below(1u << l.mantissa_bits);
-    if (kind < 8) {
-        mantissa &= ~0u << (l.mantissa_bits - 4);
-    }
-    return sign | (exponent < top ? exponent : top) << l.mantissa_bits | mantissa;
-}
-
 static void fill_random(matrix *m)
 {
-    const unsigned exponents = 1u << layout_of(m->job.source).exponent_bits;
-    const unsigned lowest = random_below(exponents - 1);
-    const unsigned span = 1 + random_below(random_below(2) ? 30 : 4);
+    const random_range r = random_range_any(&random_state, m->job.source);
     for (uint64_t i = 0; i < m->job.rows * m->job.cols; i++) {
-        set_bits(m, i, random_finite(m->job.source, lowest, span));
+        set_bits(m, i, random_finite(&random_state, m->job.source, r));
     }
 }
 
@@ -285,7 +247,7 @@ static void check_all_levels(matrix *m)
     for (cpu_level level = CPU_BASELINE; level < CPU_LEVELS; level++) {
         if (cpu_level_available(level)) {
             check_level(level, m, &r, m->tiles);
-            check_level(level, m, &r, 1 + random_below((uint32_t)m->tiles));
+            check_level(level, m, &r, 1 + random_below(&random_state, (uint32_t)m->tiles));
         }
     }
     matrix_free(&r);
@@ -320,8 +282,9 @@ START_TEST(random_shapes)
 {
     const dtype source = sources[_i];
     for (int i = 0; i < 60; i++) {
-        matrix m = matrix_new(source, i % 2 ? SCALES_UE8M0 : SCALES_F32, 1 + random_below(LARGEST),
-                              1 + random_below(LARGEST));
+        matrix m = matrix_new(source, i % 2 ? SCALES_UE8M0 : SCALES_F32,
+                              1 + random_below(&random_state, LARGEST),
+                              1 + random_below(&random_state, LARGEST));
         fill_random(&m);
         check_all_levels(&m);
         matrix_free(&m);
@@ -333,7 +296,7 @@ END_TEST
 START_TEST(uniform_tiles)
 {
     const dtype source = sources[_i];
-    const layout l = layout_of(source);
+    const float_layout l = float_layout_of(source);
     const uint32_t largest = (((1u << l.exponent_bits) - 1) << l.mantissa_bits) - 1;
     const uint32_t sign = 1u << (l.exponent_bits + l.mantissa_bits);
     const uint32_t values[] = {0, 1, 224, 225, 1u << l.mantissa_bits, largest / 2, largest};
@@ -370,18 +333,18 @@ END_TEST
 START_TEST(nonfinite)
 {
     const dtype source = sources[_i];
-    const layout l = layout_of(source);
+    const float_layout l = float_layout_of(source);
     const uint32_t infinity = ((1u << l.exponent_bits) - 1) << l.mantissa_bits;
     const uint32_t sign = 1u << (l.exponent_bits + l.mantissa_bits);
     for (int i = 0; i < 40; i++) {
-        const uint64_t rows = 1 + random_below(LARGEST);
-        const uint64_t cols = 1 + random_below(LARGEST);
+        const uint64_t rows = 1 + random_below(&random_state, LARGEST);
+        const uint64_t cols = 1 + random_below(&random_state, LARGEST);
         matrix m = matrix_new(source, SCALES_F32, rows, cols);
         fill_random(&m);
-        for (uint32_t k = random_below(9) + 1; k > 0; k--) {
-            const uint32_t payload = k % 2 ? random_below(1u << l.mantissa_bits) : 0;
-            const uint32_t bits = infinity | payload | (random_below(2) ? sign : 0);
-            set_bits(&m, random_below((uint32_t)(rows * cols)), bits);
+        for (uint32_t k = random_below(&random_state, 9) + 1; k > 0; k--) {
+            const uint32_t payload = k % 2 ? random_below(&random_state, 1u << l.mantissa_bits) : 0;
+            const uint32_t bits = infinity | payload | (random_below(&random_state, 2) ? sign : 0);
+            set_bits(&m, random_below(&random_state, (uint32_t)(rows * cols)), bits);
         }
         check_all_levels(&m);
         matrix_free(&m);
