@@ -9,9 +9,9 @@ static size_t part_bytes(size_t count, size_t size)
     return num_ceil_div(count * size, BATCH_ALIGN) * BATCH_ALIGN;
 }
 
-size_t gpu_batch_tables_bytes(size_t jobs, size_t tiles)
+size_t gpu_batch_table_bytes(size_t tiles)
 {
-    return part_bytes(jobs, sizeof(gpu_matrix)) + part_bytes(tiles, sizeof(uint32_t));
+    return part_bytes(tiles, sizeof(gpu_tile));
 }
 
 size_t gpu_batch_results_bytes(size_t tiles)
@@ -32,38 +32,44 @@ gpu_batch gpu_batch_of(const engine_job *jobs, size_t count)
     return b;
 }
 
-void gpu_batch_write_tables(const gpu_batch *b, unsigned char *in)
+/* The tiles of a job, row by row; returns where the next job's go. */
+static unsigned char *write_tiles(const engine_job *job, unsigned char *to)
 {
-    unsigned char *const tables = in - gpu_batch_tables_bytes(b->job_count, b->tile_count);
-    unsigned char *const tiles = in - part_bytes(b->tile_count, sizeof(uint32_t));
-    uint32_t tile = 0;
-    for (uint32_t i = 0; i < b->job_count; i++) {
-        const engine_job *const job = &b->jobs[i];
-        const gpu_matrix m = {.in_off = job->in_off,
-                              .out_off = job->out_off,
-                              .rows = (uint32_t)job->rows,
-                              .cols = (uint32_t)job->cols,
-                              .across = (uint32_t)num_ceil_div(job->cols, TILE),
-                              .first_tile = tile};
-        memcpy(tables + i * sizeof m, &m, sizeof m);
-        for (const uint32_t end = tile + (uint32_t)engine_job_tiles(job); tile < end; tile++) {
-            memcpy(tiles + tile * sizeof i, &i, sizeof i);
+    const size_t element = dtype_bits(job->source) / 8;
+    for (uint64_t row = 0; row < job->rows; row += TILE) {
+        for (uint64_t col = 0; col < job->cols; col += TILE) {
+            const uint64_t first = row * job->cols + col;
+            const gpu_tile t = {.in_off = job->in_off + first * element,
+                                .out_off = job->out_off + first,
+                                .pitch = (uint32_t)job->cols,
+                                .rows = (uint16_t)num_min(job->rows - row, TILE),
+                                .cols = (uint16_t)num_min(job->cols - col, TILE)};
+            memcpy(to, &t, sizeof t);
+            to += sizeof t;
         }
+    }
+    return to;
+}
+
+void gpu_batch_write_table(const gpu_batch *b, unsigned char *in)
+{
+    unsigned char *to = in - gpu_batch_table_bytes(b->tile_count);
+    for (size_t i = 0; i < b->job_count; i++) {
+        to = write_tiles(&b->jobs[i], to);
     }
 }
 
 gpu_launch gpu_batch_launch(const gpu_batch *b, unsigned char *in, unsigned char *out)
 {
-    const size_t tables = gpu_batch_tables_bytes(b->job_count, b->tile_count);
-    const size_t tiles = part_bytes(b->tile_count, sizeof(uint32_t));
+    const size_t tables = gpu_batch_table_bytes(b->tile_count);
     const size_t stats = part_bytes(b->tile_count, sizeof(tile_stats));
     return (gpu_launch){
         .in = in,
         .out = out,
-        .matrices = (const gpu_matrix *)(const void *)(in - tables),
-        .tile_matrix = (const uint32_t *)(const void *)(in - tiles),
+        .tiles = (const gpu_tile *)(const void *)(in - tables),
         .scales = (float *)(void *)(out - gpu_batch_results_bytes(b->tile_count)),
         .stats = (tile_stats *)(void *)(out - stats),
+        .end = (uint32_t)b->tile_count,
     };
 }
 

@@ -1,11 +1,11 @@
-/* The tables of a launch: which matrices there are, and which of them each tile belongs to; and the
- * way back, from the results of a launch to those of the jobs.
+/* From the jobs of a submit to the table of tiles that a launch reads, and back from the results of
+ * tiles to those of jobs.
  *
- * On host and device alike a slot has two stretches of memory. In front of the input lie the
- * tables, in front of the output the results, both close up to what follows: so one copy takes
- * tables and input to the device and one brings results and output back.
+ * On host and device alike a slot has two stretches of memory. In front of the input lies the
+ * table, in front of the output lie the results, close up to what follows: so one copy takes table
+ * and input to the device and one brings results and output back.
  *
- *     front:  ... matrices | tile_matrix | input          back:  ... scales | stats | output */
+ *     ... tiles | input          ... scales | stats | output */
 #ifndef BATCH_H
 #define BATCH_H
 
@@ -26,11 +26,11 @@ typedef struct gpu_batch {
 gpu_batch gpu_batch_of(const engine_job *jobs, size_t count);
 
 /* Bytes in front of the input and in front of the output. */
-size_t gpu_batch_tables_bytes(size_t jobs, size_t tiles);
+size_t gpu_batch_table_bytes(size_t tiles);
 size_t gpu_batch_results_bytes(size_t tiles);
 
-/* Write the tables to the host's memory in front of `in`. */
-void gpu_batch_write_tables(const gpu_batch *b, unsigned char *in);
+/* Write the table to the host's memory in front of `in`. */
+void gpu_batch_write_table(const gpu_batch *b, unsigned char *in);
 
 /* The argument of a launch, with addresses of the device: `in` and `out` of the slot there. */
 gpu_launch gpu_batch_launch(const gpu_batch *b, unsigned char *in, unsigned char *out);

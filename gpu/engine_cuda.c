@@ -57,7 +57,7 @@ static void check_batch(const cuda_engine *g, const gpu_batch *b)
 
 static cudaError_t copy_in(const cuda_slot *s, const engine_slot *slot)
 {
-    const size_t tables = gpu_batch_tables_bytes(s->work.job_count, s->work.tile_count);
+    const size_t tables = gpu_batch_table_bytes(s->work.tile_count);
     return cudaMemcpyAsync(s->in - tables, slot->in - tables, tables + s->work.in_bytes,
                            cudaMemcpyHostToDevice, s->stream);
 }
@@ -74,18 +74,18 @@ static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
 {
     const gpu_batch *const b = &s->work;
     gpu_launch launch = gpu_batch_launch(b, s->in, s->out);
+    launch.end = 0;
     cudaError_t result = cudaSuccess;
     for (size_t i = 0; i < b->job_count && result == cudaSuccess;) {
         const engine_job *const first = &b->jobs[i];
-        uint64_t tiles = 0;
         for (; i < b->job_count && b->jobs[i].source == first->source &&
                b->jobs[i].scales == first->scales;
              i++) {
-            tiles += engine_job_tiles(&b->jobs[i]);
+            launch.end += (uint32_t)engine_job_tiles(&b->jobs[i]);
         }
         launch.ue8m0 = first->scales == SCALES_UE8M0;
-        result = kernels_quantize(&g->kernels, first->source, &launch, (uint32_t)tiles, s->stream);
-        launch.first_tile += (uint32_t)tiles;
+        result = kernels_quantize(&g->kernels, first->source, &launch, s->stream);
+        launch.first = launch.end;
     }
     return result;
 }
@@ -118,7 +118,7 @@ static err_code cuda_submit(engine *base, engine_slot *slot, const engine_job *j
         return OK;
     }
     check_batch(g, &s->work);
-    gpu_batch_write_tables(&s->work, slot->in);
+    gpu_batch_write_table(&s->work, slot->in);
     const err_code code = queue(g, s, slot, e);
     if (code != OK) {
         (void)cudaStreamSynchronize(s->stream); /* what was queued may still use the slot */
@@ -186,7 +186,7 @@ static size_t whole_pages(size_t bytes)
 static slot_layout layout_of(const engine_cuda_options *o)
 {
     slot_layout l;
-    l.in = whole_pages(gpu_batch_tables_bytes(o->max_jobs, o->max_tiles));
+    l.in = whole_pages(gpu_batch_table_bytes(o->max_tiles));
     l.out = l.in + whole_pages(o->in_bytes) + whole_pages(gpu_batch_results_bytes(o->max_tiles));
     l.bytes = l.out + whole_pages(o->out_bytes);
     return l;

@@ -41,13 +41,14 @@ void kernels_unload(kernels *k)
 }
 
 cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
-                             uint32_t tiles, cudaStream_t stream)
+                             cudaStream_t stream)
 {
     const cudaKernel_t kernel = source == DTYPE_BF16  ? k->quantize_bf16
                                 : source == DTYPE_F16 ? k->quantize_f16
                                                       : k->quantize_f32;
+    const unsigned threads = source == DTYPE_F32 ? QUANTIZE_THREADS_32 : QUANTIZE_THREADS_16;
     gpu_launch argument = *launch;
     void *arguments[] = {&argument};
-    return cudaLaunchKernel((const void *)kernel, (dim3){tiles, 1, 1},
-                            (dim3){QUANTIZE_THREADS, 1, 1}, arguments, 0, stream);
+    return cudaLaunchKernel((const void *)kernel, (dim3){launch->end - launch->first, 1, 1},
+                            (dim3){threads, 1, 1}, arguments, 0, stream);
 }

@@ -2,7 +2,7 @@
  *
  *     kernels k;
  *     kernels_load(&k, e);
- *     kernels_quantize(&k, DTYPE_BF16, &launch, tiles, stream);      on the current device
+ *     kernels_quantize(&k, DTYPE_BF16, &launch, stream);      on the current device
  *     kernels_unload(&k);
  *
  * Loading takes no device: each of them gets its code at its first launch. Threads may launch
@@ -24,8 +24,8 @@ typedef struct kernels {
 MUST_CHECK err_code kernels_load(kernels *k, err *e);
 void kernels_unload(kernels *k); /* fine for one that failed to load or is all zero */
 
-/* Quantize tiles launch->first_tile ... + tiles-1, all of one source dtype (BF16, F16, F32). */
+/* Quantize the tiles of a launch, at least one, all of this source dtype (BF16, F16, F32). */
 cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
-                             uint32_t tiles, cudaStream_t stream);
+                             cudaStream_t stream);
 
 #endif

@@ -218,7 +218,7 @@ typedef struct kernel_test {
 static cudaError_t run_kernel(void *ctx, cudaStream_t stream)
 {
     const kernel_test *const t = ctx;
-    return kernels_quantize(&t->kernels, t->what->source, &t->launch, t->tiles, stream);
+    return kernels_quantize(&t->kernels, t->what->source, &t->launch, stream);
 }
 
 static cudaError_t run_copy(void *ctx, cudaStream_t stream)
@@ -287,7 +287,7 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
     }
     if (code == OK) {
         const gpu_batch b = gpu_batch_of(jobs, c->count);
-        gpu_batch_write_tables(&b, tables + t->tables);
+        gpu_batch_write_table(&b, tables + t->tables);
         t->launch = gpu_batch_launch(&b, t->in, t->out);
         t->launch.ue8m0 = c->scales == SCALES_UE8M0;
         code = cuda_check(cudaMemcpy(t->in - t->tables, tables, t->tables, cudaMemcpyHostToDevice),
@@ -305,7 +305,7 @@ static err_code open_kernel(kernel_test *t, unsigned number, err *e)
     t->tiles = (uint32_t)(num_ceil_div(c->rows, TILE) * num_ceil_div(c->cols, TILE) * c->count);
     t->in_bytes = elements * (dtype_bits(c->source) / 8);
     t->out_bytes = elements;
-    t->tables = gpu_batch_tables_bytes(c->count, t->tiles);
+    t->tables = gpu_batch_table_bytes(t->tiles);
     t->results = gpu_batch_results_bytes(t->tiles);
     const size_t moved =
         t->in_bytes + t->out_bytes + t->tiles * (sizeof(float) + sizeof(tile_stats));

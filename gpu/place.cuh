@@ -12,55 +12,57 @@
 namespace
 {
 
-enum { PASS_ROWS = 32 }; /* from one row of a thread to the next */
-
 struct place {
     const unsigned char *from; /* first element */
     unsigned char *to;         /* its code */
-    size_t pitch;              /* elements from row to row */
+    uint32_t pitch;            /* elements from row to row */
     uint32_t rows, cols;       /* at most 128 */
-    uint32_t vector;           /* bytes to load at a time: 16, 8, or 0: element by element */
 };
 
 template <typename S>
 __device__ __forceinline__ place find_place(const gpu_launch &launch, uint32_t tile)
 {
-    const gpu_matrix m = launch.matrices[launch.tile_matrix[tile]];
-    const uint32_t index = tile - m.first_tile;
-    const uint32_t down = index / m.across;
-    const uint32_t row = down * TILE;
-    const uint32_t col = (index - down * m.across) * TILE;
-    const size_t first = (size_t)row * m.cols + col;
-    place p;
-    p.from = launch.in + m.in_off + first * S::BYTES;
-    p.to = launch.out + m.out_off + first;
-    p.pitch = m.cols;
-    p.rows = min(m.rows - row, (uint32_t)TILE);
-    p.cols = min(m.cols - col, (uint32_t)TILE);
-    const uint32_t lies = (uint32_t)(uintptr_t)p.from | m.cols * S::BYTES;
-    const bool whole = p.cols == TILE && ((uint32_t)(uintptr_t)p.to | m.cols) % 8 == 0;
-    p.vector = !whole || lies % 8 != 0 ? 0 : lies % 16 == 0 ? 16 : 8;
-    return p;
+    const uint4 *const at = (const uint4 *)&launch.tiles[tile];
+    const uint4 words[2] = {at[0], at[1]};
+    gpu_tile t;
+    memcpy(&t, words, sizeof t);
+    return {launch.in + t.in_off, launch.out + t.out_off, t.pitch, t.rows, t.cols};
 }
 
-/* `vector` is uint4 or uint2: 16 or 8 bytes of each row at a time. */
+/* How a tile can be accessed: this many bytes of a row at a time, 16 or 8, or 0: element by
+ * element. All eight columns of a thread lie inside then, or none. */
+template <typename S> __device__ __forceinline__ uint32_t vector_bytes(const place &p)
+{
+    const uint32_t from = (uint32_t)(uintptr_t)p.from | p.pitch * S::BYTES;
+    const uint32_t to = (uint32_t)(uintptr_t)p.to | p.pitch | p.cols;
+    return from % 8 != 0 || to % 8 != 0 ? 0 : from % 16 == 0 ? 16 : 8;
+}
+
+template <typename S>
+__device__ __forceinline__ const unsigned char *row_start(const place &p, uint32_t row,
+                                                          uint32_t col)
+{
+    return p.from + ((uint64_t)row * p.pitch + col) * S::BYTES;
+}
+
+/* From memory; `vector` is uint4 or uint2. */
 template <typename S, typename vector>
 __device__ __forceinline__ void load_wide(const place &p, uint32_t row, uint32_t col,
                                           uint32_t (*w)[S::WORDS])
 {
     enum { WORDS_AT_ONCE = sizeof(vector) / 4 };
-    const unsigned char *from = p.from + ((size_t)row * p.pitch + col) * S::BYTES;
+    const unsigned char *const from = row_start<S>(p, row, col);
+    const uint32_t step = p.pitch * S::BYTES;
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
+    for (int i = 0; i < S::ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < S::WORDS; k += WORDS_AT_ONCE) {
             vector v = {};
-            if (row + i * PASS_ROWS < p.rows) {
-                v = __ldcs((const vector *)(from + k * 4));
+            if (row + row_of<S>(i) < p.rows && col < p.cols) {
+                v = *(const vector *)(from + (uint64_t)row_of<S>(i) * step + k * 4);
             }
             memcpy(&w[i][k], &v, sizeof v);
         }
-        from += PASS_ROWS * p.pitch * S::BYTES;
     }
 }
 
@@ -70,16 +72,17 @@ __device__ __forceinline__ void load_narrow(const place &p, uint32_t row, uint32
                                             uint32_t (*w)[S::WORDS])
 {
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
+    for (int i = 0; i < S::ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < S::WORDS; k++) {
             w[i][k] = 0;
         }
-        const uint32_t r = row + i * PASS_ROWS;
+        const uint32_t r = row + row_of<S>(i);
 #pragma unroll
         for (uint32_t k = 0; k < THREAD_COLS; k++) {
             if (r < p.rows && col + k < p.cols) {
-                const unsigned char *const at = p.from + ((size_t)r * p.pitch + col + k) * S::BYTES;
+                const unsigned char *const at =
+                    p.from + ((uint64_t)r * p.pitch + col + k) * S::BYTES;
                 if (S::BYTES == 4) {
                     w[i][k] = *(const uint32_t *)at;
                 } else {
@@ -90,25 +93,26 @@ __device__ __forceinline__ void load_narrow(const place &p, uint32_t row, uint32
     }
 }
 
+template <typename S>
 __device__ __forceinline__ void store_wide(const place &p, uint32_t row, uint32_t col,
                                            const uint2 *codes)
 {
-    unsigned char *to = p.to + (size_t)row * p.pitch + col;
+    unsigned char *const to = p.to + (uint64_t)row * p.pitch + col;
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
-        if (row + i * PASS_ROWS < p.rows) {
-            __stcs((uint2 *)to, codes[i]);
+    for (int i = 0; i < S::ROWS; i++) {
+        if (row + row_of<S>(i) < p.rows && col < p.cols) {
+            __stcs((uint2 *)(to + (uint64_t)row_of<S>(i) * p.pitch), codes[i]);
         }
-        to += PASS_ROWS * p.pitch;
     }
 }
 
+template <typename S>
 __device__ __forceinline__ void store_narrow(const place &p, uint32_t row, uint32_t col,
                                              const uint2 *codes)
 {
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
-        const uint32_t r = row + i * PASS_ROWS;
+    for (int i = 0; i < S::ROWS; i++) {
+        const uint32_t r = row + row_of<S>(i);
 #pragma unroll
         for (uint32_t k = 0; k < THREAD_COLS; k++) {
             if (r < p.rows && col + k < p.cols) {

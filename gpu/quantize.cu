@@ -1,16 +1,19 @@
 /* The quantizing kernel: one block, one tile, one pass (spec/quant.md).
  *
- * 512 threads hold a tile of 128 x 128 in registers: thread t has, of the rows l, l+32, l+64 and
- * l+96 with l = t/16, the eight columns from 8(t%16) on, so that a row of BF16 is read 16 bytes a
- * thread and its codes are written 8 bytes a thread. Each element comes from memory once: amax,
- * code and statistics are found in the registers. What costs time besides memory is the number of
- * instructions an element, some thirteen:
+ * The threads of a block hold a tile of 128 x 128 in registers: a row of BF16 is read 16 bytes a
+ * thread, and its codes are written 8 bytes a thread. Each element comes from memory once; amax,
+ * code and statistics are found in the registers. Besides memory only the number of instructions an
+ * element counts, some eighteen in all:
  *
  *   - amax and the smallest magnitude by packed instructions, two elements each;
- *   - the quotient by the tile's reciprocal, see `quotient`;
+ *   - the quotient by the tile's reciprocal (gpu/rounding.cuh);
  *   - codes by the conversion instruction of sm_89 and later, two elements each, and decoded by the
  *     inverse instruction. Older devices take the arithmetic of quant/e4m3.h;
- *   - zeros are counted only by threads that can have a zero code. */
+ *   - zeros are counted only by threads that can have a zero code.
+ *
+ * Loads are plain ones: those that pass by the first cache, and copies into shared memory that run
+ * ahead, were slower (H100). Everything is forced inline: an array whose address a function gets
+ * would lie in memory. */
 #include <stdint.h>
 
 #include "gpu/place.cuh"
@@ -22,24 +25,21 @@
 namespace
 {
 
-enum {
-    WARPS = QUANTIZE_THREADS / 32,
-    ROW_THREADS = TILE / THREAD_COLS /* that share a row */
-};
+enum { SUMS = LANE_STEP / 2 }; /* of two lanes each */
 
 const unsigned FULL_WARP = 0xffffffffu;
 
 /* ---- what the threads of a block share ---- */
 
 struct shared_state {
-    float amax[WARPS];
+    float amax[SUMS];
     /* lane(2h, j) + lane(2h+1, j) of warp h, and column j = 8c + 2k + i at [h][k][i][c]. */
-    float y2[WARPS][TILE], d2[WARPS][TILE];
+    float y2[SUMS][TILE], d2[SUMS][TILE];
     uint32_t zeros, zero_codes, nonfinite, first_nonfinite;
 };
 
 /* The largest magnitude of the tile, for all threads; orders them. */
-__device__ __forceinline__ float block_amax(float amax, shared_state *s)
+template <typename S> __device__ __forceinline__ float block_amax(float amax, shared_state *s)
 {
     const uint32_t lane = threadIdx.x % 32;
     const uint32_t mine = __reduce_max_sync(FULL_WARP, float_bits(amax));
@@ -51,7 +51,8 @@ __device__ __forceinline__ float block_amax(float amax, shared_state *s)
         s->first_nonfinite = TILE * TILE;
     }
     __syncthreads();
-    return float_from_bits(__reduce_max_sync(FULL_WARP, float_bits(s->amax[lane % WARPS])));
+    return float_from_bits(
+        __reduce_max_sync(FULL_WARP, float_bits(s->amax[lane % (S::THREADS / 32)])));
 }
 
 template <typename S>
@@ -59,12 +60,12 @@ __device__ __forceinline__ void count_nonfinite(const uint32_t (*w)[S::WORDS], u
                                                 uint32_t col, shared_state *s)
 {
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
+    for (int i = 0; i < S::ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < THREAD_COLS; k++) {
             if ((float_bits(element<S>(w[i], k)) & 0x7f800000u) == 0x7f800000u) {
                 atomicAdd(&s->nonfinite, 1u);
-                atomicMin(&s->first_nonfinite, (row + i * PASS_ROWS) * TILE + col + k);
+                atomicMin(&s->first_nonfinite, (row + row_of<S>(i)) * TILE + col + k);
             }
         }
     }
@@ -75,7 +76,7 @@ __device__ __forceinline__ void count_zeros(const uint32_t (*w)[S::WORDS], share
 {
     uint32_t zeros = 0;
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
+    for (int i = 0; i < S::ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < THREAD_COLS; k++) {
             zeros += (float_bits(element<S>(w[i], k)) & 0x7fffffffu) == 0;
@@ -84,66 +85,75 @@ __device__ __forceinline__ void count_zeros(const uint32_t (*w)[S::WORDS], share
     atomicAdd(&s->zeros, zeros);
 }
 
+template <typename S>
 __device__ __forceinline__ void count_zero_codes(const uint2 *codes, shared_state *s)
 {
     uint32_t others = 0; /* a byte of 1 ... 0x7f and 0x7f set the highest bit */
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
+    for (int i = 0; i < S::ROWS; i++) {
         others += __popc((codes[i].x & 0x7f7f7f7fu) + 0x7f7f7f7fu & 0x80808080u);
         others += __popc((codes[i].y & 0x7f7f7f7fu) + 0x7f7f7f7fu & 0x80808080u);
     }
-    atomicAdd(&s->zero_codes, PASSES * THREAD_COLS - others);
+    atomicAdd(&s->zero_codes, S::ROWS * THREAD_COLS - others);
 }
 
 /* ---- codes and sums ---- */
 
 /* Leave the sum of the warp's two rows of threads to `fold`: of the threads that share column c,
  * the lower has v0's column and the upper v1's. */
-__device__ __forceinline__ void share_sum(float v0, float v1, int k, float (*to)[TILE])
+__device__ __forceinline__ void share_sum(float v0, float v1, int k, float *to)
 {
     const uint32_t lane = threadIdx.x % 32;
     const bool upper = lane >= ROW_THREADS;
     const float keep = upper ? v1 : v0;
     const float give = upper ? v0 : v1;
-    to[threadIdx.x / 32][k * 32 + lane] = keep + __shfl_xor_sync(FULL_WARP, give, ROW_THREADS);
+    to[k * 32 + lane] = keep + __shfl_xor_sync(FULL_WARP, give, ROW_THREADS);
 }
 
-/* Encode columns 2k and 2k+1 of a thread's eight for every k; the two codes take the place of the
- * elements, in word k * WORDS / 4. */
-template <typename S, bool DIVIDE>
-__device__ __forceinline__ void encode(uint32_t (*w)[S::WORDS], const divisor &d, shared_state *s)
+/* Codes of a row, two columns each. */
+typedef uint16_t code_pairs[THREAD_COLS / 2];
+
+/* Encode one lane: four rows. `sum`: where its sums go, 2h of the lanes 2h and 2h+1. */
+template <typename S>
+__device__ __forceinline__ void encode(const uint32_t (*w)[S::WORDS], const divisor &d,
+                                       code_pairs *codes, uint32_t sum, shared_state *s)
 {
 #pragma unroll
     for (int k = 0; k < THREAD_COLS / 2; k++) {
         float a0 = 0, a1 = 0, b0 = 0, b1 = 0;
 #pragma unroll
-        for (int i = 0; i < PASSES; i++) {
+        for (int i = 0; i < LANE_ROWS; i++) {
             const float x0 = element<S>(w[i], 2 * k);
             const float x1 = element<S>(w[i], 2 * k + 1);
-            const float y0 = DIVIDE ? x0 / d.scale : quotient(x0, d);
-            const float y1 = DIVIDE ? x1 / d.scale : quotient(x1, d);
+            const float y0 = quotient<S>(x0, d);
+            const float y1 = quotient<S>(x1, d);
             const rounded_pair r = round_pair(y0, y1);
             const float e0 = y0 - r.x;
             const float e1 = y1 - r.y;
-            w[i][k * S::WORDS / 4] = r.codes;
+            codes[i][k] = r.codes;
             a0 = i == 0 ? y0 * y0 : a0 + y0 * y0;
             a1 = i == 0 ? y1 * y1 : a1 + y1 * y1;
             b0 = i == 0 ? e0 * e0 : b0 + e0 * e0;
             b1 = i == 0 ? e1 * e1 : b1 + e1 * e1;
         }
-        share_sum(a0, a1, k, s->y2);
-        share_sum(b0, b1, k, s->d2);
+        share_sum(a0, a1, k, s->y2[sum]);
+        share_sum(b0, b1, k, s->d2[sum]);
     }
 }
 
-template <typename S>
-__device__ __forceinline__ void gather_codes(const uint32_t (*w)[S::WORDS], uint2 *codes)
+__device__ __forceinline__ uint32_t join(uint16_t low, uint16_t high)
 {
-    enum { STEP = S::WORDS / 4 };
+    uint32_t word;
+    asm("mov.b32 %0, {%1, %2};" : "=r"(word) : "h"(low), "h"(high));
+    return word;
+}
+
+template <typename S>
+__device__ __forceinline__ void gather_codes(const code_pairs *pairs, uint2 *codes)
+{
 #pragma unroll
-    for (int i = 0; i < PASSES; i++) {
-        codes[i] = make_uint2(__byte_perm(w[i][0], w[i][STEP], 0x5410),
-                              __byte_perm(w[i][2 * STEP], w[i][3 * STEP], 0x5410));
+    for (int i = 0; i < S::ROWS; i++) {
+        codes[i] = make_uint2(join(pairs[i][0], pairs[i][1]), join(pairs[i][2], pairs[i][3]));
     }
 }
 
@@ -154,7 +164,7 @@ __device__ __forceinline__ float fold(const float (*v)[TILE])
     const uint32_t lane = threadIdx.x % 32;
     float column[4] = {};
 #pragma unroll
-    for (int h = 0; h < WARPS; h++) {
+    for (int h = 0; h < SUMS; h++) {
 #pragma unroll
         for (int k = 0; k < 4; k++) {
             column[k] = column[k] + v[h][k * 32 + lane];
@@ -198,25 +208,65 @@ __device__ __forceinline__ void report(const gpu_launch &launch, uint32_t tile, 
     to->first_nonfinite = s->nonfinite ? s->first_nonfinite : 0;
 }
 
-template <typename S> __device__ __forceinline__ void quantize(const gpu_launch &launch)
+/* Or the compiler would keep what it has extracted from the words so far, in registers that there
+ * are not. */
+template <typename S> __device__ __forceinline__ void forget_elements(uint32_t (*w)[S::WORDS])
 {
-    __shared__ shared_state shared;
-    const uint32_t tile = launch.first_tile + blockIdx.x;
-    const uint32_t row = threadIdx.x / ROW_THREADS;
-    const uint32_t col = threadIdx.x % ROW_THREADS * THREAD_COLS;
-    const place p = find_place<S>(launch, tile);
-    uint32_t w[PASSES][S::WORDS];
-    if (p.vector == 16) {
+#pragma unroll
+    for (int i = 0; i < S::ROWS * S::WORDS; i++) {
+        asm volatile("" : "+r"(w[i / S::WORDS][i % S::WORDS]));
+    }
+}
+
+template <typename S>
+__device__ __forceinline__ void load(const place &p, uint32_t row, uint32_t col,
+                                     uint32_t (*w)[S::WORDS])
+{
+    const uint32_t bytes = vector_bytes<S>(p);
+    if (bytes == 16) {
         load_wide<S, uint4>(p, row, col, w);
-    } else if (p.vector == 8) {
+    } else if (bytes == 8) {
         load_wide<S, uint2>(p, row, col, w);
     } else {
         load_narrow<S>(p, row, col, w);
     }
+}
+
+template <typename S>
+__device__ __forceinline__ void store(const place &p, uint32_t row, uint32_t col,
+                                      const uint2 *codes)
+{
+    if (vector_bytes<S>(p) > 0) {
+        store_wide<S>(p, row, col, codes);
+    } else {
+        store_narrow<S>(p, row, col, codes);
+    }
+}
+
+template <typename S>
+__device__ __forceinline__ void encode_all(const uint32_t (*w)[S::WORDS], const divisor &d,
+                                           uint2 *codes, shared_state *s)
+{
+    code_pairs pairs[S::ROWS];
+#pragma unroll
+    for (int i = 0; i < S::LANES; i++) {
+        const uint32_t sum = threadIdx.x / 32 + i * (S::THREADS / 32);
+        encode<S>(w + i * LANE_ROWS, d, pairs + i * LANE_ROWS, sum, s);
+    }
+    gather_codes<S>(pairs, codes);
+}
+
+template <typename S> __device__ __forceinline__ void quantize(const gpu_launch &launch)
+{
+    __shared__ shared_state shared;
+    const uint32_t tile = launch.first + blockIdx.x;
+    const uint32_t row = threadIdx.x / ROW_THREADS;
+    const uint32_t col = threadIdx.x % ROW_THREADS * THREAD_COLS;
+    uint32_t w[S::ROWS][S::WORDS];
+    load<S>(find_place<S>(launch, tile), row, col, w);
     const extent found = find_extent<S>(w);
-    const float amax = block_amax(found.largest, &shared);
+    const float amax = block_amax<S>(found.largest, &shared);
     const float scale = scale_from_amax(amax, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32);
-    const divisor d = {scale, 1 / scale};
     const bool may_be_zero = found.least <= scale * 0x1p-9f;
     if (may_be_zero) {
         count_zeros<S>(w, &shared);
@@ -224,48 +274,38 @@ template <typename S> __device__ __forceinline__ void quantize(const gpu_launch 
     if (float_bits(amax) >= 0x7f800000u) {
         count_nonfinite<S>(w, row, col, &shared);
     }
-    if (S::BYTES == 4 || scale < 0x1p-25f) {
-        encode<S, true>(w, d, &shared);
-    } else {
-        encode<S, false>(w, d, &shared);
-    }
-    uint2 codes[PASSES];
-    gather_codes<S>(w, codes);
+    const divisor d = make_divisor<S>(scale, w);
+    forget_elements<S>(w);
+    uint2 codes[S::ROWS];
+    encode_all<S>(w, d, codes, &shared);
     if (may_be_zero) {
-        count_zero_codes(codes, &shared);
+        count_zero_codes<S>(codes, &shared);
     }
-    if (p.vector > 0) {
-        store_wide(p, row, col, codes);
-    } else {
-        store_narrow(p, row, col, codes);
-    }
+    const place p = find_place<S>(launch, tile); /* again, for want of registers to keep it in */
+    store<S>(p, row, col, codes);
     __syncthreads();
     report(launch, tile, p, amax, scale, &shared);
 }
 
 } // namespace
 
-/* Blocks that a multiprocessor shall hold: while one waits for memory the others compute. The tiles
- * of F32 need more registers. */
-#ifndef BLOCKS_16
-#define BLOCKS_16 3
-#define BLOCKS_32 2
-#endif
+/* Blocks that a multiprocessor shall hold: while one waits for memory the others compute. As many
+ * as leave the registers that the kernels need, 64 a thread. */
+enum { BLOCKS_16 = 4, BLOCKS_32 = 2 };
 
-extern "C" __global__ void __launch_bounds__(QUANTIZE_THREADS, BLOCKS_16)
-    quantize_bf16(const __grid_constant__ gpu_launch launch)
+#define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
+
+KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) quantize_bf16(const __grid_constant__ gpu_launch launch)
 {
     quantize<bf16_source>(launch);
 }
 
-extern "C" __global__ void __launch_bounds__(QUANTIZE_THREADS, BLOCKS_16)
-    quantize_f16(const __grid_constant__ gpu_launch launch)
+KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) quantize_f16(const __grid_constant__ gpu_launch launch)
 {
     quantize<f16_source>(launch);
 }
 
-extern "C" __global__ void __launch_bounds__(QUANTIZE_THREADS, BLOCKS_32)
-    quantize_f32(const __grid_constant__ gpu_launch launch)
+KERNEL(QUANTIZE_THREADS_32, BLOCKS_32) quantize_f32(const __grid_constant__ gpu_launch launch)
 {
     quantize<f32_source>(launch);
 }

@@ -11,28 +11,26 @@
 namespace
 {
 
-/* Two codes and the magnitudes that they stand for. */
+/* Two codes and the numbers that they stand for. */
 struct rounded_pair {
-    uint32_t codes; /* of x in the low byte, of y in the next */
-    float x, y;     /* signed or not: only their squares' distance from the source counts */
+    uint16_t codes; /* of x in the low byte, of y in the high one */
+    float x, y;
 };
 
 __device__ __forceinline__ rounded_pair round_pair(float x, float y)
 {
     rounded_pair r;
 #if __CUDA_ARCH__ >= 890
-    uint16_t codes;
     uint32_t halves;
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(codes) : "f"(y), "f"(x));
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(codes));
-    r.codes = codes;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r.codes) : "f"(y), "f"(x));
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(r.codes));
     r.x = __low2float(as<__half2>(halves));
     r.y = __high2float(as<__half2>(halves));
 #else
     const e4m3_rounded a = e4m3_round(fabsf(x));
     const e4m3_rounded b = e4m3_round(fabsf(y));
-    r.codes = (a.code | (float_bits(x) >> 24 & 0x80)) | (b.code | (float_bits(y) >> 24 & 0x80))
-                                                            << 8;
+    const uint32_t signs = (float_bits(x) >> 24 & 0x80) | (float_bits(y) >> 16 & 0x8000);
+    r.codes = (uint16_t)(a.code | b.code << 8 | signs);
     r.x = copysignf(a.value, x);
     r.y = copysignf(b.value, y);
 #endif
@@ -44,15 +42,44 @@ struct divisor {
     float scale, reciprocal;
 };
 
-/* fl32(x / scale), by Markstein's theorem: with the correctly rounded reciprocal r and a remainder
- * that is computed exactly, q + r * remainder rounds as the quotient does. (All mantissas of BF16
- * and F16 with all of float32 were tried.) The remainder is exact unless it falls below 2^-149: for
- * scales from 2^-25 on only where |x| < 2^-100, thus |y| < 2^-75, whose code and squares are zero
- * whatever the last bits are. */
-__device__ __forceinline__ float quotient(float x, const divisor &d)
+/* fl32(x / scale). For 16-bit sources by Markstein's theorem: with the correctly rounded reciprocal
+ * r and a remainder that is computed exactly, q + r * remainder rounds as the quotient does. (All
+ * mantissas of BF16 and F16 with all of float32 were tried.) The remainder is exact unless it falls
+ * below 2^-149: with a scale of 2^-25 or more only where |x| < 2^-100, thus |y| < 2^-75, whose code
+ * and squares are zero whatever the last bits are. */
+template <typename S> __device__ __forceinline__ float quotient(float x, const divisor &d)
 {
     const float q = x * d.reciprocal;
-    return fmaf(fmaf(-q, d.scale, x), d.reciprocal, q);
+    return fmaf(fmaf(q, d.scale, -x), -d.reciprocal, q); /* the signs keep a -0 */
+}
+
+template <> __device__ __forceinline__ float quotient<f32_source>(float x, const divisor &d)
+{
+    return x / d.scale;
+}
+
+/* The divisor for a scale. Elements with too small a scale are multiplied by a power of two first,
+ * and the scale, too: exactly, for they are below 2^-16. F16 has no such small ones. */
+template <typename S>
+__device__ __forceinline__ divisor make_divisor(float scale, uint32_t (*w)[S::WORDS])
+{
+    return {scale, 1 / scale};
+}
+
+template <>
+__device__ __forceinline__ divisor make_divisor<bf16_source>(float scale,
+                                                             uint32_t (*w)[bf16_source::WORDS])
+{
+    if (scale < 0x1p-25f) {
+        const __nv_bfloat162 up = __float2bfloat162_rn(0x1p60f);
+#pragma unroll
+        for (int i = 0; i < bf16_source::ROWS * bf16_source::WORDS; i++) {
+            uint32_t *const word = &w[i / bf16_source::WORDS][i % bf16_source::WORDS];
+            *word = bits_of(__hmul2(as<__nv_bfloat162>(*word), up));
+        }
+        scale *= 0x1p60f;
+    }
+    return {scale, 1 / scale};
 }
 
 } // namespace

@@ -1,6 +1,9 @@
-/* The source types of the quantizing kernel: how the elements of a thread lie in its registers, and
- * their magnitudes. A thread has PASSES rows of THREAD_COLS elements, each row in S::WORDS words.
- */
+/* The source types of the quantizing kernel: how many threads share a tile, how the elements of a
+ * thread lie in its registers, and their magnitudes.
+ *
+ * A tile belongs to S::THREADS threads, sixteen side by side: thread t has eight columns from 8(t %
+ * 16) on, of the rows t/16 and every so many further down: those that make LANES lanes of
+ * spec/quant.md section 5, which are four rows each. A row is S::WORDS words. */
 #ifndef SOURCE_CUH
 #define SOURCE_CUH
 
@@ -8,15 +11,32 @@
 #include <cuda_fp16.h>
 #include <stdint.h>
 
+#include "gpu/quantize.h"
 #include "quant/bits.h"
 
 namespace
 {
 
-enum { PASSES = 4, THREAD_COLS = 8 };
+enum {
+    THREAD_COLS = 8,
+    ROW_THREADS = TILE / THREAD_COLS,
+    LANE_ROWS = 4,  /* rows of a lane, LANE_STEP apart */
+    LANE_STEP = 32, /* also the number of lanes */
+};
 
-struct bf16_source {
-    enum { BYTES = 2, WORDS = 4 };
+/* Fewer threads have more lanes each, thus more registers and less of the work that every thread
+ * does once. */
+template <int ELEMENT_BYTES, int BLOCK_THREADS> struct source_layout {
+    enum {
+        BYTES = ELEMENT_BYTES,
+        WORDS = THREAD_COLS * ELEMENT_BYTES / 4,
+        THREADS = BLOCK_THREADS,
+        LANES = LANE_STEP * ROW_THREADS / BLOCK_THREADS,
+        ROWS = LANES * LANE_ROWS,
+    };
+};
+
+struct bf16_source : source_layout<2, QUANTIZE_THREADS_16> {
     typedef __nv_bfloat162 pair;
 
     __device__ static __forceinline__ float low(uint32_t w)
@@ -29,8 +49,7 @@ struct bf16_source {
     }
 };
 
-struct f16_source {
-    enum { BYTES = 2, WORDS = 4 };
+struct f16_source : source_layout<2, QUANTIZE_THREADS_16> {
     typedef __half2 pair;
 
     __device__ static __forceinline__ float low(uint32_t w)
@@ -43,9 +62,14 @@ struct f16_source {
     }
 };
 
-struct f32_source {
-    enum { BYTES = 4, WORDS = 8 };
+struct f32_source : source_layout<4, QUANTIZE_THREADS_32> {
 };
+
+/* Row r of a thread's. */
+template <typename S> __device__ __forceinline__ constexpr uint32_t row_of(int r)
+{
+    return r / LANE_ROWS * (S::THREADS / ROW_THREADS) + r % LANE_ROWS * LANE_STEP;
+}
 
 template <typename T> __device__ __forceinline__ T as(uint32_t w)
 {
@@ -73,7 +97,7 @@ template <typename S> __device__ __forceinline__ extent find_extent(const uint32
     pair most = __habs2(as<pair>(w[0][0]));
     pair least = most;
 #pragma unroll
-    for (int i = 1; i < PASSES * S::WORDS; i++) {
+    for (int i = 1; i < S::ROWS * S::WORDS; i++) {
         const pair v = __habs2(as<pair>(w[i / S::WORDS][i % S::WORDS]));
         most = __hmax2_nan(most, v);
         least = __hmin2(least, v);
@@ -90,7 +114,7 @@ __device__ __forceinline__ extent find_extent<f32_source>(const uint32_t (*w)[f3
     uint32_t most = 0;
     uint32_t least = 0x7fffffffu;
 #pragma unroll
-    for (int i = 0; i < PASSES * f32_source::WORDS; i++) {
+    for (int i = 0; i < f32_source::ROWS * f32_source::WORDS; i++) {
         const uint32_t v = w[i / f32_source::WORDS][i % f32_source::WORDS] & 0x7fffffffu;
         most = max(most, v);
         least = min(least, v);

@@ -44,7 +44,7 @@ extern "C" __global__ void try_all_floats(unsigned long long *different)
         const uint8_t code = e4m3_encode(y);
         const rounded_pair low = round_pair(y, 1);
         const rounded_pair high = round_pair(1, y);
-        const bool same = low.codes == (0x3800u | code) && high.codes == (0x38u | code << 8) &&
+        const bool same = low.codes == (0x3800u | code) && high.codes == (0x38u | (uint32_t)code << 8) &&
                           float_bits(low.x) == float_bits(e4m3_decode(code)) &&
                           float_bits(high.y) == float_bits(e4m3_decode(code));
         if (!same) {
@@ -63,7 +63,7 @@ extern "C" __global__ void try_all_quotients(uint32_t mantissa_bits, unsigned lo
         const float x = float_from_bits(0x3f800000u | mantissa);
         const float scale = float_from_bits(0x3b800000u | (uint32_t)(i & 0x7fffff));
         const divisor d = {scale, 1 / scale};
-        if (float_bits(quotient(x, d)) != float_bits(x / scale)) {
+        if (float_bits(quotient<bf16_source>(x, d)) != float_bits(x / scale)) {
             atomicAdd(different, 1ull);
         }
     }
@@ -85,15 +85,13 @@ struct slow_tile {
     const unsigned char *from;
     uint32_t bytes;
     bool half;
-    uint64_t first; /* element */
     uint32_t rows, cols, pitch;
 
     /* Row and column within the tile; +0 where it is clipped. */
     __device__ float at(uint32_t row, uint32_t col) const
     {
-        return row < rows && col < cols
-                   ? element_at(from, first + (uint64_t)row * pitch + col, bytes, half)
-                   : 0;
+        return row < rows && col < cols ? element_at(from, (uint64_t)row * pitch + col, bytes, half)
+                                        : 0;
     }
 };
 
@@ -132,23 +130,15 @@ __device__ static float sum_of_squares(const slow_tile &t, float scale, bool err
 }
 
 /* As gpu_launch says; one thread a tile. `bytes` of an element; `half`: F16. */
-extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t tiles, uint32_t bytes,
-                                           uint32_t half)
+extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t bytes, uint32_t half)
 {
-    const uint32_t tile = launch.first_tile + blockIdx.x * blockDim.x + threadIdx.x;
-    if (tile >= launch.first_tile + tiles) {
+    const uint32_t tile = launch.first + blockIdx.x * blockDim.x + threadIdx.x;
+    if (tile >= launch.end) {
         return;
     }
-    const gpu_matrix m = launch.matrices[launch.tile_matrix[tile]];
-    const uint32_t row = (tile - m.first_tile) / m.across * TILE;
-    const uint32_t col = (tile - m.first_tile) % m.across * TILE;
-    slow_tile t = {launch.in + m.in_off,
-                   bytes,
-                   half != 0,
-                   (uint64_t)row * m.cols + col,
-                   m.rows - row < TILE ? m.rows - row : TILE,
-                   m.cols - col < TILE ? m.cols - col : TILE,
-                   m.cols};
+    const gpu_tile place = launch.tiles[tile];
+    const slow_tile t = {
+        launch.in + place.in_off, bytes, half != 0, place.rows, place.cols, place.pitch};
     tile_stats s = {};
     for (uint32_t i = 0; i < t.rows * t.cols; i++) {
         const float x = fabsf(t.at(i / t.cols, i % t.cols));
@@ -160,7 +150,7 @@ extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t tiles, ui
         const float x = t.at(i / t.cols, i % t.cols);
         const uint8_t code = e4m3_encode(x / scale);
         s.flushed += x != 0 && (code & 0x7f) == 0;
-        launch.out[m.out_off + t.first + (uint64_t)(i / t.cols) * m.cols + i % t.cols] = code;
+        launch.out[place.out_off + (uint64_t)(i / t.cols) * t.pitch + i % t.cols] = code;
     }
     s.sum_y2 = sum_of_squares(t, scale, false);
     s.sum_d2 = sum_of_squares(t, scale, true);

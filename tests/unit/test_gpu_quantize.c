@@ -134,13 +134,13 @@ static void write_tables(arena *a, const volume *v)
     }
     const gpu_batch b = gpu_batch_of(jobs, v->count);
     a->tiles = (uint32_t)b.tile_count;
-    a->tables = gpu_batch_tables_bytes(v->count, b.tile_count);
+    a->tables = gpu_batch_table_bytes(b.tile_count);
     a->results = gpu_batch_results_bytes(b.tile_count);
     a->in_bytes = num_ceil_div(b.in_bytes, 4) * 4;
     a->out_bytes = num_ceil_div(b.out_bytes, 4) * 4;
     unsigned char *const tables = malloc(a->tables);
     ck_assert_ptr_nonnull(tables);
-    gpu_batch_write_tables(&b, tables + a->tables);
+    gpu_batch_write_table(&b, tables + a->tables);
     a->in = (unsigned char *)room(a->tables + a->in_bytes) + a->tables;
     a->out = (unsigned char *)room(a->results + a->out_bytes) + a->results;
     a->expected = (unsigned char *)room(a->results + a->out_bytes) + a->results;
@@ -158,11 +158,10 @@ static void quantize_slowly(cudaLibrary_t library, const arena *a, const volume 
     slow.out += apart;
     slow.scales = (float *)(void *)((unsigned char *)slow.scales + apart);
     slow.stats = (tile_stats *)(void *)((unsigned char *)slow.stats + apart);
-    uint32_t tiles = a->tiles;
     uint32_t bytes = dtype_bits(v->source) / 8;
     uint32_t half = v->source == DTYPE_F16;
-    void *arguments[] = {&slow, &tiles, &bytes, &half};
-    launch(library, "quantize_slowly", (uint32_t)num_ceil_div(tiles, 64), 64, arguments);
+    void *arguments[] = {&slow, &bytes, &half};
+    launch(library, "quantize_slowly", (uint32_t)num_ceil_div(a->tiles, 64), 64, arguments);
 }
 
 /* Scales and statistics lie in front of the codes. */
@@ -199,7 +198,7 @@ START_TEST(same_as_oracle)
     uint32_t keep = v->keep, set = v->set;
     void *arguments[] = {&a.in, &words, &seed, &keep, &set};
     launch(library, "fill_random", 4096, 256, arguments);
-    must(kernels_quantize(&k, v->source, &a.launch, a.tiles, NULL));
+    must(kernels_quantize(&k, v->source, &a.launch, NULL));
     must(cudaDeviceSynchronize());
     quantize_slowly(library, &a, v);
     const uint64_t different = count_different(library, &a);
