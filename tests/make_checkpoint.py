@@ -2,7 +2,8 @@
 """Write a checkpoint of any config.json at any size, as fast as the disk takes it.
 
     make_checkpoint.py --preset ring-mini|ring-flash|FILE.json -o DIR [--layers N] [--experts N]
-                       [--vocab N] [--shard-bytes SIZE] [--seed N] [--dtype bf16|f16|f32] [-n]
+                       [--vocab N] [--shard-bytes SIZE] [--seed N] [--dtype bf16|f16|f32]
+                       [--jobs N] [-n]
 
 Names, shapes and dtypes are those of the release (checkpoint_shapes.py), shards and index as well.
 Values are Gaussian with a standard deviation near 0.02 that varies by tensor, one in 100,000 an
@@ -11,13 +12,15 @@ a window into one pool of random numbers per seed, which is what makes this fast
 start at the same place, but it is no data for statistics.
 
 --layers, --experts and --vocab cut the model down. SIZE takes K, M, G (powers of 1024). -n prints
-totals only. Memory: a few hundred MB whatever the size. Presets are config.json files in
-tests/data/presets.
+totals only. --jobs writes as many shards side by side, the same bytes; it wants shards that are
+small enough to go around. Memory: a few hundred MB whatever the size. Presets are config.json files
+in tests/data/presets.
 """
 
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -178,13 +181,35 @@ def write_shard(path, specs, values):
                 f.write(part)
 
 
+def write_shards(jobs, values, work):
+    """work: [(path, specs), …]. A process each, since threads would take turns at the interpreter;
+    forked, so that all share one pool of random numbers."""
+    if jobs <= 1 or len(work) == 1:
+        for path, specs in work:
+            write_shard(path, specs, values)
+        return
+    context = multiprocessing.get_context("fork")
+    with context.Pool(min(jobs, len(work)), worker_start, (values, work)) as pool:
+        for _ in pool.imap_unordered(worker_write, range(len(work))):
+            pass
+
+
+def worker_start(values, work):
+    worker_write.values, worker_write.work = values, work
+
+
+def worker_write(i):
+    path, specs = worker_write.work[i]
+    write_shard(path, specs, worker_write.values)
+
+
 def write_json(path, value):
     with open(path, "x", encoding="utf-8") as f:
         json.dump(value, f, indent=2)
         f.write("\n")
 
 
-def write_checkpoint(directory, config, dtype, seed, limit):
+def write_checkpoint(directory, config, dtype, seed, limit, jobs=1):
     """Returns (tensors, elements, bytes, shards)."""
     specs = list(tensors(config))
     largest = max(int(np.prod(s.shape, dtype=np.int64)) for s in specs)
@@ -193,8 +218,8 @@ def write_checkpoint(directory, config, dtype, seed, limit):
     os.makedirs(directory, exist_ok=True)
     write_json(os.path.join(directory, "config.json"), config)
     names = [shard_name(i, len(shards)) for i in range(len(shards))]
-    for name, members in zip(names, shards):
-        write_shard(os.path.join(directory, name), members, values)
+    paths = [os.path.join(directory, name) for name in names]
+    write_shards(jobs, values, list(zip(paths, shards)))
     if len(shards) > 1:
         weight_map = {s.name: name for name, members in zip(names, shards) for s in members}
         index = {"metadata": {"total_size": totals(specs, dtype)[2]}, "weight_map": weight_map}
@@ -225,6 +250,7 @@ def main():
     parser.add_argument("--shard-bytes", type=parse_size, default=10 << 30, metavar="SIZE")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="shards side by side")
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="print the totals, write nothing"
     )
@@ -240,7 +266,7 @@ def main():
             return 0
         if not args.output:
             parser.error("-o DIR is needed")
-        done = write_checkpoint(args.output, config, dtype, args.seed, args.shard_bytes)
+        done = write_checkpoint(args.output, config, dtype, args.seed, args.shard_bytes, args.jobs)
     except (Unsupported, OSError) as e:
         sys.exit(f"make_checkpoint.py: {e}")
     seconds = time.monotonic() - start

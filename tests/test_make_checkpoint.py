@@ -6,6 +6,7 @@ Real checkpoints: tests/data/ring-micro-linear, and those under $OCTAVO_MODELS (
 ../shared/models) where it exists.
 """
 
+import filecmp
 import glob
 import json
 import os
@@ -116,6 +117,26 @@ class MakeCheckpoint(unittest.TestCase):
         for t in a.tensors.values():
             self.assertEqual(t.data.tobytes(), b.tensors[t.name].data.tobytes(), t.name)
         self.assertNotEqual(a.tensors[name].data.tobytes(), c.tensors[name].data.tobytes())
+
+    def test_jobs(self):
+        """The same files whatever wrote them; an error in one process is the error of the run."""
+        micro = os.path.join(HERE, "data", "ring-micro-linear", "config.json")
+        options = (micro, "--shard-bytes", "1M", "--jobs")
+        for jobs in ("1", "3", "64"):
+            make(self.path(jobs), *options, jobs)
+        names = sorted(os.listdir(self.path("1")))
+        self.assertGreater(len(names), 5)
+        for jobs in ("3", "64"):
+            self.assertEqual(sorted(os.listdir(self.path(jobs))), names)
+            _, different, odd = filecmp.cmpfiles(
+                self.path("1"), self.path(jobs), names, shallow=False
+            )
+            self.assertEqual((different, odd), ([], []))
+        os.remove(self.path("3/config.json"))
+        again = [sys.executable, maker.__file__, "--preset", *options, "3", "-o", self.path("3")]
+        failed = subprocess.run(again, capture_output=True, text=True)
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stderr, r"\Amake_checkpoint.py: .*File exists.*\n\Z")
 
     def test_values(self):
         for dtype in maker.DTYPES:
