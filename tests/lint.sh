@@ -15,7 +15,7 @@ flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
 rooms=(format quant convert verify gpu bin)
 sources=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
 headers=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
-scripts=(.ci/run tests/*.sh tests/*/*.sh)
+scripts=(.ci/run tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 
 check_layout() {
     local file bad=0
@@ -138,7 +138,7 @@ check_names() {
 }
 
 check_length() {
-    wc -l "${sources[@]}" "${headers[@]}" "${scripts[@]}" Makefile tests/*/*.py |
+    wc -l "${sources[@]}" "${headers[@]}" "${scripts[@]}" Makefile tests/*/*.py tests/*/*/*.py |
         awk '$2 != "total" && ($1 > 500 || $2 == "Makefile" && $1 > 250) { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
 }
 
