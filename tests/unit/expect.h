@@ -20,6 +20,15 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
+/* Is this a build with a sanitizer? It is slow, and an allocation that cannot succeed ends it. */
+#if defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 /* `e` may be NULL; an error shows its text. */
 #define expect_ok(call, e)                                                                         \
     do {                                                                                           \

@@ -10,6 +10,7 @@
 #include "quant/engine_cpu.h"
 #include "quant/tile_kernel.h"
 #include "tests/unit/engine_batch.h"
+#include "tests/unit/expect.h"
 
 enum { SLOTS = 3 };
 
@@ -88,15 +89,7 @@ START_TEST(levels)
 }
 END_TEST
 
-/* More than any machine has: an error, nothing left behind. Sanitizers end the process instead. */
-#if defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
+/* More than any machine has: an error, nothing left behind. */
 START_TEST(no_memory)
 {
     if (SANITIZED) {
@@ -112,17 +105,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("engine_cpu");
     TCase *tests = tcase_create("engine_cpu");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, same_bytes);
     tcase_add_test(tests, nothing_to_do);
     tcase_add_test(tests, levels);
     tcase_add_test(tests, no_memory);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_tests("engine_cpu", tests);
 }
