@@ -22,18 +22,21 @@ typedef struct convert_options {
     const embed_glob *embed_globs; /* in command-line order */
     size_t embed_glob_count;
     digest_alg digest;
-    bool source_sha256; /* also record the SHA-256 of whole shards */
-    bool allow_none;    /* a conversion that quantizes nothing is not an error */
-    bool force;         /* replace an existing output */
-    bool read_back;     /* read the file back from the disk before it gets its name */
-    unsigned threads;   /* >= 1 */
-    uint64_t memory;    /* budget for buffers, bytes */
+    bool source_sha256;   /* also record the SHA-256 of whole shards */
+    bool allow_none;      /* a conversion that quantizes nothing is not an error */
+    bool force;           /* replace an existing output */
+    bool read_back;       /* read the file back from the disk before it gets its name */
+    unsigned threads;     /* >= 1 */
+    uint64_t memory;      /* budget for buffers, bytes */
+    uint64_t slot_bytes;  /* codes of a slot that are useful; 0: what suits a CPU */
+    unsigned slots_ahead; /* slots beyond one a thread that are useful; 0: likewise */
 } convert_options;
 
 /* Slots that fit the budget and the plan. */
 typedef struct convert_slots {
     unsigned count;
     size_t in_bytes, out_bytes; /* of each */
+    size_t max_jobs, max_tiles; /* of one submit */
     uint64_t total_bytes;       /* all buffers of the job */
 } convert_slots;
 
@@ -60,7 +63,8 @@ typedef struct convert_report {
 MUST_CHECK err_code convert_prepare(const convert_options *options, const monitor *m,
                                     convert_job *job, err *e);
 
-/* `g` has at least job->slots.count slots of these sizes. Errors: ERR_IO (existing output without
+/* `g` has slots of the sizes of job->slots; where there are fewer than job->slots.count, as many
+ * threads read and write. Errors: ERR_IO (existing output without
  * force, output that is an input: ERR_USAGE), ERR_INPUT NaN or infinity in a tensor to quantize,
  * ERR_CANCELLED, what the engine says. */
 MUST_CHECK err_code convert_run(convert_job *job, engine *g, const monitor *m,
