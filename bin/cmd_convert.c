@@ -3,10 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/cmd.h"
+#include "bin/compute.h"
 #include "bin/plan_report.h"
 #include "bin/signals.h"
 #include "bin/text.h"
@@ -15,12 +17,12 @@
 #include "format/json.h"
 #include "format/num.h"
 #include "format/parallel.h"
-#include "quant/engine_cpu.h"
 
 /* What the command line asks for. Rules and globs keep its order; --scales and --recipe wait until
  * all is read, for the recipe stands below the options wherever it is named. */
 typedef struct convert_request {
     convert_options options;
+    compute_request compute;
     recipe recipe, rules; /* `rules`: those of the command line */
     embed_glob *globs;    /* room for all arguments */
     bool scales_given, dry_run;
@@ -66,6 +68,9 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
         return take_embed(q, "--no-embed", value, false, e);
     case OPTION_DIGEST:
         return value_word("--digest", value, o->words, &q->digest, e);
+    case OPTION_DEVICE:
+    case OPTION_GPU_MEMORY:
+        return compute_take(&q->compute, o, value, e);
     case OPTION_THREADS:
         return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
     case OPTION_MEMORY:
@@ -159,7 +164,15 @@ static err_code put_job(report *r, const char *kind, const convert_job *job,
     return put_recipe(r, job->options.recipe, e);
 }
 
-static json_t *result_json(report *r, const convert_job *job, const convert_report *done)
+/* The most memory that this process has had. */
+static uint64_t peak_bytes(void)
+{
+    struct rusage used;
+    return getrusage(RUSAGE_SELF, &used) == 0 ? (uint64_t)used.ru_maxrss * KIB : 0;
+}
+
+static json_t *result_json(report *r, const convert_job *job, const compute *c,
+                           const convert_report *done)
 {
     const uint64_t bytes = job->plan.source_bytes;
     json_t *const o = json_object();
@@ -173,27 +186,43 @@ static json_t *result_json(report *r, const convert_job *job, const convert_repo
     report_put(r, o, "saturated", report_number(done->saturated));
     report_put(r, o, "flushed", report_number(done->flushed));
     report_put(r, o, "nonfinite_kept", report_number(done->nonfinite_kept));
+    compute_put(r, o, c);
+    report_put(r, o, "peak_memory_bytes", report_number(peak_bytes()));
     return o;
 }
 
-static void print_result(const convert_job *job, const convert_report *done)
+static void print_result(const convert_job *job, const compute *c, const convert_report *done)
 {
     const plan *const p = &job->plan;
     shown before, after, time, rate, db;
-    char root[2 * SHA256_BYTES + 1], path[256];
+    char root[2 * SHA256_BYTES + 1], path[256], gpu[300];
+    compute_name(c, gpu, sizeof gpu);
+    text_mask(gpu);
     snprintf(path, sizeof path, "%s", job->options.output);
     text_mask(path);
     hex_encode(done->root, sizeof done->root, root);
-    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized, %s -> %s, %s, %s (%s)\n", path,
+    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized, %s -> %s, %s, %s (%s)%s%s\n", path,
            p->quantized_count, (p->quantized_count + p->kept_count),
            text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
            text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error)),
-           text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds));
+           text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds),
+           gpu[0] ? " on " : "", gpu);
     printf("root %s\n", root);
 }
 
+static void print_memory(const compute *c)
+{
+    shown host, gpu;
+    printf("memory     %s at most", text_memory(host.s, peak_bytes()));
+    if (c->device_bytes > 0) {
+        printf(", %s of GPUs", text_memory(gpu.s, c->device_bytes));
+    }
+    putchar('\n');
+}
+
 /* The error of each tensor stands in the file that was just made. */
-static err_code report_done(report *r, const convert_job *job, const convert_report *done, err *e)
+static err_code report_done(report *r, const convert_job *job, const compute *c,
+                            const convert_report *done, err *e)
 {
     packed_view made = {0};
     err_code code = OK;
@@ -203,12 +232,13 @@ static err_code report_done(report *r, const convert_job *job, const convert_rep
     }
     if (code == OK && r->json) {
         code = put_job(r, "conversion", job, &made, e);
-        report_put(r, r->root, "result", result_json(r, job, done));
+        report_put(r, r->root, "result", result_json(r, job, c, done));
     } else if (code == OK && details) {
         code = plan_print_tensors(job, &made, e);
+        print_memory(c);
     }
     if (code == OK && report_says(r, LEVEL_NORMAL)) {
-        print_result(job, done);
+        print_result(job, c, done);
     }
     packed_view_close(&made);
     return code;
@@ -229,20 +259,18 @@ static err_code refuse_streams(const char *output, err *e)
     return OK;
 }
 
-static err_code run(convert_request *q, convert_job *job, const monitor *m, err *e)
+static err_code run(convert_request *q, convert_job *job, compute *c, const monitor *m, err *e)
 {
-    engine *g = NULL;
     convert_report done = {0};
     err_code code = refuse_streams(q->options.output, e);
     if (code == OK) {
-        code = engine_cpu_open(q->options.threads, job->slots.count, job->slots.in_bytes,
-                               job->slots.out_bytes, &g, e);
+        code = compute_open(c, &q->compute, &job->slots, q->options.threads, m, e);
     }
     if (code == OK) {
-        code = convert_run(job, g, m, &done, e);
+        code = convert_run(job, c->engine, m, &done, e);
     }
-    engine_close(g);
-    return code == OK ? report_done(q->report, job, &done, e) : code;
+    compute_close(c);
+    return code == OK ? report_done(q->report, job, c, &done, e) : code;
 }
 
 static err_code show_plan(report *r, const convert_job *job, err *e)
@@ -253,9 +281,21 @@ static err_code show_plan(report *r, const convert_job *job, err *e)
     return report_says(r, LEVEL_NORMAL) ? plan_print(job, r->level < LEVEL_VERBOSE, e) : OK;
 }
 
+/* Which devices compute, and so how large slots are. A dry run believes what it is told: it touches
+ * no device. */
+static err_code choose_devices(convert_request *q, const monitor *m, compute *c, err *e)
+{
+    const err_code code = q->dry_run ? OK : compute_find(&q->compute, m, c, e);
+    const unsigned asked = q->compute.count > 0 ? q->compute.count : 1;
+    const bool planned = q->dry_run && q->compute.kind == COMPUTE_CUDA;
+    compute_size_slots(planned ? asked : c->devices.count, &q->options);
+    return code;
+}
+
 static err_code convert(convert_request *q, err *e)
 {
     convert_job job = {0};
+    compute c = {0};
     err_code code = build_recipe(q, e);
     if (code != OK) {
         return code;
@@ -264,9 +304,12 @@ static err_code convert(convert_request *q, err *e)
     q->options.embed_globs = q->globs;
     q->options.digest = q->digest == 0 ? DIGEST_XXH3 : DIGEST_SHA256;
     const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
-    code = convert_prepare(&q->options, m, &job, e);
+    code = choose_devices(q, m, &c, e);
     if (code == OK) {
-        code = q->dry_run ? show_plan(q->report, &job, e) : run(q, &job, m, e);
+        code = convert_prepare(&q->options, m, &job, e);
+    }
+    if (code == OK) {
+        code = q->dry_run ? show_plan(q->report, &job, e) : run(q, &job, &c, m, e);
     }
     convert_close(&job);
     return code;
@@ -276,6 +319,7 @@ err_code cmd_convert(int argc, char **argv, report *r, err *e)
 {
     convert_request q = {
         .report = r,
+        .compute = COMPUTE_DEFAULT,
         .options = {.read_back = true, .memory = 512 * MIB, .threads = parallel_processors()}};
     command_line line;
     q.globs = calloc((size_t)argc, sizeof *q.globs);

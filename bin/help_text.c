@@ -29,8 +29,9 @@ static const help_example octavo_examples[] = {
     {NULL, NULL},
 };
 
-static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
-                                        ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
+static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
+                                        ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
+                                        ERR_MEMORY,    ERR_INTERNAL, OK};
 
 static const char *const octavo_see_also[] = {"octavo-convert",  "octavo-help",   "octavo-inspect",
                                               "octavo-tokenize", "octavo-verify", NULL};
@@ -54,6 +55,9 @@ static const char *const convert_paragraphs[] = {
     "The output appears under its name only when it is complete, on the disk and, unless "
     "--no-read-back says otherwise, read back from there. Whatever goes wrong before leaves no "
     "file, or the old one. An input is never overwritten.",
+    "Where there are CUDA devices they compute, all of them, unless --device says otherwise; the "
+    "environment variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that "
+    "was asked for by --device and is missing or fails is an error.",
     "The report ends with root, the SHA-256 that stands for the whole content of the file.",
     NULL,
 };
@@ -64,10 +68,11 @@ static const help_example convert_examples[] = {
      "See what would become of each tensor, and why."},
     {"convert model -o model.octavo --keep '*.layers.0.*' --scales ue8m0",
      "Keep layer 0 as it is; scales that are powers of two."},
+    {"convert model -o model.octavo --device cuda:0,1", "Compute on two GPUs, or not at all."},
     {NULL, NULL},
 };
 
-static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT,
+static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT, ERR_GPU,
                                          ERR_MEMORY, ERR_INTERNAL, OK};
 
 static const char *const convert_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};

@@ -7,7 +7,7 @@
 #     octavo convert checkpoint -o out.octavo      the command, what it says, its exit status
 #     files                                        what lies in the directory now
 #
-# Times, rates and roots are masked in transcripts; sizes, counts and names are exact.
+# Times, rates, roots and GPUs are masked in transcripts; sizes, counts and names are exact.
 set -u
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -23,8 +23,9 @@ skip() {
 }
 
 mask() {
-    sed -E -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
-        -e 's/^root [0-9a-f]{64}$/root ROOT/' "$@"
+    sed -E -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)( on .*)?/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
+        -e 's/^root [0-9a-f]{64}$/root ROOT/' -e 's/^memory     [0-9.]+ [KMG]iB at most/memory     SIZE at most/' \
+        -e '/^octavo: note: no GPU \(/d' "$@"
 }
 
 # octavo ARGUMENTS: run it, print all about it. Standard output has no mark, standard error a "!".
@@ -82,6 +83,11 @@ flip() {
 # Sanitizers need address space, and the leak checker cannot work under strace.
 is_sanitized() {
     grep -qE '__(asan|tsan)_init' "$OCTAVO"
+}
+
+# Built with CUDA, whether or not there is a device.
+has_cuda() {
+    ! "$OCTAVO" -V | grep -q '^CUDA *not built in$'
 }
 
 # in_namespace SCRIPT: run it as root of a new name space, where it may mount what it likes.

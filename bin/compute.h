@@ -1,0 +1,73 @@
+/* On what a command computes: from the words of --device to an open engine.
+ *
+ *     compute_request q = COMPUTE_DEFAULT;
+ *     compute_take(&q, o, value, e)                  for each of its options
+ *     compute c = {0};
+ *     compute_find(&q, m, &c, e)                     which devices; takes nothing of them yet
+ *     compute_size_slots(c.devices.count, &options)  slots that suit them
+ *     compute_open(&c, &q, &want, m, e)              c.engine
+ *     ...
+ *     compute_close(&c)                              in every case; what c tells stays
+ *
+ * With `auto` the CPU takes the place of a GPU that cannot be used, and a note says so. */
+#ifndef COMPUTE_H
+#define COMPUTE_H
+
+#include "bin/report.h"
+#include "convert/convert.h"
+#include "format/num.h"
+#include "gpu/device.h"
+
+/* In the order of the words of --device. */
+typedef enum compute_kind { COMPUTE_AUTO, COMPUTE_CPU, COMPUTE_CUDA } compute_kind;
+
+/* What the command line asks for. */
+typedef struct compute_request {
+    compute_kind kind;
+    unsigned numbers[DEVICE_MAX]; /* cuda:I,J,… */
+    unsigned count;               /* of them; 0: all devices that are usable */
+    uint64_t gpu_memory;          /* the most to take of each device */
+} compute_request;
+
+#define COMPUTE_DEFAULT ((compute_request){.gpu_memory = GIB})
+
+typedef struct compute {
+    device_list devices;   /* that compute, in the order of the request; none: the CPU */
+    engine *engine;        /* NULL: not open */
+    uint64_t device_bytes; /* of their memory, all together */
+} compute;
+
+/* Take --device or --gpu-memory. Errors: ERR_USAGE. */
+MUST_CHECK err_code compute_take(compute_request *q, const option_spec *o, const char *value,
+                                 err *e);
+
+/* The word alone: auto, cpu, cuda, cuda:I,J,… Errors: ERR_USAGE, with a hint. */
+MUST_CHECK err_code compute_parse(const char *word, compute_request *q, err *e);
+
+/* Choose the devices. Errors: ERR_GPU: there are none, or not those that were asked for. */
+MUST_CHECK err_code compute_find(const compute_request *q, const monitor *m, compute *out, err *e);
+
+/* Choose among devices that were found: all that are usable, or those of the request. For
+ * compute_find, and for tests. */
+MUST_CHECK err_code compute_choose(const compute_request *q, const device_list *found,
+                                   device_list *out, err *e);
+
+/* Ask for slots that suit `gpus` GPUs, or the CPU: larger ones, and more of them, fill a link. */
+void compute_size_slots(unsigned gpus, convert_options *options);
+
+/* Errors: what the engines say, ERR_GPU among it if `auto` was not asked for. */
+MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
+                                 unsigned threads, const monitor *m, err *e);
+
+void compute_close(compute *c);
+
+/* "cpu", "cuda:0,1": as --device takes it. */
+const char *compute_word(const compute *c, char *to, size_t room);
+
+/* "NVIDIA H100 80GB HBM3", "2 x NVIDIA …"; empty for the CPU. */
+const char *compute_name(const compute *c, char *to, size_t room);
+
+/* Put "device", "device_names", "gpu_memory_bytes". */
+void compute_put(report *r, json_t *to, const compute *c);
+
+#endif
