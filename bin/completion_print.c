@@ -180,11 +180,12 @@ static void zsh_command(command_id c)
             zsh_option(&option_table[i]);
         }
     }
-    printf("            '1:%s:", spec->operand);
-    if (spec->operand_kind == VALUE_PATH) {
-        printf("_files'\n");
+    if (!spec->operand) {
+        printf("            && return\n");
+    } else if (spec->operand_kind == VALUE_PATH) {
+        printf("            '1:%s:_files'\n", spec->operand);
     } else {
-        printf("(octavo ");
+        printf("            '1:%s:(octavo ", spec->operand);
         print_command_names(' ');
         printf(")'\n");
     }
@@ -255,7 +256,7 @@ static void fish_command(command_id c)
     snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s", command_table[c].name);
     if (command_table[c].operand_kind == VALUE_PATH) {
         printf("complete -c octavo -n '%s' -F\n", condition);
-    } else {
+    } else if (command_table[c].operand) {
         printf("complete -c octavo -n '%s' -a 'octavo ", condition);
         print_command_names(' ');
         printf("'\n");

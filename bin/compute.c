@@ -90,12 +90,20 @@ static void describe(const device_info *d, char *to, size_t room)
     snprintf(to, room, "device %u, %s", d->index, d->name);
 }
 
+const char *compute_why_not(const device_info *d, char *to, size_t room)
+{
+    snprintf(to, room, "no code for compute capability %u.%u", d->major, d->minor);
+    if (d->usable && room > 0) {
+        to[0] = '\0';
+    }
+    return to;
+}
+
 static err_code refuse_device(const device_info *d, err *e)
 {
-    char what[300];
+    char what[300], why[64];
     describe(d, what, sizeof what);
-    err_set(e, ERR_GPU, "CUDA %s: this program has no code for compute capability %u.%u", what,
-            d->major, d->minor);
+    err_set(e, ERR_GPU, "CUDA %s: this program has %s", what, compute_why_not(d, why, sizeof why));
     err_hint(e, "--device cpu computes the same");
     return ERR_GPU;
 }

@@ -52,6 +52,9 @@ MUST_CHECK err_code compute_find(const compute_request *q, const monitor *m, com
 MUST_CHECK err_code compute_choose(const compute_request *q, const device_list *found,
                                    device_list *out, err *e);
 
+/* Why a device is not usable: "no code for compute capability 7.5"; empty: it is. */
+const char *compute_why_not(const device_info *d, char *to, size_t room);
+
 /* Ask for slots that suit `gpus` GPUs, or the CPU: larger ones, and more of them, fill a link. */
 void compute_size_slots(unsigned gpus, convert_options *options);
 

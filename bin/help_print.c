@@ -55,7 +55,10 @@ void usage_print(command_id c)
             printf(" -%c %s", o->letter, o->value);
         }
     }
-    printf(spec->operand_required ? " %s\n" : " [%s]\n", spec->operand);
+    if (spec->operand) {
+        printf(spec->operand_required ? " %s" : " [%s]", spec->operand);
+    }
+    putchar('\n');
 }
 
 static void print_commands(void)

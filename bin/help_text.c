@@ -33,8 +33,9 @@ static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
                                         ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
                                         ERR_MEMORY,    ERR_INTERNAL, OK};
 
-static const char *const octavo_see_also[] = {"octavo-convert",  "octavo-help",   "octavo-inspect",
-                                              "octavo-tokenize", "octavo-verify", NULL};
+static const char *const octavo_see_also[] = {
+    "octavo-convert",  "octavo-devices", "octavo-help", "octavo-inspect",
+    "octavo-tokenize", "octavo-verify",  NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -75,7 +76,8 @@ static const help_example convert_examples[] = {
 static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT, ERR_GPU,
                                          ERR_MEMORY, ERR_INTERNAL, OK};
 
-static const char *const convert_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
+static const char *const convert_see_also[] = {"octavo", "octavo-devices", "octavo-inspect",
+                                               "octavo-verify", NULL};
 
 static const char *const verify_paragraphs[] = {
     "Prove that a packed FILE is undamaged; with --against, that every tensor in it is what the "
@@ -170,6 +172,25 @@ static const err_code tokenize_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
 
 static const char *const tokenize_see_also[] = {"octavo", "octavo-inspect", NULL};
 
+static const char *const devices_paragraphs[] = {
+    "List what could compute here: the processor with its instruction level and number of threads, "
+    "and the CUDA devices with the numbers that convert --device takes.",
+    "A device is usable if this program has code for it. That there is none is an answer, not a "
+    "failure; the line of CUDA says why. Devices that the environment variable "
+    "CUDA_VISIBLE_DEVICES hides are not there. Nothing is taken of a device's memory.",
+    NULL,
+};
+
+static const help_example devices_examples[] = {
+    {"devices", "What is there?"},
+    {"devices --json | jq '.cuda.devices | length'", "How many CUDA devices are there?"},
+    {NULL, NULL},
+};
+
+static const err_code devices_codes[] = {ERR_USAGE, ERR_IO, ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const devices_see_also[] = {"octavo", "octavo-convert", NULL};
+
 static const char *const help_paragraphs[] = {
     "Explain a command, or list all of them.",
     "The same table of options makes the help, the manual pages (--man) and the completions of "
@@ -195,6 +216,7 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
     [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
                           tokenize_see_also},
+    [COMMAND_DEVICES] = {devices_paragraphs, devices_examples, devices_codes, devices_see_also},
     [COMMAND_HELP] = {help_paragraphs, help_examples, help_codes, help_see_also},
     [COMMAND_NONE] = {octavo_paragraphs, octavo_examples, octavo_codes, octavo_see_also},
 };

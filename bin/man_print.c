@@ -108,6 +108,9 @@ static void print_synopsis(command_id c)
             printf(".Fl %c Ar %s\n", o->letter, o->value);
         }
     }
+    if (!spec->operand) {
+        return;
+    }
     printf(spec->operand_required ? "." : ".Op");
     char operand[64];
     snprintf(operand, sizeof operand, "%s", spec->operand);

@@ -6,8 +6,9 @@
 #define VERIFY   (1U << COMMAND_VERIFY)
 #define INSPECT  (1U << COMMAND_INSPECT)
 #define TOKENIZE (1U << COMMAND_TOKENIZE)
+#define DEVICES  (1U << COMMAND_DEVICES)
 #define HELP     (1U << COMMAND_HELP)
-#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | HELP | 1U << COMMAND_NONE)
+#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | HELP | 1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert", "CHECKPOINT", VALUE_PATH, true,
@@ -18,6 +19,8 @@ const command_spec command_table[COMMAND_COUNT] = {
                          "show what a packed file or a checkpoint holds"},
     [COMMAND_TOKENIZE] = {"tokenize", "CHECKPOINT|FILE", VALUE_PATH, true,
                           "turn text into the token ids of a model"},
+    [COMMAND_DEVICES] = {"devices", NULL, VALUE_NONE, false,
+                         "list what could compute here: the processor and CUDA devices"},
     [COMMAND_HELP] = {"help", "COMMAND", VALUE_WORD, false, "explain a command"},
 };
 
@@ -261,7 +264,7 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE,
+     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,

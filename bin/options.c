@@ -206,7 +206,7 @@ static err_code refuse(command_id c, int value, const char *text, err *e)
 
 static err_code take_operand(command_id c, const char *text, command_line *out, err *e)
 {
-    if (c == COMMAND_NONE || out->operand) {
+    if (c == COMMAND_NONE || !command_table[c].operand || out->operand) {
         return err_set(e, ERR_USAGE, "unexpected operand '%s'", text);
     }
     out->operand = text;

@@ -24,6 +24,7 @@ typedef enum command_id {
     COMMAND_VERIFY,
     COMMAND_INSPECT,
     COMMAND_TOKENIZE,
+    COMMAND_DEVICES,
     COMMAND_HELP,
     COMMAND_COUNT,
     COMMAND_NONE = COMMAND_COUNT, /* octavo by itself */
@@ -96,7 +97,7 @@ typedef struct option_spec {
 
 typedef struct command_spec {
     const char *name;
-    const char *operand; /* what help calls it */
+    const char *operand; /* what help calls it; NULL: there is none */
     value_kind operand_kind;
     bool operand_required;
     const char *summary; /* a phrase for lists */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "format/cpu_level.h"
+#include "gpu/device.h"
 
 const char version_number[] = OCTAVO_VERSION;
 const char version_git[] = OCTAVO_GIT;
@@ -15,7 +16,7 @@ err_code version_print(err *e)
         printf("octavo %s\n", version_number);
         printf("git    %s\n", version_git);
         printf("CPU    %s\n", cpu_level_name(level));
-        printf("CUDA   not built in\n");
+        printf("CUDA   %s\n", device_runtime() ? device_runtime() : "not built in");
     }
     return code;
 }

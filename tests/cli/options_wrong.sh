@@ -42,6 +42,7 @@ octavo convert checkpoint another -o out
 octavo verify
 octavo inspect
 octavo inspect -- checkpoint --json
+octavo devices 0
 
 say 'what contradicts itself'
 octavo verify file --quick --against checkpoint

@@ -1,0 +1,141 @@
+/* octavo devices: what could compute here. */
+#include <stdio.h>
+
+#include "bin/cmd.h"
+#include "bin/compute.h"
+#include "bin/cpu_model.h"
+#include "bin/table.h"
+#include "bin/text.h"
+#include "format/cpu_level.h"
+#include "format/parallel.h"
+
+typedef struct machine {
+    char model[256]; /* of the CPU; empty: unknown */
+    const char *level;
+    unsigned threads;
+    device_list gpus;
+    err missing; /* why there are none */
+} machine;
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    (void)ctx;
+    (void)o; /* --json, which main has seen */
+    (void)value;
+    (void)e;
+    return OK;
+}
+
+static err_code look(machine *m, err *e)
+{
+    cpu_level level = CPU_BASELINE;
+    const err_code code = cpu_level_choose(&level, e);
+    if (code != OK) {
+        return code;
+    }
+    cpu_model(m->model, sizeof m->model);
+    m->level = cpu_level_name(level);
+    m->threads = parallel_processors();
+    if (device_find_all(&m->gpus, &m->missing) != OK) {
+        m->gpus.count = 0; /* having none is an answer, too */
+    }
+    return OK;
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+static err_code print_gpus(const machine *m, err *e)
+{
+    static const char *const names[] = {"device", "name",        "capability", "memory",
+                                        "SMs",    "PCI address", "usable"};
+    table t;
+    table_start(&t, "lllrrll");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        table_cell(&t, "%s", names[i]);
+    }
+    for (unsigned i = 0; i < m->gpus.count; i++) {
+        const device_info *const d = &m->gpus.devices[i];
+        shown memory;
+        char why[64];
+        table_cell(&t, "cuda:%u", d->index);
+        table_cell(&t, "%s", d->name);
+        table_cell(&t, "%u.%u", d->major, d->minor);
+        table_cell(&t, "%s", text_memory(memory.s, d->memory_bytes));
+        table_cell(&t, "%u", d->multiprocessors);
+        table_cell(&t, "%s", d->bus);
+        table_cell(&t, "%s%s", d->usable ? "yes" : "no: ", compute_why_not(d, why, sizeof why));
+    }
+    const bool printed = table_print(&t, stdout);
+    table_free(&t);
+    return printed || ferror(stdout) ? OK : err_set(e, ERR_MEMORY, "no memory for a table");
+}
+
+static err_code print(machine *m, err *e)
+{
+    const char *const runtime = device_runtime();
+    text_mask(m->model);
+    printf("CPU    %s%slevel %s, %u thread%s\n", m->model, m->model[0] ? ", " : "", m->level,
+           m->threads, text_s(m->threads));
+    if (m->gpus.count == 0) {
+        printf("CUDA   %s%sno device: %s\n", runtime ? runtime : "", runtime ? ", " : "",
+               m->missing.code != OK ? m->missing.text : "there is none");
+        return OK;
+    }
+    printf("CUDA   %s\n\n", runtime ? runtime : "not built in");
+    return print_gpus(m, e);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static json_t *gpu_json(report *r, const device_info *d)
+{
+    char capability[32], why[64];
+    json_t *const o = json_object();
+    snprintf(capability, sizeof capability, "%u.%u", d->major, d->minor);
+    compute_why_not(d, why, sizeof why);
+    report_put(r, o, "index", report_number(d->index));
+    report_put(r, o, "name", report_text(d->name));
+    report_put(r, o, "compute_capability", report_text(capability));
+    report_put(r, o, "memory_bytes", report_number(d->memory_bytes));
+    report_put(r, o, "multiprocessors", report_number(d->multiprocessors));
+    report_put(r, o, "pci", report_text(d->bus));
+    report_put(r, o, "usable", json_boolean(d->usable));
+    report_put(r, o, "why_not", report_text(d->usable ? NULL : why));
+    return o;
+}
+
+static void put(report *r, const machine *m)
+{
+    json_t *const cpu = json_object();
+    json_t *const cuda = json_object();
+    json_t *const devices = json_array();
+    for (unsigned i = 0; i < m->gpus.count; i++) {
+        report_append(r, devices, gpu_json(r, &m->gpus.devices[i]));
+    }
+    report_put(r, cpu, "model", report_text(m->model[0] ? m->model : NULL));
+    report_put(r, cpu, "level", report_text(m->level));
+    report_put(r, cpu, "threads", report_number(m->threads));
+    report_put(r, cuda, "runtime", report_text(device_runtime()));
+    report_put(r, cuda, "error", report_text(m->missing.code != OK ? m->missing.text : NULL));
+    report_put(r, cuda, "devices", devices);
+    report_put(r, r->root, "kind", report_text("devices"));
+    report_put(r, r->root, "cpu", cpu);
+    report_put(r, r->root, "cuda", cuda);
+}
+
+err_code cmd_devices(int argc, char **argv, report *r, err *e)
+{
+    command_line line;
+    machine m = {0};
+    err_code code = options_parse(COMMAND_DEVICES, argc, argv, take, NULL, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_DEVICES, r, e);
+    }
+    code = look(&m, e);
+    if (code == OK && r->json) {
+        put(r, &m);
+    } else if (code == OK) {
+        code = print(&m, e);
+    }
+    return code;
+}
