@@ -5,8 +5,6 @@
  *
  *     bench_job CHECKPOINT DIR [REPETITIONS]      DIR gets a packed file and a probe file, and
  * loses them again */
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bin/bench_probe.h"
 #include "convert/convert.h"
 #include "format/io.h"
 #include "format/num.h"
-#include "format/output.h"
 #include "format/parallel.h"
 #include "quant/engine_cpu.h"
 #include "verify/integrity.h"
 
-enum { MAX_REPETITIONS = 32, PIECE = 2 << 20, MAX_WORKERS = 64 };
+enum { MAX_REPETITIONS = 32, PIECE = 2 << 20 };
 
 static double now(void)
 {
@@ -54,94 +52,20 @@ static double median(const double *values, unsigned count)
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
-static void drop_cache(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fdatasync(fd);
-        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        close(fd);
-    }
-}
+/* ---- the jobs ---- */
 
-/* ---- the probe: the same bytes in and out, nothing computed ---- */
-
-typedef struct probe {
-    const checkpoint *cp;
-    const int *fds;         /* of the shards */
-    const uint64_t *pieces; /* [shard_count + 1] pieces before each shard */
-    output *out;            /* NULL: read only */
-    uint64_t out_pieces, out_bytes;
-    unsigned char *buffers[MAX_WORKERS];
-} probe;
-
-static err_code read_piece(const probe *p, unsigned worker, uint64_t task, err *e)
-{
-    size_t s = 0;
-    while (p->pieces[s + 1] <= task) {
-        s++;
-    }
-    const uint64_t off = (task - p->pieces[s]) * PIECE;
-    const uint64_t bytes = num_min(PIECE, p->cp->shards[s].bytes - off);
-    return io_read_at(p->fds[s], p->cp->shards[s].path, off, p->buffers[worker], bytes, e);
-}
-
-/* Task i reads piece i and writes its share of the output: both streams go on side by side. */
-static err_code probe_task(void *ctx, unsigned worker, uint64_t task, err *e)
-{
-    const probe *const p = ctx;
-    const uint64_t total = p->pieces[p->cp->shard_count];
-    err_code code = read_piece(p, worker, task, e);
-    if (!p->out) {
-        return code;
-    }
-    for (uint64_t i = task * p->out_pieces / total;
-         i < (task + 1) * p->out_pieces / total && code == OK; i++) {
-        const uint64_t bytes = num_min(PIECE, p->out_bytes - i * PIECE);
-        code = output_write(p->out, i * PIECE, p->buffers[worker], bytes, e);
-    }
-    return code;
-}
-
-static double run_probe(const checkpoint *cp, const char *path, uint64_t out_bytes,
-                        unsigned workers)
+/* The same bytes in and out, nothing computed. */
+static double run_probe(const convert_job *job, const char *path)
 {
     err e = {0};
-    int *const fds = calloc(cp->shard_count, sizeof *fds);
-    uint64_t *const pieces = calloc(cp->shard_count + 1, sizeof *pieces);
-    probe p = {.cp = cp, .fds = fds, .pieces = pieces, .out_bytes = out_bytes};
-    p.out_pieces = num_ceil_div(out_bytes, PIECE);
-    for (size_t i = 0; i < cp->shard_count; i++) {
-        must(io_open_read(cp->shards[i].path, &fds[i], NULL, &e), &e);
-        pieces[i + 1] = pieces[i] + num_ceil_div(cp->shards[i].bytes, PIECE);
-    }
-    for (unsigned i = 0; i < workers; i++) {
-        p.buffers[i] = aligned_alloc(4096, PIECE);
-        memset(p.buffers[i], 1, PIECE);
-    }
-    if (out_bytes > 0) {
-        must(output_open(path, true, &p.out, &e), &e);
-        must(output_reserve(p.out, out_bytes, &e), &e);
-    }
-    const double start = now();
-    must(parallel_for(workers, pieces[cp->shard_count], probe_task, &p, NULL, &e), &e);
-    if (p.out) {
-        must(output_sync(p.out, &e), &e);
-    }
-    const double seconds = now() - start;
-    output_abandon(&p.out);
-    for (size_t i = 0; i < cp->shard_count; i++) {
-        close(fds[i]);
-    }
-    for (unsigned i = 0; i < workers; i++) {
-        free(p.buffers[i]);
-    }
-    free(fds);
-    free(pieces);
+    double seconds = 0;
+    const probe_job probe = {.cp = job->cp,
+                             .path = path,
+                             .out_bytes = job->plan.file_bytes,
+                             .workers = job->slots.count};
+    must(probe_run(&probe, NULL, &seconds, &e), &e);
     return seconds;
 }
-
-/* ---- the jobs ---- */
 
 static double run_convert(convert_job *job)
 {
@@ -210,11 +134,11 @@ static void bench_convert(convert_job *job, const char *probe_path, bool cold, u
     double measured[MAX_REPETITIONS] = {0};
     for (unsigned i = 0; i < 2 * repetitions; i++) {
         for (size_t s = 0; cold && s < job->cp->shard_count; s++) {
-            drop_cache(job->cp->shards[s].path);
+            probe_drop_cache(job->cp->shards[s].path);
         }
         /* Alternate who goes first: what the disk does later depends on what it just did. */
         if ((i + i / 2) % 2 == 0) {
-            limit[i / 2] = run_probe(job->cp, probe_path, job->plan.file_bytes, job->slots.count);
+            limit[i / 2] = run_probe(job, probe_path);
         } else {
             measured[i / 2] = run_convert(job);
         }
@@ -230,7 +154,7 @@ static void bench_verify(const char *path, uint64_t bytes, bool cold, unsigned t
     double measured[MAX_REPETITIONS] = {0};
     for (unsigned i = 0; i < 2 * repetitions; i++) {
         if (cold) {
-            drop_cache(path);
+            probe_drop_cache(path);
         }
         if ((i + i / 2) % 2 == 0) {
             limit[i / 2] = run_plain_read(path);

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "bin/bench_data.h"
 #include "format/cpu_level.h"
 #include "format/num.h"
 #include "format/parallel.h"
@@ -67,23 +67,6 @@ static bool load_make(load *l, const shape *s, size_t bytes)
                                   .stats = l->stats + i * tiles};
     }
     return true;
-}
-
-/* Roughly the weights of a trained matrix: sums of four uniform numbers, deviation 0.02. */
-static void fill(unsigned char *in, size_t bytes)
-{
-    uint64_t random = 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < bytes; i += 2) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        float sum = -131070;
-        for (int k = 0; k < 64; k += 16) {
-            sum += (float)(random >> k & 0xffff);
-        }
-        const float weight = sum * (0.02f / 37837);
-        memcpy(in + i, (const unsigned char *)&weight + 2, 2); /* truncated to BF16 */
-    }
 }
 
 static double seconds(void)
@@ -144,7 +127,7 @@ static bool bench_engine(cpu_level level, unsigned threads, size_t bytes, err *e
     if (engine_cpu_open(threads, 1, bytes, bytes / 2, &g, e) != OK) {
         return false;
     }
-    fill(g->slots->in, bytes);
+    weights_fill(g->slots->in, bytes);
     bool ok = true;
     for (int i = 0; i < SHAPES && ok; i++) {
         ok = bench_shape(g, level, threads, &shapes[i], e);
