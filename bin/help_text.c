@@ -34,8 +34,8 @@ static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
                                         ERR_MEMORY,    ERR_INTERNAL, OK};
 
 static const char *const octavo_see_also[] = {
-    "octavo-convert",  "octavo-devices", "octavo-help", "octavo-inspect",
-    "octavo-tokenize", "octavo-verify",  NULL};
+    "octavo-bench",   "octavo-convert",  "octavo-devices", "octavo-help",
+    "octavo-inspect", "octavo-tokenize", "octavo-verify",  NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -191,6 +191,34 @@ static const err_code devices_codes[] = {ERR_USAGE, ERR_IO, ERR_MEMORY, ERR_INTE
 
 static const char *const devices_see_also[] = {"octavo", "octavo-convert", NULL};
 
+static const char *const bench_paragraphs[] = {
+    "Measure what the parts of a conversion can do on this machine, how much of that a whole "
+    "conversion gets, and which part is the slowest.",
+    "DIR (default: the current directory) is where the disk is measured: a checkpoint of random "
+    "weights with the shapes of Ring-mini is written to a hidden directory in it, converted "
+    "several "
+    "times, and removed, whatever happens.",
+    "Each line is the median of several runs, in 10^9 bytes a second, with what limits it. Engines "
+    "and links are measured in bytes of source. A conversion is held against reading its source "
+    "and writing as many bytes as it writes, at the same time and with nothing computed, or "
+    "against the link to the GPUs if that is slower. Not cached means that the system was asked to "
+    "forget the file before; a disk in memory cannot do that.",
+    "The last line names the part that is slowest, by the bytes of source that it gets through in "
+    "a second. The machine should have nothing else to do.",
+    NULL,
+};
+
+static const help_example bench_examples[] = {
+    {"bench /scratch", "Is it the disk, the processor or the link?"},
+    {"bench --size 8G --device cuda:0 --json /scratch | jq -r .bottleneck",
+     "Measure with more data than the disk caches, on one GPU."},
+    {NULL, NULL},
+};
+
+static const err_code bench_codes[] = {ERR_USAGE, ERR_IO, ERR_GPU, ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const bench_see_also[] = {"octavo", "octavo-convert", "octavo-devices", NULL};
+
 static const char *const help_paragraphs[] = {
     "Explain a command, or list all of them.",
     "The same table of options makes the help, the manual pages (--man) and the completions of "
@@ -217,6 +245,7 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
                           tokenize_see_also},
     [COMMAND_DEVICES] = {devices_paragraphs, devices_examples, devices_codes, devices_see_also},
+    [COMMAND_BENCH] = {bench_paragraphs, bench_examples, bench_codes, bench_see_also},
     [COMMAND_HELP] = {help_paragraphs, help_examples, help_codes, help_see_also},
     [COMMAND_NONE] = {octavo_paragraphs, octavo_examples, octavo_codes, octavo_see_also},
 };

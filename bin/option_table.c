@@ -7,8 +7,9 @@
 #define INSPECT  (1U << COMMAND_INSPECT)
 #define TOKENIZE (1U << COMMAND_TOKENIZE)
 #define DEVICES  (1U << COMMAND_DEVICES)
+#define BENCH    (1U << COMMAND_BENCH)
 #define HELP     (1U << COMMAND_HELP)
-#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | HELP | 1U << COMMAND_NONE)
+#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | BENCH | HELP | 1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert", "CHECKPOINT", VALUE_PATH, true,
@@ -21,6 +22,8 @@ const command_spec command_table[COMMAND_COUNT] = {
                           "turn text into the token ids of a model"},
     [COMMAND_DEVICES] = {"devices", NULL, VALUE_NONE, false,
                          "list what could compute here: the processor and CUDA devices"},
+    [COMMAND_BENCH] = {"bench", "DIR", VALUE_PATH, false,
+                       "measure what disk, processor and GPUs can do, and name the slowest"},
     [COMMAND_HELP] = {"help", "COMMAND", VALUE_WORD, false, "explain a command"},
 };
 
@@ -229,7 +232,7 @@ const option_spec option_table[] = {
      .value = "FILE",
      .help = "The text, plain or compressed by gzip (default: -, standard input)."},
     {.id = OPTION_DEVICE,
-     .commands = CONVERT,
+     .commands = CONVERT | BENCH,
      .name = "device",
      .kind = VALUE_WORD,
      .value = "auto|cpu|cuda[:N,...]",
@@ -237,13 +240,20 @@ const option_spec option_table[] = {
      .help = "Compute on CUDA devices, all or those numbered, or on the CPU: auto (the default) "
              "takes the CPU where no GPU can be used. The result is the same."},
     {.id = OPTION_GPU_MEMORY,
-     .commands = CONVERT,
+     .commands = CONVERT | BENCH,
      .name = "gpu-memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "The most memory to take of each CUDA device, such as 1G (the default)."},
+    {.id = OPTION_SIZE,
+     .commands = BENCH,
+     .name = "size",
+     .kind = VALUE_OTHER,
+     .value = "SIZE",
+     .help = "Size of the checkpoint to convert, such as 1G (the default); the disk has to have "
+             "room for half as much again."},
     {.id = OPTION_THREADS,
-     .commands = CONVERT | VERIFY,
+     .commands = CONVERT | VERIFY | BENCH,
      .name = "threads",
      .kind = VALUE_OTHER,
      .value = "N",
@@ -264,7 +274,7 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES,
+     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | BENCH,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,

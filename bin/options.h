@@ -25,6 +25,7 @@ typedef enum command_id {
     COMMAND_INSPECT,
     COMMAND_TOKENIZE,
     COMMAND_DEVICES,
+    COMMAND_BENCH,
     COMMAND_HELP,
     COMMAND_COUNT,
     COMMAND_NONE = COMMAND_COUNT, /* octavo by itself */
@@ -62,6 +63,7 @@ typedef enum option_id {
     OPTION_PRINT_RECIPE,
     OPTION_DEVICE,
     OPTION_GPU_MEMORY,
+    OPTION_SIZE,
     OPTION_THREADS,
     OPTION_MEMORY,
     OPTION_PROGRESS,

@@ -8,10 +8,11 @@ octavo help verify
 octavo help inspect
 octavo help tokenize
 octavo help devices
+octavo help bench
 octavo help help
 
 say 'every way to ask'
-for c in convert verify inspect tokenize devices help; do
+for c in convert verify inspect tokenize devices bench help; do
     "$OCTAVO" help $c >"$TMPDIR/$c"
     for way in "$c -h" "$c --help" "help -- $c" "$c -h operand another"; do
         # shellcheck disable=SC2086 # words on purpose
@@ -24,7 +25,7 @@ for way in -h --help 'help octavo' 'help'; do
 done
 
 say 'lines of more than 80 columns'
-for c in octavo convert verify inspect tokenize devices help; do
+for c in octavo convert verify inspect tokenize devices bench help; do
     "$OCTAVO" help $c | grep -nE '.{81}'
 done
 

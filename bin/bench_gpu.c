@@ -1,0 +1,119 @@
+/* What the CUDA devices and their links can do. */
+#include <inttypes.h>
+
+#include "bin/bench.h"
+#include "format/num.h"
+#include "gpu/measure_gpu.h"
+
+/* Source bytes of one run of the engine: long enough that its beginning and end do not count. */
+#define ENGINE_BYTES (8 * GIB)
+
+/* One matrix after the other, and as many small ones as a layer of experts has. */
+static const kernel_case cases[] = {
+    {16384, 16384, 8, DTYPE_BF16, SCALES_F32},
+    {512, 2048, 2048, DTYPE_BF16, SCALES_F32},
+    {2048, 512, 2048, DTYPE_BF16, SCALES_F32},
+};
+
+/* Case and copy each take source and codes. */
+static bool fits(const device_info *d, const kernel_case *c)
+{
+    const uint64_t codes = c->rows * c->cols * c->count;
+    return 2 * 3 * codes < d->memory_bytes / 10 * 9;
+}
+
+static err_code measure_kernels(bench *b, const device_info *d, err *e)
+{
+    double slowest = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const kernel_case *const c = &cases[i];
+        kernel_speed speed;
+        if (!fits(d, c)) {
+            continue;
+        }
+        const err_code code = measure_kernel(d->index, c, &speed, e);
+        if (code != OK) {
+            return code;
+        }
+        const double bytes = (double)speed.bytes;
+        const double source = 2.0 * (double)(c->rows * c->cols * c->count) / speed.seconds;
+        if (slowest == 0) {
+            bench_tell(b, (bench_result){.rate = speed.copy_bandwidth},
+                       "cuda:%u copy, read and written", d->index);
+        }
+        bench_tell(b, (bench_result){bytes / speed.seconds, bytes / speed.copy_seconds, "copy"},
+                   "cuda:%u kernel, %" PRIu64 " x [%" PRIu64 ", %" PRIu64 "]", d->index, c->count,
+                   c->rows, c->cols);
+        slowest = slowest == 0 || source < slowest ? source : slowest;
+    }
+    if (slowest > 0) {
+        bench_stage_add(b, "kernel", slowest);
+    }
+    return OK;
+}
+
+/* *source: bytes of source that the link takes while half as many codes come back. */
+static err_code measure_links(bench *b, const device_info *d, double *source, err *e)
+{
+    link_speed link;
+    const err_code code = measure_link(d->index, &link, e);
+    if (code != OK) {
+        return code;
+    }
+    bench_tell(b, (bench_result){.rate = link.in}, "cuda:%u link, in", d->index);
+    bench_tell(b, (bench_result){.rate = link.out}, "cuda:%u link, out", d->index);
+    bench_tell(b, (bench_result){link.both_in, link.in, "in alone"}, "cuda:%u link, in of both",
+               d->index);
+    bench_tell(b, (bench_result){link.both_out, link.out, "out alone"}, "cuda:%u link, out of both",
+               d->index);
+    *source = link.both_in < 2 * link.both_out ? link.both_in : 2 * link.both_out;
+    bench_stage_add(b, "link", *source);
+    b->link += *source;
+    return OK;
+}
+
+/* Slots as a conversion has them, on one device, nothing checked. */
+static err_code measure_engine(bench *b, const device_info *d, double link, err *e)
+{
+    compute one = {.devices = {.count = 1, .devices = {*d}}};
+    compute_request request = b->request;
+    convert_options shape = {0};
+    double rate = 0;
+    request.kind = COMPUTE_CUDA;
+    compute_size_slots(1, &shape);
+    const convert_slots slots = {
+        .count = b->threads + shape.slots_ahead,
+        .in_bytes = 2 * shape.slot_bytes,
+        .out_bytes = shape.slot_bytes,
+        .max_jobs = shape.slot_bytes / (TILE * TILE),
+        .max_tiles = shape.slot_bytes / (TILE * TILE),
+    };
+    err_code code = compute_open(&one, &request, &slots, b->threads, b->m, e);
+    if (code == OK) {
+        code = bench_engine(b, one.engine, ENGINE_BYTES, &rate, e);
+    }
+    if (code == OK) {
+        bench_tell(b, (bench_result){rate, link, "link, both ways"}, "cuda:%u engine, %u slots",
+                   d->index, one.engine->slot_count);
+    }
+    compute_close(&one);
+    return code;
+}
+
+err_code bench_gpus(bench *b, err *e)
+{
+    err_code code = OK;
+    for (unsigned i = 0; i < b->device.devices.count && code == OK; i++) {
+        const device_info *const d = &b->device.devices.devices[i];
+        double link = 0;
+        code = monitor_cancelled(b->m) ? err_set(e, ERR_CANCELLED, "interrupted")
+                                       : measure_links(b, d, &link, e);
+        if (code == OK) {
+            code = measure_kernels(b, d, e);
+        }
+        if (code == OK) {
+            code = measure_engine(b, d, link, e);
+        }
+    }
+    return code;
+}

@@ -1,0 +1,120 @@
+/* octavo bench: what this machine can do, what a conversion gets of it, and what holds it back. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bin/bench.h"
+#include "bin/bench_data.h"
+#include "bin/cmd.h"
+#include "bin/signals.h"
+#include "bin/text.h"
+#include "bin/value.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+enum { THREADS_MAX = 4096 };
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    bench *const b = ctx;
+    switch (o->id) {
+    case OPTION_DEVICE:
+    case OPTION_GPU_MEMORY:
+        return compute_take(&b->request, o, value, e);
+    case OPTION_THREADS:
+        return value_count("--threads", value, 1, THREADS_MAX, &b->threads, e);
+    case OPTION_SIZE:
+        return value_size("--size", value, &b->size, e);
+    default: /* --json, which main has seen */
+        return OK;
+    }
+}
+
+static void tell_head(bench *b)
+{
+    char gpu[300];
+    shown size;
+    compute_name(&b->device, gpu, sizeof gpu);
+    text_mask(gpu);
+    if (report_says(b->report, LEVEL_NORMAL)) {
+        printf("%s of BF16, %u thread%s%s%s\n", text_size(size.s, b->source_bytes), b->threads,
+               text_s(b->threads), gpu[0] ? ", " : "", gpu);
+    }
+    if (b->report->json) {
+        json_t *const root = b->report->root;
+        report_put(b->report, root, "kind", report_text("bench"));
+        report_put(b->report, root, "dir", report_text(b->dir));
+        report_put(b->report, root, "source_bytes", report_number(b->source_bytes));
+        report_put(b->report, root, "packed_bytes", report_number(b->packed_bytes));
+        report_put(b->report, root, "threads", report_number(b->threads));
+        b->measurements = json_array();
+        report_put(b->report, root, "measurements", b->measurements);
+    }
+}
+
+static void tell_bottleneck(bench *b)
+{
+    report *const r = b->report;
+    const bench_stage *const slowest = bench_bottleneck(b);
+    if (r->json) {
+        json_t *const stages = json_object();
+        for (unsigned i = 0; i < b->stage_count; i++) {
+            report_put(r, stages, b->stages[i].name, report_real(b->stages[i].rate / 1e9));
+        }
+        report_put(r, r->root, "source_gb_per_s", stages);
+        report_put(r, r->root, "bottleneck", report_text(slowest->name));
+        compute_put(r, r->root, &b->device);
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        printf("bottleneck: %s\n", slowest->name);
+    }
+}
+
+typedef err_code (*part_fn)(bench *b, err *e);
+
+static err_code measure(bench *b, err *e)
+{
+    static const part_fn parts[] = {bench_disk, bench_memory, bench_gpus, bench_conversion};
+    err_code code = bench_disk_open(b, e);
+    if (code == OK) {
+        tell_head(b);
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && code == OK; i++) {
+        code = parts[i](b, e);
+    }
+    bench_disk_close(b);
+    return code;
+}
+
+static err_code run(bench *b, err *e)
+{
+    err_code code = compute_find(&b->request, b->m, &b->device, e);
+    if (code != OK) {
+        return code;
+    }
+    b->pool = weights_pool();
+    if (!b->pool) {
+        return err_set(e, ERR_MEMORY, "no memory for weights");
+    }
+    code = measure(b, e);
+    if (code == OK) {
+        tell_bottleneck(b);
+    }
+    free(b->pool);
+    return code;
+}
+
+err_code cmd_bench(int argc, char **argv, report *r, err *e)
+{
+    bench b = {
+        .report = r, .request = COMPUTE_DEFAULT, .threads = parallel_processors(), .size = GIB};
+    command_line line;
+    const err_code code = options_parse(COMMAND_BENCH, argc, argv, take, &b, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_BENCH, r, e);
+    }
+    signals_install();
+    /* Measurements are told as they come; a line of progress between them would only be in the
+     * way. */
+    b.m = report_monitor(r, PROGRESS_NEVER);
+    b.dir = line.operand ? line.operand : ".";
+    return run(&b, e);
+}
