@@ -216,6 +216,6 @@ err_code bench_conversion(bench *b, err *e)
     if (code == OK) {
         code = tell_conversion(b, false, e);
     }
-    compute_close(&b->device);
+    compute_close(&b->device, b->m);
     return code;
 }

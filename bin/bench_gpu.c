@@ -80,6 +80,7 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     convert_options shape = {0};
     double rate = 0;
     request.kind = COMPUTE_CUDA;
+    request.check_share = 0;
     compute_size_slots(1, &shape);
     const convert_slots slots = {
         .count = b->threads + shape.slots_ahead,
@@ -96,7 +97,7 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
         bench_tell(b, (bench_result){rate, link, "link, both ways"}, "cuda:%u engine, %u slots",
                    d->index, one.engine->slot_count);
     }
-    compute_close(&one);
+    compute_close(&one, b->m);
     return code;
 }
 

@@ -19,6 +19,7 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     switch (o->id) {
     case OPTION_DEVICE:
     case OPTION_GPU_MEMORY:
+    case OPTION_CHECK_DEVICE:
         return compute_take(&b->request, o, value, e);
     case OPTION_THREADS:
         return value_count("--threads", value, 1, THREADS_MAX, &b->threads, e);

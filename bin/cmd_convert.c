@@ -70,6 +70,7 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
         return value_word("--digest", value, o->words, &q->digest, e);
     case OPTION_DEVICE:
     case OPTION_GPU_MEMORY:
+    case OPTION_CHECK_DEVICE:
         return compute_take(&q->compute, o, value, e);
     case OPTION_THREADS:
         return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
@@ -215,7 +216,8 @@ static void print_memory(const compute *c)
     shown host, gpu;
     printf("memory     %s at most", text_memory(host.s, peak_bytes()));
     if (c->device_bytes > 0) {
-        printf(", %s of GPUs", text_memory(gpu.s, c->device_bytes));
+        printf(", %s of GPUs, %" PRIu64 " tiles checked", text_memory(gpu.s, c->device_bytes),
+               c->checked_tiles);
     }
     putchar('\n');
 }
@@ -269,7 +271,7 @@ static err_code run(convert_request *q, convert_job *job, compute *c, const moni
     if (code == OK) {
         code = convert_run(job, c->engine, m, &done, e);
     }
-    compute_close(c);
+    compute_close(c, m);
     return code == OK ? report_done(q->report, job, c, &done, e) : code;
 }
 

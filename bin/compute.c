@@ -8,6 +8,7 @@
 #include "format/num.h"
 #include "gpu/engine_cuda.h"
 #include "quant/engine_cpu.h"
+#include "quant/engine_guard.h"
 
 /* A link is busy while one slot goes in, one is computed and one comes back, and copies of several
  * MiB are as fast as it gets. */
@@ -77,6 +78,8 @@ err_code compute_take(compute_request *q, const option_spec *o, const char *valu
     switch (o->id) {
     case OPTION_GPU_MEMORY:
         return value_size("--gpu-memory", value, &q->gpu_memory, e);
+    case OPTION_CHECK_DEVICE:
+        return value_share("--check-device", value, &q->check_share, e);
     default:
         return compute_parse(value, q, e);
     }
@@ -189,6 +192,21 @@ void compute_size_slots(unsigned gpus, convert_options *options)
 
 /* ---- the engine ------------------------------------------------------------------------------ */
 
+/* Take over `inner`: what it computes is checked, and with `auto` the CPU goes on where it fails.
+ */
+static err_code guard(compute *c, const compute_request *q, engine *inner, err *e)
+{
+    const engine_guard_options options = {.check_share = q->check_share,
+                                          .take_over = q->kind == COMPUTE_AUTO};
+    const err_code code = engine_guard_open(inner, &options, &c->engine, e);
+    if (code != OK) {
+        engine_close(inner);
+        return code;
+    }
+    c->device_bytes = c->engine->device_bytes;
+    return OK;
+}
+
 static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots, err *e)
 {
     unsigned numbers[DEVICE_MAX];
@@ -205,9 +223,9 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
         .max_tiles = slots->max_tiles,
         .gpu_memory = q->gpu_memory,
     };
-    const err_code code = engine_cuda_open(&options, &c->engine, e);
-    c->device_bytes = code == OK ? c->engine->device_bytes : 0;
-    return code;
+    engine *inner = NULL;
+    const err_code code = engine_cuda_open(&options, &inner, e);
+    return code == OK ? guard(c, q, inner, e) : code;
 }
 
 err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
@@ -226,8 +244,16 @@ err_code compute_open(compute *c, const compute_request *q, const convert_slots 
     return engine_cpu_open(threads, slots->count, slots->in_bytes, slots->out_bytes, &c->engine, e);
 }
 
-void compute_close(compute *c)
+void compute_close(compute *c, const monitor *m)
 {
+    if (c->engine && c->devices.count > 0) {
+        const char *const failure = engine_guard_failure(c->engine);
+        c->checked_tiles = engine_guard_checked(c->engine);
+        if (failure) {
+            snprintf(c->failure, sizeof c->failure, "%s", failure);
+            monitor_note(m, "the GPU failed (%s): the CPU computed the rest", failure);
+        }
+    }
     engine_close(c->engine);
     c->engine = NULL;
 }
@@ -273,4 +299,6 @@ void compute_put(report *r, json_t *to, const compute *c)
     report_put(r, to, "device", report_text(compute_word(c, word, sizeof word)));
     report_put(r, to, "device_names", names);
     report_put(r, to, "gpu_memory_bytes", report_number(c->device_bytes));
+    report_put(r, to, "gpu_failure", report_text(c->failure[0] ? c->failure : NULL));
+    report_put(r, to, "checked_tiles", report_number(c->checked_tiles));
 }

@@ -7,9 +7,10 @@
  *     compute_size_slots(c.devices.count, &options)  slots that suit them
  *     compute_open(&c, &q, &want, m, e)              c.engine
  *     ...
- *     compute_close(&c)                              in every case; what c tells stays
+ *     compute_close(&c, m)                           in every case; what c tells stays
  *
- * With `auto` the CPU takes the place of a GPU that cannot be used, and a note says so. */
+ * With `auto` the CPU takes the place of a GPU that cannot be used or that fails on
+ * the way, and a note says so. What a GPU computes is checked by samples (quant/engine_guard.h). */
 #ifndef COMPUTE_H
 #define COMPUTE_H
 
@@ -27,17 +28,21 @@ typedef struct compute_request {
     unsigned numbers[DEVICE_MAX]; /* cuda:I,J,… */
     unsigned count;               /* of them; 0: all devices that are usable */
     uint64_t gpu_memory;          /* the most to take of each device */
+    double check_share;           /* of a GPU's tiles that the CPU computes, too; 0: none */
 } compute_request;
 
-#define COMPUTE_DEFAULT ((compute_request){.gpu_memory = GIB})
+#define COMPUTE_DEFAULT ((compute_request){.gpu_memory = GIB, .check_share = 0.002})
 
 typedef struct compute {
     device_list devices;   /* that compute, in the order of the request; none: the CPU */
     engine *engine;        /* NULL: not open */
     uint64_t device_bytes; /* of their memory, all together */
+    /* What compute_close found: */
+    uint64_t checked_tiles;
+    char failure[sizeof((err *)NULL)->text]; /* why the CPU computed the rest; empty: it did not */
 } compute;
 
-/* Take --device or --gpu-memory. Errors: ERR_USAGE. */
+/* Take --device, --gpu-memory or --check-device. Errors: ERR_USAGE. */
 MUST_CHECK err_code compute_take(compute_request *q, const option_spec *o, const char *value,
                                  err *e);
 
@@ -62,7 +67,8 @@ void compute_size_slots(unsigned gpus, convert_options *options);
 MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
                                  unsigned threads, const monitor *m, err *e);
 
-void compute_close(compute *c);
+/* Close the engine; a note tells of a GPU that failed. NULL engine: does nothing. */
+void compute_close(compute *c, const monitor *m);
 
 /* "cpu", "cuda:0,1": as --device takes it. */
 const char *compute_word(const compute *c, char *to, size_t room);
@@ -70,7 +76,7 @@ const char *compute_word(const compute *c, char *to, size_t room);
 /* "NVIDIA H100 80GB HBM3", "2 x NVIDIA …"; empty for the CPU. */
 const char *compute_name(const compute *c, char *to, size_t room);
 
-/* Put "device", "device_names", "gpu_memory_bytes". */
+/* Put "device", "device_names", "gpu_memory_bytes", "gpu_failure", "checked_tiles". */
 void compute_put(report *r, json_t *to, const compute *c);
 
 #endif

@@ -58,7 +58,9 @@ static const char *const convert_paragraphs[] = {
     "file, or the old one. An input is never overwritten.",
     "Where there are CUDA devices they compute, all of them, unless --device says otherwise; the "
     "environment variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that "
-    "was asked for by --device and is missing or fails is an error.",
+    "--device names and that is missing or fails is an error; with auto, the CPU computes what is "
+    "left. Of what a GPU computes the CPU computes a sample, too, as --check-device says; a "
+    "difference is always an error.",
     "The report ends with root, the SHA-256 that stands for the whole content of the file.",
     NULL,
 };

@@ -1,6 +1,7 @@
 #include "bin/value.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -52,6 +53,26 @@ err_code value_size(const char *option, const char *text, uint64_t *bytes, err *
     err_set(e, ERR_USAGE, "%s: expected a size, found '%s'", option, text);
     err_hint(e, "a size is a whole number of bytes, or of K, M, G, T: 512M = 512MiB = 512 x 2^20");
     return ERR_USAGE;
+}
+
+err_code value_share(const char *option, const char *text, double *share, err *e)
+{
+    static const char digits[] = "0123456789";
+    const size_t whole = strspn(text, digits);
+    const size_t point = text[whole] == '.';
+    const size_t part = point ? strspn(text + whole + 1, digits) : 0;
+    const bool number = whole > 0 && point == (part > 0);
+    const double percent = number ? strtod(text, NULL) : 0;
+    if (strcmp(text, "off") == 0) {
+        *share = 0;
+        return OK;
+    }
+    if (!number || strcmp(text + whole + point + part, "%") != 0 || percent > 100) {
+        return err_set(e, ERR_USAGE, "%s: expected off or a percentage such as 0.2%%, found '%s'",
+                       option, text);
+    }
+    *share = percent / 100;
+    return OK;
 }
 
 err_code value_count(const char *option, const char *text, unsigned least, unsigned most,

@@ -14,6 +14,9 @@
  * lower case: powers of 1024. 0 is refused, and so is MB, which means something else elsewhere. */
 MUST_CHECK err_code value_size(const char *option, const char *text, uint64_t *bytes, err *e);
 
+/* A percentage from 0 % to 100 %, as "0.2%", or "off": a number from 0 to 1. */
+MUST_CHECK err_code value_share(const char *option, const char *text, double *share, err *e);
+
 /* A decimal number from `least` to `most`. */
 MUST_CHECK err_code value_count(const char *option, const char *text, unsigned least, unsigned most,
                                 unsigned *count, err *e);

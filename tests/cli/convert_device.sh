@@ -8,7 +8,7 @@ say 'the CPU, by name and by default'
 octavo convert checkpoint -o cpu.octavo --device cpu
 octavo convert checkpoint -o auto.octavo --device auto
 same cpu.octavo auto.octavo
-octavo convert checkpoint -o last.octavo --device cuda --device cpu --gpu-memory 2G -q
+octavo convert checkpoint -o last.octavo --device cuda --device cpu --gpu-memory 2G --check-device 1.5% -q
 
 say 'a GPU that is not there'
 octavo convert checkpoint -o new.octavo --device cuda
@@ -25,6 +25,9 @@ for word in gpu cuda: cuda:0,0 'cuda:0,' cuda:64 ''; do
     octavo convert checkpoint -o new.octavo --device "$word"
 done
 octavo convert checkpoint -o new.octavo --gpu-memory none
+for share in 1 101% ''; do
+    octavo convert checkpoint -o new.octavo --check-device "$share"
+done
 files .
 
 say 'what the report tells of it'
@@ -32,7 +35,7 @@ say 'what the report tells of it'
 "$PYTHON" - <<'END'
 import json
 r = json.load(open("report.json"))["result"]
-print({k: r[k] for k in r if "device" in k or "gpu" in k})
+print({k: r[k] for k in r if "device" in k or "gpu" in k or "checked" in k})
 print("peak", 1 << 20 < r["peak_memory_bytes"] < 1 << 32)
 END
 octavo convert checkpoint -o cpu.octavo -f -v | tail -n 4

@@ -191,9 +191,9 @@ START_TEST(the_cpu_computes)
     ck_assert_str_eq(c.engine->ops->name, "cpu");
     ck_assert_uint_eq(c.engine->slot_count, 3);
     ck_assert_str_eq(compute_word(&c, text, sizeof text), "cpu");
-    compute_close(&c);
+    compute_close(&c, NULL);
     ck_assert_ptr_null(c.engine);
-    compute_close(&c);
+    compute_close(&c, NULL);
 }
 END_TEST
 

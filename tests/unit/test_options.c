@@ -277,6 +277,31 @@ START_TEST(counts_have_limits)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    double share; /* < 0: refused */
+} shares[] = {
+    {"off", 0},    {"0%", 0},      {"0.2%", 0.002}, {"1%", 0.01}, {"12.50%", 0.125}, {"100%", 1},
+    {"100.0%", 1}, {"100.1%", -1}, {"101%", -1},    {"1", -1},    {"0.2", -1},       {"%", -1},
+    {"", -1},      {".5%", -1},    {"5.%", -1},     {"-1%", -1},  {"+1%", -1},       {"1e1%", -1},
+    {"0x1%", -1},  {"nan%", -1},   {"1,5%", -1},    {"1%%", -1},  {" 1%", -1},       {"1 %", -1},
+    {"OFF", -1},   {"inf%", -1},   {"1.2.3%", -1},  {"on", -1},
+};
+
+START_TEST(shares_are_percentages)
+{
+    double share = 9;
+    const err_code code = value_share("--check-device", shares[_i].text, &share, &e);
+    if (shares[_i].share >= 0) {
+        expect_ok(code, &e);
+        ck_assert(share == shares[_i].share);
+    } else {
+        expect_error(code, ERR_USAGE, &e, "--check-device: expected off or a percentage");
+        ck_assert(share == 9);
+    }
+}
+END_TEST
+
 START_TEST(words_and_lists)
 {
     unsigned n = 9;
@@ -309,6 +334,7 @@ int main(void)
     tcase_add_test(tc, table_is_sound);
     tcase_add_loop_test(tc, sizes_are_powers_of_1024, 0, COUNT(sizes));
     tcase_add_test(tc, counts_have_limits);
+    tcase_add_loop_test(tc, shares_are_percentages, 0, COUNT(shares));
     tcase_add_test(tc, words_and_lists);
     return run_tests("options", tc);
 }
