@@ -2,18 +2,16 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "format/io.h"
+#include "format/memory_file.h"
 #include "format/num.h"
 #include "format/parallel.h"
 
 bool readback_is_pointless(const output *o)
 {
-    struct statfs fs;
-    return fstatfs(output_descriptor(o), &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+    return memory_file_is_one(output_descriptor(o));
 }
 
 typedef struct readback {

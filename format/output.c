@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "format/io.h"
+#include "format/memory_file.h"
 
 struct output {
     char *path; /* the final name */
@@ -17,10 +18,12 @@ struct output {
     char *part; /* the temporary name, in the same directory */
     int fd, dir_fd;
     bool force;
+    memory_file memory; /* open where the file lies in memory */
 };
 
 static void output_free(output *o)
 {
+    memory_file_close(&o->memory);
     if (o->fd >= 0) {
         close(o->fd);
     }
@@ -201,30 +204,49 @@ err_code output_open(const char *path, bool force, output **out, err *e)
     return OK;
 }
 
-err_code output_reserve(output *o, uint64_t bytes, err *e)
+/* Not posix_fallocate: where the file system has no such call, that writes every block. 0 or an
+ * errno value. */
+static int allocate(int fd, uint64_t bytes)
 {
     int result = 0;
     do {
-        /* Not posix_fallocate: where the file system has no such call, that writes every block. */
-        result = fallocate(o->fd, 0, 0, (off_t)bytes);
+        result = fallocate(fd, 0, 0, (off_t)bytes);
     } while (result != 0 && errno == EINTR);
-    if (result != 0) {
-        if (errno != EOPNOTSUPP && errno != ENOSYS) {
-            return err_set_errno(e, ERR_IO, errno, "%s: cannot reserve %llu bytes", o->part,
-                                 (unsigned long long)bytes);
-        }
-        if (ftruncate(o->fd, (off_t)bytes) != 0) {
-            return err_set_errno(e, ERR_IO, errno, "%s: cannot extend to %llu bytes", o->part,
-                                 (unsigned long long)bytes);
-        }
-    }
-    return OK;
+    return result == 0 ? 0 : errno;
 }
+
+err_code output_reserve(output *o, uint64_t bytes, err *e)
+{
+    memory_file_close(&o->memory);
+    int failure = memory_file_open(o->fd, bytes, &o->memory);
+    if (failure == 0 && !memory_file_is_open(&o->memory)) {
+        failure = allocate(o->fd, bytes);
+    }
+    if (failure == EOPNOTSUPP || failure == ENOSYS) {
+        return ftruncate(o->fd, (off_t)bytes) == 0
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s: cannot extend to %llu bytes", o->part,
+                                   (unsigned long long)bytes);
+    }
+    return failure == 0 ? OK
+                        : err_set_errno(e, ERR_IO, failure, "%s: cannot reserve %llu bytes",
+                                        o->part, (unsigned long long)bytes);
+}
+
+/* What is worth more than the few system calls of one write. */
+enum { LARGE_WRITE = 1 << 18, HINTED_WRITE = 1 << 20 };
 
 err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e)
 {
+    if (memory_file_is_open(&o->memory) && bytes >= LARGE_WRITE && bytes <= o->memory.bytes &&
+        off <= o->memory.bytes - bytes) {
+        const int failure = memory_file_write(&o->memory, off, data, bytes);
+        return failure == 0 ? OK
+                            : err_set_errno(e, ERR_IO, failure, "%s: cannot write at offset %llu",
+                                            o->part, (unsigned long long)off);
+    }
     const err_code code = io_write_at(o->fd, o->part, off, data, bytes, e);
-    if (code == OK && bytes >= (1 << 20)) {
+    if (code == OK && bytes >= HINTED_WRITE) {
         /* Start writing now, so that the fsync at the end does not find everything still to do. A
          * hint: not checked. */
         (void)sync_file_range(o->fd, (off_t)off, (off_t)bytes, SYNC_FILE_RANGE_WRITE);

@@ -1,0 +1,162 @@
+/* Files in memory: many threads write one, byte by byte as asked; space that runs out is an error;
+ * elsewhere nothing is opened. */
+#include "format/memory_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "tests/unit/expect.h"
+#include "tests/unit/oracle_e4m3.h"
+
+enum { BYTES = 9 << 20, THREADS = 4, PIECE = 300001 };
+
+/* A file without a name in memory. */
+static int open_in_memory(void)
+{
+    const int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert(memory_file_is_one(fd));
+    return fd;
+}
+
+static unsigned char *random_bytes(size_t bytes)
+{
+    unsigned char *const data = malloc(bytes);
+    ck_assert_ptr_nonnull(data);
+    uint64_t state = random_seed(0);
+    for (size_t i = 0; i < bytes; i++) {
+        data[i] = (unsigned char)(oracle_random(&state) >> 56);
+    }
+    return data;
+}
+
+typedef struct writer {
+    pthread_t thread;
+    const memory_file *file;
+    const unsigned char *data;
+    size_t first;
+    int failure;
+} writer;
+
+/* Every THREADS-th piece: neighbours share pages. */
+static void *write_pieces(void *arg)
+{
+    writer *const w = arg;
+    for (size_t off = w->first; off < BYTES && w->failure == 0; off += (size_t)THREADS * PIECE) {
+        const size_t n = BYTES - off < PIECE ? BYTES - off : PIECE;
+        w->failure = memory_file_write(w->file, off, w->data + off, n);
+    }
+    return NULL;
+}
+
+START_TEST(many_threads)
+{
+    const int fd = open_in_memory();
+    unsigned char *const data = random_bytes(BYTES);
+    unsigned char *const found = malloc(BYTES + 1);
+    memory_file m;
+    writer writers[THREADS];
+    ck_assert_int_eq(memory_file_open(fd, BYTES, &m), 0);
+    ck_assert(memory_file_is_open(&m));
+    for (int i = 0; i < THREADS; i++) {
+        writers[i] = (writer){.file = &m, .data = data, .first = (size_t)i * PIECE};
+        ck_assert_int_eq(pthread_create(&writers[i].thread, NULL, write_pieces, &writers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(writers[i].thread, NULL);
+        ck_assert_int_eq(writers[i].failure, 0);
+    }
+    memory_file_close(&m);
+    ck_assert_int_eq(pread(fd, found, BYTES + 1, 0), BYTES);
+    ck_assert_mem_eq(found, data, BYTES);
+    free(found);
+    free(data);
+    close(fd);
+}
+END_TEST
+
+/* What was written is the file's, not this process's. */
+START_TEST(memory_is_not_kept)
+{
+    enum { LARGE = 256 << 20 };
+    const int fd = open_in_memory();
+    struct rusage before, after;
+    memory_file m;
+    unsigned char *const data = random_bytes(PIECE);
+    ck_assert_int_eq(memory_file_open(fd, LARGE, &m), 0);
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t off = 0; off + PIECE <= LARGE; off += PIECE) {
+        ck_assert_int_eq(memory_file_write(&m, off, data, PIECE), 0);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 8 << 10); /* KiB */
+    memory_file_close(&m);
+    free(data);
+    close(fd);
+}
+END_TEST
+
+START_TEST(elsewhere_nothing_is_opened)
+{
+    memory_file m;
+    const int fd = open("/proc/self/exe", O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    if (!memory_file_is_one(fd)) {
+        ck_assert_int_eq(memory_file_open(fd, 4096, &m), 0);
+        ck_assert(!memory_file_is_open(&m));
+    }
+    close(fd);
+    const int empty = open_in_memory();
+    ck_assert_int_eq(memory_file_open(empty, 0, &m), 0);
+    ck_assert(!memory_file_is_open(&m));
+    memory_file_close(&m);
+    close(empty);
+}
+END_TEST
+
+/* Needs root: a file system of 4 MiB, three quarters of which somebody else then takes. */
+START_TEST(space_runs_out)
+{
+    char dir[] = "/tmp/memory_file_XXXXXX";
+    char path[64];
+    memory_file m;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    if (mount("none", dir, "tmpfs", 0, "size=4m") != 0) {
+        printf("skipped: cannot mount a file system: %s\n", strerror(errno));
+        rmdir(dir);
+        return;
+    }
+    snprintf(path, sizeof path, "%s/file", dir);
+    const int fd = open(path, O_RDWR | O_CREAT, 0600);
+    snprintf(path, sizeof path, "%s/other", dir);
+    const int other = open(path, O_RDWR | O_CREAT, 0600);
+    unsigned char *const data = random_bytes(2 << 20);
+    ck_assert_int_eq(memory_file_open(fd, 5 << 20, &m), ENOSPC);
+    ck_assert(!memory_file_is_open(&m));
+    ck_assert_int_eq(memory_file_open(fd, 3 << 20, &m), 0);
+    ck_assert_int_eq(fallocate(other, 0, 0, 3 << 20), 0);
+    ck_assert_int_eq(memory_file_write(&m, 1 << 20, data, 512 << 10), 0);
+    ck_assert_int_eq(memory_file_write(&m, 1 << 20, data, 2 << 20), ENOSPC);
+    memory_file_close(&m);
+    free(data);
+    close(fd);
+    close(other);
+    ck_assert_int_eq(umount(dir), 0);
+    rmdir(dir);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("memory_file");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, many_threads);
+    tcase_add_test(tc, memory_is_not_kept);
+    tcase_add_test(tc, elsewhere_nothing_is_opened);
+    tcase_add_test(tc, space_runs_out);
+    return run_tests("memory_file", tc);
+}
