@@ -197,32 +197,58 @@ err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, e
     return OK;
 }
 
+static err_code check_range(const tensor *t, uint64_t off, size_t bytes, err *e)
+{
+    uint64_t end = 0;
+    return num_add(off, bytes, &end) && end <= t->bytes
+               ? OK
+               : err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
+}
+
 err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to, size_t bytes,
                          err *e)
 {
-    uint64_t end = 0;
-    if (!num_add(off, bytes, &end) || end > t->bytes) {
-        return err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
+    direct_file *file = NULL;
+    err_code code = check_range(t, off, bytes, e);
+    if (code == OK && bytes > 0) {
+        code = shard_cache_acquire(cp->priv->cache, t->shard, &file, e);
     }
-    if (bytes == 0) {
-        return OK;
+    if (code != OK || !file) {
+        return code;
     }
-    int fd = -1;
-    err_code code = shard_cache_acquire(cp->priv->cache, t->shard, &fd, e);
+    code = io_read_at(file->fd, file->path, t->off + off, to, bytes, e);
+    shard_cache_release(cp->priv->cache, t->shard);
+    return code;
+}
+
+/* In the room the bytes lie as in the file, where elements need not be aligned. */
+err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, unsigned char *room,
+                              size_t bytes, unsigned char **data, err *e)
+{
+    direct_file *file = NULL;
+    err_code code = check_range(t, off, bytes, e);
+    if (code == OK) {
+        code = shard_cache_acquire(cp->priv->cache, t->shard, &file, e);
+    }
     if (code != OK) {
         return code;
     }
-    code = io_read_at(fd, cp->shards[t->shard].path, t->off + off, to, bytes, e);
+    code = direct_read(file, t->off + off, room, bytes, data, e);
     shard_cache_release(cp->priv->cache, t->shard);
+    const size_t element = num_max(dtype_bits(t->type) / 8, 1);
+    if (code == OK && (size_t)(*data - room) % element != 0) {
+        memmove(room, *data, bytes);
+        *data = room;
+    }
     return code;
 }
 
 /* An error shows when the tensor is read. No bytes would mean all that follow. */
 void checkpoint_prefetch(checkpoint *cp, const tensor *t)
 {
-    int fd = -1;
-    if (t->bytes > 0 && shard_cache_acquire(cp->priv->cache, t->shard, &fd, NULL) == OK) {
-        posix_fadvise(fd, (off_t)t->off, (off_t)t->bytes, POSIX_FADV_WILLNEED);
+    direct_file *file = NULL;
+    if (t->bytes > 0 && shard_cache_acquire(cp->priv->cache, t->shard, &file, NULL) == OK) {
+        posix_fadvise(file->fd, (off_t)t->off, (off_t)t->bytes, POSIX_FADV_WILLNEED);
         shard_cache_release(cp->priv->cache, t->shard);
     }
 }

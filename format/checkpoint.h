@@ -51,6 +51,12 @@ MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoi
 MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to,
                                     size_t bytes, err *e);
 
+/* The same by the fastest way there is (format/direct.h), into a room as direct_read wants it.
+ * *data: where the bytes begin in it, a multiple of the element's size behind `room`. */
+MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off,
+                                         unsigned char *room, size_t bytes, unsigned char **data,
+                                         err *e);
+
 /* The tensor of this name or NULL. */
 const tensor *checkpoint_find(const checkpoint *cp, const char *name);
 

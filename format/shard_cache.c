@@ -8,7 +8,7 @@
 #include "format/io.h"
 
 typedef struct slot {
-    int fd; /* -1: empty */
+    direct_file file; /* file.fd -1: empty */
     uint32_t shard;
     unsigned users;
     uint64_t last_use;
@@ -62,7 +62,7 @@ shard_cache *shard_cache_new(const shard *shards)
         goto out_lock;
     }
     for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
-        c->slots[i].fd = -1;
+        c->slots[i].file.fd = -1;
     }
     return c;
 
@@ -76,7 +76,7 @@ out_free:
 static slot *find(shard_cache *c, uint32_t idx)
 {
     for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
-        if (c->slots[i].fd >= 0 && c->slots[i].shard == idx) {
+        if (c->slots[i].file.fd >= 0 && c->slots[i].shard == idx) {
             return &c->slots[i];
         }
     }
@@ -99,10 +99,12 @@ static slot *find_victim(shard_cache *c)
 
 static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
 {
-    if (s->fd >= 0) {
-        close(s->fd);
+    if (s->file.fd >= 0) {
+        direct_close(&s->file);
     }
-    *s = (slot){.fd = -1, .shard = idx};
+    s->file.fd = -1;
+    s->shard = idx;
+    s->last_use = 0;
     int fd = -1;
     struct stat st;
     err_code code = io_open_read(c->shards[idx].path, &fd, &st, e);
@@ -114,13 +116,13 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
         close(fd);
         return code;
     }
-    s->fd = fd;
+    direct_init(&s->file, c->shards[idx].path, fd);
     return OK;
 }
 
 /* Files are opened under the lock: that is rare (shards are read in order), and no shard can be
  * opened twice. */
-err_code shard_cache_acquire(shard_cache *c, uint32_t idx, int *fd, err *e)
+err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e)
 {
     err_code code = OK;
     pthread_mutex_lock(&c->lock);
@@ -138,7 +140,7 @@ err_code shard_cache_acquire(shard_cache *c, uint32_t idx, int *fd, err *e)
     if (code == OK) {
         s->users++;
         s->last_use = ++c->clock;
-        *fd = s->fd;
+        *file = &s->file;
     }
     pthread_mutex_unlock(&c->lock);
     return code;
@@ -160,8 +162,8 @@ void shard_cache_free(shard_cache *c)
         return;
     }
     for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
-        if (c->slots[i].fd >= 0) {
-            close(c->slots[i].fd);
+        if (c->slots[i].file.fd >= 0) {
+            direct_close(&c->slots[i].file);
         }
     }
     pthread_cond_destroy(&c->idle);

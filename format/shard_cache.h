@@ -1,9 +1,9 @@
 /* Open files of shards, a bounded number of them: a released checkpoint may have more shards than a
  * process may open.
  *
- *     int fd;
- *     if (shard_cache_acquire(cache, shard, &fd, e) == OK) {
- *         ... pread(fd) ...
+ *     direct_file *file;
+ *     if (shard_cache_acquire(cache, shard, &file, e) == OK) {
+ *         ... pread(file->fd), direct_read(file) ...
  *         shard_cache_release(cache, shard);
  *     }
  *
@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "format/checkpoint.h"
+#include "format/direct.h"
 #include "format/err.h"
 
 enum { SHARD_CACHE_SLOTS = 32 };
@@ -26,8 +27,9 @@ typedef struct shard_cache shard_cache;
 /* `shards` must outlive the cache. NULL: no memory. */
 shard_cache *shard_cache_new(const shard *shards);
 
-/* ERR_IO: cannot be opened, or it is not the file that it was when the checkpoint was opened. */
-MUST_CHECK err_code shard_cache_acquire(shard_cache *c, uint32_t idx, int *fd, err *e);
+/* *file stays the cache's. ERR_IO: cannot be opened, or it is not the file that it was when the
+ * checkpoint was opened. */
+MUST_CHECK err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e);
 void shard_cache_release(shard_cache *c, uint32_t idx);
 
 void shard_cache_free(shard_cache *c); /* NULL is fine; nobody may be using it any more */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "format/checkpoint.h"
+#include "format/direct.h"
 #include "tests/unit/checkpoint_dir.h"
 
 START_TEST(index_and_shards)
@@ -132,6 +133,39 @@ START_TEST(unreadable_files_are_io_errors)
 }
 END_TEST
 
+/* A header of odd length, and the elements of `b` begin at odd offsets of the file: but not in
+ * memory, wherever they come from. */
+START_TEST(rooms_hold_aligned_elements)
+{
+    enum { BYTES = 200000 };
+    scratch_safetensors("model.safetensors",
+                        "{ " U8("a", 0, 1, "1") ",\"b\":{\"dtype\":\"F32\",\"shape\":[50000],"
+                                                "\"data_offsets\":[1,200001]}}",
+                        BYTES + 1, 3);
+    checkpoint *cp = open_good("");
+    unsigned char *const room = aligned_alloc(DIRECT_ALIGN, direct_room(BYTES) + DIRECT_ALIGN);
+    for (uint64_t off = 0; off < 16; off += 4) {
+        unsigned char *data = NULL;
+        err e = {0};
+        const int fd = open(scratch("model.safetensors"), O_RDONLY);
+        ck_assert_int_eq(fdatasync(fd), 0);
+        ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        close(fd);
+        ck_assert_uint_eq((cp->tensors[1].off + off) % 2, 1);
+        ck_assert_int_eq(
+            checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES - off, &data, &e), OK);
+        ck_assert_uint_eq((size_t)(data - room) % 4, 0);
+        for (size_t i = 0; i < BYTES - off; i++) {
+            ck_assert_uint_eq(data[i], (unsigned char)(4 + off + i));
+        }
+        ck_assert_int_eq(checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES, &data, &e),
+                         off ? ERR_INTERNAL : OK);
+    }
+    free(room);
+    checkpoint_close(cp);
+}
+END_TEST
+
 START_TEST(changes_are_noticed)
 {
     make_pair();
@@ -190,6 +224,7 @@ int main(void)
     tcase_add_test(tc, broken_shards_are_refused);
     tcase_add_test(tc, special_files_are_refused);
     tcase_add_test(tc, unreadable_files_are_io_errors);
+    tcase_add_test(tc, rooms_hold_aligned_elements);
     tcase_add_test(tc, changes_are_noticed);
     tcase_add_test(tc, opening_can_be_interrupted);
     suite_add_tcase(s, tc);

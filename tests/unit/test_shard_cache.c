@@ -98,22 +98,22 @@ START_TEST(the_oldest_file_gives_way)
     make_many();
     checkpoint *cp = open_good("");
     shard_cache *cache = shard_cache_new(cp->shards);
-    int fds[SHARD_CACHE_SLOTS + 1];
-    int fd = -1;
+    direct_file *files[SHARD_CACHE_SLOTS + 1];
+    direct_file *file = NULL;
     err e = {0};
     for (uint32_t i = 0; i <= SHARD_CACHE_SLOTS; i++) {
-        ck_assert_int_eq(shard_cache_acquire(cache, i, &fds[i], &e), OK);
+        ck_assert_int_eq(shard_cache_acquire(cache, i, &files[i], &e), OK);
         shard_cache_release(cache, i);
-        ck_assert_int_eq(shard_cache_acquire(cache, 0, &fd, &e), OK);
-        ck_assert_int_eq(fd, fds[0]);
+        ck_assert_int_eq(shard_cache_acquire(cache, 0, &file, &e), OK);
+        ck_assert_ptr_eq(file, files[0]);
         shard_cache_release(cache, 0);
     }
-    ck_assert_int_eq(fds[SHARD_CACHE_SLOTS], fds[1]);
-    const int files = open_files();
-    ck_assert_int_eq(shard_cache_acquire(cache, 2, &fd, &e), OK);
-    ck_assert_int_eq(fd, fds[2]);
+    ck_assert_ptr_eq(files[SHARD_CACHE_SLOTS], files[1]);
+    const int open = open_files();
+    ck_assert_int_eq(shard_cache_acquire(cache, 2, &file, &e), OK);
+    ck_assert_ptr_eq(file, files[2]);
     shard_cache_release(cache, 2);
-    ck_assert_int_eq(open_files(), files);
+    ck_assert_int_eq(open_files(), open);
     shard_cache_free(cache);
     shard_cache_free(NULL);
     checkpoint_close(cp);
