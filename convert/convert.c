@@ -12,6 +12,7 @@
 #include "convert/pipeline.h"
 #include "convert/readback.h"
 #include "convert/scale_runs.h"
+#include "format/direct.h"
 #include "format/io.h"
 #include "format/num.h"
 #include "format/parallel.h"
@@ -22,6 +23,10 @@ enum { SLOTS_AHEAD = 2 }; /* while the threads compute, others read and write */
 /* Codes of one slot: large enough that a read or write costs little, small enough to stay in the
  * cache. */
 #define SLOT_OUT_BYTES (2 * MIB)
+
+/* Their sources, and what the rooms for reading take more than these. */
+#define SLOT_IN_BYTES (2 * SLOT_OUT_BYTES)
+#define SLOT_IN_EXTRA (SLOT_IN_BYTES / DIRECT_MIN * 2 * DIRECT_ALIGN)
 
 static double now(void)
 {
@@ -38,7 +43,7 @@ static uint64_t fit_slots(const plan *p, uint64_t wanted, uint64_t budget, conve
     uint64_t need_in = 0;
     uint64_t need_out = 0;
     items_largest_chunk(&p->table, &need_in, &need_out);
-    s->in_bytes = num_max(need_in, 2 * wanted);
+    s->in_bytes = num_max(need_in, 2 * wanted + SLOT_IN_EXTRA);
     s->out_bytes = num_max(need_out, wanted);
     return budget / (s->in_bytes + s->out_bytes);
 }

@@ -2,12 +2,15 @@
 
 #include <stdlib.h>
 
+#include "format/direct.h"
 #include "format/num.h"
 
 uint64_t item_chunk_in_bytes(const pack_record *r, const pack_chunk *c)
 {
-    const uint64_t bytes = pack_source_bytes(r, c->bytes);
-    return num_ceil_div(bytes, ITEM_IN_ALIGN) * ITEM_IN_ALIGN;
+    const pack_chunk largest = pack_record_chunk(r, 0); /* the others are not larger */
+    const bool large = pack_source_bytes(r, largest.bytes) >= DIRECT_MIN;
+    const uint64_t align = large ? DIRECT_ALIGN : ITEM_IN_ALIGN;
+    return num_ceil_div(direct_room(pack_source_bytes(r, c->bytes)), align) * align;
 }
 
 uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c)
@@ -25,7 +28,7 @@ void items_largest_chunk(const pack_table *t, uint64_t *in_bytes, uint64_t *out_
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
         if (r->chunk_count > 0) {
-            const pack_chunk c = pack_record_chunk(r, 0); /* the others are not larger */
+            const pack_chunk c = pack_record_chunk(r, 0);
             *in_bytes = num_max(*in_bytes, item_chunk_in_bytes(r, &c));
             *out_bytes = num_max(*out_bytes, c.bytes);
         }

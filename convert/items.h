@@ -18,9 +18,11 @@ typedef struct work_list {
     uint64_t max_tiles;  /* of one item */
 } work_list;
 
-enum { ITEM_IN_ALIGN = 64 }; /* every chunk's source starts at a multiple of it in slot->in */
+/* Where rooms for the sources of chunks start in slot->in: at a multiple of this, and of
+ * DIRECT_ALIGN if chunks of the record are large enough to be read past the page cache. */
+enum { ITEM_IN_ALIGN = 64 };
 
-/* Bytes of slot->in that a chunk takes, and tiles in it (0 for kept records). */
+/* Bytes of slot->in that the room of a chunk takes, and tiles in it (0 for kept records). */
 uint64_t item_chunk_in_bytes(const pack_record *r, const pack_chunk *c);
 uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c);
 

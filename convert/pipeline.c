@@ -16,8 +16,9 @@
 
 /* What one worker needs for an item, allocated once. */
 typedef struct bench {
-    engine_job *jobs;  /* [max_chunks] */
-    tile_stats *tiles; /* [max_tiles] */
+    unsigned char **data; /* [max_chunks] sources of the chunks, in slot->in */
+    engine_job *jobs;     /* [max_chunks] */
+    tile_stats *tiles;    /* [max_tiles] */
 } bench;
 
 typedef struct pipeline {
@@ -45,8 +46,9 @@ static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
     return pack_source_bytes(r, before + c->begin);
 }
 
-/* Read the source of every chunk of an item into the slot, one behind the other, and digest it. */
-static err_code read_item(pipeline *p, const work_item *item, const engine_slot *slot, err *e)
+/* Read the source of every chunk of an item into the slot, room behind room, and digest it. */
+static err_code read_item(pipeline *p, const work_item *item, const bench *b,
+                          const engine_slot *slot, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     uint64_t at = 0;
@@ -54,13 +56,12 @@ static err_code read_item(pipeline *p, const work_item *item, const engine_slot 
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
         const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
         const uint64_t bytes = pack_source_bytes(r, c.bytes);
-        const err_code code =
-            checkpoint_read(p->job->cp, source, chunk_source_off(r, &c), slot->in + at, bytes, e);
+        const err_code code = checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c),
+                                                   slot->in + at, bytes, &b->data[i], e);
         if (code != OK) {
             return code;
         }
-        digest_xxh3(slot->in + at, bytes,
-                    p->pieces + (r->chunk_first + item->chunk + i) * XXH3_BYTES);
+        digest_xxh3(b->data[i], bytes, p->pieces + (r->chunk_first + item->chunk + i) * XXH3_BYTES);
         at += item_chunk_in_bytes(r, &c);
         monitor_advance(p->m, bytes);
     }
@@ -69,13 +70,11 @@ static err_code read_item(pipeline *p, const work_item *item, const engine_slot 
 
 /* ---- kept records ---- */
 
-/* Chunks of a kept record may stand apart in the slot when a member is no multiple of
- * ITEM_IN_ALIGN: written one by one then. */
-static err_code write_kept(pipeline *p, const work_item *item, const engine_slot *slot, err *e)
+/* Chunks of a kept record stand apart in the slot: written one by one. */
+static err_code write_kept(pipeline *p, const work_item *item, const bench *b, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     err_code code = OK;
-    uint64_t at = 0;
     for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
         const uint64_t number = r->chunk_first + item->chunk + i;
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
@@ -83,14 +82,13 @@ static err_code write_kept(pipeline *p, const work_item *item, const engine_slot
         if (p->job->digest == DIGEST_XXH3) {
             memcpy(digest, p->pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
         } else {
-            digest_of(p->job->digest, slot->in + at, c.bytes, digest);
+            digest_of(p->job->digest, b->data[i], c.bytes, digest);
         }
-        const uint64_t bad = nonfinite_count(r->type, slot->in + at, c.bytes);
+        const uint64_t bad = nonfinite_count(r->type, b->data[i], c.bytes);
         if (bad > 0) {
             nonfinite_report_kept(&p->nonfinite, item->record, bad);
         }
-        code = output_write(p->job->out, c.off, slot->in + at, c.bytes, e);
-        at += item_chunk_in_bytes(r, &c);
+        code = output_write(p->job->out, c.off, b->data[i], c.bytes, e);
     }
     return code;
 }
@@ -98,13 +96,13 @@ static err_code write_kept(pipeline *p, const work_item *item, const engine_slot
 /* ---- codes ---- */
 
 /* One engine job per chunk. `scales` are those of the whole record. */
-static void make_jobs(const pipeline *p, const work_item *item, const bench *b, float *scales)
+static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
+                      const engine_slot *slot, float *scales)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     const uint64_t cols = pack_record_cols(r);
     const uint64_t across = num_ceil_div(cols, PACK_TILE);
     const uint64_t per_slice = num_ceil_div(pack_record_rows(r), PACK_TILE) * across;
-    uint64_t in = 0;
     uint64_t out = 0;
     uint64_t tiles = 0;
     for (uint32_t i = 0; i < item->chunks; i++) {
@@ -115,12 +113,11 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b, 
             .scales = p->job->scales,
             .rows = c.bytes / cols,
             .cols = cols,
-            .in_off = in,
+            .in_off = (size_t)(b->data[i] - slot->in),
             .out_off = out,
             .tile_scales = scales + c.slice * per_slice + tile_row * across,
             .stats = b->tiles + tiles,
         };
-        in += item_chunk_in_bytes(r, &c);
         out += c.bytes;
         tiles += item_chunk_tiles(r, &c);
     }
@@ -187,7 +184,7 @@ static err_code quantize_item(pipeline *p, const work_item *item, const bench *b
     if (code != OK) {
         return code;
     }
-    make_jobs(p, item, b, scales);
+    make_jobs(p, item, b, slot, scales);
     code = engine_submit(g, slot, b->jobs, item->chunks, e);
     if (code == OK) {
         code = engine_wait(g, slot, e);
@@ -209,14 +206,15 @@ static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
     const work_item *const item = &p->work.items[task];
     const pack_record *const r = &p->job->plan->table.records[item->record];
     engine_slot *const slot = &p->job->engine->slots[worker];
+    const bench *const b = &p->benches[worker];
     const pack_chunk first = pack_record_chunk(r, item->chunk);
     err_code code = OK;
     if (nonfinite_wanted(&p->nonfinite, chunk_source(r, &first))) {
-        code = read_item(p, item, slot, e);
+        code = read_item(p, item, b, slot, e);
         if (code == OK && r->cls == CLASS_KEPT) {
-            code = write_kept(p, item, slot, e);
+            code = write_kept(p, item, b, e);
         } else if (code == OK) {
-            code = quantize_item(p, item, &p->benches[worker], slot, e);
+            code = quantize_item(p, item, b, slot, e);
         }
     }
     if (code == OK && r->cls == CLASS_CODES) {
@@ -278,6 +276,14 @@ static err_code refuse_nonfinite(const pipeline *p, err *e)
     return ERR_INPUT;
 }
 
+static bool bench_make(bench *b, const work_list *w)
+{
+    b->data = calloc(w->max_chunks + 1, sizeof *b->data);
+    b->jobs = calloc(w->max_chunks + 1, sizeof *b->jobs);
+    b->tiles = calloc(w->max_tiles + 1, sizeof *b->tiles);
+    return b->data && b->jobs && b->tiles;
+}
+
 static err_code pipeline_open(pipeline *p, err *e)
 {
     const pack_table *const t = &p->job->plan->table;
@@ -292,9 +298,7 @@ static err_code pipeline_open(pipeline *p, err *e)
     p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
     bool complete = p->benches && p->pieces && p->chunk_stats;
     for (unsigned i = 0; i < p->job->slots && complete; i++) {
-        p->benches[i].jobs = calloc(p->work.max_chunks + 1, sizeof *p->benches[i].jobs);
-        p->benches[i].tiles = calloc(p->work.max_tiles + 1, sizeof *p->benches[i].tiles);
-        complete = p->benches[i].jobs && p->benches[i].tiles;
+        complete = bench_make(&p->benches[i], &p->work);
     }
     return code == OK && !complete ? err_set(e, ERR_MEMORY, "no memory for the pipeline") : code;
 }
@@ -302,6 +306,7 @@ static err_code pipeline_open(pipeline *p, err *e)
 static void pipeline_close(pipeline *p)
 {
     for (unsigned i = 0; p->benches && i < p->job->slots; i++) {
+        free(p->benches[i].data);
         free(p->benches[i].jobs);
         free(p->benches[i].tiles);
     }
