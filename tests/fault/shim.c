@@ -1,6 +1,7 @@
 /* A poorer world for octavo, put in by LD_PRELOAD:
  *
- *     SHIM_IO=K       every pread and pwrite moves at most K bytes, and every third is interrupted
+ *     SHIM_IO=K       every pread, preadv2 and pwrite moves at most K bytes, and every third is
+ *                     interrupted
  *     SHIM_MALLOC=N   the N-th allocation fails, of those that the program itself asks for: what
  *                     libraries do when one of theirs fails is not ours to test
  *     SHIM_MARK=FILE  appears when an allocation has failed */
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static long setting(const char *name)
@@ -45,6 +47,18 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t off)
         return -1;
     }
     return syscall(SYS_pread64, fd, to, shortened(bytes), off);
+}
+
+/* Of one piece, as octavo asks for it. */
+ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t off, int flags)
+{
+    const struct iovec first = {pieces->iov_base, shortened(pieces->iov_len)};
+    (void)count;
+    if (interrupted()) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_preadv2, fd, &first, 1L, off, 0L, flags);
 }
 
 ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)

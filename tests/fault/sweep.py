@@ -18,6 +18,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
+import st_write  # noqa: E402
 import tiny_checkpoint  # noqa: E402
 
 OCTAVO = os.environ["OCTAVO"]
@@ -25,6 +26,8 @@ DIRECTORY = os.getcwd()
 CHECKPOINT = os.path.join(DIRECTORY, "checkpoint")
 OUT = os.path.join(DIRECTORY, "out", "out.octavo")
 PART = os.path.join(DIRECTORY, "out", ".out.octavo.part")
+LARGE = os.path.join(DIRECTORY, "large")
+LARGE_SHARD = os.path.join(LARGE, "model.safetensors")
 SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
 # One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
 ALONE = ("--threads", "1", "--memory", "7M")
@@ -142,9 +145,9 @@ def clean_status(run):
 class Conversion:
     """Conversions into an empty place, or with -f over an old file."""
 
-    def __init__(self, sweep, force, options=ALONE):
+    def __init__(self, sweep, force, options=ALONE, checkpoint=CHECKPOINT):
         self.sweep, self.force = sweep, force
-        self.arguments = ["convert", CHECKPOINT, "-o", OUT, "-q", *options]
+        self.arguments = ["convert", checkpoint, "-o", OUT, "-q", *options]
         self.arguments += ["-f"] if force else []
         self.label = "with -f" if force else "new file"
 
@@ -264,6 +267,40 @@ def group_input(sweep):
     group_verify(sweep)
 
 
+def write_large(sweep):
+    """LARGE has a tensor that is read past the page cache. Its packed file is the new one now."""
+    os.mkdir(LARGE)
+    data = b"".join(bytes((i, 0x3C)) for i in range(250)) * 800
+    st_write.write_file(LARGE_SHARD, [("layers.0.mlp.up_proj.weight", "BF16", [250, 800], data)])
+    subprocess.run([OCTAVO, "convert", LARGE, "-o", OUT, "-q", "-f"], check=True)
+    sweep.new = read(OUT)
+
+
+class ColdConversion(Conversion):
+    """Of LARGE, which is not in the page cache."""
+
+    def prepare(self):
+        super().prepare()
+        with open(LARGE_SHARD, "rb") as f:
+            os.fdatasync(f.fileno())
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def group_direct(sweep):
+    """Faults of reading past the page cache. What can be read another way is: not the header."""
+    write_large(sweep)
+    c = ColdConversion(sweep, False, checkpoint=LARGE)
+    for error in ("EAGAIN", "EINTR", "EIO", "EOPNOTSUPP", "ENOSYS", "retval=0"):
+        c.fault("preadv2", error, [LARGE_SHARD], (OK,))
+    for error in ("EINVAL", "EIO"):
+        c.fault("openat", error, [LARGE_SHARD], (OK, IO))
+        c.fault("pread64", error, [LARGE_SHARD], (OK, IO))
+    c.fault("pread64", "retval=0", [LARGE_SHARD], (OK, IO))
+    c.fault("pread64", "EINTR", [LARGE_SHARD], (OK,))
+    # Every call from the n-th on: the other way fails as well.
+    c.fault("pread64,read", "EIO", [LARGE_SHARD], (IO,))
+
+
 def group_verify(sweep):
     """Faults while a packed file is read."""
     good = os.path.join(DIRECTORY, "good.octavo")
@@ -321,6 +358,13 @@ def group_short(sweep):
             run = shimmed(("verify", OUT, "-q", "--against", CHECKPOINT), io=most)
             sweep.runs += 1
             sweep.complain(f"verify, {most} bytes at a time", [] if run.returncode == OK else ["failed"], run)
+    write_large(sweep)
+    for kind in (Conversion, ColdConversion):
+        c = kind(sweep, False, checkpoint=LARGE)
+        c.prepare()
+        run = shimmed(c.arguments, io=8192)
+        sweep.runs += 1
+        sweep.complain("a large tensor, 8192 bytes at a time", c.must((OK,), [])(run), run)
 
 
 def group_memory(sweep):
