@@ -11,6 +11,8 @@
 
 enum { BENCH_STAGES_MAX = 8, BENCH_RUNS = 5, BENCH_DISK_RUNS = 3 };
 
+#define BENCH_MEMORY (512 * MIB) /* for buffers, as convert has it */
+
 typedef struct bench_stage {
     const char *name;
     double rate; /* bytes of source a second */

@@ -53,7 +53,7 @@ static err_code prepare(bench *b, err *e)
         .digest = DIGEST_XXH3,
         .force = true,
         .threads = b->threads,
-        .memory = 512 * MIB, /* as convert has it */
+        .memory = BENCH_MEMORY,
     };
     compute_size_slots(b->device.devices.count, &options);
     /* Without notes: that there is no config.json is no news. */

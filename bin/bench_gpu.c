@@ -62,11 +62,9 @@ static err_code measure_links(bench *b, const device_info *d, double *source, er
     }
     bench_tell(b, (bench_result){.rate = link.in}, "cuda:%u link, in", d->index);
     bench_tell(b, (bench_result){.rate = link.out}, "cuda:%u link, out", d->index);
-    bench_tell(b, (bench_result){link.both_in, link.in, "in alone"}, "cuda:%u link, in of both",
-               d->index);
-    bench_tell(b, (bench_result){link.both_out, link.out, "out alone"}, "cuda:%u link, out of both",
-               d->index);
     *source = link.both_in < 2 * link.both_out ? link.both_in : 2 * link.both_out;
+    bench_tell(b, (bench_result){*source, link.in, "in alone"}, "cuda:%u link, both ways",
+               d->index);
     bench_stage_add(b, "link", *source);
     b->link += *source;
     return OK;
@@ -83,7 +81,8 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     request.check_share = 0;
     compute_size_slots(1, &shape);
     const convert_slots slots = {
-        .count = b->threads + shape.slots_ahead,
+        .count = (unsigned)num_min(b->threads + shape.slots_ahead,
+                                   BENCH_MEMORY / (3 * shape.slot_bytes)),
         .in_bytes = 2 * shape.slot_bytes,
         .out_bytes = shape.slot_bytes,
         .max_jobs = shape.slot_bytes / (TILE * TILE),
