@@ -22,6 +22,8 @@ full inspect good.octavo
 full inspect good.octavo --json
 full inspect checkpoint --recipe
 full tokenize model
+full devices
+full devices --json
 full verify good.octavo
 full verify good.octavo --json
 full convert checkpoint -o out.octavo
