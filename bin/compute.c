@@ -174,6 +174,9 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
     if (code == OK) {
         code = compute_choose(q, &found, &out->devices, failure);
     }
+    if (code != OK && q->kind == COMPUTE_CUDA) {
+        err_hint(e, "--device cpu computes the same");
+    }
     if (code == OK || q->kind == COMPUTE_CUDA) {
         return code;
     }

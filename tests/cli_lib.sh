@@ -85,9 +85,11 @@ is_sanitized() {
     grep -qE '__(asan|tsan)_init' "$OCTAVO"
 }
 
-# Built with CUDA, whether or not there is a device.
-has_cuda() {
-    ! "$OCTAVO" -V | grep -q '^CUDA *not built in$'
+# without_gpu ARGUMENTS: octavo with no CUDA device, built with CUDA or not; the reason is masked.
+without_gpu() {
+    CUDA_VISIBLE_DEVICES=-1 octavo "$@" |
+        sed -E -e 's/(CUDA is not built in|no NVIDIA driver|no CUDA device)/REASON/' \
+            -e 's/(--device cpu computes the same)[^"]*/\1/'
 }
 
 # in_namespace SCRIPT: run it as root of a new name space, where it may mount what it likes.

@@ -54,5 +54,5 @@ with --plant model.norm.weight 3 80ff --plant model.norm.weight 4 c07f \
 quietly verify out.octavo
 rm out.octavo
 with --plant $up 5 c07f -- --keep $up
-"$OCTAVO" convert c$count -o out.octavo -f --keep $up --json 2>/dev/null |
+"$OCTAVO" convert c$count -o out.octavo -f --keep $up --json --device cpu 2>/dev/null |
     "$PYTHON" -c 'import json, sys; r = json.load(sys.stdin); print(r["notes"], r["result"]["nonfinite_kept"])'

@@ -13,7 +13,7 @@ slow() {
 }
 export -f slow
 # Room for one slot: one thread reads all, one after the other.
-conversion=(convert checkpoint -o out.octavo -f --memory 7M)
+conversion=(convert checkpoint -o out.octavo -f --memory 7M --device cpu)
 
 # stages FILE: what it shows, without numbers.
 stages() {

@@ -5,7 +5,7 @@ tiny checkpoint
 
 say 'full: the exit status tells, the file is complete'
 echo '$ octavo convert checkpoint -o out.octavo >/dev/full'
-{ "$OCTAVO" convert checkpoint -o out.octavo >/dev/full; } 2>&1
+{ "$OCTAVO" convert checkpoint -o out.octavo --device cpu >/dev/full; } 2>&1
 echo "  exit status $?"
 octavo verify out.octavo
 echo '$ octavo convert checkpoint -o out.octavo -f --progress always 2>/dev/full'

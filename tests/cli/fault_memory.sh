@@ -13,7 +13,7 @@ fault_sweep short
 tight() {
     local status=0
     rm -f out.octavo
-    (ulimit -v "$1" && exec "$OCTAVO" convert checkpoint -o out.octavo -q --threads 2) 2>complaint || status=$?
+    (ulimit -v "$1" && exec "$OCTAVO" convert checkpoint -o out.octavo -q --threads 2 --device cpu) 2>complaint || status=$?
     case $status in
     0) cmp -s out.octavo old.octavo || fail "$1: other bytes" ;;
     8) grep -qE 'memory|cannot start thread' complaint && [[ ! -e out.octavo ]] || fail "$1: $(cat complaint)" ;;

@@ -11,7 +11,7 @@ full() {
     echo "\$ octavo $* >/dev/full"
     local status=0
     "$OCTAVO" "$@" >/dev/full 2>"$TMPDIR/stderr" || status=$?
-    sed 's/^/  ! /' "$TMPDIR/stderr"
+    mask -e 's/^/  ! /' "$TMPDIR/stderr"
     echo "  exit status $status"
 }
 full help

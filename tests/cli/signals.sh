@@ -20,17 +20,17 @@ struck() {
     sed 's/^/  ! /' "$TMPDIR/stderr"
 }
 for s in INT TERM HUP XCPU XFSZ PIPE; do
-    struck $s pwrite64 convert checkpoint -o new.octavo 2>/dev/null
+    struck $s pwrite64 convert checkpoint -o new.octavo --device cpu 2>/dev/null
 done
-struck INT pwrite64 convert checkpoint -o good.octavo -f 2>/dev/null
+struck INT pwrite64 convert checkpoint -o good.octavo --device cpu -f 2>/dev/null
 unchanged good.octavo
-struck TERM pwrite64 convert checkpoint -o new.octavo --json 2>/dev/null
+struck TERM pwrite64 convert checkpoint -o new.octavo --device cpu --json 2>/dev/null
 files .
 
 say 'ignored at the start'
 (
     trap '' INT HUP
-    struck INT pwrite64 convert checkpoint -o new.octavo -q
-    struck HUP pwrite64 convert checkpoint -o new.octavo -qf
+    struck INT pwrite64 convert checkpoint -o new.octavo --device cpu -q
+    struck HUP pwrite64 convert checkpoint -o new.octavo --device cpu -qf
 )
 same new.octavo good.octavo

@@ -29,6 +29,8 @@ PART = os.path.join(DIRECTORY, "out", ".out.octavo.part")
 LARGE = os.path.join(DIRECTORY, "large")
 LARGE_SHARD = os.path.join(LARGE, "model.safetensors")
 SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
+# What a driver does with failing calls is not ours to test.
+CONVERT = ("convert", "-o", OUT, "-q", "--device", "cpu")
 # One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
 ALONE = ("--threads", "1", "--memory", "7M")
 OK, IO, MEMORY = 0, 3, 8
@@ -75,7 +77,7 @@ class Sweep:
         os.remove(OUT)
 
     def convert(self, *options):
-        subprocess.run([OCTAVO, "convert", CHECKPOINT, "-o", OUT, "-q", *options], check=True)
+        subprocess.run([OCTAVO, *CONVERT, CHECKPOINT, *options], check=True)
 
     def complain(self, what, problems, run):
         self.failed += bool(problems)
@@ -147,7 +149,7 @@ class Conversion:
 
     def __init__(self, sweep, force, options=ALONE, checkpoint=CHECKPOINT):
         self.sweep, self.force = sweep, force
-        self.arguments = ["convert", checkpoint, "-o", OUT, "-q", *options]
+        self.arguments = [*CONVERT, checkpoint, *options]
         self.arguments += ["-f"] if force else []
         self.label = "with -f" if force else "new file"
 
@@ -272,7 +274,7 @@ def write_large(sweep):
     os.mkdir(LARGE)
     data = b"".join(bytes((i, 0x3C)) for i in range(250)) * 800
     st_write.write_file(LARGE_SHARD, [("layers.0.mlp.up_proj.weight", "BF16", [250, 800], data)])
-    subprocess.run([OCTAVO, "convert", LARGE, "-o", OUT, "-q", "-f"], check=True)
+    subprocess.run([OCTAVO, *CONVERT, LARGE, "-f"], check=True)
     sweep.new = read(OUT)
 
 
@@ -409,7 +411,10 @@ def group_memory(sweep):
 def allocations(sweep, arguments, before, judge):
     mark = os.path.join(DIRECTORY, "mark")
     what = " ".join(map(os.path.basename, arguments))
-    for n in range(1, 10 * POINTS_MAX):
+    # The CUDA runtime, linked into the program, allocates once before main, and trusts in it.
+    version = subprocess.run([OCTAVO, "-V"], capture_output=True, text=True, check=True).stdout
+    first = 1 if "not built in" in version else 2
+    for n in range(first, 10 * POINTS_MAX):
         before()
         run = shimmed(arguments, malloc=n, mark=mark)
         sweep.runs += 1
@@ -422,7 +427,7 @@ def allocations(sweep, arguments, before, judge):
         if run.returncode == MEMORY and "memory" not in run.stderr:
             problems.append("no word of memory")
         sweep.complain(f"{what}, allocation {n}", problems + judge(run), run)
-    if n == 1:
+    if n == first:
         sweep.complain(what, ["no allocation failed"], run)
 
 

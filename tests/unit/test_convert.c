@@ -138,7 +138,7 @@ START_TEST(shape_of_slots_does_not_show)
     r.prepared = want_more_slots;
     conversion_succeeds(&r);
     ck_assert_uint_eq(r.slots.count, 5);
-    ck_assert_uint_eq(r.slots.in_bytes, 8 * MIB);
+    ck_assert_uint_ge(r.slots.in_bytes, 8 * MIB); /* and room around what is read */
     ck_assert_uint_eq(r.slots.out_bytes, 4 * MIB);
     ck_assert_uint_eq(r.slots.max_jobs, 2); /* chunks of 5 bands, 24 tiles each */
     ck_assert_uint_eq(r.slots.max_tiles, 240);
