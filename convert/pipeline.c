@@ -46,26 +46,47 @@ static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
     return pack_source_bytes(r, before + c->begin);
 }
 
-/* Read the source of every chunk of an item into the slot, room behind room, and digest it. */
+static void digest_piece(void *ctx, const unsigned char *piece, size_t bytes)
+{
+    if (piece) {
+        xxh3_add(ctx, piece, bytes);
+    } else {
+        xxh3_restart(ctx);
+    }
+}
+
+/* Read the source of a chunk, and digest it on the way. */
+static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, unsigned char *room,
+                           unsigned char **data, err *e)
+{
+    const pack_chunk c = pack_record_chunk(r, number);
+    const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
+    const uint64_t bytes = pack_source_bytes(r, c.bytes);
+    xxh3_stream *const digest = xxh3_start();
+    if (!digest) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
+    }
+    const direct_witness witness = {digest_piece, digest};
+    const err_code code = checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c), room,
+                                               bytes, &witness, data, e);
+    xxh3_finish(digest, p->pieces + (r->chunk_first + number) * XXH3_BYTES);
+    monitor_advance(p->m, code == OK ? bytes : 0);
+    return code;
+}
+
+/* Read the source of every chunk of an item into the slot, room behind room. */
 static err_code read_item(pipeline *p, const work_item *item, const bench *b,
                           const engine_slot *slot, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     uint64_t at = 0;
-    for (uint32_t i = 0; i < item->chunks; i++) {
+    err_code code = OK;
+    for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
-        const uint64_t bytes = pack_source_bytes(r, c.bytes);
-        const err_code code = checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c),
-                                                   slot->in + at, bytes, &b->data[i], e);
-        if (code != OK) {
-            return code;
-        }
-        digest_xxh3(b->data[i], bytes, p->pieces + (r->chunk_first + item->chunk + i) * XXH3_BYTES);
+        code = read_chunk(p, r, item->chunk + i, slot->in + at, &b->data[i], e);
         at += item_chunk_in_bytes(r, &c);
-        monitor_advance(p->m, bytes);
     }
-    return OK;
+    return code;
 }
 
 /* ---- kept records ---- */

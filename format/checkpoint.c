@@ -223,7 +223,7 @@ err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to
 
 /* In the room the bytes lie as in the file, where elements need not be aligned. */
 err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, unsigned char *room,
-                              size_t bytes, unsigned char **data, err *e)
+                              size_t bytes, const direct_witness *w, unsigned char **data, err *e)
 {
     direct_file *file = NULL;
     err_code code = check_range(t, off, bytes, e);
@@ -233,7 +233,7 @@ err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, uns
     if (code != OK) {
         return code;
     }
-    code = direct_read(file, t->off + off, room, bytes, data, e);
+    code = direct_read(file, t->off + off, room, bytes, w, data, e);
     shard_cache_release(cp->priv->cache, t->shard);
     const size_t element = num_max(dtype_bits(t->type) / 8, 1);
     if (code == OK && (size_t)(*data - room) % element != 0) {

@@ -12,6 +12,7 @@
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 
+#include "format/direct.h"
 #include "format/monitor.h"
 #include "format/safetensors.h"
 
@@ -51,11 +52,12 @@ MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoi
 MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to,
                                     size_t bytes, err *e);
 
-/* The same by the fastest way there is (format/direct.h), into a room as direct_read wants it.
- * *data: where the bytes begin in it, a multiple of the element's size behind `room`. */
+/* The same by the fastest way there is (format/direct.h), into a room as direct_read wants it, with
+ * a witness or NULL. *data: where the bytes begin in it, a multiple of the element's size behind
+ * `room`. */
 MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off,
-                                         unsigned char *room, size_t bytes, unsigned char **data,
-                                         err *e);
+                                         unsigned char *room, size_t bytes, const direct_witness *w,
+                                         unsigned char **data, err *e);
 
 /* The tensor of this name or NULL. */
 const tensor *checkpoint_find(const checkpoint *cp, const char *name);

@@ -45,6 +45,11 @@ void xxh3_add(xxh3_stream *s, const void *data, size_t bytes)
     XXH3_128bits_update((XXH3_state_t *)s, data, bytes);
 }
 
+void xxh3_restart(xxh3_stream *s)
+{
+    (void)XXH3_128bits_reset((XXH3_state_t *)s); /* fails for NULL only */
+}
+
 void xxh3_finish(xxh3_stream *s, unsigned char out[XXH3_BYTES])
 {
     store_xxh3(XXH3_128bits_digest((XXH3_state_t *)s), out);

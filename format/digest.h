@@ -23,6 +23,7 @@ void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTE
 typedef struct xxh3_stream xxh3_stream;
 xxh3_stream *xxh3_start(void);
 void xxh3_add(xxh3_stream *s, const void *data, size_t bytes);
+void xxh3_restart(xxh3_stream *s); /* as if nothing had been added */
 void xxh3_finish(xxh3_stream *s, unsigned char out[XXH3_BYTES]);
 
 /* The digest of something cut into pieces: the digest of the only piece, or the digest of all piece

@@ -13,8 +13,9 @@
 /* States of `past` that are no descriptor. */
 enum { NOT_OPENED = -1, CANNOT_OPEN = -2 };
 
-/* Of one question to the page cache. */
-enum { ASK_MAX = 256 << 10 };
+/* Of one question to the page cache, and of what a witness is shown: it stays in the processor's.
+ */
+enum { PIECE = 256 << 10 };
 
 void direct_init(direct_file *f, const char *path, int fd)
 {
@@ -76,15 +77,23 @@ static int past_descriptor(direct_file *f)
     return atomic_load(&f->refused) ? CANNOT_OPEN : past;
 }
 
+static void show(const direct_witness *w, const unsigned char *piece, size_t bytes)
+{
+    if (w) {
+        w->see(w->ctx, piece, bytes);
+    }
+}
+
 typedef enum cache_answer { ALL_THERE, NOT_ALL_THERE, CANNOT_SAY } cache_answer;
 
 /* Copy out of the page cache what lies in it. The answer that something is missing makes the kernel
  * read what was asked for, and then it would be read twice: ask for little at first, and for no
  * more than was found already. */
-static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes)
+static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes,
+                              const direct_witness *w)
 {
     for (size_t done = 0; done < bytes;) {
-        const size_t wanted = num_min(num_max(done, DIRECT_ALIGN), ASK_MAX);
+        const size_t wanted = num_min(num_max(done, DIRECT_ALIGN), PIECE);
         const struct iovec piece = {to + done, num_min(wanted, bytes - done)};
         const ssize_t n = preadv2(fd, &piece, 1, (off_t)(off + done), RWF_NOWAIT);
         if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
@@ -93,6 +102,7 @@ static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t by
         if (n <= 0) {
             return NOT_ALL_THERE;
         }
+        show(w, to + done, (size_t)n);
         done += (size_t)n;
     }
     return ALL_THERE;
@@ -109,25 +119,43 @@ static size_t read_past(direct_file *f, int past, uint64_t off, void *room, size
     return n > 0 ? num_min((size_t)n, bytes) : 0;
 }
 
+/* Through the page cache. */
+static err_code read_through(const direct_file *f, uint64_t off, unsigned char *to, size_t bytes,
+                             const direct_witness *w, err *e)
+{
+    err_code code = OK;
+    for (size_t done = 0; done < bytes && code == OK;) {
+        const size_t n = num_min(bytes - done, w ? PIECE : bytes);
+        code = io_read_at(f->fd, f->path, off + done, to + done, n, e);
+        if (code == OK) {
+            show(w, to + done, n);
+        }
+        done += n;
+    }
+    return code;
+}
+
 /* What the reading past the page cache has not brought, for whatever reason, is read through it:
  * what is wrong with the file shows there again, with the usual message. */
 err_code direct_read(direct_file *f, uint64_t off, unsigned char *room, size_t bytes,
-                     unsigned char **data, err *e)
+                     const direct_witness *w, unsigned char **data, err *e)
 {
     size_t done = 0;
     *data = room;
     if (bytes >= DIRECT_MIN) {
-        const cache_answer answer = ask_cache(f->fd, off, room, bytes);
+        const cache_answer answer = ask_cache(f->fd, off, room, bytes, w);
         if (answer == ALL_THERE) {
             return OK;
         }
+        show(w, NULL, 0);
         const int past = answer == NOT_ALL_THERE ? past_descriptor(f) : CANNOT_OPEN;
         const size_t lead = off % DIRECT_ALIGN;
         const size_t got = past >= 0 ? read_past(f, past, off - lead, room, lead + bytes) : 0;
         if (got > lead) {
             *data = room + lead;
             done = got - lead;
+            show(w, *data, done);
         }
     }
-    return io_read_at(f->fd, f->path, off + done, *data + done, bytes - done, e);
+    return read_through(f, off + done, *data + done, bytes - done, w, e);
 }

@@ -4,8 +4,8 @@
  *     unsigned char *data;
  *     unsigned char *const room = aligned_alloc(DIRECT_ALIGN, direct_room(bytes));
  *     direct_init(&f, path, fd);                       fd is from io_open_read
- *     direct_read(&f, off, room, bytes, &data, e);     data[0 … bytes) lies somewhere in the room
- *     direct_close(&f);
+ *     direct_read(&f, off, room, bytes, NULL, &data, e);     data[0 … bytes) lies somewhere in the
+ * room direct_close(&f);
  *
  * A disk is read as fast as it can be only by large requests, several at a time, without a copy
  * through the page cache; several threads that read pieces of some MiB do that. What is in the page
@@ -32,6 +32,13 @@ typedef struct direct_file {
     atomic_bool refused; /* the file system opened `past`, but does not read it */
 } direct_file;
 
+/* Somebody who wants to see the bytes while they are in the processor's cache: called for one piece
+ * after another, in order; with NULL: all over again from the first byte. */
+typedef struct direct_witness {
+    void (*see)(void *ctx, const unsigned char *piece, size_t bytes);
+    void *ctx;
+} direct_witness;
+
 /* Takes over `fd`. */
 void direct_init(direct_file *f, const char *path, int fd);
 void direct_close(direct_file *f);
@@ -42,9 +49,9 @@ uint64_t direct_room(uint64_t bytes);
 
 /* Bytes [off, off + bytes) into a room of direct_room(bytes), which begins at a multiple of
  * DIRECT_ALIGN unless they are less than DIRECT_MIN. *data: where they begin in it, which is `room`
- * itself or room + off % DIRECT_ALIGN. Safe from several threads. Errors are those of io_read_at.
- */
+ * itself or room + off % DIRECT_ALIGN. `w` may be NULL. Safe from several threads. Errors are those
+ * of io_read_at. */
 MUST_CHECK err_code direct_read(direct_file *f, uint64_t off, unsigned char *room, size_t bytes,
-                                unsigned char **data, err *e);
+                                const direct_witness *w, unsigned char **data, err *e);
 
 #endif

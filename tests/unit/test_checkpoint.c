@@ -153,13 +153,14 @@ START_TEST(rooms_hold_aligned_elements)
         close(fd);
         ck_assert_uint_eq((cp->tensors[1].off + off) % 2, 1);
         ck_assert_int_eq(
-            checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES - off, &data, &e), OK);
+            checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES - off, NULL, &data, &e), OK);
         ck_assert_uint_eq((size_t)(data - room) % 4, 0);
         for (size_t i = 0; i < BYTES - off; i++) {
             ck_assert_uint_eq(data[i], (unsigned char)(4 + off + i));
         }
-        ck_assert_int_eq(checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES, &data, &e),
-                         off ? ERR_INTERNAL : OK);
+        ck_assert_int_eq(
+            checkpoint_read_room(cp, &cp->tensors[1], off, room, BYTES, NULL, &data, &e),
+            off ? ERR_INTERNAL : OK);
     }
     free(room);
     checkpoint_close(cp);

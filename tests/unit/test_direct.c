@@ -137,7 +137,25 @@ static void drop_cache(void)
     ck_assert_int_eq(posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED), 0);
 }
 
-/* Read a piece and look at every byte of it, and at those behind the room. */
+/* A witness that writes down what it is shown. */
+typedef struct notes {
+    unsigned char *bytes;
+    size_t count;
+} notes;
+
+static void write_down(void *ctx, const unsigned char *piece, size_t bytes)
+{
+    notes *const n = ctx;
+    if (!piece) {
+        n->count = 0;
+    } else {
+        memcpy(n->bytes + n->count, piece, bytes);
+        n->count += bytes;
+    }
+}
+
+/* Read a piece and look at every byte of it, at those behind the room, and at what a witness saw.
+ */
 static unsigned char *check_piece(uint64_t off, size_t bytes)
 {
     unsigned char *data = NULL;
@@ -145,7 +163,13 @@ static unsigned char *check_piece(uint64_t off, size_t bytes)
     const size_t whole = direct_room(bytes);
     memset(room + whole, 0x5a, GUARD);
     os.found = 0;
-    expect_ok(direct_read(&file, off, room, bytes, &data, &e), &e);
+    notes seen = {.bytes = malloc(2 * bytes + 1)};
+    ck_assert_ptr_nonnull(seen.bytes);
+    const direct_witness witness = {write_down, &seen};
+    expect_ok(direct_read(&file, off, room, bytes, &witness, &data, &e), &e);
+    ck_assert_uint_eq(seen.count, bytes);
+    ck_assert(memcmp(seen.bytes, contents + off, bytes) == 0);
+    free(seen.bytes);
     ck_assert(data == room || data == room + off % DIRECT_ALIGN);
     ck_assert(data + bytes <= room + whole);
     ck_assert_msg(memcmp(data, contents + off, bytes) == 0, "%zu bytes at %ju", bytes,
@@ -323,9 +347,9 @@ START_TEST(a_file_that_ends_early)
     ck_assert_int_eq(truncate(scratch("file"), 1000001), 0);
     for (int i = 0; i < 3; i++) {
         os.ask_errno = i == 0 ? 0 : i == 1 ? EAGAIN : EOPNOTSUPP;
-        expect_error(direct_read(&file, 5, room, FILE_BYTES - 5, &data, &e), ERR_IO, &e,
+        expect_error(direct_read(&file, 5, room, FILE_BYTES - 5, NULL, &data, &e), ERR_IO, &e,
                      "/file: ends at offset 1000001, 2146504 more bytes expected");
-        expect_error(direct_read(&file, 2000000, room, DIRECT_MIN, &data, &e), ERR_IO, &e,
+        expect_error(direct_read(&file, 2000000, room, DIRECT_MIN, NULL, &data, &e), ERR_IO, &e,
                      "/file: ends at offset 2000000, 131072 more bytes expected");
     }
 }
@@ -350,7 +374,7 @@ static void *read_a_lot(void *wrong)
     unsigned char *const own = aligned_alloc(DIRECT_ALIGN, direct_room(DIRECT_MIN));
     for (uint64_t off = 0; own && off + DIRECT_MIN <= FILE_BYTES; off += 50001) {
         unsigned char *data = NULL;
-        if (direct_read(&file, off, own, DIRECT_MIN, &data, NULL) != OK ||
+        if (direct_read(&file, off, own, DIRECT_MIN, NULL, &data, NULL) != OK ||
             memcmp(data, contents + off, DIRECT_MIN) != 0) {
             *(int *)wrong += 1;
         }
