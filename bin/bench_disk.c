@@ -55,7 +55,6 @@ static err_code prepare(bench *b, err *e)
         .threads = b->threads,
         .memory = BENCH_MEMORY,
     };
-    compute_size_slots(b->device.devices.count, &options);
     /* Without notes: that there is no config.json is no news. */
     const monitor silent = {.cancelled = b->m->cancelled, .ctx = b->m->ctx};
     const err_code code = convert_prepare(&options, &silent, &f->job, e);

@@ -8,6 +8,10 @@
 /* Source bytes of one run of the engine: long enough that its beginning and end do not count. */
 #define ENGINE_BYTES (8 * GIB)
 
+/* Slots as a conversion makes them (convert/convert.c). */
+enum { SLOTS_AHEAD = 2 };
+#define SLOT_BYTES (2 * MIB)
+
 /* One matrix after the other, and as many small ones as a layer of experts has. */
 static const kernel_case cases[] = {
     {16384, 16384, 8, DTYPE_BF16, SCALES_F32},
@@ -75,18 +79,14 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
 {
     compute one = {.devices = {.count = 1, .devices = {*d}}};
     compute_request request = b->request;
-    convert_options shape = {0};
     double rate = 0;
     request.kind = COMPUTE_CUDA;
     request.check_share = 0;
-    compute_size_slots(1, &shape);
     const convert_slots slots = {
-        .count = (unsigned)num_min(b->threads + shape.slots_ahead,
-                                   BENCH_MEMORY / (3 * shape.slot_bytes)),
-        .in_bytes = 2 * shape.slot_bytes,
-        .out_bytes = shape.slot_bytes,
-        .max_jobs = shape.slot_bytes / (TILE * TILE),
-        .max_tiles = shape.slot_bytes / (TILE * TILE),
+        .count = (unsigned)num_min(b->threads + SLOTS_AHEAD, BENCH_MEMORY / (3 * SLOT_BYTES)),
+        .in_bytes = 2 * SLOT_BYTES,
+        .out_bytes = SLOT_BYTES,
+        .max_tiles = SLOT_BYTES / (TILE * TILE),
     };
     err_code code = compute_open(&one, &request, &slots, b->threads, b->m, e);
     if (code == OK) {

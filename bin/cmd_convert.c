@@ -283,17 +283,6 @@ static err_code show_plan(report *r, const convert_job *job, err *e)
     return report_says(r, LEVEL_NORMAL) ? plan_print(job, r->level < LEVEL_VERBOSE, e) : OK;
 }
 
-/* Which devices compute, and so how large slots are. A dry run believes what it is told: it touches
- * no device. */
-static err_code choose_devices(convert_request *q, const monitor *m, compute *c, err *e)
-{
-    const err_code code = q->dry_run ? OK : compute_find(&q->compute, m, c, e);
-    const unsigned asked = q->compute.count > 0 ? q->compute.count : 1;
-    const bool planned = q->dry_run && q->compute.kind == COMPUTE_CUDA;
-    compute_size_slots(planned ? asked : c->devices.count, &q->options);
-    return code;
-}
-
 static err_code convert(convert_request *q, err *e)
 {
     convert_job job = {0};
@@ -306,7 +295,7 @@ static err_code convert(convert_request *q, err *e)
     q->options.embed_globs = q->globs;
     q->options.digest = q->digest == 0 ? DIGEST_XXH3 : DIGEST_SHA256;
     const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
-    code = choose_devices(q, m, &c, e);
+    code = q->dry_run ? OK : compute_find(&q->compute, m, &c, e);
     if (code == OK) {
         code = convert_prepare(&q->options, m, &job, e);
     }

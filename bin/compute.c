@@ -10,11 +10,6 @@
 #include "quant/engine_cpu.h"
 #include "quant/engine_guard.h"
 
-/* A link is busy while one slot goes in, one is computed and one comes back, and copies of several
- * MiB are as fast as it gets. */
-enum { GPU_SLOTS_AHEAD = 8 };
-#define GPU_SLOT_BYTES (4 * MIB)
-
 /* ---- words ----------------------------------------------------------------------------------- */
 
 static err_code refuse_word(const char *word, err *e)
@@ -187,12 +182,6 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
     return OK;
 }
 
-void compute_size_slots(unsigned gpus, convert_options *options)
-{
-    options->slot_bytes = gpus > 0 ? GPU_SLOT_BYTES : 0;
-    options->slots_ahead = gpus * GPU_SLOTS_AHEAD;
-}
-
 /* ---- the engine ------------------------------------------------------------------------------ */
 
 /* Take over `inner`: what it computes is checked, and with `auto` the CPU goes on where it fails.
@@ -222,7 +211,6 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
         .slots = slots->count,
         .in_bytes = slots->in_bytes,
         .out_bytes = slots->out_bytes,
-        .max_jobs = slots->max_jobs,
         .max_tiles = slots->max_tiles,
         .gpu_memory = q->gpu_memory,
     };

@@ -4,7 +4,6 @@
  *     compute_take(&q, o, value, e)                  for each of its options
  *     compute c = {0};
  *     compute_find(&q, m, &c, e)                     which devices; takes nothing of them yet
- *     compute_size_slots(c.devices.count, &options)  slots that suit them
  *     compute_open(&c, &q, &want, m, e)              c.engine
  *     ...
  *     compute_close(&c, m)                           in every case; what c tells stays
@@ -59,9 +58,6 @@ MUST_CHECK err_code compute_choose(const compute_request *q, const device_list *
 
 /* Why a device is not usable: "no code for compute capability 7.5"; empty: it is. */
 const char *compute_why_not(const device_info *d, char *to, size_t room);
-
-/* Ask for slots that suit `gpus` GPUs, or the CPU: larger ones, and more of them, fill a link. */
-void compute_size_slots(unsigned gpus, convert_options *options);
 
 /* Errors: what the engines say, ERR_GPU among it if `auto` was not asked for. */
 MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,

@@ -37,51 +37,45 @@ static double now(void)
 
 /* ---- prepare ---- */
 
-/* The bytes of a slot for `wanted` codes, and how many slots fit into `budget`. */
-static uint64_t fit_slots(const plan *p, uint64_t wanted, uint64_t budget, convert_slots *s)
-{
-    uint64_t need_in = 0;
-    uint64_t need_out = 0;
-    items_largest_chunk(&p->table, &need_in, &need_out);
-    s->in_bytes = num_max(need_in, 2 * wanted + SLOT_IN_EXTRA);
-    s->out_bytes = num_max(need_out, wanted);
-    return budget / (s->in_bytes + s->out_bytes);
-}
-
-/* What the largest submit holds: engines that copy lists of jobs want to know. */
+/* What the largest submit holds: an engine that has room for results wants to know. */
 static err_code measure_submits(const plan *p, convert_slots *s, err *e)
 {
     work_list work;
     const err_code code = work_list_make(&p->table, s->in_bytes, s->out_bytes, &work, e);
     if (code == OK) {
-        s->max_jobs = work.max_chunks;
         s->max_tiles = work.max_tiles;
         work_list_free(&work);
     }
     return code;
 }
 
-/* As many slots as the threads keep busy, as large as is useful, within the budget. */
-static err_code choose_slots(const plan *p, const convert_options *o, convert_slots *out, err *e)
+/* As many slots as the threads keep busy, as large as is useful, within the budget. A GPU wants the
+ * same: more and larger slots leave the processor's cache, which costs more than small copies. */
+static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, convert_slots *out,
+                             err *e)
 {
+    uint64_t need_in = 0;
+    uint64_t need_out = 0;
+    items_largest_chunk(&p->table, &need_in, &need_out);
+    const uint64_t in_bytes = num_max(need_in, SLOT_IN_BYTES + SLOT_IN_EXTRA);
+    const uint64_t out_bytes = num_max(need_out, SLOT_OUT_BYTES);
     const uint64_t scales = scale_runs_bytes(&p->table);
-    const uint64_t budget = o->memory - num_min(scales, o->memory);
-    const uint64_t ahead = o->slots_ahead ? o->slots_ahead : SLOTS_AHEAD;
-    *out = (convert_slots){0};
-    uint64_t count = o->slot_bytes ? fit_slots(p, o->slot_bytes, budget, out) : 0;
-    if (count == 0) { /* none of that size fits, or any will do */
-        count = fit_slots(p, SLOT_OUT_BYTES, budget, out);
-    }
+    const uint64_t fixed = num_min(scales, memory);
+    uint64_t count = (memory - fixed) / (in_bytes + out_bytes);
     if (count == 0) {
         err_set(e, ERR_MEMORY,
                 "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
-                num_ceil_div(out->in_bytes + out->out_bytes + scales, MIB), o->memory / MIB);
+                num_ceil_div(in_bytes + out_bytes + scales, MIB), memory / MIB);
         err_hint(e, "give more with --memory");
         return ERR_MEMORY;
     }
-    count = num_min(count, (uint64_t)o->threads + ahead);
-    out->count = (unsigned)count;
-    out->total_bytes = count * (out->in_bytes + out->out_bytes) + scales;
+    count = num_min(count, (uint64_t)threads + SLOTS_AHEAD);
+    *out = (convert_slots){
+        .count = (unsigned)count,
+        .in_bytes = in_bytes,
+        .out_bytes = out_bytes,
+        .total_bytes = count * (in_bytes + out_bytes) + scales,
+    };
     return measure_submits(p, out, e);
 }
 
@@ -104,7 +98,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
         code = plan_make(job->cp, &how, &job->plan, e);
     }
     if (code == OK) {
-        code = choose_slots(&job->plan, options, &job->slots, e);
+        code = choose_slots(&job->plan, options->threads, options->memory, &job->slots, e);
     }
     if (code != OK) {
         convert_close(job);

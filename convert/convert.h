@@ -28,15 +28,13 @@ typedef struct convert_options {
     bool read_back;       /* read the file back from the disk before it gets its name */
     unsigned threads;     /* >= 1 */
     uint64_t memory;      /* budget for buffers, bytes */
-    uint64_t slot_bytes;  /* codes of a slot that are useful; 0: what suits a CPU */
-    unsigned slots_ahead; /* slots beyond one a thread that are useful; 0: likewise */
 } convert_options;
 
 /* Slots that fit the budget and the plan. */
 typedef struct convert_slots {
     unsigned count;
     size_t in_bytes, out_bytes; /* of each */
-    size_t max_jobs, max_tiles; /* of one submit */
+    size_t max_tiles; /* of one submit */
     uint64_t total_bytes;       /* all buffers of the job */
 } convert_slots;
 

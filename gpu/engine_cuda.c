@@ -38,7 +38,7 @@ typedef struct cuda_engine {
     engine base; /* first: an engine * of ours is a cuda_engine * */
     kernels kernels;
     cuda_slot *slots;
-    size_t max_jobs, max_tiles;
+    size_t max_tiles;
     slot_layout layout;
     unsigned char *host; /* all slots */
     size_t host_bytes;
@@ -50,7 +50,7 @@ typedef struct cuda_engine {
 /* What the pipeline guarantees about its jobs. */
 static void check_batch(const cuda_engine *g, const gpu_batch *b)
 {
-    assert(b->job_count <= g->max_jobs && b->tile_count <= g->max_tiles);
+    assert(b->tile_count <= g->max_tiles);
     assert(b->in_bytes <= g->base.in_bytes && b->out_bytes <= g->base.out_bytes);
     (void)g, (void)b; /* in builds without assertions */
 }
@@ -331,7 +331,6 @@ static cuda_engine *engine_new(const engine_cuda_options *o, const slot_layout *
                  .in_bytes = o->in_bytes,
                  .out_bytes = o->out_bytes},
         .slots = slots,
-        .max_jobs = o->max_jobs,
         .max_tiles = o->max_tiles,
         .layout = *l,
     };

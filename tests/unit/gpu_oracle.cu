@@ -8,6 +8,12 @@
 #include "quant/scale.h"
 #include "quant/widen.h"
 
+/* After this the device computes nothing more for this process. */
+extern "C" __global__ void fail()
+{
+    asm("trap;");
+}
+
 /* Words of random elements: bit patterns under `keep`, with `set` added. */
 extern "C" __global__ void fill_random(uint32_t *words, uint64_t count, uint64_t seed,
                                        uint32_t keep, uint32_t set)
@@ -44,7 +50,8 @@ extern "C" __global__ void try_all_floats(unsigned long long *different)
         const uint8_t code = e4m3_encode(y);
         const rounded_pair low = round_pair(y, 1);
         const rounded_pair high = round_pair(1, y);
-        const bool same = low.codes == (0x3800u | code) && high.codes == (0x38u | (uint32_t)code << 8) &&
+        const bool same = low.codes == (0x3800u | code) &&
+                          high.codes == (0x38u | (uint32_t)code << 8) &&
                           float_bits(low.x) == float_bits(e4m3_decode(code)) &&
                           float_bits(high.y) == float_bits(e4m3_decode(code));
         if (!same) {

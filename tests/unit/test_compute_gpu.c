@@ -56,7 +56,6 @@ enum { ROWS = 256, COLS = 128, TILES = 2 };
 static const convert_slots slots = {.count = 2,
                                     .in_bytes = 2 * ROWS * COLS,
                                     .out_bytes = ROWS * COLS,
-                                    .max_jobs = 7,
                                     .max_tiles = 70};
 static err e;
 static compute_request request;
@@ -112,7 +111,6 @@ START_TEST(gpus_compute)
     ck_assert_uint_eq(gpus.options.device_count, 2);
     ck_assert_uint_eq(gpus.numbers[1], 1);
     ck_assert_uint_eq(gpus.options.slots, 2);
-    ck_assert_uint_eq(gpus.options.max_jobs, 7);
     ck_assert_uint_eq(gpus.options.max_tiles, 70);
     ck_assert_uint_eq(gpus.options.gpu_memory, 77);
     ck_assert_uint_eq(c.device_bytes, 12345);

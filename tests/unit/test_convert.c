@@ -117,9 +117,8 @@ static void want_more_slots(convert_job *job)
     job->slots.count += 3; /* behind the engine's back, who has fewer then */
 }
 
-/* Slots as a GPU wants them, an engine that could not make all of them, and a budget that has no
- * room for one of them: the same bytes. */
-START_TEST(shape_of_slots_does_not_show)
+/* An engine that could not make all slots, and a budget for one: the same bytes. */
+START_TEST(number_of_slots_does_not_show)
 {
     uint64_t state = random_seed(0);
     made_checkpoint c = {0};
@@ -130,24 +129,17 @@ START_TEST(shape_of_slots_does_not_show)
     conversion_succeeds(&r);
     ck_assert_uint_eq(r.slots.count, 4);
     ck_assert_uint_eq(r.slots.out_bytes, 2 * MIB);
+    ck_assert_uint_eq(r.slots.max_tiles, 120); /* a chunk of 5 bands, 24 tiles each */
     ck_assert_int_eq(rename(scratch("out/p"), scratch("first")), 0);
 
-    r.options.slot_bytes = 4 * MIB;
-    r.options.slots_ahead = 3;
     r.options.force = true;
     r.prepared = want_more_slots;
     conversion_succeeds(&r);
-    ck_assert_uint_eq(r.slots.count, 5);
-    ck_assert_uint_ge(r.slots.in_bytes, 8 * MIB); /* and room around what is read */
-    ck_assert_uint_eq(r.slots.out_bytes, 4 * MIB);
-    ck_assert_uint_eq(r.slots.max_jobs, 2); /* chunks of 5 bands, 24 tiles each */
-    ck_assert_uint_eq(r.slots.max_tiles, 240);
     expect_same_file("first", "out/p");
 
     r.options.memory = 8 * MIB;
     conversion_succeeds(&r);
     ck_assert_uint_eq(r.slots.count, 1);
-    ck_assert_uint_eq(r.slots.out_bytes, 2 * MIB);
     expect_same_file("first", "out/p");
     made_free(&c);
 }
@@ -418,7 +410,7 @@ int main(void)
     tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, conversion_setup, scratch_remove);
     tcase_add_loop_test(tc, random_checkpoint_is_converted, 0, 20);
-    tcase_add_test(tc, shape_of_slots_does_not_show);
+    tcase_add_test(tc, number_of_slots_does_not_show);
     tcase_add_test(tc, large_tensors_are_converted);
     tcase_add_test(tc, kept_tensors_are_copied);
     tcase_add_test(tc, many_small_layers);

@@ -22,7 +22,6 @@ static engine_cuda_options options_for(unsigned device_count, unsigned slots)
                                  .slots = slots,
                                  .in_bytes = SLOT_BYTES,
                                  .out_bytes = SLOT_BYTES,
-                                 .max_jobs = MAX_JOBS,
                                  .max_tiles = MAX_TILES,
                                  .gpu_memory = (uint64_t)1 << 30};
 }

@@ -9,6 +9,7 @@
 #include "gpu/batch.h"
 #include "gpu/engine_cuda.h"
 #include "gpu/kernels.h"
+#include "quant/engine_guard.h"
 #include "tests/unit/engine_batch.h"
 #include "tests/unit/gpu_case.h"
 
@@ -240,7 +241,6 @@ START_TEST(short_memory)
                                    .slots = 64,
                                    .in_bytes = (size_t)8 << 20,
                                    .out_bytes = (size_t)8 << 20,
-                                   .max_jobs = BATCH_JOBS,
                                    .max_tiles = b.tiles,
                                    .gpu_memory = UINT64_MAX};
     engine *g = NULL;
@@ -264,6 +264,50 @@ START_TEST(short_memory)
 }
 END_TEST
 
+/* ---- a lost device ---- */
+
+static const engine_cuda_options four_slots = {.devices = (const unsigned[]){0},
+                                               .device_count = 1,
+                                               .slots = 4,
+                                               .in_bytes = (size_t)8 << 20,
+                                               .out_bytes = (size_t)8 << 20,
+                                               .max_tiles = 1 << 12,
+                                               .gpu_memory = UINT64_MAX};
+
+/* The last test: a kernel fails, and with it the device for this process. One engine says so;
+ * behind a guard that may take over, the CPU does the work. */
+START_TEST(lost_device)
+{
+    if (!gpu_is_there()) {
+        return;
+    }
+    batch b = batch_new();
+    batch_run r = batch_run_new(&b);
+    engine *plain = NULL, *inner = NULL, *guarded = NULL;
+    err e = {0};
+    const engine_guard_options may = {.check_share = 0.5, .take_over = true};
+    cudaLibrary_t library = oracle_open();
+    cudaKernel_t fail = NULL;
+    expect_ok(engine_cuda_open(&four_slots, &plain, &e), &e);
+    expect_ok(engine_cuda_open(&four_slots, &inner, &e), &e);
+    expect_ok(engine_guard_open(inner, &may, &guarded, &e), &e);
+    batch_expect(guarded, &b, "before");
+    ck_assert_ptr_null(engine_guard_failure(guarded));
+    must(cudaLibraryGetKernel(&fail, library, "fail"));
+    must(cudaLaunchKernel((const void *)fail, (dim3){1, 1, 1}, (dim3){1, 1, 1}, NULL, 0, NULL));
+    ck_assert_int_ne(cudaDeviceSynchronize(), cudaSuccess);
+    ck_assert_int_eq(batch_run_slot(&r, plain, &plain->slots[0], &e), ERR_GPU);
+    printf("%s\n", e.text);
+    ck_assert_ptr_nonnull(strstr(e.text, "GPU 0: cannot "));
+    batch_expect(guarded, &b, "after");
+    ck_assert_ptr_nonnull(engine_guard_failure(guarded));
+    engine_close(plain);
+    engine_close(guarded);
+    batch_run_free(&r);
+    batch_free(&b);
+}
+END_TEST
+
 int main(void)
 {
     TCase *const tc = tcase_create("gpu_quantize");
@@ -272,5 +316,6 @@ int main(void)
     tcase_add_test(tc, every_quotient);
     tcase_add_loop_test(tc, same_as_oracle, 0, COUNT(volumes));
     tcase_add_test(tc, short_memory);
+    tcase_add_test(tc, lost_device);
     return run_gpu_tests("gpu_quantize", tc);
 }
