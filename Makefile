@@ -39,26 +39,7 @@ FLUSHING := -Ofast -ffast-math -funsafe-math-optimizations
 LINK      = $(CC) $(filter-out $(FLUSHING),$(CFLAGS)) $(NUMERICS) $(SANITIZE) $(LDFLAGS) -pthread
 LIBS      = $(PKG_LIBS) $(CUDA_LIBS) $(LDLIBS) -lm
 
-# ---- CUDA: kernels by nvcc, for the devices that they shall run on; all else is C ------------------------------------
-CUDA      ?= auto
-NVCC      ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
-NVCC_NEW  := $(if $(filter-out 0,$(CUDA)),$(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | \
-    awk -F '[ ,.]+' '/release/ { for (i = 1; i < NF; i++) if ($$i == "release") print ($$(i+1) * 100 + $$(i+2) >= 1208 ? "yes" : "") }')))
-ifeq ($(CUDA)$(NVCC_NEW),1)
-$(error CUDA=1 needs nvcc of CUDA 12.8 or later on the PATH, or NVCC=)
-endif
-ifneq ($(NVCC_NEW),)
-CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
-CUDA_FLAGS := -isystem $(CUDA_HOME)/include
-CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl
-endif
-# Machine code for these devices, and for later ones code that their driver compiles.
-GPU_REAL    := 80 89 90 100 120
-GPU_VIRTUAL := 120
-GPU_CODE    := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
-    $(foreach a,$(GPU_VIRTUAL),-gencode arch=compute_$a,code=compute_$a)
-GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
-COMPILE_GPU  = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CODE) $(GPU_NUMERICS) $(if $(WERROR),-Werror all-warnings)
+include gpu/cuda.mk
 
 # ---- sources ---------------------------------------------------------------------------------------------------
 # A levelled source is a template: compiled once for each instruction level, with KERNEL_LEVEL in its names.
@@ -67,17 +48,15 @@ LEVELS   := baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/nul
 ARCH_v3  := -march=x86-64-v3
 ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512
 
-GPU_SRC   := $(if $(NVCC_NEW),$(filter-out gpu/none.c,$(sort $(wildcard gpu/*.c))),gpu/none.c)
 LIB_SRC   := $(filter-out $(LEVELLED),$(sort $(wildcard format/*.c quant/*.c convert/*.c verify/*.c)) $(GPU_SRC))
 BIN_SRC   := $(sort $(wildcard bin/*.c))
-UNIT_SRC  := $(filter-out $(if $(NVCC_NEW),,tests/unit/test_gpu_%),$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_SRC  := $(filter-out $(if $(CUDA_FOUND),,tests/unit/test_gpu_%),$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 
-LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(if $(NVCC_NEW),$(OBJ)/gpu/kernels_image.o) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
+LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(GPU_OBJ) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
-AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c)))) \
-    $(if $(NVCC_NEW),$(OBJ)/tests/unit/oracle_image.o)
+AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(sort $(wildcard tests/unit/*.c)))) $(GPU_AID)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
 UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(filter $(UNIT_SRC),$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/test_%.c),$(UNIT_SRC)))))
 FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
@@ -130,24 +109,6 @@ $$(OBJ)/%.$(1).o: %.c $$(OBJ)/flags
 endef
 $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 
-$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: DEFINES := $(CUDA_FLAGS)
-
-$(OBJ)/gpu-flags: FORCE
-	$(call stamp,$(COMPILE_GPU))
-
-$(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
-	$(call say,NVCC,$<)
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
-
-# EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
-define EMBED_RULE
-$(1): gpu/kernels.S $(3)
-	$$(Q)$$(CC) -c -DNAME=$(2) -DIMAGE='"$(3)"' -o $$@ $$<
-endef
-$(eval $(call EMBED_RULE,$(OBJ)/gpu/kernels_image.o,kernels_image,$(OBJ)/gpu/quantize.fatbin))
-$(eval $(call EMBED_RULE,$(OBJ)/tests/unit/oracle_image.o,oracle_image,$(OBJ)/tests/unit/gpu_oracle.fatbin))
-
 $(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
 $(TEST_AID): $(AID_OBJ)
 $(LIBRARY) $(TEST_AID): $(OBJ)/objects
@@ -172,7 +133,6 @@ $(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
--include $(OBJ)/gpu/quantize.d $(OBJ)/tests/unit/gpu_oracle.d
 -include $(patsubst %,%.d,$(basename $(LIB_OBJ) $(BIN_OBJ) $(AID_OBJ) $(FUZZ_MAIN)) $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN))
 
 # ---- tests -----------------------------------------------------------------------------------------------------
@@ -241,10 +201,10 @@ bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
 	@tests/bench/run.sh $(OBJ)/tests/bench
 
 # ---- source text -----------------------------------------------------------------------------------------------
-C_FILES := $(sort $(wildcard $(foreach d,format quant convert verify gpu bin tests tests/*,$d/*.c $d/*.h)))
+C_FILES := $(sort $(wildcard $(foreach d,format quant convert verify gpu bin tests tests/*,$d/*.c $d/*.h $d/*.cu $d/*.cuh)))
 
 lint: ## format, clang-tidy, cppcheck, shellcheck, mandoc, include law, and more
-	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS)' tests/lint.sh
+	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh
 
 format: ## let clang-format lay out all C files
 	clang-format -i $(C_FILES)

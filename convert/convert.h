@@ -22,19 +22,19 @@ typedef struct convert_options {
     const embed_glob *embed_globs; /* in command-line order */
     size_t embed_glob_count;
     digest_alg digest;
-    bool source_sha256;   /* also record the SHA-256 of whole shards */
-    bool allow_none;      /* a conversion that quantizes nothing is not an error */
-    bool force;           /* replace an existing output */
-    bool read_back;       /* read the file back from the disk before it gets its name */
-    unsigned threads;     /* >= 1 */
-    uint64_t memory;      /* budget for buffers, bytes */
+    bool source_sha256; /* also record the SHA-256 of whole shards */
+    bool allow_none;    /* a conversion that quantizes nothing is not an error */
+    bool force;         /* replace an existing output */
+    bool read_back;     /* read the file back from the disk before it gets its name */
+    unsigned threads;   /* >= 1 */
+    uint64_t memory;    /* budget for buffers, bytes */
 } convert_options;
 
 /* Slots that fit the budget and the plan. */
 typedef struct convert_slots {
     unsigned count;
     size_t in_bytes, out_bytes; /* of each */
-    size_t max_tiles; /* of one submit */
+    size_t max_tiles;           /* of one submit */
     uint64_t total_bytes;       /* all buffers of the job */
 } convert_slots;
 

@@ -18,7 +18,7 @@
 #include "gpu/device.h"
 #include "gpu/kernels.h"
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
 
 typedef struct cuda_slot {
     unsigned device;
@@ -170,9 +170,7 @@ static void cuda_close(engine *base)
     if (g->pinned) {
         (void)cudaHostUnregister(g->host);
     }
-    if (g->host) {
-        munmap(g->host, g->host_bytes);
-    }
+    free(g->host);
     free(g->slots);
     free(base->slots);
     free(g);
@@ -263,8 +261,9 @@ static err_code open_host(cuda_engine *g, err *e)
 {
     const unsigned count = g->base.slot_count;
     g->host_bytes = count * g->layout.bytes;
+    const int no_file = -1;
     void *const host =
-        mmap(NULL, g->host_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, g->host_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, no_file, 0);
     if (host == MAP_FAILED) {
         return err_set(e, ERR_MEMORY, "no memory for %u buffers of %zu bytes", count,
                        g->layout.bytes);

@@ -15,7 +15,7 @@ typedef struct engine_cuda_options {
     unsigned device_count;   /* > 0 */
     unsigned slots;          /* wanted; the engine may have fewer */
     size_t in_bytes, out_bytes; /* of each slot */
-    size_t max_tiles; /* of one submit */
+    size_t max_tiles;           /* of one submit */
     uint64_t gpu_memory;        /* the most to take of each device */
 } engine_cuda_options;
 

@@ -43,9 +43,9 @@ void kernels_unload(kernels *k)
 cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
                              cudaStream_t stream)
 {
-    const cudaKernel_t kernel = source == DTYPE_BF16  ? k->quantize_bf16
-                                : source == DTYPE_F16 ? k->quantize_f16
-                                                      : k->quantize_f32;
+    cudaKernel_t kernel = source == DTYPE_BF16  ? k->quantize_bf16
+                          : source == DTYPE_F16 ? k->quantize_f16
+                                                : k->quantize_f32;
     const unsigned threads = source == DTYPE_F32 ? QUANTIZE_THREADS_32 : QUANTIZE_THREADS_16;
     gpu_launch argument = *launch;
     void *arguments[] = {&argument};

@@ -195,7 +195,7 @@ err_code measure_link(unsigned device, link_speed *out, err *e)
         *out = (link_speed){.in = (double)LINK_BYTES / in,
                             .out = (double)LINK_BYTES / back,
                             .both_in = (double)LINK_BYTES / both,
-                            .both_out = (double)(LINK_BYTES / 2) / both};
+                            .both_out = (double)LINK_BYTES / 2 / both};
     }
     close_link(&t);
     stopwatch_close(&w);

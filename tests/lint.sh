@@ -15,11 +15,25 @@ flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
 rooms=(format quant convert verify gpu bin)
 sources=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
 headers=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
+kernels=(gpu/*.cu gpu/*.cuh tests/unit/*.cu)
+# What sees CUDA is looked at where its headers are.
+if ! echo '#include <cuda_runtime_api.h>' | "$CC" "${flags[@]}" -fsyntax-only -x c - 2>/dev/null; then
+    mapfile -t with_cuda < <(grep -lE '#include (<cuda|"gpu/(cuda_call|kernels)\.h")' gpu/*.[ch] tests/unit/*.c)
+    without_cuda() {
+        local file
+        for file; do
+            [[ " ${with_cuda[*]} " == *" $file "* ]] || echo "$file"
+        done
+    }
+    mapfile -t sources < <(without_cuda "${sources[@]}")
+    mapfile -t headers < <(without_cuda "${headers[@]}")
+    echo "lint: without CUDA's headers: not looked at: ${with_cuda[*]}"
+fi
 scripts=(.ci/run tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 
 check_layout() {
     local file bad=0
-    for file in "${sources[@]}" "${headers[@]}"; do
+    for file in "${sources[@]}" "${headers[@]}" "${kernels[@]}"; do
         clang-format "$file" | cmp -s - "$file" || { echo "$file: \`make format\` would change it" && bad=1; }
     done
     return "$bad"
@@ -102,7 +116,7 @@ check_includes() {
     }
     function complain(what) { printf "%s:%d: %s\n", FILENAME, FNR, what; bad = 1 }
     END { exit bad }
-    ' "${sources[@]}" "${headers[@]}"
+    ' "${sources[@]}" "${headers[@]}" "${kernels[@]}"
 }
 
 # Every header compiles alone; the arithmetic that other compilers share, with those compilers.
@@ -138,7 +152,7 @@ check_names() {
 }
 
 check_length() {
-    wc -l "${sources[@]}" "${headers[@]}" "${scripts[@]}" Makefile tests/*/*.py tests/*/*/*.py |
+    wc -l "${sources[@]}" "${headers[@]}" "${kernels[@]}" "${scripts[@]}" gpu/cuda.mk Makefile tests/*/*.py tests/*/*/*.py |
         awk '$2 != "total" && ($1 > 500 || $2 == "Makefile" && $1 > 250) { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
 }
 

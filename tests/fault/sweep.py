@@ -449,15 +449,9 @@ def group_kill(sweep):
             return problems
 
         for calls in ("pwrite64", "fallocate", "fsync", "ftruncate", "fchmod", "rename,renameat2", "close"):
-            sweep.points(
-                f"SIGKILL at {calls}, {c.label}",
-                c.arguments,
-                calls,
-                "signal=SIGKILL",
-                [PART, OUT, os.path.dirname(OUT)],
-                check,
-                before=c.prepare,
-            )
+            what = f"SIGKILL at {calls}, {c.label}"
+            paths = [PART, OUT, os.path.dirname(OUT)]
+            sweep.points(what, c.arguments, calls, "signal=SIGKILL", paths, check, before=c.prepare)
 
 
 def group_signal(sweep):

@@ -53,10 +53,8 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
 
 enum { ROWS = 256, COLS = 128, TILES = 2 };
 
-static const convert_slots slots = {.count = 2,
-                                    .in_bytes = 2 * ROWS * COLS,
-                                    .out_bytes = ROWS * COLS,
-                                    .max_tiles = 70};
+static const convert_slots slots = {
+    .count = 2, .in_bytes = 2 * ROWS * COLS, .out_bytes = ROWS * COLS, .max_tiles = 70};
 static err e;
 static compute_request request;
 static compute c;

@@ -1,0 +1,54 @@
+# CUDA in the build: included by the Makefile.
+#
+# Kernels (*.cu) are compiled by nvcc, for all devices that they shall run on, and lie in the program as data; all else is
+# C. CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc of CUDA 12.8 or later is. The runtime is
+# linked in, so that the program runs where there is no driver.
+CUDA ?= auto
+NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+
+# "yes" or nothing.
+CUDA_FOUND := $(if $(filter-out 0,$(CUDA)),$(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | \
+    sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '$$1 * 100 + $$2 >= 1208 { print "yes" }')))
+ifeq ($(CUDA)$(CUDA_FOUND),1)
+$(error CUDA=1 needs nvcc of CUDA 12.8 or later: on the PATH, or NVCC=FILE)
+endif
+
+ifneq ($(CUDA_FOUND),)
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_FLAGS := -isystem $(CUDA_HOME)/include
+CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl
+GPU_SRC    := $(filter-out gpu/none.c,$(sort $(wildcard gpu/*.c)))
+GPU_OBJ    := $(OBJ)/gpu/kernels_image.o
+GPU_AID    := $(OBJ)/tests/unit/oracle_image.o
+else
+GPU_SRC    := gpu/none.c
+endif
+
+# Machine code for these devices, and for later ones code that their driver compiles.
+GPU_REAL     := 80 89 90 100 120
+GPU_VIRTUAL  := 120
+GPU_CODE     := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
+    $(foreach a,$(GPU_VIRTUAL),-gencode arch=compute_$a,code=compute_$a)
+GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
+COMPILE_GPU   = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CODE) $(GPU_NUMERICS) \
+    $(if $(WERROR),-Werror all-warnings)
+
+$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: DEFINES := $(CUDA_FLAGS)
+
+$(OBJ)/gpu-flags: FORCE
+	$(call stamp,$(COMPILE_GPU))
+
+$(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
+
+# EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
+define EMBED_RULE
+$(1): gpu/kernels.S $(3)
+	$$(Q)$$(CC) -c -DNAME=$(2) -DIMAGE='"$(3)"' -o $$@ $$<
+endef
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_OBJ),kernels_image,$(OBJ)/gpu/quantize.fatbin)))
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_AID),oracle_image,$(OBJ)/tests/unit/gpu_oracle.fatbin)))
+
+-include $(OBJ)/gpu/quantize.d $(OBJ)/tests/unit/gpu_oracle.d
