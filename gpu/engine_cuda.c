@@ -261,10 +261,8 @@ static err_code open_host(cuda_engine *g, err *e)
 {
     const unsigned count = g->base.slot_count;
     g->host_bytes = count * g->layout.bytes;
-    const int no_file = -1;
-    void *const host =
-        mmap(NULL, g->host_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, no_file, 0);
-    if (host == MAP_FAILED) {
+    void *host = NULL;
+    if (posix_memalign(&host, HUGE_PAGE_BYTES, g->host_bytes) != 0) {
         return err_set(e, ERR_MEMORY, "no memory for %u buffers of %zu bytes", count,
                        g->layout.bytes);
     }
