@@ -8,22 +8,22 @@
 #   kernels    a copy, and block FP8 by Triton and PyTorch: peer_kernels.py
 #   convert    the whole mini-shaped model (32.8 GB) from memory to memory, by GPU and by CPU, outputs compared
 #   baseline   the conversion that people script with PyTorch, on the first shards of the same source
-#   disk       9 layers (16 GB) from disk to disk, nothing cached, against a probe; then bench_job where it is built
+#   disk       9 layers (16 GB) from disk to disk, nothing cached, against a probe
 # Options:
+#   --huge            put the files in memory into a tmpfs of huge pages (mounted, so for root alone)
 #   --layers N        of the model in memory (default: all 20, which takes 70 GB of memory)
 #   --disk DIR        a directory on the disk to measure, needs 2.1 times the source (34 GB)
 #   --disk-layers N   of the model on the disk (default 9)
 #   --runs N          of every conversion (default 3; on the disk 2)
 #   --out DIR         keep the full figures, as JSON
 #
-# PYTHON: an interpreter with torch, triton, safetensors and numpy (default python3). BENCH_JOB: the program of
-# `make bench`. LD_LIBRARY_PATH is passed on. Memory: the files lie in /dev/shm, or where that is too small and root runs
-# this, in a tmpfs of its own. A part that fails is reported and the others go on; then the exit status is 1.
+# PYTHON: an interpreter with torch, triton, safetensors and numpy (default python3). LD_LIBRARY_PATH is passed on.
+# Memory: the files lie in /dev/shm, or where that is too small and root runs this, in a tmpfs of its own. A part that
+# fails is reported and the others go on; then the exit status is 1.
 set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$(dirname "$here")")")
 python=${PYTHON:-python3}
-bench_job=${BENCH_JOB:-$root/build/release/tests/bench/bench_job}
 jobs=$(nproc)
 
 usage() {
@@ -35,7 +35,7 @@ number() {
     [[ $1 =~ ^[1-9][0-9]*$ ]] || usage
 }
 
-layers=20 disk='' disk_layers=9 runs=3 out=''
+layers=20 disk='' disk_layers=9 runs=3 out='' huge=''
 parts=()
 (($# > 0)) || usage
 octavo=$(readlink -f "$1")
@@ -43,6 +43,7 @@ shift
 while (($# > 0)); do
     case $1 in
     bench | kernels | convert | baseline | disk) parts+=("$1") ;;
+    --huge) huge=yes ;;
     --layers | --disk | --disk-layers | --runs | --out)
         (($# > 1)) || usage
         case $1 in
@@ -112,13 +113,13 @@ room() {
 # memory_room BYTES: sets $memory, a directory in memory that holds them.
 memory=
 memory_room() {
-    if room /dev/shm "$1" 2>/dev/null; then
+    if [[ -z $huge ]] && room /dev/shm "$1" 2>/dev/null; then
         memory=$(mktemp -d -p /dev/shm) || return 1
         scratch+=("$memory")
     else
         # The limit of /dev/shm is half of the memory that the kernel saw when it started, not a lack of memory.
         mkdir -p "$work/memory"
-        if ! mount -t tmpfs -o "size=$1" tmpfs "$work/memory" 2>/dev/null; then
+        if ! mount -t tmpfs -o "size=$1${huge:+,huge=always}" tmpfs "$work/memory"; then
             room /dev/shm "$1" # says what is missing
             return 1
         fi
@@ -159,7 +160,7 @@ source_in_memory() {
     [[ -z $source ]] || return 0
     [[ -z $memory ]] || return 1 # tried, and failed
     bytes=$(source_bytes "$layers") && outputs=$(outputs_bytes "$bytes") || return 1
-    memory_room $((bytes + outputs)) || return 1
+    memory_room $((bytes + outputs + 14000000000)) # the last for `octavo bench` || return 1
     make_source "$layers" "$memory/source" || return 1
     echo "   source made in $((SECONDS - begin)) s"
     begin=$SECONDS
@@ -191,9 +192,10 @@ run_kernels() {
     "$python" "$here/peer_kernels.py" --seconds 0.5 --json >"$out/kernels.json"
 }
 
+# What reading and writing at once can do there: the limit of a conversion from memory to memory.
 run_convert() {
     source_in_memory && "$python" "$here/jobs.py" memory "$octavo" "$source" "$memory" --runs "$runs" \
-        --json "$out/convert.json"
+        --json "$out/convert.json" && "$octavo" bench --device cuda --size 8G "$memory" | grep -E 'disk|conversion'
 }
 
 run_baseline() {
@@ -214,10 +216,6 @@ run_disk() {
     make_source "$disk_layers" "$place/source" || return 1
     "$python" "$here/jobs.py" disk "$octavo" "$place/source" "$place" --runs 2 --seconds 45 --json "$out/disk.json"
     code=$?
-    if [[ -x $bench_job ]]; then
-        echo "bench_job:"
-        timeout 60 "$bench_job" "$place/source" "$place" 1 || echo "bench_job: ended with $?"
-    fi
     rm -rf "$place"
     return "$code"
 }
