@@ -1,13 +1,14 @@
 /* Files whose pages are memory anyway (tmpfs), written through a mapping.
  *
- * write(2) lets one thread at a time into a file, so that many threads are no faster than one, and
- * fallocate takes the pages of a large file one by one. Through a mapping every thread takes the
- * pages that it fills. Space that runs out is an error here, never a signal.
+ * write(2) lets one thread at a time into a file, so that many threads are no faster than one.
+ * Through a mapping they fill pages side by side. New pages enter a file one after another, and
+ * threads that all want some mostly wait for each other: a thread of its own takes them ahead.
+ * Space that runs out is an error here, never a signal.
  *
- *     memory_file m;
+ *     memory_file *m;
  *     int failure = memory_file_open(fd, bytes, &m);       grows the file to that size
- *     if (memory_file_is_open(&m)) failure = memory_file_write(&m, off, data, n);
- *     memory_file_close(&m);
+ *     if (m) failure = memory_file_write(m, off, data, n);
+ *     memory_file_close(m);
  *
  * Nobody else may truncate the file meanwhile. */
 #ifndef MEMORY_FILE_H
@@ -17,26 +18,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct memory_file {
-    unsigned char *map; /* NULL: not open */
-    uint64_t bytes;
-} memory_file;
+typedef struct memory_file memory_file;
 
 /* Is this open file in memory? */
 bool memory_file_is_one(int fd);
 
-/* 0 and open; 0 and not open where the file is none of these, or this system cannot do it; or an
- * errno value: ENOSPC: the file system has no room for so many bytes now. */
-int memory_file_open(int fd, uint64_t bytes, memory_file *out);
+/* `fd` stays the caller's, and open meanwhile. 0, and *out is NULL where the file is none of these
+ * or this system cannot do it; or an errno value: ENOSPC: the file system has no room for so many
+ * bytes now. */
+int memory_file_open(int fd, uint64_t bytes, memory_file **out);
 
-static inline bool memory_file_is_open(const memory_file *m)
-{
-    return m->map != NULL;
-}
+uint64_t memory_file_bytes(const memory_file *m);
 
-/* off + bytes <= m->bytes; any thread. 0, or an errno value: ENOSPC: no room is left. */
-int memory_file_write(const memory_file *m, uint64_t off, const void *data, size_t bytes);
+/* off + bytes <= memory_file_bytes(m); any thread. 0, or an errno value: ENOSPC: no room is left.
+ */
+int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t bytes);
 
-void memory_file_close(memory_file *m); /* fine when it is not open */
+void memory_file_close(memory_file *m); /* NULL is fine */
 
 #endif

@@ -18,12 +18,13 @@ struct output {
     char *part; /* the temporary name, in the same directory */
     int fd, dir_fd;
     bool force;
-    memory_file memory; /* open where the file lies in memory */
+    memory_file *memory; /* where the file lies in memory */
 };
 
 static void output_free(output *o)
 {
-    memory_file_close(&o->memory);
+    memory_file_close(o->memory);
+    o->memory = NULL;
     if (o->fd >= 0) {
         close(o->fd);
     }
@@ -217,9 +218,10 @@ static int allocate(int fd, uint64_t bytes)
 
 err_code output_reserve(output *o, uint64_t bytes, err *e)
 {
-    memory_file_close(&o->memory);
+    memory_file_close(o->memory);
+    o->memory = NULL;
     int failure = memory_file_open(o->fd, bytes, &o->memory);
-    if (failure == 0 && !memory_file_is_open(&o->memory)) {
+    if (failure == 0 && !o->memory) {
         failure = allocate(o->fd, bytes);
     }
     if (failure == EOPNOTSUPP || failure == ENOSYS) {
@@ -238,9 +240,9 @@ enum { LARGE_WRITE = 1 << 18, HINTED_WRITE = 1 << 20 };
 
 err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e)
 {
-    if (memory_file_is_open(&o->memory) && bytes >= LARGE_WRITE && bytes <= o->memory.bytes &&
-        off <= o->memory.bytes - bytes) {
-        const int failure = memory_file_write(&o->memory, off, data, bytes);
+    const uint64_t room = o->memory ? memory_file_bytes(o->memory) : 0;
+    if (bytes >= LARGE_WRITE && bytes <= room && off <= room - bytes) {
+        const int failure = memory_file_write(o->memory, off, data, bytes);
         return failure == 0 ? OK
                             : err_set_errno(e, ERR_IO, failure, "%s: cannot write at offset %llu",
                                             o->part, (unsigned long long)off);
