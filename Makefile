@@ -94,7 +94,7 @@ $(OBJ)/git-id: FORCE
 	$(call stamp,$(VERSION) $(GIT_ID))
 
 $(OBJ)/bin/version.o: $(OBJ)/git-id
-$(OBJ)/bin/version.o: DEFINES := -DOCTAVO_VERSION='"$(VERSION)"' -DOCTAVO_GIT='"$(GIT_ID)"'
+$(OBJ)/bin/version.o: private DEFINES := -DOCTAVO_VERSION='"$(VERSION)"' -DOCTAVO_GIT='"$(GIT_ID)"'
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(call say,CC,$<)

@@ -33,7 +33,8 @@ GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
 COMPILE_GPU   = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CODE) $(GPU_NUMERICS) \
     $(if $(WERROR),-Werror all-warnings)
 
-$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: DEFINES := $(CUDA_FLAGS)
+# Private: what all objects depend on does not inherit it.
+$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: private DEFINES := $(CUDA_FLAGS)
 
 $(OBJ)/gpu-flags: FORCE
 	$(call stamp,$(COMPILE_GPU))
