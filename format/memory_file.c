@@ -15,12 +15,13 @@
 
 #include "format/num.h"
 
-enum { PAGE_BYTES = 4096, TAKE_BYTES = 8 << 20 };
+enum { TAKE_BYTES = 8 << 20 };
 
 struct memory_file {
     int fd;
     unsigned char *map;
     uint64_t bytes;
+    size_t page; /* bytes of a page of this system: 4 KiB, or up to 64 on ARM */
     pthread_t taker;
     bool taking; /* the thread was started */
     atomic_bool stop;
@@ -73,14 +74,14 @@ static void *take_pages(void *arg)
 }
 
 /* A mapping of the whole file, NULL: cannot be had. *failure: 0 or an errno value. */
-static unsigned char *map_file(int fd, uint64_t bytes, int *failure)
+static unsigned char *map_file(int fd, uint64_t bytes, size_t page, int *failure)
 {
     void *const map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) {
         return NULL;
     }
     (void)madvise(map, bytes, MADV_HUGEPAGE); /* advice */
-    *failure = map_pages(map, num_min(bytes, PAGE_BYTES));
+    *failure = map_pages(map, num_min(bytes, page));
     if (*failure != 0) {
         munmap(map, bytes);
         *failure = *failure == EINVAL ? 0 : *failure; /* Linux before 5.14 cannot say it */
@@ -101,14 +102,16 @@ int memory_file_open(int fd, uint64_t bytes, memory_file **out)
     if (ftruncate(fd, (off_t)bytes) != 0) {
         return errno;
     }
-    memory_file *const m = calloc(1, sizeof *m);
+    const long page = sysconf(_SC_PAGESIZE);
+    memory_file *const m = page > 0 ? calloc(1, sizeof *m) : NULL;
     if (!m) {
         return ENOMEM;
     }
     int failure = 0;
     m->fd = fd;
     m->bytes = bytes;
-    m->map = map_file(fd, bytes, &failure);
+    m->page = (size_t)page;
+    m->map = map_file(fd, bytes, m->page, &failure);
     if (!m->map) {
         free(m);
         return failure;
@@ -127,7 +130,7 @@ uint64_t memory_file_bytes(const memory_file *m)
  * mapped counts as its memory. */
 int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t bytes)
 {
-    const uint64_t first = off / PAGE_BYTES * PAGE_BYTES;
+    const uint64_t first = off / m->page * m->page;
     const size_t whole = (size_t)(off + bytes - first);
     const int failure = map_pages(m->map + first, whole);
     if (failure == 0) {

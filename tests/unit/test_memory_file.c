@@ -2,17 +2,42 @@
  * elsewhere nothing is opened. */
 #include "format/memory_file.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tests/unit/expect.h"
 #include "tests/unit/oracle_e4m3.h"
 
 enum { BYTES = 9 << 20, THREADS = 4, PIECE = 300001 };
+
+/* A system with pages of `page_bytes`, which takes no address within one of them; 0: this one. */
+static size_t page_bytes;
+static unsigned char *first_advised;
+
+long sysconf(int name)
+{
+    long (*real)(int) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "sysconf");
+    return name == _SC_PAGESIZE && page_bytes ? (long)page_bytes : real(name);
+}
+
+int madvise(void *at, size_t bytes, int advice)
+{
+    first_advised = first_advised ? first_advised : at;
+    if (page_bytes && (size_t)((unsigned char *)at - first_advised) % page_bytes != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, at, bytes, advice);
+}
 
 /* A file without a name in memory. */
 static int open_in_memory(void)
@@ -103,6 +128,30 @@ START_TEST(memory_is_not_kept)
 }
 END_TEST
 
+START_TEST(large_pages)
+{
+    enum { LARGE = 64 << 10 };
+    const int fd = open_in_memory();
+    unsigned char *const data = random_bytes(PIECE);
+    unsigned char *const found = malloc(PIECE);
+    memory_file *m = NULL;
+    page_bytes = LARGE;
+    first_advised = NULL; /* the mapping's beginning comes first */
+    ck_assert_int_eq(memory_file_open(fd, BYTES, &m), 0);
+    ck_assert_ptr_nonnull(m);
+    for (size_t off = 0; off <= 2 * LARGE; off += 4095) {
+        ck_assert_int_eq(memory_file_write(m, off, data, PIECE), 0);
+        ck_assert_int_eq(pread(fd, found, PIECE, (off_t)off), PIECE);
+        ck_assert_mem_eq(found, data, PIECE);
+    }
+    memory_file_close(m);
+    page_bytes = 0;
+    free(found);
+    free(data);
+    close(fd);
+}
+END_TEST
+
 START_TEST(elsewhere_nothing_is_opened)
 {
     memory_file *m = NULL;
@@ -171,6 +220,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, many_threads);
     tcase_add_test(tc, memory_is_not_kept);
+    tcase_add_test(tc, large_pages);
     tcase_add_test(tc, elsewhere_nothing_is_opened);
     tcase_add_test(tc, space_runs_out);
     return run_tests("memory_file", tc);
