@@ -3,12 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/cmd.h"
 #include "bin/compute.h"
+#include "bin/peak_memory.h"
 #include "bin/plan_report.h"
 #include "bin/signals.h"
 #include "bin/text.h"
@@ -165,13 +165,6 @@ static err_code put_job(report *r, const char *kind, const convert_job *job,
     return put_recipe(r, job->options.recipe, e);
 }
 
-/* The most memory that this process has had. */
-static uint64_t peak_bytes(void)
-{
-    struct rusage used;
-    return getrusage(RUSAGE_SELF, &used) == 0 ? (uint64_t)used.ru_maxrss * KIB : 0;
-}
-
 static json_t *result_json(report *r, const convert_job *job, const compute *c,
                            const convert_report *done)
 {
@@ -188,7 +181,7 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
     report_put(r, o, "flushed", report_number(done->flushed));
     report_put(r, o, "nonfinite_kept", report_number(done->nonfinite_kept));
     compute_put(r, o, c);
-    report_put(r, o, "peak_memory_bytes", report_number(peak_bytes()));
+    report_put(r, o, "peak_memory_bytes", report_number(peak_memory()));
     return o;
 }
 
@@ -214,7 +207,7 @@ static void print_result(const convert_job *job, const compute *c, const convert
 static void print_memory(const compute *c)
 {
     shown host, gpu;
-    printf("memory     %s at most", text_memory(host.s, peak_bytes()));
+    printf("memory     %s at most", text_memory(host.s, peak_memory()));
     if (c->device_bytes > 0) {
         printf(", %s of GPUs, %" PRIu64 " tiles checked", text_memory(gpu.s, c->device_bytes),
                c->checked_tiles);

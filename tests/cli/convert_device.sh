@@ -33,11 +33,14 @@ done
 files .
 
 say 'what the report tells of it'
-"$OCTAVO" convert checkpoint -o cpu.octavo -f --device cpu --json >report.json
 "$PYTHON" - <<'END'
 import json
-r = json.load(open("report.json"))["result"]
+import os
+import subprocess
+large = b"1" * (1 << 29)  # the peak is not that of the process which started it
+command = [os.environ["OCTAVO"], *"convert checkpoint -o cpu.octavo -f --device cpu --json".split()]
+r = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)["result"]
 print({k: r[k] for k in r if "device" in k or "gpu" in k or "checked" in k})
-print("peak", 1 << 20 < r["peak_memory_bytes"] < 1 << 32)
+print("peak", 1 << 20 < r["peak_memory_bytes"] < len(large))
 END
 octavo convert checkpoint -o cpu.octavo -f -v --device cpu | tail -n 4
