@@ -24,9 +24,10 @@ else
 GPU_SRC    := gpu/none.c
 endif
 
-# Machine code for these devices, and for later ones code that their driver compiles.
+# Machine code for these devices, and for others from GPU_VIRTUAL on (11.0, and those to come) code that their driver
+# compiles. A device is usable from the first of these on: gpu/device.c.
 GPU_REAL     := 80 89 90 100 120
-GPU_VIRTUAL  := 120
+GPU_VIRTUAL  := 100
 GPU_CODE     := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
     $(foreach a,$(GPU_VIRTUAL),-gencode arch=compute_$a,code=compute_$a)
 GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
