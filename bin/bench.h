@@ -29,6 +29,7 @@ typedef struct bench {
     struct bench_files *files;
     unsigned char *pool;                 /* weights: WEIGHTS_POOL_BYTES */
     uint64_t source_bytes, packed_bytes; /* of the checkpoint and what it becomes */
+    double cpu;                          /* engine, all threads: a stage where no GPU computes */
     double link;          /* of all devices together, bytes of source a second; 0: there is none */
     json_t *measurements; /* with --json */
     bench_stage stages[BENCH_STAGES_MAX];
@@ -54,6 +55,9 @@ static inline double bench_in_for_out(const bench *b)
 {
     return (double)b->source_bytes / (double)b->packed_bytes;
 }
+
+/* The CPU takes the place of GPUs that cannot be used. */
+void bench_stage_without_gpus(bench *b);
 
 /* The slowest stage, NULL if there is none. */
 const bench_stage *bench_bottleneck(const bench *b);

@@ -209,6 +209,9 @@ err_code bench_conversion(bench *b, err *e)
 {
     err_code code =
         compute_open(&b->device, &b->request, &b->files->job.slots, b->threads, b->m, e);
+    if (code == OK && b->device.devices.count == 0) {
+        bench_stage_without_gpus(b);
+    }
     if (code == OK) {
         code = tell_conversion(b, true, e);
     }

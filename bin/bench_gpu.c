@@ -100,20 +100,34 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     return code;
 }
 
+static err_code measure_device(bench *b, const device_info *d, err *e)
+{
+    double link = 0;
+    if (monitor_cancelled(b->m)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    err_code code = measure_links(b, d, &link, e);
+    if (code == OK) {
+        code = measure_kernels(b, d, e);
+    }
+    return code == OK ? measure_engine(b, d, link, e) : code;
+}
+
+/* With `auto` a device that cannot be measured is one that cannot be used, as for a conversion. */
 err_code bench_gpus(bench *b, err *e)
 {
+    err why = {0};
     err_code code = OK;
     for (unsigned i = 0; i < b->device.devices.count && code == OK; i++) {
-        const device_info *const d = &b->device.devices.devices[i];
-        double link = 0;
-        code = monitor_cancelled(b->m) ? err_set(e, ERR_CANCELLED, "interrupted")
-                                       : measure_links(b, d, &link, e);
-        if (code == OK) {
-            code = measure_kernels(b, d, e);
-        }
-        if (code == OK) {
-            code = measure_engine(b, d, link, e);
-        }
+        code = measure_device(b, &b->device.devices.devices[i], &why);
+    }
+    if ((code == ERR_GPU || code == ERR_MEMORY) && b->request.kind == COMPUTE_AUTO) {
+        monitor_note(b->m, "the GPU cannot be used (%s): computing on the CPU", why.text);
+        b->device.devices.count = 0;
+        return OK;
+    }
+    if (code != OK && e->code == OK) {
+        *e = why;
     }
     return code;
 }

@@ -211,8 +211,6 @@ err_code bench_memory(bench *b, err *e)
                        "CPU engine, %u threads", b->threads);
         }
     }
-    if (b->device.devices.count == 0) {
-        bench_stage_add(b, "CPU engine", all);
-    }
+    b->cpu = all;
     return code;
 }

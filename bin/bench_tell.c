@@ -56,6 +56,20 @@ void bench_stage_add(bench *b, const char *name, double source_rate)
     b->stages[b->stage_count++] = (bench_stage){name, source_rate};
 }
 
+void bench_stage_without_gpus(bench *b)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < b->stage_count; i++) {
+        const bench_stage s = b->stages[i];
+        if (strcmp(s.name, "link") != 0 && strcmp(s.name, "kernel") != 0) {
+            b->stages[kept++] = s;
+        }
+    }
+    b->stage_count = kept;
+    b->link = 0;
+    bench_stage_add(b, "CPU engine", b->cpu);
+}
+
 const bench_stage *bench_bottleneck(const bench *b)
 {
     const bench_stage *slowest = NULL;

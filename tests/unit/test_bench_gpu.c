@@ -1,0 +1,123 @@
+/* octavo bench with a make-believe GPU: this program brings its own gpu/. What becomes of the bench
+ * when the GPU fails, and that nothing is left of it. */
+#include <check.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "bin/cmd.h"
+#include "gpu/device.h"
+#include "gpu/engine_cuda.h"
+#include "gpu/measure_gpu.h"
+#include "tests/unit/expect.h"
+#include "tests/unit/scratch.h"
+
+/* ---- the GPU --------------------------------------------------------------------------------- */
+
+static struct {
+    bool has_no_link;
+    unsigned links, kernels, engines; /* that were asked for */
+} gpu;
+
+const char *device_runtime(void)
+{
+    return "13.0";
+}
+
+err_code device_find_all(device_list *out, err *e)
+{
+    (void)e;
+    *out = (device_list){.count = 1};
+    out->devices[0] =
+        (device_info){.name = "Dream 9000", .major = 9, .memory_bytes = UINT64_MAX, .usable = true};
+    return OK;
+}
+
+err_code measure_link(unsigned device, link_speed *out, err *e)
+{
+    (void)device;
+    gpu.links++;
+    *out = (link_speed){.in = 4, .out = 4, .both_in = 2, .both_out = 1}; /* slower than any disk */
+    return gpu.has_no_link ? err_set(e, ERR_GPU, "the link is cut") : OK;
+}
+
+err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
+{
+    (void)device, (void)c, (void)e;
+    gpu.kernels++;
+    *out = (kernel_speed){.bytes = 1, .seconds = 1e9, .copy_seconds = 1e9, .copy_bandwidth = 1e-9};
+    return OK;
+}
+
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+{
+    (void)o, (void)out;
+    gpu.engines++;
+    return err_set(e, ERR_MEMORY, "nothing to be had");
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static err_code run_bench(const char *device, report *r, err *e)
+{
+    const char *arguments[] = {"bench",    "--size", "1",      "--threads", "1",
+                               "--device", device,   "--json", scratch("")};
+    report_start(r, COMMAND_BENCH, true);
+    return cmd_bench(COUNT(arguments), (char **)arguments, r, e);
+}
+
+static void start(void)
+{
+    scratch_make();
+    memset(&gpu, 0, sizeof gpu);
+}
+
+/* The last file is gone if the directory can be removed, which scratch_remove does only here. */
+static void expect_empty(void)
+{
+    ck_assert_int_eq(rmdir(scratch_dir), 0);
+    ck_assert_int_eq(mkdir(scratch_dir, 0700), 0);
+}
+
+/* The link that fails, and an engine that cannot be opened: the CPU computes, and counts. */
+START_TEST(auto_does_without)
+{
+    report r;
+    err e = {0};
+    gpu.has_no_link = _i;
+    expect_ok(run_bench("auto", &r, &e), &e);
+    const json_t *const stages = json_object_get(r.root, "source_gb_per_s");
+    ck_assert_ptr_nonnull(json_object_get(stages, "CPU engine"));
+    ck_assert_uint_eq(json_object_size(stages), 4);
+    ck_assert_ptr_null(json_object_get(stages, "link"));
+    ck_assert_str_eq(json_string_value(json_object_get(r.root, "device")), "cpu");
+    ck_assert_uint_eq(gpu.links, 1);
+    ck_assert_uint_eq(gpu.engines, _i ? 0 : 1);
+    expect_empty();
+    json_decref(r.root);
+}
+END_TEST
+
+START_TEST(asked_for_it_is_an_error)
+{
+    report r;
+    err e = {0};
+    gpu.has_no_link = true;
+    expect_error(run_bench("cuda", &r, &e), ERR_GPU, &e, "the link is cut");
+    json_decref(r.root);
+    gpu.has_no_link = false;
+    expect_error(run_bench("cuda:0", &r, &e), ERR_MEMORY, &e, "nothing to be had");
+    ck_assert_uint_gt(gpu.kernels, 0);
+    expect_empty();
+    json_decref(r.root);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("bench_gpu");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, start, scratch_remove);
+    tcase_add_loop_test(tc, auto_does_without, 0, 2);
+    tcase_add_test(tc, asked_for_it_is_an_error);
+    return run_tests("bench_gpu", tc);
+}
