@@ -301,9 +301,11 @@ static err_code check_options(const engine_cuda_options *o, const slot_layout *l
                        o->out_bytes);
     }
     if (code == OK && o->gpu_memory < l->bytes) {
-        return err_set(e, ERR_MEMORY,
-                       "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " MiB",
-                       num_ceil_div(l->bytes, MIB), o->gpu_memory / MIB);
+        err_set(e, ERR_MEMORY,
+                "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " MiB",
+                num_ceil_div(l->bytes, MIB), o->gpu_memory / MIB);
+        err_hint(e, "give more with --gpu-memory");
+        return ERR_MEMORY;
     }
     return code;
 }
