@@ -4,8 +4,9 @@
  *     unsigned char *data;
  *     unsigned char *const room = aligned_alloc(DIRECT_ALIGN, direct_room(bytes));
  *     direct_init(&f, path, fd);                       fd is from io_open_read
- *     direct_read(&f, off, room, bytes, NULL, &data, e);     data[0 … bytes) lies somewhere in the
- * room direct_close(&f);
+ *     direct_read(&f, off, room, bytes, NULL, &data, e);
+ *     ...                                              data[0 … bytes) lies somewhere in the room
+ *     direct_close(&f);
  *
  * A disk is read as fast as it can be only by large requests, several at a time, without a copy
  * through the page cache; several threads that read pieces of some MiB do that. What is in the page
