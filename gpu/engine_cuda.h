@@ -1,9 +1,9 @@
 /* The CUDA engine (quant/engine.h): slots with pinned host buffers and a stream each, on one device
  * or several.
  *
- * A submit is one copy to the device, one kernel launch for all its jobs, and one copy back; slots
- * overlap, so that both directions of the link and the kernel work at once. Bits are those of the
- * CPU engine (spec/quant.md). */
+ * A submit is one copy to the device, one kernel launch for all neighbouring jobs of one source
+ * type and scale kind, and one copy back; slots overlap, so that both directions of the link and
+ * the kernel work at once. Bits are those of the CPU engine (spec/quant.md). */
 #ifndef ENGINE_CUDA_H
 #define ENGINE_CUDA_H
 
@@ -19,9 +19,11 @@ typedef struct engine_cuda_options {
     uint64_t gpu_memory;        /* the most to take of each device */
 } engine_cuda_options;
 
-/* With too little device memory for all slots the engine has fewer, at least one a device. Errors:
- * ERR_GPU: no CUDA, no such device, no code for it, not enough memory for one slot, or the device
- * fails; ERR_MEMORY: host memory, or gpu_memory less than one slot needs. */
+/* With too little device memory for all slots the engine has fewer: each device has one, or the
+ * last have none if fewer are wanted than there are devices. Host memory is that of the slots, and
+ * some KiB for the tables of each. Errors: ERR_GPU: no CUDA, no such device, no code for it, not
+ * enough memory for one slot, or the device fails; ERR_MEMORY: host memory, or gpu_memory less than
+ * one slot needs. */
 MUST_CHECK err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e);
 
 #endif

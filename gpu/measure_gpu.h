@@ -1,7 +1,7 @@
 /* What a CUDA device and its link can do, and how close the kernel comes: for `octavo bench`.
  *
  * Seconds are medians of several runs, by the device's own clock. Each function takes the memory
- * that it needs and gives it back. Errors: ERR_GPU. */
+ * that it needs and gives it back. Errors: ERR_GPU, ERR_MEMORY. */
 #ifndef MEASURE_GPU_H
 #define MEASURE_GPU_H
 
