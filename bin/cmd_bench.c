@@ -116,6 +116,6 @@ err_code cmd_bench(int argc, char **argv, report *r, err *e)
     /* Measurements are told as they come; a line of progress between them would only be in the
      * way. */
     b.m = report_monitor(r, PROGRESS_NEVER);
-    b.dir = line.operand ? line.operand : ".";
+    b.dir = line.operand_count > 0 ? line.operands[0] : ".";
     return run(&b, e);
 }

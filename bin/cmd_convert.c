@@ -315,7 +315,7 @@ err_code cmd_convert(int argc, char **argv, report *r, err *e)
         code = cmd_answer(line.wish, COMMAND_CONVERT, r, e);
     } else if (code == OK) {
         signals_install();
-        q.options.source = line.operand;
+        q.options.source = line.operands[0];
         code = convert(&q, e);
     }
     recipe_free(&q.recipe);

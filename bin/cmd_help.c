@@ -52,10 +52,10 @@ err_code cmd_help(int argc, char **argv, report *r, err *e)
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_HELP, r, e);
     }
-    if (q.completion && (q.man || line.operand)) {
+    if (q.completion && (q.man || line.operand_count > 0)) {
         return err_set(e, ERR_USAGE, "--completion stands alone");
     }
-    code = find_topic(line.operand, &topic, e);
+    code = find_topic(line.operand_count > 0 ? line.operands[0] : NULL, &topic, e);
     if (code != OK) {
         return code;
     }

@@ -114,8 +114,8 @@ err_code cmd_inspect(int argc, char **argv, report *r, err *e)
         return err_set(e, ERR_USAGE, "--recipe and --tensor exclude each other");
     }
     if (q.recipe) {
-        return show_recipe(line.operand, r, e);
+        return show_recipe(line.operands[0], r, e);
     }
-    return is_packed(line.operand) ? inspect_packed(line.operand, q.tensor, r, e)
-                                   : inspect_checkpoint(line.operand, q.tensor, r, e);
+    return is_packed(line.operands[0]) ? inspect_packed(line.operands[0], q.tensor, r, e)
+                                       : inspect_checkpoint(line.operands[0], q.tensor, r, e);
 }

@@ -168,12 +168,12 @@ err_code cmd_tokenize(int argc, char **argv, report *r, err *e)
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_TOKENIZE, r, e);
     }
-    code = load(line.operand, &t, e);
+    code = load(line.operands[0], &t, e);
     if (code == OK) {
         code = encode_file(t, q.text, &ids, e);
     }
     if (code == OK && r->json) {
-        put_ids(line.operand, &ids, r);
+        put_ids(line.operands[0], &ids, r);
     } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
         print_ids(&ids);
     }

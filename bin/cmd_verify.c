@@ -279,7 +279,7 @@ err_code cmd_verify(int argc, char **argv, report *r, err *e)
     command_line line;
     err_code code = options_parse(COMMAND_VERIFY, argc, argv, take, &q, &line, e);
     if (code == OK && line.wish == WISH_RUN) {
-        q.path = line.operand;
+        q.path = line.operands[0];
         code = choose_checks(&q, e);
     }
     if (code != OK || line.wish != WISH_RUN) {

@@ -171,6 +171,24 @@ static void zsh_option(const option_spec *o)
     printf("' \\\n");
 }
 
+static void zsh_operand(const operand_spec *o, size_t number)
+{
+    if (o->repeatable) {
+        printf("'*:%s:", o->name);
+    } else {
+        printf("'%zu:%s:", number, o->name);
+    }
+    if (o->kind == VALUE_PATH) {
+        printf("_files'");
+    } else if (o->kind == VALUE_WORD) {
+        printf("(octavo ");
+        print_command_names(' ');
+        printf(")'");
+    } else {
+        printf("'");
+    }
+}
+
 static void zsh_command(command_id c)
 {
     const command_spec *const spec = &command_table[c];
@@ -180,16 +198,12 @@ static void zsh_command(command_id c)
             zsh_option(&option_table[i]);
         }
     }
-    if (!spec->operand) {
-        printf("            && return\n");
-    } else if (spec->operand_kind == VALUE_PATH) {
-        printf("            '1:%s:_files'\n", spec->operand);
-    } else {
-        printf("            '1:%s:(octavo ", spec->operand);
-        print_command_names(' ');
-        printf(")'\n");
+    for (size_t i = 0; i < OPERANDS_MAX && spec->operands[i].name; i++) {
+        printf("            ");
+        zsh_operand(&spec->operands[i], i + 1);
+        printf(" \\\n");
     }
-    printf("        ;;\n");
+    printf("            && return\n        ;;\n");
 }
 
 static void zsh_print(void)
@@ -254,9 +268,10 @@ static void fish_command(command_id c)
 {
     char condition[80];
     snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s", command_table[c].name);
-    if (command_table[c].operand_kind == VALUE_PATH) {
+    const value_kind kind = command_table[c].operands[0].kind;
+    if (kind == VALUE_PATH) {
         printf("complete -c octavo -n '%s' -F\n", condition);
-    } else if (command_table[c].operand) {
+    } else if (kind == VALUE_WORD) {
         printf("complete -c octavo -n '%s' -a 'octavo ", condition);
         print_command_names(' ');
         printf("'\n");

@@ -55,8 +55,9 @@ void usage_print(command_id c)
             printf(" -%c %s", o->letter, o->value);
         }
     }
-    if (spec->operand) {
-        printf(spec->operand_required ? " %s" : " [%s]", spec->operand);
+    for (size_t i = 0; i < OPERANDS_MAX && spec->operands[i].name; i++) {
+        const operand_spec *const o = &spec->operands[i];
+        printf(o->required ? " %s%s" : " [%s]%s", o->name, o->repeatable ? "..." : "");
     }
     putchar('\n');
 }

@@ -108,14 +108,12 @@ static void print_synopsis(command_id c)
             printf(".Fl %c Ar %s\n", o->letter, o->value);
         }
     }
-    if (!spec->operand) {
-        return;
+    for (size_t i = 0; i < OPERANDS_MAX && spec->operands[i].name; i++) {
+        const operand_spec *const o = &spec->operands[i];
+        printf(o->required ? "." : ".Op");
+        print_choice("Ar", o->name);
+        printf(o->repeatable ? " ...\n" : "\n");
     }
-    printf(spec->operand_required ? "." : ".Op");
-    char operand[64];
-    snprintf(operand, sizeof operand, "%s", spec->operand);
-    print_choice("Ar", operand);
-    putchar('\n');
 }
 
 static void print_options(command_id c)

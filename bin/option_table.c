@@ -12,19 +12,25 @@
 #define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | BENCH | HELP | 1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
-    [COMMAND_CONVERT] = {"convert", "CHECKPOINT", VALUE_PATH, true,
+    [COMMAND_CONVERT] = {"convert",
+                         {{"CHECKPOINT", VALUE_PATH, .required = true}},
                          "quantize a checkpoint to block FP8, into one packed file"},
-    [COMMAND_VERIFY] = {"verify", "FILE|CHECKPOINT", VALUE_PATH, true,
+    [COMMAND_VERIFY] = {"verify",
+                        {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
                         "prove that a packed file is undamaged and still the same model"},
-    [COMMAND_INSPECT] = {"inspect", "FILE|CHECKPOINT", VALUE_PATH, true,
+    [COMMAND_INSPECT] = {"inspect",
+                         {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
                          "show what a packed file or a checkpoint holds"},
-    [COMMAND_TOKENIZE] = {"tokenize", "CHECKPOINT|FILE", VALUE_PATH, true,
+    [COMMAND_TOKENIZE] = {"tokenize",
+                          {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
                           "turn text into the token ids of a model"},
-    [COMMAND_DEVICES] = {"devices", NULL, VALUE_NONE, false,
+    [COMMAND_DEVICES] = {"devices",
+                         {{0}},
                          "list what could compute here: the processor and CUDA devices"},
-    [COMMAND_BENCH] = {"bench", "DIR", VALUE_PATH, false,
+    [COMMAND_BENCH] = {"bench",
+                       {{"DIR", VALUE_PATH}},
                        "measure what disk, processor and GPUs can do, and name the slowest"},
-    [COMMAND_HELP] = {"help", "COMMAND", VALUE_WORD, false, "explain a command"},
+    [COMMAND_HELP] = {"help", {{"COMMAND", VALUE_WORD}}, "explain a command"},
 };
 
 const option_spec option_table[] = {

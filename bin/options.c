@@ -22,6 +22,19 @@ command_id command_find(const char *name)
     return COMMAND_NONE;
 }
 
+const operand_spec *command_operand(command_id c, size_t i)
+{
+    if (c == COMMAND_NONE) {
+        return NULL;
+    }
+    const operand_spec *const all = command_table[c].operands;
+    size_t at = 0;
+    while (at < OPERANDS_MAX && all[at].name && at < i && !all[at].repeatable) {
+        at++;
+    }
+    return at < OPERANDS_MAX && all[at].name && (at == i || all[at].repeatable) ? &all[at] : NULL;
+}
+
 static size_t least_of(size_t a, size_t b, size_t c)
 {
     const size_t ab = a < b ? a : b;
@@ -204,12 +217,13 @@ static err_code refuse(command_id c, int value, const char *text, err *e)
     return err_set(e, ERR_USAGE, "option '--%s' takes no value", o->name);
 }
 
-static err_code take_operand(command_id c, const char *text, command_line *out, err *e)
+/* As many arguments as operands have been parsed at least, so their places are free. */
+static err_code take_operand(command_id c, char *text, char **argv, command_line *out, err *e)
 {
-    if (c == COMMAND_NONE || !command_table[c].operand || out->operand) {
+    if (!command_operand(c, out->operand_count)) {
         return err_set(e, ERR_USAGE, "unexpected operand '%s'", text);
     }
-    out->operand = text;
+    argv[1 + out->operand_count++] = text;
     return OK;
 }
 
@@ -230,8 +244,9 @@ static err_code check_complete(command_id c, const bool *given, const command_li
         return OK;
     }
     const command_spec *const spec = &command_table[c];
-    if (spec->operand_required && !line->operand) {
-        err_set(e, ERR_USAGE, "missing operand: %s", spec->operand);
+    const operand_spec *const next = command_operand(c, line->operand_count);
+    if (next && next->required) {
+        err_set(e, ERR_USAGE, "missing operand: %s", next->name);
     }
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
@@ -251,7 +266,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn take, void
     getopt_form form = {0};
     bool given[OPTIONS_MAX] = {false};
     form_build(c, &form);
-    *out = (command_line){.wish = WISH_RUN};
+    *out = (command_line){.wish = WISH_RUN, .operands = (const char *const *)argv + 1};
     err_code code = OK;
     optind = 0; /* forget earlier parsing */
     for (int at = 1; code == OK && out->wish == WISH_RUN; at = optind) {
@@ -261,7 +276,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn take, void
             break;
         }
         if (value == 1) {
-            code = take_operand(c, optarg, out, e);
+            code = take_operand(c, optarg, argv, out, e);
         } else if (!o || is_abbreviated(o, argv[at])) {
             code = refuse(c, value, argv[at], e);
         } else {
@@ -269,7 +284,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn take, void
         }
     }
     for (; code == OK && out->wish == WISH_RUN && optind < argc; optind++) {
-        code = take_operand(c, argv[optind], out, e); /* those behind "--" */
+        code = take_operand(c, argv[optind], argv, out, e); /* those behind "--" */
     }
     if (code == OK && out->wish == WISH_RUN) {
         code = check_complete(c, given, out, e);

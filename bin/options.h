@@ -9,7 +9,7 @@
  *
  *     command_line line;
  *     options_parse(COMMAND_VERIFY, argc, argv, take, &request, &line, e);
- *     if (line.wish == WISH_RUN) ... line.operand ...
+ *     if (line.wish == WISH_RUN) ... line.operands[0], line.operand_count ...
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -77,11 +77,11 @@ typedef enum option_id {
     OPTION_VERSION,
 } option_id;
 
-/* What stands behind an option or a command; tells completions what to offer. */
+/* What an option takes or an operand is; tells completions what to offer. */
 typedef enum value_kind {
     VALUE_NONE,
     VALUE_PATH,  /* a file or a directory */
-    VALUE_WORD,  /* one of `value`, which reads "one|two|three" */
+    VALUE_WORD,  /* one of `words`; of an operand a command */
     VALUE_LIST,  /* some of `words`, separated by commas */
     VALUE_OTHER, /* a number, a size, a glob */
 } value_kind;
@@ -98,12 +98,19 @@ typedef struct option_spec {
     const char *help; /* sentences */
 } option_spec;
 
+typedef struct operand_spec {
+    const char *name; /* what help calls it; NULL: there are no more */
+    value_kind kind;
+    bool required;
+    bool repeatable; /* any number of them; the last one only */
+} operand_spec;
+
+enum { OPERANDS_MAX = 2 };
+
 typedef struct command_spec {
     const char *name;
-    const char *operand; /* what help calls it; NULL: there is none */
-    value_kind operand_kind;
-    bool operand_required;
-    const char *summary; /* a phrase for lists */
+    operand_spec operands[OPERANDS_MAX]; /* in their order, required ones first */
+    const char *summary;                 /* a phrase for lists */
 } command_spec;
 
 extern const command_spec command_table[COMMAND_COUNT];
@@ -114,6 +121,9 @@ static inline bool option_is_of(const option_spec *o, command_id c)
 {
     return (o->commands >> c & 1) != 0;
 }
+
+/* Operand number `i` of a command, counted from 0; NULL if it takes no such one. */
+const operand_spec *command_operand(command_id c, size_t i);
 
 /* COMMAND_NONE if there is no such command. */
 command_id command_find(const char *name);
@@ -135,7 +145,8 @@ typedef enum wish { WISH_RUN, WISH_HELP, WISH_VERSION } wish;
 
 typedef struct command_line {
     wish wish;
-    const char *operand; /* NULL: none given */
+    const char *const *operands; /* in their order; behind the last one there may be anything */
+    size_t operand_count;
 } command_line;
 
 /* Called for each option in the order of the command line; value is NULL for options that take
@@ -143,7 +154,8 @@ typedef struct command_line {
 typedef err_code (*option_fn)(void *ctx, const option_spec *o, const char *value, err *e);
 
 /* Parse the arguments of a command; argv[0] is not looked at. Options and operands may be mixed;
- * behind `--` all are operands. -h and -V end the parsing. Long names are never abbreviated: what
+ * behind `--` all are operands. They are gathered at the beginning of argv, where out->operands
+ * points. -h and -V end the parsing. Long names are never abbreviated: what
  * is unambiguous today would not be so with the next option. Errors: ERR_USAGE, what `take` says.
  */
 MUST_CHECK err_code options_parse(command_id c, int argc, char **argv, option_fn take, void *ctx,

@@ -69,7 +69,8 @@ START_TEST(takes_what_is_right)
 {
     expect_ok(parse(COMMAND_CONVERT, accepted[_i].text), &e);
     ck_assert_str_eq(taken, accepted[_i].taken);
-    ck_assert_str_eq(line.operand, accepted[_i].operand);
+    ck_assert_uint_eq(line.operand_count, 1);
+    ck_assert_str_eq(line.operands[0], accepted[_i].operand);
     ck_assert_int_eq(line.wish, WISH_RUN);
 }
 END_TEST
