@@ -1,0 +1,345 @@
+#include "format/output_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/io.h"
+#include "format/listing.h"
+
+#define INNER_PART ".octavo.part" /* in a directory that exists */
+
+struct output_dir {
+    char *path;   /* the final name, without '/' at its end */
+    char *part;   /* where the files are made */
+    char *around; /* the directory that `part` lies in: its names change in the end */
+    bool inside;  /* the directory exists: around is path */
+    bool force;
+    int fd, around_fd; /* of part and around */
+};
+
+static void dir_free(output_dir *d)
+{
+    if (d->fd >= 0) {
+        close(d->fd);
+    }
+    if (d->around_fd >= 0) {
+        close(d->around_fd);
+    }
+    free(d->path);
+    free(d->part);
+    free(d->around);
+    free(d);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static err_code no_memory(const char *path, err *e)
+{
+    return err_set(e, ERR_MEMORY, "%s: no memory", path);
+}
+
+/* `path` without the slashes at its end; "/" stays. */
+static char *without_slashes(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') {
+        length--;
+    }
+    return strndup(path, length);
+}
+
+static err_code names_inside(output_dir *d, err *e)
+{
+    d->inside = true;
+    d->around = strdup(d->path);
+    d->part = io_join(d->path, INNER_PART);
+    return d->around && d->part ? OK : no_memory(d->path, e);
+}
+
+static err_code names_beside(output_dir *d, err *e)
+{
+    const char *const name = io_basename(d->path);
+    const size_t before = (size_t)(name - d->path);
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return err_set(e, ERR_IO, "%s: not the name of a directory", d->path);
+    }
+    d->around = before > 0 ? strndup(d->path, before) : strdup(".");
+    if (asprintf(&d->part, "%.*s.%s.part", (int)before, d->path, name) < 0) {
+        d->part = NULL;
+    }
+    return d->around && d->part ? OK : no_memory(d->path, e);
+}
+
+/* Nothing but what a killed run left. */
+static err_code check_empty(const char *path, err *e)
+{
+    listing names = {0};
+    err_code code = listing_read(path, &names, e);
+    if (code == OK && names.count > (listing_has(&names, INNER_PART) ? 1U : 0U)) {
+        code = err_set(e, ERR_IO, "%s: exists and is not empty", path);
+        err_hint(e, "-f puts files into it and replaces those of the same name");
+    }
+    listing_free(&names);
+    return code;
+}
+
+static err_code choose_names(output_dir *d, err *e)
+{
+    struct stat st;
+    if (stat(d->path, &st) != 0) {
+        if (errno == ENOENT && lstat(d->path, &st) != 0) {
+            return names_beside(d, e);
+        }
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return err_set(e, ERR_IO, "%s: exists and is not a directory", d->path);
+    }
+    const err_code code = d->force ? OK : check_empty(d->path, e);
+    return code == OK ? names_inside(d, e) : code;
+}
+
+/* ---- the temporary directory ----------------------------------------------------------------- */
+
+/* Does the temporary name lead to what is open? */
+static bool has_its_name(const output_dir *d)
+{
+    struct stat opened;
+    struct stat named;
+    return fstat(d->fd, &opened) == 0 && lstat(d->part, &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+/* Files of ours, and of a run that was killed. There are no directories among them, so that nothing
+ * of somebody else's can be lost below one. */
+static err_code empty_part(const output_dir *d, err *e)
+{
+    listing names = {0};
+    err_code code = listing_read(d->part, &names, e);
+    for (size_t i = 0; i < names.count && code == OK; i++) {
+        if (unlinkat(d->fd, names.names[i], 0) != 0) {
+            code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->part, names.names[i]);
+        }
+    }
+    listing_free(&names);
+    return code;
+}
+
+/* What cannot be removed stays; the failure that led here is what is told. */
+static void remove_part(const output_dir *d)
+{
+    if (has_its_name(d) && empty_part(d, NULL) == OK) {
+        rmdir(d->part);
+    }
+}
+
+static err_code lock_part(const output_dir *d, bool created, err *e)
+{
+    if (flock(d->fd, LOCK_EX | LOCK_NB) == 0) {
+        return OK;
+    }
+    if (errno == EWOULDBLOCK) {
+        return err_set(e, ERR_IO, "%s: another run is writing it", d->part);
+    }
+    const bool no_locks = errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP;
+    if (no_locks && created) {
+        return OK;
+    }
+    err_set_errno(e, ERR_IO, errno, "%s: cannot lock", d->part);
+    if (created) {
+        remove_part(d);
+    } else {
+        err_hint(e, "remove it if no other run is writing it");
+    }
+    return ERR_IO;
+}
+
+/* *again: who held the lock has renamed or removed it in between. */
+static err_code open_part(output_dir *d, bool *again, err *e)
+{
+    *again = false;
+    const bool created = mkdir(d->part, 0700) == 0;
+    if (!created && errno != EEXIST) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot create", d->part);
+    }
+    d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (d->fd < 0) {
+        *again = errno == ENOENT;
+        return *again ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot open", d->part);
+    }
+    err_code code = lock_part(d, created, e);
+    if (code == OK && has_its_name(d)) {
+        return empty_part(d, e);
+    }
+    *again = code == OK;
+    close(d->fd);
+    d->fd = -1;
+    return code;
+}
+
+err_code output_dir_open(const char *path, bool force, output_dir **out, err *e)
+{
+    output_dir *const d = calloc(1, sizeof *d);
+    if (!d) {
+        return no_memory(path, e);
+    }
+    *d = (output_dir){.path = without_slashes(path), .force = force, .fd = -1, .around_fd = -1};
+    err_code code = d->path ? choose_names(d, e) : no_memory(path, e);
+    if (code == OK) {
+        d->around_fd = open(d->around, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* Who may write into a directory may still not be allowed to read it, and then cannot sync
+         * it. */
+        if (d->around_fd < 0 && errno != EACCES) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->around);
+        }
+    }
+    for (bool again = true; code == OK && again;) {
+        code = open_part(d, &again, e);
+    }
+    if (code != OK) {
+        dir_free(d);
+        return code;
+    }
+    *out = d;
+    return OK;
+}
+
+const char *output_dir_path(const output_dir *d)
+{
+    return d->part;
+}
+
+char *output_dir_final(const output_dir *d, const char *name)
+{
+    return io_join(d->path, name);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static err_code check_target(const output_dir *d, const char *path, err *e)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    }
+    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+        return err_set(e, ERR_IO, "%s: exists and is not a regular file", path);
+    }
+    return d->force ? OK : err_set(e, ERR_IO, "%s: exists", path);
+}
+
+err_code output_dir_claim(const output_dir *d, const char *name, err *e)
+{
+    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+        strcmp(name, INNER_PART) == 0) {
+        return err_set(e, ERR_IO, "%s: '%s' is not to be the name of a file there", d->path, name);
+    }
+    if (!d->inside) {
+        return OK;
+    }
+    char *const path = io_join(d->path, name);
+    const err_code code = path ? check_target(d, path, e) : no_memory(d->path, e);
+    free(path);
+    return code;
+}
+
+static err_code sync_fd(int fd, const char *path, err *e)
+{
+    /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
+    if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);
+    }
+    return OK;
+}
+
+/* 0 or -1: a name that has been taken in between is not replaced. */
+static int rename_new(const char *from, const char *to)
+{
+    const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (result == 0 || (errno != EINVAL && errno != ENOSYS)) {
+        return result;
+    }
+    /* The file system cannot do it in one step: look first, and hope that nobody else comes in
+     * between. */
+    struct stat st;
+    if (lstat(to, &st) != 0 && errno == ENOENT) {
+        return rename(from, to);
+    }
+    errno = EEXIST;
+    return -1;
+}
+
+static err_code give_name(const output_dir *d, const char *from, const char *to, err *e)
+{
+    const int result = d->inside && d->force ? rename(from, to) : rename_new(from, to);
+    return result == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", from, to);
+}
+
+static err_code move_file(const output_dir *d, const char *name, err *e)
+{
+    char *const from = io_join(d->part, name);
+    char *const to = io_join(d->path, name);
+    const err_code code = from && to ? give_name(d, from, to, e) : no_memory(d->path, e);
+    free(from);
+    free(to);
+    return code;
+}
+
+static err_code move_files(const output_dir *d, err *e)
+{
+    listing names = {0};
+    err_code code = listing_read(d->part, &names, e);
+    for (size_t i = 0; i < names.count && code == OK; i++) {
+        code = output_dir_claim(d, names.names[i], e); /* all of them before the first */
+    }
+    for (size_t i = 0; i < names.count && code == OK; i++) {
+        code = move_file(d, names.names[i], e);
+    }
+    if (code == OK && rmdir(d->part) != 0) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->part);
+    }
+    listing_free(&names);
+    return code;
+}
+
+static err_code rename_part(const output_dir *d, err *e)
+{
+    const mode_t mask = umask(0);
+    umask(mask);
+    if (fchmod(d->fd, 0777 & ~mask) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->part);
+    }
+    return give_name(d, d->part, d->path, e);
+}
+
+err_code output_dir_commit(output_dir **out, err *e)
+{
+    output_dir *const d = *out;
+    err_code code = sync_fd(d->fd, d->part, e);
+    if (code == OK) {
+        code = d->inside ? move_files(d, e) : rename_part(d, e);
+    }
+    if (code != OK) {
+        return code;
+    }
+    code = sync_fd(d->around_fd, d->around, e);
+    dir_free(d);
+    *out = NULL;
+    return code;
+}
+
+void output_dir_abandon(output_dir **out)
+{
+    output_dir *const d = *out;
+    if (d) {
+        remove_part(d);
+        dir_free(d);
+        *out = NULL;
+    }
+}

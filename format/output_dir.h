@@ -1,0 +1,42 @@
+/* A directory of files that appears complete or not at all.
+ *
+ *     output_dir_open(path, force, &d, e);
+ *     output_dir_claim(d, "config.json", e);      for every file to come: may it be put there?
+ *     ... make the files in output_dir_path(d), and sync them: output_open, st_writer_open ...
+ *     output_dir_commit(&d, e);
+ *     output_dir_abandon(&d);                     after any failure; fine after commit
+ *
+ * Where there is no directory of that name, one is built beside it as .NAME.part and renamed in the
+ * end. Where there is one, which must be empty unless `force`, the files are made in
+ * DIR/.octavo.part and moved out of there in the end, one after the other: those of the same name
+ * are replaced, others stay. In both cases the name is locked while somebody writes, and what a
+ * killed run left is removed. One thread. */
+#ifndef OUTPUT_DIR_H
+#define OUTPUT_DIR_H
+
+#include <stdbool.h>
+
+#include "format/err.h"
+
+typedef struct output_dir output_dir;
+
+/* Errors, all ERR_IO: it exists and is no directory, or one that is not empty without `force`;
+ * somebody else writes it now; no permission. */
+MUST_CHECK err_code output_dir_open(const char *path, bool force, output_dir **out, err *e);
+
+/* Where the files have to be made; owned by the output_dir. */
+const char *output_dir_path(const output_dir *d);
+
+/* Say before the work what would fail behind it. `name` has no '/'. ERR_IO: the name is none of a
+ * file, or is taken by something that is not to be replaced. */
+MUST_CHECK err_code output_dir_claim(const output_dir *d, const char *name, err *e);
+
+/* The path that a file of this name will have, in fresh memory; NULL without memory. */
+char *output_dir_final(const output_dir *d, const char *name);
+
+/* Give everything its name. *d is released unless it fails. */
+MUST_CHECK err_code output_dir_commit(output_dir **d, err *e);
+
+void output_dir_abandon(output_dir **d); /* a NULL one is fine */
+
+#endif
