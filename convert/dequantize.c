@@ -1,0 +1,80 @@
+#include "convert/dequantize.h"
+
+#include <string.h>
+
+#include "format/num.h"
+#include "quant/bits.h"
+#include "quant/e4m3.h"
+#include "quant/tile.h"
+
+enum { CODES = 256, F32_BYTES = 4, BF16_BYTES = 2 };
+
+/* What is added carries into the kept half where the cut-off half is above the middle, or is the
+ * middle and the kept half is odd. */
+uint16_t bf16_round(float x)
+{
+    const uint32_t bits = float_bits(x);
+    if ((bits & 0x7fffffff) > 0x7f800000) {
+        return (uint16_t)(bits >> 16 | 0x40); /* quiet, so that it does not become an infinity */
+    }
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* What each code stands for in one tile. */
+static void scale_codes(const float *plain, float scale, float *scaled)
+{
+    for (unsigned c = 0; c < CODES; c++) {
+        scaled[c] = plain[c] * scale;
+    }
+}
+
+static void tile_f32(const code_band *b, size_t row, size_t col, const float *scaled,
+                     unsigned char *to)
+{
+    const size_t rows = num_min(TILE, b->rows - row);
+    const size_t cols = num_min(TILE, b->cols - col);
+    for (size_t i = row; i < row + rows; i++) {
+        for (size_t j = col; j < col + cols; j++) {
+            const size_t at = i * b->cols + j;
+            le32_store(to + at * F32_BYTES, float_bits(scaled[b->codes[at]]));
+        }
+    }
+}
+
+static void tile_bf16(const code_band *b, size_t row, size_t col, const float *scaled,
+                      unsigned char *to)
+{
+    const size_t rows = num_min(TILE, b->rows - row);
+    const size_t cols = num_min(TILE, b->cols - col);
+    uint16_t rounded[CODES];
+    for (unsigned c = 0; c < CODES; c++) {
+        rounded[c] = bf16_round(scaled[c]);
+    }
+    for (size_t i = row; i < row + rows; i++) {
+        for (size_t j = col; j < col + cols; j++) {
+            const size_t at = i * b->cols + j;
+            le16_store(to + at * BF16_BYTES, rounded[b->codes[at]]);
+        }
+    }
+}
+
+void dequantize(const code_band *b, dtype as, unsigned char *to)
+{
+    float plain[CODES];
+    float scaled[CODES];
+    const unsigned char *scale = b->scales;
+    for (unsigned c = 0; c < CODES; c++) {
+        plain[c] = e4m3_decode((uint8_t)c);
+    }
+    for (size_t row = 0; row < b->rows; row += TILE) {
+        for (size_t col = 0; col < b->cols; col += TILE) {
+            scale_codes(plain, float_from_bits(le32_load(scale)), scaled);
+            if (as == DTYPE_BF16) {
+                tile_bf16(b, row, col, scaled, to);
+            } else {
+                tile_f32(b, row, col, scaled, to);
+            }
+            scale += F32_BYTES;
+        }
+    }
+}
