@@ -33,9 +33,9 @@ static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
                                         ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
                                         ERR_MEMORY,    ERR_INTERNAL, OK};
 
-static const char *const octavo_see_also[] = {
-    "octavo-bench",   "octavo-convert",  "octavo-devices", "octavo-help",
-    "octavo-inspect", "octavo-tokenize", "octavo-verify",  NULL};
+static const char *const octavo_see_also[] = {"octavo-bench",  "octavo-convert", "octavo-devices",
+                                              "octavo-help",   "octavo-inspect", "octavo-tokenize",
+                                              "octavo-unpack", "octavo-verify",  NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -149,7 +149,39 @@ static const help_example inspect_examples[] = {
 static const err_code inspect_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
                                          ERR_MEMORY, ERR_INTERNAL, OK};
 
-static const char *const inspect_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
+static const char *const inspect_see_also[] = {"octavo", "octavo-convert", "octavo-unpack",
+                                               "octavo-verify", NULL};
+
+static const char *const unpack_paragraphs[] = {
+    "Take tensors and embedded files out of a packed FILE: all of them, or those that a NAME "
+    "matches.",
+    "Embedded files become files of the directory DIR. Tensors become one file in it, "
+    "tensors.safetensors, with the names of the source: experts that the packed file stacks are "
+    "tensors of their own again. Kept tensors are bit for bit those of the source. A quantized "
+    "tensor is its codes (F8_E4M3) and, under its name with _scale_inv behind, its scales (F32); "
+    "with --dequantize it is plain numbers.",
+    "A NAME is a glob on the names of tensors, of stacks of experts (with * in place of the "
+    "number) and of embedded files; it has to match the whole name of something. A quantized "
+    "tensor brings its scales along. octavo inspect lists the names.",
+    "Every chunk that is read is checked against its digest; damage ends the command. DIR appears "
+    "when it is complete; one that exists has to be empty, unless -f says otherwise, and then no "
+    "file in it changes before everything was read. Whatever goes wrong leaves nothing behind.",
+    NULL,
+};
+
+static const help_example unpack_examples[] = {
+    {"unpack ring-mini.octavo -o ring-mini", "Everything."},
+    {"unpack ring-mini.octavo config.json -o - | jq .model_type", "Look into an embedded file."},
+    {"unpack ring-mini.octavo '*.layers.7.*' -o layer7.safetensors --dequantize f32",
+     "One layer as plain numbers."},
+    {"unpack ring-mini.octavo '*.json' tokenizer.model -o tokenizer", "Files alone."},
+    {NULL, NULL},
+};
+
+static const err_code unpack_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
+                                        ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const unpack_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
 
 static const char *const tokenize_paragraphs[] = {
     "Print the token ids of a text as one JSON array on one line.",
@@ -244,6 +276,7 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_CONVERT] = {convert_paragraphs, convert_examples, convert_codes, convert_see_also},
     [COMMAND_VERIFY] = {verify_paragraphs, verify_examples, verify_codes, verify_see_also},
     [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
+    [COMMAND_UNPACK] = {unpack_paragraphs, unpack_examples, unpack_codes, unpack_see_also},
     [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
                           tokenize_see_also},
     [COMMAND_DEVICES] = {devices_paragraphs, devices_examples, devices_codes, devices_see_also},

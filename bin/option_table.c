@@ -5,11 +5,13 @@
 #define CONVERT  (1U << COMMAND_CONVERT)
 #define VERIFY   (1U << COMMAND_VERIFY)
 #define INSPECT  (1U << COMMAND_INSPECT)
+#define UNPACK   (1U << COMMAND_UNPACK)
 #define TOKENIZE (1U << COMMAND_TOKENIZE)
 #define DEVICES  (1U << COMMAND_DEVICES)
 #define BENCH    (1U << COMMAND_BENCH)
 #define HELP     (1U << COMMAND_HELP)
-#define ALL      (CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | BENCH | HELP | 1U << COMMAND_NONE)
+#define ALL                                                                                        \
+    (CONVERT | VERIFY | INSPECT | UNPACK | TOKENIZE | DEVICES | BENCH | HELP | 1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert",
@@ -21,6 +23,10 @@ const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_INSPECT] = {"inspect",
                          {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
                          "show what a packed file or a checkpoint holds"},
+    [COMMAND_UNPACK] = {"unpack",
+                        {{"FILE", VALUE_PATH, .required = true},
+                         {"NAME", VALUE_OTHER, .repeatable = true}},
+                        "take tensors and files out of a packed file"},
     [COMMAND_TOKENIZE] = {"tokenize",
                           {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
                           "turn text into the token ids of a model"},
@@ -231,6 +237,29 @@ const option_spec option_table[] = {
      .commands = INSPECT,
      .name = "recipe",
      .help = "Print the recipe alone, as JSON for convert --recipe."},
+    {.id = OPTION_OUTPUT,
+     .commands = UNPACK,
+     .letter = 'o',
+     .name = "output",
+     .kind = VALUE_PATH,
+     .value = "DIR|FILE",
+     .required = true,
+     .help = "The directory to make. A name that ends in .safetensors is a file for tensors alone; "
+             "- is standard output, for one embedded file."},
+    {.id = OPTION_DEQUANTIZE,
+     .commands = UNPACK,
+     .name = "dequantize",
+     .kind = VALUE_WORD,
+     .value = "bf16|f32",
+     .words = "bf16|f32",
+     .help = "Write quantized tensors as plain numbers, code times scale in float32, or that "
+             "rounded to bf16, instead of codes and scales."},
+    {.id = OPTION_FORCE,
+     .commands = UNPACK,
+     .letter = 'f',
+     .name = "force",
+     .help = "Put files into DIR though it is not empty, and replace those of the same name; "
+             "replace FILE."},
     {.id = OPTION_TEXT,
      .commands = TOKENIZE,
      .name = "text",
@@ -266,20 +295,20 @@ const option_spec option_table[] = {
      .help = "Size of the checkpoint to convert, such as 1G (the default); the disk has to have "
              "room for half as much again."},
     {.id = OPTION_THREADS,
-     .commands = CONVERT | VERIFY | BENCH,
+     .commands = CONVERT | VERIFY | UNPACK | BENCH,
      .name = "threads",
      .kind = VALUE_OTHER,
      .value = "N",
      .help = "Compute with N threads (default: one per processor). The result does not depend on "
              "it."},
     {.id = OPTION_MEMORY,
-     .commands = CONVERT | VERIFY,
+     .commands = CONVERT | VERIFY | UNPACK,
      .name = "memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Memory for buffers, such as 512M (the default) or 2G."},
     {.id = OPTION_PROGRESS,
-     .commands = CONVERT | VERIFY,
+     .commands = CONVERT | VERIFY | UNPACK,
      .name = "progress",
      .kind = VALUE_WORD,
      .value = "auto|always|never",
@@ -287,11 +316,11 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT | TOKENIZE | DEVICES | BENCH,
+     .commands = CONVERT | VERIFY | INSPECT | UNPACK | TOKENIZE | DEVICES | BENCH,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,
-     .commands = CONVERT | VERIFY,
+     .commands = CONVERT | VERIFY | UNPACK,
      .letter = 'q',
      .name = "quiet",
      .help = "Print errors only."},

@@ -37,6 +37,20 @@ inspect_json() {
     "$octavo" inspect --json "$1" >"$2"
 }
 
+# check_unpack NAME FILE CHECKPOINT SCALES: the way back, in each form.
+check_unpack() {
+    local form options
+    rm -rf "$scratch/unpacked"
+    mkdir "$scratch/unpacked"
+    for form in stored f32 bf16; do
+        options=()
+        [ $form = stored ] || options=(--dequantize "$form")
+        expect "$1: unpack, $form" "$octavo" unpack "$2" -o "$scratch/unpacked/$form" -q "${options[@]}"
+        expect "$1: what was unpacked, $form" "$python" "$here/check_unpacked.py" $form "$4" \
+            "$scratch/unpacked/$form" "$3"
+    done
+}
+
 # check NAME CHECKPOINT OPTIONS_OF_THE_TOOL -- OPTIONS_OF_THE_PYTHON_WRITER
 check() {
     local name=$1 checkpoint=$2 tool_options=()
@@ -70,6 +84,7 @@ check "$(basename "$1") with rules" "$1" --keep '*.g_proj.*' \
 for checkpoint in "$@"; do
     for scales in f32 ue8m0; do
         check "$(basename "$checkpoint") $scales" "$checkpoint" --scales $scales -- --scales $scales
+        check_unpack "$(basename "$checkpoint") $scales" "$scratch/ours.octavo" "$checkpoint" $scales
     done
 done
 echo "interop: $passed passed, $failed failed"

@@ -75,6 +75,26 @@ START_TEST(takes_what_is_right)
 }
 END_TEST
 
+/* Operands of a command that takes any number of them, between options, and behind "--". */
+START_TEST(operands_keep_their_order)
+{
+    static const char *const expected[] = {"file", "a", "b", "-q", "c", "d"};
+    expect_ok(parse(COMMAND_UNPACK, "unpack file -o out a --threads 2 b -f -- -q c d"), &e);
+    ck_assert_str_eq(taken, "output=out threads=2 force ");
+    ck_assert_uint_eq(line.operand_count, COUNT(expected));
+    for (int i = 0; i < COUNT(expected); i++) {
+        ck_assert_str_eq(line.operands[i], expected[i]);
+    }
+    expect_ok(parse(COMMAND_DEVICES, "devices --json"), &e);
+    ck_assert_uint_eq(line.operand_count, 0);
+    ck_assert_str_eq(command_operand(COMMAND_UNPACK, 0)->name, "FILE");
+    ck_assert_str_eq(command_operand(COMMAND_UNPACK, 7)->name, "NAME");
+    ck_assert_ptr_null(command_operand(COMMAND_VERIFY, 1));
+    ck_assert_ptr_null(command_operand(COMMAND_DEVICES, 0));
+    ck_assert_ptr_null(command_operand(COMMAND_NONE, 0));
+}
+END_TEST
+
 static const struct {
     command_id command;
     const char *text, *message, *hint;
@@ -326,6 +346,7 @@ int main(void)
     TCase *const tc = tcase_create("options");
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_loop_test(tc, takes_what_is_right, 0, COUNT(accepted));
+    tcase_add_test(tc, operands_keep_their_order);
     tcase_add_loop_test(tc, refuses_with_a_hint, 0, COUNT(refused));
     tcase_add_test(tc, help_and_version_end_the_parsing);
     tcase_add_test(tc, order_does_not_depend_on_the_environment);

@@ -1,0 +1,207 @@
+/* octavo unpack: tensors and embedded files out of a packed file. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bin/cmd.h"
+#include "bin/signals.h"
+#include "bin/text.h"
+#include "bin/value.h"
+#include "convert/unpack.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+enum { THREADS_MAX = 4096 };
+
+typedef struct unpack_request {
+    unpack_options options;
+    unsigned progress;
+    report *report;
+} unpack_request;
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    unpack_request *const q = ctx;
+    unsigned word = 0;
+    err_code code = OK;
+    switch (o->id) {
+    case OPTION_OUTPUT:
+        q->options.output = value;
+        return OK;
+    case OPTION_DEQUANTIZE:
+        code = value_word("--dequantize", value, o->words, &word, e);
+        q->options.form = word == 0 ? UNPACK_BF16 : UNPACK_F32;
+        return code;
+    case OPTION_FORCE:
+        q->options.force = true;
+        return OK;
+    case OPTION_THREADS:
+        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
+    case OPTION_MEMORY:
+        return value_size("--memory", value, &q->options.memory, e);
+    case OPTION_PROGRESS:
+        return value_word("--progress", value, o->words, &q->progress, e);
+    case OPTION_QUIET:
+        q->report->level = LEVEL_QUIET;
+        return OK;
+    default: /* --json, which main has seen */
+        return OK;
+    }
+}
+
+/* ---- what is asked for ----------------------------------------------------------------------- */
+
+static unpack_place place_of(const char *output)
+{
+    const char *const dot = strrchr(output, '.');
+    if (strcmp(output, "-") == 0) {
+        return UNPACK_NOWHERE;
+    }
+    return dot && strcmp(dot, ".safetensors") == 0 ? UNPACK_FILE : UNPACK_DIRECTORY;
+}
+
+/* The second operand and those behind it are names. */
+static err_code take_names(unpack_request *q, const command_line *line, err *e)
+{
+    err_code code = OK;
+    q->options.path = line->operands[0];
+    q->options.names = line->operands + 1;
+    q->options.name_count = line->operand_count - 1;
+    q->options.place = place_of(q->options.output);
+    for (size_t i = 0; i < q->options.name_count && code == OK; i++) {
+        code = value_glob("NAME", q->options.names[i], e);
+    }
+    if (code == OK && q->options.place == UNPACK_NOWHERE && q->report->json) {
+        code = err_set(e, ERR_USAGE, "-o - and --json both want standard output");
+    }
+    if (code == OK && q->options.place == UNPACK_NOWHERE && q->options.form != UNPACK_STORED) {
+        code = err_set(e, ERR_USAGE,
+                       "-o - is for an embedded file, so --dequantize makes no sense "
+                       "with it");
+    }
+    return code;
+}
+
+/* ---- what was done --------------------------------------------------------------------------- */
+
+static const char *form_name(unpack_form form)
+{
+    static const char *const names[] = {
+        [UNPACK_STORED] = "stored", [UNPACK_BF16] = "bf16", [UNPACK_F32] = "f32"};
+    return names[form];
+}
+
+static json_t *tensor_json(report *r, const unpack_tensor *t)
+{
+    json_t *const o = json_object();
+    json_t *const shape = json_array();
+    for (unsigned i = 0; i < t->ndim; i++) {
+        report_append(r, shape, report_number(t->shape[i]));
+    }
+    report_put(r, o, "name", report_text(t->name));
+    report_put(r, o, "dtype", report_text(dtype_name(t->type)));
+    report_put(r, o, "shape", shape);
+    report_put(r, o, "bytes", report_number(t->bytes));
+    return o;
+}
+
+static json_t *file_json(report *r, const member *f)
+{
+    json_t *const o = json_object();
+    report_put(r, o, "name", report_text(f->name));
+    report_put(r, o, "bytes", report_number(f->bytes));
+    return o;
+}
+
+static void put_result(report *r, const unpack_job *job, double seconds)
+{
+    json_t *const tensors = json_array();
+    json_t *const files = json_array();
+    for (size_t i = 0; i < job->tensor_count; i++) {
+        report_append(r, tensors, tensor_json(r, &job->tensors[i]));
+    }
+    for (size_t i = 0; i < job->file_count; i++) {
+        report_append(r, files, file_json(r, &job->files[i]));
+    }
+    report_put(r, r->root, "form", report_text(form_name(job->options.form)));
+    report_put(r, r->root, "tensors", tensors);
+    report_put(r, r->root, "files", files);
+    report_put(r, r->root, "bytes_read", report_number(job->bytes_read));
+    report_put(r, r->root, "bytes_written", report_number(job->bytes_written));
+    report_put(r, r->root, "seconds", report_real(seconds));
+}
+
+static void print_result(const unpack_job *job, double seconds)
+{
+    shown size, time, rate;
+    char output[256];
+    snprintf(output, sizeof output, "%s", job->options.output);
+    text_mask(output);
+    printf("%s: %zu tensor%s, ", output, job->tensor_count, text_s(job->tensor_count));
+    if (job->options.place == UNPACK_DIRECTORY) {
+        printf("%zu file%s, ", job->file_count, text_s(job->file_count));
+    }
+    printf("%s in %s (%s)\n", text_size(size.s, job->bytes_written), text_seconds(time.s, seconds),
+           text_rate(rate.s, job->bytes_written, seconds));
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* The only chosen file, with nothing before or behind it. Whether it arrived is seen when standard
+ * output is closed. */
+static err_code print_file(const unpack_job *job, err *e)
+{
+    if (job->file_count != 1) {
+        return err_set(e, ERR_USAGE, "-o - is for one embedded file, and %zu match",
+                       job->file_count);
+    }
+    fwrite(job->files[0].data, 1, job->files[0].bytes, stdout);
+    return OK;
+}
+
+static err_code unpack(unpack_request *q, unpack_job *job, err *e)
+{
+    report *const r = q->report;
+    const monitor *const m = report_monitor(r, (progress_when)q->progress);
+    if (r->json) {
+        report_put(r, r->root, "kind", report_text("unpacking"));
+        report_put(r, r->root, "path", report_text(q->options.path));
+        report_put(r, r->root, "output", report_text(q->options.output));
+    }
+    err_code code = unpack_prepare(&q->options, job, e);
+    if (code == OK && q->options.place == UNPACK_NOWHERE) {
+        return print_file(job, e);
+    }
+    const double start = progress_clock();
+    if (code == OK) {
+        code = unpack_run(job, m, e);
+    }
+    const double seconds = progress_clock() - start;
+    if (code == OK && r->json) {
+        put_result(r, job, seconds);
+    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
+        print_result(job, seconds);
+    }
+    return code;
+}
+
+err_code cmd_unpack(int argc, char **argv, report *r, err *e)
+{
+    unpack_request q = {.report = r,
+                        .options = {.memory = 512 * MIB, .threads = parallel_processors()}};
+    unpack_job job = {0};
+    command_line line;
+    err_code code = options_parse(COMMAND_UNPACK, argc, argv, take, &q, &line, e);
+    if (code == OK && line.wish != WISH_RUN) {
+        return cmd_answer(line.wish, COMMAND_UNPACK, r, e);
+    }
+    if (code == OK) {
+        code = take_names(&q, &line, e);
+    }
+    if (code == OK) {
+        signals_install();
+        code = unpack(&q, &job, e);
+    }
+    unpack_close(&job);
+    return code;
+}

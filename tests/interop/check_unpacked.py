@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Hold what `octavo unpack` writes against the checkpoint that the packed file was made from, with the
+reader and the quantizer of this directory.
+
+    check_unpacked.py stored|f32|bf16 f32|ue8m0 DIR CHECKPOINT
+
+DIR is the output of unpack in this form, with that of the form `stored` beside it under that name; the
+second word is the kind of scales. Kept tensors have to be
+the source's bits; codes and scales what quantizer_np.py makes of the source; plain numbers what
+follows from those by spec/quant.md. Embedded files are compared, too. Exit status 1: something differs.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+import checkpoint_np
+import quantizer_np as quantizer
+from checkpoint_np import Checkpoint, widen
+
+SCALES = "_scale_inv"
+TENSORS = "tensors.safetensors"
+
+
+def read_tensors(directory):
+    """The one file that unpack writes, by the same reader as a checkpoint."""
+    out = Checkpoint.__new__(Checkpoint)
+    out.directory, out.tensors = directory, {}
+    shard = out.read_shard(TENSORS)
+    assert shard.tensors == len(out.tensors)
+    return out.tensors
+
+
+def decode(codes):
+    magnitude = quantizer.MAGNITUDES[codes & 0x7F]
+    return np.where(codes & 0x80, -magnitude, magnitude)
+
+
+def nearest_bf16(x):
+    """The nearest BF16 of finite float32 by exact distances, ties to the even one; as uint16."""
+    low = (x.view(np.uint32) >> 16).astype(np.uint32)
+    below = (low << 16).view(np.float32).astype(np.float64)
+    # Beyond the largest finite number lies what would be 2^128.
+    above = np.where(low & 0x7FFF == 0x7F7F, np.copysign(2.0**128, x), 0)
+    finite = np.where(low & 0x7FFF == 0x7F7F, low, low + 1)
+    above = np.where(above == 0, (finite << 16).view(np.float32).astype(np.float64), above)
+    to_below, to_above = np.abs(x - below), np.abs(above - x)
+    up = (to_above < to_below) | ((to_above == to_below) & (low & 1 == 1))
+    return np.where(up, low + 1, low).astype("<u2")
+
+
+def quantized(source, kind):
+    """(codes, scales, plain float32) of a source tensor of two or three dimensions."""
+    matrices = widen(source).reshape((-1,) + tuple(source.shape[-2:]))
+    codes, scales, plain = [], [], []
+    for x in matrices:
+        c, s, _ = quantizer.quantize_matrix(x, kind)
+        spread = np.repeat(np.repeat(s, 128, 0), 128, 1)[: x.shape[0], : x.shape[1]]
+        codes.append(c)
+        scales.append(s)
+        plain.append(decode(c) * spread)
+    return np.array(codes), np.array(scales, "<f4"), np.array(plain, np.float32)
+
+
+class Checker:
+    """`stored`: the names of what was unpacked as stored, where codes have scales beside them."""
+
+    def __init__(self, form, kind, found, stored, checkpoint):
+        self.form, self.kind = form, kind
+        self.found, self.stored, self.source = found, stored, checkpoint.tensors
+        self.problems = []
+        self.kept = self.computed = 0
+
+    def expect(self, what, holds):
+        if not holds:
+            self.problems.append(what)
+
+    def check_bytes(self, name, dtype, shape, data):
+        t = self.found[name]
+        self.expect(f"{name}: {t.dtype} {t.shape}", (t.dtype, t.shape) == (dtype, list(shape)))
+        self.expect(f"{name}: other bytes", t.data.tobytes() == data)
+
+    def check_tensor(self, name):
+        source = self.source[name]
+        if name + SCALES not in self.stored:
+            self.kept += 1
+            self.check_bytes(name, source.dtype, source.shape, source.data.tobytes())
+            return
+        self.computed += 1
+        codes, scales, plain = quantized(source, self.kind)
+        if self.form == "stored":
+            shape = source.shape[:-2] + list(scales.shape[-2:])
+            self.check_bytes(name, "F8_E4M3", source.shape, codes.tobytes())
+            self.check_bytes(name + SCALES, "F32", shape, scales.tobytes())
+        elif self.form == "f32":
+            self.check_bytes(name, "F32", source.shape, plain.astype("<f4").tobytes())
+        else:
+            self.check_bytes(name, "BF16", source.shape, nearest_bf16(plain).tobytes())
+
+    def check(self):
+        scales = {n + SCALES for n in self.source} if self.form == "stored" else set()
+        names = {n for n in self.found if n not in scales}
+        self.expect(f"names: {sorted(names ^ set(self.source))[:5]}", names == set(self.source))
+        for name in sorted(names & set(self.source)):
+            self.check_tensor(name)
+        self.expect("nothing was quantized", self.computed > 0)
+
+
+def self_test():
+    """Halves, ties and both ends of nearest_bf16."""
+    bits = [0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0xBF818000, 0x00000001, 0x00008000]
+    want = [0x3F80, 0x3F82, 0x3F81, 0x3F80, 0xBF82, 0x0000, 0x0000]
+    bits += [0x00008001, 0x80018000, 0x7F7F7FFF, 0x7F7F8000]
+    want += [0x0001, 0x8002, 0x7F7F, 0x7F80]
+    found = nearest_bf16(np.array(bits, np.uint32).view(np.float32))
+    assert found.tolist() == want, [hex(x) for x in found]
+
+
+def check_files(directory, checkpoint):
+    names = sorted(set(os.listdir(directory)) - {TENSORS})
+    found = []
+    for name in names:
+        with open(os.path.join(directory, name), "rb") as f:
+            found.append((name, f.read()))
+    return found == checkpoint.embedded()
+
+
+def main(form, kind, directory, source):
+    self_test()
+    checkpoint = checkpoint_np.Checkpoint(source)
+    found = read_tensors(directory)
+    stored = read_tensors(os.path.join(os.path.dirname(directory), "stored"))
+    checker = Checker(form, kind, found, stored.keys(), checkpoint)
+    with np.errstate(over="ignore"):
+        checker.check()
+    checker.expect("embedded files differ", check_files(directory, checkpoint))
+    print("".join(f"{directory}: {p}\n" for p in checker.problems), end="")
+    print(f"{directory}: {checker.kept} kept, {checker.computed} quantized tensors, {form}")
+    return 1 if checker.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
