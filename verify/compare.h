@@ -10,13 +10,8 @@
 #define COMPARE_H
 
 #include "quant/recipe.h"
+#include "verify/differences.h"
 #include "verify/weights.h"
-
-typedef struct difference_list {
-    char **items;
-    size_t count, room;
-    bool incomplete; /* memory ran out */
-} difference_list;
 
 /* What the check of one chunk leaves. Indices count within the slice. */
 typedef struct chunk_result {
@@ -42,10 +37,6 @@ typedef struct compare {
     chunk_result *chunks;   /* [table->chunk_count] of those that have a source */
     difference_list differences;
 } compare;
-
-/* Adding cannot fail; a lack of memory shows in `incomplete`. One thread only. */
-void difference_add(difference_list *list, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
 
 /* The name of source tensor `member` of a record: NAME_MAX_BYTES + 1 bytes of room. */
 void compare_source_name(const pack_record *r, uint64_t member, char *name);

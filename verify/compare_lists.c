@@ -1,5 +1,4 @@
 /* The tensors of both sides, and what the recipe says about them. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,29 +6,6 @@
 #include "format/glob.h"
 #include "format/name.h"
 #include "verify/compare.h"
-
-void difference_add(difference_list *list, const char *format, ...)
-{
-    if (list->count == list->room) {
-        const size_t room = list->room ? 2 * list->room : 16;
-        char **const grown = reallocarray(list->items, room, sizeof *grown);
-        if (!grown) {
-            list->incomplete = true;
-            return;
-        }
-        list->items = grown;
-        list->room = room;
-    }
-    char *text = NULL;
-    va_list args;
-    va_start(args, format);
-    if (vasprintf(&text, format, args) < 0) {
-        list->incomplete = true;
-    } else {
-        list->items[list->count++] = text;
-    }
-    va_end(args);
-}
 
 void compare_source_name(const pack_record *r, uint64_t member, char *name)
 {

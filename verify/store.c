@@ -112,6 +112,7 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
     const err_code code = describe(t, name, r->type, r->shape + r->stack, r->ndim - r->stack, e);
     const uint64_t members = pack_record_sources(r);
     t->off = r->off + r->len / members * i;
+    t->of_record = r;
     if (r->cls == CLASS_CODES) {
         const pack_record *const scales = &s->packed->table.records[r->scale_idx];
         t->quantized = true;

@@ -31,7 +31,8 @@ typedef struct store_tensor {
     bool pow2;           /* all of them powers of two, as the file says */
     uint64_t off;        /* of its data: in the packed file, or in the shard */
     uint64_t scale_off;  /* in the packed file */
-    const tensor *of_source; /* in the checkpoint; NULL: a packed file */
+    const tensor *of_source;      /* in the checkpoint; NULL: a packed file */
+    const pack_record *of_record; /* in the packed file; NULL: a checkpoint */
 } store_tensor;
 
 typedef struct store {

@@ -1,0 +1,33 @@
+/* A list of differences as sentences, and those of two JSON texts.
+ *
+ *     difference_list list = {0};
+ *     difference_add(&list, "tensor %s: not in the source", name);
+ *     difference_json(&list, "config.json", (const char *[]){"A", "B"}, a, b);
+ *     difference_list_free(&list);
+ *
+ * One thread. */
+#ifndef DIFFERENCES_H
+#define DIFFERENCES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct difference_list {
+    char **items;
+    size_t count, room;
+    bool incomplete; /* memory ran out */
+} difference_list;
+
+/* Adding cannot fail; a lack of memory shows in `incomplete`. */
+void difference_add(difference_list *list, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One sentence for each key whose values differ, in objects within objects, too: "WHAT: KEY.KEY: 1
+ * in SIDE, 2 in SIDE". Arrays are compared as a whole; 1 and 1.0 are one number. */
+void difference_json(difference_list *list, const char *what, const char *const sides[2],
+                     json_t *first, json_t *second);
+
+void difference_list_free(difference_list *list);
+
+#endif
