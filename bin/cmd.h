@@ -11,6 +11,7 @@ MUST_CHECK err_code cmd_convert(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_verify(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_inspect(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_unpack(int argc, char **argv, report *r, err *e);
+MUST_CHECK err_code cmd_diff(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_tokenize(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_devices(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_bench(int argc, char **argv, report *r, err *e);

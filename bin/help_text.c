@@ -33,9 +33,9 @@ static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
                                         ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
                                         ERR_MEMORY,    ERR_INTERNAL, OK};
 
-static const char *const octavo_see_also[] = {"octavo-bench",  "octavo-convert", "octavo-devices",
-                                              "octavo-help",   "octavo-inspect", "octavo-tokenize",
-                                              "octavo-unpack", "octavo-verify",  NULL};
+static const char *const octavo_see_also[] = {
+    "octavo-bench",   "octavo-convert",  "octavo-devices", "octavo-diff",   "octavo-help",
+    "octavo-inspect", "octavo-tokenize", "octavo-unpack",  "octavo-verify", NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -183,6 +183,38 @@ static const err_code unpack_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, E
 
 static const char *const unpack_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
 
+static const char *const diff_paragraphs[] = {
+    "Tell what is different between two models, A and B, each a packed file or a checkpoint: "
+    "tensors "
+    "that only one of them has, other dtypes and shapes, other bits, other configuration files.",
+    "Tensors are compared by the names of the source. Of plain tensors the report tells how many "
+    "elements differ, where the first one is and the largest difference; of two quantized ones how "
+    "many codes and scales. A checkpoint in FP8, with scales in tensors of the suffix _scale_inv, "
+    "is compared with a packed file in the same way. A packed file against a checkpoint in a wider "
+    "dtype is alike if it is what the quantizer makes of that, as verify --against has it; if not, "
+    "the error is measured.",
+    "Two packed files are read only where their digests differ; --full reads all. Embedded files, "
+    "and the configuration, tokenizer and license files beside a checkpoint, are compared byte by "
+    "byte, JSON key by key.",
+    "The exit status is 0 if A and B are alike, 1 if they differ. For people at most 100 "
+    "differences are listed, with --json all.",
+    NULL,
+};
+
+static const help_example diff_examples[] = {
+    {"diff old.octavo new.octavo", "What has changed?"},
+    {"diff ring-mini.octavo Ring-mini-linear-2.0", "Is it the rounding of this checkpoint?"},
+    {"diff Ring-mini-linear-2.0 my-finetune --tensor '*.layers.7.*'",
+     "What has changed in a layer?"},
+    {"diff a.octavo b.octavo --json | jq -r '.tensors[].name'", "Names of tensors that differ."},
+    {NULL, NULL},
+};
+
+static const err_code diff_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
+                                      ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const diff_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
+
 static const char *const tokenize_paragraphs[] = {
     "Print the token ids of a text as one JSON array on one line.",
     "The tokenizer is the tokenizer.json beside the weights of a CHECKPOINT, that inside a packed "
@@ -277,6 +309,7 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_VERIFY] = {verify_paragraphs, verify_examples, verify_codes, verify_see_also},
     [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
     [COMMAND_UNPACK] = {unpack_paragraphs, unpack_examples, unpack_codes, unpack_see_also},
+    [COMMAND_DIFF] = {diff_paragraphs, diff_examples, diff_codes, diff_see_also},
     [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
                           tokenize_see_also},
     [COMMAND_DEVICES] = {devices_paragraphs, devices_examples, devices_codes, devices_see_also},

@@ -6,12 +6,14 @@
 #define VERIFY   (1U << COMMAND_VERIFY)
 #define INSPECT  (1U << COMMAND_INSPECT)
 #define UNPACK   (1U << COMMAND_UNPACK)
+#define DIFF     (1U << COMMAND_DIFF)
 #define TOKENIZE (1U << COMMAND_TOKENIZE)
 #define DEVICES  (1U << COMMAND_DEVICES)
 #define BENCH    (1U << COMMAND_BENCH)
 #define HELP     (1U << COMMAND_HELP)
 #define ALL                                                                                        \
-    (CONVERT | VERIFY | INSPECT | UNPACK | TOKENIZE | DEVICES | BENCH | HELP | 1U << COMMAND_NONE)
+    (CONVERT | VERIFY | INSPECT | UNPACK | DIFF | TOKENIZE | DEVICES | BENCH | HELP |              \
+     1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_CONVERT] = {"convert",
@@ -27,6 +29,9 @@ const command_spec command_table[COMMAND_COUNT] = {
                         {{"FILE", VALUE_PATH, .required = true},
                          {"NAME", VALUE_OTHER, .repeatable = true}},
                         "take tensors and files out of a packed file"},
+    [COMMAND_DIFF] = {"diff",
+                      {{"A", VALUE_PATH, .required = true}, {"B", VALUE_PATH, .required = true}},
+                      "tell what is different between two models"},
     [COMMAND_TOKENIZE] = {"tokenize",
                           {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
                           "turn text into the token ids of a model"},
@@ -260,6 +265,16 @@ const option_spec option_table[] = {
      .name = "force",
      .help = "Put files into DIR though it is not empty, and replace those of the same name; "
              "replace FILE."},
+    {.id = OPTION_TENSOR,
+     .commands = DIFF,
+     .name = "tensor",
+     .kind = VALUE_OTHER,
+     .value = "GLOB",
+     .help = "Compare only tensors whose name matches, and no files."},
+    {.id = OPTION_FULL,
+     .commands = DIFF,
+     .name = "full",
+     .help = "Read all data of two packed files, also where their digests say that it is alike."},
     {.id = OPTION_TEXT,
      .commands = TOKENIZE,
      .name = "text",
@@ -295,20 +310,20 @@ const option_spec option_table[] = {
      .help = "Size of the checkpoint to convert, such as 1G (the default); the disk has to have "
              "room for half as much again."},
     {.id = OPTION_THREADS,
-     .commands = CONVERT | VERIFY | UNPACK | BENCH,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | BENCH,
      .name = "threads",
      .kind = VALUE_OTHER,
      .value = "N",
      .help = "Compute with N threads (default: one per processor). The result does not depend on "
              "it."},
     {.id = OPTION_MEMORY,
-     .commands = CONVERT | VERIFY | UNPACK,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF,
      .name = "memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Memory for buffers, such as 512M (the default) or 2G."},
     {.id = OPTION_PROGRESS,
-     .commands = CONVERT | VERIFY | UNPACK,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF,
      .name = "progress",
      .kind = VALUE_WORD,
      .value = "auto|always|never",
@@ -316,11 +331,11 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT | UNPACK | TOKENIZE | DEVICES | BENCH,
+     .commands = CONVERT | VERIFY | INSPECT | UNPACK | DIFF | TOKENIZE | DEVICES | BENCH,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,
-     .commands = CONVERT | VERIFY | UNPACK,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF,
      .letter = 'q',
      .name = "quiet",
      .help = "Print errors only."},

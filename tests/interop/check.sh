@@ -49,6 +49,8 @@ check_unpack() {
         expect "$1: what was unpacked, $form" "$python" "$here/check_unpacked.py" $form "$4" \
             "$scratch/unpacked/$form" "$3"
     done
+    expect "$1: diff, unpacked" "$octavo" diff "$2" "$scratch/unpacked/stored"
+    expect "$1: diff, source" "$octavo" diff "$3" "$2"
 }
 
 # check NAME CHECKPOINT OPTIONS_OF_THE_TOOL -- OPTIONS_OF_THE_PYTHON_WRITER

@@ -1,0 +1,104 @@
+/* octavo diff: what is different between two models. */
+#include <stdio.h>
+
+#include "bin/cmd.h"
+#include "bin/diff_report.h"
+#include "bin/signals.h"
+#include "bin/value.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+enum { THREADS_MAX = 4096 };
+
+typedef struct diff_request {
+    const char *paths[2];
+    diff_options options;
+    unsigned progress;
+    report *report;
+} diff_request;
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    diff_request *const q = ctx;
+    switch (o->id) {
+    case OPTION_TENSOR:
+        q->options.tensor_glob = value;
+        return value_glob("--tensor", value, e);
+    case OPTION_FULL:
+        q->options.full = true;
+        return OK;
+    case OPTION_THREADS:
+        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
+    case OPTION_MEMORY:
+        return value_size("--memory", value, &q->options.memory, e);
+    case OPTION_PROGRESS:
+        return value_word("--progress", value, o->words, &q->progress, e);
+    case OPTION_QUIET:
+        q->report->level = LEVEL_QUIET;
+        return OK;
+    default: /* --json, which main has seen */
+        return OK;
+    }
+}
+
+/* The findings are what was asked for, so they go to standard output; that there are some is the
+ * error. */
+static err_code tell(diff_request *q, const diff_report *found, double seconds, err *e)
+{
+    report *const r = q->report;
+    if (r->json) {
+        diff_put(r, found, seconds);
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        diff_print(q->paths, found);
+    }
+    return diff_is_alike(found)
+               ? OK
+               : err_set(e, ERR_DIFFERENT, "%s and %s differ", q->paths[0], q->paths[1]);
+}
+
+static err_code diff(diff_request *q, err *e)
+{
+    report *const r = q->report;
+    const monitor *const m = report_monitor(r, (progress_when)q->progress);
+    store *a = NULL;
+    store *b = NULL;
+    diff_report found = {0};
+    if (r->json) {
+        report_put(r, r->root, "kind", report_text("difference"));
+        report_put(r, r->root, "a", report_text(q->paths[0]));
+        report_put(r, r->root, "b", report_text(q->paths[1]));
+    }
+    err_code code = store_open(q->paths[0], m, &a, e);
+    if (code == OK) {
+        code = store_open(q->paths[1], m, &b, e);
+    }
+    const double start = progress_clock();
+    if (code == OK) {
+        code = diff_run(a, b, &q->options, m, &found, e);
+    }
+    if (code == OK) {
+        code = tell(q, &found, progress_clock() - start, e);
+    }
+    if (code == ERR_DAMAGED) {
+        err_hint(e, "octavo verify names every damaged place");
+    }
+    diff_report_free(&found);
+    store_close(a);
+    store_close(b);
+    return code;
+}
+
+err_code cmd_diff(int argc, char **argv, report *r, err *e)
+{
+    diff_request q = {.report = r,
+                      .options = {.memory = 512 * MIB, .threads = parallel_processors()}};
+    command_line line;
+    const err_code code = options_parse(COMMAND_DIFF, argc, argv, take, &q, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_DIFF, r, e);
+    }
+    q.paths[0] = line.operands[0];
+    q.paths[1] = line.operands[1];
+    signals_install();
+    return diff(&q, e);
+}
