@@ -26,6 +26,12 @@ static err_code refuse_input(const unpack_job *job, const char *path, err *e)
     return OK;
 }
 
+/* Asked to stop behind the last chunk, but before there is an output. */
+static err_code check_cancelled(const monitor *m, err *e)
+{
+    return monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
+}
+
 /* ---- one file -------------------------------------------------------------------------------- */
 
 /* The safetensors file at `path`. */
@@ -47,6 +53,9 @@ static err_code write_tensors(unpack_job *job, const char *path, bool force, con
     free(list);
     if (code == OK) {
         code = unpack_tensors(job, w, m, e);
+    }
+    if (code == OK) {
+        code = check_cancelled(m, e);
     }
     if (code == OK) {
         code = st_writer_commit(&w, e);
@@ -120,6 +129,9 @@ static err_code write_directory(unpack_job *job, const monitor *m, err *e)
     }
     if (code == OK) {
         code = fill(job, d, m, e);
+    }
+    if (code == OK) {
+        code = check_cancelled(m, e);
     }
     if (code == OK) {
         code = output_dir_commit(&d, e);

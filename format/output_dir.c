@@ -20,7 +20,9 @@ struct output_dir {
     char *around; /* the directory that `part` lies in: its names change in the end */
     bool inside;  /* the directory exists: around is path */
     bool force;
-    int fd, around_fd; /* of part and around */
+    int fd;        /* of part */
+    int around_fd; /* of around: good for names, but maybe not for reading */
+    int sync_fd;   /* the same for fsync; -1: not allowed */
 };
 
 static void dir_free(output_dir *d)
@@ -30,6 +32,9 @@ static void dir_free(output_dir *d)
     }
     if (d->around_fd >= 0) {
         close(d->around_fd);
+    }
+    if (d->sync_fd >= 0) {
+        close(d->sync_fd);
     }
     free(d->path);
     free(d->part);
@@ -183,21 +188,27 @@ static err_code open_part(output_dir *d, bool *again, err *e)
     return code;
 }
 
+/* Who may write into a directory may still not be allowed to read it, and then cannot sync it. */
+static err_code open_around(output_dir *d, err *e)
+{
+    d->around_fd = open(d->around, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    d->sync_fd = open(d->around, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return d->around_fd >= 0 && (d->sync_fd >= 0 || errno == EACCES)
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->around);
+}
+
 err_code output_dir_open(const char *path, bool force, output_dir **out, err *e)
 {
     output_dir *const d = calloc(1, sizeof *d);
     if (!d) {
         return no_memory(path, e);
     }
-    *d = (output_dir){.path = without_slashes(path), .force = force, .fd = -1, .around_fd = -1};
+    *d = (output_dir){
+        .path = without_slashes(path), .force = force, .fd = -1, .around_fd = -1, .sync_fd = -1};
     err_code code = d->path ? choose_names(d, e) : no_memory(path, e);
     if (code == OK) {
-        d->around_fd = open(d->around, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        /* Who may write into a directory may still not be allowed to read it, and then cannot sync
-         * it. */
-        if (d->around_fd < 0 && errno != EACCES) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->around);
-        }
+        code = open_around(d, e);
     }
     for (bool again = true; code == OK && again;) {
         code = open_part(d, &again, e);
@@ -222,16 +233,18 @@ char *output_dir_final(const output_dir *d, const char *name)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static err_code check_target(const output_dir *d, const char *path, err *e)
+static err_code check_target(const output_dir *d, const char *name, err *e)
 {
     struct stat st;
-    if (lstat(path, &st) != 0) {
-        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    if (fstatat(d->around_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot stat", d->path, name);
     }
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
-        return err_set(e, ERR_IO, "%s: exists and is not a regular file", path);
+        return err_set(e, ERR_IO, "%s/%s: exists and is not a regular file", d->path, name);
     }
-    return d->force ? OK : err_set(e, ERR_IO, "%s: exists", path);
+    return d->force ? OK : err_set(e, ERR_IO, "%s/%s: exists", d->path, name);
 }
 
 err_code output_dir_claim(const output_dir *d, const char *name, err *e)
@@ -240,16 +253,10 @@ err_code output_dir_claim(const output_dir *d, const char *name, err *e)
         strcmp(name, INNER_PART) == 0) {
         return err_set(e, ERR_IO, "%s: '%s' is not to be the name of a file there", d->path, name);
     }
-    if (!d->inside) {
-        return OK;
-    }
-    char *const path = io_join(d->path, name);
-    const err_code code = path ? check_target(d, path, e) : no_memory(d->path, e);
-    free(path);
-    return code;
+    return d->inside ? check_target(d, name, e) : OK;
 }
 
-static err_code sync_fd(int fd, const char *path, err *e)
+static err_code sync_directory(int fd, const char *path, err *e)
 {
     /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
     if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL) {
@@ -259,36 +266,31 @@ static err_code sync_fd(int fd, const char *path, err *e)
 }
 
 /* 0 or -1: a name that has been taken in between is not replaced. */
-static int rename_new(const char *from, const char *to)
+static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
 {
-    const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    const int result = renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE);
     if (result == 0 || (errno != EINVAL && errno != ENOSYS)) {
         return result;
     }
     /* The file system cannot do it in one step: look first, and hope that nobody else comes in
      * between. */
     struct stat st;
-    if (lstat(to, &st) != 0 && errno == ENOENT) {
-        return rename(from, to);
+    if (fstatat(to_fd, to, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+        return renameat(from_fd, from, to_fd, to);
     }
     errno = EEXIST;
     return -1;
 }
 
-static err_code give_name(const output_dir *d, const char *from, const char *to, err *e)
-{
-    const int result = d->inside && d->force ? rename(from, to) : rename_new(from, to);
-    return result == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", from, to);
-}
-
+/* Without a path that would have to be put together: once the first file is moved, nothing but the
+ * file system may fail. */
 static err_code move_file(const output_dir *d, const char *name, err *e)
 {
-    char *const from = io_join(d->part, name);
-    char *const to = io_join(d->path, name);
-    const err_code code = from && to ? give_name(d, from, to, e) : no_memory(d->path, e);
-    free(from);
-    free(to);
-    return code;
+    const int result = d->force ? renameat(d->fd, name, d->around_fd, name)
+                                : rename_new(d->fd, name, d->around_fd, name);
+    return result == 0 ? OK
+                       : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot move it out of %s", d->path,
+                                       name, d->part);
 }
 
 static err_code move_files(const output_dir *d, err *e)
@@ -315,20 +317,22 @@ static err_code rename_part(const output_dir *d, err *e)
     if (fchmod(d->fd, 0777 & ~mask) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->part);
     }
-    return give_name(d, d->part, d->path, e);
+    return rename_new(AT_FDCWD, d->part, AT_FDCWD, d->path) == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", d->part, d->path);
 }
 
 err_code output_dir_commit(output_dir **out, err *e)
 {
     output_dir *const d = *out;
-    err_code code = sync_fd(d->fd, d->part, e);
+    err_code code = sync_directory(d->fd, d->part, e);
     if (code == OK) {
         code = d->inside ? move_files(d, e) : rename_part(d, e);
     }
     if (code != OK) {
         return code;
     }
-    code = sync_fd(d->around_fd, d->around, e);
+    code = sync_directory(d->sync_fd, d->around, e);
     dir_free(d);
     *out = NULL;
     return code;

@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""The same as sweep.py for unpack and diff: system calls, allocations and signals.
+
+    sweep_unpack.py        in an empty directory, OCTAVO in the environment; with SHIM (shim.c) also allocations
+
+After each run of unpack its directory is absent, or as it was before, or complete; nothing else lies
+beside it or in it.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import sweep as faults
+from sweep import IO, OCTAVO, OK
+
+OUT = os.path.join(faults.DIRECTORY, "un", "dir")
+INSIDE = os.path.join(OUT, ".octavo.part")
+BESIDE = os.path.join(faults.DIRECTORY, "un", ".dir.part")
+TENSORS = ".tensors.safetensors.part"
+FILES = ("LICENSE", "config.json", "tokenizer_config.json", "tensors.safetensors")
+
+
+def contents(directory):
+    """{name: bytes}, None without the directory."""
+    if not os.path.isdir(directory):
+        return None
+    return {name: faults.read(os.path.join(directory, name)) for name in os.listdir(directory)}
+
+
+class Unpacking:
+    """Into a new directory, or into one that has an older LICENSE and a file of somebody else's."""
+
+    def __init__(self, sweep, packed, into):
+        self.sweep, self.into = sweep, into
+        self.arguments = ["unpack", packed, "-o", OUT, "-q", "--threads", "1"] + (["-f"] if into else [])
+        self.part = INSIDE if into else BESIDE
+        self.label = "into a directory" if into else "a new directory"
+        self.prepare()
+        subprocess.run([OCTAVO, *self.arguments], check=True)
+        self.complete = contents(OUT)
+        assert set(FILES) <= set(self.complete)
+        self.prepare()
+        self.before = contents(OUT)
+
+    def prepare(self):
+        shutil.rmtree("un", ignore_errors=True)
+        os.mkdir("un")
+        if self.into:
+            os.mkdir(OUT)
+            faults.write(os.path.join(OUT, "LICENSE"), b"old")
+            faults.write(os.path.join(OUT, "mine"), b"mine")
+
+    def left(self, complete):
+        problems = [] if contents(OUT) == (self.complete if complete else self.before) else ["other files"]
+        others = [name for name in os.listdir("un") if name != "dir"]
+        return problems + ([f"left behind: {others}"] if others else [])
+
+    def fault(self, calls, inject, paths, statuses, anyway=False):
+        def check(run):
+            problems = faults.clean_status(run)
+            if run.returncode not in statuses:
+                problems.append(f"expected status {statuses}")
+            if run.returncode != OK:
+                problems += faults.message_problems(run, ["dir", *paths])
+            if anyway and run.returncode != OK:
+                return problems  # names had been given
+            return problems + self.left(run.returncode == OK)
+
+        what = f"unpack, {calls} {inject} on {', '.join(map(os.path.basename, paths))}, {self.label}"
+        self.sweep.points(what, self.arguments, calls, inject, paths, check, before=self.prepare)
+
+
+def system_calls(sweep, packed):
+    for into in (False, True):
+        u = Unpacking(sweep, packed, into)
+        tensors = os.path.join(u.part, TENSORS)
+        license_part = os.path.join(u.part, ".LICENSE.part")
+        u.fault("mkdir", "error=EACCES", [u.part], (IO,))
+        u.fault("flock", "error=EIO", [u.part], (IO,))
+        u.fault("flock", "error=ENOLCK", [u.part], (OK,))
+        u.fault("fsync", "error=EIO", [u.part], (IO,))
+        for path in (tensors, license_part):
+            u.fault("openat", "error=EMFILE", [path], (IO,))
+            u.fault("pwrite64", "error=ENOSPC", [path], (IO,))
+            u.fault("pwrite64", "error=EINTR", [path], (OK,))
+            u.fault("fsync", "error=EIO", [path], (IO,))
+            u.fault("renameat2", "error=EIO", [path], (IO,))
+        u.fault("pread64", "error=EIO", [packed], (IO,))
+        u.fault("pread64", "error=EINTR", [packed], (OK,))
+    u = Unpacking(sweep, packed, False)
+    u.fault("renameat2", "error=EIO", [BESIDE], (IO,))
+    u.fault("renameat2", "error=ENOSYS", [BESIDE], (OK,))
+    u.fault("fchmod", "error=EPERM", [BESIDE], (IO,))
+    u.fault("fsync", "error=EIO", [os.path.dirname(OUT) + "/"], (IO,), anyway=True)
+    u = Unpacking(sweep, packed, True)
+    u.fault("renameat", "error=EIO", [OUT], (IO,), anyway=True)
+    u.fault("rmdir", "error=EIO", [INSIDE], (IO,), anyway=True)
+
+
+def signals(sweep, packed):
+    for into in (False, True):
+        u = Unpacking(sweep, packed, into)
+
+        def check(run, u=u):
+            problems = [] if run.returncode == -signal.SIGTERM else ["expected death of SIGTERM"]
+            return problems + u.left(False)
+
+        what = f"unpack, SIGTERM, {u.label}"
+        path = os.path.join(u.part, TENSORS)
+        u.sweep.points(what, u.arguments, "pwrite64", "signal=SIGTERM", [path], check, before=u.prepare)
+
+
+def memory(sweep, packed):
+    for into in (False, True):
+        u = Unpacking(sweep, packed, into)
+        faults.allocations(sweep, u.arguments, u.prepare, lambda run, u=u: u.left(run.returncode == OK))
+    for arguments in (
+        ("unpack", packed, "LICENSE", "-o", "-"),
+        ("diff", packed, faults.CHECKPOINT, "--threads", "2"),
+        ("diff", packed, packed, "--full", "--threads", "2"),
+        ("diff", faults.CHECKPOINT, faults.CHECKPOINT, "--threads", "1"),
+    ):
+        usual = subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=True)
+
+        def other(run, usual=usual.stdout):
+            return ["not what it says usually"] if run.returncode == OK and run.stdout != usual else []
+
+        faults.allocations(sweep, arguments, lambda: None, other)
+
+
+def main():
+    os.chdir(faults.DIRECTORY)
+    sweep = faults.Sweep()
+    packed = os.path.join(faults.DIRECTORY, "good.octavo")
+    faults.write(packed, sweep.new)
+    system_calls(sweep, packed)
+    signals(sweep, packed)
+    if "SHIM" in os.environ:
+        memory(sweep, packed)
+    print(f"fault unpack: {sweep.runs} runs, {sweep.failed} wrong")
+    return 1 if sweep.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
