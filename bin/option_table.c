@@ -39,9 +39,9 @@ const command_spec command_table[COMMAND_COUNT] = {
                          {{0}},
                          "list what could compute here: the processor and CUDA devices"},
     [COMMAND_BENCH] = {"bench",
-                       {{"DIR", VALUE_PATH}},
+                       {{"DIR", VALUE_PATH, .required = false}},
                        "measure what disk, processor and GPUs can do, and name the slowest"},
-    [COMMAND_HELP] = {"help", {{"COMMAND", VALUE_WORD}}, "explain a command"},
+    [COMMAND_HELP] = {"help", {{"COMMAND", VALUE_WORD, .required = false}}, "explain a command"},
 };
 
 const option_spec option_table[] = {
