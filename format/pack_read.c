@@ -44,15 +44,23 @@ static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pa
     return ERR_DAMAGED;
 }
 
-err_code pack_read_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
-                         unsigned char *room, err *e)
+err_code pack_check_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
+                          const unsigned char *data, err *e)
 {
     const pack_record *const r = at->record;
-    err_code code = io_read_at(p->fd, p->path, r->off + at->begin, room, at->bytes, e);
+    err_code code = OK;
     uint64_t done = 0;
     for (uint64_t i = at->first; i < at->first + at->count && code == OK; i++) {
-        code = check_chunk(p, v, r, i, room + done, e);
+        code = check_chunk(p, v, r, i, data + done, e);
         done += pack_record_chunk(r, i).bytes;
     }
     return code;
+}
+
+err_code pack_read_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
+                         unsigned char *room, err *e)
+{
+    const err_code code =
+        io_read_at(p->fd, p->path, at->record->off + at->begin, room, at->bytes, e);
+    return code == OK ? pack_check_range(p, v, at, room, e) : code;
 }

@@ -28,4 +28,8 @@ pack_range pack_record_range(const pack_record *r, uint64_t begin, uint64_t byte
 MUST_CHECK err_code pack_read_range(const pack_file *p, const pack_evidence *v,
                                     const pack_range *at, unsigned char *room, err *e);
 
+/* The second half of it, for bytes that were read another way. */
+MUST_CHECK err_code pack_check_range(const pack_file *p, const pack_evidence *v,
+                                     const pack_range *at, const unsigned char *data, err *e);
+
 #endif
