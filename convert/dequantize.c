@@ -7,7 +7,7 @@
 #include "quant/e4m3.h"
 #include "quant/tile.h"
 
-enum { CODES = 256, F32_BYTES = 4, BF16_BYTES = 2 };
+enum { CODES = 256, F32_BYTES = 4, HALF_BYTES = 2 };
 
 /* What is added carries into the kept half where the cut-off half is above the middle, or is the
  * middle and the kept half is odd. */
@@ -18,6 +18,23 @@ uint16_t bf16_round(float x)
         return (uint16_t)(bits >> 16 | 0x40); /* quiet, so that it does not become an infinity */
     }
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+uint16_t f16_round(float x)
+{
+    const uint32_t bits = float_bits(x);
+    const uint32_t magnitude = bits & 0x7fffffff;
+    const uint32_t sign = bits >> 16 & 0x8000;
+    if (magnitude > 0x7f800000) {
+        return (uint16_t)(sign | 0x7e00);
+    }
+    if (magnitude < 113U << 23) { /* below 2^-14 the step is 2^-24, the last bit of 0.5 */
+        const float sum = float_from_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (float_bits(sum) - float_bits(0.5f)));
+    }
+    const uint32_t rounded = (magnitude + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    const uint32_t moved = rounded - (112U << 10); /* the exponent, from bias 127 to 15 */
+    return (uint16_t)(sign | (moved < 0x7bff ? moved : 0x7bff));
 }
 
 /* What each code stands for in one tile. */
@@ -41,19 +58,20 @@ static void tile_f32(const code_band *b, size_t row, size_t col, const float *sc
     }
 }
 
-static void tile_bf16(const code_band *b, size_t row, size_t col, const float *scaled,
+/* BF16 or F16. */
+static void tile_half(const code_band *b, size_t row, size_t col, const float *scaled, dtype as,
                       unsigned char *to)
 {
     const size_t rows = num_min(TILE, b->rows - row);
     const size_t cols = num_min(TILE, b->cols - col);
     uint16_t rounded[CODES];
     for (unsigned c = 0; c < CODES; c++) {
-        rounded[c] = bf16_round(scaled[c]);
+        rounded[c] = as == DTYPE_BF16 ? bf16_round(scaled[c]) : f16_round(scaled[c]);
     }
     for (size_t i = row; i < row + rows; i++) {
         for (size_t j = col; j < col + cols; j++) {
             const size_t at = i * b->cols + j;
-            le16_store(to + at * BF16_BYTES, rounded[b->codes[at]]);
+            le16_store(to + at * HALF_BYTES, rounded[b->codes[at]]);
         }
     }
 }
@@ -69,10 +87,10 @@ void dequantize(const code_band *b, dtype as, unsigned char *to)
     for (size_t row = 0; row < b->rows; row += TILE) {
         for (size_t col = 0; col < b->cols; col += TILE) {
             scale_codes(plain, float_from_bits(le32_load(scale)), scaled);
-            if (as == DTYPE_BF16) {
-                tile_bf16(b, row, col, scaled, to);
-            } else {
+            if (as == DTYPE_F32) {
                 tile_f32(b, row, col, scaled, to);
+            } else {
+                tile_half(b, row, col, scaled, as, to);
             }
             scale += F32_BYTES;
         }

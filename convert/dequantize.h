@@ -1,5 +1,5 @@
 /* Codes back to plain numbers: fl32(code * scale), as spec/quant.md section 3 has it, and the same
- * rounded to BF16. */
+ * rounded to BF16 or F16. */
 #ifndef DEQUANTIZE_H
 #define DEQUANTIZE_H
 
@@ -11,6 +11,10 @@
 /* x rounded to BF16, to nearest, ties to even; a NaN stays one. */
 uint16_t bf16_round(float x);
 
+/* The same to F16; what is beyond its largest number, 65504, becomes that: a source in F16 was not
+ * larger, but a code times a power of two may be. */
+uint16_t f16_round(float x);
+
 /* Some rows of tiles of a matrix, from their first row on. */
 typedef struct code_band {
     const unsigned char *codes;  /* [rows, cols] */
@@ -18,7 +22,7 @@ typedef struct code_band {
     size_t rows, cols;
 } code_band;
 
-/* Write rows * cols numbers, little-endian, as F32 or BF16. */
+/* Write rows * cols numbers, little-endian, as F32, BF16 or F16. */
 void dequantize(const code_band *b, dtype as, unsigned char *to);
 
 #endif

@@ -1,5 +1,5 @@
 /* Codes to plain numbers: every code under scales of every kind, clipped tiles, and the rounding to
- * BF16 against exact distances. */
+ * BF16 against exact distances, to F16 around every number. */
 #include <check.h>
 #include <float.h>
 #include <math.h>
@@ -8,6 +8,7 @@
 
 #include "convert/dequantize.h"
 #include "format/num.h"
+#include "quant/widen.h"
 #include "tests/unit/expect.h"
 #include "tests/unit/oracle_e4m3.h"
 
@@ -61,6 +62,30 @@ START_TEST(bf16_is_the_nearest)
 }
 END_TEST
 
+/* Every number of F16, and the middle between it and the next one, which float32 holds. */
+START_TEST(f16_is_the_nearest)
+{
+    for (uint16_t h = 0; h < 0x7bff; h++) {
+        const float low = f16_widen(h);
+        const float middle = (low + f16_widen((uint16_t)(h + 1))) / 2;
+        const uint16_t even = (uint16_t)(h + h % 2);
+        ck_assert_uint_eq(f16_round(low), h);
+        ck_assert_uint_eq(f16_round(-low), h | 0x8000);
+        ck_assert_uint_eq(f16_round(middle), even);
+        ck_assert_uint_eq(f16_round(-middle), even | 0x8000);
+        ck_assert_uint_eq(f16_round(nextafterf(middle, 0)), h);
+        ck_assert_uint_eq(f16_round(nextafterf(middle, INFINITY)), h + 1);
+    }
+    static const float beyond[] = {65504, 65520, 65536, FLT_MAX, INFINITY};
+    for (int i = 0; i < COUNT(beyond); i++) {
+        ck_assert_uint_eq(f16_round(beyond[i]), 0x7bff);
+        ck_assert_uint_eq(f16_round(-beyond[i]), 0xfbff);
+    }
+    ck_assert_uint_eq(f16_round(FLT_TRUE_MIN), 0);
+    ck_assert_uint_eq(f16_round(NAN) & 0x7fff, 0x7e00);
+}
+END_TEST
+
 static float expected_weight(uint8_t code, float scale)
 {
     const int magnitude = code & 0x7f;
@@ -75,10 +100,13 @@ static void expect_weight(const unsigned char *found, dtype as, uint8_t code, fl
 {
     const float want = expected_weight(code, scale);
     if (isnan(want)) {
-        ck_assert(isnan(as == DTYPE_F32 ? from_bits(le32_load(found))
-                                        : from_bits((uint32_t)le16_load(found) << 16)));
+        ck_assert(isnan(as == DTYPE_F32   ? from_bits(le32_load(found))
+                        : as == DTYPE_F16 ? f16_widen(le16_load(found))
+                                          : from_bits((uint32_t)le16_load(found) << 16)));
     } else if (as == DTYPE_F32) {
         ck_assert_uint_eq(le32_load(found), bits_of(want));
+    } else if (as == DTYPE_F16) {
+        ck_assert_uint_eq(le16_load(found), f16_round(want));
     } else {
         ck_assert_uint_eq(le16_load(found), isinf(want) ? bits_of(want) >> 16 : nearest_bf16(want));
     }
@@ -93,7 +121,8 @@ START_TEST(every_code_of_every_tile)
     static unsigned char codes[ROWS * COLS];
     static unsigned char to[4 * ROWS * COLS + 4];
     unsigned char stored[sizeof scales];
-    const dtype as = _i == 0 ? DTYPE_F32 : DTYPE_BF16;
+    static const dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+    const dtype as = types[_i];
     const size_t each = _i == 0 ? 4 : 2;
     for (int i = 0; i < DOWN * ACROSS; i++) {
         le32_store(stored + 4 * i, bits_of(scales[i]));
@@ -117,6 +146,7 @@ int main(void)
 {
     TCase *const tc = tcase_create("dequantize");
     tcase_add_test(tc, bf16_is_the_nearest);
-    tcase_add_loop_test(tc, every_code_of_every_tile, 0, 2);
+    tcase_add_test(tc, f16_is_the_nearest);
+    tcase_add_loop_test(tc, every_code_of_every_tile, 0, 3);
     return run_tests("dequantize", tc);
 }
