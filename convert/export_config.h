@@ -1,0 +1,31 @@
+/* The JSON of an export: config.json, index, list of files (spec/export.md sections 2, 4, 7). */
+#ifndef EXPORT_CONFIG_H
+#define EXPORT_CONFIG_H
+
+#include <jansson.h>
+
+#include "convert/export_plan.h"
+#include "format/digest.h"
+
+enum { LIST_MEMBERS_BYTES = 256 };
+
+/* Is this the configuration of a Ring-linear model? ERR_INPUT: it is no object, or tells of a
+ * quantization already. */
+MUST_CHECK err_code export_config_check(const char *text, size_t bytes, bool *ring_linear, err *e);
+
+/* quantization_config, a new reference; NULL without memory. Not for a plan without FP8. */
+json_t *export_quantization(const preset *p, const export_plan *plan);
+
+/* The text of config.json with quantization_config as its last member, else as it is; free(). NULL
+ * without memory. */
+char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
+                         size_t *out_bytes);
+
+/* The index of the shards; free(). NULL without memory. */
+char *export_index_text(const export_plan *plan, size_t *bytes);
+
+/* What the list of files says besides their names. */
+void export_list_members(const preset *p, const unsigned char root[SHA256_BYTES],
+                         char text[LIST_MEMBERS_BYTES]);
+
+#endif
