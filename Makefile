@@ -213,7 +213,7 @@ format-check: ## name the places that `make format` would change
 	@clang-format --dry-run --Werror $(C_FILES)
 
 # ---- manual, completions, installation -------------------------------------------------------------------------
-COMMANDS := convert verify inspect unpack diff tokenize devices bench help
+COMMANDS := convert verify inspect unpack diff export tokenize devices bench help
 
 man: $(BIN) ## write spec/man/*.1 from the option table
 	@mkdir -p spec/man

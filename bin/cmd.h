@@ -12,6 +12,7 @@ MUST_CHECK err_code cmd_verify(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_inspect(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_unpack(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_diff(int argc, char **argv, report *r, err *e);
+MUST_CHECK err_code cmd_export(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_tokenize(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_devices(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_bench(int argc, char **argv, report *r, err *e);

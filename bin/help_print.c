@@ -52,7 +52,8 @@ void usage_print(command_id c)
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
         if (option_is_of(o, c) && o->required) {
-            printf(" -%c %s", o->letter, o->value);
+            const char letter[] = {o->letter, '\0'};
+            printf(" -%s%s %s", o->letter ? letter : "-", o->letter ? "" : o->name, o->value);
         }
     }
     for (size_t i = 0; i < OPERANDS_MAX && spec->operands[i].name; i++) {

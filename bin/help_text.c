@@ -26,6 +26,7 @@ static const help_example octavo_examples[] = {
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0",
      "Every weight is the right rounding of its source."},
     {"inspect ring-mini.octavo", "See what is inside."},
+    {"export ring-mini.octavo -o ring-mini-fp8 --for vllm", "Make what a runtime loads."},
     {NULL, NULL},
 };
 
@@ -33,9 +34,17 @@ static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
                                         ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
                                         ERR_MEMORY,    ERR_INTERNAL, OK};
 
-static const char *const octavo_see_also[] = {
-    "octavo-bench",   "octavo-convert",  "octavo-devices", "octavo-diff",   "octavo-help",
-    "octavo-inspect", "octavo-tokenize", "octavo-unpack",  "octavo-verify", NULL};
+static const char *const octavo_see_also[] = {"octavo-bench",
+                                              "octavo-convert",
+                                              "octavo-devices",
+                                              "octavo-diff",
+                                              "octavo-export",
+                                              "octavo-help",
+                                              "octavo-inspect",
+                                              "octavo-tokenize",
+                                              "octavo-unpack",
+                                              "octavo-verify",
+                                              NULL};
 
 static const char *const convert_paragraphs[] = {
     "Quantize the linear layers of CHECKPOINT to block FP8, keep all other tensors bit for bit, "
@@ -215,6 +224,35 @@ static const err_code diff_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       E
 
 static const char *const diff_see_also[] = {"octavo", "octavo-inspect", "octavo-verify", NULL};
 
+static const char *const export_paragraphs[] = {
+    "Make a directory that a runtime loads out of a packed FILE: safetensors shards with their "
+    "index, config.json with the quantization_config that the runtime reads, and the files that "
+    "travel inside FILE.",
+    "Codes, scales and kept tensors are written bit for bit, each expert by its own name. What the "
+    "runtime builds without FP8 has to be there without: where FILE has FP8 all the same, export "
+    "says so and tells how to convert, or with --dequantize writes rounded numbers. "
+    "compressed-tensors stores scales in BF16, and therefore takes files with ue8m0 scales only.",
+    "With bf16 everything is dequantized, to the dtype of the source.",
+    "Weights stream through buffers of a fixed size, and the digest of every chunk is checked on "
+    "the way. The directory appears under its name only when it is complete and on the disk; "
+    "whatever goes wrong before leaves none, or the old one. No file is ever removed that is not "
+    "of an earlier export.",
+    NULL,
+};
+
+static const help_example export_examples[] = {
+    {"export ring-mini.octavo -o ring-mini-fp8 --for vllm", "A directory for vllm serve."},
+    {"export ring-mini.octavo -o ring-mini-fp8 --for sglang -n",
+     "See the shards, and which modules are not FP8."},
+    {"export ring-mini.octavo -o ring-mini-bf16 --for bf16", "A plain checkpoint again."},
+    {NULL, NULL},
+};
+
+static const err_code export_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
+                                        ERR_MEMORY, ERR_INTERNAL, OK};
+
+static const char *const export_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
+
 static const char *const tokenize_paragraphs[] = {
     "Print the token ids of a text as one JSON array on one line.",
     "The tokenizer is the tokenizer.json beside the weights of a CHECKPOINT, that inside a packed "
@@ -310,6 +348,7 @@ const help_text help_texts[COMMAND_COUNT + 1] = {
     [COMMAND_INSPECT] = {inspect_paragraphs, inspect_examples, inspect_codes, inspect_see_also},
     [COMMAND_UNPACK] = {unpack_paragraphs, unpack_examples, unpack_codes, unpack_see_also},
     [COMMAND_DIFF] = {diff_paragraphs, diff_examples, diff_codes, diff_see_also},
+    [COMMAND_EXPORT] = {export_paragraphs, export_examples, export_codes, export_see_also},
     [COMMAND_TOKENIZE] = {tokenize_paragraphs, tokenize_examples, tokenize_codes,
                           tokenize_see_also},
     [COMMAND_DEVICES] = {devices_paragraphs, devices_examples, devices_codes, devices_see_also},

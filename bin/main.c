@@ -10,11 +10,11 @@
 typedef err_code (*command_fn)(int argc, char **argv, report *r, err *e);
 
 static const command_fn functions[COMMAND_COUNT] = {
-    [COMMAND_CONVERT] = cmd_convert, [COMMAND_VERIFY] = cmd_verify,
-    [COMMAND_INSPECT] = cmd_inspect, [COMMAND_UNPACK] = cmd_unpack,
-    [COMMAND_DIFF] = cmd_diff,       [COMMAND_TOKENIZE] = cmd_tokenize,
-    [COMMAND_DEVICES] = cmd_devices, [COMMAND_BENCH] = cmd_bench,
-    [COMMAND_HELP] = cmd_help,
+    [COMMAND_CONVERT] = cmd_convert,   [COMMAND_VERIFY] = cmd_verify,
+    [COMMAND_INSPECT] = cmd_inspect,   [COMMAND_UNPACK] = cmd_unpack,
+    [COMMAND_DIFF] = cmd_diff,         [COMMAND_EXPORT] = cmd_export,
+    [COMMAND_TOKENIZE] = cmd_tokenize, [COMMAND_DEVICES] = cmd_devices,
+    [COMMAND_BENCH] = cmd_bench,       [COMMAND_HELP] = cmd_help,
 };
 
 /* octavo by itself has no options that a command line could take here. */

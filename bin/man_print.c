@@ -70,7 +70,7 @@ static void print_choice(const char *macro, const char *words)
 static void print_value(const option_spec *o)
 {
     if (o->value) {
-        print_choice(o->kind == VALUE_WORD ? "Cm" : "Ar", o->value);
+        print_choice(o->kind == VALUE_WORD && strchr(o->value, '|') ? "Cm" : "Ar", o->value);
     }
 }
 
@@ -105,7 +105,9 @@ static void print_synopsis(command_id c)
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
         if (is_in_synopsis(o, c) && o->required) {
-            printf(".Fl %c Ar %s\n", o->letter, o->value);
+            const char letter[] = {o->letter, '\0'};
+            printf(".Fl %s%s Ar %s\n", o->letter ? letter : "\\-", o->letter ? "" : o->name,
+                   o->value);
         }
     }
     for (size_t i = 0; i < OPERANDS_MAX && spec->operands[i].name; i++) {

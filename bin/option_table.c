@@ -7,12 +7,13 @@
 #define INSPECT  (1U << COMMAND_INSPECT)
 #define UNPACK   (1U << COMMAND_UNPACK)
 #define DIFF     (1U << COMMAND_DIFF)
+#define EXPORT   (1U << COMMAND_EXPORT)
 #define TOKENIZE (1U << COMMAND_TOKENIZE)
 #define DEVICES  (1U << COMMAND_DEVICES)
 #define BENCH    (1U << COMMAND_BENCH)
 #define HELP     (1U << COMMAND_HELP)
 #define ALL                                                                                        \
-    (CONVERT | VERIFY | INSPECT | UNPACK | DIFF | TOKENIZE | DEVICES | BENCH | HELP |              \
+    (CONVERT | VERIFY | INSPECT | UNPACK | DIFF | EXPORT | TOKENIZE | DEVICES | BENCH | HELP |     \
      1U << COMMAND_NONE)
 
 const command_spec command_table[COMMAND_COUNT] = {
@@ -32,6 +33,9 @@ const command_spec command_table[COMMAND_COUNT] = {
     [COMMAND_DIFF] = {"diff",
                       {{"A", VALUE_PATH, .required = true}, {"B", VALUE_PATH, .required = true}},
                       "tell what is different between two models"},
+    [COMMAND_EXPORT] = {"export",
+                        {{"FILE", VALUE_PATH, .required = true}},
+                        "make a directory that a runtime loads out of a packed file"},
     [COMMAND_TOKENIZE] = {"tokenize",
                           {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
                           "turn text into the token ids of a model"},
@@ -275,6 +279,46 @@ const option_spec option_table[] = {
      .commands = DIFF,
      .name = "full",
      .help = "Read all data of two packed files, also where their digests say that it is alike."},
+    {.id = OPTION_OUTPUT,
+     .commands = EXPORT,
+     .letter = 'o',
+     .name = "output",
+     .kind = VALUE_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "The directory to make."},
+    {.id = OPTION_FOR,
+     .commands = EXPORT,
+     .name = "for",
+     .kind = VALUE_WORD,
+     .value = "RUNTIME",
+     .words = "hf|vllm|sglang|ant-sglang|areal|compressed-tensors|bf16",
+     .required = true,
+     .help = "Who is going to load it: hf (transformers), vllm, sglang, ant-sglang (Ant's SGLang "
+             "0.5.2), areal, compressed-tensors, or bf16 (anyone: a plain checkpoint without "
+             "FP8)."},
+    {.id = OPTION_SHARD_SIZE,
+     .commands = EXPORT,
+     .name = "shard-size",
+     .kind = VALUE_OTHER,
+     .value = "SIZE",
+     .help = "The most bytes of a shard, such as 2G (default: 5000000000). A larger tensor has one "
+             "of its own."},
+    {.id = OPTION_DEQUANTIZE,
+     .commands = EXPORT,
+     .name = "dequantize",
+     .help = "Write FP8 that the runtime does not read as rounded numbers instead of refusing."},
+    {.id = OPTION_DRY_RUN,
+     .commands = EXPORT,
+     .letter = 'n',
+     .name = "dry-run",
+     .help = "Print the plan, and touch nothing: shards, files, and which modules are not FP8, and "
+             "why."},
+    {.id = OPTION_FORCE,
+     .commands = EXPORT,
+     .letter = 'f',
+     .name = "force",
+     .help = "Replace DIR if it holds an earlier export and nothing else."},
     {.id = OPTION_TEXT,
      .commands = TOKENIZE,
      .name = "text",
@@ -310,20 +354,20 @@ const option_spec option_table[] = {
      .help = "Size of the checkpoint to convert, such as 1G (the default); the disk has to have "
              "room for half as much again."},
     {.id = OPTION_THREADS,
-     .commands = CONVERT | VERIFY | UNPACK | DIFF | BENCH,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT | BENCH,
      .name = "threads",
      .kind = VALUE_OTHER,
      .value = "N",
      .help = "Compute with N threads (default: one per processor). The result does not depend on "
              "it."},
     {.id = OPTION_MEMORY,
-     .commands = CONVERT | VERIFY | UNPACK | DIFF,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
      .name = "memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Memory for buffers, such as 512M (the default) or 2G."},
     {.id = OPTION_PROGRESS,
-     .commands = CONVERT | VERIFY | UNPACK | DIFF,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
      .name = "progress",
      .kind = VALUE_WORD,
      .value = "auto|always|never",
@@ -331,11 +375,11 @@ const option_spec option_table[] = {
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
-     .commands = CONVERT | VERIFY | INSPECT | UNPACK | DIFF | TOKENIZE | DEVICES | BENCH,
+     .commands = CONVERT | VERIFY | INSPECT | UNPACK | DIFF | EXPORT | TOKENIZE | DEVICES | BENCH,
      .name = "json",
      .help = "Print one JSON object on standard output, on failure, too."},
     {.id = OPTION_QUIET,
-     .commands = CONVERT | VERIFY | UNPACK | DIFF,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
      .letter = 'q',
      .name = "quiet",
      .help = "Print errors only."},

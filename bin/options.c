@@ -251,7 +251,9 @@ static err_code check_complete(command_id c, const bool *given, const command_li
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
         if (option_is_of(o, c) && o->required && !given[i]) {
-            err_set(e, ERR_USAGE, "missing option: -%c %s", o->letter, o->value);
+            const char letter[] = {o->letter, '\0'};
+            err_set(e, ERR_USAGE, "missing option: -%s%s %s", o->letter ? letter : "-",
+                    o->letter ? "" : o->name, o->value);
         }
     }
     if (e->code != OK) {

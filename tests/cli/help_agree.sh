@@ -22,7 +22,7 @@ from_fish() {
     grep -F "__fish_seen_subcommand_from $1'" "$TMPDIR/fish" | grep -oE -- '-l [a-z0-9-]+' | sed 's/^-l //'
 }
 
-for c in convert verify inspect unpack diff tokenize devices bench help; do
+for c in convert verify inspect unpack diff export tokenize devices bench help; do
     from_help $c | sort >"$TMPDIR/expected"
     echo "$c: $(wc -l <"$TMPDIR/expected") options"
     for way in man bash zsh fish; do

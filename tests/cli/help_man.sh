@@ -4,7 +4,7 @@
 
 "$OCTAVO" help --man >"$TMPDIR/octavo.1"
 "$OCTAVO" help --man octavo | cmp - "$TMPDIR/octavo.1"
-for c in convert verify inspect unpack diff tokenize devices bench help; do
+for c in convert verify inspect unpack diff export tokenize devices bench help; do
     "$OCTAVO" help --man $c >"$TMPDIR/octavo-$c.1"
     "$OCTAVO" help $c --man | cmp - "$TMPDIR/octavo-$c.1"
 done

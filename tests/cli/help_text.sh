@@ -12,7 +12,7 @@ octavo help bench
 octavo help help
 
 say 'every way to ask'
-for c in convert verify inspect tokenize devices bench help; do
+for c in convert verify inspect export tokenize devices bench help; do
     "$OCTAVO" help $c >"$TMPDIR/$c"
     for way in "$c -h" "$c --help" "help -- $c" "$c -h operand another"; do
         # shellcheck disable=SC2086 # words on purpose
@@ -25,7 +25,7 @@ for way in -h --help 'help octavo' 'help'; do
 done
 
 say 'lines of more than 80 columns'
-for c in octavo convert verify inspect tokenize devices bench help; do
+for c in octavo convert verify inspect export tokenize devices bench help; do
     "$OCTAVO" help $c | grep -nE '.{81}'
 done
 

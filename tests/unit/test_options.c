@@ -222,7 +222,7 @@ START_TEST(table_is_sound)
         ck_assert((o->kind == VALUE_NONE) == (o->value == NULL));
         ck_assert((o->kind == VALUE_WORD || o->kind == VALUE_LIST) == (o->words != NULL));
         ck_assert_msg(o->help[strlen(o->help) - 1] == '.', "--%s: no sentence", o->name);
-        ck_assert(!o->required || o->letter);
+        ck_assert(!o->required || o->value);
         for (size_t j = 0; j < i; j++) {
             const option_spec *const other = &option_table[j];
             if (o->commands & other->commands) {

@@ -1,0 +1,119 @@
+/* octavo export: options become a plan, the plan a directory. */
+#include "bin/cmd.h"
+#include "bin/export_report.h"
+#include "bin/signals.h"
+#include "bin/value.h"
+#include "format/num.h"
+#include "format/parallel.h"
+
+typedef struct export_request {
+    export_options options;
+    unsigned preset, progress;
+    bool dry_run;
+    report *report;
+} export_request;
+
+enum { THREADS_MAX = 4096 };
+
+/* What transformers splits at, too: 5 GB. */
+#define SHARD_BYTES 5000000000
+
+static err_code take_value(export_request *q, const option_spec *o, const char *value, err *e)
+{
+    switch (o->id) {
+    case OPTION_OUTPUT:
+        q->options.output = value;
+        return OK;
+    case OPTION_FOR:
+        return value_word("--for", value, o->words, &q->preset, e);
+    case OPTION_SHARD_SIZE:
+        return value_size("--shard-size", value, &q->options.shard_bytes, e);
+    case OPTION_THREADS:
+        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
+    case OPTION_MEMORY:
+        return value_size("--memory", value, &q->options.memory, e);
+    default:
+        return value_word("--progress", value, o->words, &q->progress, e);
+    }
+}
+
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+{
+    export_request *const q = ctx;
+    switch (o->id) {
+    case OPTION_DEQUANTIZE:
+        q->options.dequantize = true;
+        return OK;
+    case OPTION_DRY_RUN:
+        q->dry_run = true;
+        return OK;
+    case OPTION_FORCE:
+        q->options.force = true;
+        return OK;
+    case OPTION_QUIET:
+        q->report->level = LEVEL_QUIET;
+        return OK;
+    case OPTION_JSON: /* main has seen it */
+        return OK;
+    default:
+        return take_value(q, o, value, e);
+    }
+}
+
+static void note_rounding(const export_job *job, const monitor *m)
+{
+    if (job->options.preset->config != CONFIG_NONE && job->plan.number_count > 0) {
+        monitor_note(m, "%llu tensor%s that %s does not read in FP8: dequantized, which rounds",
+                     (unsigned long long)job->plan.number_count,
+                     job->plan.number_count == 1 ? "" : "s", job->options.preset->reader);
+    }
+}
+
+static err_code show(report *r, const export_job *job, const export_report *done, err *e)
+{
+    if (r->json) {
+        export_put(r, job, done);
+    } else if (report_says(r, LEVEL_NORMAL) && done) {
+        export_print_result(job, done);
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        return export_print_plan(job, e);
+    }
+    return OK;
+}
+
+static err_code export(export_request *q, err *e)
+{
+    export_job job = {0};
+    export_report done = {0};
+    const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
+    q->options.preset = &preset_table[q->preset];
+    err_code code = export_prepare(&q->options, &job, e);
+    if (code != OK) {
+        return code;
+    }
+    note_rounding(&job, m);
+    if (!q->dry_run) {
+        code = export_run(&job, m, &done, e);
+    }
+    if (code == OK) {
+        code = show(q->report, &job, q->dry_run ? NULL : &done, e);
+    }
+    export_close(&job);
+    return code;
+}
+
+err_code cmd_export(int argc, char **argv, report *r, err *e)
+{
+    export_request q = {.report = r,
+                        .options = {.shard_bytes = SHARD_BYTES,
+                                    .memory = 512 * MIB,
+                                    .threads = parallel_processors()}};
+    command_line line;
+    const err_code code = options_parse(COMMAND_EXPORT, argc, argv, take, &q, &line, e);
+    if (code != OK || line.wish != WISH_RUN) {
+        return code != OK ? code : cmd_answer(line.wish, COMMAND_EXPORT, r, e);
+    }
+    signals_install();
+    q.options.path = line.operands[0];
+    return export(&q, e);
+}
