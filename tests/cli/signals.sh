@@ -1,5 +1,5 @@
 #!/bin/bash
-# A signal stops convert and verify: cleaned up, nothing left, dead of that signal; ignored ones stay ignored.
+# A signal stops convert, verify and export: cleaned up, nothing left, dead of that signal; ignored ones stay ignored.
 . "$ROOT/tests/cli_lib.sh"
 command -v strace >/dev/null || skip 'strace is not installed'
 is_sanitized && skip 'the leak checker cannot work under strace'
@@ -25,6 +25,8 @@ done
 struck INT pwrite64 convert checkpoint -o good.octavo --device cpu -f 2>/dev/null
 unchanged good.octavo
 struck TERM pwrite64 convert checkpoint -o new.octavo --device cpu --json 2>/dev/null
+struck INT pwrite64 export good.octavo -o out --for hf 2>/dev/null
+struck TERM fsync export good.octavo -o out --for bf16 2>/dev/null
 files .
 
 say 'ignored at the start'
