@@ -48,6 +48,7 @@ done
 export OCTAVO=${OCTAVO:-$root/build/octavo}
 failed=0
 PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" || failed=1
+"$venv/bin/python" "$here/export_check.py" --need-safetensors "${checkpoints[@]}" || failed=1
 tokenizers=()
 for directory in "${checkpoints[@]}"; do
     [ ! -e "$directory/tokenizer.json" ] || tokenizers+=("$directory/tokenizer.json")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The part of the interop tests that needs Debian's python3-numpy and python3-xxhash only: whether
 # the comparisons can fail, the second forward pass against its golden results and against ours, the
-# built-in example, and a checkpoint of corner cases.
+# built-in example, and a checkpoint of corner cases, both also exported for every runtime.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu
@@ -18,4 +18,8 @@ for slope in trained hf; do
 done
 OCTAVO=${OCTAVO:-$here/../../build/octavo} /usr/bin/python3 "$here/forward_check.py" "$scratch"
 /usr/bin/python3 "$here/corner_checkpoint.py" "$scratch/corner"
+export OCTAVO=${OCTAVO:-$here/../../build/octavo}
+/usr/bin/python3 "$here/export_check.py" "$here/../data/ring-micro-linear" "$scratch/corner"
+/usr/bin/python3 "$here/export_check.py" --convert=--keep '--convert=*.layers.[01].*gate_proj*' \
+    --convert=--keep '--convert=*.dense.*' "$here/../data/ring-micro-linear"
 PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner"

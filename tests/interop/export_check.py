@@ -1,0 +1,358 @@
+#!/usr/bin/python3
+"""Exports of a packed file against the file itself, read by the second reader, and against what
+spec/export.md says of names, dtypes, numbers, index and configuration.
+
+    export_check.py [--need-safetensors] CHECKPOINT...
+
+Each checkpoint is converted with both kinds of scales and exported for every runtime; where that is
+refused, --dequantize must help, or the scales must be of the other kind. $OCTAVO is the program.
+With --need-safetensors the safetensors library loads every shard as well, and must see the same.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+import packed_format as pf
+import quantizer_np as quantizer
+import read_packed
+from checkpoint_np import Checkpoint
+
+OCTAVO = os.environ.get("OCTAVO", "build/octavo")
+KEYS = {
+    "hf": "modules_to_not_convert",
+    "vllm": "ignored_layers",
+    "sglang": "ignored_layers",
+    "ant-sglang": "ignored_layers",
+    "areal": "ignored_layers",
+    "compressed-tensors": "ignore",
+    "bf16": None,
+}
+# What these runtimes need in the dtype of the source, as a component of the name.
+WIDE = {"ant-sglang": "shared_experts", "areal": "g_proj"}
+MERGED = {
+    "gate_proj": "gate_up_proj",
+    "up_proj": "gate_up_proj",
+    "q_proj": "qkv_proj",
+    "k_proj": "qkv_proj",
+    "v_proj": "qkv_proj",
+    "q_a_proj": "fused_qkv_a_proj_with_mqa",
+    "kv_a_proj_with_mqa": "fused_qkv_a_proj_with_mqa",
+}
+LIST = "octavo-export.json"
+INDEX = "model.safetensors.index.json"
+
+
+def run(*arguments):
+    return subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=False)
+
+
+def octavo(*arguments):
+    done = run(*arguments)
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout
+
+
+# What a record means
+
+
+def members(r):
+    """(name, slice of its first dimension or None) of every tensor that a record stands for."""
+    if pf.is_stack(r["name"]):
+        return [(pf.expand(r["name"], i), i) for i in range(r["shape"][0])]
+    return [(r["name"], None)]
+
+
+def array(packed, r, kind):
+    return np.frombuffer(packed.data(r), kind).reshape(r["shape"])
+
+
+def narrow(x, dtype):
+    """float32 to the nearest of dtype, ties to even, F16 at most 65504; as bytes."""
+    if dtype == "F32":
+        return x.astype("<f4").tobytes()
+    if dtype == "F16":
+        return np.clip(x, -65504.0, 65504.0).astype("<f2").tobytes()
+    bits = x.astype("<f4").view("<u4").astype(np.uint64)
+    up = (bits & 0xFFFF) + (bits >> 16 & 1) > 0x8000
+    return ((bits >> 16) + up).astype("<u2").tobytes()
+
+
+def module_of(name, preset):
+    """What a weight is a part of for the runtime."""
+    slot = pf.expert_slot(name)
+    before, _, last = name.removesuffix(".weight").rpartition(".")
+    if slot:
+        return slot[0]
+    return (before, MERGED[last]) if last in MERGED and preset != "hf" else name
+
+
+def wide_names(packed, preset):
+    """(codes that may not be codes in the export, modules with a part that is not FP8)."""
+    codes, split = {}, set()
+    for r in packed.records:
+        for name, k in members(r):
+            ndim = len(r["shape"]) - (k is not None)
+            stacked = ndim == 3 and preset != "hf"
+            if r["cls"] == pf.CODES:
+                codes[name] = stacked or WIDE.get(preset, " ") in name.split(".")
+            weight = ndim == 2 and name.endswith(".weight")
+            weight = weight or (ndim == 3 and pf.expert_slot(name) is not None)
+            if r["cls"] == pf.KEPT and weight or codes.get(name):
+                split.add(module_of(name, preset))
+    if preset == "bf16":
+        return set(codes), set()
+    return {n for n, wide in codes.items() if wide or module_of(n, preset) in split}, split
+
+
+def numbers(codes, scales, dtype):
+    """fl32(code * scale), rounded: spec/quant.md section 3, spec/export.md section 6."""
+    if codes.ndim == 3:
+        return b"".join(numbers(c, s, dtype) for c, s in zip(codes, scales))
+    sign = np.where(codes & 0x80, np.float32(-1), np.float32(1))
+    values = sign * quantizer.MAGNITUDES[codes & 0x7F]
+    rows, cols = codes.shape
+    spread = np.repeat(np.repeat(scales, pf.TILE, 0), pf.TILE, 1)[:rows, :cols]
+    with np.errstate(over="ignore"):
+        return narrow(values * spread, dtype)
+
+
+# One export
+
+
+class Export:
+    def __init__(self, packed, directory, preset, need_safetensors):
+        self.packed = packed
+        self.directory = directory
+        self.preset = preset
+        self.wide, _ = wide_names(packed, preset)
+        self.seen = set()
+        self.fp8 = set()
+        self.ring = False
+        self.checkpoint = Checkpoint(directory)
+        self.check_tensors()
+        assert set(self.checkpoint.tensors) == self.seen, set(self.checkpoint.tensors) ^ self.seen
+        self.check_index()
+        self.check_files()
+        self.check_config()
+        if need_safetensors:
+            self.check_library()
+
+    def tensor(self, name, dtype, shape):
+        self.seen.add(name)
+        t = self.checkpoint.tensors[name]
+        assert (t.dtype, t.shape) == (dtype, list(shape)), (name, t)
+        return t.data.tobytes()
+
+    def check_tensors(self):
+        for r in self.packed.records:
+            if r["cls"] == pf.KEPT:
+                self.check_kept(r)
+            elif r["cls"] == pf.CODES:
+                self.check_codes(r)
+
+    def check_kept(self, r):
+        shape = r["shape"][1:] if pf.is_stack(r["name"]) else r["shape"]
+        whole = self.packed.data(r)
+        size = len(whole) // max(1, len(members(r)))
+        for k, (name, _) in enumerate(members(r)):
+            found = self.tensor(name, pf.DTYPES[r["dtype"]][0], shape)
+            assert found == bytes(whole[k * size : (k + 1) * size]), name
+
+    def check_codes(self, r):
+        codes = array(self.packed, r, np.uint8)
+        scales = array(self.packed, self.packed.records[r["scale_idx"]], "<f4")
+        for name, k in members(r):
+            one = codes if k is None else codes[k]
+            with_scales = scales if k is None else scales[k]
+            if name in self.wide:
+                dtype = pf.DTYPES[r["src_dtype"]][0]
+                assert self.tensor(name, dtype, one.shape) == numbers(one, with_scales, dtype), name
+                continue
+            self.fp8.add(name.removesuffix(".weight"))
+            assert self.tensor(name, "F8_E4M3", one.shape) == one.tobytes(), name
+            self.check_scales(name, with_scales)
+
+    def check_scales(self, name, scales):
+        if self.preset == "compressed-tensors":
+            found = self.tensor(name + "_scale", "BF16", scales.shape)
+            bits = np.frombuffer(found, "<u2").astype("<u4") << 16
+            assert bits.tobytes() == scales.tobytes(), name
+        else:
+            assert self.tensor(name + "_scale_inv", "F32", scales.shape) == scales.tobytes(), name
+
+    def read(self, name):
+        with open(os.path.join(self.directory, name), "rb") as f:
+            return f.read()
+
+    def check_index(self):
+        index = json.loads(self.read(INDEX))
+        sizes = [len(t.data) for t in self.checkpoint.tensors.values()]
+        assert index["metadata"]["total_size"] == sum(sizes)
+        assert set(index["weight_map"]) == self.seen
+        count = len(self.checkpoint.shards)
+        for i, shard in enumerate(self.checkpoint.shards):
+            assert shard.name == f"model-{i + 1:05}-of-{count:05}.safetensors", shard
+        for shard in self.checkpoint.shards:
+            with open(os.path.join(self.directory, shard.name), "rb") as f:
+                header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+            assert header.pop("__metadata__") == {"format": "pt"}
+            for name, entry in header.items():
+                assert index["weight_map"][name] == shard.name, name
+                width = max(1, pf.DTYPE_BITS[entry["dtype"]] // 8)
+                assert entry["data_offsets"][0] % width == 0, name
+
+    def check_files(self):
+        listed = json.loads(self.read(LIST))
+        assert listed["octavo_export"] == 1 and listed["for"] == self.preset
+        assert listed["root"] == self.packed.trailer["root"].hex()
+        assert sorted(listed["files"] + [LIST]) == sorted(os.listdir(self.directory))
+        for name, data in self.packed.files:
+            if name != "config.json":
+                assert self.read(name) == data, name
+
+    # quantization_config
+
+    def check_config(self):
+        before = json.loads(dict(self.packed.files)["config.json"])
+        text = self.read("config.json")
+        config = json.loads(text)
+        found = config.pop("quantization_config", None)
+        assert config == before
+        self.ring = config.get("model_type") == "bailing_moe_linear"
+        if not self.fp8:
+            assert found is None and text == dict(self.packed.files)["config.json"]
+            return
+        ignored = found.pop(KEYS[self.preset], [])
+        assert ignored == sorted(set(ignored)), ignored
+        self.check_ignored(ignored)
+        if self.preset == "compressed-tensors":
+            group = found["config_groups"]["group_0"]
+            assert found["quant_method"] == "compressed-tensors"
+            assert found["format"] == group["format"] == "float-quantized"
+            assert group["targets"] == ["Linear"]
+            assert group["weights"]["strategy"] == "block"
+            assert group["weights"]["block_structure"] == [128, 128]
+            assert group["input_activations"]["group_size"] == 128
+            return
+        expected = {
+            "quant_method": "fp8",
+            "fmt": "e4m3",
+            "activation_scheme": "dynamic",
+            "weight_block_size": [128, 128],
+        }
+        if all(r["flags"] & 1 for r in self.packed.records if r["cls"] == pf.SCALES):
+            expected["scale_fmt"] = "ue8m0"
+        assert found == expected, found
+
+    def check_ignored(self, ignored):
+        """No line takes out what is FP8, and every matrix of a layer that is not FP8 has one."""
+        by_prefix = self.preset == "hf"
+        for line in ignored:
+            hit = [m for m in self.fp8 if m == line or (by_prefix and m.startswith(line))]
+            assert not hit, (line, hit)
+        for name, t in self.checkpoint.tensors.items():
+            module = name.removesuffix(".weight")
+            if module == name or len(t.shape) != 2 or t.dtype == "F8_E4M3" or "layers" not in name:
+                continue
+            own = any(
+                f"{module}.{end}" in self.seen for end in ("expert_bias", "e_score_correction_bias")
+            )
+            if own or (self.preset == "ant-sglang" and "shared_experts" in name):
+                assert module not in ignored, module
+            else:
+                assert self.spelled(module) in ignored, module
+        if self.preset in ("hf", "compressed-tensors"):
+            assert "lm_head" in ignored
+
+    def spelled(self, module):
+        slot = pf.expert_slot(module)
+        if slot and self.preset != "compressed-tensors":
+            module = slot[0].removesuffix(".")
+        if not self.ring or self.preset not in ("sglang", "ant-sglang"):
+            return module
+        before, _, last = module.rpartition(".")
+        gated = f"{before}.g_proj.weight" in self.seen
+        names = {
+            "query_key_value": "qkv_proj",
+            "g_proj": "output_gate",
+            "dense": "out_proj" if gated else "o_proj",
+        }
+        spelled = f"{before}.{names.get(last, last)}"
+        return spelled.replace(".mlp.", ".") if self.preset == "ant-sglang" else spelled
+
+    def check_library(self):
+        import safetensors
+
+        seen = set()
+        for shard in self.checkpoint.shards:
+            with open(os.path.join(self.directory, shard.name), "rb") as f:
+                for name, entry in safetensors.deserialize(f.read()):
+                    t = self.checkpoint.tensors[name]
+                    assert (entry["dtype"], list(entry["shape"])) == (t.dtype, t.shape), name
+                    assert bytes(entry["data"]) == t.data.tobytes(), name
+                    seen.add(name)
+        assert seen == self.seen
+
+
+# All of them
+
+
+def check_preset(packed, path, scales, preset, scratch, args):
+    """Export until it works; every refusal has its reason."""
+    out = os.path.join(scratch, "out")
+    options = ["-q", "--for", preset, "--shard-size", "700K", "--threads", "3"]
+    if preset == "compressed-tensors" and scales == "f32":
+        done = run("export", path, "-o", out, "--dequantize", *options)
+        assert done.returncode == 5 and "--scales ue8m0" in done.stderr, done
+        return 0
+    wide, split = wide_names(packed, preset)
+    if preset == "ant-sglang" and any(str(m).endswith(".experts.") for m in split):
+        done = run("export", path, "-o", out, "--dequantize", *options)
+        assert done.returncode == 5 and "takes experts for FP8" in done.stderr, done
+        return 0
+    if wide and preset != "bf16":
+        done = run("export", path, "-o", out, *options)
+        assert done.returncode == 5 and "--dequantize" in done.stderr, done
+        assert not os.path.exists(out)
+        options.append("--dequantize")
+    octavo("export", path, "-o", out, *options)
+    Export(packed, out, preset, args.need_safetensors)
+    octavo("export", path, "-o", out, "-f", *options, "--shard-size", "1G", "--threads", "1")
+    Export(packed, out, preset, args.need_safetensors)
+    for name in os.listdir(out):
+        os.unlink(os.path.join(out, name))
+    os.rmdir(out)
+    return 2
+
+
+def check_checkpoint(directory, args):
+    count = 0
+    for scales in ("f32", "ue8m0"):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = os.path.join(scratch, "packed.octavo")
+            octavo("convert", directory, "-o", path, "-q", "--scales", scales, *args.convert)
+            packed = read_packed.PackedFile(path)
+            packed.check_all()
+            for preset in KEYS:
+                count += check_preset(packed, path, scales, preset, scratch, args)
+    return count
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--need-safetensors", action="store_true")
+    parser.add_argument("--convert", action="append", default=[], metavar="OPTION")
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
+    args = parser.parse_args()
+    count = sum(check_checkpoint(c, args) for c in args.checkpoints)
+    print(f"interop: {count} exports of {len(args.checkpoints)} checkpoints are right")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
