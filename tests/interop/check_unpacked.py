@@ -42,7 +42,7 @@ def nearest_bf16(x):
     low = (x.view(np.uint32) >> 16).astype(np.uint32)
     below = (low << 16).view(np.float32).astype(np.float64)
     # Beyond the largest finite number lies what would be 2^128.
-    above = np.where(low & 0x7FFF == 0x7F7F, np.copysign(2.0**128, x), 0)
+    above = np.where(low & 0x7FFF == 0x7F7F, np.copysign(2.0**128, x.astype(np.float64)), 0)
     finite = np.where(low & 0x7FFF == 0x7F7F, low, low + 1)
     above = np.where(above == 0, (finite << 16).view(np.float32).astype(np.float64), above)
     to_below, to_above = np.abs(x - below), np.abs(above - x)
