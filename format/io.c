@@ -162,6 +162,15 @@ char *io_join(const char *dir, const char *name)
     return asprintf(&path, "%s%s%s", dir, slash, name) < 0 ? NULL : path;
 }
 
+char *io_without_slashes(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') {
+        length--;
+    }
+    return strndup(path, length);
+}
+
 const char *io_basename(const char *path)
 {
     const char *const slash = strrchr(path, '/');

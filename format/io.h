@@ -30,6 +30,10 @@ MUST_CHECK err_code io_read_stream(int fd, const char *name, size_t limit, char 
 /* "DIR/NAME" in fresh memory, NULL without memory. */
 char *io_join(const char *dir, const char *name);
 
+/* `path` without the slashes at its end, in fresh memory, NULL without memory: "a/b//" names what
+ * "a/b" does. "/" stays. */
+char *io_without_slashes(const char *path);
+
 /* The part of `path` behind its last '/'. */
 const char *io_basename(const char *path);
 

@@ -49,16 +49,6 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* `path` without the slashes at its end; "/" stays. */
-static char *without_slashes(const char *path)
-{
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/') {
-        length--;
-    }
-    return strndup(path, length);
-}
-
 static err_code names_inside(output_dir *d, err *e)
 {
     d->inside = true;
@@ -205,7 +195,7 @@ err_code output_dir_open(const char *path, bool force, output_dir **out, err *e)
         return no_memory(path, e);
     }
     *d = (output_dir){
-        .path = without_slashes(path), .force = force, .fd = -1, .around_fd = -1, .sync_fd = -1};
+        .path = io_without_slashes(path), .force = force, .fd = -1, .around_fd = -1, .sync_fd = -1};
     err_code code = d->path ? choose_names(d, e) : no_memory(path, e);
     if (code == OK) {
         code = open_around(d, e);

@@ -37,14 +37,9 @@ static void dir_free(whole_dir *d)
     free(d);
 }
 
-/* "a/b///" names what "a/b" does. */
 static err_code make_names(whole_dir *d, const char *path, err *e)
 {
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/') {
-        length--;
-    }
-    d->path = strndup(path, length);
+    d->path = io_without_slashes(path);
     if (!d->path) {
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
