@@ -94,6 +94,9 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_NO_READ_BACK:
         q->options.read_back = false;
         break;
+    case OPTION_REQUANTIZE:
+        q->recipe.requantize = true;
+        break;
     case OPTION_ALLOW_NONE:
         q->options.allow_none = true;
         break;
@@ -188,17 +191,21 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
 static void print_result(const convert_job *job, const compute *c, const convert_report *done)
 {
     const plan *const p = &job->plan;
-    shown before, after, time, rate, db;
+    shown before, after, time, rate, db, carried;
     char root[2 * SHA256_BYTES + 1], path[256], gpu[300];
     compute_name(c, gpu, sizeof gpu);
     text_mask(gpu);
     snprintf(path, sizeof path, "%s", job->options.output);
     text_mask(path);
     hex_encode(done->root, sizeof done->root, root);
-    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized, %s -> %s, %s, %s (%s)%s%s\n", path,
-           p->quantized_count, (p->quantized_count + p->kept_count),
-           text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
-           text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error)),
+    snprintf(carried.s, sizeof carried.s, ", %" PRIu64 " carried over", p->carried_count);
+    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s, %s -> %s, %s, %s (%s)%s%s\n", path,
+           p->quantized_count, (p->quantized_count + p->carried_count + p->kept_count),
+           p->carried_count > 0 ? carried.s : "", text_size(before.s, p->source_bytes),
+           text_size(after.s, p->file_bytes),
+           p->quantized_count > 0
+               ? text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error))
+               : "nothing rounded",
            text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds),
            gpu[0] ? " on " : "", gpu);
     printf("root %s\n", root);

@@ -39,7 +39,19 @@ static void add(line *l, const char *format, ...)
 
 static const char *dtype_text(const store_tensor *t)
 {
-    return t->quantized ? "F8_E4M3 with scales" : dtype_name(t->type);
+    if (!t->quantized) {
+        return dtype_name(t->type);
+    }
+    switch (t->scale_type) {
+    case DTYPE_BF16:
+        return "F8_E4M3 with BF16 scales";
+    case DTYPE_F16:
+        return "F8_E4M3 with F16 scales";
+    case DTYPE_F8_E8M0:
+        return "F8_E4M3 with F8_E8M0 scales";
+    default:
+        return "F8_E4M3 with scales";
+    }
 }
 
 static void add_headers(line *l, const diff_result *d)

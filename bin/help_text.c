@@ -58,6 +58,11 @@ static const char *const convert_paragraphs[] = {
     "then --keep and --quantize in the order of the command line come on top; the last rule that "
     "matches a tensor's name decides. In a GLOB, * stands for any bytes, dots included, ? for one "
     "byte, and [a-z] for one byte of a set. A GLOB that matches nothing is an error.",
+    "Weights that are FP8 already, in tiles of 128 x 128 with a scale each, are carried over: "
+    "codes "
+    "and scales bit for bit. Other tiles would have to be rounded a second time: an error, unless "
+    "--requantize allows it. FP8 without scales, scales without FP8 and scales that do not fit are "
+    "errors, too.",
     "A NaN or an infinity in a tensor to quantize is an error that names the tensor and the place. "
     "In a kept tensor it is copied, counted and noted.",
     "The files that a runtime needs beside the weights (config.json, tokenizer and license files "
@@ -198,8 +203,8 @@ static const char *const diff_paragraphs[] = {
     "that only one of them has, other dtypes and shapes, other bits, other configuration files.",
     "Tensors are compared by the names of the source. Of plain tensors the report tells how many "
     "elements differ, where the first one is and the largest difference; of two quantized ones how "
-    "many codes and scales. A checkpoint in FP8, with scales in tensors of the suffix _scale_inv, "
-    "is compared with a packed file in the same way. A packed file against a checkpoint in a wider "
+    "many codes and scales; a checkpoint in block FP8 is a quantized one. A packed file against a "
+    "checkpoint in a wider "
     "dtype is alike if it is what the quantizer makes of that, as verify --against has it; if not, "
     "the error is measured.",
     "Two packed files are read only where their digests differ; --full reads all. Embedded files, "

@@ -13,7 +13,7 @@
 
 /* What the whole file amounts to. */
 typedef struct packed_totals {
-    uint64_t quantized, kept; /* tensors of the source */
+    uint64_t quantized, carried, kept; /* tensors of the source */
     uint64_t fp8_elements, elements;
     double sum_sq_source, sum_sq_error;
 } packed_totals;
@@ -40,7 +40,9 @@ static packed_totals add_up(const packed_view *v)
         const uint64_t elements = elements_of(r);
         sum.elements += elements;
         sum.fp8_elements += r->cls == CLASS_CODES ? elements : 0;
-        *(r->cls == CLASS_CODES ? &sum.quantized : &sum.kept) += pack_record_sources(r);
+        *(pack_record_has_stats(r)      ? &sum.quantized
+          : r->origin == ORIGIN_CARRIED ? &sum.carried
+                                        : &sum.kept) += pack_record_sources(r);
         sum.sum_sq_source += q.sum_sq_source;
         sum.sum_sq_error += q.sum_sq_error;
     }
@@ -183,12 +185,11 @@ static void print_head(const packed_view *v, const json_t *config)
     hex_encode(p->trailer.root, sizeof p->trailer.root, root);
     printf("%s: packed file, %s\n\n", path, text_size(size.s, p->file_bytes));
     inspect_print_model(config);
-    printf("tensors    %" PRIu64 ": %" PRIu64 " quantized, %" PRIu64 " kept\n",
-           (sum.quantized + sum.kept), sum.quantized, sum.kept);
+    printf("tensors    %s\n", text_tensors(db.s, sum.quantized, sum.carried, sum.kept));
     printf("weights    %s, %s of them FP8 with %s scales\n", text_many(whole.s, sum.elements),
            text_many(part.s, sum.fp8_elements),
            json_string_value(json_object_get(v->recipe, "scales")));
-    if (sum.fp8_elements > 0) {
+    if (sum.quantized > 0) {
         printf("error      %s over all that was quantized\n",
                text_quality(db.s, stats_sqnr(sum.sum_sq_source, sum.sum_sq_error)));
     }

@@ -116,6 +116,11 @@ const option_spec option_table[] = {
      .commands = CONVERT,
      .name = "no-read-back",
      .help = "Do not read the file back from the disk before it gets its name."},
+    {.id = OPTION_REQUANTIZE,
+     .commands = CONVERT,
+     .name = "requantize",
+     .help = "Accept that FP8 which cannot be taken over as it is (other tiles; other scales than "
+             "ue8m0 where --scales asks for that) is rounded once more."},
     {.id = OPTION_ALLOW_NONE,
      .commands = CONVERT,
      .name = "allow-none",

@@ -30,7 +30,7 @@ static tile_count count_tiles(const pack_record *r)
 
 const char *plan_decision(const pack_record *r)
 {
-    return r->cls == CLASS_CODES ? "quantize" : "keep";
+    return r->origin == ORIGIN_CARRIED ? "carry" : r->cls == CLASS_CODES ? "quantize" : "keep";
 }
 
 static packed_quality quality_of(const packed_view *made, uint32_t number)
@@ -86,7 +86,7 @@ static void put_plan_row(table *t, const convert_job *job, const char *indent, c
                          const alike_item *x)
 {
     const pack_record *const r = &job->plan.table.records[x->index];
-    const bool quantized = r->cls == CLASS_CODES;
+    const bool quantized = pack_record_has_stats(r);
     shown shape, size;
     table_cell(t, "%s%s", indent, name);
     table_cell(t, "%" PRIu64, x->tensors);
@@ -183,7 +183,7 @@ static void print_files(const embed_list *list, bool embedded, const char *label
 err_code plan_print(const convert_job *job, bool fold, err *e)
 {
     const plan *const p = &job->plan;
-    shown source, output, need, budget;
+    shown tensors, source, output, need, budget;
     const err_code code = print_plan_table(job, fold, e);
     if (code != OK) {
         return code;
@@ -191,8 +191,8 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
     putchar('\n');
     print_files(&job->embed, true, "embedded");
     print_files(&job->embed, false, "left out");
-    printf("tensors    %" PRIu64 ": %" PRIu64 " quantized, %" PRIu64 " kept\n",
-           (p->quantized_count + p->kept_count), p->quantized_count, p->kept_count);
+    printf("tensors    %s\n",
+           text_tensors(tensors.s, p->quantized_count, p->carried_count, p->kept_count));
     printf("tiles      %" PRIu64 ", %" PRIu64 " of them clipped at an edge\n", p->tiles,
            p->clipped_tiles);
     printf("source     %s in %zu shard%s\n", text_size(source.s, p->source_bytes),
@@ -227,7 +227,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
         table_cell(&t, "%s", text_shape(shape.s, x->shape, x->ndim));
         table_cell(&t, "%s", plan_decision(r));
         table_cell(&t, "%s", text_size(size.s, x->bytes));
-        table_cell(&t, "%s", r->cls == CLASS_CODES ? db.s : "");
+        table_cell(&t, "%s", pack_record_has_stats(r) ? db.s : "");
     }
     free(items);
     return finish_table(&t, e);
@@ -258,7 +258,7 @@ static json_t *record_json(report *r, const convert_job *job, uint32_t number,
     report_put(r, o, "clipped_tiles", report_number(tiles.clipped));
     report_put(r, o, "bytes", report_number(t->len));
     report_put(r, o, "scale_bytes", report_number(scales ? scales->len : 0));
-    if (made && t->cls == CLASS_CODES) {
+    if (made && pack_record_has_stats(t)) {
         const packed_quality q = quality_of(made, number);
         report_put(r, o, "sqnr", report_real(stats_sqnr(q.sum_sq_source, q.sum_sq_error)));
         report_put(r, o, "worst_sqnr", report_real(q.worst));
@@ -289,8 +289,11 @@ json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
             report_append(r, records, record_json(r, job, i, made));
         }
     }
-    report_put(r, o, "tensors", report_number(p->quantized_count + p->kept_count));
+    report_put(r, o, "tensors",
+               report_number(p->quantized_count + p->carried_count + p->kept_count));
     report_put(r, o, "quantized", report_number(p->quantized_count));
+    report_put(r, o, "requantized", report_number(p->requantized_count));
+    report_put(r, o, "carried", report_number(p->carried_count));
     report_put(r, o, "kept", report_number(p->kept_count));
     report_put(r, o, "quantized_elements", report_number(p->quantized_elements));
     report_put(r, o, "tiles", report_number(p->tiles));

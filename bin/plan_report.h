@@ -16,7 +16,7 @@ MUST_CHECK err_code plan_print_tensors(const convert_job *job, const packed_view
  */
 json_t *plan_json(report *r, const convert_job *job, const packed_view *made);
 
-/* "keep" or "quantize" */
+/* "keep", "quantize" or "carry" */
 const char *plan_decision(const pack_record *r);
 
 #endif

@@ -121,6 +121,15 @@ const char *text_quality(char *to, double db)
     return to;
 }
 
+const char *text_tensors(char *to, uint64_t quantized, uint64_t carried, uint64_t kept)
+{
+    char over[40];
+    snprintf(over, sizeof over, ", %" PRIu64 " carried over", carried);
+    snprintf(to, TEXT_BYTES, "%" PRIu64 ": %" PRIu64 " quantized%s, %" PRIu64 " kept",
+             quantized + carried + kept, quantized, carried > 0 ? over : "", kept);
+    return to;
+}
+
 void text_mask(char *name)
 {
     size_t room = strlen(name);

@@ -37,4 +37,7 @@ void text_mask(char *name);
 /* Columns that a name takes on a terminal, one for each character. */
 unsigned text_columns(const char *s);
 
+/* "160: 125 quantized, 35 kept", and what was carried over, if anything was. */
+const char *text_tensors(char *to, uint64_t quantized, uint64_t carried, uint64_t kept);
+
 #endif

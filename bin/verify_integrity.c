@@ -8,6 +8,16 @@
 #include "bin/verify_request.h"
 #include "format/io.h"
 
+/* Of the source; scales count with their weight. */
+static uint64_t count_tensors(const pack_table *t)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        count += t->records[i].cls == CLASS_SCALES ? 0 : pack_record_sources(&t->records[i]);
+    }
+    return count;
+}
+
 static void print_whole(const verify_request *q, const pack_file *p, const integrity_report *found,
                         double seconds)
 {
@@ -16,9 +26,9 @@ static void print_whole(const verify_request *q, const pack_file *p, const integ
     snprintf(path, sizeof path, "%s", q->path);
     text_mask(path);
     hex_encode(p->trailer.root, sizeof p->trailer.root, root);
-    printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, p->table.source_count,
-           text_s(p->table.source_count), p->table.chunk_count, text_s(p->table.chunk_count),
-           text_size(size.s, p->file_bytes));
+    const uint64_t tensors = count_tensors(&p->table);
+    printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, tensors, text_s(tensors),
+           p->table.chunk_count, text_s(p->table.chunk_count), text_size(size.s, p->file_bytes));
     if (!(q->checks & CHECK_DIGESTS)) {
         printf("structure: sound; the weights were not read\n");
     } else {

@@ -9,23 +9,32 @@
 #include "format/checkpoint.h"
 #include "quant/tile.h"
 
-/* How many tensors of the source were compared, and whether they are right, for one class. */
-static void print_class(const pack_table *t, const weights_report *found, const char *glob,
-                        bool quantized, const char *praise)
+static pack_origin origin_of(const weight_result *w)
 {
+    return w->quantized ? ORIGIN_QUANTIZED : w->carried ? ORIGIN_CARRIED : ORIGIN_KEPT;
+}
+
+/* How many tensors of the source were compared, and whether they are right, for one origin. Scales
+ * count with their codes. */
+static void print_origin(const pack_table *t, const weights_report *found, const char *glob,
+                         pack_origin origin, const char *praise)
+{
+    static const char *const names[] = {[ORIGIN_KEPT] = "kept",
+                                        [ORIGIN_QUANTIZED] = "quantized",
+                                        [ORIGIN_CARRIED] = "carried over"};
     uint64_t count = 0, wrong = 0;
     for (size_t i = 0; i < found->count; i++) {
         const weight_result *const w = &found->results[i];
         const pack_record *const r = pack_table_find(t, w->name);
-        if (w->quantized == quantized && r) {
-            count += packed_count_matches(r, glob);
+        if (origin_of(w) == origin && r) {
+            count += r->cls == CLASS_SCALES ? 0 : packed_count_matches(r, glob);
             wrong += w->wrong_bytes + w->wrong_codes + w->wrong_scales > 0;
         }
     }
     if (count == 0) {
         return;
     }
-    printf("  %" PRIu64 " %s: ", count, quantized ? "quantized" : "kept");
+    printf("  %" PRIu64 " %s: ", count, names[origin]);
     if (wrong > 0) {
         printf("%" PRIu64 " record%s wrong\n", wrong, text_s(wrong));
     } else {
@@ -50,9 +59,10 @@ static err_code print_compared(const verify_request *q, const pack_file *p,
     snprintf(against, sizeof against, "%s", q->against);
     text_mask(against);
     printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
-    print_class(&p->table, found, q->tensor, true,
-                "every code and every scale is the one that is defined");
-    print_class(&p->table, found, q->tensor, false, "bit for bit the source");
+    print_origin(&p->table, found, q->tensor, ORIGIN_QUANTIZED,
+                 "every code and every scale is the one that is defined");
+    print_origin(&p->table, found, q->tensor, ORIGIN_CARRIED, "codes and scales are the source's");
+    print_origin(&p->table, found, q->tensor, ORIGIN_KEPT, "bit for bit the source");
     if (found->count == 0) {
         printf("  nothing could be compared\n");
         return OK;

@@ -5,6 +5,7 @@
 #include "format/num.h"
 #include "quant/bits.h"
 #include "quant/e4m3.h"
+#include "quant/scale_value.h"
 #include "quant/tile.h"
 
 enum { CODES = 256, F32_BYTES = 4, HALF_BYTES = 2 };
@@ -81,18 +82,19 @@ void dequantize(const code_band *b, dtype as, unsigned char *to)
     float plain[CODES];
     float scaled[CODES];
     const unsigned char *scale = b->scales;
+    const size_t each = dtype_bits(b->scale_type) / 8;
     for (unsigned c = 0; c < CODES; c++) {
         plain[c] = e4m3_decode((uint8_t)c);
     }
     for (size_t row = 0; row < b->rows; row += TILE) {
         for (size_t col = 0; col < b->cols; col += TILE) {
-            scale_codes(plain, float_from_bits(le32_load(scale)), scaled);
+            scale_codes(plain, scale_value(b->scale_type, scale), scaled);
             if (as == DTYPE_F32) {
                 tile_f32(b, row, col, scaled, to);
             } else {
                 tile_half(b, row, col, scaled, as, to);
             }
-            scale += F32_BYTES;
+            scale += each;
         }
     }
 }

@@ -18,7 +18,8 @@ uint16_t f16_round(float x);
 /* Some rows of tiles of a matrix, from their first row on. */
 typedef struct code_band {
     const unsigned char *codes;  /* [rows, cols] */
-    const unsigned char *scales; /* [ceil(rows / 128), ceil(cols / 128)], F32, little-endian */
+    const unsigned char *scales; /* [ceil(rows / 128), ceil(cols / 128)], little-endian */
+    dtype scale_type;            /* as scale_value takes it */
     size_t rows, cols;
 } code_band;
 

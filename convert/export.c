@@ -86,13 +86,23 @@ static err_code make_files(export_job *job, const member *members, size_t count,
     return code;
 }
 
+/* Was there FP8 in the source, whatever became of it? */
+static bool was_fp8(const pack_table *t)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < t->count && !any; i++) {
+        any = t->records[i].cls == CLASS_CODES && t->records[i].src_type == DTYPE_F8_E4M3;
+    }
+    return any;
+}
+
 static err_code check_config(const export_job *job, const member *members, size_t count,
-                             bool *ring_linear, err *e)
+                             export_how *how, err *e)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(members[i].name, config_name) == 0) {
-            const err_code code =
-                export_config_check(members[i].data, members[i].bytes, ring_linear, e);
+            const err_code code = export_config_check(members[i].data, members[i].bytes,
+                                                      was_fp8(&job->file->table), how, e);
             err_prefix(code == OK ? NULL : e, "%s", job->options.path);
             return code;
         }
@@ -103,15 +113,9 @@ static err_code check_config(const export_job *job, const member *members, size_
     return ERR_INPUT;
 }
 
-static err_code make_plan(export_job *job, bool ring_linear, err *e)
+static err_code make_plan(export_job *job, const export_how *how, err *e)
 {
-    const export_how how = {
-        .preset = job->options.preset,
-        .dequantize = job->options.dequantize,
-        .ring_linear = ring_linear,
-        .shard_bytes = job->options.shard_bytes,
-    };
-    const err_code code = export_plan_make(&job->file->table, &how, &job->plan, e);
+    const err_code code = export_plan_make(&job->file->table, how, &job->plan, e);
     err_prefix(code == OK ? NULL : e, "%s", job->options.path);
     return code;
 }
@@ -121,7 +125,11 @@ err_code export_prepare(const export_options *options, export_job *job, err *e)
     *job = (export_job){.options = *options};
     member *members = NULL;
     size_t count = 0;
-    bool ring_linear = false;
+    export_how how = {
+        .preset = options->preset,
+        .dequantize = options->dequantize,
+        .shard_bytes = options->shard_bytes,
+    };
     err_code code = pack_open(options->path, &job->file, e);
     if (code == OK) {
         code = pack_read_evidence(job->file, &job->evidence, e);
@@ -133,10 +141,10 @@ err_code export_prepare(const export_options *options, export_job *job, err *e)
         err_hint(e, "octavo verify names every damaged place");
     }
     if (code == OK) {
-        code = check_config(job, members, count, &ring_linear, e);
+        code = check_config(job, members, count, &how, e);
     }
     if (code == OK) {
-        code = make_plan(job, ring_linear, e);
+        code = make_plan(job, &how, e);
     }
     if (code == OK) {
         code = make_files(job, members, count, e);

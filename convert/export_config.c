@@ -4,23 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/json_edit.h"
 #include "format/json.h"
 
 static const char quantization_key[] = "quantization_config";
 
-err_code export_config_check(const char *text, size_t bytes, bool *ring_linear, err *e)
+err_code export_config_check(const char *text, size_t bytes, bool was_fp8, export_how *how, err *e)
 {
     json_t *config = NULL;
     err_code code = json_parse("embedded config.json", text, bytes, true, &config, e);
     if (code == OK && !json_is_object(config)) {
         code = err_set(e, ERR_INPUT, "embedded config.json: not an object");
     }
-    if (code == OK && json_object_get(config, quantization_key)) {
+    const json_t *const before = json_object_get(config, quantization_key);
+    if (code == OK && before && !was_fp8) {
         code = err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
                        quantization_key);
     }
     const char *const type = json_string_value(json_object_get(config, "model_type"));
-    *ring_linear = code == OK && type && strcmp(type, "bailing_moe_linear") == 0;
+    const char *const scales = json_string_value(json_object_get(before, "scale_fmt"));
+    how->ring_linear = code == OK && type && strcmp(type, "bailing_moe_linear") == 0;
+    how->source_ue8m0 = code == OK && scales && strcmp(scales, "ue8m0") == 0;
     json_decref(config);
     return code;
 }
@@ -82,63 +86,21 @@ json_t *export_quantization(const preset *p, const export_plan *plan)
 
 /* ---- config.json ---- */
 
-/* Copy `text` with two more spaces behind every line end. Returns behind its last byte. */
-static char *copy_indented(char *to, const char *text)
-{
-    for (; *text; text++) {
-        *to++ = *text;
-        if (*text == '\n') {
-            *to++ = ' ';
-            *to++ = ' ';
-        }
-    }
-    return to;
-}
-
-/* The text was parsed: its last byte but white space is the '}' of the whole. What stands before it
- * keeps every byte, for numbers written anew could read otherwise. */
-static char *splice(const char *text, size_t bytes, const char *value, size_t *out_bytes)
-{
-    static const char space[] = " \t\r\n";
-    size_t end = bytes;
-    while (text[end - 1] != '}') {
-        end--;
-    }
-    end--;
-    while (strchr(space, text[end - 1])) {
-        end--;
-    }
-    char *const out = malloc(end + 3 * strlen(value) + 64);
-    if (!out) {
-        return NULL;
-    }
-    memcpy(out, text, end);
-    char *to = out + end;
-    const char *const before = text[end - 1] == '{' ? "\n  \"" : ",\n  \"";
-    to += snprintf(to, 48, "%s%s\": ", before, quantization_key);
-    to = copy_indented(to, value);
-    memcpy(to, "\n}\n", 4);
-    *out_bytes = (size_t)(to - out) + 3;
-    return out;
-}
-
+/* Where the source was FP8 already, what its config says of that is not of this export. */
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
                          size_t *out_bytes)
 {
-    if (plan->fp8_count == 0) {
-        char *const copy = malloc(bytes + 1);
-        if (copy) {
-            memcpy(copy, text, bytes);
-            copy[bytes] = '\0';
-            *out_bytes = bytes;
-        }
-        return copy;
+    char *const plain = json_edit_remove(text, bytes, quantization_key, out_bytes);
+    if (!plain || plan->fp8_count == 0) {
+        return plain;
     }
     json_t *const config = export_quantization(p, plan);
     char *const value = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
-    char *const out = value ? splice(text, bytes, value, out_bytes) : NULL;
+    char *const out =
+        value ? json_edit_append(plain, *out_bytes, quantization_key, value, out_bytes) : NULL;
     json_decref(config);
     free(value);
+    free(plain);
     return out;
 }
 

@@ -9,15 +9,16 @@
 
 enum { LIST_MEMBERS_BYTES = 256 };
 
-/* Is this the configuration of a Ring-linear model? ERR_INPUT: it is no object, or tells of a
- * quantization already. */
-MUST_CHECK err_code export_config_check(const char *text, size_t bytes, bool *ring_linear, err *e);
+/* Fill in what the config says about the model, and about FP8 that its source had (`was_fp8`).
+ * ERR_INPUT: it is no object, or tells of a quantization of another kind. */
+MUST_CHECK err_code export_config_check(const char *text, size_t bytes, bool was_fp8,
+                                        export_how *how, err *e);
 
 /* quantization_config, a new reference; NULL without memory. Not for a plan without FP8. */
 json_t *export_quantization(const preset *p, const export_plan *plan);
 
-/* The text of config.json with quantization_config as its last member, else as it is; free(). NULL
- * without memory. */
+/* The text of config.json with this quantization_config as its last member, and no other; free().
+ * NULL without memory. */
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
                          size_t *out_bytes);
 

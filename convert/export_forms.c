@@ -206,8 +206,10 @@ static err_code refuse_numbers(const pack_table *t, const preset *p, const expor
     return ERR_INPUT;
 }
 
-/* Scales follow their codes. In BF16 only powers of two are exact; others would change numbers. */
-static err_code choose_scales(const pack_table *t, const preset *p, export_plan *plan, err *e)
+/* Scales follow their codes. In BF16 only powers of two are exact; others would change numbers.
+ * Those that were taken over keep their dtype; `ue8m0`: they are powers of two in any. */
+static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, export_plan *plan,
+                              err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
@@ -220,15 +222,19 @@ static err_code choose_scales(const pack_table *t, const preset *p, export_plan 
             *form = FORM_NOTHING;
             continue;
         }
-        plan->pow2 = plan->pow2 && scales->pow2;
-        if (p->scale_type == DTYPE_BF16 && !scales->pow2) {
+        const bool half = scales->type == DTYPE_BF16 || scales->type == DTYPE_F16;
+        const bool stays = p->scale_type != DTYPE_BF16 || half;
+        plan->check_pow2 = plan->check_pow2 || !scales->pow2;
+        plan->pow2 = plan->pow2 && (scales->pow2 || (r->origin == ORIGIN_CARRIED && ue8m0));
+        if (!stays && !scales->pow2) {
             err_set(e, ERR_INPUT, "tensor %s: %s stores scales in BF16, which would change them",
                     scales->name, p->reader);
             err_hint(e, "convert --scales ue8m0 makes powers of two, which are the same in BF16");
             return ERR_INPUT;
         }
-        *form = p->scale_type == DTYPE_BF16 ? FORM_BF16_SCALES : FORM_SAME;
+        *form = stays ? FORM_SAME : FORM_BF16_SCALES;
     }
+    plan->check_pow2 = plan->check_pow2 && plan->pow2;
     return OK;
 }
 
@@ -245,5 +251,5 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
     if (code == OK && p->config != CONFIG_NONE && !how->dequantize) {
         code = refuse_numbers(t, p, plan, e);
     }
-    return code == OK ? choose_scales(t, p, plan, e) : code;
+    return code == OK ? choose_scales(t, p, how->source_ue8m0, plan, e) : code;
 }

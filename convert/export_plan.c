@@ -28,15 +28,15 @@ static void count_parts(const pack_table *t, export_plan *plan, uint64_t *name_b
     }
 }
 
-/* FP8 that was taken over has no source of other numbers: BF16 is what such a checkpoint would be
- * in. */
+/* FP8 that was there already has no source of other numbers: BF16 is what such a checkpoint would
+ * be in. */
 static dtype type_of(const pack_record *r, export_form form)
 {
     if (form == FORM_BF16_SCALES) {
         return DTYPE_BF16;
     }
     if (form == FORM_NUMBERS) {
-        return r->origin == ORIGIN_QUANTIZED ? r->src_type : DTYPE_BF16;
+        return r->src_type == DTYPE_F8_E4M3 ? DTYPE_BF16 : r->src_type;
     }
     return r->type;
 }

@@ -15,6 +15,7 @@
 #include "format/pack_read.h"
 #include "format/parallel.h"
 #include "format/safetensors_write.h"
+#include "quant/scale_value.h"
 
 /* What one worker needs, allocated once. */
 typedef struct desk {
@@ -44,16 +45,20 @@ typedef struct stream {
 
 /* ---- reading ---- */
 
-/* What the flag of a record of scales says. */
+/* What the flag of a record of scales says, or the config of FP8 that was taken over. */
 static err_code check_pow2(const stream *s, const pack_range *at, const unsigned char *data, err *e)
 {
-    for (uint64_t i = 0; at->record->pow2 && i < at->bytes; i += 4) {
-        const uint32_t bits = le32_load(data + i);
-        if ((bits & 0x807fffff) != 0 || bits == 0 || bits == 0x7f800000) {
-            return err_set(
-                e, ERR_INPUT,
-                "%s: tensor %s: a scale is no power of two, as POW2 says (offset %" PRIu64 ")",
-                s->job->file->path, at->record->name, at->record->off + at->begin + i);
+    const pack_record *const r = at->record;
+    const bool by_config = r->origin == ORIGIN_CARRIED && s->job->plan->check_pow2;
+    const bool wanted = r->cls == CLASS_SCALES && (r->pow2 || by_config);
+    const uint64_t each = dtype_bits(r->type) / 8;
+    for (uint64_t i = 0; wanted && i < at->bytes; i += each) {
+        if (!scale_is_pow2(scale_value(r->type, data + i))) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: a scale is no power of two, as %s says (offset %" PRIu64
+                           ")",
+                           s->job->file->path, r->name, r->pow2 ? "POW2" : "the config",
+                           r->off + at->begin + i);
         }
     }
     return OK;
@@ -101,6 +106,7 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
     const uint64_t cols = pack_record_cols(r);
     const uint64_t across = num_ceil_div(cols, PACK_TILE);
     const uint64_t per_slice = num_ceil_div(pack_record_rows(r), PACK_TILE) * across;
+    const dtype scale_type = s->job->file->table.records[r->scale_idx].type;
     uint64_t done = 0; /* elements */
     const err_code code = read_scales(s, t->record, d, e);
     for (uint64_t i = 0; i < at->count && code == OK; i++) {
@@ -108,7 +114,8 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
         const uint64_t tile = c.slice * per_slice + c.begin / cols / PACK_TILE * across;
         const code_band band = {
             .codes = codes + done,
-            .scales = d->scales + tile * sizeof(float),
+            .scales = d->scales + tile * (dtype_bits(scale_type) / 8),
+            .scale_type = scale_type,
             .rows = c.bytes / cols,
             .cols = cols,
         };
@@ -118,12 +125,13 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
     return code;
 }
 
-/* Powers of two have an exponent alone, which is the first half of an F32. In place. */
-static void shorten_scales(unsigned char *data, uint64_t bytes)
+/* Powers of two have an exponent alone, which is the first half of an F32: exact. */
+static void halve_scales(dtype type, const unsigned char *scales, uint64_t count,
+                         unsigned char *half)
 {
-    for (uint64_t i = 0; i < bytes / 4; i++) {
-        data[2 * i] = data[4 * i + 2];
-        data[2 * i + 1] = data[4 * i + 3];
+    for (uint64_t i = 0; i < count; i++) {
+        le16_store(half + 2 * i,
+                   bf16_round(scale_value(type, scales + i * (dtype_bits(type) / 8))));
     }
 }
 
@@ -220,8 +228,9 @@ static err_code run_task(void *ctx, unsigned worker, uint64_t number, err *e)
         const uint64_t times = dtype_bits(s->job->plan->tensors[x->first].type) / 8;
         code = code == OK ? write_parts(s, t, d->numbers, times, 1, e) : code;
     } else if (x->form == FORM_BF16_SCALES) {
-        shorten_scales(wanted, t->end - t->begin);
-        code = write_parts(s, t, wanted, 1, 2, e);
+        const uint64_t each = dtype_bits(at.record->type) / 8;
+        halve_scales(at.record->type, wanted, (t->end - t->begin) / each, d->numbers);
+        code = write_parts(s, t, d->numbers, 2, each, e);
     } else {
         code = write_parts(s, t, wanted, 1, 1, e);
     }
@@ -252,6 +261,8 @@ static err_code choose_workers(stream *s, err *e)
             const unsigned bits = dtype_bits(plan->tensors[x->first].type);
             widest = bits > widest ? bits : widest;
             s->scales_bytes = num_max(s->scales_bytes, t->records[t->records[i].scale_idx].len);
+        } else if (x->form == FORM_BF16_SCALES) {
+            widest = widest > 16 ? widest : 16;
         }
     }
     s->numbers_bytes = s->work.max_bytes * (widest / 8);

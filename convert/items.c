@@ -5,17 +5,28 @@
 #include "format/direct.h"
 #include "format/num.h"
 
-uint64_t item_chunk_in_bytes(const pack_record *r, const pack_chunk *c)
+static uint64_t room_align(const pack_record *r)
 {
     const pack_chunk largest = pack_record_chunk(r, 0); /* the others are not larger */
-    const bool large = pack_source_bytes(r, largest.bytes) >= DIRECT_MIN;
-    const uint64_t align = large ? DIRECT_ALIGN : ITEM_IN_ALIGN;
-    return num_ceil_div(direct_room(pack_source_bytes(r, c->bytes)), align) * align;
+    return pack_source_bytes(r, largest.bytes) >= DIRECT_MIN ? DIRECT_ALIGN : ITEM_IN_ALIGN;
+}
+
+uint64_t item_chunk_wide_bytes(const pack_record *r, const pack_chunk *c)
+{
+    const uint64_t align = room_align(r);
+    return pack_record_requantized(r) ? num_ceil_div(c->bytes * sizeof(float), align) * align : 0;
+}
+
+uint64_t item_chunk_in_bytes(const pack_record *r, const pack_chunk *c)
+{
+    const uint64_t align = room_align(r);
+    return item_chunk_wide_bytes(r, c) +
+           num_ceil_div(direct_room(pack_source_bytes(r, c->bytes)), align) * align;
 }
 
 uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c)
 {
-    if (r->cls != CLASS_CODES) {
+    if (!pack_record_has_stats(r)) {
         return 0;
     }
     const uint64_t cols = pack_record_cols(r);
@@ -78,7 +89,7 @@ err_code work_list_make(const pack_table *t, uint64_t in_bytes, uint64_t out_byt
     uint64_t room = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
-        for (uint64_t chunk = 0; r->cls != CLASS_SCALES && chunk < r->chunk_count;) {
+        for (uint64_t chunk = 0; !pack_record_computed(r) && chunk < r->chunk_count;) {
             uint64_t tiles = 0;
             const uint32_t chunks = chunks_that_fit(r, chunk, in_bytes, out_bytes, &tiles);
             const err_code code =

@@ -4,7 +4,7 @@
 
 #include "convert/plan.h"
 
-/* Chunks [chunk, chunk + chunks) of one record of class kept or codes. */
+/* Chunks [chunk, chunk + chunks) of one record, of any but computed scales. */
 typedef struct work_item {
     uint32_t record;
     uint32_t chunks;
@@ -22,7 +22,11 @@ typedef struct work_list {
  * DIRECT_ALIGN if chunks of the record are large enough to be read past the page cache. */
 enum { ITEM_IN_ALIGN = 64 };
 
-/* Bytes of slot->in that the room of a chunk takes, and tiles in it (0 for kept records). */
+/* Of FP8 that is quantized once more, the floats that it stands for come first, in so many bytes;
+ * 0 for all others. */
+uint64_t item_chunk_wide_bytes(const pack_record *r, const pack_chunk *c);
+
+/* Bytes of slot->in that the room of a chunk takes, and tiles to quantize in it. */
 uint64_t item_chunk_in_bytes(const pack_record *r, const pack_chunk *c);
 uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c);
 

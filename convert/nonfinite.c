@@ -74,6 +74,37 @@ static uint64_t count64(const uint64_t *p, size_t n)
     return count;
 }
 
+/* Bytes of which the bits of `mask` are all set. */
+static uint64_t count8(const uint8_t *p, size_t n, uint8_t mask)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += (p[i] & mask) == mask;
+    }
+    return count;
+}
+
+static uint64_t count_any(dtype t, const unsigned char *data, uint64_t bytes)
+{
+    if (t == DTYPE_F8_E4M3 || t == DTYPE_F8_E8M0) {
+        return count8(data, bytes, t == DTYPE_F8_E4M3 ? 0x7f : 0xff);
+    }
+    return nonfinite_count(t, data, bytes);
+}
+
+uint64_t nonfinite_find(dtype t, const unsigned char *data, uint64_t bytes, uint64_t *first)
+{
+    const uint64_t each = dtype_bits(t) / 8;
+    const uint64_t count = count_any(t, data, bytes);
+    for (uint64_t i = 0; count > 0; i++) {
+        if (count_any(t, data + i * each, each) > 0) {
+            *first = i;
+            break;
+        }
+    }
+    return count;
+}
+
 uint64_t nonfinite_count(dtype t, const void *data, uint64_t bytes)
 {
     switch (t) {

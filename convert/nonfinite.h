@@ -1,5 +1,5 @@
-/* Infinities and NaNs: in tensors to quantize they end the conversion, in kept ones they are
- * counted.
+/* Infinities and NaNs: in tensors to quantize, and in FP8 that is taken over, they end the
+ * conversion, in kept ones they are counted.
  *
  * The error names the first such tensor in file order, its first such element and their number,
  * whatever the threads did: after the first find, the work goes on to the end of that tensor, and
@@ -34,5 +34,9 @@ void nonfinite_report_kept(nonfinite_log *log, uint32_t record, uint64_t count);
 /* Infinities and NaNs among `bytes` bytes of elements; 0 for types that have none, or of 8 bits and
  * less. */
 uint64_t nonfinite_count(dtype t, const void *data, uint64_t bytes);
+
+/* The same in codes and their scales, F8_E4M3 and F8_E8M0 included; *first: the index of the first
+ * one, if there are any. */
+uint64_t nonfinite_find(dtype t, const unsigned char *data, uint64_t bytes, uint64_t *first);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/fp8_wide.h"
 #include "convert/items.h"
 #include "convert/nonfinite.h"
 #include "convert/scale_runs.h"
@@ -16,9 +17,10 @@
 
 /* What one worker needs for an item, allocated once. */
 typedef struct bench {
-    unsigned char **data; /* [max_chunks] sources of the chunks, in slot->in */
-    engine_job *jobs;     /* [max_chunks] */
-    tile_stats *tiles;    /* [max_tiles] */
+    unsigned char **data;  /* [max_chunks] sources of the chunks, in slot->in */
+    engine_job *jobs;      /* [max_chunks] */
+    tile_stats *tiles;     /* [max_tiles] */
+    unsigned char *scales; /* [scale_room] those of a source in FP8 */
 } bench;
 
 typedef struct pipeline {
@@ -55,9 +57,41 @@ static void digest_piece(void *ctx, const unsigned char *piece, size_t bytes)
     }
 }
 
+/* The rows of a chunk of FP8 that is quantized once more, without codes and scales. */
+static fp8_rows rows_of(const pipeline *p, const pack_record *r, const pack_chunk *c)
+{
+    const uint64_t source = chunk_source(r, c);
+    const uint64_t cols = pack_record_cols(r);
+    fp8_rows rows = {.pair = &p->job->plan->scaled[source],
+                     .row = c->begin / cols,
+                     .rows = c->bytes / cols,
+                     .cols = cols};
+    rows.band = fp8_scale_band(rows.pair, p->job->plan->members[source], r->stack ? 0 : c->slice,
+                               rows.row, rows.rows);
+    return rows;
+}
+
+/* Put what the codes stand for before them. */
+static err_code widen_chunk(const pipeline *p, const pack_record *r, const pack_chunk *c,
+                            const bench *b, xxh3_stream *digest, unsigned char *room,
+                            unsigned char **data, err *e)
+{
+    fp8_rows rows = rows_of(p, r, c);
+    const err_code code =
+        checkpoint_read(p->job->cp, rows.pair->other, rows.band.off, b->scales, rows.band.bytes, e);
+    if (code == OK) {
+        xxh3_add(digest, b->scales, rows.band.bytes);
+        rows.codes = *data;
+        rows.scales = b->scales;
+        fp8_widen(&rows, (float *)(void *)room); /* rooms are aligned for any number */
+        *data = room;
+    }
+    return code;
+}
+
 /* Read the source of a chunk, and digest it on the way. */
-static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, unsigned char *room,
-                           unsigned char **data, err *e)
+static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, const bench *b,
+                           unsigned char *room, unsigned char **data, err *e)
 {
     const pack_chunk c = pack_record_chunk(r, number);
     const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
@@ -67,8 +101,12 @@ static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, u
         return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
     const direct_witness witness = {digest_piece, digest};
-    const err_code code = checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c), room,
-                                               bytes, &witness, data, e);
+    err_code code =
+        checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c),
+                             room + item_chunk_wide_bytes(r, &c), bytes, &witness, data, e);
+    if (code == OK && pack_record_requantized(r)) {
+        code = widen_chunk(p, r, &c, b, digest, room, data, e);
+    }
     xxh3_finish(digest, p->pieces + (r->chunk_first + number) * XXH3_BYTES);
     monitor_advance(p->m, code == OK ? bytes : 0);
     return code;
@@ -83,31 +121,51 @@ static err_code read_item(pipeline *p, const work_item *item, const bench *b,
     err_code code = OK;
     for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        code = read_chunk(p, r, item->chunk + i, slot->in + at, &b->data[i], e);
+        code = read_chunk(p, r, item->chunk + i, b, slot->in + at, &b->data[i], e);
         at += item_chunk_in_bytes(r, &c);
     }
     return code;
 }
 
-/* ---- kept records ---- */
+/* ---- what stays as it is ---- */
 
-/* Chunks of a kept record stand apart in the slot: written one by one. */
-static err_code write_kept(pipeline *p, const work_item *item, const bench *b, err *e)
+/* Infinities and NaNs do no harm in kept tensors; codes and scales are no such without. */
+static void look_for_nonfinite(pipeline *p, uint32_t record, const pack_chunk *c,
+                               const unsigned char *data)
+{
+    const pack_record *const r = &p->job->plan->table.records[record];
+    uint64_t first = 0;
+    const uint64_t bad = r->cls == CLASS_KEPT ? nonfinite_count(r->type, data, c->bytes)
+                                              : nonfinite_find(r->type, data, c->bytes, &first);
+    if (bad > 0 && r->cls == CLASS_KEPT) {
+        nonfinite_report_kept(&p->nonfinite, record, bad);
+    } else if (bad > 0) {
+        const uint64_t begin = chunk_source_off(r, c) / (dtype_bits(r->type) / 8);
+        nonfinite_report(&p->nonfinite, chunk_source(r, c), bad, begin + first);
+    }
+}
+
+/* Chunks stand apart in the slot: written one by one, or, scales, put into the run of their layer.
+ */
+static err_code write_copies(pipeline *p, const work_item *item, const bench *b, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
-    err_code code = OK;
+    void *run = NULL;
+    err_code code =
+        r->cls == CLASS_SCALES ? scale_runs_acquire(p->runs, item->record, &run, e) : OK;
     for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
         const uint64_t number = r->chunk_first + item->chunk + i;
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        look_for_nonfinite(p, item->record, &c, b->data[i]);
+        if (run) {
+            memcpy((unsigned char *)run + (c.off - r->off), b->data[i], c.bytes);
+            continue;
+        }
         unsigned char *const digest = pack_evidence_chunk(p->evidence, number);
         if (p->job->digest == DIGEST_XXH3) {
             memcpy(digest, p->pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
         } else {
             digest_of(p->job->digest, b->data[i], c.bytes, digest);
-        }
-        const uint64_t bad = nonfinite_count(r->type, b->data[i], c.bytes);
-        if (bad > 0) {
-            nonfinite_report_kept(&p->nonfinite, item->record, bad);
         }
         code = output_write(p->job->out, c.off, b->data[i], c.bytes, e);
     }
@@ -130,7 +188,7 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
         const uint64_t tile_row = c.begin / cols / PACK_TILE;
         b->jobs[i] = (engine_job){
-            .source = r->src_type,
+            .source = pack_record_requantized(r) ? DTYPE_F32 : r->src_type,
             .scales = p->job->scales,
             .rows = c.bytes / cols,
             .cols = cols,
@@ -200,7 +258,7 @@ static err_code quantize_item(pipeline *p, const work_item *item, const bench *b
 {
     engine *const g = p->job->engine;
     const pack_record *const r = &p->job->plan->table.records[item->record];
-    float *scales = NULL;
+    void *scales = NULL;
     err_code code = scale_runs_acquire(p->runs, item->record, &scales, e);
     if (code != OK) {
         return code;
@@ -232,13 +290,12 @@ static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
     err_code code = OK;
     if (nonfinite_wanted(&p->nonfinite, chunk_source(r, &first))) {
         code = read_item(p, item, b, slot, e);
-        if (code == OK && r->cls == CLASS_KEPT) {
-            code = write_kept(p, item, b, e);
-        } else if (code == OK) {
-            code = quantize_item(p, item, b, slot, e);
+        if (code == OK) {
+            code = pack_record_has_stats(r) ? quantize_item(p, item, b, slot, e)
+                                            : write_copies(p, item, b, e);
         }
     }
-    if (code == OK && r->cls == CLASS_CODES) {
+    if (code == OK && scale_runs_take_part(r)) {
         code = scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e);
     }
     if (code != OK) {
@@ -287,22 +344,49 @@ static void combine_evidence(const pipeline *p)
     }
 }
 
+/* The tensor to keep, so that `t` stays as it is: scales go with their weight. */
+static const tensor *kept_by(const plan *p, const tensor *t)
+{
+    for (uint64_t i = 0; i < p->table.source_count; i++) {
+        if (p->scaled[i].other == t && p->scaled[i].kind == FP8_WEIGHT) {
+            return p->members[i];
+        }
+    }
+    return t;
+}
+
 static err_code refuse_nonfinite(const pipeline *p, err *e)
 {
     const tensor *const t = p->job->plan->members[p->nonfinite.source];
     err_set(e, ERR_INPUT,
             "%s: tensor %s: an infinity or NaN at index %" PRIu64 ", the first of %" PRIu64,
             p->job->cp->shards[t->shard].path, t->name, p->nonfinite.first, p->nonfinite.count);
-    err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+    err_hint(e, "--keep '%s' leaves the tensor as it is", kept_by(p->job->plan, t)->name);
     return ERR_INPUT;
 }
 
-static bool bench_make(bench *b, const work_list *w)
+/* What the scales of a source in FP8 need, for any chunk. */
+static uint64_t measure_scales(const pipeline *p)
 {
+    const pack_table *const t = &p->job->plan->table;
+    uint64_t room = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        for (uint64_t k = 0; pack_record_requantized(r) && k < r->chunk_count; k++) {
+            const pack_chunk c = pack_record_chunk(r, k);
+            room = num_max(room, rows_of(p, r, &c).band.bytes);
+        }
+    }
+    return room;
+}
+
+static bool bench_make(bench *b, const work_list *w, uint64_t scale_room)
+{
+    b->scales = malloc(scale_room + 1);
     b->data = calloc(w->max_chunks + 1, sizeof *b->data);
     b->jobs = calloc(w->max_chunks + 1, sizeof *b->jobs);
     b->tiles = calloc(w->max_tiles + 1, sizeof *b->tiles);
-    return b->data && b->jobs && b->tiles;
+    return b->data && b->jobs && b->tiles && b->scales;
 }
 
 static err_code pipeline_open(pipeline *p, err *e)
@@ -318,8 +402,9 @@ static err_code pipeline_open(pipeline *p, err *e)
     p->pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
     p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
     bool complete = p->benches && p->pieces && p->chunk_stats;
+    const uint64_t scale_room = measure_scales(p);
     for (unsigned i = 0; i < p->job->slots && complete; i++) {
-        complete = bench_make(&p->benches[i], &p->work);
+        complete = bench_make(&p->benches[i], &p->work, scale_room);
     }
     return code == OK && !complete ? err_set(e, ERR_MEMORY, "no memory for the pipeline") : code;
 }
@@ -330,6 +415,7 @@ static void pipeline_close(pipeline *p)
         free(p->benches[i].data);
         free(p->benches[i].jobs);
         free(p->benches[i].tiles);
+        free(p->benches[i].scales);
     }
     free(p->benches);
     free(p->pieces);

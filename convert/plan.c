@@ -12,17 +12,14 @@
 
 /* ---- decisions ---- */
 
-static err_code decide_all(const checkpoint *cp, const recipe *r, decision *decisions, err *e)
+static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
+                           decision *decisions, err *e)
 {
-    for (size_t i = 0; i < cp->tensor_count; i++) {
-        const tensor *const t = &cp->tensors[i];
-        const err_code code =
-            recipe_decide(r, t->name, t->type, t->shape, t->ndim, &decisions[i], e);
-        if (code != OK) {
-            return code;
-        }
+    err_code code = OK;
+    for (size_t i = 0; i < cp->tensor_count && code == OK; i++) {
+        code = decide_tensor(r, cp, pairs, i, &decisions[i], e);
     }
-    return OK;
+    return code;
 }
 
 /* A glob that somebody typed and that matches nothing is a typing error. */
@@ -43,7 +40,14 @@ static err_code check_globs(const checkpoint *cp, const recipe *r, err *e)
     return OK;
 }
 
-static err_code fold(const checkpoint *cp, const decision *decisions, stack_list *out, err *e)
+/* Members of a stack agree in it: FP8 that is carried, in the dtype of its scales, too. */
+static int alike(const decision *d, const fp8_pair *p)
+{
+    return d->action == ACTION_CARRY ? ACTION_CARRY << 8 | p->other->type : (int)d->action;
+}
+
+static err_code fold(const checkpoint *cp, const fp8_pairs *pairs, const decision *decisions,
+                     stack_list *out, err *e)
 {
     stack_item *const items = calloc(cp->tensor_count + 1, sizeof *items);
     if (!items) {
@@ -51,30 +55,50 @@ static err_code fold(const checkpoint *cp, const decision *decisions, stack_list
     }
     for (size_t i = 0; i < cp->tensor_count; i++) {
         const tensor *const t = &cp->tensors[i];
-        items[i] = (stack_item){t->name, t->type, t->ndim, t->shape, decisions[i].quantize};
+        items[i] =
+            (stack_item){t->name, t->type, t->ndim, t->shape, alike(&decisions[i], &pairs->of[i])};
     }
     const err_code code = stack_fold(items, cp->tensor_count, out, e);
     free(items);
     return code;
 }
 
+/* Tie the record of a group to its source tensors, and that of its scales if they are carried. */
+static void link_group(plan *p, const checkpoint *cp, const fp8_pairs *pairs, const size_t *members,
+                       const stack_group *g, recipe_reason reason)
+{
+    const pack_record *const r = pack_table_find(&p->table, g->name);
+    const bool carried = r->origin == ORIGIN_CARRIED;
+    const pack_record *const s = carried ? &p->table.records[r->scale_idx] : NULL;
+    p->records[r - p->table.records] = (plan_record){r->source_first, reason};
+    if (s) {
+        p->records[r->scale_idx] = (plan_record){s->source_first, reason};
+    }
+    for (size_t k = 0; k < g->count; k++) {
+        p->members[r->source_first + k] = &cp->tensors[members[k]];
+        p->scaled[r->source_first + k] = pairs->of[members[k]];
+        if (s) {
+            p->members[s->source_first + k] = pairs->of[members[k]].other;
+        }
+    }
+}
+
 /* Tie each record to the source tensors it is made of, in SDIG order. */
-static err_code link_members(plan *p, const checkpoint *cp, const stack_list *groups,
-                             const decision *decisions, err *e)
+static err_code link_members(plan *p, const checkpoint *cp, const fp8_pairs *pairs,
+                             const stack_list *groups, const decision *decisions, err *e)
 {
     p->records = calloc(p->table.count + (size_t)1, sizeof *p->records);
-    p->members = calloc(cp->tensor_count + 1, sizeof *p->members);
-    if (!p->records || !p->members) {
+    p->members = calloc(p->table.source_count + 1, sizeof *p->members);
+    p->scaled = calloc(p->table.source_count + 1, sizeof *p->scaled);
+    if (!p->records || !p->members || !p->scaled) {
         return err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
     }
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
-        const pack_record *const r = pack_table_find(&p->table, g->name);
-        plan_record *const planned = &p->records[r - p->table.records];
-        planned->member_first = r->source_first;
-        planned->reason = decisions[groups->members[g->first]].reason;
-        for (size_t k = 0; k < g->count; k++) {
-            p->members[r->source_first + k] = &cp->tensors[groups->members[g->first + k]];
+        const size_t *const members = groups->members + g->first;
+        const decision *const d = &decisions[members[0]];
+        if (d->action != ACTION_SCALES) {
+            link_group(p, cp, pairs, members, g, d->reason);
         }
     }
     return OK;
@@ -94,10 +118,13 @@ static void count_totals(plan *p, const checkpoint *cp)
             const uint64_t cols = pack_record_cols(r);
             const uint64_t slices = pack_record_slices(r);
             const uint64_t tiles = num_ceil_div(rows, PACK_TILE) * num_ceil_div(cols, PACK_TILE);
-            p->quantized_count += pack_record_sources(r);
-            p->quantized_elements += r->len;
-            p->tiles += slices * tiles;
-            p->clipped_tiles += slices * (tiles - rows / PACK_TILE * (cols / PACK_TILE));
+            const bool carried = r->origin == ORIGIN_CARRIED;
+            *(carried ? &p->carried_count : &p->quantized_count) += pack_record_sources(r);
+            p->requantized_count += pack_record_requantized(r) ? pack_record_sources(r) : 0;
+            p->quantized_elements += carried ? 0 : r->len;
+            p->tiles += carried ? 0 : slices * tiles;
+            p->clipped_tiles +=
+                carried ? 0 : slices * (tiles - rows / PACK_TILE * (cols / PACK_TILE));
         }
     }
 }
@@ -196,18 +223,18 @@ static err_code build_head(plan *p, const plan_options *o, err *e)
 }
 
 static err_code plan_tensors(plan *p, const checkpoint *cp, const plan_options *o,
-                             const decision *decisions, err *e)
+                             const fp8_pairs *pairs, const decision *decisions, err *e)
 {
     stack_list groups = {0};
-    err_code code = fold(cp, decisions, &groups, e);
+    err_code code = fold(cp, pairs, decisions, &groups, e);
     if (code == OK) {
-        code = plan_table_build(cp, &groups, decisions, o->recipe->scales, &p->table, e);
+        code = plan_table_build(cp, &groups, pairs, decisions, o->recipe->scales, &p->table, e);
     }
     if (code == OK) {
         code = build_head(p, o, e); /* places the records: SDIG order is known from here on */
     }
     if (code == OK) {
-        code = link_members(p, cp, &groups, decisions, e);
+        code = link_members(p, cp, pairs, &groups, decisions, e);
     }
     stack_list_free(&groups);
     return code;
@@ -216,6 +243,7 @@ static err_code plan_tensors(plan *p, const checkpoint *cp, const plan_options *
 err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out, err *e)
 {
     *out = (plan){0};
+    fp8_pairs pairs = {0};
     decision *const decisions = calloc(cp->tensor_count + 1, sizeof *decisions);
     if (!decisions) {
         return err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
@@ -225,11 +253,15 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
         code = check_globs(cp, options->recipe, e);
     }
     if (code == OK) {
-        code = decide_all(cp, options->recipe, decisions, e);
+        code = fp8_pairs_find(cp, &pairs, e);
     }
     if (code == OK) {
-        code = plan_tensors(out, cp, options, decisions, e);
+        code = decide_all(cp, options->recipe, &pairs, decisions, e);
     }
+    if (code == OK) {
+        code = plan_tensors(out, cp, options, &pairs, decisions, e);
+    }
+    fp8_pairs_free(&pairs);
     free(decisions);
     if (code == OK) {
         code = reserve_provenance(out, cp, options->source_sha256, e);
@@ -237,7 +269,7 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     if (code == OK) {
         count_totals(out, cp);
         out->file_bytes = pack_file_bytes(&out->table, options->digest, out->provenance_bytes);
-        if (out->quantized_count == 0 && !options->allow_none) {
+        if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
             code = err_set(e, ERR_INPUT, "nothing to quantize: no tensor is a known linear layer");
             err_hint(e, "--quantize GLOB names some, --allow-none packs the checkpoint as it is");
         }
@@ -253,6 +285,7 @@ void plan_free(plan *p)
     pack_table_free(&p->table);
     free(p->records);
     free(p->members);
+    free(p->scaled);
     free(p->head.bytes);
     free(p->provenance);
     *p = (plan){0};

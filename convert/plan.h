@@ -10,11 +10,12 @@
 #include "format/checkpoint.h"
 #include "format/embed.h"
 #include "format/pack_build.h"
-#include "quant/recipe.h"
+#include "quant/decide.h"
 
 /* What becomes of one record of the table. */
 typedef struct plan_record {
-    uint64_t member_first; /* codes and kept: index into plan.members of its first source tensor */
+    uint64_t member_first; /* but for scales that are computed: index into plan.members of its first
+                              source tensor */
     recipe_reason reason;  /* codes and kept */
 } plan_record;
 
@@ -23,12 +24,15 @@ typedef struct plan {
     plan_record *records; /* [table.count], same order */
     const tensor *
         *members; /* [table.source_count] source tensors in SDIG order, owned by the checkpoint */
+    fp8_pair *scaled; /* [table.source_count] of members that are FP8 with scales */
     pack_head head;
     char *provenance; /* canonical JSON */
     size_t provenance_bytes;
     uint64_t file_bytes;                  /* of the packed file */
     uint64_t source_bytes;                /* of all source tensors */
     uint64_t quantized_count, kept_count; /* source tensors */
+    uint64_t carried_count;               /* FP8 taken over, without the scales */
+    uint64_t requantized_count;           /* FP8 before, among quantized_count */
     uint64_t tiles, clipped_tiles;
     uint64_t quantized_elements;
 } plan;

@@ -35,25 +35,25 @@ static void set_shape(pack_record *r, const tensor *t, size_t members)
     r->ndim = (uint8_t)(n + t->ndim);
 }
 
-static void add_codes(table_builder *b, const stack_group *g, const tensor *t, scale_kind scales)
+/* A record of codes and that of its scales, which have the dtype `scale_type`. */
+static void add_codes(table_builder *b, const stack_group *g, const tensor *t, bool carried,
+                      dtype scale_type, bool pow2)
 {
     pack_record *const w = add_record(b, g->name, "");
     set_shape(w, t, g->count);
     w->type = DTYPE_F8_E4M3;
     w->src_type = t->type;
     w->cls = CLASS_CODES;
-    w->origin = ORIGIN_QUANTIZED;
-    w->dialect = DIALECT_IEEE;
     w->block_rows = w->block_cols = PACK_TILE;
     pack_record *const s = add_record(b, g->name, scale_suffix);
     set_shape(s, t, g->count);
     s->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
     s->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
-    s->type = s->src_type = DTYPE_F32;
+    s->type = s->src_type = scale_type;
     s->cls = CLASS_SCALES;
-    s->origin = ORIGIN_QUANTIZED;
-    s->dialect = DIALECT_IEEE;
-    s->pow2 = scales == SCALES_UE8M0;
+    s->pow2 = pow2;
+    w->origin = s->origin = carried ? ORIGIN_CARRIED : ORIGIN_QUANTIZED;
+    w->dialect = s->dialect = carried ? DIALECT_NONE : DIALECT_IEEE;
 }
 
 static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
@@ -76,18 +76,18 @@ static bool suffix_fits(const stack_group *g)
            (g->count < 2 || (name_expert_slot(scales, &start, &length) && length == 1));
 }
 
-/* Names the format cannot hold, and scales whose name is taken (FP8 checkpoints have such tensors).
- */
-static err_code check_member(const checkpoint *cp, const char *name, bool quantize, err *e)
+/* Names the format cannot hold, and scales whose name is taken, but by scales. */
+static err_code check_member(const checkpoint *cp, const tensor *t, bool codes, err *e)
 {
-    const size_t limit = NAME_MAX_BYTES - (quantize ? sizeof scale_suffix - 1 : 0);
+    const char *const name = t->name;
+    const size_t limit = NAME_MAX_BYTES - (codes ? sizeof scale_suffix - 1 : 0);
     char scales[NAME_MAX_BYTES + sizeof scale_suffix];
     if (strlen(name) > limit) {
         return err_set(e, ERR_INPUT, "tensor %s: name of %zu bytes, more than %zu", name,
                        strlen(name), limit);
     }
     snprintf(scales, sizeof scales, "%s%s", name, scale_suffix);
-    return quantize && checkpoint_find(cp, scales)
+    return codes && t->type != DTYPE_F8_E4M3 && checkpoint_find(cp, scales)
                ? err_set(e, ERR_INPUT,
                          "tensor %s: its scales would be called %s, and there is such a tensor",
                          name, scales)
@@ -95,43 +95,74 @@ static err_code check_member(const checkpoint *cp, const char *name, bool quanti
 }
 
 static err_code check_names(const checkpoint *cp, const stack_group *g, const stack_list *groups,
-                            bool quantize, err *e)
+                            bool codes, err *e)
 {
     err_code code = OK;
     for (size_t i = 0; i < g->count && code == OK; i++) {
-        const char *const name = cp->tensors[groups->members[g->first + i]].name;
-        code = check_member(cp, name, quantize, e);
-        if (code == OK && quantize && !suffix_fits(g)) {
+        const tensor *const t = &cp->tensors[groups->members[g->first + i]];
+        code = check_member(cp, t, codes, e);
+        if (code == OK && codes && !suffix_fits(g)) {
             code = err_set(e, ERR_USAGE,
                            "tensor %s: cannot be quantized: its name ends with the number of a "
                            "layer or an expert, so its scales could not be named after it",
-                           name);
-            err_hint(e, "--keep '%s' leaves the tensor as it is", name);
+                           t->name);
+            err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
         }
     }
     return code;
 }
 
-err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const decision *decisions,
-                          scale_kind scales, pack_table *out, err *e)
+/* Records that a group gets, and bytes of their names at most. */
+static err_code measure(const checkpoint *cp, const stack_list *groups, const decision *decisions,
+                        uint64_t *records, uint64_t *name_bytes, err *e)
 {
-    uint64_t records = 0;
-    uint64_t name_bytes = 0;
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
-        const bool quantize = decisions[groups->members[g->first]].quantize;
-        const err_code code = check_names(cp, g, groups, quantize, e);
+        const recipe_action action = decisions[groups->members[g->first]].action;
+        const bool codes = action == ACTION_QUANTIZE || action == ACTION_CARRY;
+        if (action == ACTION_SCALES) {
+            continue;
+        }
+        const err_code code = check_names(cp, g, groups, codes, e);
         if (code != OK) {
             return code;
         }
-        records += quantize ? 2 : 1;
-        name_bytes += (quantize ? 2 : 1) * (strlen(g->name) + sizeof scale_suffix);
+        *records += codes ? 2 : 1;
+        *name_bytes += (codes ? 2 : 1) * (strlen(g->name) + sizeof scale_suffix);
     }
-    if (records > PACK_MAX_TENSORS) {
-        return err_set(e, ERR_INPUT, "%llu tensors, the format holds 2^20",
-                       (unsigned long long)records);
+    return *records <= PACK_MAX_TENSORS
+               ? OK
+               : err_set(e, ERR_INPUT, "%llu tensors, the format holds 2^20",
+                         (unsigned long long)*records);
+}
+
+static void add_group(table_builder *b, const stack_group *g, const tensor *t, const fp8_pair *p,
+                      recipe_action action, scale_kind scales)
+{
+    switch (action) {
+    case ACTION_QUANTIZE:
+        add_codes(b, g, t, false, DTYPE_F32, scales == SCALES_UE8M0);
+        break;
+    case ACTION_CARRY:
+        add_codes(b, g, t, true, p->other->type, p->other->type == DTYPE_F8_E8M0);
+        break;
+    case ACTION_KEEP:
+        add_kept(b, g, t);
+        break;
+    case ACTION_SCALES: /* with their weight */
+        break;
     }
-    const err_code code = pack_table_create((uint32_t)records, name_bytes, out, e);
+}
+
+err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const fp8_pairs *pairs,
+                          const decision *decisions, scale_kind scales, pack_table *out, err *e)
+{
+    uint64_t records = 0;
+    uint64_t name_bytes = 0;
+    err_code code = measure(cp, groups, decisions, &records, &name_bytes, e);
+    if (code == OK) {
+        code = pack_table_create((uint32_t)records, name_bytes, out, e);
+    }
     if (code != OK) {
         return code;
     }
@@ -139,11 +170,7 @@ err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const 
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
         const size_t first = groups->members[g->first];
-        if (decisions[first].quantize) {
-            add_codes(&b, g, &cp->tensors[first], scales);
-        } else {
-            add_kept(&b, g, &cp->tensors[first]);
-        }
+        add_group(&b, g, &cp->tensors[first], &pairs->of[first], decisions[first].action, scales);
     }
     return pack_table_sort(out, e);
 }

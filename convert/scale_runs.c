@@ -13,7 +13,7 @@ enum { BUFFERS = 2, NO_BUFFER = -1 };
 typedef struct run {
     uint32_t first, end;
     uint64_t off, bytes;
-    uint64_t items_left; /* codes items that are not finished */
+    uint64_t items_left; /* that are not finished */
     int buffer;          /* NO_BUFFER: not begun, or written */
 } run;
 
@@ -24,7 +24,7 @@ struct scale_runs {
     const monitor *m;
     run *runs;
     uint32_t run_count;
-    uint32_t *run_of; /* [table.count], for codes records */
+    uint32_t *run_of; /* [table.count], for scale records */
     unsigned char *buffers[BUFFERS];
     bool busy[BUFFERS];
     bool stopped;
@@ -65,22 +65,35 @@ uint64_t scale_runs_bytes(const pack_table *t)
     return BUFFERS * largest_run(t, &count);
 }
 
-/* Find the runs, and to which of them each codes record belongs. */
+bool scale_runs_take_part(const pack_record *r)
+{
+    return r->cls == CLASS_SCALES || pack_record_has_stats(r);
+}
+
+/* The number of the scale record that an item of `record` is about. */
+static uint32_t scales_of(const scale_runs *s, uint32_t record)
+{
+    const pack_record *const r = &s->table->records[record];
+    return r->cls == CLASS_SCALES ? record : r->scale_idx;
+}
+
+static run *run_of(const scale_runs *s, uint32_t record)
+{
+    return &s->runs[s->run_of[scales_of(s, record)]];
+}
+
+/* Find the runs, and to which of them each scale record belongs. */
 static void find_runs(scale_runs *s)
 {
     const pack_table *const t = s->table;
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->records[i].cls == CLASS_SCALES) {
-            s->runs[s->run_count] = run_at(t, i);
-            i = s->runs[s->run_count++].end - 1;
-        }
-    }
-    for (uint32_t i = 0, k = 0; i < t->count; i++) {
-        if (t->records[i].cls == CLASS_CODES) {
-            while (s->runs[k].end <= t->records[i].scale_idx) {
-                k++;
+            const run r = run_at(t, i);
+            for (; i < r.end; i++) {
+                s->run_of[i] = s->run_count;
             }
-            s->run_of[i] = k;
+            s->runs[s->run_count++] = r;
+            i--;
         }
     }
 }
@@ -111,8 +124,8 @@ err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor 
     }
     find_runs(s);
     for (uint64_t i = 0; i < w->count; i++) {
-        if (t->records[w->items[i].record].cls == CLASS_CODES) {
-            s->runs[s->run_of[w->items[i].record]].items_left++;
+        if (scale_runs_take_part(&t->records[w->items[i].record])) {
+            run_of(s, w->items[i].record)->items_left++;
         }
     }
     *out = s;
@@ -144,10 +157,10 @@ static void wait_a_moment(scale_runs *s)
                                  &until); /* woken or not: the caller looks again */
 }
 
-err_code scale_runs_acquire(scale_runs *s, uint32_t record, float **scales, err *e)
+err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *e)
 {
-    const pack_record *const scale = &s->table->records[s->table->records[record].scale_idx];
-    run *const r = &s->runs[s->run_of[record]];
+    const pack_record *const scale = &s->table->records[scales_of(s, record)];
+    run *const r = run_of(s, record);
     pthread_mutex_lock(&s->lock);
     while (!s->stopped && !take_buffer(s, r)) {
         wait_a_moment(s);
@@ -161,7 +174,7 @@ err_code scale_runs_acquire(scale_runs *s, uint32_t record, float **scales, err 
     }
     /* Records start at multiples of 256 in the file, so they do in the buffer: aligned for floats.
      */
-    *scales = (float *)(void *)(s->buffers[buffer] + (scale->off - r->off));
+    *scales = s->buffers[buffer] + (scale->off - r->off);
     return OK;
 }
 
@@ -181,7 +194,7 @@ static err_code write_run(const scale_runs *s, const run *r, const unsigned char
 
 err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evidence *v, err *e)
 {
-    run *const r = &s->runs[s->run_of[record]];
+    run *const r = run_of(s, record);
     pthread_mutex_lock(&s->lock);
     const bool last = --r->items_left == 0 && r->buffer != NO_BUFFER;
     pthread_mutex_unlock(&s->lock);

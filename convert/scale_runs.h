@@ -1,9 +1,9 @@
-/* The scales of a layer, gathered until its last code is written.
+/* The scales of a layer, gathered until the last of them is known.
  *
- * In the file all scales of a layer follow all its codes (spec/format.md section 5), so they wait
- * in memory: one run per layer, in one of two buffers. A run is written by whoever finishes its
- * last item. Work is handed out in file order, so while a worker waits for a free buffer, those
- * that will free one are already at work. */
+ * In the file all scales of a layer follow all its codes (spec/format.md section 5), so computed
+ * ones wait in memory: one run per layer, in one of two buffers, where those that were taken over
+ * join them. A run is written by whoever finishes its last item. Work is handed out in file order,
+ * so while a worker waits for a free buffer, those that will free one are already at work. */
 #ifndef SCALE_RUNS_H
 #define SCALE_RUNS_H
 
@@ -21,10 +21,14 @@ uint64_t scale_runs_bytes(const pack_table *t);
 MUST_CHECK err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor *m,
                                     scale_runs **out, err *e);
 
-/* Where the scales of codes record `record` stand (as the file has them: [slices, tiles down, tiles
- * across] floats). Waits for a free buffer; ERR_CANCELLED if the job failed meanwhile
+/* Does an item of this record have to do with a run: codes that are quantized, and scales? */
+bool scale_runs_take_part(const pack_record *r);
+
+/* Where the scales of record `record` stand, as the file has them: [slices, tiles down, tiles
+ * across], floats if they are computed. Of codes it is the record of their scales, which may also
+ * be given itself. Waits for a free buffer; ERR_CANCELLED if the job failed meanwhile
  * (scale_runs_stop). Call once per item. */
-MUST_CHECK err_code scale_runs_acquire(scale_runs *s, uint32_t record, float **scales, err *e);
+MUST_CHECK err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *e);
 
 /* An item of this record is done, or will never be (then it was not acquired); after the last one
  * of the layer its run is digested and written.

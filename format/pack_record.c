@@ -177,17 +177,22 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     return OK;
 }
 
-/* What can be quantized (spec/quant.md section 1). */
-static bool is_float_source(dtype t)
+/* What can be quantized (spec/quant.md sections 1 and 7), and what scales are taken over. */
+static bool is_source(dtype t)
 {
-    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
+    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32 || t == DTYPE_F8_E4M3;
+}
+
+static bool is_carried_scale(dtype t)
+{
+    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32 || t == DTYPE_F8_E8M0;
 }
 
 static err_code check_codes(const pack_record *w, err *e)
 {
     if (w->type != DTYPE_F8_E4M3 || (w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
         w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect == DIALECT_IEEE) ||
-        (w->origin == ORIGIN_QUANTIZED && !is_float_source(w->src_type)) ||
+        !is_source(w->src_type) || (w->origin == ORIGIN_CARRIED && w->src_type != DTYPE_F8_E4M3) ||
         w->block_rows != PACK_TILE || w->block_cols != PACK_TILE) {
         return err_set(e, ERR_INPUT,
                        "tensor %s: has scales, but is no FP8 matrix of 128 x 128 tiles", w->name);
@@ -339,13 +344,23 @@ err_code pack_decode_records(pack_decoder *d, const unsigned char *p, uint64_t c
     return code;
 }
 
+/* Scales that were computed are F32; those that were taken over keep their dtype, and are powers of
+ * two if they cannot be anything else. */
+static bool is_scale_type(const pack_record *s)
+{
+    return s->type == s->src_type &&
+           (s->origin == ORIGIN_CARRIED
+                ? is_carried_scale(s->type) && s->pow2 == (s->type == DTYPE_F8_E8M0)
+                : s->type == DTYPE_F32);
+}
+
 /* Rules of codes and the record that holds their scales. */
 static err_code check_pair(const pack_record *w, const pack_record *s, err *e)
 {
     const size_t length = strlen(w->name);
     if (strncmp(s->name, w->name, length) != 0 || strcmp(s->name + length, SCALE_SUFFIX) != 0 ||
-        s->cls != CLASS_SCALES || s->type != DTYPE_F32 || s->src_type != DTYPE_F32 ||
-        s->origin != w->origin || s->dialect != w->dialect || s->block_rows || s->block_cols) {
+        s->cls != CLASS_SCALES || !is_scale_type(s) || s->origin != w->origin ||
+        s->dialect != w->dialect || s->block_rows || s->block_cols) {
         return err_set(e, ERR_INPUT, "tensor %s: %s cannot be its scales", w->name, s->name);
     }
     if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||

@@ -8,17 +8,16 @@
 #include "format/name.h"
 #include "format/num.h"
 
-/* Scales of a stack are one slice: they are written and digested as one run (spec/format.md 6). */
+bool pack_record_computed(const pack_record *r)
+{
+    return r->cls == CLASS_SCALES && r->origin == ORIGIN_QUANTIZED;
+}
+
+/* Computed scales of a stack are one slice: they are written and digested as one run
+ * (spec/format.md 6). */
 static bool is_sliced(const pack_record *r)
 {
-    switch (r->cls) {
-    case CLASS_KEPT:
-        return r->stack;
-    case CLASS_CODES:
-        return r->ndim == 3;
-    default:
-        return false;
-    }
+    return r->cls == CLASS_CODES ? r->ndim == 3 : r->stack && !pack_record_computed(r);
 }
 
 uint64_t pack_record_slices(const pack_record *r)
@@ -34,7 +33,7 @@ uint64_t pack_record_slice_bytes(const pack_record *r)
 
 uint64_t pack_record_sources(const pack_record *r)
 {
-    if (r->cls == CLASS_SCALES) {
+    if (pack_record_computed(r)) {
         return 0;
     }
     return r->stack ? r->shape[0] : 1;
@@ -43,6 +42,11 @@ uint64_t pack_record_sources(const pack_record *r)
 bool pack_record_has_stats(const pack_record *r)
 {
     return r->cls == CLASS_CODES && r->origin == ORIGIN_QUANTIZED;
+}
+
+bool pack_record_requantized(const pack_record *r)
+{
+    return pack_record_has_stats(r) && r->src_type == DTYPE_F8_E4M3;
 }
 
 uint64_t pack_record_rows(const pack_record *r)

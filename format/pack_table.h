@@ -50,7 +50,7 @@ typedef struct pack_record {
     int32_t layer;     /* -1: none; by pack_table_sort and decoding already */
     uint64_t off, len; /* bytes */
     uint64_t chunk_bytes, chunk_first, chunk_count;
-    uint64_t source_first; /* index of its first source tensor in SDIG; scales: none */
+    uint64_t source_first; /* index of its first source tensor in SDIG; computed scales: none */
     uint64_t stat_first;   /* index of its first row in STAT; codes made here only */
 } pack_record;
 
@@ -68,8 +68,10 @@ typedef struct pack_table {
 uint64_t pack_record_slices(const pack_record *r); /* >= 1; 0 only for a shape that begins with 0 */
 uint64_t pack_record_slice_bytes(const pack_record *r); /* bytes of one slice */
 uint64_t pack_record_sources(
-    const pack_record *r); /* source tensors it was made of: E, 1, or 0 for scales */
-bool pack_record_has_stats(const pack_record *r); /* codes quantized by the writer */
+    const pack_record *r); /* source tensors it was made of: E, 1, or 0 for computed scales */
+bool pack_record_computed(const pack_record *r);    /* scales that the writer made */
+bool pack_record_has_stats(const pack_record *r);   /* codes quantized by the writer */
+bool pack_record_requantized(const pack_record *r); /* of these, from FP8 */
 
 /* Rows and columns of one slice of a codes record (or of the scales of one). */
 uint64_t pack_record_rows(const pack_record *r);

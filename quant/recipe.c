@@ -1,5 +1,6 @@
 #include "quant/recipe.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,28 +169,78 @@ static recipe_reason built_in_reason(const char *name, dtype type, const uint64_
     return module_is_linear(name) ? REASON_LINEAR : REASON_NOT_LINEAR;
 }
 
-err_code recipe_decide(const recipe *r, const char *name, dtype type, const uint64_t *shape,
-                       unsigned ndim, decision *out, err *e)
+bool recipe_is_linear(const char *name)
 {
-    const recipe_rule *rule = NULL;
-    for (size_t i = r->rule_count; i > 0 && !rule; i--) {
-        if (glob_match(r->rules[i - 1].glob, name)) {
-            rule = &r->rules[i - 1];
-        }
-    }
-    if (!rule) {
-        out->reason = built_in_reason(name, type, shape, ndim);
-        out->quantize = out->reason == REASON_LINEAR;
-        return OK;
-    }
-    *out = (decision){rule->quantize, REASON_RULE};
-    const recipe_reason why = obstacle(type, shape, ndim);
+    return name_layer(name) >= 0 && module_is_linear(name);
+}
+
+const char *recipe_action_name(recipe_action a)
+{
+    static const char *const names[] = {
+        [ACTION_KEEP] = "keep",
+        [ACTION_QUANTIZE] = "quantize",
+        [ACTION_CARRY] = "carry",
+        [ACTION_SCALES] = "scales",
+    };
+    return names[a];
+}
+
+static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, decision *out,
+                               err *e)
+{
+    *out = (decision){rule->quantize ? ACTION_QUANTIZE : ACTION_KEEP, REASON_RULE};
+    const recipe_reason why = obstacle(t->type, t->shape, t->ndim);
     if (rule->quantize && why != REASON_RULE) {
-        err_set(e, ERR_USAGE, "tensor %s: cannot be quantized, as the rule '%s' asks: %s", name,
+        err_set(e, ERR_USAGE, "tensor %s: cannot be quantized, as the rule '%s' asks: %s", t->name,
                 rule->glob, recipe_reason_text(why));
-        err_hint(e, "narrow the glob, or add --keep '%s' behind it", name);
+        err_hint(e, "narrow the glob, or add --keep '%s' behind it", t->name);
         return ERR_USAGE;
     }
+    return OK;
+}
+
+/* FP8 with scales (spec/quant.md section 7). */
+static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
+{
+    const bool tiles = t->block_rows == TILE && t->block_cols == TILE;
+    const bool scales = r->scales == SCALES_F32 || t->scale_type == DTYPE_F8_E8M0;
+    if (tiles && scales) {
+        *out = (decision){ACTION_CARRY, REASON_FP8_TILES};
+        return OK;
+    }
+    *out = (decision){ACTION_QUANTIZE, REASON_REQUANTIZED};
+    if (r->requantize) {
+        return OK;
+    }
+    if (!tiles) {
+        err_set(e, ERR_INPUT,
+                "tensor %s: FP8 in tiles of %" PRIu64 " x %" PRIu64
+                ", which would have to be rounded once more for tiles of 128 x 128",
+                t->name, t->block_rows, t->block_cols);
+        err_hint(e, "--requantize allows that, --keep '%s' leaves the tensor as it is", t->name);
+    } else {
+        err_set(e, ERR_INPUT,
+                "tensor %s: FP8 with scales in %s, which would have to be rounded once more for "
+                "scales that are powers of two",
+                t->name, dtype_name(t->scale_type));
+        err_hint(e, "without --scales ue8m0 it is taken over as it is; --requantize allows the "
+                    "rounding, which costs about 3 dB");
+    }
+    return ERR_INPUT;
+}
+
+err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e)
+{
+    for (size_t i = r->rule_count; i > 0; i--) {
+        if (glob_match(r->rules[i - 1].glob, t->name)) {
+            return decide_by_rule(&r->rules[i - 1], t, out, e);
+        }
+    }
+    if (t->scale_type != DTYPE_NONE) {
+        return decide_fp8(r, t, out, e);
+    }
+    out->reason = built_in_reason(t->name, t->type, t->shape, t->ndim);
+    out->action = out->reason == REASON_LINEAR ? ACTION_QUANTIZE : ACTION_KEEP;
     return OK;
 }
 
@@ -226,6 +277,17 @@ static err_code parse_scales(recipe *r, const char *what, const json_t *scales, 
     return OK;
 }
 
+/* 1 or 0: canonical JSON has no other word for it. */
+static err_code parse_requantize(recipe *r, const char *what, const json_t *value, err *e)
+{
+    const json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || (number != 0 && number != 1)) {
+        return err_set(e, ERR_INPUT, "%s: \"requantize\" is 1 or 0", what);
+    }
+    r->requantize = number == 1;
+    return OK;
+}
+
 static err_code parse_rules(recipe *r, const char *what, const json_t *rules, err *e)
 {
     if (!json_is_array(rules)) {
@@ -258,6 +320,8 @@ static err_code parse_object(recipe *r, const char *what, json_t *root, err *e)
             code = parse_scales(r, what, value, e);
         } else if (strcmp(key, "rules") == 0) {
             code = parse_rules(r, what, value, e);
+        } else if (strcmp(key, "requantize") == 0) {
+            code = parse_requantize(r, what, value, e);
         } else if (strcmp(key, "octavo_recipe") != 0) {
             code = err_set(e, ERR_INPUT, "%s: unknown key \"%s\" in a recipe", what, key);
         }
@@ -290,6 +354,9 @@ char *recipe_json(const recipe *r, size_t *bytes)
     }
     json_t *const root = json_pack("{s:i, s:s, s:o}", "octavo_recipe", 1, "scales",
                                    r->scales == SCALES_UE8M0 ? "ue8m0" : "f32", "rules", rules);
+    if (r->requantize) {
+        failed |= json_object_set_new(root, "requantize", json_integer(1));
+    }
     char *const text = root && !failed ? json_canonical(root, bytes) : NULL;
     json_decref(root);
     return text;

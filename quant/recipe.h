@@ -17,6 +17,8 @@
 #define RECIPE_REASONS(X)                                                                          \
     X(REASON_LINEAR, "linear", "a linear layer")                                                   \
     X(REASON_RULE, "rule", "a rule of the recipe")                                                 \
+    X(REASON_FP8_TILES, "fp8-tiles", "FP8 in tiles of 128 x 128 already")                          \
+    X(REASON_REQUANTIZED, "requantized", "FP8 in another form, rounded once more")                 \
     X(REASON_FP8, "fp8", "already FP8")                                                            \
     X(REASON_DTYPE, "dtype", "not BF16, F16 or F32")                                               \
     X(REASON_SHAPE, "shape", "not a matrix, nor a stack of experts")                               \
@@ -42,28 +44,53 @@ typedef struct recipe_rule {
 
 typedef struct recipe {
     scale_kind scales;
+    bool requantize; /* FP8 that cannot be carried may be rounded once more */
     recipe_rule *rules;
     size_t rule_count;
 } recipe;
 
+/* Scales of FP8 that is there already go with it: ACTION_SCALES. */
+typedef enum recipe_action {
+    ACTION_KEEP,
+    ACTION_QUANTIZE,
+    ACTION_CARRY,
+    ACTION_SCALES
+} recipe_action;
+
 typedef struct decision {
-    bool quantize;
+    recipe_action action;
     recipe_reason reason;
 } decision;
+
+const char *recipe_action_name(recipe_action a); /* "keep", "quantize", "carry", "scales" */
+
+/* A tensor to decide about. */
+typedef struct recipe_tensor {
+    const char *name;
+    dtype type;
+    const uint64_t *shape;
+    unsigned ndim;
+    dtype scale_type;                /* of the scales that an FP8 tensor has; DTYPE_NONE: none */
+    uint64_t block_rows, block_cols; /* then: its tiles */
+} recipe_tensor;
 
 /* A recipe is zero-initialised: built-in rules, f32 scales. recipe_free takes what it owns. Errors:
  * a broken glob, or one that is not UTF-8: ERR_USAGE from an option, else ERR_INPUT. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 
-/* Put the rules of recipe JSON behind those that are there, and take its "scales" if it has them.
+/* Put the rules of recipe JSON behind those that are there, and take its "scales" and "requantize"
+ * if it has them.
  * `what` names the text in messages. Errors: ERR_INPUT not a recipe, unknown key, broken glob. */
 MUST_CHECK err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes,
                                  err *e);
 
-/* Decide about one tensor. ERR_USAGE when a rule wants to quantize what cannot be. */
-MUST_CHECK err_code recipe_decide(const recipe *r, const char *name, dtype type,
-                                  const uint64_t *shape, unsigned ndim, decision *out, err *e);
+/* Decide about one tensor. ERR_USAGE when a rule wants to quantize what cannot be; ERR_INPUT: FP8
+ * that has to be rounded once more, which the recipe does not allow. */
+MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e);
+
+/* Would this tensor be a known linear layer within a layer, whatever its dtype? */
+bool recipe_is_linear(const char *name);
 
 /* Canonical JSON (RCPE), fresh memory, NULL without memory. */
 char *recipe_json(const recipe *r, size_t *bytes);

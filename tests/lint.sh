@@ -84,7 +84,7 @@ check_includes() {
         may["format"] = "^format/"
         may["quant"] = "^(format|quant)/"
         may["convert"] = "^(format|quant|convert)/"
-        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|scale|tile|widen|recipe)\\.h$"
+        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|scale|scale_value|tile|widen|recipe|decide)\\.h$"
         may["gpu"] = "^gpu/|^quant/(bits|e4m3|engine|scale|tile|widen)\\.h$|^format/(dtype|err|num)\\.h$"
         may["bin"] = "^(format|quant|convert|verify|gpu|bin)/"
         only["archive.h"] = "^format/archive\\.c$"

@@ -9,7 +9,7 @@
 #ifndef COMPARE_H
 #define COMPARE_H
 
-#include "quant/recipe.h"
+#include "quant/decide.h"
 #include "verify/differences.h"
 #include "verify/weights.h"
 
@@ -32,6 +32,7 @@ typedef struct compare {
     const weights_options *options;
     const monitor *monitor;
     recipe recipe;          /* the file's own */
+    fp8_pairs pairs;        /* of cp */
     pack_evidence evidence; /* SDIG and STAT count here */
     const tensor **sources; /* [table->source_count] NULL: not chosen, missing, or another tensor */
     chunk_result *chunks;   /* [table->chunk_count] of those that have a source */

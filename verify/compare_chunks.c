@@ -10,18 +10,22 @@
 #include "format/io.h"
 #include "format/num.h"
 #include "format/parallel.h"
+#include "quant/scale_value.h"
 #include "verify/code_check.h"
 #include "verify/compare.h"
 
 /* The buffers of one worker, one after the other in one block. */
 typedef struct buffers {
     unsigned char *source, *packed, *scales;
+    unsigned char *wide,
+        *source_scales; /* of sources in FP8: what they stand for, by which scales */
 } buffers;
 
 typedef struct chunk_job {
     compare *c;
     code_rules rules;
     size_t source_bytes, packed_bytes, scale_bytes; /* of the largest chunk */
+    size_t wide_bytes, source_scale_bytes;
     const char *largest_name;
     unsigned workers;
     buffers *buffers; /* [workers] */
@@ -64,13 +68,54 @@ static uint64_t tiles_down(const chunk_place *at)
 
 static uint64_t scale_bytes(const chunk_place *at)
 {
-    return at->r->cls == CLASS_CODES ? tiles_across(at->r) * tiles_down(at) * sizeof(float) : 0;
+    return pack_record_has_stats(at->r) ? tiles_across(at->r) * tiles_down(at) * sizeof(float) : 0;
 }
 
 /* Number of the chunk's first tile within its slice. */
 static uint64_t first_tile(const chunk_place *at)
 {
     return at->chunk.begin / pack_record_cols(at->r) / PACK_TILE * tiles_across(at->r);
+}
+
+/* ---- sources in FP8 that were quantized once more ---- */
+
+static const fp8_pair *pair_of(const compare *c, const chunk_place *at)
+{
+    const fp8_pair *const p = &c->pairs.of[at->source - c->cp->tensors];
+    return pack_record_requantized(at->r) && p->kind == FP8_WEIGHT ? p : NULL;
+}
+
+static fp8_band band_of(const fp8_pair *p, const chunk_place *at)
+{
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t slice = at->r->stack ? 0 : at->chunk.slice;
+    return fp8_scale_band(p, at->source, slice, at->chunk.begin / cols, at->chunk.bytes / cols);
+}
+
+static err_code read_source_scales(const compare *c, const fp8_pair *p, const chunk_place *at,
+                                   const buffers *b, err *e)
+{
+    const fp8_band band = band_of(p, at);
+    return checkpoint_read(c->cp, p->other, band.off, b->source_scales, band.bytes, e);
+}
+
+/* What the codes of the source stand for (spec/quant.md section 3), as F32. */
+static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_place *at,
+                         const buffers *b)
+{
+    const fp8_band band = band_of(p, at);
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t first_row = at->chunk.begin / cols;
+    const size_t each = dtype_bits(p->other->type) / 8;
+    for (uint64_t i = 0; i < at->chunk.bytes; i++) {
+        const uint64_t row = (first_row + i / cols) / p->block_rows - band.first;
+        const uint64_t scale = row * band.across + i % cols / p->block_cols;
+        const float x = j->rules.value[b->source[i]] *
+                        scale_value(p->other->type, b->source_scales + scale * each);
+        uint32_t bits = 0;
+        memcpy(&bits, &x, sizeof bits);
+        le32_store(b->wide + i * sizeof bits, bits);
+    }
 }
 
 /* ---- one chunk ---- */
@@ -135,15 +180,17 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
     const uint64_t cols = pack_record_cols(at->r);
     const uint64_t rows = at->chunk.bytes / cols;
     const uint64_t first_row = at->chunk.begin / cols / PACK_TILE;
-    const size_t each = dtype_bits(at->r->src_type) / 8;
+    const bool wide = pack_record_requantized(at->r);
+    const dtype type = wide ? DTYPE_F32 : at->r->src_type;
+    const size_t each = dtype_bits(type) / 8;
     const unsigned char *scale = b->scales;
     for (uint64_t row = 0; row < rows; row += PACK_TILE) {
         for (uint64_t col = 0; col < cols; col += PACK_TILE) {
             const size_t element = row * cols + col;
             const tile_view t = {
-                .source = b->source + element * each,
+                .source = (wide ? b->wide : b->source) + element * each,
                 .codes = b->packed + element,
-                .type = at->r->src_type,
+                .type = type,
                 .pitch = cols,
                 .rows = (unsigned)num_min(PACK_TILE, rows - row),
                 .cols = (unsigned)num_min(PACK_TILE, cols - col),
@@ -167,6 +214,24 @@ static err_code read_scales(const chunk_job *j, const chunk_place *at, const buf
                       scale_bytes(at), e);
 }
 
+/* Scales of a source in FP8 belong to the piece (spec/format.md section 7). */
+static err_code digest_source(const chunk_place *at, const fp8_pair *p, const buffers *b,
+                              unsigned char digest[XXH3_BYTES], err *e)
+{
+    if (!p) {
+        digest_xxh3(b->source, at->source_bytes, digest);
+        return OK;
+    }
+    xxh3_stream *const stream = xxh3_start();
+    if (!stream) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
+    }
+    xxh3_add(stream, b->source, at->source_bytes);
+    xxh3_add(stream, b->source_scales, band_of(p, at).bytes);
+    xxh3_finish(stream, digest);
+    return OK;
+}
+
 static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     chunk_job *const j = ctx;
@@ -182,14 +247,23 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     if (code == OK) {
         code = io_read_at(c->p->fd, c->p->path, at.chunk.off, b->packed, at.chunk.bytes, e);
     }
-    if (code == OK && at.r->cls == CLASS_CODES) {
+    if (code == OK && pack_record_has_stats(at.r)) {
         code = read_scales(j, &at, b, e);
+    }
+    const fp8_pair *const p = pair_of(c, &at);
+    if (code == OK && p) {
+        code = read_source_scales(c, p, &at, b, e);
+    }
+    if (code == OK) {
+        code = digest_source(&at, p, b, out->digest, e);
     }
     if (code != OK) {
         return code;
     }
-    digest_xxh3(b->source, at.source_bytes, out->digest);
-    if (at.r->cls == CLASS_CODES) {
+    if (pack_record_has_stats(at.r)) {
+        if (p) {
+            widen_source(j, p, &at, b);
+        }
         compare_tiles(j, &at, b, out);
     } else {
         compare_bytes(&at, b, out);
@@ -213,6 +287,11 @@ static uint64_t measure(chunk_job *j)
         j->source_bytes = num_max(j->source_bytes, at.source_bytes);
         j->packed_bytes = num_max(j->packed_bytes, at.chunk.bytes);
         j->scale_bytes = num_max(j->scale_bytes, scale_bytes(&at));
+        const fp8_pair *const p = pair_of(j->c, &at);
+        if (p) {
+            j->wide_bytes = num_max(j->wide_bytes, at.chunk.bytes * sizeof(float));
+            j->source_scale_bytes = num_max(j->source_scale_bytes, band_of(p, &at).bytes);
+        }
         if (at.source_bytes > largest) {
             largest = at.source_bytes;
             j->largest_name = at.r->name;
@@ -225,7 +304,8 @@ static uint64_t measure(chunk_job *j)
 static err_code create_buffers(chunk_job *j, err *e)
 {
     const weights_options *const o = j->c->options;
-    const uint64_t need = j->source_bytes + j->packed_bytes + j->scale_bytes;
+    const uint64_t need =
+        j->source_bytes + j->packed_bytes + j->scale_bytes + j->wide_bytes + j->source_scale_bytes;
     if (need > o->memory) {
         return err_set(e, ERR_MEMORY,
                        "tensor %s: comparing a chunk takes buffers of %" PRIu64 " bytes, %" PRIu64
@@ -243,6 +323,8 @@ static err_code create_buffers(chunk_job *j, err *e)
         }
         b->packed = b->source + j->source_bytes;
         b->scales = b->packed + j->packed_bytes;
+        b->wide = b->scales + j->scale_bytes;
+        b->source_scales = b->wide + j->wide_bytes;
     }
     return j->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
 }

@@ -115,7 +115,8 @@ static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces
 {
     bool any = false;
     *to = (weight_result){.name = r->name,
-                          .quantized = r->cls == CLASS_CODES,
+                          .quantized = pack_record_has_stats(r),
+                          .carried = r->origin == ORIGIN_CARRIED,
                           .first_wrong_slice = -1,
                           .worst_tile_sqnr = NAN,
                           .source_same = true};

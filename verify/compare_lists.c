@@ -40,23 +40,47 @@ static bool is_alike(compare *c, const pack_record *r, const tensor *t)
     return true;
 }
 
+static recipe_action action_of(const pack_record *r)
+{
+    static const recipe_action actions[] = {[ORIGIN_KEPT] = ACTION_KEEP,
+                                            [ORIGIN_QUANTIZED] = ACTION_QUANTIZE,
+                                            [ORIGIN_CARRIED] = ACTION_CARRY};
+    return actions[r->origin];
+}
+
 /* Does the file's recipe say about this tensor what was done to it? */
 static err_code check_decision(compare *c, const pack_record *r, const tensor *t, err *e)
 {
+    static const char *const done[] = {
+        [ACTION_KEEP] = "kept", [ACTION_QUANTIZE] = "quantized", [ACTION_CARRY] = "carried"};
     err why = {0};
     decision d;
-    const bool quantized = r->cls == CLASS_CODES;
-    const err_code code = recipe_decide(&c->recipe, t->name, t->type, t->shape, t->ndim, &d, &why);
-    if (code == ERR_USAGE) {
+    const err_code code =
+        decide_tensor(&c->recipe, c->cp, &c->pairs, (size_t)(t - c->cp->tensors), &d, &why);
+    if (code == ERR_USAGE || code == ERR_INPUT) {
         difference_add(&c->differences, "%s", why.text);
         return OK;
     }
-    if (code == OK && d.quantize != quantized) {
+    if (code == OK && d.action != action_of(r)) {
         difference_add(&c->differences, "tensor %s: %s, but the file's recipe says %s: %s", t->name,
-                       quantized ? "quantized" : "kept", d.quantize ? "quantize" : "keep",
+                       done[action_of(r)], recipe_action_name(d.action),
                        recipe_reason_text(d.reason));
     }
     return code == OK ? OK : err_set(e, code, "%s", why.text);
+}
+
+/* The scales of member `i` of codes that were taken over: found by their weight, since the source
+ * may call them otherwise. */
+static void match_scales(compare *c, const pack_record *codes, uint64_t i, const tensor *weight)
+{
+    const pack_record *const r = &c->table->records[codes->scale_idx];
+    const fp8_pair *const p = &c->pairs.of[weight - c->cp->tensors];
+    if (p->kind != FP8_WEIGHT) {
+        difference_add(&c->differences, "tensor %s: has no scales that fit in the source",
+                       weight->name);
+    } else if (is_alike(c, r, p->other)) {
+        c->sources[r->source_first + i] = p->other;
+    }
 }
 
 static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
@@ -75,6 +99,9 @@ static err_code match_record(compare *c, const pack_record *r, bool *any, err *e
         } else if (is_alike(c, r, t)) {
             c->sources[r->source_first + i] = t;
             code = check_decision(c, r, t, e);
+            if (r->origin == ORIGIN_CARRIED) {
+                match_scales(c, r, i, t);
+            }
         }
     }
     return code;
@@ -95,42 +122,39 @@ static err_code match_records(compare *c, bool *any, err *e)
     err_code code = OK;
     for (uint32_t i = 0; i < c->table->count && code == OK; i++) {
         const pack_record *const r = &c->table->records[i];
-        if (r->origin == ORIGIN_CARRIED) {
-            if (r->cls == CLASS_CODES) {
-                difference_add(&c->differences,
-                               "tensor %s: FP8 taken over from the source is not compared yet",
-                               r->name);
-            }
-            continue;
+        if (r->cls == CLASS_SCALES) {
+            continue; /* computed, or matched with their codes */
         }
         code = match_record(c, r, any, e);
-        if (code == OK && r->cls == CLASS_CODES && chosen(c, r->name, r->name)) {
+        if (code == OK && pack_record_has_stats(r) && chosen(c, r->name, r->name)) {
             check_scale_kind(c, r);
         }
     }
     return code;
 }
 
-/* Scales that were computed have no source, those that were taken over have. */
-static bool has_source(const pack_record *r)
-{
-    return r->cls != CLASS_SCALES || r->origin == ORIGIN_CARRIED;
-}
-
-/* Does a record stand for this tensor of the source? No name there has a `*`. */
-static bool has_record(const compare *c, const char *name)
+/* The record that stands for a tensor of the source, by its name, which has no `*`; NULL: none. */
+static const pack_record *record_of(const compare *c, const char *name)
 {
     uint64_t index = 0;
     char stack[NAME_MAX_BYTES + 1];
     const pack_record *r = pack_table_find(c->table, name);
-    if (r && has_source(r)) {
-        return true;
+    if (r && r->cls != CLASS_SCALES) {
+        return r;
     }
     if (!name_expert_index(name, &index) || !name_make_stack(name, stack)) {
-        return false;
+        return NULL;
     }
     r = pack_table_find(c->table, stack);
-    return r && index < r->shape[0] && has_source(r);
+    return r && index < r->shape[0] && r->cls != CLASS_SCALES ? r : NULL;
+}
+
+/* Does a record stand for tensor `i` of the source? Scales are in the file with their codes. */
+static bool has_record(const compare *c, size_t i)
+{
+    const fp8_pair *const p = &c->pairs.of[i];
+    const pack_record *const w = p->kind == FP8_SCALES ? record_of(c, p->other->name) : NULL;
+    return record_of(c, c->cp->tensors[i].name) || (w && w->cls == CLASS_CODES);
 }
 
 static void find_surplus(compare *c, bool *any)
@@ -141,7 +165,7 @@ static void find_surplus(compare *c, bool *any)
             continue;
         }
         *any = true;
-        if (!has_record(c, name)) {
+        if (!has_record(c, i)) {
             difference_add(&c->differences, "tensor %s: not in the packed file", name);
         }
     }
@@ -163,6 +187,9 @@ err_code compare_lists(compare *c, err *e)
 {
     bool any = c->options->tensor_glob == NULL;
     err_code code = load_recipe(c, e);
+    if (code == OK) {
+        code = fp8_pairs_find(c->cp, &c->pairs, e);
+    }
     if (code == OK) {
         code = match_records(c, &any, e);
     }

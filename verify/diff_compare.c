@@ -3,24 +3,17 @@
 #include <string.h>
 
 #include "format/num.h"
+#include "quant/scale_value.h"
 #include "verify/diff_job.h"
 
 uint64_t diff_tiles_across(const diff_pair *p)
 {
-    return num_ceil_div(p->side[0].t->cols, PACK_TILE);
+    return num_ceil_div(p->side[0]->cols, PACK_TILE);
 }
 
 uint64_t diff_tiles(const diff_pair *p, uint64_t elements)
 {
-    return num_ceil_div(elements / p->side[0].t->cols, PACK_TILE) * diff_tiles_across(p);
-}
-
-static float float_at(const unsigned char *p)
-{
-    const uint32_t bits = le32_load(p);
-    float v = 0;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return num_ceil_div(elements / p->side[0]->cols, PACK_TILE) * diff_tiles_across(p);
 }
 
 /* A tile of a unit: where it lies in it, and which one of its slice it is. */
@@ -32,13 +25,19 @@ typedef struct tile_place {
     uint64_t row, col; /* counted in tiles, within the slice */
 } tile_place;
 
+static float scale_at(const diff_pair *p, const diff_data *d, unsigned side, const tile_place *t)
+{
+    const dtype type = p->side[side]->scale_type;
+    return scale_value(type, d->scales[side] + t->number * (dtype_bits(type) / 8));
+}
+
 typedef void (*tile_fn)(const diff_job *j, const diff_unit *u, const diff_data *d,
                         const tile_place *t, diff_finding *out);
 
 static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d, tile_fn fn,
                       diff_finding *out)
 {
-    const uint64_t cols = j->pairs[u->pair].side[0].t->cols;
+    const uint64_t cols = j->pairs[u->pair].side[0]->cols;
     const uint64_t rows = u->size / cols;
     tile_place t = {.pitch = cols, .row = u->begin / cols / PACK_TILE};
     for (uint64_t row = 0; row < rows; row += PACK_TILE, t.row++) {
@@ -118,9 +117,8 @@ static void coded_tile(const diff_job *j, const diff_unit *u, const diff_data *d
                        const tile_place *t, diff_finding *out)
 {
     const diff_pair *const p = &j->pairs[u->pair];
-    const unsigned char *const a = d->scales[0] + t->number * sizeof(float);
-    const unsigned char *const b = d->scales[1] + t->number * sizeof(float);
-    const bool same_scale = memcmp(a, b, sizeof(float)) == 0;
+    const float scales[] = {scale_at(p, d, 0, t), scale_at(p, d, 1, t)};
+    const bool same_scale = float_bits(scales[0]) == float_bits(scales[1]);
     size_t first = 0;
     const uint64_t codes = count_codes(d, t, &first);
     if (!same_scale) {
@@ -128,7 +126,6 @@ static void coded_tile(const diff_job *j, const diff_unit *u, const diff_data *d
     }
     note_codes(codes, index_of(p, u, first), out);
     if (!same_scale || codes > 0) {
-        const float scales[] = {float_at(a), float_at(b)};
         out->largest = fmax(out->largest, largest_weight(&j->rules, d, t, scales));
     }
 }
@@ -139,7 +136,7 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
                          const tile_place *t, diff_finding *out)
 {
     const diff_pair *const p = &j->pairs[u->pair];
-    const dtype type = p->side[1 - p->coded].t->type;
+    const dtype type = p->side[1 - p->coded]->type;
     const tile_view view = {
         .source = d->data[1 - p->coded] + t->element * (dtype_bits(type) / 8),
         .codes = d->data[p->coded] + t->element,
@@ -147,8 +144,8 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
         .pitch = t->pitch,
         .rows = t->rows,
         .cols = t->cols,
-        .scale = float_at(d->scales[p->coded] + t->number * sizeof(float)),
-        .ue8m0 = p->side[p->coded].t->pow2,
+        .scale = scale_at(p, d, p->coded, t),
+        .ue8m0 = p->side[p->coded]->pow2,
     };
     tile_verdict v;
     tile_check(&j->rules, &view, &v);
@@ -168,6 +165,15 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
     }
 }
 
+/* Bit for bit; where dtypes differ, tile by tile will tell. */
+static bool same_scales(const diff_pair *p, const diff_unit *u, const diff_data *d)
+{
+    const dtype type = p->side[0]->scale_type;
+    return p->way != DIFF_CODED || (type == p->side[1]->scale_type &&
+                                    memcmp(d->scales[0], d->scales[1],
+                                           diff_tiles(p, u->size) * (dtype_bits(type) / 8)) == 0);
+}
+
 void diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, diff_finding *out)
 {
     const diff_pair *const p = &j->pairs[u->pair];
@@ -176,15 +182,13 @@ void diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, dif
         each_tile(j, u, d, rounded_tile, out);
         return;
     }
-    const size_t scales = p->way == DIFF_CODED ? diff_tiles(p, u->size) * sizeof(float) : 0;
-    if (memcmp(d->data[0], d->data[1], u->size) == 0 &&
-        (scales == 0 || memcmp(d->scales[0], d->scales[1], scales) == 0)) {
+    if (memcmp(d->data[0], d->data[1], u->size) == 0 && same_scales(p, u, d)) {
         return;
     }
     if (p->way == DIFF_CODED) {
         each_tile(j, u, d, coded_tile, out);
         return;
     }
-    const uint64_t each = num_max(1, dtype_bits(p->side[0].t->type) / 8);
-    diff_elements(p->side[0].t->type, d->data[0], d->data[1], u->size / each, u->begin / each, out);
+    const uint64_t each = num_max(1, dtype_bits(p->side[0]->type) / 8);
+    diff_elements(p->side[0]->type, d->data[0], d->data[1], u->size / each, u->begin / each, out);
 }

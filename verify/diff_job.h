@@ -19,15 +19,9 @@ typedef enum diff_way {
     DIFF_ROUNDED /* codes on one side, numbers on the other */
 } diff_way;
 
-/* One side of a pair. */
-typedef struct diff_tensor {
-    const store_tensor *t;      /* NULL: missing */
-    const store_tensor *scales; /* of codes in a checkpoint */
-} diff_tensor;
-
 /* A unit is the piece that is read at a time: a chunk of a packed file, wherever there is one. */
 typedef struct diff_pair {
-    diff_tensor side[2];
+    const store_tensor *side[2]; /* NULL: missing */
     diff_way way;
     unsigned coded;                 /* DIFF_ROUNDED: the side with codes */
     uint64_t slices;                /* that have tiles of their own */
@@ -66,7 +60,7 @@ MUST_CHECK err_code diff_files(diff_job *j, err *e);
 /* Data of one unit as it lies in buffers. */
 typedef struct diff_data {
     const unsigned char *data[2];
-    const unsigned char *scales[2]; /* F32, little-endian; of sides with codes */
+    const unsigned char *scales[2]; /* as stored; of sides with codes */
 } diff_data;
 
 /* Compare one unit. */

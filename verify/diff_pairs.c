@@ -7,60 +7,9 @@
 #include "format/num.h"
 #include "verify/diff_job.h"
 
-#define SCALES "_scale_inv"
-
-/* ---- codes of a checkpoint ---- */
-
 static bool is_float(dtype t)
 {
     return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
-}
-
-/* Is this what the scales of `t` look like, one for each tile? */
-static bool fits_as_scales(const store_tensor *t, const store_tensor *s)
-{
-    if (s->type != DTYPE_F32 || s->quantized || t->ndim < 2 || s->ndim != t->ndim) {
-        return false;
-    }
-    for (unsigned i = 0; i < t->ndim; i++) {
-        const bool tiled = i + 2 >= t->ndim;
-        if (s->shape[i] != (tiled ? num_ceil_div(t->shape[i], PACK_TILE) : t->shape[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The scales that stand beside codes in a store that does not know them as such; NULL: there are
- * none. */
-static const store_tensor *scales_beside(const store *s, const store_tensor *t)
-{
-    char name[NAME_MAX_BYTES + sizeof SCALES];
-    const size_t length = strlen(t->name);
-    if (t->type != DTYPE_F8_E4M3 || t->quantized || t->ndim > 3 || length > NAME_MAX_BYTES) {
-        return NULL;
-    }
-    memcpy(name, t->name, length);
-    memcpy(name + length, SCALES, sizeof SCALES);
-    const store_tensor *const scales = store_find(s, name);
-    return scales && fits_as_scales(t, scales) ? scales : NULL;
-}
-
-/* Is `t`, which only `here` has, the scales of codes that `there` keeps with their tensor? */
-static bool belongs_to_codes(const store *here, const store *there, const store_tensor *t)
-{
-    char base[NAME_MAX_BYTES + 1];
-    const size_t length = strlen(t->name);
-    const size_t suffix = strlen(SCALES);
-    if (length <= suffix || length > NAME_MAX_BYTES ||
-        strcmp(t->name + length - suffix, SCALES) != 0) {
-        return false;
-    }
-    memcpy(base, t->name, length - suffix);
-    base[length - suffix] = '\0';
-    const store_tensor *const codes = store_find(here, base);
-    const store_tensor *const other = store_find(there, base);
-    return codes && other && other->quantized && scales_beside(here, codes) == t;
 }
 
 /* ---- one pair ---- */
@@ -71,15 +20,10 @@ static bool same_shape(const store_tensor *a, const store_tensor *b)
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof *a->shape) == 0;
 }
 
-static bool has_codes(const diff_tensor *d)
-{
-    return d->t->quantized || d->scales;
-}
-
 /* A slice is cut as a packed file cuts it (spec/format.md section 6). */
 static void cut(diff_pair *p)
 {
-    const store_tensor *const t = p->side[0].t;
+    const store_tensor *const t = p->side[0];
     p->slices = 1;
     if (p->way == DIFF_PLAIN) {
         p->slice_size = t->of_record ? t->of_record->len / pack_record_sources(t->of_record)
@@ -96,9 +40,9 @@ static void cut(diff_pair *p)
 /* Codes against a number: the number has to be of the dtype that the codes were made of. */
 static void choose_rounded(diff_pair *p, diff_result *r)
 {
-    p->coded = has_codes(&p->side[0]) ? 0 : 1;
-    const store_tensor *const codes = p->side[p->coded].t;
-    const store_tensor *const plain = p->side[1 - p->coded].t;
+    p->coded = p->side[0]->quantized ? 0 : 1;
+    const store_tensor *const codes = p->side[p->coded];
+    const store_tensor *const plain = p->side[1 - p->coded];
     if (!is_float(plain->type)) {
         r->what |= DIFF_DTYPE;
         return;
@@ -109,24 +53,19 @@ static void choose_rounded(diff_pair *p, diff_result *r)
     }
 }
 
-static void choose_way(const diff_job *j, diff_pair *p, diff_result *r)
+static void choose_way(diff_pair *p, diff_result *r)
 {
-    for (int i = 0; i < 2; i++) {
-        diff_tensor *const other = &p->side[1 - i];
-        if (p->side[i].t->quantized) {
-            other->scales = scales_beside(j->stores[1 - i], other->t);
-        }
-    }
-    const bool coded[2] = {has_codes(&p->side[0]), has_codes(&p->side[1])};
-    if (!same_shape(p->side[0].t, p->side[1].t)) {
+    const bool coded[2] = {p->side[0]->quantized, p->side[1]->quantized};
+    if (!same_shape(p->side[0], p->side[1])) {
         r->what |= DIFF_SHAPE;
-        r->what |= p->side[0].t->type != p->side[1].t->type ? (unsigned)DIFF_DTYPE : 0;
+        r->what |= p->side[0]->type != p->side[1]->type ? (unsigned)DIFF_DTYPE : 0;
     } else if (coded[0] != coded[1]) {
         choose_rounded(p, r);
-    } else if (p->side[0].t->type != p->side[1].t->type) {
+    } else if (p->side[0]->type != p->side[1]->type) {
         r->what |= DIFF_DTYPE;
     } else {
         p->way = coded[0] ? DIFF_CODED : DIFF_PLAIN;
+        r->what |= p->side[0]->scale_type != p->side[1]->scale_type ? (unsigned)DIFF_DTYPE : 0;
     }
     cut(p);
 }
@@ -142,16 +81,15 @@ static bool is_chosen(const diff_job *j, const char *name)
 /* Either may be NULL, but not both. */
 static void add_pair(diff_job *j, const char *name, const store_tensor *a, const store_tensor *b)
 {
-    if (!is_chosen(j, name) || (!a && belongs_to_codes(j->stores[1], j->stores[0], b)) ||
-        (!b && belongs_to_codes(j->stores[0], j->stores[1], a))) {
+    if (!is_chosen(j, name)) {
         return;
     }
     diff_pair *const p = &j->pairs[j->report->count];
     diff_result *const r = &j->report->results[j->report->count++];
-    *p = (diff_pair){.side = {{.t = a}, {.t = b}}};
+    *p = (diff_pair){.side = {a, b}};
     *r = (diff_result){.name = name, .a = a, .b = b};
     if (a && b) {
-        choose_way(j, p, r);
+        choose_way(p, r);
     } else {
         r->what = a ? DIFF_ONLY_A : DIFF_ONLY_B;
     }

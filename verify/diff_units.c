@@ -43,7 +43,7 @@ static piece piece_in_record(const pack_record *r, uint64_t off, uint64_t bytes)
 static piece data_piece(const diff_job *j, const diff_unit *u, int side)
 {
     const diff_pair *const p = &j->pairs[u->pair];
-    const store_tensor *const t = p->side[side].t;
+    const store_tensor *const t = p->side[side];
     const uint64_t each = p->way == DIFF_PLAIN ? 1 : dtype_bits(t->type) / 8;
     const uint64_t off = (u->slice * p->slice_size + u->begin) * each;
     if (t->of_source) {
@@ -61,16 +61,16 @@ static bool has_scales(const diff_pair *p, int side)
 static piece scale_piece(const diff_job *j, const diff_unit *u, int side)
 {
     const diff_pair *const p = &j->pairs[u->pair];
-    const diff_tensor *const d = &p->side[side];
-    const uint64_t bytes = diff_tiles(p, u->size) * sizeof(float);
-    const uint64_t off =
-        (u->slice * diff_tiles(p, p->slice_size) + diff_tiles(p, u->begin)) * sizeof(float);
-    if (d->scales) {
-        return (piece){.source = d->scales->of_source, .off = off, .bytes = bytes};
+    const store_tensor *const t = p->side[side];
+    const uint64_t each = dtype_bits(t->scale_type) / 8;
+    const uint64_t bytes = diff_tiles(p, u->size) * each;
+    const uint64_t off = (u->slice * diff_tiles(p, p->slice_size) + diff_tiles(p, u->begin)) * each;
+    if (t->source_scales) {
+        return (piece){.source = t->source_scales, .off = off, .bytes = bytes};
     }
     const pack_table *const table = &j->stores[side]->packed->table;
-    const pack_record *const r = &table->records[d->t->of_record->scale_idx];
-    return piece_in_record(r, d->t->scale_off - r->off + off, bytes);
+    const pack_record *const r = &table->records[t->of_record->scale_idx];
+    return piece_in_record(r, t->scale_off - r->off + off, bytes);
 }
 
 /* ---- what digests say ------------------------------------------------------------------------ */
@@ -165,7 +165,7 @@ static void measure(unit_job *w, const diff_unit *u)
         const piece data = data_piece(w->j, u, side);
         if (room_of(&data) > w->data_room) {
             w->data_room = room_of(&data);
-            w->largest_name = p->side[side].t->name;
+            w->largest_name = p->side[side]->name;
         }
         if (has_scales(p, side)) {
             const piece scales = scale_piece(w->j, u, side);
@@ -264,7 +264,7 @@ static void add_finding(const diff_unit *u, const diff_finding *f, diff_result *
 
 static void judge(const diff_pair *p, double source, double error, diff_result *r)
 {
-    const uint64_t each = num_max(1, dtype_bits(p->side[0].t->type) / 8);
+    const uint64_t each = num_max(1, dtype_bits(p->side[0]->type) / 8);
     r->elements = p->slices * p->slice_size / (p->way == DIFF_PLAIN ? each : 1);
     r->measured = p->way == DIFF_ROUNDED;
     if (r->measured) {

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/fp8_pairs.h"
 #include "format/io.h"
 #include "format/name.h"
 #include "format/num.h"
+#include "quant/scale_value.h"
 
 static err_code no_memory(const char *path, err *e)
 {
@@ -39,19 +41,48 @@ static err_code describe(store_tensor *t, const char *name, dtype type, const ui
 
 /* ---- checkpoint ---- */
 
+/* Are these FP8 and its scales as a packed file holds them? Others are tensors as any. */
+static bool is_tiled(const fp8_pair *p)
+{
+    return p->kind == FP8_WEIGHT && p->block_rows == PACK_TILE && p->block_cols == PACK_TILE;
+}
+
+static bool are_tiled_scales(const checkpoint *cp, const fp8_pairs *pairs, size_t i)
+{
+    return pairs->of[i].kind == FP8_SCALES &&
+           is_tiled(&pairs->of[pairs->of[i].other - cp->tensors]);
+}
+
+static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err *e)
+{
+    store_tensor *const t = &s->tensors[s->count++];
+    const err_code code = describe(t, from->name, from->type, from->shape, from->ndim, e);
+    t->off = from->off;
+    t->of_source = from;
+    if (is_tiled(p)) {
+        t->quantized = true;
+        t->source_scales = p->other;
+        t->scale_type = p->other->type;
+        t->pow2 = t->scale_type == DTYPE_F8_E8M0;
+    }
+    return code;
+}
+
 static err_code list_source(store *s, err *e)
 {
     const checkpoint *const cp = s->source;
-    s->count = cp->tensor_count;
-    s->tensors = calloc(s->count + 1, sizeof *s->tensors);
-    err_code code = s->tensors ? OK : no_memory(s->path, e);
-    for (size_t i = 0; i < s->count && code == OK; i++) {
-        const tensor *const from = &cp->tensors[i];
-        store_tensor *const t = &s->tensors[i];
-        code = describe(t, from->name, from->type, from->shape, from->ndim, e);
-        t->off = from->off;
-        t->of_source = from;
+    fp8_pairs pairs = {0};
+    err_code code = fp8_pairs_find(cp, &pairs, e);
+    s->tensors = calloc(cp->tensor_count + 1, sizeof *s->tensors);
+    if (code == OK && !s->tensors) {
+        code = no_memory(s->path, e);
     }
+    for (size_t i = 0; i < cp->tensor_count && code == OK; i++) {
+        if (!are_tiled_scales(cp, &pairs, i)) {
+            code = add_source(s, &cp->tensors[i], &pairs.of[i], e);
+        }
+    }
+    fp8_pairs_free(&pairs);
     return code;
 }
 
@@ -117,6 +148,7 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
         const pack_record *const scales = &s->packed->table.records[r->scale_idx];
         t->quantized = true;
         t->pow2 = scales->pow2;
+        t->scale_type = scales->type;
         t->scale_off = scales->off + scales->len / members * i;
     }
     return code;
@@ -137,7 +169,8 @@ static err_code list_packed(store *s, err *e)
     char *name_to = s->names;
     for (uint32_t i = 0; i < table->count && code == OK; i++) {
         const pack_record *const r = &table->records[i];
-        for (uint64_t k = 0; k < pack_record_sources(r) && code == OK; k++) {
+        const uint64_t members = r->cls == CLASS_SCALES ? 0 : pack_record_sources(r);
+        for (uint64_t k = 0; k < members && code == OK; k++) {
             code = add_member(s, r, k, &name_to, e);
         }
     }
@@ -257,14 +290,16 @@ static err_code read_scales(const store *s, const store_tensor *t, uint64_t firs
     const uint64_t before =
         slice * store_scale_count(t, slice_rows(t)) + row / PACK_TILE * tiles_across(t);
     const size_t count = store_scale_count(t, rows);
+    const size_t each = dtype_bits(t->scale_type) / 8;
+    /* Into the end of the room: a scale is not larger than its float. */
+    unsigned char *const stored = (unsigned char *)(scales + count) - count * each;
     const err_code code =
-        io_read_at(s->packed->fd, s->packed->path, t->scale_off + before * sizeof *scales, scales,
-                   count * sizeof *scales, e);
+        s->source
+            ? checkpoint_read(s->source, t->source_scales, before * each, stored, count * each, e)
+            : io_read_at(s->packed->fd, s->packed->path, t->scale_off + before * each, stored,
+                         count * each, e);
     for (size_t i = 0; i < count && code == OK; i++) {
-        unsigned char bytes[sizeof *scales];
-        memcpy(bytes, &scales[i], sizeof bytes);
-        const uint32_t bits = le32_load(bytes);
-        memcpy(&scales[i], &bits, sizeof bits);
+        scales[i] = scale_value(t->scale_type, stored + i * each);
     }
     return code;
 }
@@ -278,10 +313,8 @@ err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint6
     }
     const uint64_t off = first * t->row_bytes; /* within the tensor, so both products fit */
     const size_t bytes = rows * t->row_bytes;
-    if (s->source) {
-        return checkpoint_read(s->source, t->of_source, off, data, bytes, e);
-    }
-    code = io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e);
+    code = s->source ? checkpoint_read(s->source, t->of_source, off, data, bytes, e)
+                     : io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e);
     return code == OK && t->quantized ? read_scales(s, t, first, rows, scales, e) : code;
 }
 
@@ -297,13 +330,16 @@ void store_prefetch(const store *s, const store_tensor *t)
 {
     if (s->source) {
         checkpoint_prefetch(s->source, t->of_source);
+        if (t->quantized) {
+            checkpoint_prefetch(s->source, t->source_scales);
+        }
         return;
     }
     advise(s->packed->fd, t->off, t->rows * t->row_bytes);
     if (t->quantized) {
         const uint64_t slices = t->rows / slice_rows(t);
         advise(s->packed->fd, t->scale_off,
-               slices * store_scale_count(t, slice_rows(t)) * sizeof(float));
+               slices * store_scale_count(t, slice_rows(t)) * (dtype_bits(t->scale_type) / 8));
     }
 }
 

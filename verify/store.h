@@ -7,8 +7,9 @@
  *     store_close(s);
  *
  * Expert stacks of a packed file are unfolded: every member has an entry of its own. Scales belong
- * to their tensor and have none. What is read is not compared with digests. store_read and
- * store_prefetch may be called from several threads.
+ * to their tensor and have none, in checkpoints (format/fp8_pairs.h) as in packed files. What is
+ * read is not compared with digests. store_read and store_prefetch may be called from several
+ * threads.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -27,11 +28,13 @@ typedef struct store_tensor {
     uint64_t shape[TENSOR_MAX_DIMS];
     uint64_t rows, cols; /* the last dimension, and the product of the others (1 for a vector) */
     uint64_t row_bytes;  /* 0: a row of 4-bit or 6-bit elements that ends within a byte */
-    bool quantized;      /* has scales */
+    bool quantized;      /* has scales, one for each tile of 128 x 128 */
     bool pow2;           /* all of them powers of two, as the file says */
+    dtype scale_type;    /* as stored */
     uint64_t off;        /* of its data: in the packed file, or in the shard */
     uint64_t scale_off;  /* in the packed file */
     const tensor *of_source;      /* in the checkpoint; NULL: a packed file */
+    const tensor *source_scales;  /* likewise, if it is quantized */
     const pack_record *of_record; /* in the packed file; NULL: a checkpoint */
 } store_tensor;
 
@@ -58,7 +61,7 @@ const store_tensor *store_find(const store *s, const char *name); /* NULL: no su
 size_t store_scale_count(const store_tensor *t, uint64_t rows);
 
 /* Read rows [first, first + rows) into `data`, rows * row_bytes long and as stored, and their
- * scales, in the byte order of the machine, into `scales` (unused if it is not quantized).
+ * scales, as floats, into `scales` (unused if it is not quantized).
  *
  * Of a quantized tensor `first` is a multiple of 128. One of three dimensions consists of slices
  * that have tiles of their own: there `first` is a multiple of 128 behind the beginning of a slice,

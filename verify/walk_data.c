@@ -14,6 +14,7 @@
 #include "format/name.h"
 #include "format/num.h"
 #include "format/parallel.h"
+#include "quant/scale_value.h"
 #include "verify/walk.h"
 
 enum { BATCH_BYTES = 4 << 20 };
@@ -127,18 +128,17 @@ static bool chunk_differs(const data_walk *d, uint64_t number)
                   digest_bytes(stored.alg)) != 0;
 }
 
-/* Scales that are said to be powers of two have to be: positive, normal, and no bit of the mantissa
- * set. Any thread. */
+/* Scales that are said to be powers of two have to be. Any thread. */
 static void check_pow2(const data_walk *d, const pack_record *r, const unsigned char *scales,
                        const pack_chunk *c)
 {
-    for (uint64_t i = 0; i < c->bytes; i += 4) {
-        const uint32_t bits = le32_load(scales + i);
-        if ((bits & 0x807fffff) != 0 || bits == 0 || bits == 0x7f800000) {
+    const uint64_t each = dtype_bits(r->type) / 8;
+    for (uint64_t i = 0; i < c->bytes; i += each) {
+        if (!scale_is_pow2(scale_value(r->type, scales + i))) {
             char place[NAME_MAX_BYTES + 8];
             tensor_place(r, place);
             const damage at = {
-                .slice = -1, .chunk = -1, .off = c->off + i, .bytes = 4, .code = ERR_INPUT};
+                .slice = -1, .chunk = -1, .off = c->off + i, .bytes = each, .code = ERR_INPUT};
             damage_add(&d->w->damages, &at, place, "a scale is no power of two, as POW2 says");
             return;
         }

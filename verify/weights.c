@@ -46,6 +46,7 @@ err_code weights_check(const pack_file *p, checkpoint *cp, const weights_options
     out->differences = c.differences.items;
     out->difference_count = c.differences.count;
     recipe_free(&c.recipe);
+    fp8_pairs_free(&c.pairs);
     pack_evidence_free(&c.evidence);
     free(c.sources);
     free(c.chunks);

@@ -19,7 +19,7 @@
 
 typedef struct weight_result {
     const char *name; /* of the record, owned by the table */
-    bool quantized;
+    bool quantized, carried;
     uint64_t wrong_scales, wrong_codes; /* quantized */
     uint64_t wrong_bytes;               /* kept */
     int64_t first_wrong_slice;          /* -1: nothing is wrong, or the record is not sliced */

@@ -72,6 +72,16 @@ static inline pack_record *table_add_codes(pack_table *t, const char *name, dtyp
     return w;
 }
 
+/* Make such codes and their scales, of dtype `scales`, ones that were taken over. */
+static inline void table_carry(pack_record *w, dtype scales)
+{
+    w[0].origin = w[1].origin = ORIGIN_CARRIED;
+    w[0].dialect = w[1].dialect = DIALECT_NONE;
+    w[0].src_type = DTYPE_F8_E4M3;
+    w[1].type = w[1].src_type = scales;
+    w[1].pow2 = scales == DTYPE_F8_E8M0;
+}
+
 /* ---- at random ---- */
 
 static inline uint64_t table_up_to(uint64_t *state, uint64_t most)
@@ -97,7 +107,8 @@ static inline void table_random_name(uint64_t *state, bool stack, unsigned numbe
 
 static inline void table_add_random_codes(pack_table *t, uint64_t *state, unsigned number)
 {
-    static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
+    static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F8_E4M3};
+    static const dtype scales[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F8_E8M0};
     const unsigned kind = (unsigned)table_up_to(state, 3); /* stack, three dimensions, two twice */
     const uint64_t wide = table_up_to(state, 9) == 0 ? 40000 : 700;
     const uint64_t shape[] = {kind == 0 ? 2 + table_up_to(state, 20) : 1 + table_up_to(state, 20),
@@ -105,13 +116,11 @@ static inline void table_add_random_codes(pack_table *t, uint64_t *state, unsign
                               1 + table_up_to(state, wide)};
     char name[NAME_MAX_BYTES + 1];
     table_random_name(state, kind == 0, number, name);
-    pack_record *const w = table_add_codes(t, name, sources[table_up_to(state, 2)],
+    pack_record *const w = table_add_codes(t, name, sources[table_up_to(state, 3)],
                                            kind < 2 ? 3 : 2, kind < 2 ? shape : shape + 1);
     w[1].pow2 = table_up_to(state, 1);
     if (table_up_to(state, 4) == 0) {
-        w[0].origin = w[1].origin = ORIGIN_CARRIED;
-        w[0].dialect = w[1].dialect = DIALECT_NONE;
-        w[0].src_type = DTYPE_F8_E4M3;
+        table_carry(w, scales[table_up_to(state, 3)]);
     }
 }
 

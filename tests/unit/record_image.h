@@ -110,9 +110,8 @@ static inline pack_table legal_table(void)
     table_add_codes(&t, "layers.1.up_proj", DTYPE_BF16, 2, (uint64_t[]){300, 200});
     table_add_codes(&t, "layers.1.experts.*.w1", DTYPE_F16, 3, (uint64_t[]){2, 5, 600});
     table_add_codes(&t, "layers.1.experts.gate_up_proj", DTYPE_F32, 3, (uint64_t[]){4, 129, 1});
-    pack_record *const carried = table_add_codes(&t, "z", DTYPE_F8_E4M3, 2, (uint64_t[]){3, 3});
-    carried[0].origin = carried[1].origin = ORIGIN_CARRIED;
-    carried[0].dialect = carried[1].dialect = DIALECT_NONE;
+    table_carry(table_add_codes(&t, "z", DTYPE_F8_E4M3, 2, (uint64_t[]){3, 3}), DTYPE_BF16);
+    table_carry(table_add_codes(&t, "y", DTYPE_F8_E4M3, 2, (uint64_t[]){3, 3}), DTYPE_F8_E8M0);
     expect_ok(pack_table_sort(&t, &e), &e);
     return t;
 }

@@ -131,7 +131,9 @@ START_TEST(every_code_of_every_tile)
         codes[i] = (unsigned char)(i * 37 + i / COLS);
     }
     memset(to, 0xa5, sizeof to);
-    dequantize(&(code_band){codes, stored, ROWS, COLS}, as, to);
+    const code_band band = {
+        .codes = codes, .scales = stored, .scale_type = DTYPE_F32, .rows = ROWS, .cols = COLS};
+    dequantize(&band, as, to);
     for (size_t i = 0; i < ROWS; i++) {
         for (size_t j = 0; j < COLS; j++) {
             const size_t at = i * COLS + j;

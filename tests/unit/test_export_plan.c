@@ -43,7 +43,8 @@ static void finish_table(void)
 
 static err_code make(preset_id id, bool dequantize, uint64_t shard_bytes)
 {
-    const export_how how = {&preset_table[id], dequantize, false, shard_bytes};
+    const export_how how = {
+        .preset = &preset_table[id], .dequantize = dequantize, .shard_bytes = shard_bytes};
     export_plan_free(&plan);
     return export_plan_make(&table, &how, &plan, &e);
 }

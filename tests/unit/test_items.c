@@ -20,12 +20,14 @@ static uint64_t source_bytes(const pack_record *r, uint64_t chunk)
 }
 
 /* Every chunk's source begins at a multiple of 64; where there are some of 128 KiB, of 4096, and
- * those have a page more. */
+ * those have a page more. Before FP8 that is quantized once more stand its floats. */
 static uint64_t room_bytes(const pack_record *r, uint64_t chunk)
 {
     const uint64_t unit = source_bytes(r, 0) < 131072 ? 64 : 4096;
     const uint64_t bytes = source_bytes(r, chunk);
-    return (bytes + unit - 1) / unit * unit + (bytes < 131072 ? 0 : 4096);
+    const bool floats = r->origin == ORIGIN_QUANTIZED && r->src_type == DTYPE_F8_E4M3;
+    return (floats ? (4 * bytes + unit - 1) / unit * unit : 0) + (bytes + unit - 1) / unit * unit +
+           (bytes < 131072 ? 0 : 4096);
 }
 
 /* What an item takes of a slot. */
@@ -37,7 +39,7 @@ static void item_size(const pack_record *r, const work_item *w, uint64_t *in, ui
         const pack_chunk c = pack_record_chunk(r, w->chunk + i);
         *in += room_bytes(r, w->chunk + i);
         *out += c.bytes;
-        if (r->cls == CLASS_CODES) {
+        if (r->cls == CLASS_CODES && r->origin == ORIGIN_QUANTIZED) {
             const uint64_t cols = r->shape[r->ndim - 1];
             *tiles += (c.bytes / cols + 127) / 128 * ((cols + 127) / 128);
         }
@@ -54,7 +56,8 @@ static void check_list(const pack_table *t, const work_list *w, uint64_t in_byte
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
         uint64_t chunk = 0;
-        while (r->cls != CLASS_SCALES && chunk < r->chunk_count) {
+        const bool computed = r->cls == CLASS_SCALES && r->origin == ORIGIN_QUANTIZED;
+        while (!computed && chunk < r->chunk_count) {
             uint64_t in = 0;
             uint64_t out = 0;
             uint64_t tiles = 0;

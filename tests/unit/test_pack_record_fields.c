@@ -86,7 +86,12 @@ static const patch patches[] = {
     {"reserved, last byte", KEPT, 127, 1, 0x80},
     {"codes of another dtype", CODES, DTYPE, 1, DTYPE_F8_E5M2},
     {"codes from integers", CODES, SRC_DTYPE, 1, DTYPE_I16},
-    {"codes from FP8 that were made here", CODES, SRC_DTYPE, 1, DTYPE_F8_E4M3},
+    {"codes from another FP8", CODES, SRC_DTYPE, 1, DTYPE_F8_E5M2},
+    {"carried codes from another dtype", "z", SRC_DTYPE, 1, DTYPE_BF16},
+    {"carried scales from another dtype", "z_scale_inv", SRC_DTYPE, 1, DTYPE_F16},
+    {"carried scales in F64", "z_scale_inv", DTYPE, 1, DTYPE_F64},
+    {"BF16 scales said to be powers of two", "z_scale_inv", FLAGS, 1, 1},
+    {"E8M0 scales not said to be powers of two", "y_scale_inv", FLAGS, 1, 0},
     {"scales of another dtype", SCALES, DTYPE, 1, DTYPE_I32},
     {"scales from another dtype", SCALES, SRC_DTYPE, 1, DTYPE_BF16},
     {"scales of another shape", SCALES, SHAPE, 8, 2},
@@ -117,7 +122,6 @@ END_TEST
 /* The fields that may change without breaking a rule. */
 static bool may_change(const pack_record *r, unsigned at, unsigned char value)
 {
-    const bool carried = r->cls == CLASS_CODES && r->origin == ORIGIN_CARRIED;
     if (r->len == 0 && at == NDIM) {
         return value >= r->ndim && value <= 6;
     }
@@ -125,9 +129,9 @@ static bool may_change(const pack_record *r, unsigned at, unsigned char value)
         return true; /* the other dimension of a tensor without elements */
     }
     if (at == SRC_DTYPE && r->origin == ORIGIN_QUANTIZED && r->cls == CLASS_CODES) {
-        return value >= DTYPE_BF16 && value <= DTYPE_F32;
+        return value == DTYPE_F8_E4M3 || (value >= DTYPE_BF16 && value <= DTYPE_F32);
     }
-    return (at == FLAGS && r->cls == CLASS_SCALES && value <= 1) || (at == SRC_DTYPE && carried);
+    return at == FLAGS && pack_record_computed(r) && value <= 1;
 }
 
 /* Every byte of TENS with every bit flipped and with some other values. */

@@ -51,7 +51,7 @@ static uint64_t spec_bytes(const pack_record *r)
 static uint64_t spec_slices(const pack_record *r)
 {
     const bool codes = r->scale_idx != PACK_NO_SCALE;
-    const bool scales = r->cls == CLASS_SCALES;
+    const bool scales = r->cls == CLASS_SCALES && r->origin == ORIGIN_QUANTIZED;
     const bool stack = strchr(r->name, '*') != NULL;
     return (stack && !scales) || (codes && r->ndim == 3) ? r->shape[0] : 1;
 }
@@ -119,7 +119,9 @@ static void check_record(const pack_table *t, uint32_t i, totals *sum)
     ck_assert_uint_eq(pack_record_slice_bytes(r) * spec_slices(r), bytes);
     check_chunks(t, i);
     const uint64_t stats = codes && r->origin == ORIGIN_QUANTIZED ? spec_slices(r) : 0;
-    const uint64_t sources = r->cls == CLASS_SCALES ? 0 : (strchr(r->name, '*') ? r->shape[0] : 1);
+    const bool computed = r->cls == CLASS_SCALES && r->origin == ORIGIN_QUANTIZED;
+    const uint64_t sources = computed ? 0 : (strchr(r->name, '*') ? r->shape[0] : 1);
+    ck_assert_uint_eq(pack_record_computed(r), computed);
     ck_assert_uint_eq(pack_record_sources(r), sources);
     ck_assert_uint_eq(pack_record_has_stats(r), stats > 0);
     ck_assert(sources == 0 || r->source_first == sum->sources);

@@ -301,21 +301,25 @@ START_TEST(name_of_scales_is_taken)
     add(&j, "h.0.w1", DTYPE_F32, 3, 3);
     add(&j, "h.0.w1_scale_inv", DTYPE_F32, 1, 1);
     open_job(&j, 1);
+    rule(&j, "h.0.w1_scale_inv", false);
     expect_unplanned(&j, ERR_INPUT, "tensor h.0.w1: its scales would be called h.0.w1_scale_inv");
     job s = {0};
     add(&s, "h.0.experts.0.w1", DTYPE_F32, 3, 3);
     add(&s, "h.0.experts.1.w1", DTYPE_F32, 3, 3);
     add(&s, "h.0.experts.1.w1_scale_inv", DTYPE_F32, 1, 1);
     open_job(&s, 1);
+    rule(&s, "h.0.experts.1.w1_scale_inv", false);
     expect_unplanned(&s, ERR_INPUT, "its scales would be called h.0.experts.1.w1_scale_inv");
-    job kept = {0}; /* FP8 checkpoints have such tensors: kept with what they scale */
+    job kept = {0}; /* FP8 checkpoints have such tensors: kept with what they scale, if asked for */
     err e = {0};
     add(&kept, "h.0.w1", DTYPE_F8_E4M3, 3, 3);
     add(&kept, "h.0.w1_scale_inv", DTYPE_F32, 1, 1);
     add(&kept, "h.0.w2", DTYPE_F32, 3, 3);
     open_job(&kept, 1);
+    rule(&kept, "h.0.w1", false);
     expect_ok(make_plan(&kept, &e), &e);
     planned(&kept, "h.0.w1", CLASS_KEPT);
+    planned(&kept, "h.0.w1_scale_inv", CLASS_KEPT);
     close_job(&kept);
 }
 END_TEST

@@ -148,17 +148,25 @@ static const family_tensor families[] = {
     KEPT(L "up_proj.experts", REASON_NOT_LINEAR, 3, 2, 8, 8),
 };
 
+/* A tensor that has no scales. */
+static err_code decide_bare(const recipe *r, const char *name, dtype type, const uint64_t *shape,
+                            unsigned ndim, decision *out, err *e)
+{
+    const recipe_tensor t = {.name = name, .type = type, .shape = shape, .ndim = ndim};
+    return recipe_decide(r, &t, out, e);
+}
+
 START_TEST(family_tensor_is_decided)
 {
     const family_tensor *const t = &families[_i];
     const recipe r = {0};
-    decision d = {true, REASON_COUNT};
+    const recipe_action expected = t->reason == REASON_LINEAR ? ACTION_QUANTIZE : ACTION_KEEP;
+    decision d = {ACTION_CARRY, REASON_COUNT};
     err e = {0};
-    expect_ok(recipe_decide(&r, t->name, t->type, t->shape, t->ndim, &d, &e), &e);
-    ck_assert_msg(d.reason == t->reason && d.quantize == (t->reason == REASON_LINEAR),
-                  "%s: %s because it is %s, expected %s", t->name,
-                  d.quantize ? "quantized" : "kept", recipe_reason_name(d.reason),
-                  recipe_reason_name(t->reason));
+    expect_ok(decide_bare(&r, t->name, t->type, t->shape, t->ndim, &d, &e), &e);
+    ck_assert_msg(d.reason == t->reason && d.action == expected,
+                  "%s: %s because it is %s, expected %s", t->name, recipe_action_name(d.action),
+                  recipe_reason_name(d.reason), recipe_reason_name(t->reason));
 }
 END_TEST
 
@@ -167,9 +175,9 @@ END_TEST
 static decision decide(const recipe *r, const char *name)
 {
     static const uint64_t shape[] = {256, 128};
-    decision d = {false, REASON_COUNT};
+    decision d = {ACTION_CARRY, REASON_COUNT};
     err e = {0};
-    expect_ok(recipe_decide(r, name, DTYPE_BF16, shape, 2, &d, &e), &e);
+    expect_ok(decide_bare(r, name, DTYPE_BF16, shape, 2, &d, &e), &e);
     return d;
 }
 
@@ -182,8 +190,8 @@ static void add(recipe *r, const char *glob, bool quantize)
 static void expect_decision(const recipe *r, const char *name, bool quantize, recipe_reason reason)
 {
     const decision d = decide(r, name);
-    ck_assert_msg(d.quantize == quantize && d.reason == reason, "%s: %d %s", name, d.quantize,
-                  recipe_reason_name(d.reason));
+    ck_assert_msg(d.action == (quantize ? ACTION_QUANTIZE : ACTION_KEEP) && d.reason == reason,
+                  "%s: %s %s", name, recipe_action_name(d.action), recipe_reason_name(d.reason));
 }
 
 START_TEST(last_match_wins)
@@ -227,8 +235,8 @@ START_TEST(rules_reach_further)
     decision d = {0};
     err e = {0};
     add(&r, "*", true);
-    expect_ok(recipe_decide(&r, "decay", DTYPE_F32, shape, 3, &d, &e), &e);
-    ck_assert(d.quantize && d.reason == REASON_RULE);
+    expect_ok(decide_bare(&r, "decay", DTYPE_F32, shape, 3, &d, &e), &e);
+    ck_assert(d.action == ACTION_QUANTIZE && d.reason == REASON_RULE);
     expect_decision(&r, "lm_head.weight", true, REASON_RULE);
     recipe_free(&r);
 }
@@ -255,14 +263,13 @@ START_TEST(rule_that_cannot_be_obeyed)
     const uint64_t *const shape = impossible[_i].shape;
     add(&r, "*", true);
     const err_code code =
-        recipe_decide(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e);
+        decide_bare(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e);
     ck_assert_ptr_nonnull(strstr(e.hint, "--keep 'a.b'"));
     ck_assert_ptr_nonnull(strstr(e.text, recipe_reason_text(impossible[_i].why)));
     expect_error(code, ERR_USAGE, &e, "tensor a.b: cannot be quantized, as the rule '*' asks");
     add(&r, "a.*", false); /* as the hint says */
-    expect_ok(recipe_decide(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e),
-              &e);
-    ck_assert(!d.quantize && d.reason == REASON_RULE);
+    expect_ok(decide_bare(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e), &e);
+    ck_assert(d.action == ACTION_KEEP && d.reason == REASON_RULE);
     recipe_free(&r);
 }
 END_TEST
@@ -408,7 +415,8 @@ END_TEST
 START_TEST(reasons_have_names)
 {
     static const char *const names[REASON_COUNT] = {
-        "linear", "rule", "fp8", "dtype", "shape", "empty", "outside-layers", "not-linear"};
+        "linear", "rule",  "fp8-tiles", "requantized",    "fp8",
+        "dtype",  "shape", "empty",     "outside-layers", "not-linear"};
     for (int i = 0; i < REASON_COUNT; i++) {
         ck_assert_str_eq(recipe_reason_name((recipe_reason)i), names[i]);
         ck_assert_uint_gt(strlen(recipe_reason_text((recipe_reason)i)), 3);

@@ -85,9 +85,10 @@ static uint64_t scale_count(uint32_t number)
 
 static void fill_record(uint32_t number)
 {
-    float *scales = NULL;
+    void *room = NULL;
     err e = {0};
-    expect_ok(scale_runs_acquire(s.runs, number, &scales, &e), &e);
+    expect_ok(scale_runs_acquire(s.runs, number, &room, &e), &e);
+    float *const scales = room;
     ck_assert_uint_eq((uintptr_t)scales % sizeof *scales, 0);
     for (uint64_t i = 0; i < scale_count(number); i++) {
         scales[i] = value_of(number, i);
@@ -212,7 +213,7 @@ typedef struct waiter {
 static void *wait_for_buffer(void *arg)
 {
     waiter *const w = arg;
-    float *scales = NULL;
+    void *scales = NULL;
     w->code = scale_runs_acquire(s.runs, w->record, &scales, NULL);
     w->done = true;
     return NULL;

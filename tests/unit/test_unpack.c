@@ -155,9 +155,11 @@ static void expect_plain(const char *name, const char *record, uint64_t number, 
     unsigned char *const want = malloc(each * 4);
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t slice = cube ? i : number;
-        const code_band b = {small.bytes + r->off + slice * each,
-                             small.bytes + s->off + s->len / slices * slice, pack_record_rows(r),
-                             pack_record_cols(r)};
+        const code_band b = {.codes = small.bytes + r->off + slice * each,
+                             .scales = small.bytes + s->off + s->len / slices * slice,
+                             .scale_type = s->type,
+                             .rows = pack_record_rows(r),
+                             .cols = pack_record_cols(r)};
         dequantize(&b, DTYPE_F32, want);
         ck_assert(memcmp(data + i * each * 4, want, each * 4) == 0);
     }
