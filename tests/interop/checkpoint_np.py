@@ -74,6 +74,14 @@ class Checkpoint:
             )
         return Shard(name, len(mapped), pf.sha256(mapped[:end].tobytes()).hex(), len(header))
 
+    def config(self):
+        """What config.json says, {} without one."""
+        path = os.path.join(self.directory, "config.json")
+        if not os.path.exists(path):
+            return {}
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+
     def embedded(self):
         """[(name, bytes)] of the files that travel with the weights."""
         paths = {

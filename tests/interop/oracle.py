@@ -19,12 +19,13 @@ from fractions import Fraction
 
 import numpy as np
 
+import fp8_np as fp8
 import packed_format as pf
 import plan_np as plan
 import quantizer_np as quantizer
 import read_packed
-from checkpoint_np import Checkpoint, widen
-from packed_format import CODES, KEPT
+from checkpoint_np import Checkpoint
+from packed_format import CODES, QUANTIZED
 from packed_report import describe_stat
 from write_packed import pack_stats, provenance_of
 
@@ -38,7 +39,7 @@ class Comparison:
             "records": 0,
             "codes": 0,
             "scales": 0,
-            "kept bytes": 0,
+            "kept bytes": 0,  # those of carried codes and scales, too
             "source digests": 0,
             "STAT rows": 0,
         }
@@ -65,7 +66,7 @@ class Comparison:
 
 def compare_file(packed, checkpoint):
     c = Comparison()
-    planned = plan.plan_records(checkpoint.tensors, packed.recipe)
+    planned = plan.plan_records(checkpoint, packed.recipe)
     plan.place_records(planned, packed.superblock["data_off"])
     c.equal("record names", [r["name"] for r in packed.records], [p.name for p in planned])
     if c.differences:
@@ -91,7 +92,7 @@ def compare_record(c, packed, r, p):
         b"".join(digests),
         16,
     )
-    if p.cls == KEPT:
+    if p.origin != QUANTIZED:
         expected = b"".join(t.data.tobytes() for t in p.sources)
         c.equal_bytes(r["name"], "kept bytes", packed.data(r), expected, 1)
     elif p.cls == CODES:
@@ -103,7 +104,7 @@ def compare_codes(c, packed, r, p):
     scales_of = packed.records[r["scale_idx"]]
     codes = np.frombuffer(packed.data(r), np.uint8).reshape((-1,) + tuple(r["shape"][-2:]))
     scales = np.frombuffer(packed.data(scales_of), np.uint8).reshape(len(codes), -1)
-    matrices = (m for t in p.sources for m in widen(t).reshape((-1,) + tuple(r["shape"][-2:])))
+    matrices = (m for t in p.sources for m in fp8.values(t).reshape((-1,) + tuple(r["shape"][-2:])))
     for k, x in enumerate(matrices):
         what = f"{r['name']}[{k}]"
         want_codes, want_scales, want_stats = quantizer.quantize_matrix(x, packed.recipe["scales"])

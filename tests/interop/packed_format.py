@@ -26,6 +26,7 @@ TRAILER_MAGIC = bytes.fromhex("503846d70a1a0a0d")
 HEAD_TAGS = ["TENS", "NIDX", "STRS", "FILE", "RCPE"]
 TAIL_TAGS = ["CHNK", "TDIG", "SDIG", "STAT", "PROV"]
 KEPT, CODES, SCALES = 0, 1, 2
+QUANTIZED, CARRIED = 1, 2  # origins
 CLASS_NAMES = ["kept", "codes", "scales"]
 ORIGIN_NAMES = ["kept", "quantized", "carried"]
 DIALECT_NAMES = ["none", "ieee"]
@@ -61,7 +62,7 @@ DTYPES = {
 }
 DTYPE_NUMBER = {name: number for number, (name, _) in DTYPES.items()}
 DTYPE_BITS = {name: bits for name, bits in DTYPES.values()}
-E4M3, F32 = DTYPE_NUMBER["F8_E4M3"], DTYPE_NUMBER["F32"]
+E4M3, F32, E8M0 = (DTYPE_NUMBER[name] for name in ("F8_E4M3", "F32", "F8_E8M0"))
 
 
 class Layout:
@@ -344,10 +345,12 @@ def product(shape):
     return n
 
 
-def slice_count(name, cls, shape):
+def slice_count(name, cls, shape, origin):
     if cls == CODES and len(shape) == 3:
         return shape[0]
-    return shape[0] if cls != SCALES and is_stack(name) else 1
+    if cls == SCALES and origin == QUANTIZED:
+        return 1
+    return shape[0] if is_stack(name) else 1
 
 
 def chunk_bytes_of(cls, shape):

@@ -8,7 +8,7 @@ import re
 import struct
 
 import packed_format as pf
-from packed_format import CODES, KEPT, NONE32, RECORD, SCALES
+from packed_format import CARRIED, CODES, KEPT, NONE32, QUANTIZED, RECORD, SCALES
 
 
 class Malformed(Exception):
@@ -17,6 +17,11 @@ class Malformed(Exception):
 
 class Damaged(Exception):
     """A digest, a padding byte, a copy or the length of the file is wrong."""
+
+
+# By origin: what codes can be made of, and the dtypes of their scales (sections 5 and quant.md 1, 7).
+CODES_FROM = {QUANTIZED: ("BF16", "F16", "F32", "F8_E4M3"), CARRIED: ("F8_E4M3",)}
+SCALES_OF = {QUANTIZED: ("F32",), CARRIED: ("F32", "BF16", "F16", "F8_E8M0")}
 
 
 def rule(holds, message):
@@ -40,7 +45,7 @@ def read_records(tens, nidx, strs, count, data_off):
     link_scales(records)
     for r in records:
         r["cls"] = CODES if r["scale_idx"] != NONE32 else SCALES if r["owner"] is not None else KEPT
-        r["slices"] = pf.slice_count(r["name"], r["cls"], r["shape"])
+        r["slices"] = pf.slice_count(r["name"], r["cls"], r["shape"], r["origin"])
         check_origin(r)
     check_order(records)
     check_places(records, data_off)
@@ -98,16 +103,18 @@ def check_codes(r, s):
     shape = r["shape"]
     rule(r["dtype"] == pf.E4M3, f"{r['what']}: codes of dtype {r['dtype']}")
     rule(len(shape) in (2, 3) and all(shape), f"{r['what']}: codes of shape {shape}")
-    rule(r["origin"] in (1, 2), f"{r['what']}: codes of origin {r['origin']}")
+    rule(r["origin"] in (QUANTIZED, CARRIED), f"{r['what']}: codes of origin {r['origin']}")
     tile = (r["block_rows"], r["block_cols"])
     rule(tile == (pf.TILE, pf.TILE), f"{r['what']}: tiles are {tile}, expected 128 x 128")
-    # quant.md section 1 names what can be quantized
     source = pf.DTYPES[r["src_dtype"]][0]
-    rule(r["origin"] != 1 or source in ("BF16", "F16", "F32"), f"{r['what']}: src_dtype {source}")
+    rule(source in CODES_FROM[r["origin"]], f"{r['what']}: src_dtype {source}")
     tiles = shape[:-2] + [pf.ceil_div(d, pf.TILE) for d in shape[-2:]]
     rule(s["shape"] == tiles, f"{s['what']}: shape {s['shape']}, expected {tiles}")
-    rule(s["dtype"] == pf.F32, f"{s['what']}: scales of dtype {s['dtype']}")
-    rule(s["src_dtype"] == pf.F32, f"{s['what']}: scales of src_dtype {s['src_dtype']}")
+    kind = pf.DTYPES[s["dtype"]][0]
+    rule(kind in SCALES_OF[r["origin"]], f"{s['what']}: scales of dtype {kind}")
+    rule(s["src_dtype"] == s["dtype"], f"{s['what']}: scales of src_dtype {s['src_dtype']}")
+    pow2 = int(kind == "F8_E8M0")
+    rule(r["origin"] != CARRIED or s["flags"] == pow2, f"{s['what']}: {kind}, flags {s['flags']}")
     rule(
         s["origin"] == r["origin"],
         f"{s['what']}: origin {s['origin']}, its codes have {r['origin']}",
@@ -120,7 +127,7 @@ def check_origin(r):
     if r["cls"] == KEPT:
         rule(r["origin"] == 0, f"{r['what']}: kept, but origin {r['origin']}")
         rule(r["src_dtype"] == r["dtype"], f"{r['what']}: kept, but src_dtype {r['src_dtype']}")
-    dialect = 1 if r["origin"] == 1 else 0
+    dialect = 1 if r["origin"] == QUANTIZED else 0
     rule(r["dialect"] == dialect, f"{r['what']}: dialect {r['dialect']}, origin {r['origin']}")
     if r["cls"] != CODES:
         rule(r["block_rows"] == r["block_cols"] == 0, f"{r['what']}: tiles without scales")
@@ -268,10 +275,9 @@ def is_count(value):
 
 def read_recipe(raw):
     recipe = read_canonical_json("RCPE", raw)
-    rule(
-        isinstance(recipe, dict) and set(recipe) == {"octavo_recipe", "rules", "scales"},
-        "RCPE: wrong keys",
-    )
+    keys = {"octavo_recipe", "rules", "scales"}
+    rule(isinstance(recipe, dict) and set(recipe) - {"requantize"} == keys, "RCPE: wrong keys")
+    rule(recipe.get("requantize", 1) == 1, f"RCPE: requantize {recipe.get('requantize')}")
     rule(recipe["octavo_recipe"] == 1, f"RCPE: recipe version {recipe['octavo_recipe']}")
     rule(recipe["scales"] in ("f32", "ue8m0"), f"RCPE: scales {recipe['scales']}")
     rule(isinstance(recipe["rules"], list), "RCPE: rules is not a list")

@@ -1,11 +1,12 @@
-"""What must be in the packed file of a checkpoint: recipe, stacks, records, places (quant.md 6,
-format.md 5 and 6)."""
+"""What must be in the packed file of a checkpoint: recipe, stacks, records, places (quant.md 6 and 7,
+format.md 5 to 7)."""
 
 import re
 from dataclasses import dataclass, field
 
+import fp8_np as fp8
 import packed_format as pf
-from packed_format import CODES, KEPT, SCALES
+from packed_format import CARRIED, CODES, KEPT, QUANTIZED, SCALES
 
 LINEAR = set(
     """q_proj k_proj v_proj o_proj qkv_proj out_proj g_proj query_key_value dense output_gate
@@ -18,15 +19,19 @@ FP8 = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 
 def builtin_reason(name, dtype, shape):
     """Why a tensor is kept, "linear" if it is quantized."""
-    parts = name.split(".")
     if dtype in FP8:
         return "fp8"
     if dtype not in QUANTIZABLE:
         return "dtype"
-    if not (len(shape) == 2 or len(shape) == 3 and "experts" in parts):
+    if not (len(shape) == 2 or len(shape) == 3 and "experts" in name.split(".")):
         return "shape"
     if not all(shape):
         return "empty"
+    return reason_of_name(name)
+
+
+def reason_of_name(name):
+    parts = name.split(".")
     if pf.layer_of(name) is None:
         return "outside-layers"
     if len(parts) > 1 and parts[-1] == "weight":
@@ -50,13 +55,37 @@ def glob_regex(pattern):
     return re.compile(out, re.DOTALL)
 
 
-def decide(tensor, rules):
-    """True if the tensor is to be quantized."""
-    quantize = builtin_reason(tensor.name, tensor.dtype, tensor.shape) == "linear"
-    for rule in rules:
-        if glob_regex(rule["match"]).fullmatch(tensor.name.encode("utf-8")):
-            quantize = rule["action"] == "quantize"
-    return quantize
+def ruled(name, rules):
+    """The action of the last rule that matches, None without one."""
+    raw = name.encode("utf-8")
+    actions = [r["action"] for r in rules if glob_regex(r["match"]).fullmatch(raw)]
+    return actions[-1] if actions else None
+
+
+def decide(tensor, recipe):
+    """The origin of what becomes of a tensor: 0 (kept), QUANTIZED or CARRIED."""
+    if isinstance(tensor, fp8.Fp8):
+        if fp8.carried(tensor, recipe["scales"]):
+            return CARRIED
+        if not recipe.get("requantize"):
+            raise fp8.Refused(f"{tensor.name}: it would have to be requantized")
+        return QUANTIZED
+    action = ruled(tensor.name, recipe["rules"])
+    if action is None:
+        builtin = builtin_reason(tensor.name, tensor.dtype, tensor.shape)
+        action = "quantize" if builtin == "linear" else "keep"
+    return QUANTIZED if action == "quantize" else 0
+
+
+def resolve(tensors, config, recipe):
+    """{name: tensor} with each FP8 tensor and its scales as one, where no rule keeps it."""
+
+    def keeps(tensor):
+        return ruled(tensor.name, recipe["rules"]) == "keep"
+
+    pairs = fp8.find_pairs(tensors, config, keeps, lambda t: reason_of_name(t.name) == "linear")
+    consumed = {pair.scales.name for pair in pairs.values()}
+    return {name: pairs.get(name, t) for name, t in tensors.items() if name not in consumed}
 
 
 @dataclass
@@ -72,14 +101,19 @@ class Planned:
     sources: list = field(repr=False)
     scale: "Planned" = field(default=None, repr=False)
     pow2: bool = False
+    origin: int = None  # by default QUANTIZED unless it is kept
     fields: dict = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if self.origin is None:
+            self.origin = 0 if self.cls == KEPT else QUANTIZED
 
     def order(self):
         layer = pf.layer_of(self.name)
         return -1 if layer is None else layer, self.cls, self.name.encode("utf-8")
 
     def slices(self):
-        return pf.slice_count(self.name, self.cls, self.shape)
+        return pf.slice_count(self.name, self.cls, self.shape, self.origin)
 
 
 def find_stacks(tensors, decisions):
@@ -100,14 +134,21 @@ def find_stacks(tensors, decisions):
 def is_uniform(group, decisions):
     if len(group) < 2 or set(group) != set(range(len(group))):
         return False
-    kinds = {(t.dtype, tuple(t.shape), decisions[t.name]) for t in group.values()}
+    kinds = {kind_in_stack(t, decisions[t.name]) for t in group.values()}
     return len(kinds) == 1 and len(group[0].shape) == 2
 
 
-def plan_records(tensors, recipe):
+def kind_in_stack(tensor, decision):
+    """What the members of a stack have in common."""
+    scales = tensor.scales.dtype if decision == CARRIED else None
+    return tensor.dtype, tuple(tensor.shape), decision, scales
+
+
+def plan_records(checkpoint, recipe):
     """All records of the packed file in order, `fields` filled but for the offsets
     (place_records)."""
-    decisions = {name: decide(t, recipe["rules"]) for name, t in tensors.items()}
+    tensors = resolve(checkpoint.tensors, checkpoint.config(), recipe)
+    decisions = {name: decide(t, recipe) for name, t in tensors.items()}
     stacks = find_stacks(tensors, decisions)
     stacked = {t.name for members in stacks.values() for t in members}
     units = [(name, members) for name, members in stacks.items()]
@@ -118,16 +159,22 @@ def plan_records(tensors, recipe):
     return sorted(records, key=Planned.order)
 
 
-def plan_unit(name, sources, quantize, scales):
+def plan_unit(name, sources, origin, scales):
     first = sources[0]
     shape = ([len(sources)] if pf.is_stack(name) else []) + list(first.shape)
-    if not quantize:
+    if not origin:
         return [Planned(name, KEPT, first.dtype, first.dtype, shape, sources)]
     tiles = shape[:-2] + [pf.ceil_div(d, pf.TILE) for d in shape[-2:]]
-    scale = Planned(
-        name + pf.SCALE_SUFFIX, SCALES, "F32", "F32", tiles, sources, pow2=scales == "ue8m0"
-    )
-    return [Planned(name, CODES, "F8_E4M3", first.dtype, shape, sources, scale), scale]
+    kind, pow2 = "F32", scales == "ue8m0"
+    if origin == CARRIED:
+        kind = first.scales.dtype
+        pow2 = kind == "F8_E8M0"
+    own = [t.scales for t in sources] if origin == CARRIED else sources
+    scale = Planned(name + pf.SCALE_SUFFIX, SCALES, kind, kind, tiles, own, None, pow2, origin)
+    return [
+        Planned(name, CODES, "F8_E4M3", first.dtype, shape, sources, scale, origin=origin),
+        scale,
+    ]
 
 
 def place_records(records, data_off):
@@ -141,7 +188,6 @@ def place_records(records, data_off):
         slices = r.slices()
         count = slices * pf.ceil_div(length // slices, size) if slices else 0
         layer = pf.layer_of(r.name)
-        quantized = r.cls != KEPT
         block = pf.TILE if r.cls == CODES else 0
         r.fields = {
             "name_off": name_off,
@@ -159,8 +205,8 @@ def place_records(records, data_off):
             "block_rows": block,
             "block_cols": block,
             "src_dtype": pf.DTYPE_NUMBER[r.src_dtype],
-            "origin": int(quantized),
-            "dialect": int(quantized),
+            "origin": r.origin,
+            "dialect": int(r.origin == QUANTIZED),
             "flags": int(r.pow2),
         }
         name_off += r.fields["name_len"]
@@ -171,18 +217,36 @@ def place_records(records, data_off):
 
 def source_digests(record):
     """SDIG of a record (section 7): one digest per source tensor."""
-    if record.cls == SCALES:
+    if record.cls == SCALES and record.origin != CARRIED:
         return []
-    return [source_digest(record, t.data) for t in record.sources]
+    return [source_digest(record, t) for t in record.sources]
 
 
-def source_digest(record, data):
-    piece, parts = pf.CHUNK, 1
+def source_digest(record, tensor):
+    piece, parts, data = pf.CHUNK, 1, tensor.data
     if record.cls == CODES:
         bits = pf.DTYPE_BITS[record.src_dtype]
         piece = pf.chunk_bytes_of(CODES, record.shape) * bits // 8
         # A source tensor of three dimensions is cut within each of its matrices.
         parts = record.shape[0] if len(record.shape) == 3 and not pf.is_stack(record.name) else 1
     size = len(data) // parts
-    cuts = [(k * size + a, k * size + b) for k in range(parts) for a, b in pf.pieces(size, piece)]
-    return pf.combine(pf.XXH3, [pf.xxh3(data[a:b]) for a, b in cuts])
+    cuts = [(k, a, b) for k in range(parts) for a, b in pf.pieces(size, piece)]
+    behind = scale_rows if record.cls == CODES and is_requantized(record) else nothing
+    return pf.combine(
+        pf.XXH3,
+        [pf.xxh3(bytes(data[k * size + a : k * size + b]) + behind(tensor, k, a, b)) for k, a, b in cuts],
+    )
+
+
+def is_requantized(record):
+    return record.origin == QUANTIZED and record.src_dtype == "F8_E4M3"
+
+
+def scale_rows(tensor, matrix, start, end):
+    """What belongs to the piece [start, end) of a matrix of a requantized tensor."""
+    cols = tensor.shape[-1]
+    return tensor.rows_for(matrix, start // cols, end // cols)
+
+
+def nothing(*_):
+    return b""

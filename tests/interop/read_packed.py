@@ -228,23 +228,27 @@ class PackedFile:
     def check_pow2(self):
         for r in self.records:
             if r["flags"] & 1:
-                words = memoryview(bytes(self.bytes_at(r["off"], r["len"]))).cast("I")
-                # a positive power of two has no mantissa bits and a normal exponent
-                good = all(w & 0x7FFFFF == 0 and 0 < w >> 23 < 255 for w in words)
+                data = bytes(self.data(r))
+                good = 0xFF not in data if r["dtype"] == pf.E8M0 else all_powers(data)
                 rule(good, f"{r['what']}: POW2, but an element is no power of two")
 
     def data(self, r):
         return self.bytes_at(r["off"], r["len"])
 
 
+def all_powers(data):
+    """Whether all float32 are positive powers of two: no mantissa bits and a normal exponent."""
+    return all(w & 0x7FFFFF == 0 and 0 < w >> 23 < 255 for w in memoryview(data).cast("I"))
+
+
 def source_count(r):
-    if r["cls"] == pf.SCALES:
+    if r["cls"] == pf.SCALES and r["origin"] != pf.CARRIED:
         return 0
     return r["shape"][0] if pf.is_stack(r["name"]) else 1
 
 
 def stat_count(r):
-    return r["slices"] if r["cls"] == pf.CODES and r["origin"] == 1 else 0
+    return r["slices"] if r["cls"] == pf.CODES and r["origin"] == pf.QUANTIZED else 0
 
 
 def read_stat(r, raw):

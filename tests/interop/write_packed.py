@@ -2,7 +2,7 @@
 """A second writer of packed files, small and slow, written from spec/ alone.
 
     write_packed.py CHECKPOINT -o OUT.octavo [--scales f32|ue8m0] [--rules JSON]
-                    [--digest xxh3|sha256] [--source-sha256]
+                    [--requantize] [--digest xxh3|sha256] [--source-sha256]
 
 The format is canonical, so for the same input this file and `octavo convert` must be equal byte for
 byte: one `cmp` compares recipe, plan, codes, scales, statistics, digests and layout of two programs
@@ -17,21 +17,22 @@ import sys
 
 import numpy as np
 
+import fp8_np as fp8
 import packed_format as pf
 import plan_np as plan
 import quantizer_np as quantizer
-from checkpoint_np import Checkpoint, widen
-from packed_format import CODES, SCALES
+from checkpoint_np import Checkpoint
+from packed_format import CARRIED, CODES, QUANTIZED
 
 
 def quantize_record(record, kind):
     """Codes and scales of a codes record as bytes, and its STAT rows."""
     codes, scales, rows = [], [], []
     for tensor in record.sources:
-        x = widen(tensor)
+        x = fp8.values(tensor)
         bad = quantizer.first_nonfinite(x)
         if bad:
-            sys.exit(f"{tensor.name}: {bad[1]} infinities or NaNs, the first at {bad[0]}")
+            raise fp8.Refused(f"{tensor.name}: index {bad[0]}, the first of {bad[1]} not finite")
         for matrix in x.reshape((-1,) + x.shape[-2:]):
             c, s, stats = quantizer.quantize_matrix(matrix, kind)
             codes.append(c.tobytes())
@@ -58,11 +59,14 @@ def contents(records, kind):
     """{id(record): bytes} and all STAT rows in record order."""
     data, stats = {}, []
     for r in records:
-        if r.cls == CODES:
+        if r.origin != QUANTIZED:
+            data[id(r)] = b"".join(t.data.tobytes() for t in r.sources)
+        if r.origin == CARRIED and r.cls == CODES:
+            for pair in r.sources:
+                fp8.check_carried(pair)
+        elif r.cls == CODES:
             data[id(r)], data[id(r.scale)], rows = quantize_record(r, kind)
             stats += rows
-        elif r.cls != SCALES:
-            data[id(r)] = b"".join(t.data.tobytes() for t in r.sources)
     return data, stats
 
 
@@ -139,9 +143,14 @@ def build(records, data, stats, files, recipe, provenance, alg):
     return raw
 
 
+def recipe_of(scales, rules=(), requantize=False):
+    recipe = {"octavo_recipe": 1, "rules": list(rules), "scales": scales}
+    return {**recipe, "requantize": 1} if requantize else recipe
+
+
 def pack(checkpoint, recipe, alg=pf.XXH3, whole_files=False):
     """The packed file of a checkpoint."""
-    records = plan.plan_records(checkpoint.tensors, recipe)
+    records = plan.plan_records(checkpoint, recipe)
     data, stats = contents(records, recipe["scales"])
     provenance = provenance_of(checkpoint, whole_files)
     return build(records, data, stats, checkpoint.embedded(), recipe, provenance, alg)
@@ -157,11 +166,17 @@ def main():
     )
     parser.add_argument("--digest", choices=("xxh3", "sha256"), default="xxh3")
     parser.add_argument("--source-sha256", action="store_true")
+    parser.add_argument("--requantize", action="store_true")
     args = parser.parse_args()
-    recipe = {"octavo_recipe": 1, "rules": args.rules, "scales": args.scales}
+    recipe = recipe_of(args.scales, args.rules, args.requantize)
     alg = pf.XXH3 if args.digest == "xxh3" else pf.SHA256
+    try:
+        raw = pack(Checkpoint(args.checkpoint), recipe, alg, args.source_sha256)
+    except fp8.Refused as e:
+        print(e, file=sys.stderr)
+        return 5
     with open(args.output, "wb") as f:
-        f.write(pack(Checkpoint(args.checkpoint), recipe, alg, args.source_sha256))
+        f.write(raw)
     return 0
 
 

@@ -1,0 +1,176 @@
+"""FP8 that a checkpoint has already (quant.md section 7): which tensors are scales of which, in what
+tiles, what becomes of them, and the numbers that they stand for.
+
+Refused is raised for a checkpoint that has to be refused; its text names the tensor.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import packed_format as pf
+import quantizer_np as quantizer
+from checkpoint_np import Tensor, widen
+
+SCALE_DTYPES = ("F32", "BF16", "F16", "F8_E8M0")
+SUFFIXES = ("_scale_inv", "_scale")
+DEFAULT_TILE = (pf.TILE, pf.TILE)
+NAN = np.float32(np.nan)
+
+
+class Refused(Exception):
+    """What the tool has to refuse with exit status 5."""
+
+
+@dataclass
+class Fp8(Tensor):
+    """A tensor W of the source with its scales; data, dtype, shape are those of W."""
+
+    scales: Tensor = field(default=None, repr=False)
+    tile: tuple = DEFAULT_TILE
+
+    def scale_rows(self):
+        """The bytes of the scales as [matrix, row, bytes]."""
+        matrices = self.shape[0] if len(self.shape) == 3 else 1
+        return self.scales.data.reshape(matrices, pf.ceil_div(self.shape[-2], self.tile[0]), -1)
+
+    def rows_for(self, matrix, first, end):
+        """The rows of the scales that apply to any of the rows first … end - 1 of a matrix."""
+        rows = self.scale_rows()[matrix]
+        return rows[first // self.tile[0] : pf.ceil_div(end, self.tile[0])].tobytes()
+
+
+# Numbers
+
+
+def decode(codes):
+    """float32 of E4M3FN codes, NaN included."""
+    magnitudes = np.append(quantizer.MAGNITUDES, NAN)
+    return np.concatenate([magnitudes, -magnitudes])[codes]
+
+
+def scale_values(scales):
+    """float32 of a tensor of scales, in its shape; exact for all of their dtypes."""
+    if scales.dtype != "F8_E8M0":
+        return widen(scales)
+    powers = np.ldexp(np.float32(1), np.arange(256) - 127).astype(np.float32)
+    powers[255] = NAN
+    return powers[scales.data].reshape(scales.shape)
+
+
+def values(tensor):
+    """float32 of a source tensor: fl32(decode(code) * scale) where it is FP8 with scales."""
+    if not isinstance(tensor, Fp8):
+        return widen(tensor)
+    n, k = tensor.shape[-2:]
+    r, c = tensor.tile
+    down, across = pf.ceil_div(n, r), pf.ceil_div(k, c)
+    scales = scale_values(tensor.scales).reshape(-1, down, across)
+    codes = tensor.data.reshape(-1, n, k)
+    out = np.empty(codes.shape, np.float32)
+    for matrix, own, target in zip(codes, scales, out):
+        spread = own[np.arange(n)[:, None] // r, np.arange(k)[None, :] // c]
+        with np.errstate(over="ignore", invalid="ignore"):
+            target[:] = decode(matrix) * spread
+    return out.reshape(tensor.shape)
+
+
+# Tiles
+
+
+def positive(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def config_tile(config):
+    """(rows, columns) that the configuration names, None if it names none."""
+    quantization = config.get("quantization_config")
+    if not isinstance(quantization, dict):
+        return None
+    found = [quantization.get("weight_block_size")]
+    groups = quantization.get("config_groups")
+    for group in groups.values() if isinstance(groups, dict) else ():
+        weights = group.get("weights") if isinstance(group, dict) else None
+        found.append(weights.get("block_structure") if isinstance(weights, dict) else None)
+    found = [f for f in found if f is not None]
+    if not found:
+        return None
+    if any(f != found[0] for f in found):
+        raise Refused("quantization_config: tiles of several sizes")
+    if not (isinstance(found[0], list) and len(found[0]) == 2 and all(map(positive, found[0]))):
+        raise Refused("quantization_config: not a size of tiles")
+    return tuple(found[0])
+
+
+def tile_of(weight, scales, named):
+    """The tile that the shape of the scales says, None if it is none of those allowed."""
+    lead, (n, k) = weight.shape[:-2], weight.shape[-2:]
+    r, c = named or DEFAULT_TILE
+    if scales.shape == lead + [pf.ceil_div(n, r), pf.ceil_div(k, c)]:
+        return r, c
+    if named is None and scales.shape == lead + [n, 1]:
+        return 1, k
+    if named is None and not lead and scales.shape == [n]:
+        return 1, k
+    if named is None and not lead and scales.shape in ([], [1], [1, 1]):
+        return n, k
+    return None
+
+
+# Pairs
+
+
+def is_weight(tensor):
+    return tensor.dtype == "F8_E4M3" and len(tensor.shape) in (2, 3) and all(tensor.shape)
+
+
+def scales_of(weight, tensors):
+    """The tensor that holds the scales, None without one."""
+    found = [weight.name + s for s in SUFFIXES if weight.name + s in tensors]
+    if len(found) > 1:
+        raise Refused(f"{weight.name}: both {found[0]} and {found[1]}")
+    return tensors[found[0]] if found else None
+
+
+def pair_up(weight, scales, named):
+    if scales.dtype not in SCALE_DTYPES:
+        raise Refused(f"{scales.name}: scales of dtype {scales.dtype}")
+    tile = tile_of(weight, scales, named)
+    if tile is None:
+        raise Refused(f"{scales.name}: shape {scales.shape} for {weight.name} {weight.shape}")
+    return Fp8(weight.name, weight.dtype, weight.shape, weight.data, scales, tile)
+
+
+def find_pairs(tensors, config, keeps, is_linear):
+    """{name of W: Fp8}. keeps(tensor): whether a rule keeps it; is_linear(tensor): whether it is a
+    known linear layer within a layer."""
+    named, pairs = None, {}
+    candidates = [t for t in tensors.values() if is_weight(t) and not keeps(t)]
+    if candidates:
+        named = config_tile(config)
+    for t in candidates:
+        scales = scales_of(t, tensors)
+        if scales is not None:
+            pairs[t.name] = pair_up(t, scales, named)
+        elif is_linear(t):
+            raise Refused(f"{t.name}: FP8 without scales")
+    for t in tensors.values():
+        weight = tensors.get(t.name.removesuffix(SUFFIXES[0]))
+        orphan = t.name.endswith(SUFFIXES[0]) and not (weight and is_weight(weight))
+        if orphan and t.name != SUFFIXES[0] and not keeps(t):
+            raise Refused(f"{t.name}: scales of nothing in FP8")
+    return pairs
+
+
+def check_carried(pair):
+    """A NaN among codes or scales, or an infinite scale, is an error."""
+    scales = scale_values(pair.scales)
+    if not np.isfinite(scales).all():
+        raise Refused(f"{pair.scales.name}: a scale that is not finite")
+    if ((pair.data & 0x7F) == 0x7F).any():
+        raise Refused(f"{pair.name}: a code is NaN")
+
+
+def carried(pair, scales):
+    """Whether a pair is taken over as it is, for this form of scales."""
+    return pair.tile == DEFAULT_TILE and (scales == "f32" or pair.scales.dtype == "F8_E8M0")
