@@ -114,7 +114,7 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
     report_put(
         r, o, "digest",
         report_hex(pack_evidence_tensor(&v->evidence, number), digest_bytes(v->evidence.alg)));
-    if (t->cls != CLASS_SCALES) {
+    if (t->cls != CLASS_SCALES || t->origin == ORIGIN_CARRIED) {
         report_put(r, o, "source_digests", source_digests_json(r, v, t));
     }
     if (pack_record_has_stats(t)) {
