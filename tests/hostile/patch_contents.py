@@ -175,6 +175,12 @@ RECIPES = [
     b'{"octavo_recipe":1,"rules":[],"scales":"f3\\u0032"}',
     b'{"octavo_recipe":1.0,"rules":[],"scales":"f32"}',
     b'{"octavo_recipe":true,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"requantize":0,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"requantize":2,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"requantize":"1","rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"requantize":true,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"requantize":null,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"rules":[],"scales":"f32","requantize":1}',
     b'{"octavo_recipe":1,"rules":null,"scales":"f32"}',
     '{"octavo_recipe":1,"rules":[{"action":"keep","match":"ü"}],"scales":"f32"}'.encode(),
     b'{"octavo_recipe":1,"rules":[{"action":"keep","match":"\\u00fc"}],"scales":"f32"}',
@@ -191,6 +197,8 @@ def recipes(good):
     rule = {"action": "keep", "match": '\u00fc\U0001f600 "\\/ \n nothing'}
     kept = {"octavo_recipe": 1, "rules": [rule], "scales": "f32"}
     yield "RCPE: canonical escapes", GOOD, rebuild(image, {"RCPE": pf.canonical_json(kept)})
+    allowed = {**kept, "requantize": 1}
+    yield "RCPE: requantize", GOOD, rebuild(image, {"RCPE": pf.canonical_json(allowed)})
 
 
 def short(raw):

@@ -3,6 +3,8 @@
 Generators of (name, statuses, bytes), as in patch_fields.py.
 """
 
+import numpy as np
+
 import small_checkpoint as small
 from packed_image import Image
 from patch_fields import GOOD, MALFORMED
@@ -45,11 +47,15 @@ def bad_plans(good):
     yield from bad_codes()
 
 
-def from_plan(planned, stats=0):
-    """A file of planned records whose bytes are all zero."""
-    data = {id(r): bytes(pf.product(r.shape) * pf.DTYPE_BITS[r.dtype] // 8) for r in planned}
+def from_plan(planned, stats=0, fill=0):
+    """A file of planned records whose bytes are all `fill`."""
+    data = {
+        id(r): bytes([fill]) * (pf.product(r.shape) * pf.DTYPE_BITS[r.dtype] // 8) for r in planned
+    }
     for r in planned:
-        r.sources = [plan_source()] * (r.shape[0] if pf.is_stack(r.name) and r.cls != SCALES else 1)
+        has_sources = r.cls != SCALES or r.origin == pf.CARRIED
+        stacked = pf.is_stack(r.name) and has_sources
+        r.sources = [plan_source()] * (r.shape[0] if stacked else 1)
     recipe = {"octavo_recipe": 1, "rules": [], "scales": "f32"}
     prov = {"shards": [], "spec": {"format": 1, "quant": 1}}
     return write_packed.build(planned, data, [bytes(64)] * stats, [], recipe, prov, pf.XXH3)
@@ -57,16 +63,36 @@ def from_plan(planned, stats=0):
 
 def plan_source():
     class Nothing:
-        data = b""
+        data = np.empty(0, np.uint8)
 
     return Nothing
 
 
 def codes_pair(name, shape, tiles, dtype="F8_E4M3", scale_dtype="F32", scale_name=None):
     scale = plan.Planned(
-        scale_name or name + pf.SCALE_SUFFIX, SCALES, scale_dtype, "F32", tiles, []
+        scale_name or name + pf.SCALE_SUFFIX, SCALES, scale_dtype, scale_dtype, tiles, []
     )
     return [plan.Planned(name, CODES, dtype, "BF16", shape, [], scale), scale]
+
+
+def carried_pair(name, shape, tiles, scale_dtype="F32", scale_source=None, source="F8_E4M3"):
+    """The same, taken over."""
+    pow2 = scale_dtype == "F8_E8M0"
+    scale = plan.Planned(
+        name + pf.SCALE_SUFFIX,
+        SCALES,
+        scale_dtype,
+        scale_source or scale_dtype,
+        tiles,
+        [],
+        None,
+        pow2,
+        pf.CARRIED,
+    )
+    return [
+        plan.Planned(name, CODES, "F8_E4M3", source, shape, [], scale, origin=pf.CARRIED),
+        scale,
+    ]
 
 
 def bad_codes():
@@ -105,6 +131,28 @@ def bad_codes():
 
 def carried(good):
     """FP8 taken over with its scales: such files have no STAT row for it."""
+    name, shape, tiles = "h.0.a", [3, 5], [1, 1]
+    for kind in ("F32", "BF16", "F16", "F8_E8M0"):
+        yield f"carried: {kind}", GOOD, from_plan(carried_pair(name, shape, tiles, kind))
+    stack = "h.0.experts.*.w"
+    for what, statuses, pair in (
+        ("three dimensions", GOOD, carried_pair(name, [2, 3, 5], [2, 1, 1])),
+        ("stack", GOOD, carried_pair(stack, [2, 3, 5], [2, 1, 1], "BF16")),
+        ("scales in E4M3", MALFORMED, carried_pair(name, shape, tiles, "F8_E4M3")),
+        ("scales in F64", MALFORMED, carried_pair(name, shape, tiles, "F64")),
+        ("scales that were F32", MALFORMED, carried_pair(name, shape, tiles, "BF16", "F32")),
+        ("codes that were BF16", MALFORMED, carried_pair(name, shape, tiles, source="BF16")),
+        ("codes that were E5M2", MALFORMED, carried_pair(name, shape, tiles, source="F8_E5M2")),
+        ("too few tiles", MALFORMED, carried_pair(name, [129, 5], tiles)),
+    ):
+        yield f"carried: {what}", statuses, from_plan(pair)
+    yield from carried_fields(name, shape, tiles)
+    pair = carried_pair(name, shape, tiles, "F8_E8M0")
+    yield "carried: a NaN in E8M0", MALFORMED, from_plan(pair, fill=0xFF)
+    yield "carried: the largest E8M0", GOOD, from_plan(pair, fill=0xFE)
+
+
+def carried_fields(name, shape, tiles):
     for what, statuses, codes, scales in (
         ("good", GOOD, {}, {}),
         ("with a dialect", MALFORMED, {"dialect": 1}, {"dialect": 1}),
@@ -112,16 +160,21 @@ def carried(good):
         ("scales quantized here", MALFORMED, {}, {"origin": 1, "dialect": 1}),
         ("tiles of 64", MALFORMED, {"block_rows": 64}, {}),
         ("tiles of a row", MALFORMED, {"block_rows": 0}, {}),
+        ("powers of two in F32", MALFORMED, {}, {"flags": 1}),
     ):
-        image = Image(from_plan(codes_pair("h.0.a", [3, 5], [1, 1])))
-        base = {"origin": 2, "dialect": 0}
-        for index, fields in (
-            (0, {**base, "src_dtype": pf.E4M3, **codes}),
-            (1, {**base, **scales}),
-        ):
-            for name, value in fields.items():
-                image.put_record(index, name, value)
+        image = Image(from_plan(carried_pair(name, shape, tiles)))
+        for index, fields in ((0, codes), (1, scales)):
+            for field, value in fields.items():
+                image.put_record(index, field, value)
         yield f"carried: {what}", statuses, image.seal().raw
+    image = Image(from_plan(carried_pair(name, shape, tiles, "F8_E8M0")))
+    image.put_record(1, "flags", 0)
+    yield "carried: E8M0 without the flag", MALFORMED, image.seal().raw
+    image = Image(from_plan(codes_pair(name, shape, tiles), 1))
+    image.put_record(0, "src_dtype", pf.E4M3)
+    yield "requantized: good", GOOD, image.seal().raw
+    pair = codes_pair(name, shape, tiles, scale_dtype="BF16")
+    yield "requantized: scales in BF16", MALFORMED, from_plan(pair, 1)
 
 
 def limits(good):
@@ -130,15 +183,19 @@ def limits(good):
     prov = {"shards": [], "spec": {"format": 1, "quant": 1}}
     for count, statuses in ((512, GOOD), (513, MALFORMED)):
         files = [(f"n{i:03}", b"") for i in range(count)]
-        yield f"FILE: {count} members", statuses, write_packed.build(
-            [], {}, [], files, recipe, prov, pf.XXH3
+        yield (
+            f"FILE: {count} members",
+            statuses,
+            write_packed.build([], {}, [], files, recipe, prov, pf.XXH3),
         )
     rest = len(pf.canonical_json({**recipe, "rules": [{"action": "keep", "match": ""}]}))
     for more, statuses in ((0, GOOD), (1, MALFORMED)):
         rule = {"action": "keep", "match": "x" * ((16 << 20) - rest + more)}
         long = {**recipe, "rules": [rule]}
-        yield f"RCPE: 16 MiB and {more}", statuses, write_packed.build(
-            [], {}, [], [], long, prov, pf.XXH3
+        yield (
+            f"RCPE: 16 MiB and {more}",
+            statuses,
+            write_packed.build([], {}, [], [], long, prov, pf.XXH3),
         )
     image = Image(good)
     r = image.records[image.by_name[small.NORM_A]]

@@ -3,7 +3,7 @@
 small_checkpoint.py DIR
 
 One record of each sort: kept, codes from BF16, F16 and F32, a stack of codes, a kept stack, three
-dimensions, two chunks, no bytes, no dimensions.
+dimensions, two chunks, no bytes, no dimensions; FP8 that is carried, alone and in a stack.
 """
 
 import os
@@ -18,6 +18,8 @@ import st_write  # noqa: E402
 STACK = "model.layers.0.mlp.experts.*.w1.weight"
 MATRIX = "model.layers.1.self_attn.q_proj.weight"
 BATCH = "model.layers.1.mlp.experts.gate_up_proj"
+CARRIED = "model.layers.1.self_attn.o_proj.weight"
+CARRIED_STACK = "model.layers.0.mlp.experts.*.w2.weight"
 KEPT_STACK = "model.layers.0.mlp.experts.*.mixer"
 LONE_EXPERT = (
     "model.layers.0.mlp.experts.0.w7.weight"  # one letter from a name that STACK stands for
@@ -54,9 +56,23 @@ def tensors():
     ]
     for e in range(3):
         out.append(normal(STACK.replace("*", str(e)), "BF16", 130, 20))
+    out += fp8(rng, CARRIED, "BF16", "_scale", encode("BF16", np.full(4, 0.01, np.float32)))
+    for e in range(2):
+        out += fp8(
+            rng, CARRIED_STACK.replace("*", str(e)), "F8_E8M0", "_scale_inv", bytes(range(118, 122))
+        )
     for e in range(2):
         out.append(normal(KEPT_STACK.replace("*", str(e)), "F32", 2, 3))
     return out
+
+
+def fp8(rng, name, dtype, suffix, scales):
+    """Finite codes, and their scales."""
+    codes = rng.integers(0, 127, (200, 130), np.uint8)
+    return [
+        (name, "F8_E4M3", list(codes.shape), codes.tobytes()),
+        (name + suffix, dtype, [2, 2], scales),
+    ]
 
 
 def write(directory):

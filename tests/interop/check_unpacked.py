@@ -5,7 +5,7 @@ reader and the quantizer of this directory.
     check_unpacked.py stored|f32|bf16 f32|ue8m0 DIR CHECKPOINT
 
 DIR is the output of unpack in this form, with that of the form `stored` beside it under that name; the
-second word is the kind of scales. Kept tensors have to be
+second word is the kind of scales. As a module check() takes the whole recipe. Kept tensors have to be
 the source's bits; codes and scales what quantizer_np.py makes of the source; plain numbers what
 follows from those by spec/quant.md. Embedded files are compared, too. Exit status 1: something differs.
 """
@@ -15,9 +15,12 @@ import sys
 
 import numpy as np
 
-import checkpoint_np
+import fp8_np as fp8
+import plan_np as plan
 import quantizer_np as quantizer
-from checkpoint_np import Checkpoint, widen
+from checkpoint_np import Checkpoint, Tensor
+from packed_format import CARRIED
+from write_packed import recipe_of
 
 SCALES = "_scale_inv"
 TENSORS = "tensors.safetensors"
@@ -30,11 +33,6 @@ def read_tensors(directory):
     shard = out.read_shard(TENSORS)
     assert shard.tensors == len(out.tensors)
     return out.tensors
-
-
-def decode(codes):
-    magnitude = quantizer.MAGNITUDES[codes & 0x7F]
-    return np.where(codes & 0x80, -magnitude, magnitude)
 
 
 def nearest_bf16(x):
@@ -52,23 +50,24 @@ def nearest_bf16(x):
 
 def quantized(source, kind):
     """(codes, scales, plain float32) of a source tensor of two or three dimensions."""
-    matrices = widen(source).reshape((-1,) + tuple(source.shape[-2:]))
+    matrices = fp8.values(source).reshape((-1,) + tuple(source.shape[-2:]))
     codes, scales, plain = [], [], []
     for x in matrices:
         c, s, _ = quantizer.quantize_matrix(x, kind)
         spread = np.repeat(np.repeat(s, 128, 0), 128, 1)[: x.shape[0], : x.shape[1]]
         codes.append(c)
         scales.append(s)
-        plain.append(decode(c) * spread)
+        plain.append(fp8.decode(c) * spread)
     return np.array(codes), np.array(scales, "<f4"), np.array(plain, np.float32)
 
 
 class Checker:
     """`stored`: the names of what was unpacked as stored, where codes have scales beside them."""
 
-    def __init__(self, form, kind, found, stored, checkpoint):
-        self.form, self.kind = form, kind
-        self.found, self.stored, self.source = found, stored, checkpoint.tensors
+    def __init__(self, form, recipe, found, stored, checkpoint):
+        self.form, self.recipe = form, recipe
+        self.found, self.stored = found, stored
+        self.source = plan.resolve(checkpoint.tensors, checkpoint.config(), recipe)
         self.problems = []
         self.kept = self.computed = 0
 
@@ -83,23 +82,29 @@ class Checker:
 
     def check_tensor(self, name):
         source = self.source[name]
-        if name + SCALES not in self.stored:
+        if name + SCALES not in self.stored or name + SCALES in self.source:
             self.kept += 1
             self.check_bytes(name, source.dtype, source.shape, source.data.tobytes())
             return
         self.computed += 1
-        codes, scales, plain = quantized(source, self.kind)
-        if self.form == "stored":
+        if plan.decide(source, self.recipe) == CARRIED:
+            stored, plain = (source.data, source.scales), fp8.values(source)
+        else:
+            codes, scales, plain = quantized(source, self.recipe["scales"])
             shape = source.shape[:-2] + list(scales.shape[-2:])
+            stored = codes, Tensor("", "F32", shape, scales)
+        if self.form == "stored":
+            codes, scales = stored
             self.check_bytes(name, "F8_E4M3", source.shape, codes.tobytes())
-            self.check_bytes(name + SCALES, "F32", shape, scales.tobytes())
+            self.check_bytes(name + SCALES, scales.dtype, scales.shape, scales.data.tobytes())
         elif self.form == "f32":
             self.check_bytes(name, "F32", source.shape, plain.astype("<f4").tobytes())
         else:
             self.check_bytes(name, "BF16", source.shape, nearest_bf16(plain).tobytes())
 
     def check(self):
-        scales = {n + SCALES for n in self.source} if self.form == "stored" else set()
+        scales = {n + SCALES for n in self.source} - set(self.source)
+        scales = scales if self.form == "stored" else set()
         names = {n for n in self.found if n not in scales}
         self.expect(f"names: {sorted(names ^ set(self.source))[:5]}", names == set(self.source))
         for name in sorted(names & set(self.source)):
@@ -126,15 +131,21 @@ def check_files(directory, checkpoint):
     return found == checkpoint.embedded()
 
 
-def main(form, kind, directory, source):
-    self_test()
-    checkpoint = checkpoint_np.Checkpoint(source)
+def check(form, recipe, directory, source):
+    """The Checker when all is done; .problems says what is wrong."""
+    checkpoint = Checkpoint(source)
     found = read_tensors(directory)
     stored = read_tensors(os.path.join(os.path.dirname(directory), "stored"))
-    checker = Checker(form, kind, found, stored.keys(), checkpoint)
+    checker = Checker(form, recipe, found, stored.keys(), checkpoint)
     with np.errstate(over="ignore"):
         checker.check()
     checker.expect("embedded files differ", check_files(directory, checkpoint))
+    return checker
+
+
+def main(form, kind, directory, source):
+    self_test()
+    checker = check(form, recipe_of(kind), directory, source)
     print("".join(f"{directory}: {p}\n" for p in checker.problems), end="")
     print(f"{directory}: {checker.kept} kept, {checker.computed} quantized tensors, {form}")
     return 1 if checker.problems else 0

@@ -195,7 +195,7 @@ def add_experts(m):
 def add_dtypes_and_names(m):
     for dtype in st_write.BITS:
         m.raw(f"model.layers.8.buffers.{dtype}", dtype, [4, 8])
-    m.raw("model.layers.8.self_attn.q_proj.weight", "F8_E4M3", [4, 8])
+    m.raw("model.layers.8.self_attn.q_norm.weight", "F8_E4M3", [4, 8])
     m.raw("model.layers.8.self_attn.k_proj.weight", "I8", [4, 8])
     for shape in ([], [0], [3, 0, 2], [1, 1, 1, 1, 1, 1], [2, 1, 3, 1, 2, 2]):
         m.raw("model.layers.8.rank." + "x".join(map(str, shape)), "F32", shape)

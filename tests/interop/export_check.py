@@ -18,10 +18,10 @@ import tempfile
 
 import numpy as np
 
+import fp8_np as fp8
 import packed_format as pf
-import quantizer_np as quantizer
 import read_packed
-from checkpoint_np import Checkpoint
+from checkpoint_np import Checkpoint, Tensor
 
 OCTAVO = os.environ.get("OCTAVO", "build/octavo")
 KEYS = {
@@ -114,12 +114,34 @@ def numbers(codes, scales, dtype):
     """fl32(code * scale), rounded: spec/quant.md section 3, spec/export.md section 6."""
     if codes.ndim == 3:
         return b"".join(numbers(c, s, dtype) for c, s in zip(codes, scales))
-    sign = np.where(codes & 0x80, np.float32(-1), np.float32(1))
-    values = sign * quantizer.MAGNITUDES[codes & 0x7F]
     rows, cols = codes.shape
     spread = np.repeat(np.repeat(scales, pf.TILE, 0), pf.TILE, 1)[:rows, :cols]
     with np.errstate(over="ignore"):
-        return narrow(values * spread, dtype)
+        return narrow(fp8.decode(codes) * spread, dtype)
+
+
+def scales_of(packed, r):
+    """The scales of a codes record as a Tensor."""
+    s = packed.records[r["scale_idx"]]
+    data = np.frombuffer(packed.data(s), np.uint8)
+    return Tensor(s["name"], pf.DTYPES[s["dtype"]][0], s["shape"], data)
+
+
+def stays(r, scales, preset):
+    """Whether the scales of a codes record are exported in the dtype that they have."""
+    carried = r["origin"] == pf.CARRIED and scales.dtype in ("BF16", "F16")
+    return preset != "compressed-tensors" or carried
+
+
+def loses_scales(packed, preset, wide):
+    """Whether there are scales to export that would have to be rounded."""
+    return any(
+        r["cls"] == pf.CODES
+        and any(name not in wide for name, _ in members(r))
+        and not stays(r, scales_of(packed, r), preset)
+        and not packed.records[r["scale_idx"]]["flags"] & 1
+        for r in packed.records
+    )
 
 
 # One export
@@ -133,6 +155,7 @@ class Export:
         self.wide, _ = wide_names(packed, preset)
         self.seen = set()
         self.fp8 = set()
+        self.scale_records = set()
         self.ring = False
         self.checkpoint = Checkpoint(directory)
         self.check_tensors()
@@ -166,25 +189,25 @@ class Export:
 
     def check_codes(self, r):
         codes = array(self.packed, r, np.uint8)
-        scales = array(self.packed, self.packed.records[r["scale_idx"]], "<f4")
+        scales = scales_of(self.packed, r)
+        values, raw = fp8.scale_values(scales), scales.data.reshape(*scales.shape, -1)
+        suffix = "_scale" if self.preset == "compressed-tensors" else "_scale_inv"
         for name, k in members(r):
-            one = codes if k is None else codes[k]
-            with_scales = scales if k is None else scales[k]
+            k = slice(None) if k is None else k
+            one, shape = codes[k], values[k].shape
             if name in self.wide:
-                dtype = pf.DTYPES[r["src_dtype"]][0]
-                assert self.tensor(name, dtype, one.shape) == numbers(one, with_scales, dtype), name
+                dtype = pf.DTYPES[r["src_dtype"]][0].replace("F8_E4M3", "BF16")
+                assert self.tensor(name, dtype, one.shape) == numbers(one, values[k], dtype), name
                 continue
             self.fp8.add(name.removesuffix(".weight"))
+            self.scale_records.add(r["scale_idx"])
             assert self.tensor(name, "F8_E4M3", one.shape) == one.tobytes(), name
-            self.check_scales(name, with_scales)
-
-    def check_scales(self, name, scales):
-        if self.preset == "compressed-tensors":
-            found = self.tensor(name + "_scale", "BF16", scales.shape)
-            bits = np.frombuffer(found, "<u2").astype("<u4") << 16
-            assert bits.tobytes() == scales.tobytes(), name
-        else:
-            assert self.tensor(name + "_scale_inv", "F32", scales.shape) == scales.tobytes(), name
+            if stays(r, scales, self.preset):
+                assert self.tensor(name + suffix, scales.dtype, shape) == raw[k].tobytes(), name
+            else:
+                found = self.tensor(name + suffix, "BF16", shape)
+                bits = np.frombuffer(found, "<u2").astype("<u4") << 16
+                assert bits.tobytes() == values[k].astype("<f4").tobytes(), name
 
     def read(self, name):
         with open(os.path.join(self.directory, name), "rb") as f:
@@ -223,10 +246,12 @@ class Export:
         text = self.read("config.json")
         config = json.loads(text)
         found = config.pop("quantization_config", None)
+        source = before.pop("quantization_config", None)
         assert config == before
         self.ring = config.get("model_type") == "bailing_moe_linear"
         if not self.fp8:
-            assert found is None and text == dict(self.packed.files)["config.json"]
+            assert found is None
+            assert source or text == dict(self.packed.files)["config.json"]
             return
         ignored = found.pop(KEYS[self.preset], [])
         assert ignored == sorted(set(ignored)), ignored
@@ -246,7 +271,9 @@ class Export:
             "activation_scheme": "dynamic",
             "weight_block_size": [128, 128],
         }
-        if all(r["flags"] & 1 for r in self.packed.records if r["cls"] == pf.SCALES):
+        said = fp8.member(source, "scale_fmt") == "ue8m0"
+        used = [self.packed.records[i] for i in self.scale_records]
+        if all(s["flags"] & 1 or (said and s["origin"] == pf.CARRIED) for s in used):
             expected["scale_fmt"] = "ue8m0"
         assert found == expected, found
 
@@ -303,15 +330,15 @@ class Export:
 # All of them
 
 
-def check_preset(packed, path, scales, preset, scratch, args):
+def check_preset(packed, path, preset, scratch, need_safetensors):
     """Export until it works; every refusal has its reason."""
     out = os.path.join(scratch, "out")
     options = ["-q", "--for", preset, "--shard-size", "700K", "--threads", "3"]
-    if preset == "compressed-tensors" and scales == "f32":
+    wide, split = wide_names(packed, preset)
+    if loses_scales(packed, preset, wide):
         done = run("export", path, "-o", out, "--dequantize", *options)
         assert done.returncode == 5 and "--scales ue8m0" in done.stderr, done
         return 0
-    wide, split = wide_names(packed, preset)
     if preset == "ant-sglang" and any(str(m).endswith(".experts.") for m in split):
         done = run("export", path, "-o", out, "--dequantize", *options)
         assert done.returncode == 5 and "takes experts for FP8" in done.stderr, done
@@ -322,9 +349,9 @@ def check_preset(packed, path, scales, preset, scratch, args):
         assert not os.path.exists(out)
         options.append("--dequantize")
     octavo("export", path, "-o", out, *options)
-    Export(packed, out, preset, args.need_safetensors)
+    Export(packed, out, preset, need_safetensors)
     octavo("export", path, "-o", out, "-f", *options, "--shard-size", "1G", "--threads", "1")
-    Export(packed, out, preset, args.need_safetensors)
+    Export(packed, out, preset, need_safetensors)
     for name in os.listdir(out):
         os.unlink(os.path.join(out, name))
     os.rmdir(out)
@@ -340,7 +367,7 @@ def check_checkpoint(directory, args):
             packed = read_packed.PackedFile(path)
             packed.check_all()
             for preset in KEYS:
-                count += check_preset(packed, path, scales, preset, scratch, args)
+                count += check_preset(packed, path, preset, scratch, args.need_safetensors)
     return count
 
 

@@ -64,8 +64,8 @@ class Maker:
         data = scale_bytes(self.rng, dtype, pf.product(scale_shape), self.pow2)
         self.add(name + (suffix or self.suffix), dtype, scale_shape, data)
 
-    def layer(self, i, experts="list"):
-        """Attention and dense experts as a model has them; one matrix is not FP8 yet."""
+    def layer(self, i, experts="list", mixed=True):
+        """Attention and experts as a model has them; if `mixed` one matrix is not FP8 yet."""
         p = f"model.layers.{i}."
         for name in ("input_layernorm", "post_attention_layernorm"):
             self.plain(p + name + ".weight", HIDDEN)
@@ -80,17 +80,18 @@ class Maker:
             self.fp8(p + "mlp.experts.gate_up_proj", (EXPERTS, 2 * INNER, HIDDEN))
             self.fp8(p + "mlp.experts.down_proj", (EXPERTS, HIDDEN, INNER))
         self.mlp(p + "mlp.shared_experts.")
-        self.plain(p + "linear_attn.out_proj.weight", HIDDEN, INNER)
+        if mixed:
+            self.plain(p + "linear_attn.out_proj.weight", HIDDEN, INNER)
 
     def mlp(self, prefix):
         for name in ("gate_proj", "up_proj"):
             self.fp8(f"{prefix}{name}.weight", (INNER, HIDDEN))
         self.fp8(prefix + "down_proj.weight", (HIDDEN, INNER))
 
-    def model(self, layers=2, experts="list"):
+    def model(self, layers=2, **how):
         self.plain("model.embed_tokens.weight", 64, HIDDEN)
         for i in range(layers):
-            self.layer(i, experts)
+            self.layer(i, **how)
         self.plain("model.norm.weight", HIDDEN)
         self.plain("lm_head.weight", 64, HIDDEN)
 
@@ -136,6 +137,10 @@ class Kind:
 
 def fill_model(m):
     m.model()
+
+
+def fill_pure(m):
+    m.model(mixed=False)
 
 
 def fill_fused(m):
@@ -197,12 +202,12 @@ def fill_values(m):
 CHANNEL = {"strategy": "channel"}
 KINDS = [
     Kind("deepseek", fill_model, deepseek_config()),
-    Kind("deepseek-pow2", fill_model, deepseek_config(scale_fmt="ue8m0"), {"pow2": True}),
+    Kind("deepseek-pow2", fill_pure, deepseek_config(scale_fmt="ue8m0"), {"pow2": True}),
     Kind("e8m0", fill_model, deepseek_config(scale_fmt="ue8m0"), {"dtype": "F8_E8M0"}),
-    Kind("qwen", fill_model, deepseek_config(), {"dtype": "BF16"}),
+    Kind("qwen", fill_pure, deepseek_config(), {"dtype": "BF16"}),
     Kind(
         "compressed",
-        fill_model,
+        fill_pure,
         compressed_config(strategy="block", block_structure=[128, 128]),
         {"dtype": "BF16", "suffix": "_scale"},
     ),
@@ -223,7 +228,11 @@ KINDS = [
     Kind("rows", fill_rows, compressed_config(**CHANNEL), {"suffix": "_scale"}, True),
     Kind("bands", fill_bands, deepseek_config((100, 96)), {"tile": (100, 96)}, True),
     Kind(
-        "bands-1000", fill_bands, deepseek_config((1000, 1)), {"tile": (1000, 1), "dtype": "F16"}, True
+        "bands-1000",
+        fill_bands,
+        deepseek_config((1000, 1)),
+        {"tile": (1000, 1), "dtype": "F16"},
+        True,
     ),
     Kind("bands-carried", fill_bands, None, {"dtype": "BF16"}),
 ]

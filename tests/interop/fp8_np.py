@@ -53,8 +53,7 @@ def scale_values(scales):
     """float32 of a tensor of scales, in its shape; exact for all of their dtypes."""
     if scales.dtype != "F8_E8M0":
         return widen(scales)
-    powers = np.ldexp(np.float32(1), np.arange(256) - 127).astype(np.float32)
-    powers[255] = NAN
+    powers = np.append(np.ldexp(np.float32(1), np.arange(255) - 127), NAN).astype(np.float32)
     return powers[scales.data].reshape(scales.shape)
 
 
@@ -78,28 +77,27 @@ def values(tensor):
 # Tiles
 
 
-def positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def two_sizes(value):
+    """The pair, if it is one of positive integers; else None."""
+    good = isinstance(value, list) and len(value) == 2
+    good = good and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
+    return tuple(value) if good else None
+
+
+def member(value, key):
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def config_tile(config):
     """(rows, columns) that the configuration names, None if it names none."""
-    quantization = config.get("quantization_config")
-    if not isinstance(quantization, dict):
-        return None
-    found = [quantization.get("weight_block_size")]
-    groups = quantization.get("config_groups")
-    for group in groups.values() if isinstance(groups, dict) else ():
-        weights = group.get("weights") if isinstance(group, dict) else None
-        found.append(weights.get("block_structure") if isinstance(weights, dict) else None)
-    found = [f for f in found if f is not None]
-    if not found:
-        return None
-    if any(f != found[0] for f in found):
-        raise Refused("quantization_config: tiles of several sizes")
-    if not (isinstance(found[0], list) and len(found[0]) == 2 and all(map(positive, found[0]))):
-        raise Refused("quantization_config: not a size of tiles")
-    return tuple(found[0])
+    quantization = member(config, "quantization_config")
+    own = two_sizes(member(quantization, "weight_block_size"))
+    groups = member(quantization, "config_groups")
+    if own is not None or not isinstance(groups, dict):
+        return own
+    weights = [member(group, "weights") for group in groups.values()]
+    found = {two_sizes(member(w, "block_structure")) for w in weights}
+    return found.pop() if len(found) == 1 else None
 
 
 def tile_of(weight, scales, named):

@@ -234,7 +234,10 @@ def source_digest(record, tensor):
     behind = scale_rows if record.cls == CODES and is_requantized(record) else nothing
     return pf.combine(
         pf.XXH3,
-        [pf.xxh3(bytes(data[k * size + a : k * size + b]) + behind(tensor, k, a, b)) for k, a, b in cuts],
+        [
+            pf.xxh3(data[k * size + a : k * size + b].tobytes() + behind(tensor, k, a, b))
+            for k, a, b in cuts
+        ],
     )
 
 

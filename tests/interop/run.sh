@@ -4,8 +4,8 @@
 #
 #     OCTAVO=build/octavo tests/interop/run.sh
 #
-# Checks the built-in example, a checkpoint of corner cases, and ring-nano-linear and zoo/* of
-# $OCTAVO_MODELS (default ../shared/models) where they exist. Where PyPI is out of reach: says so
+# Checks the built-in example, a checkpoint of corner cases, checkpoints that are in FP8 already, and
+# ring-nano-linear and zoo/* of $OCTAVO_MODELS (default ../shared/models) where they exist. Where PyPI is out of reach: says so
 # and exits 0, but fails with CI=true.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
@@ -49,6 +49,8 @@ export OCTAVO=${OCTAVO:-$root/build/octavo}
 failed=0
 PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" || failed=1
 "$venv/bin/python" "$here/export_check.py" --need-safetensors "${checkpoints[@]}" || failed=1
+"$venv/bin/python" "$here/fp8_check.py" || failed=1
+"$venv/bin/python" "$here/fp8_export.py" --need-safetensors "${checkpoints[@]}" || failed=1
 tokenizers=()
 for directory in "${checkpoints[@]}"; do
     [ ! -e "$directory/tokenizer.json" ] || tokenizers+=("$directory/tokenizer.json")
