@@ -3,11 +3,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/cmd.h"
 #include "bin/compute.h"
+#include "bin/fit_report.h"
 #include "bin/peak_memory.h"
 #include "bin/plan_report.h"
 #include "bin/signals.h"
@@ -23,6 +25,7 @@
 typedef struct convert_request {
     convert_options options;
     compute_request compute;
+    fit_request fit;
     recipe recipe, rules; /* `rules`: those of the command line */
     embed_glob *globs;    /* room for all arguments */
     bool scales_given, dry_run;
@@ -72,6 +75,10 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
     case OPTION_GPU_MEMORY:
     case OPTION_CHECK_DEVICE:
         return compute_take(&q->compute, o, value, e);
+    case OPTION_FOR:
+    case OPTION_TP:
+    case OPTION_EP:
+        return fit_take(&q->fit, o, value, e);
     case OPTION_THREADS:
         return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
     case OPTION_MEMORY:
@@ -275,19 +282,50 @@ static err_code run(convert_request *q, convert_job *job, compute *c, const moni
     return code == OK ? report_done(q->report, job, c, &done, e) : code;
 }
 
-static err_code show_plan(report *r, const convert_job *job, err *e)
+/* The config.json that travels along; *text stays NULL if there is none. */
+static err_code read_config(const embed_list *list, char **text, size_t *bytes, err *e)
 {
-    if (r->json) {
-        return put_job(r, "plan", job, NULL, e);
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->files[i].embedded && strcmp(list->files[i].name, "config.json") == 0) {
+            return io_read_file(list->files[i].path, JSON_FILE_LIMIT, text, bytes, e);
+        }
     }
-    return report_says(r, LEVEL_NORMAL) ? plan_print(job, r->level < LEVEL_VERBOSE, e) : OK;
+    return OK;
+}
+
+static err_code show_fit(const convert_request *q, const convert_job *job, err *e)
+{
+    char *config = NULL;
+    fit_about about = {.path = job->options.source, .table = &job->plan.table};
+    err_code code = read_config(&job->embed, &config, &about.config_bytes, e);
+    if (code == OK) {
+        about.config = config;
+        code = fit_tell(&q->fit, &about, q->report, e);
+    }
+    free(config);
+    return code;
+}
+
+static err_code show_plan(const convert_request *q, const convert_job *job, err *e)
+{
+    report *const r = q->report;
+    err_code code = OK;
+    if (r->json) {
+        code = put_job(r, "plan", job, NULL, e);
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        code = plan_print(job, r->level < LEVEL_VERBOSE, e);
+    }
+    return code == OK && q->fit.asked ? show_fit(q, job, e) : code;
 }
 
 static err_code convert(convert_request *q, err *e)
 {
     convert_job job = {0};
     compute c = {0};
-    err_code code = build_recipe(q, e);
+    err_code code = fit_request_check(&q->fit, q->dry_run, e);
+    if (code == OK) {
+        code = build_recipe(q, e);
+    }
     if (code != OK) {
         return code;
     }
@@ -300,7 +338,7 @@ static err_code convert(convert_request *q, err *e)
         code = convert_prepare(&q->options, m, &job, e);
     }
     if (code == OK) {
-        code = q->dry_run ? show_plan(q->report, &job, e) : run(q, &job, &c, m, e);
+        code = q->dry_run ? show_plan(q, &job, e) : run(q, &job, &c, m, e);
     }
     convert_close(&job);
     return code;

@@ -1,6 +1,9 @@
 /* octavo export: options become a plan, the plan a directory. */
+#include <string.h>
+
 #include "bin/cmd.h"
 #include "bin/export_report.h"
+#include "bin/fit_report.h"
 #include "bin/signals.h"
 #include "bin/value.h"
 #include "format/num.h"
@@ -8,7 +11,8 @@
 
 typedef struct export_request {
     export_options options;
-    unsigned preset, progress;
+    fit_request fit;
+    unsigned progress;
     bool dry_run;
     report *report;
 } export_request;
@@ -25,7 +29,11 @@ static err_code take_value(export_request *q, const option_spec *o, const char *
         q->options.output = value;
         return OK;
     case OPTION_FOR:
-        return value_word("--for", value, o->words, &q->preset, e);
+        q->fit.runtime = true;
+        return value_word("--for", value, o->words, &q->fit.preset, e);
+    case OPTION_TP:
+    case OPTION_EP:
+        return fit_take(&q->fit, o, value, e);
     case OPTION_SHARD_SIZE:
         return value_size("--shard-size", value, &q->options.shard_bytes, e);
     case OPTION_THREADS:
@@ -81,13 +89,30 @@ static err_code show(report *r, const export_job *job, const export_report *done
     return OK;
 }
 
+/* config.json as it will be: what is added to it is nothing that a fit depends on. */
+static err_code show_fit(const export_request *q, const export_job *job, err *e)
+{
+    fit_about about = {
+        .path = job->options.path, .table = &job->file->table, .exported = &job->plan};
+    for (size_t i = 0; i < job->file_count; i++) {
+        if (strcmp(job->files[i].name, "config.json") == 0) {
+            about.config = job->files[i].data;
+            about.config_bytes = job->files[i].bytes;
+        }
+    }
+    return fit_tell(&q->fit, &about, q->report, e);
+}
+
 static err_code export(export_request *q, err *e)
 {
     export_job job = {0};
     export_report done = {0};
     const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
-    q->options.preset = &preset_table[q->preset];
-    err_code code = export_prepare(&q->options, &job, e);
+    q->options.preset = &preset_table[q->fit.preset];
+    err_code code = fit_request_check(&q->fit, q->dry_run, e);
+    if (code == OK) {
+        code = export_prepare(&q->options, &job, e);
+    }
     if (code != OK) {
         return code;
     }
@@ -97,6 +122,9 @@ static err_code export(export_request *q, err *e)
     }
     if (code == OK) {
         code = show(q->report, &job, q->dry_run ? NULL : &done, e);
+    }
+    if (code == OK && q->fit.asked) {
+        code = show_fit(q, &job, e);
     }
     export_close(&job);
     return code;

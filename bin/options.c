@@ -238,6 +238,15 @@ static err_code take_option(const option_spec *o, option_fn take, void *ctx, boo
     return take(ctx, o, o->value ? optarg : NULL, e);
 }
 
+static bool is_given(command_id c, option_id id, const bool *given)
+{
+    bool found = false;
+    for (size_t i = 0; i < option_count && !found; i++) {
+        found = given[i] && option_is_of(&option_table[i], c) && option_table[i].id == id;
+    }
+    return found;
+}
+
 static err_code check_complete(command_id c, const bool *given, const command_line *line, err *e)
 {
     if (c == COMMAND_NONE) {
@@ -248,9 +257,10 @@ static err_code check_complete(command_id c, const bool *given, const command_li
     if (next && next->required) {
         err_set(e, ERR_USAGE, "missing operand: %s", next->name);
     }
+    const bool dry = is_given(c, OPTION_DRY_RUN, given);
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
-        if (option_is_of(o, c) && o->required && !given[i]) {
+        if (option_is_of(o, c) && o->required && !(o->unless_dry && dry) && !given[i]) {
             const char letter[] = {o->letter, '\0'};
             err_set(e, ERR_USAGE, "missing option: -%s%s %s", o->letter ? letter : "-",
                     o->letter ? "" : o->name, o->value);

@@ -68,6 +68,8 @@ typedef enum option_id {
     OPTION_DEQUANTIZE,
     OPTION_FULL,
     OPTION_FOR,
+    OPTION_TP,
+    OPTION_EP,
     OPTION_SHARD_SIZE,
     OPTION_DEVICE,
     OPTION_GPU_MEMORY,
@@ -103,6 +105,7 @@ typedef struct option_spec {
     const char *value; /* what help calls the value; NULL: none */
     const char *words; /* VALUE_WORD, VALUE_LIST: "one|two|three" */
     bool required, repeatable;
+    bool unless_dry;  /* required, but for --dry-run */
     const char *help; /* sentences */
 } option_spec;
 

@@ -1,5 +1,6 @@
 #include "bin/value.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,29 @@ err_code value_count(const char *option, const char *text, unsigned least, unsig
     }
     *count = (unsigned)number;
     return OK;
+}
+
+err_code value_counts(const char *option, const char *text, uint64_t least, uint64_t most,
+                      uint64_t *counts, size_t room, size_t *count, err *e)
+{
+    const char *p = text;
+    for (*count = 0;; p++) {
+        uint64_t number = 0;
+        const bool good = take_number(&p, &number) && number >= least && number <= most;
+        if (!good || (*p != ',' && *p != '\0')) {
+            return err_set(e, ERR_USAGE,
+                           "%s: expected numbers from %" PRIu64 " to %" PRIu64
+                           ", separated by commas, found '%s'",
+                           option, least, most, text);
+        }
+        if (*count == room) {
+            return err_set(e, ERR_USAGE, "%s: more than %zu numbers", option, room);
+        }
+        counts[(*count)++] = number;
+        if (*p == '\0') {
+            return OK;
+        }
+    }
 }
 
 /* The number of the word of `bytes` bytes in a list "one|two", -1 if it is not there. */

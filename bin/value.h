@@ -6,6 +6,7 @@
 #ifndef VALUE_H
 #define VALUE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "format/err.h"
@@ -20,6 +21,11 @@ MUST_CHECK err_code value_share(const char *option, const char *text, double *sh
 /* A decimal number from `least` to `most`. */
 MUST_CHECK err_code value_count(const char *option, const char *text, unsigned least, unsigned most,
                                 unsigned *count, err *e);
+
+/* Decimal numbers from `least` to `most`, separated by commas, at most `room` of them. */
+MUST_CHECK err_code value_counts(const char *option, const char *text, uint64_t least,
+                                 uint64_t most, uint64_t *counts, size_t room, size_t *count,
+                                 err *e);
 
 /* The number of `text` in `words` ("one|two|three"). */
 MUST_CHECK err_code value_word(const char *option, const char *text, const char *words,

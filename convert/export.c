@@ -86,23 +86,13 @@ static err_code make_files(export_job *job, const member *members, size_t count,
     return code;
 }
 
-/* Was there FP8 in the source, whatever became of it? */
-static bool was_fp8(const pack_table *t)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < t->count && !any; i++) {
-        any = t->records[i].cls == CLASS_CODES && t->records[i].src_type == DTYPE_F8_E4M3;
-    }
-    return any;
-}
-
 static err_code check_config(const export_job *job, const member *members, size_t count,
                              export_how *how, err *e)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(members[i].name, config_name) == 0) {
             const err_code code = export_config_check(members[i].data, members[i].bytes,
-                                                      was_fp8(&job->file->table), how, e);
+                                                      &job->file->table, how, e);
             err_prefix(code == OK ? NULL : e, "%s", job->options.path);
             return code;
         }

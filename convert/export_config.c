@@ -9,7 +9,18 @@
 
 static const char quantization_key[] = "quantization_config";
 
-err_code export_config_check(const char *text, size_t bytes, bool was_fp8, export_how *how, err *e)
+/* Was there FP8 in the source, whatever became of it? */
+static bool was_fp8(const pack_table *t)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < t->count && !any; i++) {
+        any = t->records[i].cls == CLASS_CODES && t->records[i].src_type == DTYPE_F8_E4M3;
+    }
+    return any;
+}
+
+err_code export_config_check(const char *text, size_t bytes, const pack_table *t, export_how *how,
+                             err *e)
 {
     json_t *config = NULL;
     err_code code = json_parse("embedded config.json", text, bytes, true, &config, e);
@@ -17,7 +28,7 @@ err_code export_config_check(const char *text, size_t bytes, bool was_fp8, expor
         code = err_set(e, ERR_INPUT, "embedded config.json: not an object");
     }
     const json_t *const before = json_object_get(config, quantization_key);
-    if (code == OK && before && !was_fp8) {
+    if (code == OK && before && !was_fp8(t)) {
         code = err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
                        quantization_key);
     }

@@ -9,9 +9,9 @@
 
 enum { LIST_MEMBERS_BYTES = 256 };
 
-/* Fill in what the config says about the model, and about FP8 that its source had (`was_fp8`).
+/* Fill in what the config says about the model, and about FP8 that its source had.
  * ERR_INPUT: it is no object, or tells of a quantization of another kind. */
-MUST_CHECK err_code export_config_check(const char *text, size_t bytes, bool was_fp8,
+MUST_CHECK err_code export_config_check(const char *text, size_t bytes, const pack_table *t,
                                         export_how *how, err *e);
 
 /* quantization_config, a new reference; NULL without memory. Not for a plan without FP8. */

@@ -53,27 +53,15 @@ static err_code warn_refused(fit *f, const err *why, err *e)
                     why->hint);
 }
 
-static err_code try_plan(const fit_question *q, bool dequantize, const fit_model *m,
-                         export_plan *plan, err *e)
-{
-    const export_how how = {
-        .preset = q->preset,
-        .dequantize = dequantize,
-        .ring_linear = m->ring_linear,
-        .shard_bytes = UINT64_MAX,
-    };
-    return export_plan_make(q->table, &how, plan, e);
-}
-
 /* A refused plan is made again with numbers where FP8 is not read, so that what would be left is
  * judged; *made: there is one. */
 static err_code try_export(const fit_question *q, fit *f, export_plan *plan, bool *made, err *e)
 {
     err why = {0};
-    bool ring_linear = false;
-    err_code code = export_config_check(q->config, q->config_bytes, &ring_linear, &why);
+    export_how how = {.preset = q->preset, .shard_bytes = UINT64_MAX};
+    err_code code = export_config_check(q->config, q->config_bytes, q->table, &how, &why);
     if (code == OK) {
-        code = try_plan(q, false, &f->model, plan, &why);
+        code = export_plan_make(q->table, &how, plan, &why);
     }
     *made = code == OK;
     if (code != ERR_INPUT) {
@@ -83,7 +71,8 @@ static err_code try_export(const fit_question *q, fit *f, export_plan *plan, boo
     if (code == OK) {
         err again = {0};
         export_plan_free(plan);
-        code = try_plan(q, true, &f->model, plan, &again);
+        how.dequantize = true;
+        code = export_plan_make(q->table, &how, plan, &again);
         *made = code == OK;
         code = code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;
     }

@@ -2,7 +2,7 @@
 # The part of the interop tests that needs Debian's python3-numpy and python3-xxhash only: whether
 # the comparisons can fail, the second forward pass against its golden results and against ours, the
 # built-in example, and a checkpoint of corner cases, both also exported for every runtime; checkpoints
-# that are in FP8 already, and those that must be refused.
+# that are in FP8 already, and those that must be refused; whether runtimes would load them, and models of other sizes.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu
@@ -25,4 +25,6 @@ export OCTAVO=${OCTAVO:-$here/../../build/octavo}
     --convert=--keep '--convert=*.dense.*' "$here/../data/ring-micro-linear"
 /usr/bin/python3 "$here/fp8_check.py"
 /usr/bin/python3 "$here/fp8_export.py" "$here/../data/ring-micro-linear"
+mkdir "$scratch/shapes"
+/usr/bin/python3 "$here/fit_check.py" "$scratch/shapes" "$here/../data/ring-micro-linear"
 PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner"
