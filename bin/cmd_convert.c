@@ -1,5 +1,7 @@
 /* octavo convert: options become a recipe, the recipe a plan, the plan a file; then it says what
  * came of it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,14 +238,15 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
     packed_view made = {0};
     err_code code = OK;
     const bool details = r->json || report_says(r, LEVEL_VERBOSE);
-    if (details) {
+    const bool readable = !job->options.stream;
+    if (details && readable) {
         code = packed_view_open(job->options.output, &made, e);
     }
     if (code == OK && r->json) {
         code = put_job(r, "conversion", job, &made, e);
         report_put(r, r->root, "result", result_json(r, job, c, done));
     } else if (code == OK && details) {
-        code = plan_print_tensors(job, &made, e);
+        code = readable ? plan_print_tensors(job, &made, e) : OK;
         print_memory(c);
     }
     if (code == OK && report_says(r, LEVEL_NORMAL)) {
@@ -251,6 +254,43 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
     }
     packed_view_close(&made);
     return code;
+}
+
+/* ---- standard output ------------------------------------------------------------------------- */
+
+static bool to_stream(const convert_request *q)
+{
+    return strcmp(q->options.output, "-") == 0 && !q->dry_run;
+}
+
+static err_code check_stream(const convert_request *q, err *e)
+{
+    if (!to_stream(q)) {
+        return OK;
+    }
+    if (q->report->json) {
+        err_set(e, ERR_USAGE, "--json and -o - would both be written to standard output");
+        err_hint(e, "octavo inspect --json tells about a packed file");
+        return ERR_USAGE;
+    }
+    if (isatty(STDOUT_FILENO)) {
+        err_set(e, ERR_USAGE, "-o - writes a packed file, and standard output is a terminal");
+        err_hint(e, "a pipe or a file takes it: octavo convert ... -o - | octavo verify -");
+        return ERR_USAGE;
+    }
+    return OK;
+}
+
+/* The file gets a descriptor of its own; what is said from here on goes to standard error. */
+static err_code take_stream(convert_options *o, err *e)
+{
+    o->output = "standard output";
+    o->stream = true;
+    o->stream_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (o->stream_fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot write", o->output);
+    }
+    return OK;
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -271,7 +311,8 @@ static err_code refuse_streams(const char *output, err *e)
 static err_code run(convert_request *q, convert_job *job, compute *c, const monitor *m, err *e)
 {
     convert_report done = {0};
-    err_code code = refuse_streams(q->options.output, e);
+    err_code code =
+        to_stream(q) ? take_stream(&job->options, e) : refuse_streams(q->options.output, e);
     if (code == OK) {
         code = compute_open(c, &q->compute, &job->slots, q->options.threads, m, e);
     }
@@ -279,6 +320,9 @@ static err_code run(convert_request *q, convert_job *job, compute *c, const moni
         code = convert_run(job, c->engine, m, &done, e);
     }
     compute_close(c, m);
+    if (job->options.stream && close(job->options.stream_fd) != 0 && code == OK) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot write", job->options.output);
+    }
     return code == OK ? report_done(q->report, job, c, &done, e) : code;
 }
 
@@ -323,6 +367,9 @@ static err_code convert(convert_request *q, err *e)
     convert_job job = {0};
     compute c = {0};
     err_code code = fit_request_check(&q->fit, q->dry_run, e);
+    if (code == OK) {
+        code = check_stream(q, e);
+    }
     if (code == OK) {
         code = build_recipe(q, e);
     }

@@ -141,8 +141,9 @@ static bool is_of_directory(const char *dir, const struct stat *st)
 /* Whatever -f says, an input is never replaced. */
 static err_code refuse_input_as_output(const convert_job *job, err *e)
 {
+    const convert_options *const o = &job->options;
     struct stat st;
-    if (stat(job->options.output, &st) != 0) {
+    if ((o->stream ? fstat(o->stream_fd, &st) : stat(o->output, &st)) != 0) {
         return OK; /* not there, or output_open will say why not */
     }
     bool same = is_file(job->options.recipe_path, &st) || is_of_directory(job->cp->dir, &st);
@@ -261,7 +262,8 @@ static void sum_up(const plan *p, const pack_evidence *v, convert_report *report
 static err_code read_back(const convert_job *job, const pipeline_job *p, const pack_evidence *v,
                           const pack_tail *tail, const monitor *m, convert_report *report, err *e)
 {
-    report->read_back_skipped = !job->options.read_back || readback_is_pointless(p->out);
+    report->read_back_skipped =
+        !job->options.read_back || output_is_stream(p->out) || readback_is_pointless(p->out);
     if (report->read_back_skipped) {
         return OK;
     }
@@ -312,13 +314,19 @@ static err_code fill_output(convert_job *job, engine *g, output *out, const moni
     return code;
 }
 
+static err_code open_output(const convert_options *o, const monitor *m, output **out, err *e)
+{
+    return o->stream ? output_open_stream(o->stream_fd, o->output, m, out, e)
+                     : output_open(o->output, o->force, out, e);
+}
+
 err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_report *report, err *e)
 {
     *report = (convert_report){0};
     output *out = NULL;
     err_code code = refuse_input_as_output(job, e);
     if (code == OK) {
-        code = output_open(job->options.output, job->options.force, &out, e);
+        code = open_output(&job->options, m, &out, e);
     }
     if (code == OK) {
         code = fill_output(job, g, out, m, report, e);

@@ -16,7 +16,9 @@
 
 typedef struct convert_options {
     const char *source; /* checkpoint path */
-    const char *output; /* packed file to write */
+    const char *output; /* packed file to write, or what messages call the stream */
+    bool stream;        /* write to `stream_fd` instead, in one go: no name, no way back */
+    int stream_fd;
     const recipe *recipe;
     const char *recipe_path;       /* where it was read from, if anywhere: not to be replaced */
     const embed_glob *embed_globs; /* in command-line order */

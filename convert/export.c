@@ -91,8 +91,8 @@ static err_code check_config(const export_job *job, const member *members, size_
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(members[i].name, config_name) == 0) {
-            const err_code code = export_config_check(members[i].data, members[i].bytes,
-                                                      &job->file->table, how, e);
+            const err_code code =
+                export_config_check(members[i].data, members[i].bytes, &job->file->table, how, e);
             err_prefix(code == OK ? NULL : e, "%s", job->options.path);
             return code;
         }

@@ -10,6 +10,7 @@
 #include "convert/scale_runs.h"
 #include "format/num.h"
 #include "format/parallel.h"
+#include "format/turnstile.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "scales are written as the host has them: this needs a little-endian machine"
@@ -30,6 +31,7 @@ typedef struct pipeline {
     work_list work;
     bench *benches; /* [slots] */
     scale_runs *runs;
+    turnstile turns;        /* of items, where the output wants them in order */
     unsigned char *pieces;  /* [chunk_count] digests of source pieces, XXH3_BYTES each */
     pack_stat *chunk_stats; /* [chunk_count], of codes records */
     nonfinite_log nonfinite;
@@ -127,6 +129,25 @@ static err_code read_item(pipeline *p, const work_item *item, const bench *b,
     return code;
 }
 
+/* ---- in order ---- */
+
+/* A stream takes items in the order of the file, scales included. While an item waits for its turn
+ * its worker keeps its slot, with which the engine is done; the first item that is not written
+ * waits for nobody, so somebody always gets on. */
+static err_code await_turn(pipeline *p, const work_item *item, err *e)
+{
+    return output_is_stream(p->job->out)
+               ? turnstile_enter(&p->turns, (uint64_t)(item - p->work.items), e)
+               : OK;
+}
+
+static err_code write_in_turn(pipeline *p, const work_item *item, uint64_t off, const void *data,
+                              uint64_t bytes, err *e)
+{
+    const err_code code = await_turn(p, item, e);
+    return code == OK ? output_write(p->job->out, off, data, bytes, e) : code;
+}
+
 /* ---- what stays as it is ---- */
 
 /* Infinities and NaNs do no harm in kept tensors; codes and scales are no such without. */
@@ -167,7 +188,7 @@ static err_code write_copies(pipeline *p, const work_item *item, const bench *b,
         } else {
             digest_of(p->job->digest, b->data[i], c.bytes, digest);
         }
-        code = output_write(p->job->out, c.off, b->data[i], c.bytes, e);
+        code = write_in_turn(p, item, c.off, b->data[i], c.bytes, e);
     }
     return code;
 }
@@ -274,7 +295,7 @@ static err_code quantize_item(pipeline *p, const work_item *item, const bench *b
     collect_stats(p, item, b, slot);
     const pack_chunk first = pack_record_chunk(r, item->chunk);
     const pack_chunk last = pack_record_chunk(r, item->chunk + item->chunks - 1);
-    return output_write(p->job->out, first.off, slot->out, last.off + last.bytes - first.off, e);
+    return write_in_turn(p, item, first.off, slot->out, last.off + last.bytes - first.off, e);
 }
 
 /* ---- one item, all items ---- */
@@ -295,10 +316,16 @@ static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
                                             : write_copies(p, item, b, e);
         }
     }
+    if (code == OK) {
+        code = await_turn(p, item, e);
+    }
     if (code == OK && scale_runs_take_part(r)) {
         code = scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e);
     }
-    if (code != OK) {
+    if (code == OK) {
+        turnstile_leave(&p->turns, task);
+    } else {
+        turnstile_stop(&p->turns);
         scale_runs_stop(p->runs);
     }
     return code;
@@ -394,6 +421,7 @@ static err_code pipeline_open(pipeline *p, err *e)
     const pack_table *const t = &p->job->plan->table;
     const engine *const g = p->job->engine;
     nonfinite_open(&p->nonfinite);
+    turnstile_open(&p->turns, p->m);
     err_code code = work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e);
     if (code == OK) {
         code = scale_runs_open(t, &p->work, p->m, &p->runs, e);
@@ -421,6 +449,7 @@ static void pipeline_close(pipeline *p)
     free(p->pieces);
     free(p->chunk_stats);
     scale_runs_close(p->runs);
+    turnstile_close(&p->turns);
     work_list_free(&p->work);
     nonfinite_close(&p->nonfinite);
 }

@@ -17,14 +17,15 @@ typedef struct run {
     int buffer;          /* NO_BUFFER: not begun, or written */
 } run;
 
-/* `lock` guards the runs' items_left and buffer, busy and stopped; `freed` is signalled when a
- * buffer gets free. */
+/* `lock` guards the runs' items_left and buffer, next, busy and stopped; `freed` is signalled when
+ * a buffer gets free or the next run may have one. */
 struct scale_runs {
     const pack_table *table;
     const monitor *m;
     run *runs;
     uint32_t run_count;
     uint32_t *run_of; /* [table.count], for scale records */
+    uint32_t next;    /* the first run that may still have to begin */
     unsigned char *buffers[BUFFERS];
     bool busy[BUFFERS];
     bool stopped;
@@ -132,14 +133,34 @@ err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor 
     return OK;
 }
 
+/* Under the lock. Runs begin in the order of the file: where items are written in that order, too,
+ * those of an early run that came late to its buffer would wait for the buffers of later runs, and
+ * these for their turn. A run of which nothing is left to do needs none. */
+static bool may_begin(scale_runs *s, const run *r)
+{
+    const run *const runs = s->runs;
+    while (s->next < s->run_count && &runs[s->next] != r &&
+           (runs[s->next].buffer != NO_BUFFER || runs[s->next].items_left == 0)) {
+        s->next++;
+    }
+    return r == &runs[s->next];
+}
+
 /* Under the lock: give `r` a free buffer, cleared, because gaps between records are padding. */
 static bool take_buffer(scale_runs *s, run *r)
 {
+    if (r->buffer != NO_BUFFER) {
+        return true;
+    }
+    if (!may_begin(s, r)) {
+        return false;
+    }
     for (int i = 0; i < BUFFERS && r->buffer == NO_BUFFER; i++) {
         if (!s->busy[i]) {
             s->busy[i] = true;
             r->buffer = i;
             memset(s->buffers[i], 0, r->bytes);
+            pthread_cond_broadcast(&s->freed);
         }
     }
     return r->buffer != NO_BUFFER;
@@ -196,7 +217,11 @@ err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evide
 {
     run *const r = run_of(s, record);
     pthread_mutex_lock(&s->lock);
-    const bool last = --r->items_left == 0 && r->buffer != NO_BUFFER;
+    const bool done = --r->items_left == 0;
+    const bool last = done && r->buffer != NO_BUFFER;
+    if (done && !last) {
+        pthread_cond_broadcast(&s->freed);
+    }
     pthread_mutex_unlock(&s->lock);
     if (!last) {
         return OK;

@@ -3,7 +3,9 @@
  * In the file all scales of a layer follow all its codes (spec/format.md section 5), so computed
  * ones wait in memory: one run per layer, in one of two buffers, where those that were taken over
  * join them. A run is written by whoever finishes its last item. Work is handed out in file order,
- * so while a worker waits for a free buffer, those that will free one are already at work. */
+ * and runs begin in that order, so while a worker waits for a buffer, those that will free one are
+ * already at work, and need nothing that it has.
+ */
 #ifndef SCALE_RUNS_H
 #define SCALE_RUNS_H
 

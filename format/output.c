@@ -11,6 +11,7 @@
 
 #include "format/io.h"
 #include "format/memory_file.h"
+#include "format/out_stream.h"
 
 struct output {
     char *path; /* the final name */
@@ -19,12 +20,17 @@ struct output {
     int fd, dir_fd;
     bool force;
     memory_file *memory; /* where the file lies in memory */
+    out_stream *stream;  /* NULL: a file; else there is no descriptor */
 };
 
 static void output_free(output *o)
 {
     memory_file_close(o->memory);
     o->memory = NULL;
+    if (o->stream && out_stream_close(&o->stream, NULL) != OK) {
+        /* Of an output that is abandoned: there is a worse error already. */
+        o->stream = NULL;
+    }
     if (o->fd >= 0) {
         close(o->fd);
     }
@@ -205,6 +211,32 @@ err_code output_open(const char *path, bool force, output **out, err *e)
     return OK;
 }
 
+err_code output_open_stream(int fd, const char *name, const monitor *m, output **out, err *e)
+{
+    output *const o = calloc(1, sizeof *o);
+    if (!o) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", name);
+    }
+    o->fd = -1;
+    o->dir_fd = -1;
+    o->part = strdup(name);
+    err_code code = o->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", name);
+    if (code == OK) {
+        code = out_stream_open(fd, o->part, m, &o->stream, e);
+    }
+    if (code != OK) {
+        output_free(o);
+        return code;
+    }
+    *out = o;
+    return OK;
+}
+
+bool output_is_stream(const output *o)
+{
+    return o->stream != NULL;
+}
+
 /* Not posix_fallocate: where the file system has no such call, that writes every block. 0 or an
  * errno value. */
 static int allocate(int fd, uint64_t bytes)
@@ -218,6 +250,9 @@ static int allocate(int fd, uint64_t bytes)
 
 err_code output_reserve(output *o, uint64_t bytes, err *e)
 {
+    if (o->stream) {
+        return OK;
+    }
     memory_file_close(o->memory);
     o->memory = NULL;
     int failure = memory_file_open(o->fd, bytes, &o->memory);
@@ -240,6 +275,9 @@ enum { LARGE_WRITE = 1 << 18, HINTED_WRITE = 1 << 20 };
 
 err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e)
 {
+    if (o->stream) {
+        return out_stream_write(o->stream, off, data, bytes, e);
+    }
     const uint64_t room = o->memory ? memory_file_bytes(o->memory) : 0;
     if (bytes >= LARGE_WRITE && bytes <= room && off <= room - bytes) {
         const int failure = memory_file_write(o->memory, off, data, bytes);
@@ -258,6 +296,9 @@ err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes,
 
 err_code output_sync(output *o, err *e)
 {
+    if (o->stream) {
+        return out_stream_sync(o->stream, e);
+    }
     if (fsync(o->fd) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot sync", o->part);
     }
@@ -305,9 +346,20 @@ static int rename_part(const output *o)
     return -1;
 }
 
+static err_code commit_stream(output **out, err *e)
+{
+    const err_code code = out_stream_close(&(*out)->stream, e);
+    output_free(*out);
+    *out = NULL;
+    return code;
+}
+
 err_code output_commit(output **out, err *e)
 {
     output *const o = *out;
+    if (o->stream) {
+        return commit_stream(out, e);
+    }
     const mode_t mask = umask(0);
     umask(mask);
     if (fchmod(o->fd, 0666 & ~mask) != 0) {
@@ -328,7 +380,9 @@ void output_abandon(output **out)
     if (!o) {
         return;
     }
-    remove_part(o);
+    if (!o->stream) {
+        remove_part(o);
+    }
     output_free(o);
     *out = NULL;
 }

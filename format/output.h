@@ -15,12 +15,21 @@
 #include <stdint.h>
 
 #include "format/err.h"
+#include "format/monitor.h"
 
 typedef struct output output;
 
 /* Errors, all ERR_IO: it exists and `force` is false, it is no regular file, somebody else writes
  * it now, no permission. */
 MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);
+
+/* A pipe, or whatever else an open descriptor leads to: what is written cannot be taken back,
+ * nothing can be read again (there is no output_descriptor), and output_write wants ascending
+ * offsets, of one thread at a time. `name` is for messages; `m` is asked while the other end keeps
+ * us waiting. */
+MUST_CHECK err_code output_open_stream(int fd, const char *name, const monitor *m, output **out,
+                                       err *e);
+bool output_is_stream(const output *o);
 
 MUST_CHECK err_code output_reserve(output *o, uint64_t bytes, err *e);
 MUST_CHECK err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e);

@@ -157,6 +157,18 @@ START_TEST(layers_are_written_one_after_another)
 }
 END_TEST
 
+/* Items of layers `from` up to, not including, `to` will never be done; -1: outside layers. */
+static void skip_layers(int64_t from, int64_t to)
+{
+    for (uint64_t i = 0; i < s.work.count; i++) {
+        const work_item *const w = &s.work.items[i];
+        const int64_t layer = s.table.records[w->record].layer;
+        if (is_codes(w) && layer >= from && layer < to) {
+            finish(w->record);
+        }
+    }
+}
+
 /* Items that are done out of order; between two records of a run are zeros. */
 START_TEST(order_within_a_layer_is_free)
 {
@@ -170,6 +182,7 @@ START_TEST(order_within_a_layer_is_free)
         items[1] += s.work.items[i].record == second;
     }
     ck_assert_int_gt(items[0], 1);
+    skip_layers(-1, 2);
     fill_record(second);
     fill_record(first);
     for (int i = 0; i < items[0]; i++) {
@@ -254,6 +267,27 @@ START_TEST(third_layer_waits_for_a_buffer)
 }
 END_TEST
 
+/* Both buffers are free, but layer 0 comes first: it begins, or there is nothing left of it to do.
+ */
+START_TEST(later_layer_waits_for_an_earlier_one)
+{
+    const uint32_t zero = (uint32_t)(pack_table_find(&s.table, "layers.0.v") - s.table.records);
+    waiter w = {.record = (uint32_t)(pack_table_find(&s.table, "layers.1.v") - s.table.records)};
+    pthread_t thread;
+    skip_layers(-1, 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_buffer, &w), 0);
+    sleep_ms(150);
+    ck_assert(!w.done);
+    if (_i == 0) {
+        fill_record(zero);
+    } else {
+        skip_layers(0, 1);
+    }
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(w.code, OK);
+}
+END_TEST
+
 START_TEST(failure_wakes_who_waits)
 {
     waiter w = {0};
@@ -311,6 +345,7 @@ int main(void)
     tcase_add_test(tc, order_within_a_layer_is_free);
     tcase_add_test(tc, skipped_items_are_not_written);
     tcase_add_test(tc, third_layer_waits_for_a_buffer);
+    tcase_add_loop_test(tc, later_layer_waits_for_an_earlier_one, 0, 2);
     tcase_add_test(tc, failure_wakes_who_waits);
     tcase_add_test(tc, cancellation_wakes_who_waits);
     tcase_add_test(tc, write_failure_is_reported);
