@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bin/cmd.h"
 #include "bin/signals.h"
@@ -205,12 +206,38 @@ static err_code refuse_contradictions(const verify_request *q, err *e)
     return OK;
 }
 
+/* A stream passes by once, whole: nothing of it can be left out, or read again. */
+static err_code choose_for_stream(verify_request *q, err *e)
+{
+    const unsigned all = CHECK_STRUCTURE | CHECK_DIGESTS;
+    const char *const option = q->against                  ? "--against"
+                               : q->forward.wanted         ? "--forward"
+                               : q->quick                  ? "--quick"
+                               : q->tensor                 ? "--tensor"
+                               : q->only && q->only != all ? "--only"
+                                                           : NULL;
+    if (option) {
+        err_set(e, ERR_USAGE, "%s makes no sense with -: standard input can be read but once",
+                option);
+        err_hint(e, "name the file itself");
+        return ERR_USAGE;
+    }
+    if (isatty(STDIN_FILENO)) {
+        return err_set(e, ERR_USAGE, "- reads a packed file, and standard input is a terminal");
+    }
+    q->checks = all;
+    return OK;
+}
+
 static err_code choose_checks(verify_request *q, err *e)
 {
     q->forward.wanted = q->forward.wanted || (q->only & CHECK_FORWARD);
     err_code code = refuse_contradictions(q, e);
     if (code == OK) {
         code = check_forward_options(q, e);
+    }
+    if (code == OK && verify_reads_stream(q)) {
+        return choose_for_stream(q, e);
     }
     if (code == OK && q->forward.wanted && is_checkpoint(q->path)) {
         return choose_for_checkpoint(q, e);

@@ -2,6 +2,8 @@
 #ifndef VERIFY_REQUEST_H
 #define VERIFY_REQUEST_H
 
+#include <string.h>
+
 #include "bin/report.h"
 #include "verify/model_tables.h"
 
@@ -33,6 +35,12 @@ typedef struct verify_request {
     forward_request forward;
     report *report;
 } verify_request;
+
+/* Is the operand -, standard input? It comes once: all there is to check is its integrity. */
+static inline bool verify_reads_stream(const verify_request *q)
+{
+    return strcmp(q->path, "-") == 0;
+}
 
 /* Each prints what it found, or puts it into the report's object. */
 MUST_CHECK err_code verify_integrity(verify_request *q, const monitor *m, err *e);

@@ -55,6 +55,15 @@ void damage_add(damage_list *list, const damage *at, const char *place, const ch
     append(list, &d);
 }
 
+void damage_list_move(damage_list *from, damage_list *to)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        append(to, &from->items[i]);
+    }
+    to->incomplete = to->incomplete || from->incomplete;
+    from->count = 0;
+}
+
 bool damage_list_touches(const damage_list *list, uint64_t begin, uint64_t end)
 {
     for (size_t i = 0; i < list->count; i++) {

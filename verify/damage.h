@@ -35,6 +35,9 @@ void damage_add(damage_list *list, const damage *at, const char *place, const ch
 /* Does a damage begin within [begin, end)? */
 bool damage_list_touches(const damage_list *list, uint64_t begin, uint64_t end);
 
+/* Move all damages to another list. */
+void damage_list_move(damage_list *from, damage_list *to);
+
 /* Move the damages to the report, sorted. ERR_MEMORY if one was lost. The list is empty after. */
 MUST_CHECK err_code damage_list_finish(damage_list *list, integrity_report *out, err *e);
 

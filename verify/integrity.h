@@ -48,6 +48,14 @@ typedef struct integrity_options {
 MUST_CHECK err_code integrity_check(int fd, const char *path, const integrity_options *options,
                                     const monitor *m, integrity_report *out, err *e);
 
+/* The same for a stream, which is read once, to its end, in bounded memory: `options` ask for all.
+ * *ends is a file that lies in memory, the caller's to close (-1: none): what was read, with a hole
+ * in the place of tensor data; pack_open takes it if nothing was found. A damaged superblock hides
+ * all the rest, because a stream does not come back. */
+MUST_CHECK err_code integrity_check_stream(int fd, const char *name,
+                                           const integrity_options *options, const monitor *m,
+                                           integrity_report *out, int *ends, err *e);
+
 void integrity_report_free(integrity_report *r);
 
 #endif

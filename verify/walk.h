@@ -10,7 +10,20 @@
 #ifndef WALK_H
 #define WALK_H
 
+#include "format/turnstile.h"
 #include "verify/damage.h"
+
+/* A packed file that comes from front to back, once. */
+typedef struct walk_stream {
+    int fd;
+    const char *name; /* for messages */
+    const monitor *monitor;
+    turnstile turns; /* of batches of tensor data: guards what is below */
+    uint64_t at;     /* bytes read */
+    bool ended;
+} walk_stream;
+
+typedef struct data_walk data_walk;
 
 typedef struct walk {
     int fd;
@@ -48,9 +61,29 @@ MUST_CHECK err_code walk_sections(walk *w, err *e);
 void walk_length(walk *w);
 MUST_CHECK err_code walk_data(walk *w, err *e);
 
+/* The table alone, of a file that has a superblock and a head and may not have more yet. */
+MUST_CHECK err_code walk_table(walk *w, err *e);
+
+/* The steps of walk_data, for data that is gone before the digests come that it has to have:
+ *
+ *     data_walk_begin     with a table and an algorithm that stay where they are
+ *     data_walk_read      digests of all chunks, from w->fd, or from a stream that stands at
+ * data_off data_walk_judge     what they mean, when w->chunk_digests and w->tensor_digests are
+ * there
+ *
+ * Of a stream that ends too soon the chunks that are whole are judged. */
+MUST_CHECK err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg,
+                                    walk_stream *stream, data_walk **out, err *e);
+MUST_CHECK err_code data_walk_read(data_walk *d, err *e);
+MUST_CHECK err_code data_walk_judge(data_walk *d, err *e);
+void data_walk_free(data_walk *d); /* NULL is fine */
+
+/* Where the data of the last tensor ends. */
+uint64_t walk_last_end(const pack_table *t);
+
 /* Report what is not zero in `bytes` bytes of padding that stand at `off` in the file. Any thread.
  */
-void walk_padding(walk *w, const unsigned char *padding, uint64_t off, uint64_t bytes);
+void walk_padding(damage_list *to, const unsigned char *padding, uint64_t off, uint64_t bytes);
 
 /* The same for at most PACK_BLOCK bytes that have to be read first. */
 MUST_CHECK err_code walk_padding_at(walk *w, uint64_t off, uint64_t end, err *e);

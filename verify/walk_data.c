@@ -14,6 +14,7 @@
 #include "format/name.h"
 #include "format/num.h"
 #include "format/parallel.h"
+#include "format/pipe.h"
 #include "quant/scale_value.h"
 #include "verify/walk.h"
 
@@ -24,19 +25,22 @@ typedef struct batch {
     uint64_t begin, end;   /* bytes of the file */
 } batch;
 
-typedef struct data_walk {
+struct data_walk {
     walk *w;
+    walk_stream *stream; /* NULL: the file itself is read */
     const pack_table *table;
     bool *chosen;        /* [table.chunk_count] */
     pack_evidence found; /* chunks alone: digests of the chosen ones */
+    uint64_t *odd_scale; /* [table.chunk_count] 1 + where POW2 is not kept first, 0: nowhere */
     batch *batches;
     uint64_t batch_count;
     uint64_t largest; /* chunk that was chosen */
     const char *largest_name;
+    damage_list padding; /* what is wrong between chunks */
     unsigned workers;
     unsigned char **buffers; /* [workers] of buffer_bytes */
     size_t buffer_bytes;
-} data_walk;
+};
 
 /* Does the glob choose this slice: by the name of the record, or of the member of the stack? */
 static bool slice_chosen(const char *glob, const pack_record *r, uint64_t slice)
@@ -100,7 +104,7 @@ static void plan_batches(data_walk *d)
             const pack_chunk c = pack_record_chunk(r, k);
             const uint64_t number = r->chunk_first + k;
             const uint64_t end = c.off + c.bytes;
-            if (!d->chosen[number] || end > d->w->file_bytes) {
+            if (!d->chosen[number] || (!d->stream && end > d->w->file_bytes)) {
                 b = NULL;
                 d->chosen[number] = false;
             } else if (b && end - b->begin <= d->buffer_bytes) {
@@ -128,29 +132,65 @@ static bool chunk_differs(const data_walk *d, uint64_t number)
                   digest_bytes(stored.alg)) != 0;
 }
 
-/* Scales that are said to be powers of two have to be. Any thread. */
-static void check_pow2(const data_walk *d, const pack_record *r, const unsigned char *scales,
-                       const pack_chunk *c)
+/* Scales that are said to be powers of two have to be. Where the first one stands that is not, plus
+ * one; 0: nowhere. */
+static uint64_t find_odd_scale(dtype type, const unsigned char *scales, uint64_t bytes)
 {
-    const uint64_t each = dtype_bits(r->type) / 8;
-    for (uint64_t i = 0; i < c->bytes; i += each) {
-        if (!scale_is_pow2(scale_value(r->type, scales + i))) {
-            char place[NAME_MAX_BYTES + 8];
-            tensor_place(r, place);
-            const damage at = {
-                .slice = -1, .chunk = -1, .off = c->off + i, .bytes = each, .code = ERR_INPUT};
-            damage_add(&d->w->damages, &at, place, "a scale is no power of two, as POW2 says");
-            return;
+    for (uint64_t i = 0; i < bytes; i += dtype_bits(type) / 8) {
+        if (!scale_is_pow2(scale_value(type, scales + i))) {
+            return i + 1;
         }
     }
+    return 0;
+}
+
+/* The stream ends at `end`: chunks that it does not reach are not there. */
+static void cut_batch(const data_walk *d, batch *b, uint64_t end)
+{
+    for (uint64_t number = b->first; number < b->first + b->count; number++) {
+        const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
+        const pack_chunk c = pack_record_chunk(r, number - r->chunk_first);
+        if (c.off + c.bytes > end) {
+            for (uint64_t k = number; k < b->first + b->count; k++) {
+                d->chosen[k] = false;
+            }
+            b->count = number - b->first;
+        }
+    }
+    b->end = end;
+}
+
+/* Batches of a stream are read in their order; what comes then is done side by side. */
+static err_code read_streamed(const data_walk *d, batch *b, uint64_t task, unsigned char *data,
+                              err *e)
+{
+    walk_stream *const s = d->stream;
+    size_t got = 0;
+    err_code code = turnstile_enter(&s->turns, task, e);
+    if (code == OK && !s->ended) {
+        code = pipe_read(s->fd, s->name, s->monitor, data, b->end - b->begin, &got, e);
+    }
+    if (code != OK) {
+        turnstile_stop(&s->turns);
+        return code;
+    }
+    s->at += got;
+    s->ended = got < b->end - b->begin;
+    turnstile_leave(&s->turns, task);
+    if (got < b->end - b->begin) {
+        cut_batch(d, b, b->begin + got);
+    }
+    return OK;
 }
 
 static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
 {
-    const data_walk *const d = ctx;
-    const batch *const b = &d->batches[task];
+    data_walk *const d = ctx;
+    batch *const b = &d->batches[task];
     unsigned char *const data = d->buffers[worker];
-    const err_code code = io_read_at(d->w->fd, d->w->path, b->begin, data, b->end - b->begin, e);
+    const err_code code =
+        d->stream ? read_streamed(d, b, task, data, e)
+                  : io_read_at(d->w->fd, d->w->path, b->begin, data, b->end - b->begin, e);
     if (code != OK) {
         return code;
     }
@@ -159,12 +199,12 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
         const pack_chunk c = pack_record_chunk(r, number - r->chunk_first);
         if (!d->w->options->tensor_glob) {
-            walk_padding(d->w, data + (cursor - b->begin), cursor, c.off - cursor);
+            walk_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
         }
         digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
                   pack_evidence_chunk(&d->found, number));
-        if (r->pow2 && d->w->chunk_digests_sound && !chunk_differs(d, number)) {
-            check_pow2(d, r, data + (c.off - b->begin), &c);
+        if (r->pow2) {
+            d->odd_scale[number] = find_odd_scale(r->type, data + (c.off - b->begin), c.bytes);
         }
         cursor = c.off + c.bytes;
     }
@@ -239,6 +279,21 @@ static void judge_by_tensor(data_walk *d, uint32_t record)
     }
 }
 
+/* Of chunks that are what was written: scales that POW2 does not allow. */
+static void judge_scales(const data_walk *d, const pack_record *r)
+{
+    for (uint64_t k = 0; k < r->chunk_count; k++) {
+        const uint64_t number = r->chunk_first + k;
+        if (d->chosen[number] && d->odd_scale[number] > 0 && !chunk_differs(d, number)) {
+            char place[NAME_MAX_BYTES + 8];
+            tensor_place(r, place);
+            const uint64_t off = pack_record_chunk(r, k).off + d->odd_scale[number] - 1;
+            damage_add(&d->w->damages, &ILLEGAL_AT(off, 4), place,
+                       "a scale is no power of two, as POW2 says");
+        }
+    }
+}
+
 static void judge(data_walk *d)
 {
     for (uint64_t i = 0; i < d->batch_count; i++) {
@@ -248,6 +303,7 @@ static void judge(data_walk *d)
     for (uint32_t i = 0; i < d->table->count; i++) {
         if (d->w->chunk_digests_sound) {
             judge_by_chunks(d, &d->table->records[i]);
+            judge_scales(d, &d->table->records[i]);
         } else {
             judge_by_tensor(d, i);
         }
@@ -259,8 +315,9 @@ static err_code allocate(data_walk *d, err *e)
     const uint64_t chunks = d->table->chunk_count + 1;
     d->chosen = calloc(chunks, sizeof *d->chosen);
     d->batches = calloc(chunks, sizeof *d->batches);
+    d->odd_scale = calloc(chunks, sizeof *d->odd_scale);
     d->found.chunks = calloc(chunks, digest_bytes(d->found.alg));
-    return d->chosen && d->batches && d->found.chunks
+    return d->chosen && d->batches && d->odd_scale && d->found.chunks
                ? OK
                : err_set(e, ERR_MEMORY, "%s: no memory for %" PRIu64 " chunks", d->w->path, chunks);
 }
@@ -278,59 +335,92 @@ static err_code allocate_buffers(data_walk *d, err *e)
     return d->buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", d->w->path);
 }
 
-/* Where the data of the last record ends. */
-static uint64_t last_end(const pack_table *t)
+uint64_t walk_last_end(const pack_table *t)
 {
     const pack_record *const r = t->count > 0 ? &t->records[t->count - 1] : NULL;
     return r ? r->off + r->len : t->data_off;
 }
 
-static err_code check_batches(data_walk *d, err *e)
+err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg, walk_stream *stream,
+                         data_walk **out, err *e)
 {
-    err_code code = allocate_buffers(d, e);
-    if (code == OK) {
-        posix_fadvise(d->w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        monitor_stage(d->w->monitor, "verify", d->table->data_end - d->table->data_off);
-        code = parallel_for(d->workers, d->batch_count, check_batch, d, d->w->monitor, e);
+    data_walk *const d = calloc(1, sizeof *d);
+    *out = d;
+    if (!d) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", w->path);
     }
-    if (code == OK && !d->w->options->tensor_glob) {
-        code = walk_padding_at(d->w, last_end(d->table), d->table->data_end, e);
+    d->w = w;
+    d->stream = stream;
+    d->table = t;
+    d->found.alg = alg;
+    damage_list_init(&d->padding);
+    err_code code = allocate(d, e);
+    if (code == OK) {
+        code = choose(d, e);
     }
     if (code == OK) {
-        judge(d);
-        d->w->tensors_checked = true;
+        code = size_buffers(d, e);
+    }
+    if (code == OK) {
+        plan_batches(d);
+        code = allocate_buffers(d, e);
     }
     return code;
 }
 
-static void data_walk_free(data_walk *d)
+err_code data_walk_read(data_walk *d, err *e)
 {
+    if (!d->stream) {
+        posix_fadvise(d->w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    }
+    monitor_stage(d->w->monitor, "verify", d->table->data_end - d->table->data_off);
+    return parallel_for(d->workers, d->batch_count, check_batch, d, d->w->monitor, e);
+}
+
+err_code data_walk_judge(data_walk *d, err *e)
+{
+    if (!d->w->options->tensor_glob) {
+        const err_code code = walk_padding_at(d->w, walk_last_end(d->table), d->table->data_end, e);
+        if (code != OK) {
+            return code;
+        }
+    }
+    damage_list_move(&d->padding, &d->w->damages);
+    judge(d);
+    d->w->tensors_checked = true;
+    return OK;
+}
+
+void data_walk_free(data_walk *d)
+{
+    if (!d) {
+        return;
+    }
     for (unsigned i = 0; d->buffers && i < d->workers; i++) {
         free(d->buffers[i]);
     }
     free(d->buffers);
     free(d->batches);
+    free(d->odd_scale);
     free(d->chosen);
     free(d->found.chunks);
+    damage_list_free(&d->padding);
+    free(d);
 }
 
 err_code walk_data(walk *w, err *e)
 {
+    data_walk *d = NULL;
     if (!w->chunk_digests_sound && !w->tensor_digests_sound) {
         return OK;
     }
-    data_walk d = {.w = w, .table = &w->table, .found.alg = w->superblock.digest};
-    err_code code = allocate(&d, e);
+    err_code code = data_walk_begin(w, &w->table, w->superblock.digest, NULL, &d, e);
     if (code == OK) {
-        code = choose(&d, e);
+        code = data_walk_read(d, e);
     }
     if (code == OK) {
-        code = size_buffers(&d, e);
+        code = data_walk_judge(d, e);
     }
-    if (code == OK) {
-        plan_batches(&d);
-        code = check_batches(&d, e);
-    }
-    data_walk_free(&d);
+    data_walk_free(d);
     return code;
 }

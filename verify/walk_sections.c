@@ -12,7 +12,7 @@
 
 enum { STREAM_BYTES = 1 << 20 };
 
-void walk_padding(walk *w, const unsigned char *padding, uint64_t off, uint64_t bytes)
+void walk_padding(damage_list *to, const unsigned char *padding, uint64_t off, uint64_t bytes)
 {
     if (pack_all_zero(padding, bytes)) {
         return;
@@ -29,7 +29,7 @@ void walk_padding(walk *w, const unsigned char *padding, uint64_t off, uint64_t 
     for (uint64_t i = first; i < end; i++) {
         count += padding[i] != 0;
     }
-    damage_add(&w->damages, &DAMAGED_AT(off + first, end - first), "padding",
+    damage_add(to, &DAMAGED_AT(off + first, end - first), "padding",
                "bytes that are not zero: %" PRIu64, count);
 }
 
@@ -41,7 +41,7 @@ err_code walk_padding_at(walk *w, uint64_t off, uint64_t end, err *e)
     }
     const err_code code = io_read_at(w->fd, w->path, off, padding, end - off, e);
     if (code == OK) {
-        walk_padding(w, padding, off, end - off);
+        walk_padding(&w->damages, padding, off, end - off);
         w->bytes_checked += end - off;
     }
     return code;
@@ -210,7 +210,8 @@ static void check_head(walk *w)
             judge_digest(w, i, sha);
         }
         if (end <= have) {
-            walk_padding(w, w->head + (end - PACK_BLOCK), end, num_min(gap_end(w, i), have) - end);
+            walk_padding(&w->damages, w->head + (end - PACK_BLOCK), end,
+                         num_min(gap_end(w, i), have) - end);
         }
     }
     if (whole && !planned &&
@@ -412,6 +413,22 @@ err_code walk_sections(walk *w, err *e)
     free(w->head);
     w->head = NULL;
     return code == OK ? check_tail(w, e) : code;
+}
+
+err_code walk_table(walk *w, err *e)
+{
+    err why = {0};
+    if (take_head_directory(w, &why) != OK) {
+        return OK;
+    }
+    err_code code = load_head(w, e);
+    if (code == OK) {
+        check_head(w);
+        code = decode_table(w, e);
+    }
+    free(w->head);
+    w->head = NULL;
+    return code;
 }
 
 /* A file without a trailer was cut off, unless it is as long as it has to be: then the trailer's
