@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "bin/cmd.h"
-#include "format/hub.h"
+#include "format/folder.h"
 #include "format/io.h"
 #include "format/json.h"
 #include "format/pack_file.h"
@@ -47,30 +47,19 @@ static err_code read_packed(const char *path, char **json, size_t *bytes, err *e
     return code == OK && !*json ? no_tokenizer(path, e) : code;
 }
 
-/* Beside the weights in `dir`; `path` is what the user called it. */
-static err_code read_beside(const char *dir, const char *path, char **json, size_t *bytes, err *e)
+/* Beside the weights in the folder, which is closed; `path` is what the user called it. */
+static err_code read_beside(folder *f, const char *path, char **json, size_t *bytes, err *e)
 {
-    struct stat st;
-    char *const file = io_join(dir, TOKENIZER);
-    if (!file) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", path);
-    }
-    const bool missing = stat(file, &st) != 0 && errno == ENOENT;
-    const err_code code =
-        missing ? no_tokenizer(path, e) : io_read_file(file, JSON_FILE_LIMIT, json, bytes, e);
-    free(file);
-    return code;
+    const err_code code = folder_read(f, TOKENIZER, JSON_FILE_LIMIT, json, bytes, e);
+    folder_close(f);
+    return code == OK && !*json ? no_tokenizer(path, e) : code;
 }
 
-static err_code read_directory(const char *path, char **json, size_t *bytes, err *e)
+static err_code read_folder(const char *path, char **json, size_t *bytes, err *e)
 {
-    char *dir = NULL;
-    err_code code = hub_resolve(path, &dir, e);
-    if (code == OK) {
-        code = read_beside(dir, path, json, bytes, e);
-    }
-    free(dir);
-    return code;
+    folder *f = NULL;
+    const err_code code = folder_open(path, NULL, &f, e);
+    return code == OK ? read_beside(f, path, json, bytes, e) : code;
 }
 
 /* The directory of a checkpoint that is a single file. */
@@ -78,8 +67,12 @@ static err_code read_parent(const char *path, char **json, size_t *bytes, err *e
 {
     const size_t length = (size_t)(io_basename(path) - path);
     char *const dir = length ? strndup(path, length) : strdup(".");
-    const err_code code = dir ? read_beside(dir, path, json, bytes, e)
-                              : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    folder *f = NULL;
+    err_code code =
+        dir ? folder_open_directory(dir, &f, e) : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    if (code == OK) {
+        code = read_beside(f, path, json, bytes, e);
+    }
     free(dir);
     return code;
 }
@@ -93,8 +86,8 @@ static bool ends_with(const char *path, const char *ending)
 static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err *e)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return read_directory(path, json, bytes, e);
+    if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || bundle_recognizes(path)) {
+        return read_folder(path, json, bytes, e);
     }
     if (ends_with(path, ".safetensors")) {
         return read_parent(path, json, bytes, e);

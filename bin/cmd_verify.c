@@ -10,6 +10,7 @@
 #include "bin/signals.h"
 #include "bin/value.h"
 #include "bin/verify_request.h"
+#include "format/bundle.h"
 #include "format/num.h"
 #include "format/parallel.h"
 
@@ -167,7 +168,7 @@ static bool is_checkpoint(const char *path)
     struct stat st;
     const char *const dot = strrchr(path, '.');
     return (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) ||
-           (dot && strcmp(dot, ".safetensors") == 0);
+           (dot && strcmp(dot, ".safetensors") == 0) || bundle_recognizes(path);
 }
 
 /* A checkpoint in the place of a packed file has neither digests nor rounded weights. */

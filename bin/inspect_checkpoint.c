@@ -190,13 +190,15 @@ out_free:
 static err_code read_config(const checkpoint *cp, json_t **config, err *e)
 {
     *config = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
     char *const path = io_join(cp->dir, "config.json");
-    err_code code = OK;
-    if (!path) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
-    } else if (access(path, F_OK) == 0) {
-        code = json_parse_file(path, true, config, e);
+    err_code code = path ? checkpoint_read_file(cp, "config.json", &text, &bytes, e)
+                         : err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
+    if (code == OK && text) {
+        code = json_parse(path, text, bytes, true, config, e);
     }
+    free(text);
     free(path);
     return code;
 }

@@ -84,7 +84,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
     *job = (convert_job){.options = *options};
     err_code code = checkpoint_open(options->source, m, &job->cp, e);
     if (code == OK) {
-        code = embed_choose(job->cp->dir, options->embed_globs, options->embed_glob_count,
+        code = embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
                             &job->embed, e);
     }
     if (code == OK) {
@@ -146,7 +146,8 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
     if ((o->stream ? fstat(o->stream_fd, &st) : stat(o->output, &st)) != 0) {
         return OK; /* not there, or output_open will say why not */
     }
-    bool same = is_file(job->options.recipe_path, &st) || is_of_directory(job->cp->dir, &st);
+    bool same = is_file(o->recipe_path, &st) || is_file(o->source, &st) ||
+                is_of_directory(job->cp->dir, &st);
     for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
         same = job->cp->shards[i].device == st.st_dev && job->cp->shards[i].inode == st.st_ino;
     }
@@ -170,7 +171,7 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     const shard *const s = &d->cp->shards[task];
     int fd = -1;
     (void)worker;
-    err_code code = io_open_read(s->path, &fd, NULL, e);
+    err_code code = io_open_read(shard_file(s), &fd, NULL, e);
     if (code != OK) {
         return code;
     }
@@ -181,7 +182,7 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     }
     for (uint64_t off = 0; code == OK && off < s->bytes && !monitor_cancelled(d->m);) {
         const uint64_t n = num_min(PIECE, s->bytes - off);
-        code = io_read_at(fd, s->path, off, buffer, n, e);
+        code = io_read_at(fd, s->path, s->base + off, buffer, n, e);
         if (code == OK) {
             sha256_add(stream, buffer, n);
             monitor_advance(d->m, n);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/folder.h"
 #include "format/io.h"
 #include "format/json.h"
 #include "format/num.h"
@@ -74,19 +75,19 @@ static bool is_absent(const char *path)
 static err_code open_shard(opening *o, size_t i, err *e)
 {
     shard *s = &o->cp->shards[i];
-    if (o->index.json && is_absent(s->path)) {
+    if (o->index.json && is_absent(shard_file(s))) {
         o->missing[i] = true;
         return OK;
     }
     int fd = -1;
     struct stat st;
-    err_code code = io_open_read(s->path, &fd, &st, e);
+    err_code code = io_open_read(shard_file(s), &fd, &st, e);
     if (code != OK) {
         return code;
     }
     shard_stamp(s, &st);
     st_header h;
-    code = st_header_read(fd, s->path, s->bytes, &h, e);
+    code = st_header_read_at(fd, s->path, s->base, s->bytes, &h, e);
     close(fd);
     if (code == OK) {
         s->header_bytes = h.header_bytes;
@@ -127,18 +128,6 @@ static err_code read_shards(opening *o, err *e)
     return shard_check(cp, o->index.json ? &o->index : NULL, o->missing, o->m, e);
 }
 
-/* *data stays NULL if there is no such file; a link that leads nowhere is one, and an error. */
-static err_code read_if_present(const char *path, char **data, size_t *bytes, err *e)
-{
-    struct stat st;
-    *data = NULL;
-    *bytes = 0;
-    if (lstat(path, &st) != 0 && errno == ENOENT) {
-        return OK;
-    }
-    return io_read_file(path, JSON_FILE_LIMIT, data, bytes, e);
-}
-
 /* Whoever needs the architecture will refuse; a conversion goes without. But a broken file is a
  * broken checkpoint. */
 static err_code check_config(const opening *o, err *e)
@@ -150,7 +139,7 @@ static err_code check_config(const opening *o, err *e)
     char *text = NULL;
     size_t bytes = 0;
     json_t *json = NULL;
-    err_code code = read_if_present(path, &text, &bytes, e);
+    err_code code = folder_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e);
     if (code == OK && !text) {
         monitor_note(o->m, "%s: there is no config.json", o->cp->dir);
     } else if (code == OK) {
@@ -205,6 +194,12 @@ static err_code check_range(const tensor *t, uint64_t off, size_t bytes, err *e)
                : err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
 }
 
+/* Where a tensor starts in the file that holds its shard, which has it as a whole. */
+static uint64_t shard_off(const checkpoint *cp, const tensor *t)
+{
+    return cp->shards[t->shard].base + t->off;
+}
+
 err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to, size_t bytes,
                          err *e)
 {
@@ -216,7 +211,7 @@ err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to
     if (code != OK || !file) {
         return code;
     }
-    code = io_read_at(file->fd, file->path, t->off + off, to, bytes, e);
+    code = io_read_at(file->fd, file->path, shard_off(cp, t) + off, to, bytes, e);
     shard_cache_release(cp->priv->cache, t->shard);
     return code;
 }
@@ -233,7 +228,7 @@ err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, uns
     if (code != OK) {
         return code;
     }
-    code = direct_read(file, t->off + off, room, bytes, w, data, e);
+    code = direct_read(file, shard_off(cp, t) + off, room, bytes, w, data, e);
     shard_cache_release(cp->priv->cache, t->shard);
     const size_t element = num_max(dtype_bits(t->type) / 8, 1);
     if (code == OK && (size_t)(*data - room) % element != 0) {
@@ -248,7 +243,7 @@ void checkpoint_prefetch(checkpoint *cp, const tensor *t)
 {
     direct_file *file = NULL;
     if (t->bytes > 0 && shard_cache_acquire(cp->priv->cache, t->shard, &file, NULL) == OK) {
-        posix_fadvise(file->fd, (off_t)t->off, (off_t)t->bytes, POSIX_FADV_WILLNEED);
+        posix_fadvise(file->fd, (off_t)shard_off(cp, t), (off_t)t->bytes, POSIX_FADV_WILLNEED);
         shard_cache_release(cp->priv->cache, t->shard);
     }
 }
@@ -256,13 +251,7 @@ void checkpoint_prefetch(checkpoint *cp, const tensor *t)
 err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data, size_t *bytes,
                               err *e)
 {
-    char *const path = io_join(cp->dir, name);
-    if (!path) {
-        return no_memory(cp->dir, e);
-    }
-    const err_code code = read_if_present(path, data, bytes, e);
-    free(path);
-    return code;
+    return folder_read(cp->folder, name, JSON_FILE_LIMIT, data, bytes, e);
 }
 
 static int compare_tensor_name(const void *key, const void *element)
@@ -283,7 +272,7 @@ err_code checkpoint_unchanged(const checkpoint *cp, err *e)
     for (size_t i = 0; i < cp->shard_count; i++) {
         const shard *s = &cp->shards[i];
         struct stat st;
-        if (stat(s->path, &st) != 0) {
+        if (stat(shard_file(s), &st) != 0) {
             return err_set_errno(e, ERR_IO, errno, "%s: gone meanwhile", s->path);
         }
         const err_code code = shard_check_stamp(s, &st, e);
@@ -302,6 +291,7 @@ void checkpoint_close(checkpoint *cp)
     for (size_t i = 0; i < cp->shard_count; i++) {
         free(cp->shards[i].name);
         free(cp->shards[i].path);
+        free(cp->shards[i].file);
     }
     if (cp->priv) {
         for (size_t i = 0; cp->priv->names && i < cp->shard_count; i++) {
@@ -314,5 +304,6 @@ void checkpoint_close(checkpoint *cp)
     free(cp->tensors);
     free(cp->shards);
     free(cp->dir);
+    folder_close(cp->folder);
     free(cp);
 }

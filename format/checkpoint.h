@@ -1,8 +1,9 @@
 /* A Hugging Face checkpoint as one list of tensors, wherever its bytes lie.
  *
  * Accepts a directory (index + shards, model.safetensors, or the only *.safetensors), a single
- * .safetensors file, and a `models--X--Y` folder of the Hub's cache (refs/main -> snapshots/HASH).
- * Only headers are read. Index and shards must agree; every disagreement is listed in the message.
+ * .safetensors file, a `models--X--Y` folder of the Hub's cache (refs/main -> snapshots/HASH), and
+ * an archive of such a directory (format/folder.h). Only headers are read. Index and shards must
+ * agree; every disagreement is listed in the message.
  *
  *     checkpoint *cp;
  *     checkpoint_open("Ring-mini-linear-2.0", m, &cp, e);
@@ -18,8 +19,10 @@
 
 typedef struct shard {
     char *name; /* as the index gives it, relative to dir */
-    char *path;
-    uint64_t bytes, mtime_ns, device, inode; /* when it was opened */
+    char *path; /* for messages */
+    char *file; /* where its bytes are, from `base` on; NULL: at `path`, the whole file */
+    uint64_t base, bytes;
+    uint64_t file_bytes, mtime_ns, device, inode; /* of that file, when it was opened */
     uint64_t header_bytes;
     unsigned char header_sha256[SHA256_BYTES];
     size_t tensor_count;
@@ -35,7 +38,8 @@ typedef struct tensor {
 } tensor;
 
 typedef struct checkpoint {
-    char *dir;     /* where config.json and its like would be */
+    char *dir; /* where config.json and its like would be: the folder's path */
+    struct folder *folder;
     shard *shards; /* sorted by name */
     size_t shard_count;
     tensor *tensors; /* sorted by name bytes */
@@ -58,6 +62,12 @@ MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t of
 MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off,
                                          unsigned char *room, size_t bytes, const direct_witness *w,
                                          unsigned char **data, err *e);
+
+/* The file that holds a shard, from shard->base on. */
+static inline const char *shard_file(const shard *s)
+{
+    return s->file ? s->file : s->path;
+}
 
 /* The tensor of this name or NULL. */
 const tensor *checkpoint_find(const checkpoint *cp, const char *name);

@@ -20,6 +20,7 @@ enum { PIECE = 256 << 10 };
 void direct_init(direct_file *f, const char *path, int fd)
 {
     f->path = path;
+    f->again = path;
     f->fd = fd;
     atomic_init(&f->past, NOT_OPENED);
     atomic_init(&f->refused, false);
@@ -51,7 +52,7 @@ static bool is_same_file(int a, int b)
 /* Whatever is in the way, there is another way to read the file. */
 static int open_past(const direct_file *f)
 {
-    const int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+    const int fd = open(f->again, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
     if (fd >= 0 && is_same_file(fd, f->fd)) {
         return fd;
     }

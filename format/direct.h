@@ -27,7 +27,8 @@ enum {
 };
 
 typedef struct direct_file {
-    const char *path;    /* for messages and to open it again; the caller's */
+    const char *path;    /* for messages; the caller's */
+    const char *again;   /* to open it again: `path`, unless the caller says otherwise */
     int fd;              /* through the page cache */
     atomic_int past;     /* past the page cache; opened when first needed */
     atomic_bool refused; /* the file system opened `past`, but does not read it */

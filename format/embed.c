@@ -64,10 +64,21 @@ static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_cou
     return chosen;
 }
 
+/* Why it cannot be read. */
+static err_code refuse_file(const folder *from, const embed_file *f, int failure, err *e)
+{
+    if (from->archive) {
+        bundle_place place;
+        return folder_find(from, f->name, &place, e);
+    }
+    return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
+}
+
 /* Append the file `name` if it is a regular one or a link to one. A link to nothing matters only
  * when it is chosen: then the checkpoint is incomplete. */
-static err_code add_file(const char *dir, const char *name, bool chosen, embed_list *out, err *e)
+static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
 {
+    const char *const dir = out->from->path;
     struct stat st;
     embed_file f = {.name = strdup(name), .path = io_join(dir, name), .embedded = chosen};
     err_code code = OK;
@@ -75,8 +86,9 @@ static err_code add_file(const char *dir, const char *name, bool chosen, embed_l
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
         goto out_free;
     }
-    if (stat(f.path, &st) != 0) {
-        code = chosen ? err_set_errno(e, ERR_IO, errno, "%s: cannot open", f.path) : OK;
+    const int failure = folder_stat(out->from, name, &st);
+    if (failure != 0) {
+        code = chosen ? refuse_file(out->from, &f, failure, e) : OK;
         goto out_free;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -144,12 +156,13 @@ static err_code check_files(const embed_list *list, err *e)
     return OK;
 }
 
-err_code embed_choose(const char *dir, const embed_glob *globs, size_t glob_count, embed_list *out,
-                      err *e)
+err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_count,
+                      embed_list *out, err *e)
 {
-    *out = (embed_list){0};
+    *out = (embed_list){.from = from};
+    const char *const dir = from->path;
     listing names;
-    err_code code = listing_read(dir, &names, e);
+    err_code code = folder_list(from, &names, e);
     if (code == OK) {
         out->files = calloc(names.count + 1, sizeof *out->files);
         code = out->files ? OK : err_set(e, ERR_MEMORY, "%s: no memory", dir);
@@ -157,7 +170,7 @@ err_code embed_choose(const char *dir, const embed_glob *globs, size_t glob_coun
     for (size_t i = 0; i < names.count && code == OK; i++) {
         const char *name = names.names[i];
         if (!is_weights(name)) {
-            code = add_file(dir, name, is_chosen(name, globs, glob_count), out, e);
+            code = add_file(name, is_chosen(name, globs, glob_count), out, e);
         }
     }
     if (code == OK) {
@@ -173,9 +186,19 @@ err_code embed_choose(const char *dir, const embed_glob *globs, size_t glob_coun
     return code;
 }
 
-static err_code read_file(const embed_file *f, member *m, err *e)
+err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data, size_t *bytes,
+                    err *e)
 {
-    const err_code code = io_read_file(f->path, (size_t)file_limit, &m->data, &m->bytes, e);
+    const embed_file *const f = &list->files[i];
+    const err_code code = folder_read(list->from, f->name, limit, data, bytes, e);
+    return code == OK && !*data ? err_set_errno(e, ERR_IO, ENOENT, "%s: cannot open", f->path)
+                                : code;
+}
+
+static err_code read_file(const embed_list *list, size_t i, member *m, err *e)
+{
+    const embed_file *const f = &list->files[i];
+    const err_code code = embed_read(list, i, (size_t)file_limit, &m->data, &m->bytes, e);
     if (code == OK && m->bytes != f->bytes) {
         return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %zu",
                        f->path, f->bytes, m->bytes);
@@ -194,7 +217,7 @@ err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e)
     for (size_t i = 0; i < list->count && code == OK; i++) {
         if (list->files[i].embedded) {
             members[count].name = list->files[i].name;
-            code = read_file(&list->files[i], &members[count++], e);
+            code = read_file(list, i, &members[count++], e);
         }
     }
     if (code == OK) {

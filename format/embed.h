@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "format/archive.h"
+#include "format/folder.h"
 #include "format/monitor.h"
 
 typedef struct embed_file {
@@ -19,6 +20,7 @@ typedef struct embed_list {
     embed_file *files; /* every regular file at the top level of the directory but shards and index,
                           sorted by name */
     size_t count;
+    const folder *from;
 } embed_list;
 
 /* Choose: the built-in allow-list, then --embed globs add and --no-embed globs remove, in
@@ -30,11 +32,16 @@ typedef struct embed_glob {
     bool embed;
 } embed_glob;
 
-MUST_CHECK err_code embed_choose(const char *dir, const embed_glob *globs, size_t glob_count,
+MUST_CHECK err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_count,
                                  embed_list *out, err *e);
 
-/* Read the chosen files and pack them: archive_pack of all that is embedded. */
+/* Read the chosen files, `from` being still open, and pack them: archive_pack of all that is
+ * embedded. */
 MUST_CHECK err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e);
+
+/* File `i` of the list, of at most `limit` bytes: as io_read_file does. */
+MUST_CHECK err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data,
+                               size_t *bytes, err *e);
 
 void embed_list_free(embed_list *list);
 

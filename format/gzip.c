@@ -119,3 +119,66 @@ err_code gzip_unpack(const char *what, const char *data, size_t bytes, size_t li
     *out_bytes = u.used;
     return OK;
 }
+
+/* ---- streams ---- */
+
+struct gzip_stream {
+    z_stream z;
+    bool between;
+};
+
+gzip_stream *gzip_stream_new(void)
+{
+    gzip_stream *const s = calloc(1, sizeof *s);
+    if (s && inflateInit2(&s->z, WINDOW_GZIP) != Z_OK) {
+        free(s);
+        return NULL;
+    }
+    if (s) {
+        s->between = true;
+    }
+    return s;
+}
+
+bool gzip_stream_is_between(const gzip_stream *s)
+{
+    return s->between;
+}
+
+err_code gzip_stream_step(gzip_stream *s, const unsigned char **from, size_t *left,
+                          unsigned char *to, size_t room, size_t *made, err *e)
+{
+    z_stream *const z = &s->z;
+    const uInt in = at_most(*left);
+    const uInt out = at_most(room);
+    if (s->between && inflateReset(z) != Z_OK) {
+        return err_set(e, ERR_INTERNAL, "gzip cannot begin again");
+    }
+    z->next_in = *from;
+    z->avail_in = in;
+    z->next_out = to;
+    z->avail_out = out;
+    const int status = inflate(z, Z_NO_FLUSH);
+    s->between = status == Z_STREAM_END;
+    *from += in - z->avail_in;
+    *left -= in - z->avail_in;
+    *made = out - z->avail_out;
+    if (status == Z_OK || status == Z_STREAM_END) {
+        return OK;
+    }
+    if (status == Z_MEM_ERROR) {
+        return err_set(e, ERR_MEMORY, "no memory to unpack gzip");
+    }
+    if (status == Z_BUF_ERROR && in == 0) {
+        return err_set(e, ERR_INPUT, "gzip data that is cut off");
+    }
+    return err_set(e, ERR_INPUT, "damaged gzip data: %s", z->msg ? z->msg : "not understood");
+}
+
+void gzip_stream_free(gzip_stream *s)
+{
+    if (s) {
+        inflateEnd(&s->z);
+        free(s);
+    }
+}

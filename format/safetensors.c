@@ -187,7 +187,8 @@ err_code st_header_parse(const char *path, const char *text, size_t text_bytes, 
     return OK;
 }
 
-static err_code read_length(int fd, const char *path, uint64_t file_bytes, size_t *length, err *e)
+static err_code read_length(int fd, const char *path, uint64_t base, uint64_t file_bytes,
+                            size_t *length, err *e)
 {
     unsigned char raw[LENGTH_BYTES];
     if (file_bytes < sizeof raw) {
@@ -195,7 +196,7 @@ static err_code read_length(int fd, const char *path, uint64_t file_bytes, size_
                        "%s: not a safetensors file: %" PRIu64 " bytes, expected at least 8", path,
                        file_bytes);
     }
-    const err_code code = io_read_at(fd, path, 0, raw, sizeof raw, e);
+    const err_code code = io_read_at(fd, path, base, raw, sizeof raw, e);
     if (code != OK) {
         return code;
     }
@@ -220,9 +221,15 @@ static err_code read_length(int fd, const char *path, uint64_t file_bytes, size_
 
 err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header *out, err *e)
 {
+    return st_header_read_at(fd, path, 0, file_bytes, out, e);
+}
+
+err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t file_bytes,
+                           st_header *out, err *e)
+{
     size_t length = 0;
     *out = (st_header){0};
-    err_code code = read_length(fd, path, file_bytes, &length, e);
+    err_code code = read_length(fd, path, base, file_bytes, &length, e);
     if (code != OK) {
         return code;
     }
@@ -230,7 +237,7 @@ err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header
     if (!bytes) {
         return err_set(e, ERR_MEMORY, "%s: no memory for a header of %zu bytes", path, length);
     }
-    code = io_read_at(fd, path, 0, bytes, LENGTH_BYTES + length, e);
+    code = io_read_at(fd, path, base, bytes, LENGTH_BYTES + length, e);
     /* Length and text come from one read now: the length that was checked must still be there. */
     if (code == OK && le64_load((const unsigned char *)bytes) != length) {
         code = err_set(e, ERR_IO, "%s: changed while it was read", path);

@@ -38,6 +38,10 @@ typedef struct st_header {
 MUST_CHECK err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header *out,
                                    err *e);
 
+/* The same of a file that is bytes [base, base + file_bytes) of the open one. */
+MUST_CHECK err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t file_bytes,
+                                      st_header *out, err *e);
+
 /* The same for a header in memory (tests, fuzzing): `text` is the N bytes behind the length field;
  * sha256 is not set. */
 MUST_CHECK err_code st_header_parse(const char *path, const char *text, size_t text_bytes,

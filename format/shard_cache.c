@@ -29,7 +29,8 @@ static uint64_t mtime_ns(const struct stat *st)
 
 void shard_stamp(shard *s, const struct stat *st)
 {
-    s->bytes = (uint64_t)st->st_size;
+    s->file_bytes = (uint64_t)st->st_size;
+    s->bytes = s->file ? s->bytes : s->file_bytes;
     s->mtime_ns = mtime_ns(st);
     s->device = (uint64_t)st->st_dev;
     s->inode = (uint64_t)st->st_ino;
@@ -37,9 +38,9 @@ void shard_stamp(shard *s, const struct stat *st)
 
 err_code shard_check_stamp(const shard *s, const struct stat *st, err *e)
 {
-    if ((uint64_t)st->st_size != s->bytes) {
+    if ((uint64_t)st->st_size != s->file_bytes) {
         return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %jd",
-                       s->path, s->bytes, (intmax_t)st->st_size);
+                       s->path, s->file_bytes, (intmax_t)st->st_size);
     }
     if (mtime_ns(st) != s->mtime_ns) {
         return err_set(e, ERR_IO, "%s: changed meanwhile: its modification time is another one",
@@ -107,7 +108,7 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
     s->last_use = 0;
     int fd = -1;
     struct stat st;
-    err_code code = io_open_read(c->shards[idx].path, &fd, &st, e);
+    err_code code = io_open_read(shard_file(&c->shards[idx]), &fd, &st, e);
     if (code != OK) {
         return code;
     }
@@ -117,6 +118,7 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
         return code;
     }
     direct_init(&s->file, c->shards[idx].path, fd);
+    s->file.again = shard_file(&c->shards[idx]);
     return OK;
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "format/hub.h"
+#include "format/folder.h"
 #include "format/io.h"
 #include "format/json.h"
 #include "format/listing.h"
@@ -32,12 +32,24 @@ static err_code prepare_shards(checkpoint *cp, size_t count, err *e)
     return OK;
 }
 
-/* Takes `path`, which may be NULL for want of memory. */
+/* Takes `path`, which may be NULL for want of memory. What an archive lacks has no file, and a path
+ * that leads nowhere. */
 static err_code set_shard(checkpoint *cp, size_t i, const char *name, char *path, err *e)
 {
-    cp->shards[i].name = strdup(name);
-    cp->shards[i].path = path;
-    return cp->shards[i].name && path ? OK : no_memory(cp->dir, e);
+    shard *const s = &cp->shards[i];
+    bundle_place place = {0};
+    s->name = strdup(name);
+    s->path = path;
+    if (!s->name || !path) {
+        return no_memory(cp->dir, e);
+    }
+    const err_code code = cp->folder->archive ? folder_find(cp->folder, name, &place, e) : OK;
+    if (code == OK && place.file) {
+        s->file = strdup(place.file);
+        s->base = place.base;
+        s->bytes = place.bytes;
+    }
+    return code == OK && place.file && !s->file ? no_memory(cp->dir, e) : code;
 }
 
 static err_code set_only_shard(checkpoint *cp, const char *name, err *e)
@@ -46,11 +58,21 @@ static err_code set_only_shard(checkpoint *cp, const char *name, err *e)
     return code == OK ? set_shard(cp, 0, name, io_join(cp->dir, name), e) : code;
 }
 
-static err_code read_index(const char *dir, shard_index *out, err *e)
+static err_code read_index(const folder *f, shard_index *out, err *e)
 {
     json_t *json = NULL;
-    char *path = io_join(dir, SHARD_INDEX_NAME);
-    err_code code = path ? json_parse_file(path, false, &json, e) : no_memory(dir, e);
+    char *text = NULL;
+    size_t bytes = 0;
+    char *path = io_join(f->path, SHARD_INDEX_NAME);
+    err_code code = path ? folder_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e)
+                         : no_memory(f->path, e);
+    if (code == OK && !text) {
+        code = err_set(e, ERR_IO, "%s: gone meanwhile", path);
+    }
+    if (code == OK) {
+        code = json_parse(path, text, bytes, false, &json, e);
+    }
+    free(text);
     if (code == OK) {
         code = shard_index_build(path, json, out, e);
     }
@@ -61,7 +83,7 @@ static err_code read_index(const char *dir, shard_index *out, err *e)
 
 static err_code set_indexed_shards(const search *s, err *e)
 {
-    err_code code = read_index(s->cp->dir, s->index, e);
+    err_code code = read_index(s->cp->folder, s->index, e);
     if (code == OK) {
         code = prepare_shards(s->cp, s->index->shard_count, e);
     }
@@ -72,7 +94,7 @@ static err_code set_indexed_shards(const search *s, err *e)
     return code;
 }
 
-static bool is_candidate(const char *name)
+bool shard_is_candidate(const char *name)
 {
     static const char suffix[] = ".safetensors";
     const size_t bytes = strlen(name);
@@ -86,7 +108,7 @@ static err_code set_only_candidate(const search *s, const listing *l, err *e)
     text_list names = {0};
     const char *only = NULL;
     for (size_t i = 0; i < l->count; i++) {
-        if (is_candidate(l->names[i])) {
+        if (shard_is_candidate(l->names[i])) {
             only = l->names[i];
             text_list_add(&names, "%s", only);
         }
@@ -117,7 +139,7 @@ static void note_ignored(const search *s, const listing *l)
     const checkpoint *cp = s->cp;
     text_list ignored = {0};
     for (size_t i = 0; i < l->count; i++) {
-        if (is_candidate(l->names[i]) &&
+        if (shard_is_candidate(l->names[i]) &&
             !bsearch(l->names[i], cp->shards, cp->shard_count, sizeof *cp->shards, compare_shard)) {
             text_list_add(&ignored, "%s", l->names[i]);
         }
@@ -128,14 +150,24 @@ static void note_ignored(const search *s, const listing *l)
     }
 }
 
-static err_code locate_in_directory(const search *s, const char *path, err *e)
+/* The folder, and its path. */
+static err_code take_folder(const search *s, err_code code, err *e)
 {
-    err_code code = hub_resolve(path, &s->cp->dir, e);
+    if (code == OK) {
+        s->cp->dir = strdup(s->cp->folder->path);
+        code = s->cp->dir ? OK : no_memory(s->cp->folder->path, e);
+    }
+    return code;
+}
+
+static err_code locate_in_folder(const search *s, const char *path, err *e)
+{
+    listing l;
+    err_code code = take_folder(s, folder_open(path, s->m, &s->cp->folder, e), e);
     if (code != OK) {
         return code;
     }
-    listing l;
-    code = listing_read(s->cp->dir, &l, e);
+    code = folder_list(s->cp->folder, &l, e);
     if (code == OK) {
         if (listing_has(&l, SHARD_INDEX_NAME)) {
             code = set_indexed_shards(s, e);
@@ -156,11 +188,13 @@ static err_code locate_file(const search *s, const char *path, err *e)
 {
     const char *name = io_basename(path);
     const size_t before = (size_t)(name - path);
-    s->cp->dir = before == 0 ? strdup(".") : strndup(path, before > 1 ? before - 1 : 1);
-    if (!s->cp->dir) {
-        return no_memory(path, e);
+    char *const dir = before == 0 ? strdup(".") : strndup(path, before > 1 ? before - 1 : 1);
+    err_code code = dir ? folder_open_directory(dir, &s->cp->folder, e) : no_memory(path, e);
+    free(dir);
+    code = take_folder(s, code, e);
+    if (code == OK) {
+        code = prepare_shards(s->cp, 1, e);
     }
-    const err_code code = prepare_shards(s->cp, 1, e);
     return code == OK ? set_shard(s->cp, 0, name, strdup(path), e) : code;
 }
 
@@ -172,5 +206,6 @@ err_code shard_locate(const char *path, const monitor *m, checkpoint *cp, shard_
     if (stat(path, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
     }
-    return S_ISDIR(st.st_mode) ? locate_in_directory(&s, path, e) : locate_file(&s, path, e);
+    return S_ISDIR(st.st_mode) || bundle_recognizes(path) ? locate_in_folder(&s, path, e)
+                                                          : locate_file(&s, path, e);
 }

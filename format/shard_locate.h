@@ -1,7 +1,7 @@
 /* Which files are the shards of a checkpoint? A part of checkpoint.c.
  *
- * A file is its own checkpoint. In a directory the index decides; without one it is
- * model.safetensors, or the only
+ * A file that is no archive is its own checkpoint. In a directory the index decides; without one it
+ * is model.safetensors, or the only
  * *.safetensors that does not begin with a dot. */
 #ifndef SHARD_LOCATE_H
 #define SHARD_LOCATE_H
@@ -9,11 +9,14 @@
 #include "format/checkpoint.h"
 #include "format/shard_index.h"
 
-/* Set cp->dir, cp->shards (name and path, sorted by name) and cp->shard_count, and read the index
- * if there is one (otherwise index->json stays NULL). Other .safetensors files are named in a note.
- * What was set is the caller's to free, also after an error. ERR_IO: cannot be read. ERR_INPUT: not
- * one checkpoint, or a bad index. */
+/* Set cp->folder, cp->dir, cp->shards (name, path, file, sorted by name) and cp->shard_count, and
+ * read the index if there is one (otherwise index->json stays NULL). Other .safetensors files are
+ * named in a note. What was set is the caller's to free, also after an error. ERR_IO: cannot be
+ * read. ERR_INPUT: not one checkpoint, or a bad index. */
 MUST_CHECK err_code shard_locate(const char *path, const monitor *m, checkpoint *cp,
                                  shard_index *index, err *e);
+
+/* May a file of this name be a checkpoint: *.safetensors, but not .*? */
+bool shard_is_candidate(const char *name);
 
 #endif

@@ -32,7 +32,7 @@ static err_code list_files(const store *s, file_list *out, err *e)
 {
     out->packed = s->packed != NULL;
     return s->packed ? pack_read_members(s->packed, &out->members, &out->count, e)
-                     : embed_choose(s->source->dir, NULL, 0, &out->beside, e);
+                     : embed_choose(s->source->folder, NULL, 0, &out->beside, e);
 }
 
 static void free_files(file_list *l)
@@ -65,8 +65,7 @@ static err_code load(const file_list *l, size_t i, file_text *out, err *e)
         *out = (file_text){.data = l->members[i].data, .bytes = l->members[i].bytes};
         return OK;
     }
-    const err_code code =
-        io_read_file(l->beside.files[i].path, JSON_FILE_LIMIT, &out->owned, &out->bytes, e);
+    const err_code code = embed_read(&l->beside, i, JSON_FILE_LIMIT, &out->owned, &out->bytes, e);
     out->data = out->owned;
     return code;
 }

@@ -81,17 +81,35 @@ static const embed_file *find(const embed_list *list, const char *name)
     return NULL;
 }
 
+static folder *opened;
+
+/* The scratch directory, until the test is over. */
+static const folder *scratch_folder(void)
+{
+    err e = {0};
+    folder_close(opened);
+    ck_assert_int_eq(folder_open_directory(scratch_dir, &opened, &e), OK);
+    return opened;
+}
+
+static void close_and_remove(void)
+{
+    folder_close(opened);
+    opened = NULL;
+    scratch_remove();
+}
+
 static void choose_good(const embed_glob *globs, size_t count, embed_list *list)
 {
     err e = {0};
-    ck_assert_msg(embed_choose(scratch_dir, globs, count, list, &e) == OK, "%s", e.text);
+    ck_assert_msg(embed_choose(scratch_folder(), globs, count, list, &e) == OK, "%s", e.text);
 }
 
 static void choose_bad(const embed_glob *globs, size_t count, err_code code, const char *says)
 {
     embed_list list;
     err e = {0};
-    ck_assert_int_eq(embed_choose(scratch_dir, globs, count, &list, &e), code);
+    ck_assert_int_eq(embed_choose(scratch_folder(), globs, count, &list, &e), code);
     expect(e.text, says);
     ck_assert_uint_eq(list.count, 0);
     ck_assert_ptr_null(list.files);
@@ -158,8 +176,8 @@ START_TEST(globs_must_match)
     choose_bad(&index, 1, ERR_USAGE, "matches no file");
     const embed_glob shards = {"*.safetensors", true};
     choose_bad(&shards, 1, ERR_USAGE, "matches no file");
-    const embed_glob folder = {"sub", true};
-    choose_bad(&folder, 1, ERR_USAGE, "matches no file");
+    const embed_glob sub = {"sub", true};
+    choose_bad(&sub, 1, ERR_USAGE, "matches no file");
     const embed_glob broken = {"[a", true};
     choose_bad(&broken, 1, ERR_USAGE, "not a glob");
     const embed_glob empty = {"", true};
@@ -214,7 +232,10 @@ START_TEST(no_directory)
 {
     embed_list list;
     err e = {0};
-    ck_assert_int_eq(embed_choose(scratch("none"), NULL, 0, &list, &e), ERR_IO);
+    folder *none = NULL;
+    ck_assert_int_eq(folder_open_directory(scratch("none"), &none, &e), OK);
+    ck_assert_int_eq(embed_choose(none, NULL, 0, &list, &e), ERR_IO);
+    folder_close(none);
     ck_assert_ptr_null(list.files);
 }
 END_TEST
@@ -270,7 +291,7 @@ int main(void)
 {
     Suite *s = suite_create("embed");
     TCase *tc = tcase_create("embed");
-    tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
+    tcase_add_checked_fixture(tc, scratch_make, close_and_remove);
     tcase_add_test(tc, the_built_in_list);
     tcase_add_test(tc, later_globs_win);
     tcase_add_test(tc, globs_must_match);
