@@ -217,6 +217,7 @@ static err_code write_spill(scan *s, uint64_t off, const void *data, size_t byte
 {
     const err_code code = io_write_at(*s->spill, "temporary file", off, data, bytes, e);
     if (code != OK) {
+        err_prefix(e, "%s", s->b->path);
         err_hint(e, "TMPDIR names the directory that archives are unpacked to");
     }
     return code;

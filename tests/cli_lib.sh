@@ -80,6 +80,15 @@ flip() {
     printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
+# until_it_catches PROCESS: it has its handler of SIGTERM.
+until_it_catches() {
+    local caught=0
+    while ((!(caught & 1 << 14))); do
+        sleep 0.05
+        caught=0x$(sed -n 's/^SigCgt:[^0-9a-f]*//p' "/proc/$1/status")
+    done
+}
+
 # Sanitizers need address space, and the leak checker cannot work under strace.
 is_sanitized() {
     grep -qE '__(asan|tsan)_init' "$OCTAVO"

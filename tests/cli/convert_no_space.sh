@@ -57,6 +57,14 @@ octavo convert disk/checkpoint -o new.octavo
 same new.octavo old.octavo
 umount disk
 
+say "no room to unpack an archive"
+tar -chzf micro.tar.gz micro
+mount -t tmpfs -o size=64k none disk
+TMPDIR=disk "$OCTAVO" convert micro.tar.gz -o new.octavo -f 2>&1
+echo "  exit status $?"
+files disk
+umount disk
+
 say "no more files"
 mount -t tmpfs -o nr_inodes=2 none disk
 : >disk/last
