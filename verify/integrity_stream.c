@@ -239,6 +239,7 @@ err_code integrity_check_stream(int fd, const char *name, const integrity_option
     walk_close(&c->probe);
     walk_close(&c->w);
     turnstile_close(&c->stream.turns);
+    free(c->piece);
     free(c);
     return code == OK ? listed : code;
 }
