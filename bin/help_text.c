@@ -51,8 +51,10 @@ static const char *const convert_paragraphs[] = {
     "and "
     "write one packed file.",
     "CHECKPOINT is a directory as released on the Hugging Face Hub (model.safetensors, or shards "
-    "with model.safetensors.index.json), a folder of the Hub's cache (models--NAME), or a single "
-    ".safetensors file. Only headers are read before the plan is made; then the weights stream "
+    "with model.safetensors.index.json), a folder of the Hub's cache (models--NAME), a single "
+    ".safetensors file, or an archive of such a directory: tar, tar.gz, tar.zst, tar.xz or zip. "
+    "What is compressed is unpacked into a temporary file in TMPDIR. Only headers are read before "
+    "the plan is made; then the weights stream "
     "through buffers of a fixed size, so that memory does not grow with the model.",
     "Built-in rules know the linear layers and experts of released models. Rules of a --recipe, "
     "then --keep and --quantize in the order of the command line come on top; the last rule that "
@@ -69,7 +71,11 @@ static const char *const convert_paragraphs[] = {
     "and the like) travel inside the packed file.",
     "The output appears under its name only when it is complete, on the disk and, unless "
     "--no-read-back says otherwise, read back from there. Whatever goes wrong before leaves no "
-    "file, or the old one. An input is never overwritten.",
+    "file, or the old one. An input is never overwritten. With -o - the file goes to standard "
+    "output, "
+    "from its first byte to its last, and the report to standard error; whoever reads it knows by "
+    "its "
+    "end that it is complete: octavo verify - checks that.",
     "Where there are CUDA devices they compute, all of them, unless --device says otherwise; the "
     "environment variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that "
     "--device names and that is missing or fails is an error; with auto, the CPU computes what is "
@@ -86,6 +92,8 @@ static const help_example convert_examples[] = {
     {"convert model -o model.octavo --keep '*.layers.0.*' --scales ue8m0",
      "Keep layer 0 as it is; scales that are powers of two."},
     {"convert model -o model.octavo --device cuda:0,1", "Compute on two GPUs, or not at all."},
+    {"convert model.tar.zst -o - | ssh store 'cat >model.octavo'",
+     "Convert an archive, and send the packed file away as it is made."},
     {NULL, NULL},
 };
 
@@ -103,6 +111,9 @@ static const char *const verify_paragraphs[] = {
     "of padding. Weights, with --against: kept tensors are compared bit for bit, scales and codes "
     "with the definition of the quantizer by code that shares nothing with it; names, shapes, "
     "decisions of the recipe and the configurations are compared, too. Forward: see below.",
+    "With - in the place of FILE a packed file is read from standard input, once, in bounded "
+    "memory; "
+    "structure and digests are all that can be checked then.",
     "Damage does not end the check: every damaged place is reported with its section or tensor, "
     "its chunk and its offset; for people at most 100 of them, with --json all. A damaged file is "
     "not compared with a checkpoint.",
@@ -129,6 +140,7 @@ static const help_example verify_examples[] = {
      "Check that the model still says the same, too."},
     {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
      "Compare with what another engine computed, module by module."},
+    {"verify - <ring-mini.octavo", "Check every byte of standard input, which may be a pipe."},
     {"verify ring-mini.octavo --json | jq .integrity.damages", "List all damaged places."},
     {NULL, NULL},
 };

@@ -21,7 +21,7 @@ const command_spec command_table[COMMAND_COUNT] = {
                          {{"CHECKPOINT", VALUE_PATH, .required = true}},
                          "quantize a checkpoint to block FP8, into one packed file"},
     [COMMAND_VERIFY] = {"verify",
-                        {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
+                        {{"FILE|CHECKPOINT|-", VALUE_PATH, .required = true}},
                         "prove that a packed file is undamaged and still the same model"},
     [COMMAND_INSPECT] = {"inspect",
                          {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
@@ -57,7 +57,8 @@ const option_spec option_table[] = {
      .value = "FILE",
      .required = true,
      .unless_dry = true,
-     .help = "The packed file to write; not needed for --dry-run."},
+     .help = "The packed file to write; - is standard output, which may be a pipe. Not needed for "
+             "--dry-run."},
     {.id = OPTION_SCALES,
      .commands = CONVERT,
      .name = "scales",
