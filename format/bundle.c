@@ -16,23 +16,35 @@ struct bundle_private {
     int fd, spill; /* spill -1: there is none */
 };
 
-static archive_form form_of(int fd, const char *path, uint64_t file_bytes, err *e)
+static err_code find_form(int fd, const char *path, const struct stat *st, archive_form *form,
+                          err *e)
 {
     unsigned char start[BUNDLE_START_BYTES] = {0};
-    const size_t bytes = num_min(sizeof start, file_bytes);
-    return io_read_at(fd, path, 0, start, bytes, e) == OK ? bundle_form(start) : FORM_NONE;
+    const err_code code =
+        io_read_at(fd, path, 0, start, num_min(sizeof start, (uint64_t)st->st_size), e);
+    *form = code == OK ? bundle_form(start) : FORM_NONE;
+    return code;
+}
+
+err_code bundle_probe(const char *path, bool *is_archive, err *e)
+{
+    int fd = -1;
+    struct stat st;
+    archive_form form = FORM_NONE;
+    *is_archive = false;
+    err_code code = io_open_read(path, &fd, &st, e);
+    if (code == OK) {
+        code = find_form(fd, path, &st, &form, e);
+        close(fd);
+    }
+    *is_archive = form != FORM_NONE;
+    return code;
 }
 
 bool bundle_recognizes(const char *path)
 {
-    int fd = -1;
-    struct stat st;
-    if (io_open_read(path, &fd, &st, NULL) != OK) {
-        return false;
-    }
-    const archive_form form = form_of(fd, path, (uint64_t)st.st_size, NULL);
-    close(fd);
-    return form != FORM_NONE;
+    bool found = false;
+    return bundle_probe(path, &found, NULL) == OK && found;
 }
 
 static int compare_member(const void *a, const void *b)
@@ -79,8 +91,11 @@ static err_code scan(bundle *b, const monitor *m, err *e)
     }
     b->device = (uint64_t)st.st_dev;
     b->inode = (uint64_t)st.st_ino;
-    const archive_form form = form_of(b->priv->fd, b->path, (uint64_t)st.st_size, e);
-    code = bundle_scan(b, b->priv->fd, form, m, &b->priv->spill, e);
+    archive_form form = FORM_NONE;
+    code = find_form(b->priv->fd, b->path, &st, &form, e);
+    if (code == OK) {
+        code = bundle_scan(b, b->priv->fd, form, m, &b->priv->spill, e);
+    }
     if (code == OK) {
         code = check_unchanged(b, &st, e);
     }

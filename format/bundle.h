@@ -50,8 +50,9 @@ typedef struct bundle_place {
     uint64_t base, bytes;
 } bundle_place;
 
-/* By its first bytes: is this regular file an archive, or compressed? False if it cannot be read.
- */
+/* By its first bytes: is this regular file an archive, or compressed? ERR_IO: it cannot be read, or
+ * is no regular file; bundle_recognizes takes that for a no. */
+MUST_CHECK err_code bundle_probe(const char *path, bool *is_archive, err *e);
 bool bundle_recognizes(const char *path);
 
 /* Errors: ERR_IO; ERR_INPUT no archive, cut off, a wrong checksum, a name or a member as described

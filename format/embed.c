@@ -67,11 +67,9 @@ static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_cou
 /* Why it cannot be read. */
 static err_code refuse_file(const folder *from, const embed_file *f, int failure, err *e)
 {
-    if (from->archive) {
-        bundle_place place;
-        return folder_find(from, f->name, &place, e);
-    }
-    return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
+    bundle_place place;
+    const err_code code = from->archive ? folder_find(from, f->name, &place, e) : OK;
+    return code != OK ? code : err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
 /* Append the file `name` if it is a regular one or a link to one. A link to nothing matters only
@@ -87,6 +85,10 @@ static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
         goto out_free;
     }
     const int failure = folder_stat(out->from, name, &st);
+    if (failure == ENOMEM) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
+        goto out_free;
+    }
     if (failure != 0) {
         code = chosen ? refuse_file(out->from, &f, failure, e) : OK;
         goto out_free;

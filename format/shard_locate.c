@@ -206,6 +206,10 @@ err_code shard_locate(const char *path, const monitor *m, checkpoint *cp, shard_
     if (stat(path, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
     }
-    return S_ISDIR(st.st_mode) || bundle_recognizes(path) ? locate_in_folder(&s, path, e)
-                                                          : locate_file(&s, path, e);
+    bool is_folder = S_ISDIR(st.st_mode);
+    const err_code code = is_folder ? OK : bundle_probe(path, &is_folder, e);
+    if (code != OK) {
+        return code;
+    }
+    return is_folder ? locate_in_folder(&s, path, e) : locate_file(&s, path, e);
 }
