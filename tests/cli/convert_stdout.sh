@@ -47,7 +47,7 @@ echo "on a terminal: exit status $?"
 tr -d '\r' <"$TMPDIR/terminal"
 cp checkpoint/config.json config.json
 echo '$ octavo convert checkpoint -o - >>checkpoint/config.json'
-"$OCTAVO" convert checkpoint -o - 2>&1 >>checkpoint/config.json
+{ "$OCTAVO" convert checkpoint -o - >>checkpoint/config.json; } 2>&1
 echo "  exit status $?"
 same config.json checkpoint/config.json
 
