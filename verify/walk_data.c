@@ -288,7 +288,7 @@ static void judge_scales(const data_walk *d, const pack_record *r)
             char place[NAME_MAX_BYTES + 8];
             tensor_place(r, place);
             const uint64_t off = pack_record_chunk(r, k).off + d->odd_scale[number] - 1;
-            damage_add(&d->w->damages, &ILLEGAL_AT(off, 4), place,
+            damage_add(&d->w->damages, &ILLEGAL_AT(off, dtype_bits(r->type) / 8), place,
                        "a scale is no power of two, as POW2 says");
         }
     }
