@@ -108,7 +108,7 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
     report_put(r, o, "block", block);
     report_put(r, o, "src_dtype", report_text(dtype_name(t->src_type)));
     report_put(r, o, "origin", report_text(packed_origin_name(t->origin)));
-    report_put(r, o, "dialect", report_text(packed_dialect_name(t->dialect)));
+    report_put(r, o, "dialect", report_text(dialect_name(t->dialect)));
     report_put(r, o, "pow2", json_boolean(t->pow2));
     report_put(r, o, "class", report_text(packed_class_name(t->cls)));
     report_put(

@@ -125,9 +125,3 @@ const char *packed_origin_name(pack_origin o)
         [ORIGIN_KEPT] = "kept", [ORIGIN_QUANTIZED] = "quantized", [ORIGIN_CARRIED] = "carried"};
     return names[o];
 }
-
-const char *packed_dialect_name(pack_dialect d)
-{
-    static const char *const names[] = {[DIALECT_NONE] = "none", [DIALECT_IEEE] = "ieee"};
-    return names[d];
-}

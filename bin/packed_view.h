@@ -47,6 +47,5 @@ const pack_record *packed_scales(const pack_table *t, const pack_record *r);
 /* As JSON has them. */
 const char *packed_class_name(pack_class c);
 const char *packed_origin_name(pack_origin o);
-const char *packed_dialect_name(pack_dialect d);
 
 #endif

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/dialects.h"
 #include "format/dtype.h"
 #include "format/err.h"
 #include "format/num.h"
@@ -28,13 +29,14 @@
  * tiles_down = ceil(rows / 128), tiles_across = ceil(cols / 128); rows is a multiple of 128 unless
  * the matrix ends here. */
 typedef struct engine_job {
-    dtype source;        /* BF16, F16 or F32 */
-    scale_kind scales;   /* f32 or ue8m0 */
-    uint64_t rows, cols; /* > 0 */
-    size_t in_off;       /* bytes into slot->in, aligned to the element; rows * cols elements */
-    size_t out_off;      /* bytes into slot->out: rows * cols codes */
-    float *tile_scales;  /* out: [tiles_down, tiles_across], host memory of the caller */
-    tile_stats *stats;   /* out: [tiles_down, tiles_across], host memory of the caller */
+    dtype source;         /* BF16, F16 or F32 */
+    scale_kind scales;    /* f32 or ue8m0 */
+    pack_dialect dialect; /* DIALECT_NONE counts as DIALECT_IEEE */
+    uint64_t rows, cols;  /* > 0 */
+    size_t in_off;        /* bytes into slot->in, aligned to the element; rows * cols elements */
+    size_t out_off;       /* bytes into slot->out: rows * cols codes */
+    float *tile_scales;   /* out: [tiles_down, tiles_across], host memory of the caller */
+    tile_stats *stats;    /* out: [tiles_down, tiles_across], host memory of the caller */
 } engine_job;
 
 static inline uint64_t engine_job_tiles(const engine_job *job)

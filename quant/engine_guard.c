@@ -83,6 +83,7 @@ static void requantize(const tile_check *c, const tile_kernel *kernel)
     }
     const engine_job alone = {.source = job->source,
                               .scales = job->scales,
+                              .dialect = job->dialect,
                               .rows = c->rows,
                               .cols = c->cols,
                               .tile_scales = &c->copy->scale,

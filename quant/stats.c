@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "quant/dialect.h"
 #include "quant/e4m3.h"
 
 void slice_stats_add(slice_stats *s, const tile_stats *tiles, const float *scales, uint64_t count)
@@ -20,11 +21,11 @@ void slice_stats_add(slice_stats *s, const tile_stats *tiles, const float *scale
     }
 }
 
-uint32_t stats_count_saturated(const float *x, uint32_t count, float scale)
+uint32_t stats_count_saturated(const float *x, uint32_t count, const tile_rule *rule)
 {
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; i++) {
-        saturated += fabsf(x[i]) / scale >= E4M3_SATURATED;
+        saturated += dialect_quotient(fabsf(x[i]), rule->step, rule->by) >= E4M3_SATURATED;
     }
     return saturated;
 }

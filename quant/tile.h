@@ -8,8 +8,20 @@ enum { TILE = 128 }; /* rows and columns of a tile */
 
 typedef enum scale_kind { SCALES_F32, SCALES_UE8M0 } scale_kind;
 
-/* What the quantizer learns about one tile. Sums are in code units (y = x / scale). If nonfinite is
- * not 0 the source held infinities or NaNs, and scale, codes and the other members mean nothing. */
+/* How elements x become y: x / by or x * by; and whether y is rounded to 16 bits before it becomes
+ * a code. */
+typedef enum tile_step { STEP_DIVIDE, STEP_MULTIPLY, STEP_DIVIDE_BF16, STEP_DIVIDE_F16 } tile_step;
+
+/* What a dialect makes of the amax of a tile (quant/dialect.h). */
+typedef struct tile_rule {
+    float scale; /* as it is stored */
+    float by;
+    tile_step step;
+} tile_rule;
+
+/* What the quantizer learns about one tile. Sums are in code units (y, about x / scale). If
+ * nonfinite is not 0 the source held infinities or NaNs, and scale, codes and the other members
+ * mean nothing. */
 typedef struct tile_stats {
     float amax;               /* largest |x| */
     float sum_y2, sum_d2;     /* A and B of spec/quant.md section 5 */
@@ -33,10 +45,9 @@ typedef struct slice_stats {
 /* Add `count` tiles to a slice, in row-major order; bands of a slice in ascending order. */
 void slice_stats_add(slice_stats *s, const tile_stats *tiles, const float *scales, uint64_t count);
 
-/* How many of x[0 ... count-1] are saturated: |x / scale| >= 464. Kernels ask only where amax /
- * scale is: division is monotonic, so no other tile has one, and with the scales of section 2 no
- * tile has. */
-uint32_t stats_count_saturated(const float *x, uint32_t count, float scale);
+/* How many of x[0 ... count-1] are saturated: |y| >= 464. Kernels ask only where the y of amax is:
+ * all steps are monotonic, so no other tile has one; with the scales of section 2 no tile has. */
+uint32_t stats_count_saturated(const float *x, uint32_t count, const tile_rule *rule);
 
 /* 10 log10(source / error) in dB; NAN if the error is 0. */
 double stats_sqnr(double sum_sq_source, double sum_sq_error);

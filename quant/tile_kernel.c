@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "format/num.h"
+#include "quant/dialect.h"
 #include "quant/e4m3.h"
-#include "quant/scale.h"
 #include "quant/widen.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -160,18 +160,27 @@ static inline float lane_sum(const float v[LANE_ROWS])
     return ((v[0] + v[1]) + v[2]) + v[3];
 }
 
+/* Where the codes and sums of a group go. */
+typedef struct group_results {
+    uint32_t (*codes)[TILE];
+    float *sum_y2, *sum_d2;
+} group_results;
+
 /* Encode the rows of a group, the first of which is x. Unrolled, the inner loop is straight code
- * for one column. */
-static void encode_group(const float *restrict x, float scale, uint32_t (*restrict codes)[TILE],
-                         float *restrict sum_y2, float *restrict sum_d2)
+ * for one column; inlined with a constant step, too. */
+static inline __attribute__((always_inline)) void
+encode_group_by(const float *restrict x, float by, tile_step step, const group_results *to)
 {
+    uint32_t(*restrict codes)[TILE] = to->codes;
+    float *restrict sum_y2 = to->sum_y2;
+    float *restrict sum_d2 = to->sum_d2;
     for (unsigned j = 0; j < TILE; j++) {
         float y2[TILE_GROUP], d2[TILE_GROUP];
 #pragma GCC unroll 8
         for (unsigned k = 0; k < TILE_GROUP; k++) {
             const uint32_t bits = float_bits(x[group_row(k) * TILE + j]);
-            const float y = float_from_bits(bits & 0x7fffffff) / scale;
-            const e4m3_rounded r = e4m3_round(y);
+            const float y = dialect_quotient(float_from_bits(bits & 0x7fffffff), step, by);
+            const e4m3_rounded r = e4m3_round(dialect_narrow(y, step));
             const float d = y - r.value;
             codes[k][j] = r.code | (bits >> 24 & 0x80);
             y2[k] = y * y;
@@ -179,6 +188,25 @@ static void encode_group(const float *restrict x, float scale, uint32_t (*restri
         }
         sum_y2[j] = sum_y2[j] + (lane_sum(y2) + lane_sum(y2 + LANE_ROWS));
         sum_d2[j] = sum_d2[j] + (lane_sum(d2) + lane_sum(d2 + LANE_ROWS));
+    }
+}
+
+/* A loop for each step. */
+static void encode_group(const float *x, const tile_rule *rule, const group_results *to)
+{
+    switch (rule->step) {
+    case STEP_DIVIDE:
+        encode_group_by(x, rule->by, STEP_DIVIDE, to);
+        break;
+    case STEP_MULTIPLY:
+        encode_group_by(x, rule->by, STEP_MULTIPLY, to);
+        break;
+    case STEP_DIVIDE_BF16:
+        encode_group_by(x, rule->by, STEP_DIVIDE_BF16, to);
+        break;
+    case STEP_DIVIDE_F16:
+        encode_group_by(x, rule->by, STEP_DIVIDE_F16, to);
+        break;
     }
 }
 
@@ -210,15 +238,16 @@ static void prefetch_group(const tile_place *t, unsigned first)
 
 /* Encode the tile in the scratch; the codes of a row go `pitch` bytes behind those of the row
  * above. Meanwhile the tile `next` comes from memory. */
-static void encode_tile(tile_scratch *s, float scale, unsigned char *codes, size_t pitch,
+static void encode_tile(tile_scratch *s, const tile_rule *rule, unsigned char *codes, size_t pitch,
                         const tile_place *next)
 {
+    const group_results results = {s->wide_codes, s->sum_y2, s->sum_d2};
     memset(s->zero_codes, 0, sizeof s->zero_codes);
     memset(s->sum_y2, 0, sizeof s->sum_y2);
     memset(s->sum_d2, 0, sizeof s->sum_d2);
     for (unsigned lane = 0; lane < LANE_STEP; lane += GROUP_LANES) {
         prefetch_group(next, lane * LANE_ROWS);
-        encode_group(s->x[lane], scale, s->wide_codes, s->sum_y2, s->sum_d2);
+        encode_group(s->x[lane], rule, &results);
         for (unsigned k = 0; k < TILE_GROUP; k++) {
             unsigned char *to = codes + (lane + group_row(k)) * pitch;
             narrow_row(to, s->wide_codes[k]);
@@ -256,7 +285,8 @@ static uint32_t fold_counts(const unsigned char *column)
     return sum;
 }
 
-static tile_stats summarize(tile_scratch *s, const tile_place *t, tile_scan scan, float scale)
+static tile_stats summarize(tile_scratch *s, const tile_place *t, tile_scan scan,
+                            const tile_rule *rule)
 {
     const float amax = float_from_bits(scan.largest);
     const uint32_t clipped = TILE * TILE - t->rows * t->cols;
@@ -265,8 +295,8 @@ static tile_stats summarize(tile_scratch *s, const tile_place *t, tile_scan scan
                         .sum_d2 = fold_sums(s->sum_d2),
                         .zero = scan.zeros - clipped,
                         .flushed = fold_counts(s->zero_codes) - scan.zeros};
-    if (amax / scale >= E4M3_SATURATED) {
-        stats.saturated = stats_count_saturated(s->x[0], TILE * TILE, scale);
+    if (dialect_quotient(amax, rule->step, rule->by) >= E4M3_SATURATED) {
+        stats.saturated = stats_count_saturated(s->x[0], TILE * TILE, rule);
     }
     if (scan.largest >= 0x7f800000) {
         find_nonfinite(s->x[0], &stats);
@@ -282,15 +312,16 @@ static void quantize(const engine_job *job, const unsigned char *in, unsigned ch
         const tile_place t = next;
         next = i + 1 < first + count ? tile_find(job, in, i + 1) : (tile_place){.rows = 0};
         const tile_scan scan = load_tile(s->x, &t, job->source);
-        const float scale = scale_from_amax(float_from_bits(scan.largest), job->scales);
+        const float amax = float_from_bits(scan.largest);
+        const tile_rule rule = dialect_rule(job->dialect, job->scales, job->source, amax);
         if (t.rows == TILE && t.cols == TILE) {
-            encode_tile(s, scale, out + t.code_off, job->cols, &next);
+            encode_tile(s, &rule, out + t.code_off, job->cols, &next);
         } else {
-            encode_tile(s, scale, s->codes[0], TILE, &next);
+            encode_tile(s, &rule, s->codes[0], TILE, &next);
             copy_codes(out + t.code_off, job->cols, s->codes, &t);
         }
-        job->tile_scales[i] = scale;
-        job->stats[i] = summarize(s, &t, scan, scale);
+        job->tile_scales[i] = rule.scale;
+        job->stats[i] = summarize(s, &t, scan, &rule);
     }
 }
 

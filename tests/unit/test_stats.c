@@ -88,14 +88,21 @@ START_TEST(saturated_from_464)
     const float scales_exact[] = {1, 0x1p-126f, 0x1p100f, 0x1p-3f};
     for (int i = 0; i < 4; i++) {
         const float s = scales_exact[i];
+        const tile_rule rule = {s, s, STEP_DIVIDE};
         const float limit = 464 * s;
         const float x[] = {
             limit, -limit,  nextafterf(limit, 0), -nextafterf(limit, 0), 2 * limit, 0,
             -0.0f, 448 * s, -1000000.0f * s};
-        ck_assert_uint_eq(stats_count_saturated(x, 9, s), 4);
-        ck_assert_uint_eq(stats_count_saturated(x + 2, 2, s), 0);
-        ck_assert_uint_eq(stats_count_saturated(x, 0, s), 0);
+        ck_assert_uint_eq(stats_count_saturated(x, 9, &rule), 4);
+        ck_assert_uint_eq(stats_count_saturated(x + 2, 2, &rule), 0);
+        ck_assert_uint_eq(stats_count_saturated(x, 0, &rule), 0);
     }
+    /* before it is rounded to BF16, and by a factor that is not quite the reciprocal */
+    const tile_rule narrow = {1, 1, STEP_DIVIDE_BF16};
+    const tile_rule factor = {1, nextafterf(1, 2), STEP_MULTIPLY};
+    const float x[] = {463.5f, -464, nextafterf(464, 0)};
+    ck_assert_uint_eq(stats_count_saturated(x, 3, &narrow), 1);
+    ck_assert_uint_eq(stats_count_saturated(x, 3, &factor), 2);
 }
 END_TEST
 
