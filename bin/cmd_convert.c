@@ -22,16 +22,16 @@
 #include "format/num.h"
 #include "format/parallel.h"
 
-/* What the command line asks for. Rules and globs keep its order; --scales and --recipe wait until
- * all is read, for the recipe stands below the options wherever it is named. */
+/* What the command line asks for. Rules and globs keep its order; --scales, --dialect and --recipe
+ * wait until all is read, for the recipe stands below the options wherever it is named. */
 typedef struct convert_request {
     convert_options options;
     compute_request compute;
     fit_request fit;
     recipe recipe, rules; /* `rules`: those of the command line */
     embed_glob *globs;    /* room for all arguments */
-    bool scales_given, dry_run;
-    unsigned scales, digest, progress;
+    bool scales_given, dialect_given, dry_run;
+    unsigned scales, dialect, digest, progress;
     report *report;
 } convert_request;
 
@@ -60,6 +60,9 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
     case OPTION_SCALES:
         q->scales_given = true;
         return value_word("--scales", value, o->words, &q->scales, e);
+    case OPTION_DIALECT:
+        q->dialect_given = true;
+        return value_word("--dialect", value, o->words, &q->dialect, e);
     case OPTION_KEEP:
         return take_rule(q, "--keep", value, false, e);
     case OPTION_QUANTIZE:
@@ -127,7 +130,21 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     return OK;
 }
 
-/* The recipe file, the rules of the command line on top, and --scales above all. */
+/* --scales and --dialect above all. */
+static err_code set_arithmetic(convert_request *q, err *e)
+{
+    recipe *const r = &q->recipe;
+    if (q->scales_given) {
+        r->scales = (scale_kind)q->scales;
+    }
+    if (q->dialect_given) {
+        r->dialect = (pack_dialect)(DIALECT_IEEE + q->dialect);
+    }
+    const char *const lacks = dialect_lacks(r->dialect, DTYPE_NONE, r->scales == SCALES_UE8M0);
+    return lacks ? err_set(e, ERR_USAGE, "%s", lacks) : OK;
+}
+
+/* The recipe file, the rules of the command line on top. */
 static err_code build_recipe(convert_request *q, err *e)
 {
     err_code code = OK;
@@ -144,10 +161,7 @@ static err_code build_recipe(convert_request *q, err *e)
         const recipe_rule *const rule = &q->rules.rules[i];
         code = recipe_add_rule(&q->recipe, rule->glob, rule->quantize, true, e);
     }
-    if (q->scales_given) {
-        q->recipe.scales = (scale_kind)q->scales;
-    }
-    return code;
+    return code == OK ? set_arithmetic(q, e) : code;
 }
 
 /* ---- reports --------------------------------------------------------------------------------- */

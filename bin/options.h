@@ -37,6 +37,7 @@ typedef enum command_id {
 typedef enum option_id {
     OPTION_OUTPUT,
     OPTION_SCALES,
+    OPTION_DIALECT,
     OPTION_KEEP,
     OPTION_QUANTIZE,
     OPTION_RECIPE,

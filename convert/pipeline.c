@@ -211,6 +211,7 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
         b->jobs[i] = (engine_job){
             .source = pack_record_requantized(r) ? DTYPE_F32 : r->src_type,
             .scales = p->job->scales,
+            .dialect = r->dialect,
             .rows = c.bytes / cols,
             .cols = cols,
             .in_off = (size_t)(b->data[i] - slot->in),

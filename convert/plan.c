@@ -228,7 +228,7 @@ static err_code plan_tensors(plan *p, const checkpoint *cp, const plan_options *
     stack_list groups = {0};
     err_code code = fold(cp, pairs, decisions, &groups, e);
     if (code == OK) {
-        code = plan_table_build(cp, &groups, pairs, decisions, o->recipe->scales, &p->table, e);
+        code = plan_table_build(cp, &groups, pairs, decisions, o->recipe, &p->table, e);
     }
     if (code == OK) {
         code = build_head(p, o, e); /* places the records: SDIG order is known from here on */

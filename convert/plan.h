@@ -46,8 +46,8 @@ typedef struct plan_options {
 } plan_options;
 
 /* Errors: ERR_USAGE a glob from the command line matches nothing, or would quantize what cannot be;
- * ERR_INPUT a name or a size the format cannot hold, a shard whose name is not UTF-8, nothing to
- * quantize. Free with plan_free. */
+ * ERR_INPUT a name or a size the format cannot hold, a source that the dialect does not know, a
+ * shard whose name is not UTF-8, nothing to quantize. Free with plan_free. */
 MUST_CHECK err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out, err *e);
 
 /* Put the shards' SHA-256 (SHA256_BYTES each, in shard order) into the provenance; its length does

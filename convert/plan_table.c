@@ -25,6 +25,14 @@ static pack_record *add_record(table_builder *b, const char *name, const char *s
     return r;
 }
 
+/* What codes are, and their scales. */
+typedef struct codes_kind {
+    pack_origin origin;
+    pack_dialect dialect;
+    dtype scales;
+    bool pow2;
+} codes_kind;
+
 static void set_shape(pack_record *r, const tensor *t, size_t members)
 {
     unsigned n = 0;
@@ -35,9 +43,9 @@ static void set_shape(pack_record *r, const tensor *t, size_t members)
     r->ndim = (uint8_t)(n + t->ndim);
 }
 
-/* A record of codes and that of its scales, which have the dtype `scale_type`. */
-static void add_codes(table_builder *b, const stack_group *g, const tensor *t, bool carried,
-                      dtype scale_type, bool pow2)
+/* A record of codes and that of its scales. */
+static void add_codes(table_builder *b, const stack_group *g, const tensor *t,
+                      const codes_kind *kind)
 {
     pack_record *const w = add_record(b, g->name, "");
     set_shape(w, t, g->count);
@@ -49,11 +57,11 @@ static void add_codes(table_builder *b, const stack_group *g, const tensor *t, b
     set_shape(s, t, g->count);
     s->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
     s->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
-    s->type = s->src_type = scale_type;
+    s->type = s->src_type = kind->scales;
     s->cls = CLASS_SCALES;
-    s->pow2 = pow2;
-    w->origin = s->origin = carried ? ORIGIN_CARRIED : ORIGIN_QUANTIZED;
-    w->dialect = s->dialect = carried ? DIALECT_NONE : DIALECT_IEEE;
+    s->pow2 = kind->pow2;
+    w->origin = s->origin = kind->origin;
+    w->dialect = s->dialect = kind->dialect;
 }
 
 static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
@@ -112,9 +120,23 @@ static err_code check_names(const checkpoint *cp, const stack_group *g, const st
     return code;
 }
 
+/* The dialect may not know scales of this kind for the source. */
+static err_code check_dialect(const tensor *t, const recipe *how, err *e)
+{
+    const char *const lacks =
+        dialect_lacks(recipe_dialect(how), t->type, how->scales == SCALES_UE8M0);
+    if (!lacks) {
+        return OK;
+    }
+    err_set(e, ERR_INPUT, "tensor %s: %s", t->name, lacks);
+    err_hint(e, "--keep '%s' leaves the tensor as it is, --scales ue8m0 works for all sources",
+             t->name);
+    return ERR_INPUT;
+}
+
 /* Records that a group gets, and bytes of their names at most. */
 static err_code measure(const checkpoint *cp, const stack_list *groups, const decision *decisions,
-                        uint64_t *records, uint64_t *name_bytes, err *e)
+                        const recipe *how, uint64_t *records, uint64_t *name_bytes, err *e)
 {
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
@@ -123,7 +145,10 @@ static err_code measure(const checkpoint *cp, const stack_list *groups, const de
         if (action == ACTION_SCALES) {
             continue;
         }
-        const err_code code = check_names(cp, g, groups, codes, e);
+        err_code code = check_names(cp, g, groups, codes, e);
+        if (code == OK && action == ACTION_QUANTIZE) {
+            code = check_dialect(&cp->tensors[groups->members[g->first]], how, e);
+        }
         if (code != OK) {
             return code;
         }
@@ -137,14 +162,18 @@ static err_code measure(const checkpoint *cp, const stack_list *groups, const de
 }
 
 static void add_group(table_builder *b, const stack_group *g, const tensor *t, const fp8_pair *p,
-                      recipe_action action, scale_kind scales)
+                      recipe_action action, const recipe *how)
 {
+    codes_kind kind = {ORIGIN_QUANTIZED, recipe_dialect(how), DTYPE_F32,
+                       how->scales == SCALES_UE8M0};
     switch (action) {
     case ACTION_QUANTIZE:
-        add_codes(b, g, t, false, DTYPE_F32, scales == SCALES_UE8M0);
+        add_codes(b, g, t, &kind);
         break;
     case ACTION_CARRY:
-        add_codes(b, g, t, true, p->other->type, p->other->type == DTYPE_F8_E8M0);
+        kind = (codes_kind){ORIGIN_CARRIED, DIALECT_NONE, p->other->type,
+                            p->other->type == DTYPE_F8_E8M0};
+        add_codes(b, g, t, &kind);
         break;
     case ACTION_KEEP:
         add_kept(b, g, t);
@@ -155,11 +184,11 @@ static void add_group(table_builder *b, const stack_group *g, const tensor *t, c
 }
 
 err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const fp8_pairs *pairs,
-                          const decision *decisions, scale_kind scales, pack_table *out, err *e)
+                          const decision *decisions, const recipe *how, pack_table *out, err *e)
 {
     uint64_t records = 0;
     uint64_t name_bytes = 0;
-    err_code code = measure(cp, groups, decisions, &records, &name_bytes, e);
+    err_code code = measure(cp, groups, decisions, how, &records, &name_bytes, e);
     if (code == OK) {
         code = pack_table_create((uint32_t)records, name_bytes, out, e);
     }
@@ -170,7 +199,7 @@ err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const 
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
         const size_t first = groups->members[g->first];
-        add_group(&b, g, &cp->tensors[first], &pairs->of[first], decisions[first].action, scales);
+        add_group(&b, g, &cp->tensors[first], &pairs->of[first], decisions[first].action, how);
     }
     return pack_table_sort(out, e);
 }

@@ -6,11 +6,11 @@
 #include "format/stack.h"
 
 /* Make, sort and check the table: a record per group, one more for the scales of codes; none for
- * groups of scales that go with their weight.
- * ERR_INPUT: a name that the format cannot hold, or scales that would take the name of another
- * tensor; ERR_USAGE: a rule would quantize what can have no scales. Sizes are not placed yet. */
+ * groups of scales that go with their weight. ERR_INPUT: a name that the format cannot hold, scales
+ * that would take the name of another tensor, a source that the dialect does not know; ERR_USAGE: a
+ * rule would quantize what can have no scales. Sizes are not placed yet. */
 MUST_CHECK err_code plan_table_build(const checkpoint *cp, const stack_list *groups,
                                      const fp8_pairs *pairs, const decision *decisions,
-                                     scale_kind scales, pack_table *out, err *e);
+                                     const recipe *how, pack_table *out, err *e);
 
 #endif

@@ -152,7 +152,8 @@ static err_code decode_shape(const unsigned char *p, pack_record *r, err *e)
 
 static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record *r, err *e)
 {
-    if (p[AT_ORIGIN] > ORIGIN_CARRIED || p[AT_DIALECT] > DIALECT_IEEE || p[AT_FLAGS] > FLAG_POW2) {
+    if (p[AT_ORIGIN] > ORIGIN_CARRIED || p[AT_DIALECT] >= DIALECT_COUNT ||
+        p[AT_FLAGS] > FLAG_POW2) {
         return err_set(e, ERR_INPUT, "tensor %s: unknown origin, dialect or flag", r->name);
     }
     if (le32_load(p + AT_RESERVED) != 0 || le64_load(p + AT_RESERVED + 4) != 0) {
@@ -191,7 +192,7 @@ static bool is_carried_scale(dtype t)
 static err_code check_codes(const pack_record *w, err *e)
 {
     if (w->type != DTYPE_F8_E4M3 || (w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
-        w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect == DIALECT_IEEE) ||
+        w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect != DIALECT_NONE) ||
         !is_source(w->src_type) || (w->origin == ORIGIN_CARRIED && w->src_type != DTYPE_F8_E4M3) ||
         w->block_rows != PACK_TILE || w->block_cols != PACK_TILE) {
         return err_set(e, ERR_INPUT,
@@ -362,6 +363,10 @@ static err_code check_pair(const pack_record *w, const pack_record *s, err *e)
         s->cls != CLASS_SCALES || !is_scale_type(s) || s->origin != w->origin ||
         s->dialect != w->dialect || s->block_rows || s->block_cols) {
         return err_set(e, ERR_INPUT, "tensor %s: %s cannot be its scales", w->name, s->name);
+    }
+    const char *const lacks = dialect_lacks(w->dialect, w->src_type, s->pow2);
+    if (lacks) {
+        return err_set(e, ERR_INPUT, "tensor %s: %s", w->name, lacks);
     }
     if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||
         pack_record_rows(s) != num_ceil_div(pack_record_rows(w), PACK_TILE) ||

@@ -64,13 +64,6 @@ typedef struct pack_table {
     uint64_t chunk_count, source_count, stat_count;
 } pack_table;
 
-/* Are these the bits of a power of two that F8_E8M0 holds, 2^-127 to 2^127? So have to be all
- * scales of a POW2 record. */
-static inline bool pack_is_power(uint32_t bits)
-{
-    return bits == 0x00400000 || ((bits & 0x807fffff) == 0 && bits != 0 && bits != 0x7f800000);
-}
-
 /* A slice: the whole record, or one member of a stack (and of codes of three dimensions). */
 uint64_t pack_record_slices(const pack_record *r); /* >= 1; 0 only for a shape that begins with 0 */
 uint64_t pack_record_slice_bytes(const pack_record *r); /* bytes of one slice */

@@ -288,6 +288,18 @@ static err_code parse_requantize(recipe *r, const char *what, const json_t *valu
     return OK;
 }
 
+static err_code parse_dialect(recipe *r, const char *what, const json_t *dialect, err *e)
+{
+    const char *const text = json_string_value(dialect);
+    r->dialect = text ? dialect_parse(text) : DIALECT_NONE;
+    return r->dialect != DIALECT_NONE
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "%s: \"dialect\" is ieee, deepgemm, transformers, transformer-engine, "
+                         "compressed-tensors or linghe",
+                         what);
+}
+
 static err_code parse_rules(recipe *r, const char *what, const json_t *rules, err *e)
 {
     if (!json_is_array(rules)) {
@@ -318,6 +330,8 @@ static err_code parse_object(recipe *r, const char *what, json_t *root, err *e)
         err_code code = OK;
         if (strcmp(key, "scales") == 0) {
             code = parse_scales(r, what, value, e);
+        } else if (strcmp(key, "dialect") == 0) {
+            code = parse_dialect(r, what, value, e);
         } else if (strcmp(key, "rules") == 0) {
             code = parse_rules(r, what, value, e);
         } else if (strcmp(key, "requantize") == 0) {
@@ -356,6 +370,9 @@ char *recipe_json(const recipe *r, size_t *bytes)
                                    r->scales == SCALES_UE8M0 ? "ue8m0" : "f32", "rules", rules);
     if (r->requantize) {
         failed |= json_object_set_new(root, "requantize", json_integer(1));
+    }
+    if (root && recipe_dialect(r) != DIALECT_IEEE) { /* files made before there were others */
+        failed |= json_object_set_new(root, "dialect", json_string(dialect_name(r->dialect)));
     }
     char *const text = root && !failed ? json_canonical(root, bytes) : NULL;
     json_decref(root);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/dialects.h"
 #include "format/dtype.h"
 #include "format/err.h"
 #include "quant/tile.h"
@@ -44,7 +45,8 @@ typedef struct recipe_rule {
 
 typedef struct recipe {
     scale_kind scales;
-    bool requantize; /* FP8 that cannot be carried may be rounded once more */
+    bool requantize;      /* FP8 that cannot be carried may be rounded once more */
+    pack_dialect dialect; /* DIALECT_NONE: none was named, which is ieee */
     recipe_rule *rules;
     size_t rule_count;
 } recipe;
@@ -74,14 +76,20 @@ typedef struct recipe_tensor {
     uint64_t block_rows, block_cols; /* then: its tiles */
 } recipe_tensor;
 
-/* A recipe is zero-initialised: built-in rules, f32 scales. recipe_free takes what it owns. Errors:
- * a broken glob, or one that is not UTF-8: ERR_USAGE from an option, else ERR_INPUT. */
+/* The dialect that is to be used. */
+static inline pack_dialect recipe_dialect(const recipe *r)
+{
+    return r->dialect == DIALECT_NONE ? DIALECT_IEEE : r->dialect;
+}
+
+/* A recipe is zero-initialised: built-in rules, f32 scales, ieee. recipe_free takes what it owns.
+ * Errors: a broken glob, or one that is not UTF-8: ERR_USAGE from an option, else ERR_INPUT. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 
-/* Put the rules of recipe JSON behind those that are there, and take its "scales" and "requantize"
- * if it has them.
- * `what` names the text in messages. Errors: ERR_INPUT not a recipe, unknown key, broken glob. */
+/* Put the rules of recipe JSON behind those that are there, and take its "scales", "dialect" and
+ * "requantize" if it has them. `what` names the text in messages. Errors: ERR_INPUT not a recipe,
+ * unknown key, broken glob. */
 MUST_CHECK err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes,
                                  err *e);
 

@@ -28,7 +28,8 @@ static inline float scale_value(dtype t, const unsigned char *p)
     }
 }
 
-/* Positive, finite, no bit of the mantissa set; 2^-127, the least F8_E8M0, is one of one bit. */
+/* Is this a power of two that F8_E8M0 holds, 2^-127 to 2^127? So have to be all scales of a POW2
+ * record. */
 static inline bool scale_is_pow2(float scale)
 {
     const uint32_t bits = float_bits(scale);

@@ -325,6 +325,9 @@ static const struct {
     {"{\"octavo_recipe\":1,\"Scales\":\"f32\"}", "unknown key \"Scales\""},
     {"{\"octavo_recipe\":1,\"scales\":\"e8m0\"}", "\"scales\" is"},
     {"{\"octavo_recipe\":1,\"scales\":null}", "\"scales\" is"},
+    {"{\"octavo_recipe\":1,\"dialect\":\"vllm\"}", "\"dialect\" is ieee, deepgemm"},
+    {"{\"octavo_recipe\":1,\"dialect\":\"none\"}", "\"dialect\" is"},
+    {"{\"octavo_recipe\":1,\"dialect\":1}", "\"dialect\" is"},
     {"{\"octavo_recipe\":1,\"rules\":{}}", "not a list"},
     {"{\"octavo_recipe\":1,\"rules\":[1]}", "a rule is"},
     {"{\"octavo_recipe\":1,\"rules\":[[]]}", "a rule is"},
@@ -391,6 +394,22 @@ START_TEST(json_is_canonical)
 }
 END_TEST
 
+/* ieee is not written: that is how files looked before there were others. */
+START_TEST(json_has_a_dialect)
+{
+    recipe r = {0};
+    ck_assert_int_eq(recipe_dialect(&r), DIALECT_IEEE);
+    parse(&r, "{\"octavo_recipe\":1,\"dialect\":\"linghe\"}");
+    ck_assert_int_eq(recipe_dialect(&r), DIALECT_LINGHE);
+    expect_json(&r, "{\"dialect\":\"linghe\",\"octavo_recipe\":1,\"rules\":[],\"scales\":\"f32\"}");
+    parse(&r, "{\"octavo_recipe\":1}"); /* says nothing: it stays */
+    ck_assert_int_eq(recipe_dialect(&r), DIALECT_LINGHE);
+    parse(&r, "{\"octavo_recipe\":1,\"dialect\":\"ieee\"}");
+    expect_json(&r, "{\"octavo_recipe\":1,\"rules\":[],\"scales\":\"f32\"}");
+    recipe_free(&r);
+}
+END_TEST
+
 /* The order on the command line is the order of the rules, wherever they come from. */
 START_TEST(rules_are_appended)
 {
@@ -436,6 +455,7 @@ int main(void)
     tcase_add_test(tc, globs_are_utf8);
     tcase_add_loop_test(tc, wrong_json_is_refused, 0, COUNT(wrong_json));
     tcase_add_test(tc, json_is_canonical);
+    tcase_add_test(tc, json_has_a_dialect);
     tcase_add_test(tc, rules_are_appended);
     tcase_add_test(tc, reasons_have_names);
     return run_tests("recipe", tc);
