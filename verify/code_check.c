@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "format/pack_table.h"
+#include "verify/code_rule.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "source tensors are little-endian and are read as they are"
@@ -84,37 +85,12 @@ void code_rules_free(code_rules *r)
     *r = (code_rules){0};
 }
 
-/* ---- scales ---- */
-
-/* The quotient of two floats, rounded to float64 and then to float32, is the one rounded to float32
- * at once: float64 has 53 >= 2 x 24 + 2 bits, and a quotient of numbers of 24 bits that is not
- * itself the middle of two floats is further from it than float64 can blur. Subnormal results have
- * fewer bits, which leaves more room. */
-static float divide(float a, double b)
-{
-    return (float)((double)a / b);
-}
-
-float tile_scale_expected(float amax, bool ue8m0)
-{
-    if (amax == 0) {
-        return 1;
-    }
-    const float quotient = divide(amax, 448);
-    const float scale = quotient < 0x1p-126f ? 0x1p-126f : quotient;
-    if (!ue8m0 || !isfinite(scale)) {
-        return scale;
-    }
-    int exponent = 0;
-    const float m = frexpf(scale, &exponent); /* scale = m x 2^exponent, 0.5 <= m < 1 */
-    return ldexpf(1, m == 0.5f ? exponent - 1 : exponent);
-}
-
 /* ---- tiles ---- */
 
 /* A row of a tile. */
 typedef struct row {
-    float x[PACK_TILE], quotient[PACK_TILE], value[PACK_TILE], low[PACK_TILE], high[PACK_TILE];
+    float x[PACK_TILE], quotient[PACK_TILE], narrow[PACK_TILE], value[PACK_TILE], low[PACK_TILE],
+        high[PACK_TILE];
     unsigned char codes[PACK_TILE];
 } row;
 
@@ -191,7 +167,7 @@ static void look_up(const code_rules *r, const unsigned char *codes, unsigned co
 /* Wrong: the quotient is outside the code's interval (a NaN always is), or the sign differs. */
 static bool is_wrong(const row *w, unsigned j)
 {
-    const bool inside = w->quotient[j] >= w->low[j] && w->quotient[j] <= w->high[j];
+    const bool inside = w->narrow[j] >= w->low[j] && w->narrow[j] <= w->high[j];
     return !inside || bits_of(w->x[j]) >> 31 != (uint32_t)(w->codes[j] >> 7);
 }
 
@@ -253,14 +229,14 @@ void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out)
         load_source(r, t, i, w.x);
         out->amax = largest_magnitude(w.x, t->cols, out->amax);
     }
-    out->scale = tile_scale_expected(out->amax, t->ue8m0);
+    const code_rule rule = code_rule_of(t->dialect, t->type, t->ue8m0, out->amax);
+    out->scale = rule.scale;
     out->scale_right = bits_of(out->scale) == bits_of(t->scale);
     for (unsigned i = 0; i < t->rows; i++) {
         load_source(r, t, i, w.x);
         look_up(r, t->codes + i * t->pitch, t->cols, &w);
-        for (unsigned j = 0; j < t->cols; j++) {
-            w.quotient[j] = divide(fabsf(w.x[j]), (double)out->scale);
-        }
+        code_rule_divide(&rule, w.x, t->cols, w.quotient);
+        code_rule_narrow(&rule, w.quotient, t->cols, w.narrow);
         check_row(&w, i, t->cols, out);
         add_errors(&w, t->cols, t->scale, &by_column);
     }

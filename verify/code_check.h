@@ -2,8 +2,8 @@
  *
  * The quantizer computes a code from a quotient. Here the question is turned round: from what a
  * code means (spec/quant.md section 3) follows an interval of quotients that round to it, ties
- * included where the code is even, and the quotient has to lie in it. Quotients and scales are
- * divided in float64 and then rounded to float32. */
+ * included where the code is even, and the quotient has to lie in it. Which quotient that is, and
+ * which scale is right, says verify/code_rule.h. */
 #ifndef CODE_CHECK_H
 #define CODE_CHECK_H
 
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/dialects.h"
 #include "format/dtype.h"
 #include "format/err.h"
 
@@ -33,6 +34,7 @@ typedef struct tile_view {
     unsigned rows, cols;
     float scale; /* as stored */
     bool ue8m0;
+    pack_dialect dialect;
 } tile_view;
 
 typedef struct tile_verdict {
@@ -44,9 +46,6 @@ typedef struct tile_verdict {
     uint32_t saturated, zero, flushed;             /* spec/quant.md section 5 */
     double sum_sq_source, sum_sq_error, max_error; /* with codes and scale as stored */
 } tile_verdict;
-
-/* What a scale has to be for this amax. */
-float tile_scale_expected(float amax, bool ue8m0);
 
 void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out);
 

@@ -196,6 +196,7 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
                 .cols = (unsigned)num_min(PACK_TILE, cols - col),
                 .scale = float_at(scale),
                 .ue8m0 = j->c->recipe.scales == SCALES_UE8M0,
+                .dialect = at->r->dialect,
             };
             tile_verdict v;
             tile_check(&j->rules, &t, &v);

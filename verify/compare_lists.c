@@ -107,13 +107,19 @@ static err_code match_record(compare *c, const pack_record *r, bool *any, err *e
     return code;
 }
 
-/* Scales have to be powers of two where the recipe wants them, and are marked so just then. */
-static void check_scale_kind(compare *c, const pack_record *r)
+/* Scales have to be powers of two where the recipe wants them, and are marked so just then; and the
+ * dialect has to be its. */
+static void check_arithmetic(compare *c, const pack_record *r)
 {
     const pack_record *const s = &c->table->records[r->scale_idx];
     if (s->pow2 != (c->recipe.scales == SCALES_UE8M0)) {
         difference_add(&c->differences, "tensor %s: %smarked as powers of two, against the recipe",
                        s->name, s->pow2 ? "" : "not ");
+    }
+    const pack_dialect wanted = recipe_dialect(&c->recipe);
+    if (r->dialect != wanted) {
+        difference_add(&c->differences, "tensor %s: in the dialect %s, the recipe says %s", r->name,
+                       dialect_name(r->dialect), dialect_name(wanted));
     }
 }
 
@@ -127,7 +133,7 @@ static err_code match_records(compare *c, bool *any, err *e)
         }
         code = match_record(c, r, any, e);
         if (code == OK && pack_record_has_stats(r) && chosen(c, r->name, r->name)) {
-            check_scale_kind(c, r);
+            check_arithmetic(c, r);
         }
     }
     return code;

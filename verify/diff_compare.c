@@ -136,6 +136,7 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
                          const tile_place *t, diff_finding *out)
 {
     const diff_pair *const p = &j->pairs[u->pair];
+    const store_tensor *const codes = p->side[p->coded];
     const dtype type = p->side[1 - p->coded]->type;
     const tile_view view = {
         .source = d->data[1 - p->coded] + t->element * (dtype_bits(type) / 8),
@@ -146,6 +147,7 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
         .cols = t->cols,
         .scale = scale_at(p, d, p->coded, t),
         .ue8m0 = p->side[p->coded]->pow2,
+        .dialect = codes->dialect == DIALECT_NONE ? DIALECT_IEEE : codes->dialect,
     };
     tile_verdict v;
     tile_check(&j->rules, &view, &v);

@@ -149,6 +149,7 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
         t->quantized = true;
         t->pow2 = scales->pow2;
         t->scale_type = scales->type;
+        t->dialect = r->dialect;
         t->scale_off = scales->off + scales->len / members * i;
     }
     return code;

@@ -26,13 +26,14 @@ typedef struct store_tensor {
     dtype type;       /* as stored: F8_E4M3 if quantized */
     unsigned ndim;
     uint64_t shape[TENSOR_MAX_DIMS];
-    uint64_t rows, cols; /* the last dimension, and the product of the others (1 for a vector) */
-    uint64_t row_bytes;  /* 0: a row of 4-bit or 6-bit elements that ends within a byte */
-    bool quantized;      /* has scales, one for each tile of 128 x 128 */
-    bool pow2;           /* all of them powers of two, as the file says */
-    dtype scale_type;    /* as stored */
-    uint64_t off;        /* of its data: in the packed file, or in the shard */
-    uint64_t scale_off;  /* in the packed file */
+    uint64_t rows, cols;  /* the last dimension, and the product of the others (1 for a vector) */
+    uint64_t row_bytes;   /* 0: a row of 4-bit or 6-bit elements that ends within a byte */
+    bool quantized;       /* has scales, one for each tile of 128 x 128 */
+    bool pow2;            /* all of them powers of two, as the file says */
+    dtype scale_type;     /* as stored */
+    pack_dialect dialect; /* of codes that were computed, as the file says */
+    uint64_t off;         /* of its data: in the packed file, or in the shard */
+    uint64_t scale_off;   /* in the packed file */
     const tensor *of_source;      /* in the checkpoint; NULL: a packed file */
     const tensor *source_scales;  /* likewise, if it is quantized */
     const pack_record *of_record; /* in the packed file; NULL: a checkpoint */

@@ -8,6 +8,7 @@
 #include "tests/unit/expect.h"
 #include "tests/unit/oracle_e4m3.h"
 #include "verify/code_check.h"
+#include "verify/code_rule.h"
 
 static code_rules rules;
 
@@ -92,6 +93,11 @@ START_TEST(random_quotients)
 }
 END_TEST
 
+static float scale_of(float amax, bool ue8m0)
+{
+    return code_rule_of(DIALECT_IEEE, DTYPE_F32, ue8m0, amax).scale;
+}
+
 START_TEST(scales)
 {
     const float edges[] = {0,
@@ -108,17 +114,17 @@ START_TEST(scales)
                            0x1.000002p0f,
                            0x1.8p-133f};
     for (int i = 0; i < COUNT(edges); i++) {
-        ck_assert_float_eq(tile_scale_expected(edges[i], false), oracle_scale(edges[i], 0));
-        ck_assert_float_eq(tile_scale_expected(edges[i], true), oracle_scale(edges[i], 1));
+        ck_assert_float_eq(scale_of(edges[i], false), oracle_scale(edges[i], 0));
+        ck_assert_float_eq(scale_of(edges[i], true), oracle_scale(edges[i], 1));
     }
     uint64_t state = 30;
     for (int i = 0; i < 1000000; i++) {
         const float amax = oracle_float((uint32_t)(oracle_random(&state) >> 33));
         if (isfinite(amax)) {
-            const float scale = tile_scale_expected(amax, false);
+            const float scale = scale_of(amax, false);
             ck_assert_float_eq(scale, oracle_scale(amax, 0));
             ck_assert_float_eq(scale, fmaxf(amax / 448.0f, amax == 0 ? 1 : 0x1p-126f));
-            ck_assert_float_eq(tile_scale_expected(amax, true), oracle_scale(amax, 1));
+            ck_assert_float_eq(scale_of(amax, true), oracle_scale(amax, 1));
         }
     }
 }
@@ -155,7 +161,8 @@ START_TEST(infinities_and_nans_are_wrong)
         for (unsigned c = 0; c < 256; c++) {
             const float x[] = {448, bad[i]};
             const unsigned char codes[] = {ORACLE_LARGEST, (unsigned char)c};
-            const tile_view t = {(const unsigned char *)x, codes, DTYPE_F32, 2, 1, 2, 1, false};
+            const tile_view t = {
+                (const unsigned char *)x, codes, DTYPE_F32, 2, 1, 2, 1, false, DIALECT_IEEE};
             tile_verdict v;
             tile_check(&rules, &t, &v);
             ck_assert(v.wrong_codes >= 1);
@@ -201,7 +208,8 @@ START_TEST(the_first_wrong_code_is_named)
     codes[3 * 7 + 2] = 1;
     codes[3 * 7 + 5] = 1;
     codes[4 * 7] = 0x80;
-    const tile_view t = {(const unsigned char *)x, codes, DTYPE_F32, 7, 5, 6, 1, false};
+    const tile_view t = {
+        (const unsigned char *)x, codes, DTYPE_F32, 7, 5, 6, 1, false, DIALECT_IEEE};
     tile_verdict v;
     tile_check(&rules, &t, &v);
     ck_assert_uint_eq(v.wrong_codes, 3);
