@@ -119,16 +119,32 @@ def check_codes(r, s):
         s["origin"] == r["origin"],
         f"{s['what']}: origin {s['origin']}, its codes have {r['origin']}",
     )
+    rule(
+        s["dialect"] == r["dialect"],
+        f"{s['what']}: dialect {s['dialect']}, its codes have {r['dialect']}",
+    )
+    rule(
+        dialect_exists(r["dialect"], source, s["flags"] == 1),
+        f"{r['what']}: dialect {r['dialect']} has no such scales for {source}",
+    )
     expected = r["name"] + pf.SCALE_SUFFIX
     rule(s["name"] == expected, f"{s['what']}: expected the name {expected}")
+
+
+def dialect_exists(number, source, pow2):
+    """quant.md section 7 names what there is not."""
+    name = pf.DIALECT_NAMES[number] if number < len(pf.DIALECT_NAMES) else "?"
+    return not (name == "compressed-tensors" and pow2) and not (
+        name == "linghe" and source == "F32" and not pow2
+    )
 
 
 def check_origin(r):
     if r["cls"] == KEPT:
         rule(r["origin"] == 0, f"{r['what']}: kept, but origin {r['origin']}")
         rule(r["src_dtype"] == r["dtype"], f"{r['what']}: kept, but src_dtype {r['src_dtype']}")
-    dialect = 1 if r["origin"] == QUANTIZED else 0
-    rule(r["dialect"] == dialect, f"{r['what']}: dialect {r['dialect']}, origin {r['origin']}")
+    named = 0 < r["dialect"] < len(pf.DIALECT_NAMES) if r["origin"] == 1 else r["dialect"] == 0
+    rule(named, f"{r['what']}: dialect {r['dialect']}, origin {r['origin']}")
     if r["cls"] != CODES:
         rule(r["block_rows"] == r["block_cols"] == 0, f"{r['what']}: tiles without scales")
     rule(r["flags"] in ((0, 1) if r["cls"] == SCALES else (0,)), f"{r['what']}: flags {r['flags']}")
@@ -276,10 +292,17 @@ def is_count(value):
 def read_recipe(raw):
     recipe = read_canonical_json("RCPE", raw)
     keys = {"octavo_recipe", "rules", "scales"}
-    rule(isinstance(recipe, dict) and set(recipe) - {"requantize"} == keys, "RCPE: wrong keys")
+    more = {"dialect", "requantize"}
+    rule(isinstance(recipe, dict) and set(recipe) - more == keys, "RCPE: wrong keys")
     rule(recipe.get("requantize", 1) == 1, f"RCPE: requantize {recipe.get('requantize')}")
     rule(recipe["octavo_recipe"] == 1, f"RCPE: recipe version {recipe['octavo_recipe']}")
     rule(recipe["scales"] in ("f32", "ue8m0"), f"RCPE: scales {recipe['scales']}")
+    dialect = recipe.get("dialect", "ieee")
+    named = "dialect" not in recipe or dialect in pf.DIALECT_NAMES[2:]
+    rule(named, f"RCPE: dialect {dialect}")
+    number = pf.DIALECT_NAMES.index(dialect)
+    defined = dialect_exists(number, None, recipe["scales"] == "ue8m0")
+    rule(defined, f"RCPE: the dialect {dialect} has no such scales")
     rule(isinstance(recipe["rules"], list), "RCPE: rules is not a list")
     for r in recipe["rules"]:
         rule(isinstance(r, dict) and set(r) == {"action", "match"}, "RCPE: a rule with wrong keys")

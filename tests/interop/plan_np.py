@@ -102,6 +102,7 @@ class Planned:
     scale: "Planned" = field(default=None, repr=False)
     pow2: bool = False
     origin: int = None  # by default QUANTIZED unless it is kept
+    dialect: int = 0
     fields: dict = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -155,26 +156,27 @@ def plan_records(checkpoint, recipe):
     units += [(name, [t]) for name, t in tensors.items() if name not in stacked]
     records = []
     for name, sources in units:
-        records += plan_unit(name, sources, decisions[sources[0].name], recipe["scales"])
+        records += plan_unit(name, sources, decisions[sources[0].name], recipe)
     return sorted(records, key=Planned.order)
 
 
-def plan_unit(name, sources, origin, scales):
+def plan_unit(name, sources, origin, recipe):
     first = sources[0]
     shape = ([len(sources)] if pf.is_stack(name) else []) + list(first.shape)
     if not origin:
         return [Planned(name, KEPT, first.dtype, first.dtype, shape, sources)]
     tiles = shape[:-2] + [pf.ceil_div(d, pf.TILE) for d in shape[-2:]]
-    kind, pow2 = "F32", scales == "ue8m0"
+    kind, pow2 = "F32", recipe["scales"] == "ue8m0"
+    dialect = pf.DIALECT_NAMES.index(recipe.get("dialect", "ieee"))
     if origin == CARRIED:
         kind = first.scales.dtype
         pow2 = kind == "F8_E8M0"
+        dialect = 0
     own = [t.scales for t in sources] if origin == CARRIED else sources
-    scale = Planned(name + pf.SCALE_SUFFIX, SCALES, kind, kind, tiles, own, None, pow2, origin)
-    return [
-        Planned(name, CODES, "F8_E4M3", first.dtype, shape, sources, scale, origin=origin),
-        scale,
-    ]
+    same = {"origin": origin, "dialect": dialect}
+    scale = Planned(name + pf.SCALE_SUFFIX, SCALES, kind, kind, tiles, own, None, pow2, **same)
+    codes = Planned(name, CODES, "F8_E4M3", first.dtype, shape, sources, scale, **same)
+    return [codes, scale]
 
 
 def place_records(records, data_off):
@@ -206,7 +208,7 @@ def place_records(records, data_off):
             "block_cols": block,
             "src_dtype": pf.DTYPE_NUMBER[r.src_dtype],
             "origin": r.origin,
-            "dialect": int(r.origin == QUANTIZED),
+            "dialect": r.dialect,
             "flags": int(r.pow2),
         }
         name_off += r.fields["name_len"]

@@ -6,6 +6,8 @@ float8_e4m3fn cast is a second opinion that has to agree on every element.
 
 import numpy as np
 
+import dialects_np as dialects
+
 try:
     import ml_dtypes
 except ImportError:
@@ -112,15 +114,18 @@ def slice_sum(terms, cols):
     return ordered_sum(np.array([ordered_sum(chunk) for chunk in chunks]))
 
 
-def quantize_matrix(x, kind):
-    """One matrix of finite float32: codes (uint8), scales [tiles down, tiles across] and the STAT
-    row as a dict."""
+def quantize_matrix(x, kind, dialect="ieee", dtype="F32"):
+    """One matrix of finite float32, from a source of this dtype: codes (uint8), scales [tiles down,
+    tiles across] and the STAT row as a dict."""
     tiles = cut(np.ascontiguousarray(x))
     magnitude = np.abs(tiles)
     amax = magnitude.max(axis=(2, 3))
-    scales = tile_scales(amax, kind)
-    y = magnitude / scales[:, :, None, None]
-    codes = encode(y)
+    if dialect == "ieee":
+        scales = tile_scales(amax, kind)
+        y = narrow = magnitude / scales[:, :, None, None]
+    else:
+        scales, y, narrow = dialects.quotients(magnitude, amax, kind, dialect, dtype)
+    codes = encode(narrow)
     d = y - MAGNITUDES[codes]
     stats = slice_statistics(
         x, y, paste(codes, x.shape), amax, scales, tile_sums(y * y), tile_sums(d * d)

@@ -237,8 +237,9 @@ class PackedFile:
 
 
 def all_powers(data):
-    """Whether all float32 are positive powers of two: no mantissa bits and a normal exponent."""
-    return all(w & 0x7FFFFF == 0 and 0 < w >> 23 < 255 for w in memoryview(data).cast("I"))
+    """Whether all float32 are positive powers of two: no mantissa bits and a normal exponent, or 2^-127."""
+    words = memoryview(data).cast("I")
+    return all(w & 0x7FFFFF == 0 and 0 < w >> 23 < 255 or w == 1 << 22 for w in words)
 
 
 def source_count(r):

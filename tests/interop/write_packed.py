@@ -2,7 +2,7 @@
 """A second writer of packed files, small and slow, written from spec/ alone.
 
     write_packed.py CHECKPOINT -o OUT.octavo [--scales f32|ue8m0] [--rules JSON]
-                    [--requantize] [--digest xxh3|sha256] [--source-sha256]
+                    [--dialect NAME] [--requantize] [--digest xxh3|sha256] [--source-sha256]
 
 The format is canonical, so for the same input this file and `octavo convert` must be equal byte for
 byte: one `cmp` compares recipe, plan, codes, scales, statistics, digests and layout of two programs
@@ -25,7 +25,12 @@ from checkpoint_np import Checkpoint
 from packed_format import CARRIED, CODES, QUANTIZED
 
 
-def quantize_record(record, kind):
+def source_dtype(tensor):
+    """That of the numbers to quantize: what FP8 stands for is F32."""
+    return "F32" if tensor.dtype == "F8_E4M3" else tensor.dtype
+
+
+def quantize_record(record, recipe):
     """Codes and scales of a codes record as bytes, and its STAT rows."""
     codes, scales, rows = [], [], []
     for tensor in record.sources:
@@ -34,7 +39,9 @@ def quantize_record(record, kind):
         if bad:
             raise fp8.Refused(f"{tensor.name}: index {bad[0]}, the first of {bad[1]} not finite")
         for matrix in x.reshape((-1,) + x.shape[-2:]):
-            c, s, stats = quantizer.quantize_matrix(matrix, kind)
+            c, s, stats = quantizer.quantize_matrix(
+                matrix, recipe["scales"], recipe.get("dialect", "ieee"), source_dtype(tensor)
+            )
             codes.append(c.tobytes())
             scales.append(s.astype("<f4").tobytes())
             rows.append(pack_stats(stats))
@@ -55,7 +62,7 @@ def pack_stats(s):
     )
 
 
-def contents(records, kind):
+def contents(records, recipe):
     """{id(record): bytes} and all STAT rows in record order."""
     data, stats = {}, []
     for r in records:
@@ -65,7 +72,7 @@ def contents(records, kind):
             for pair in r.sources:
                 fp8.check_carried(pair)
         elif r.cls == CODES:
-            data[id(r)], data[id(r.scale)], rows = quantize_record(r, kind)
+            data[id(r)], data[id(r.scale)], rows = quantize_record(r, recipe)
             stats += rows
     return data, stats
 
@@ -143,15 +150,19 @@ def build(records, data, stats, files, recipe, provenance, alg):
     return raw
 
 
-def recipe_of(scales, rules=(), requantize=False):
+def recipe_of(scales, rules=(), requantize=False, dialect="ieee"):
     recipe = {"octavo_recipe": 1, "rules": list(rules), "scales": scales}
-    return {**recipe, "requantize": 1} if requantize else recipe
+    if requantize:
+        recipe["requantize"] = 1
+    if dialect != "ieee":
+        recipe["dialect"] = dialect
+    return recipe
 
 
 def pack(checkpoint, recipe, alg=pf.XXH3, whole_files=False):
     """The packed file of a checkpoint."""
     records = plan.plan_records(checkpoint, recipe)
-    data, stats = contents(records, recipe["scales"])
+    data, stats = contents(records, recipe)
     provenance = provenance_of(checkpoint, whole_files)
     return build(records, data, stats, checkpoint.embedded(), recipe, provenance, alg)
 
@@ -161,6 +172,7 @@ def main():
     parser.add_argument("checkpoint")
     parser.add_argument("-o", required=True, dest="output")
     parser.add_argument("--scales", choices=("f32", "ue8m0"), default="f32")
+    parser.add_argument("--dialect", choices=pf.DIALECT_NAMES[1:], default="ieee")
     parser.add_argument(
         "--rules", type=json.loads, default=[], help='JSON: [{"action":"keep","match":GLOB},…]'
     )
@@ -168,7 +180,7 @@ def main():
     parser.add_argument("--source-sha256", action="store_true")
     parser.add_argument("--requantize", action="store_true")
     args = parser.parse_args()
-    recipe = recipe_of(args.scales, args.rules, args.requantize)
+    recipe = recipe_of(args.scales, args.rules, args.requantize, args.dialect)
     alg = pf.XXH3 if args.digest == "xxh3" else pf.SHA256
     try:
         raw = pack(Checkpoint(args.checkpoint), recipe, alg, args.source_sha256)
