@@ -69,7 +69,9 @@ static cudaError_t copy_out(const cuda_slot *s, const engine_slot *slot)
                            cudaMemcpyDeviceToHost, s->stream);
 }
 
-/* A launch takes neighbouring jobs of one source dtype and scale kind, mostly all there are. */
+/* A launch takes neighbouring jobs of one source dtype, scale kind and dialect, mostly all there
+ * are.
+ */
 static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
 {
     const gpu_batch *const b = &s->work;
@@ -79,11 +81,12 @@ static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
     for (size_t i = 0; i < b->job_count && result == cudaSuccess;) {
         const engine_job *const first = &b->jobs[i];
         for (; i < b->job_count && b->jobs[i].source == first->source &&
-               b->jobs[i].scales == first->scales;
+               b->jobs[i].scales == first->scales && b->jobs[i].dialect == first->dialect;
              i++) {
             launch.end += (uint32_t)engine_job_tiles(&b->jobs[i]);
         }
         launch.ue8m0 = first->scales == SCALES_UE8M0;
+        launch.dialect = first->dialect;
         result = kernels_quantize(&g->kernels, first->source, &launch, s->stream);
         launch.first = launch.end;
     }

@@ -1,6 +1,9 @@
 #include "gpu/kernels.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "format/dialects.h"
 
 /* gpu/kernels.S: what nvcc made of quantize.cu. */
 extern const unsigned char kernels_image[];
@@ -22,12 +25,17 @@ err_code kernels_load(kernels *k, err *e)
         k->library = NULL;
         return err_set(e, ERR_GPU, "cannot load the kernels: %s", cudaGetErrorString(result));
     }
-    err_code code = find(k, &k->quantize_bf16, "quantize_bf16", e);
-    if (code == OK) {
-        code = find(k, &k->quantize_f16, "quantize_f16", e);
-    }
-    if (code == OK) {
-        code = find(k, &k->quantize_f32, "quantize_f32", e);
+    const struct {
+        const char *name;
+        cudaKernel_t *to;
+    } all[] = {
+        {"quantize_bf16", &k->quantize_bf16}, {"quantize_f16", &k->quantize_f16},
+        {"quantize_f32", &k->quantize_f32},   {"dialect_bf16", &k->dialect_bf16},
+        {"dialect_f16", &k->dialect_f16},     {"dialect_f32", &k->dialect_f32},
+    };
+    err_code code = OK;
+    for (size_t i = 0; i < sizeof all / sizeof *all && code == OK; i++) {
+        code = find(k, all[i].to, all[i].name, e);
     }
     return code;
 }
@@ -43,9 +51,11 @@ void kernels_unload(kernels *k)
 cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
                              cudaStream_t stream)
 {
-    cudaKernel_t kernel = source == DTYPE_BF16  ? k->quantize_bf16
-                          : source == DTYPE_F16 ? k->quantize_f16
-                                                : k->quantize_f32;
+    const bool ieee = launch->dialect <= DIALECT_IEEE;
+    cudaKernel_t kernel = source == DTYPE_BF16  ? (ieee ? k->quantize_bf16 : k->dialect_bf16)
+                          : source == DTYPE_F16 ? (ieee ? k->quantize_f16 : k->dialect_f16)
+                          : ieee                ? k->quantize_f32
+                                                : k->dialect_f32;
     const unsigned threads = source == DTYPE_F32 ? QUANTIZE_THREADS_32 : QUANTIZE_THREADS_16;
     gpu_launch argument = *launch;
     void *arguments[] = {&argument};

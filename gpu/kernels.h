@@ -18,13 +18,15 @@
 
 typedef struct kernels {
     cudaLibrary_t library;
-    cudaKernel_t quantize_bf16, quantize_f16, quantize_f32;
+    cudaKernel_t quantize_bf16, quantize_f16, quantize_f32; /* ieee */
+    cudaKernel_t dialect_bf16, dialect_f16, dialect_f32;    /* all others */
 } kernels;
 
 MUST_CHECK err_code kernels_load(kernels *k, err *e);
 void kernels_unload(kernels *k); /* fine for one that failed to load or is all zero */
 
-/* Quantize the tiles of a launch, at least one, all of this source dtype (BF16, F16, F32). */
+/* Quantize the tiles of a launch, at least one, all of this source dtype (BF16, F16, F32), in its
+ * dialect. */
 cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *launch,
                              cudaStream_t stream);
 

@@ -11,6 +11,9 @@
  *     inverse instruction. Older devices take the arithmetic of quant/e4m3.h;
  *   - zeros are counted only by threads that can have a zero code.
  *
+ * Other dialects than ieee have kernels of their own, which ask what to do (gpu/rounding.cuh), so
+ * that those of ieee need not.
+ *
  * Loads are plain ones: those that pass by the first cache, and copies into shared memory that run
  * ahead, were slower (H100). Everything is forced inline: an array whose address a function gets
  * would lie in memory. */
@@ -20,7 +23,7 @@
 #include "gpu/quantize.h"
 #include "gpu/rounding.cuh"
 #include "gpu/source.cuh"
-#include "quant/scale.h"
+#include "quant/dialect.h"
 
 namespace
 {
@@ -35,11 +38,12 @@ struct shared_state {
     float amax[SUMS];
     /* lane(2h, j) + lane(2h+1, j) of warp h, and column j = 8c + 2k + i at [h][k][i][c]. */
     float y2[SUMS][TILE], d2[SUMS][TILE];
-    uint32_t zeros, zero_codes, nonfinite, first_nonfinite;
+    uint32_t zeros, zero_codes, nonfinite, first_nonfinite, saturated;
 };
 
 /* The largest magnitude of the tile, for all threads; orders them. */
-template <typename S> __device__ __forceinline__ float block_amax(float amax, shared_state *s)
+template <typename S, typename D>
+__device__ __forceinline__ float block_amax(float amax, shared_state *s)
 {
     const uint32_t lane = threadIdx.x % 32;
     const uint32_t mine = __reduce_max_sync(FULL_WARP, float_bits(amax));
@@ -49,6 +53,9 @@ template <typename S> __device__ __forceinline__ float block_amax(float amax, sh
     if (threadIdx.x == 0) {
         s->zeros = s->zero_codes = s->nonfinite = 0;
         s->first_nonfinite = TILE * TILE;
+        if (D::CAN_SATURATE) {
+            s->saturated = 0;
+        }
     }
     __syncthreads();
     return float_from_bits(
@@ -97,6 +104,25 @@ __device__ __forceinline__ void count_zero_codes(const uint2 *codes, shared_stat
     atomicAdd(&s->zero_codes, S::ROWS * THREAD_COLS - others);
 }
 
+template <typename S, typename D>
+__device__ __forceinline__ void count_saturated(const uint32_t (*w)[S::WORDS],
+                                                const tile_rule &rule, float amax, const D &d,
+                                                shared_state *s)
+{
+    if (!D::CAN_SATURATE || dialect_quotient(amax, rule.step, rule.by) < E4M3_SATURATED) {
+        return;
+    }
+    uint32_t saturated = 0;
+#pragma unroll
+    for (int i = 0; i < S::ROWS; i++) {
+#pragma unroll
+        for (int k = 0; k < THREAD_COLS; k++) {
+            saturated += fabsf(quotient<S>(element<S>(w[i], k), d)) >= E4M3_SATURATED;
+        }
+    }
+    atomicAdd(&s->saturated, saturated);
+}
+
 /* ---- codes and sums ---- */
 
 /* Leave the sum of the warp's two rows of threads to `fold`: of the threads that share column c,
@@ -114,9 +140,9 @@ __device__ __forceinline__ void share_sum(float v0, float v1, int k, float *to)
 typedef uint16_t code_pairs[THREAD_COLS / 2];
 
 /* Encode one lane: four rows. `sum`: where its sums go, 2h of the lanes 2h and 2h+1. */
-template <typename S>
-__device__ __forceinline__ void encode(const uint32_t (*w)[S::WORDS], const divisor &d,
-                                       code_pairs *codes, uint32_t sum, shared_state *s)
+template <typename S, typename D>
+__device__ __forceinline__ void encode(const uint32_t (*w)[S::WORDS], const D &d, code_pairs *codes,
+                                       uint32_t sum, shared_state *s)
 {
 #pragma unroll
     for (int k = 0; k < THREAD_COLS / 2; k++) {
@@ -127,7 +153,7 @@ __device__ __forceinline__ void encode(const uint32_t (*w)[S::WORDS], const divi
             const float x1 = element<S>(w[i], 2 * k + 1);
             const float y0 = quotient<S>(x0, d);
             const float y1 = quotient<S>(x1, d);
-            const rounded_pair r = round_pair(y0, y1);
+            const rounded_pair r = round_pair(narrow<S>(y0, d), narrow<S>(y1, d));
             const float e0 = y0 - r.x;
             const float e1 = y1 - r.y;
             codes[i][k] = r.codes;
@@ -181,6 +207,7 @@ __device__ __forceinline__ float fold(const float (*v)[TILE])
     return sum + __shfl_down_sync(FULL_WARP, sum, ROW_THREADS);          /* 1 */
 }
 
+template <typename D>
 __device__ __forceinline__ void report(const gpu_launch &launch, uint32_t tile, const place &p,
                                        float amax, float scale, const shared_state *s)
 {
@@ -201,7 +228,7 @@ __device__ __forceinline__ void report(const gpu_launch &launch, uint32_t tile, 
     launch.scales[tile] = scale;
     to->amax = amax;
     to->sum_y2 = sum;
-    to->saturated = 0; /* y is at most 448 and a rounding error: scales are made so */
+    to->saturated = D::CAN_SATURATE ? s->saturated : 0;
     to->zero = s->zeros > clipped ? s->zeros - clipped : 0;
     to->flushed = s->zero_codes - s->zeros;
     to->nonfinite = s->nonfinite;
@@ -243,9 +270,9 @@ __device__ __forceinline__ void store(const place &p, uint32_t row, uint32_t col
     }
 }
 
-template <typename S>
-__device__ __forceinline__ void encode_all(const uint32_t (*w)[S::WORDS], const divisor &d,
-                                           uint2 *codes, shared_state *s)
+template <typename S, typename D>
+__device__ __forceinline__ void encode_all(const uint32_t (*w)[S::WORDS], const D &d, uint2 *codes,
+                                           shared_state *s)
 {
     code_pairs pairs[S::ROWS];
 #pragma unroll
@@ -256,7 +283,7 @@ __device__ __forceinline__ void encode_all(const uint32_t (*w)[S::WORDS], const 
     gather_codes<S>(pairs, codes);
 }
 
-template <typename S> __device__ __forceinline__ void quantize(const gpu_launch &launch)
+template <typename S, typename D> __device__ __forceinline__ void quantize(const gpu_launch &launch)
 {
     __shared__ shared_state shared;
     const uint32_t tile = launch.first + blockIdx.x;
@@ -265,16 +292,18 @@ template <typename S> __device__ __forceinline__ void quantize(const gpu_launch 
     uint32_t w[S::ROWS][S::WORDS];
     load<S>(find_place<S>(launch, tile), row, col, w);
     const extent found = find_extent<S>(w);
-    const float amax = block_amax<S>(found.largest, &shared);
-    const float scale = scale_from_amax(amax, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32);
-    const bool may_be_zero = found.least <= scale * 0x1p-9f;
+    const float amax = block_amax<S, D>(found.largest, &shared);
+    const tile_rule rule = find_rule<S>(launch, amax, (const D *)NULL);
+    const bool may_be_zero = found.least <= rule.scale * 0x1p-9f;
     if (may_be_zero) {
         count_zeros<S>(w, &shared);
     }
     if (float_bits(amax) >= 0x7f800000u) {
         count_nonfinite<S>(w, row, col, &shared);
     }
-    const divisor d = make_divisor<S>(scale, w);
+    D d;
+    divisor_for<S>(rule, w, &d);
+    count_saturated<S>(w, rule, amax, d, &shared);
     forget_elements<S>(w);
     uint2 codes[S::ROWS];
     encode_all<S>(w, d, codes, &shared);
@@ -284,7 +313,7 @@ template <typename S> __device__ __forceinline__ void quantize(const gpu_launch 
     const place p = find_place<S>(launch, tile); /* again, for want of registers to keep it in */
     store<S>(p, row, col, codes);
     __syncthreads();
-    report(launch, tile, p, amax, scale, &shared);
+    report<D>(launch, tile, p, amax, rule.scale, &shared);
 }
 
 } // namespace
@@ -297,15 +326,30 @@ enum { BLOCKS_16 = 4, BLOCKS_32 = 2 };
 
 KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) quantize_bf16(const __grid_constant__ gpu_launch launch)
 {
-    quantize<bf16_source>(launch);
+    quantize<bf16_source, divisor>(launch);
 }
 
 KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) quantize_f16(const __grid_constant__ gpu_launch launch)
 {
-    quantize<f16_source>(launch);
+    quantize<f16_source, divisor>(launch);
 }
 
 KERNEL(QUANTIZE_THREADS_32, BLOCKS_32) quantize_f32(const __grid_constant__ gpu_launch launch)
 {
-    quantize<f32_source>(launch);
+    quantize<f32_source, divisor>(launch);
+}
+
+KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) dialect_bf16(const __grid_constant__ gpu_launch launch)
+{
+    quantize<bf16_source, dialect_divisor>(launch);
+}
+
+KERNEL(QUANTIZE_THREADS_16, BLOCKS_16) dialect_f16(const __grid_constant__ gpu_launch launch)
+{
+    quantize<f16_source, dialect_divisor>(launch);
+}
+
+KERNEL(QUANTIZE_THREADS_32, BLOCKS_32) dialect_f32(const __grid_constant__ gpu_launch launch)
+{
+    quantize<f32_source, dialect_divisor>(launch);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "gpu/source.cuh"
+#include "quant/dialect.h"
 #include "quant/e4m3.h"
 
 namespace
@@ -39,6 +40,7 @@ __device__ __forceinline__ rounded_pair round_pair(float x, float y)
 
 /* The divisor of a tile, and its reciprocal, correctly rounded. */
 struct divisor {
+    enum { CAN_SATURATE = 0 }; /* y is at most 448 and a rounding error: scales are made so */
     float scale, reciprocal;
 };
 
@@ -80,6 +82,71 @@ __device__ __forceinline__ divisor make_divisor<bf16_source>(float scale,
         scale *= 0x1p60f;
     }
     return {scale, 1 / scale};
+}
+
+/* What becomes of elements in a dialect (quant/dialect.h): as above, or multiplied by `reciprocal`,
+ * then with a `correction` of 0, which leaves the product as it is, a -0 included. */
+struct dialect_divisor {
+    enum { CAN_SATURATE = 1 };
+    float scale, reciprocal, correction;
+    bool narrow; /* to the source's precision, before it becomes a code */
+};
+
+template <typename S> __device__ __forceinline__ float quotient(float x, const dialect_divisor &d)
+{
+    const float q = x * d.reciprocal;
+    return fmaf(fmaf(q, d.scale, -x), -d.correction, q);
+}
+
+template <> __device__ __forceinline__ float quotient<f32_source>(float x, const dialect_divisor &d)
+{
+    return d.correction == 0 ? x * d.reciprocal : x / d.scale;
+}
+
+template <typename S> __device__ __forceinline__ float narrow(float y, const divisor &)
+{
+    return y;
+}
+
+template <typename S> __device__ __forceinline__ float narrow(float y, const dialect_divisor &d)
+{
+    return d.narrow ? round_to_source(y, S::TYPE) : y;
+}
+
+/* The rule of a tile in the dialect of a launch, and the divisor for it. */
+template <typename S>
+__device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
+                                               const divisor *)
+{
+    const float scale = scale_from_amax(amax, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32);
+    return {scale, scale, STEP_DIVIDE};
+}
+
+template <typename S>
+__device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
+                                               const dialect_divisor *)
+{
+    return dialect_rule((pack_dialect)launch.dialect, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32,
+                        S::TYPE, amax);
+}
+
+template <typename S>
+__device__ __forceinline__ void divisor_for(const tile_rule &rule, uint32_t (*w)[S::WORDS],
+                                            divisor *to)
+{
+    *to = make_divisor<S>(rule.scale, w);
+}
+
+template <typename S>
+__device__ __forceinline__ void divisor_for(const tile_rule &rule, uint32_t (*w)[S::WORDS],
+                                            dialect_divisor *to)
+{
+    if (rule.step == STEP_MULTIPLY) {
+        *to = {0, rule.by, 0, false};
+        return;
+    }
+    const divisor d = make_divisor<S>(rule.by, w);
+    *to = {d.scale, d.reciprocal, d.reciprocal, rule.step != STEP_DIVIDE};
 }
 
 } // namespace

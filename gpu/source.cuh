@@ -11,6 +11,7 @@
 #include <cuda_fp16.h>
 #include <stdint.h>
 
+#include "format/dtype.h"
 #include "gpu/quantize.h"
 #include "quant/bits.h"
 
@@ -38,6 +39,7 @@ template <int ELEMENT_BYTES, int BLOCK_THREADS> struct source_layout {
 
 struct bf16_source : source_layout<2, QUANTIZE_THREADS_16> {
     typedef __nv_bfloat162 pair;
+    static const dtype TYPE = DTYPE_BF16;
 
     __device__ static __forceinline__ float low(uint32_t w)
     {
@@ -51,6 +53,7 @@ struct bf16_source : source_layout<2, QUANTIZE_THREADS_16> {
 
 struct f16_source : source_layout<2, QUANTIZE_THREADS_16> {
     typedef __half2 pair;
+    static const dtype TYPE = DTYPE_F16;
 
     __device__ static __forceinline__ float low(uint32_t w)
     {
@@ -63,6 +66,7 @@ struct f16_source : source_layout<2, QUANTIZE_THREADS_16> {
 };
 
 struct f32_source : source_layout<4, QUANTIZE_THREADS_32> {
+    static const dtype TYPE = DTYPE_F32;
 };
 
 /* Row r of a thread's. */

@@ -14,6 +14,10 @@ static engine_job job_at(unsigned i)
     engine_job job = {.source = sources[i % 3], .scales = i % 2 ? SCALES_UE8M0 : SCALES_F32};
     job.rows = i == 7 ? 3 : sides[i % 7];
     job.cols = i == 7 ? 12345 : sides[i * 3 % 5];
+    job.dialect = i < 12 ? DIALECT_IEEE : (pack_dialect)(i % DIALECT_COUNT);
+    if (dialect_lacks(job.dialect, job.source, job.scales == SCALES_UE8M0)) {
+        job.dialect = DIALECT_DEEPGEMM;
+    }
     return job;
 }
 

@@ -4,8 +4,8 @@
 
 #include "gpu/quantize.h"
 #include "gpu/rounding.cuh"
+#include "quant/dialect.h"
 #include "quant/e4m3.h"
-#include "quant/scale.h"
 #include "quant/widen.h"
 
 /* After this the device computes nothing more for this process. */
@@ -103,15 +103,15 @@ struct slow_tile {
 };
 
 /* v(row, col) of section 5: y*y, or d*d. */
-__device__ static float square_at(const slow_tile &t, float scale, bool error, uint32_t row,
+__device__ static float square_at(const slow_tile &t, const tile_rule &r, bool error, uint32_t row,
                                   uint32_t col)
 {
-    const float y = t.at(row, col) / scale;
-    const float d = error ? y - e4m3_decode(e4m3_encode(y)) : y;
+    const float y = dialect_quotient(t.at(row, col), r.step, r.by);
+    const float d = error ? y - e4m3_decode(e4m3_encode(dialect_narrow(y, r.step))) : y;
     return d * d;
 }
 
-__device__ static float sum_of_squares(const slow_tile &t, float scale, bool error)
+__device__ static float sum_of_squares(const slow_tile &t, const tile_rule &r, bool error)
 {
     float column[TILE];
     for (uint32_t j = 0; j < TILE; j++) {
@@ -120,9 +120,9 @@ __device__ static float sum_of_squares(const slow_tile &t, float scale, bool err
             float lane[2];
             for (uint32_t k = 0; k < 2; k++) {
                 const uint32_t l = 2 * h + k;
-                lane[k] = square_at(t, scale, error, l, j);
+                lane[k] = square_at(t, r, error, l, j);
                 for (uint32_t row = l + 32; row < TILE; row += 32) {
-                    lane[k] = lane[k] + square_at(t, scale, error, row, j);
+                    lane[k] = lane[k] + square_at(t, r, error, row, j);
                 }
             }
             column[j] = column[j] + (lane[0] + lane[1]);
@@ -152,15 +152,19 @@ extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t bytes, ui
         s.amax = x > s.amax ? x : s.amax;
         s.zero += x == 0;
     }
-    const float scale = scale_from_amax(s.amax, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32);
+    const dtype source = bytes == 4 ? DTYPE_F32 : half ? DTYPE_F16 : DTYPE_BF16;
+    const tile_rule r = dialect_rule((pack_dialect)launch.dialect,
+                                     launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32, source, s.amax);
     for (uint32_t i = 0; i < t.rows * t.cols; i++) {
         const float x = t.at(i / t.cols, i % t.cols);
-        const uint8_t code = e4m3_encode(x / scale);
+        const float y = dialect_quotient(x, r.step, r.by);
+        const uint8_t code = e4m3_encode(dialect_narrow(y, r.step));
+        s.saturated += fabsf(y) >= E4M3_SATURATED;
         s.flushed += x != 0 && (code & 0x7f) == 0;
         launch.out[place.out_off + (uint64_t)(i / t.cols) * t.pitch + i % t.cols] = code;
     }
-    s.sum_y2 = sum_of_squares(t, scale, false);
-    s.sum_d2 = sum_of_squares(t, scale, true);
-    launch.scales[tile] = scale;
+    s.sum_y2 = sum_of_squares(t, r, false);
+    s.sum_d2 = sum_of_squares(t, r, true);
+    launch.scales[tile] = r.scale;
     launch.stats[tile] = s;
 }

@@ -146,6 +146,13 @@ static void expect_same(load *l, engine *g, engine_slot *slot, const char *what)
     }
 }
 
+/* The dialect of this number if it has scales of the job's kind, else ieee. */
+static pack_dialect any_dialect(const engine_job *job, uint32_t number)
+{
+    const pack_dialect d = number < DIALECT_COUNT ? (pack_dialect)number : DIALECT_IEEE;
+    return dialect_lacks(d, job->source, job->scales == SCALES_UE8M0) ? DIALECT_IEEE : d;
+}
+
 /* THIN=N: an N-th of the rounds, for slow tools. */
 static unsigned rounds(void)
 {
@@ -154,7 +161,8 @@ static unsigned rounds(void)
     return thin > 1 ? 1 + 23 / thin : 24;
 }
 
-/* 1 ... 385 a side, every alignment, all types and kinds of scales, elements from everywhere. */
+/* 1 ... 385 a side, every alignment, all types, dialects and kinds of scales, elements from
+ * everywhere. */
 START_TEST(ragged_shapes)
 {
     if (!gpu_is_there()) {
@@ -173,6 +181,7 @@ START_TEST(ragged_shapes)
                               .rows = 1 + random_below(&state, (uint32_t)side),
                               .cols = 1 + random_below(&state, 385)};
             job.cols = random_below(&state, 3) ? job.cols : (job.cols + 7) / 8 * 8;
+            job.dialect = any_dialect(&job, random_below(&state, 2 * DIALECT_COUNT));
             room = load_add(l, job, random_below(&state, 9), random_below(&state, 9));
         }
         for (size_t i = 0; i < l->count; i++) {
@@ -201,10 +210,11 @@ START_TEST(all_bf16)
     engine_slot *const slot = g->slots;
     load *const l = load_new();
     for (unsigned top = 1; top < 256; top += 2) {
-        const engine_job job = {.source = DTYPE_BF16,
-                                .scales = top / 2 % 2 ? SCALES_UE8M0 : SCALES_F32,
-                                .rows = 32,
-                                .cols = 128};
+        engine_job job = {.source = DTYPE_BF16,
+                          .scales = top / 2 % 2 ? SCALES_UE8M0 : SCALES_F32,
+                          .rows = 32,
+                          .cols = 128};
+        job.dialect = any_dialect(&job, (uint32_t)_i);
         ck_assert(load_add(l, job, 0, 0));
         for (unsigned k = 0; k < 32 * 128; k++) {
             const unsigned exponent = top < 15 ? k / 128 % 16 : top - 15 + k / 128 % 16;
@@ -213,7 +223,8 @@ START_TEST(all_bf16)
             memcpy(slot->in + l->jobs[l->count - 1].in_off + k * 2, &bits, sizeof bits);
         }
     }
-    const engine_job everything = {.source = DTYPE_BF16, .rows = 510, .cols = 128};
+    engine_job everything = {.source = DTYPE_BF16, .rows = 510, .cols = 128};
+    everything.dialect = any_dialect(&everything, (uint32_t)_i);
     ck_assert(load_add(l, everything, 0, 0));
     for (unsigned k = 0; k < 510 * 128; k++) {
         const uint16_t bits = (uint16_t)(k < 255 * 128 ? k : k - 255 * 128 + 0x8000);
@@ -240,8 +251,9 @@ START_TEST(corners)
     load *const l = load_new();
     uint64_t state = random_seed(_i);
     for (unsigned i = 0; i < 2U * COUNT(amax); i++) {
-        const engine_job job = {
+        engine_job job = {
             .source = DTYPE_F32, .scales = (scale_kind)(i % 2), .rows = 128, .cols = 128};
+        job.dialect = any_dialect(&job, (uint32_t)_i);
         ck_assert(load_add(l, job, 0, 0));
         for (unsigned k = 0; k < 128 * 128; k++) {
             const uint32_t largest = amax[i / 2];
@@ -365,8 +377,8 @@ int main(void)
     tcase_add_test(tc, without_gpu);
     tcase_add_test(tc, same_bytes);
     tcase_add_test(tc, ragged_shapes);
-    tcase_add_test(tc, all_bf16);
-    tcase_add_test(tc, corners);
+    tcase_add_loop_test(tc, all_bf16, DIALECT_IEEE, DIALECT_COUNT);
+    tcase_add_loop_test(tc, corners, DIALECT_IEEE, DIALECT_COUNT);
     tcase_add_test(tc, nonfinite);
     tcase_add_test(tc, nothing_to_do);
     tcase_add_test(tc, too_little);

@@ -95,21 +95,55 @@ typedef struct volume {
     dtype source;
     scale_kind scales;
     uint32_t keep, set; /* bits of random words, and what is added */
+    pack_dialect dialect;
 } volume;
 
 /* 0x87ff87ff + 0x3b803b80: BF16 of any sign, 16 binades below 2^8; and so on. */
 static const volume volumes[] = {
-    {"BF16 16384", 16384, 16384, 2, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800},
-    {"BF16 experts", 512, 2048, 512, DTYPE_BF16, SCALES_UE8M0, 0x87ff87ff, 0x38003800},
-    {"BF16 experts across", 2048, 512, 512, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800},
-    {"BF16 tiny", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x00000000},
-    {"BF16 below 2^-25", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x32003200},
-    {"BF16 ragged", 1000, 1016, 256, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800},
-    {"BF16 odd", 999, 1001, 128, DTYPE_BF16, SCALES_UE8M0, 0x87ff87ff, 0x38003800},
-    {"F16", 2048, 512, 512, DTYPE_F16, SCALES_F32, 0xbfffbfff, 0x00000000},
-    {"F16 ragged", 1000, 1004, 128, DTYPE_F16, SCALES_UE8M0, 0xbfffbfff, 0x00000000},
-    {"F32", 512, 2048, 256, DTYPE_F32, SCALES_F32, 0x87ffffff, 0x38000000},
-    {"F32 ragged", 777, 1006, 128, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x38000000},
+    {"BF16 16384", 16384, 16384, 2, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800, DIALECT_IEEE},
+    {"BF16 experts", 512, 2048, 512, DTYPE_BF16, SCALES_UE8M0, 0x87ff87ff, 0x38003800,
+     DIALECT_IEEE},
+    {"BF16 experts across", 2048, 512, 512, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800,
+     DIALECT_IEEE},
+    {"BF16 tiny", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x00000000, DIALECT_IEEE},
+    {"BF16 below 2^-25", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x32003200,
+     DIALECT_IEEE},
+    {"BF16 ragged", 1000, 1016, 256, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800, DIALECT_IEEE},
+    {"BF16 odd", 999, 1001, 128, DTYPE_BF16, SCALES_UE8M0, 0x87ff87ff, 0x38003800, DIALECT_IEEE},
+    {"F16", 2048, 512, 512, DTYPE_F16, SCALES_F32, 0xbfffbfff, 0x00000000, DIALECT_IEEE},
+    {"F16 ragged", 1000, 1004, 128, DTYPE_F16, SCALES_UE8M0, 0xbfffbfff, 0x00000000, DIALECT_IEEE},
+    {"F32", 512, 2048, 256, DTYPE_F32, SCALES_F32, 0x87ffffff, 0x38000000, DIALECT_IEEE},
+    {"F32 ragged", 777, 1006, 128, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x38000000, DIALECT_IEEE},
+    {"deepgemm", 2048, 512, 128, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x34003400, DIALECT_DEEPGEMM},
+    {"deepgemm tiny", 999, 1001, 16, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x30000000,
+     DIALECT_DEEPGEMM},
+    {"transformers", 2048, 512, 128, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800,
+     DIALECT_TRANSFORMERS},
+    {"transformers tiny", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x80ff80ff, 0,
+     DIALECT_TRANSFORMERS},
+    {"transformers F16", 1000, 1016, 64, DTYPE_F16, SCALES_UE8M0, 0xbfffbfff, 0,
+     DIALECT_TRANSFORMERS},
+    {"transformers F32", 777, 1006, 64, DTYPE_F32, SCALES_F32, 0x87ffffff, 0x38000000,
+     DIALECT_TRANSFORMERS},
+    {"transformer-engine", 2048, 512, 128, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800,
+     DIALECT_TRANSFORMER_ENGINE},
+    {"transformer-engine tiny", 2048, 512, 64, DTYPE_BF16, SCALES_UE8M0, 0x80ff80ff, 0,
+     DIALECT_TRANSFORMER_ENGINE},
+    {"transformer-engine F32", 777, 1006, 64, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x38000000,
+     DIALECT_TRANSFORMER_ENGINE},
+    {"compressed-tensors", 2048, 512, 128, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800,
+     DIALECT_COMPRESSED_TENSORS},
+    {"compressed-tensors tiny", 2048, 512, 64, DTYPE_BF16, SCALES_F32, 0x80ff80ff, 0,
+     DIALECT_COMPRESSED_TENSORS},
+    {"compressed-tensors F16", 1000, 1004, 64, DTYPE_F16, SCALES_F32, 0xbfffbfff, 0,
+     DIALECT_COMPRESSED_TENSORS},
+    {"compressed-tensors F16 tiny", 1000, 1004, 64, DTYPE_F16, SCALES_F32, 0x83ff83ff, 0,
+     DIALECT_COMPRESSED_TENSORS},
+    {"compressed-tensors F32", 777, 1006, 64, DTYPE_F32, SCALES_F32, 0x87ffffff, 0x38000000,
+     DIALECT_COMPRESSED_TENSORS},
+    {"linghe", 2048, 512, 128, DTYPE_BF16, SCALES_F32, 0x87ff87ff, 0x38003800, DIALECT_LINGHE},
+    {"linghe F16", 1000, 1004, 64, DTYPE_F16, SCALES_F32, 0xbfffbfff, 0, DIALECT_LINGHE},
+    {"linghe F32", 777, 1006, 64, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x38000000, DIALECT_LINGHE},
 };
 
 /* The input of a volume on the device, and room for the results of both kernels. */
@@ -128,6 +162,7 @@ static void write_tables(arena *a, const volume *v)
     for (uint64_t i = 0; i < v->count; i++) {
         jobs[i] = (engine_job){.source = v->source,
                                .scales = v->scales,
+                               .dialect = v->dialect,
                                .rows = v->rows,
                                .cols = v->cols,
                                .in_off = i * v->rows * v->cols * element,
@@ -148,6 +183,7 @@ static void write_tables(arena *a, const volume *v)
     must(cudaMemcpy(a->in - a->tables, tables, a->tables, cudaMemcpyHostToDevice));
     a->launch = gpu_batch_launch(&b, a->in, a->out);
     a->launch.ue8m0 = v->scales == SCALES_UE8M0;
+    a->launch.dialect = v->dialect;
     free(tables);
     free(jobs);
 }

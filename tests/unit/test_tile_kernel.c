@@ -13,6 +13,7 @@
 #include "quant/widen.h"
 #include "tests/unit/oracle_e4m3.h"
 #include "tests/unit/random_elements.h"
+#include "verify/code_rule.h"
 
 enum { LARGEST = 300, GUARD = 64, GUARD_BYTE = 0xa5 };
 
@@ -142,25 +143,29 @@ static void reference_tile(const matrix *m, uint64_t index, unsigned char *out)
     const uint64_t row = index / across * TILE;
     const uint64_t col = index % across * TILE;
     tile_stats t = reference_scan(m, row, col);
-    const float scale = oracle_scale(t.amax, m->job.scales == SCALES_UE8M0);
+    const code_rule rule =
+        code_rule_of(m->job.dialect, m->job.source, m->job.scales == SCALES_UE8M0, t.amax);
     memset(&y2, 0, sizeof y2);
     memset(&d2, 0, sizeof d2);
     for (uint64_t i = row; i < num_min(row + TILE, m->job.rows); i++) {
         for (uint64_t j = col; j < num_min(col + TILE, m->job.cols); j++) {
             const float x = element(m, i, j);
-            const float y = x / scale;
-            const uint8_t code = oracle_encode(y);
-            const float d = y - oracle_decode(code);
+            float y, narrow;
+            code_rule_divide(&rule, &x, 1, &y);
+            code_rule_narrow(&rule, &y, 1, &narrow);
+            const uint8_t magnitude = oracle_encode(narrow);
+            const uint8_t code = (uint8_t)(magnitude | (signbit(x) ? 0x80 : 0));
+            const float d = y - oracle_decode(magnitude);
             out[m->job.out_off + i * m->job.cols + j] = code;
             y2.v[i - row][j - col] = y * y;
             d2.v[i - row][j - col] = d * d;
-            t.saturated += fabsf(y) >= 464;
+            t.saturated += y >= 464;
             t.flushed += x != 0 && (code & 0x7f) == 0;
         }
     }
     t.sum_y2 = reference_sum(&y2);
     t.sum_d2 = reference_sum(&d2);
-    m->job.tile_scales[index] = scale;
+    m->job.tile_scales[index] = rule.scale;
     m->job.stats[index] = t;
 }
 
@@ -214,9 +219,9 @@ static void check_codes(const char *what, const matrix *m, const matrix *r)
 static void check_level(cpu_level level, matrix *m, const matrix *r, uint64_t portion)
 {
     char what[128];
-    snprintf(what, sizeof what, "%s %s [%u, %u] scales %d portions %u", cpu_level_name(level),
+    snprintf(what, sizeof what, "%s %s [%u, %u] %s scales %d portions %u", cpu_level_name(level),
              dtype_name(m->job.source), (unsigned)m->job.rows, (unsigned)m->job.cols,
-             (int)m->job.scales, (unsigned)portion);
+             dialect_name(m->job.dialect), (int)m->job.scales, (unsigned)portion);
     tile_scratch *scratch = aligned_alloc(64, sizeof *scratch);
     ck_assert_ptr_nonnull(scratch);
     memset(scratch, 0xff, sizeof *scratch);
@@ -312,6 +317,40 @@ START_TEST(uniform_tiles)
 }
 END_TEST
 
+/* Every dialect, with elements from everywhere: below floors, and where scales are subnormal. */
+START_TEST(dialects)
+{
+    for (int i = 0; i < 3 * SOURCES * 2 * SIDES; i++) {
+        const scale_kind scales = i / SOURCES % 2 ? SCALES_UE8M0 : SCALES_F32;
+        matrix m = matrix_new(sources[i % SOURCES], scales, sides[i % SIDES], sides[i / 7 % SIDES]);
+        m.job.dialect = (pack_dialect)_i;
+        if (!dialect_lacks(m.job.dialect, m.job.source, scales == SCALES_UE8M0)) {
+            fill_random(&m);
+            check_all_levels(&m);
+        }
+        matrix_free(&m);
+    }
+}
+END_TEST
+
+/* A scale that is too coarse: quotients are limited, and counted. */
+START_TEST(saturation)
+{
+    matrix m = matrix_new(DTYPE_F16, SCALES_F32, 1, 4);
+    m.job.dialect = DIALECT_COMPRESSED_TENSORS;
+    set_bits(&m, 0, 671); /* times 2^-24, which becomes the scale */
+    set_bits(&m, 1, 0x8000 | 464);
+    set_bits(&m, 2, 463);
+    check_all_levels(&m);
+    static const unsigned char codes[] = {0x7e, 0xfe, 0x7e, 0x00};
+    ck_assert_mem_eq(m.out + m.job.out_off, codes, sizeof codes);
+    ck_assert_float_eq(m.job.tile_scales[0], 0x1p-24f);
+    ck_assert_uint_eq(m.job.stats[0].saturated, 2);
+    ck_assert_uint_eq(m.job.stats[0].flushed, 0);
+    matrix_free(&m);
+}
+END_TEST
+
 START_TEST(negative_zero_and_flush)
 {
     matrix m = matrix_new(DTYPE_F32, SCALES_F32, 1, 6);
@@ -366,6 +405,8 @@ int main(void)
     tcase_add_loop_test(tests, ragged_shapes, 0, SOURCES);
     tcase_add_loop_test(tests, random_shapes, 0, SOURCES);
     tcase_add_loop_test(tests, uniform_tiles, 0, SOURCES);
+    tcase_add_loop_test(tests, dialects, DIALECT_IEEE, DIALECT_COUNT);
+    tcase_add_test(tests, saturation);
     tcase_add_test(tests, negative_zero_and_flush);
     tcase_add_loop_test(tests, nonfinite, 0, SOURCES);
     suite_add_tcase(suite, tests);
