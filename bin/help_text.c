@@ -248,7 +248,9 @@ static const char *const export_paragraphs[] = {
     "Codes, scales and kept tensors are written bit for bit, each expert by its own name. What the "
     "runtime builds without FP8 has to be there without: where FILE has FP8 all the same, export "
     "says so and tells how to convert, or with --dequantize writes rounded numbers. "
-    "compressed-tensors stores scales in BF16, and therefore takes files with ue8m0 scales only.",
+    "compressed-tensors keeps scales in the dtype of the weight, and therefore takes files in its "
+    "own "
+    "dialect or with ue8m0 scales only.",
     "With bf16 everything is dequantized, to the dtype of the source.",
     "Weights stream through buffers of a fixed size, and the digest of every chunk is checked on "
     "the way. The directory appears under its name only when it is complete and on the disk; "

@@ -206,8 +206,24 @@ static err_code refuse_numbers(const pack_table *t, const preset *p, const expor
     return ERR_INPUT;
 }
 
-/* Scales follow their codes. In BF16 only powers of two are exact; others would change numbers.
- * Those that were taken over keep their dtype; `ue8m0`: they are powers of two in any. */
+/* Where the runtime keeps scales in the dtype of the weight: those of its own dialect are exact in
+ * it, powers of two in BF16, and what has 16 bits already stays. FORM_NOTHING: others would change.
+ */
+static export_form form_of_scales(const pack_record *codes, const pack_record *scales,
+                                  const preset *p)
+{
+    if (p->scale_type == DTYPE_F32 || scales->type == DTYPE_BF16 || scales->type == DTYPE_F16) {
+        return FORM_SAME;
+    }
+    if (codes->dialect == DIALECT_COMPRESSED_TENSORS) {
+        return codes->src_type == DTYPE_BF16  ? FORM_BF16_SCALES
+               : codes->src_type == DTYPE_F16 ? FORM_F16_SCALES
+                                              : FORM_SAME;
+    }
+    return scales->pow2 ? FORM_BF16_SCALES : FORM_NOTHING;
+}
+
+/* Scales follow their codes. `ue8m0`: those that were taken over are powers of two in any dtype. */
 static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, export_plan *plan,
                               err *e)
 {
@@ -222,17 +238,16 @@ static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, 
             *form = FORM_NOTHING;
             continue;
         }
-        const bool half = scales->type == DTYPE_BF16 || scales->type == DTYPE_F16;
-        const bool stays = p->scale_type != DTYPE_BF16 || half;
         plan->check_pow2 = plan->check_pow2 || !scales->pow2;
         plan->pow2 = plan->pow2 && (scales->pow2 || (r->origin == ORIGIN_CARRIED && ue8m0));
-        if (!stays && !scales->pow2) {
+        *form = form_of_scales(r, scales, p);
+        if (*form == FORM_NOTHING) {
             err_set(e, ERR_INPUT, "tensor %s: %s stores scales in BF16, which would change them",
                     scales->name, p->reader);
-            err_hint(e, "convert --scales ue8m0 makes powers of two, which are the same in BF16");
+            err_hint(e, "convert --dialect compressed-tensors makes its own, --scales ue8m0 powers "
+                        "of two, which are the same in BF16");
             return ERR_INPUT;
         }
-        *form = stays ? FORM_SAME : FORM_BF16_SCALES;
     }
     plan->check_pow2 = plan->check_pow2 && plan->pow2;
     return OK;

@@ -32,8 +32,8 @@ static void count_parts(const pack_table *t, export_plan *plan, uint64_t *name_b
  * be in. */
 static dtype type_of(const pack_record *r, export_form form)
 {
-    if (form == FORM_BF16_SCALES) {
-        return DTYPE_BF16;
+    if (form == FORM_BF16_SCALES || form == FORM_F16_SCALES) {
+        return form == FORM_BF16_SCALES ? DTYPE_BF16 : DTYPE_F16;
     }
     if (form == FORM_NUMBERS) {
         return r->src_type == DTYPE_F8_E4M3 ? DTYPE_BF16 : r->src_type;

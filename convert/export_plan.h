@@ -14,7 +14,8 @@
 typedef enum export_form {
     FORM_SAME,        /* bit for bit */
     FORM_NUMBERS,     /* codes: what they stand for, in the dtype of the source */
-    FORM_BF16_SCALES, /* scales: powers of two, exact in BF16 */
+    FORM_BF16_SCALES, /* scales that are exact in BF16 */
+    FORM_F16_SCALES,  /* likewise in F16 */
     FORM_NOTHING      /* scales of codes that become numbers */
 } export_form;
 

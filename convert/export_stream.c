@@ -16,6 +16,7 @@
 #include "format/parallel.h"
 #include "format/safetensors_write.h"
 #include "quant/scale_value.h"
+#include "quant/widen.h"
 
 /* What one worker needs, allocated once. */
 typedef struct desk {
@@ -125,14 +126,26 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
     return code;
 }
 
-/* Powers of two have an exponent alone, which is the first half of an F32: exact. */
-static void halve_scales(dtype type, const unsigned char *scales, uint64_t count,
-                         unsigned char *half)
+/* Scales to 16 bits, in place; each has to be the same there. */
+static err_code shorten_scales(const stream *s, const export_task *t, unsigned char *data, err *e)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        le16_store(half + 2 * i,
-                   bf16_round(scale_value(type, scales + i * (dtype_bits(type) / 8))));
+    const pack_record *const r = &s->job->file->table.records[t->record];
+    const bool half = s->job->plan->records[t->record].form == FORM_F16_SCALES;
+    for (uint64_t i = 0; i < (t->end - t->begin) / 4; i++) {
+        const uint32_t bits = le32_load(data + 4 * i);
+        float scale = 0;
+        memcpy(&scale, &bits, sizeof scale);
+        const uint16_t narrow = half ? f16_round(scale) : bf16_round(scale);
+        const float again = half ? f16_widen(narrow) : bf16_widen(narrow);
+        if (memcmp(&again, &scale, sizeof scale) != 0) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: a scale is none of its dialect, it has more than 16 "
+                           "bits (offset %" PRIu64 ")",
+                           s->job->file->path, r->name, r->off + t->begin + 4 * i);
+        }
+        le16_store(data + 2 * i, narrow);
     }
+    return OK;
 }
 
 /* ---- writing ---- */
@@ -227,10 +240,9 @@ static err_code run_task(void *ctx, unsigned worker, uint64_t number, err *e)
         code = compute_numbers(s, t, &at, data, d, e);
         const uint64_t times = dtype_bits(s->job->plan->tensors[x->first].type) / 8;
         code = code == OK ? write_parts(s, t, d->numbers, times, 1, e) : code;
-    } else if (x->form == FORM_BF16_SCALES) {
-        const uint64_t each = dtype_bits(at.record->type) / 8;
-        halve_scales(at.record->type, wanted, (t->end - t->begin) / each, d->numbers);
-        code = write_parts(s, t, d->numbers, 2, each, e);
+    } else if (x->form == FORM_BF16_SCALES || x->form == FORM_F16_SCALES) {
+        code = shorten_scales(s, t, wanted, e);
+        code = code == OK ? write_parts(s, t, wanted, 1, 2, e) : code;
     } else {
         code = write_parts(s, t, wanted, 1, 1, e);
     }

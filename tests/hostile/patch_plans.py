@@ -3,6 +3,8 @@
 Generators of (name, statuses, bytes), as in patch_fields.py.
 """
 
+import struct
+
 import numpy as np
 
 import small_checkpoint as small
@@ -45,6 +47,7 @@ def bad_plans(good):
     ):
         yield f"plan: {what}", statuses, from_plan(planned)
     yield from bad_codes()
+    yield from dialects()
 
 
 def from_plan(planned, stats=0, fill=0):
@@ -175,6 +178,29 @@ def carried_fields(name, shape, tiles):
     yield "requantized: good", GOOD, image.seal().raw
     pair = codes_pair(name, shape, tiles, scale_dtype="BF16")
     yield "requantized: scales in BF16", MALFORMED, from_plan(pair, 1)
+
+
+def dialects():
+    """Numbers of dialects, and scales that they do not have."""
+    for what, statuses, dialect, source, pow2 in (
+        ("another", GOOD, 2, "BF16", 0),
+        ("the last", GOOD, 6, "BF16", 0),
+        ("unknown", MALFORMED, 7, "BF16", 0),
+        ("compressed-tensors", GOOD, 5, "F32", 0),
+        ("compressed-tensors with powers of two", MALFORMED, 5, "F32", 1),
+        ("linghe of F32", MALFORMED, 6, "F32", 0),
+        ("linghe of F32 with powers of two", GOOD, 6, "F32", 1),
+    ):
+        pair = codes_pair("h.0.a", [3, 5], [1, 1])
+        image = Image(from_plan(pair, 1))
+        for index in (0, 1):
+            image.put_record(index, "dialect", dialect)
+        image.put_record(0, "src_dtype", pf.DTYPE_NUMBER[source])
+        image.put_record(1, "flags", pow2)
+        at = image.records[1]["off"]
+        image.raw[at : at + 4] = struct.pack("<f", 1)
+        image.seal_chunks()
+        yield f"dialect: {what}", statuses, image.seal().raw
 
 
 def limits(good):

@@ -21,7 +21,7 @@ import numpy as np
 import fp8_np as fp8
 import packed_format as pf
 import read_packed
-from checkpoint_np import Checkpoint, Tensor
+from checkpoint_np import Checkpoint, Tensor, widen
 
 OCTAVO = os.environ.get("OCTAVO", "build/octavo")
 KEYS = {
@@ -129,8 +129,17 @@ def scales_of(packed, r):
 
 def stays(r, scales, preset):
     """Whether the scales of a codes record are exported in the dtype that they have."""
-    carried = r["origin"] == pf.CARRIED and scales.dtype in ("BF16", "F16")
-    return preset != "compressed-tensors" or carried
+    return narrow(r, scales, preset) == scales.dtype
+
+
+def narrow(r, scales, preset):
+    """The dtype in which they are exported: in compressed-tensors' own dialect that of the source, in
+    others BF16, if they are not of 16 bits already; elsewhere their own."""
+    if preset != "compressed-tensors" or scales.dtype in ("BF16", "F16"):
+        return scales.dtype
+    if pf.DIALECT_NAMES[r["dialect"]] == preset:
+        return pf.DTYPES[r["src_dtype"]][0].replace("F8_E4M3", "F32")
+    return "BF16"
 
 
 def loses_scales(packed, preset, wide):
@@ -139,6 +148,7 @@ def loses_scales(packed, preset, wide):
         r["cls"] == pf.CODES
         and any(name not in wide for name, _ in members(r))
         and not stays(r, scales_of(packed, r), preset)
+        and pf.DIALECT_NAMES[r["dialect"]] != preset
         and not packed.records[r["scale_idx"]]["flags"] & 1
         for r in packed.records
     )
@@ -205,9 +215,9 @@ class Export:
             if stays(r, scales, self.preset):
                 assert self.tensor(name + suffix, scales.dtype, shape) == raw[k].tobytes(), name
             else:
-                found = self.tensor(name + suffix, "BF16", shape)
-                bits = np.frombuffer(found, "<u2").astype("<u4") << 16
-                assert bits.tobytes() == values[k].astype("<f4").tobytes(), name
+                self.tensor(name + suffix, narrow(r, scales, self.preset), shape)
+                wide = widen(self.checkpoint.tensors[name + suffix])
+                assert wide.astype("<f4").tobytes() == values[k].astype("<f4").tobytes(), name
 
     def read(self, name):
         with open(os.path.join(self.directory, name), "rb") as f:
@@ -360,13 +370,15 @@ def check_preset(packed, path, preset, scratch, need_safetensors):
 
 def check_checkpoint(directory, args):
     count = 0
-    for scales in ("f32", "ue8m0"):
+    kinds = [("f32", "ieee"), ("ue8m0", "ieee"), ("f32", "compressed-tensors")]
+    for scales, dialect in kinds:
+        arithmetic = ["--scales", scales, "--dialect", dialect]
         with tempfile.TemporaryDirectory() as scratch:
             path = os.path.join(scratch, "packed.octavo")
-            octavo("convert", directory, "-o", path, "-q", "--scales", scales, *args.convert)
+            octavo("convert", directory, "-o", path, "-q", *arithmetic, *args.convert)
             packed = read_packed.PackedFile(path)
             packed.check_all()
-            for preset in KEYS:
+            for preset in KEYS if dialect == "ieee" else [dialect]:
                 count += check_preset(packed, path, preset, scratch, args.need_safetensors)
     return count
 

@@ -106,6 +106,28 @@ START_TEST(codes_stay_where_they_are_read)
 }
 END_TEST
 
+/* Scales of its own dialect stand in the dtype of the source, which holds them. */
+START_TEST(scales_of_compressed_tensors)
+{
+    static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
+    static const export_form forms[] = {FORM_BF16_SCALES, FORM_F16_SCALES, FORM_SAME};
+    codes("model.layers.0.mlp.up_proj.weight");
+    finish_table();
+    pack_record *const r =
+        (pack_record *)pack_table_find(&table, "model.layers.0.mlp.up_proj.weight");
+    r->dialect = DIALECT_COMPRESSED_TENSORS;
+    for (int i = 0; i < 3; i++) {
+        r->src_type = sources[i];
+        makes(PRESET_COMPRESSED, false);
+        ck_assert_int_eq(form_of("model.layers.0.mlp.up_proj.weight_scale_inv"), forms[i]);
+        ck_assert_str_eq(plan.tensors[1].name, "model.layers.0.mlp.up_proj.weight_scale");
+        ck_assert_int_eq(plan.tensors[1].type, sources[i]);
+        makes(PRESET_VLLM, false);
+        ck_assert_int_eq(form_of("model.layers.0.mlp.up_proj.weight_scale_inv"), FORM_SAME);
+    }
+}
+END_TEST
+
 /* What no runtime reads in FP8, or some do not. */
 static const struct {
     const char *name;
@@ -297,6 +319,7 @@ int main(void)
     TCase *tc = tcase_create("export_plan");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, codes_stay_where_they_are_read);
+    tcase_add_test(tc, scales_of_compressed_tensors);
     tcase_add_loop_test(tc, wide_tensors_are_refused, 0, COUNT(wide));
     tcase_add_test(tc, stacked_experts_are_for_transformers);
     tcase_add_test(tc, merged_modules_agree);
