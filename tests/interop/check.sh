@@ -5,7 +5,7 @@
 #
 # PYTHON: the interpreter (default /usr/bin/python3), OCTAVO: the tool (default build/octavo),
 # NEED_ML_DTYPES: not empty if the oracle must not do without. Each checkpoint is converted with
-# both kinds of scales, the first one also with other options. Every check prints a line if it
+# both kinds of scales, the first two in every dialect, the first one also with other options. Every check prints a line if it
 # fails; the last line counts them.
 set -u
 here=$(dirname "$(readlink -f "$0")")
@@ -83,6 +83,17 @@ check "$(basename "$1") with rules" "$1" --keep '*.g_proj.*' \
     --rules '[{"action":"keep","match":"*.g_proj.*"},
               {"action":"quantize","match":"*[.]layers.[!2-9].*gate.weight"},
               {"action":"keep","match":"model.layers.3.*"}]'
+# The first two in every dialect; linghe has f32 scales for 16 bits only, which the first one has.
+for checkpoint in "${@:1:2}"; do
+    for dialect in deepgemm transformers transformer-engine compressed-tensors linghe; do
+        for scales in f32 ue8m0; do
+            [ "$dialect $scales" != "compressed-tensors ue8m0" ] || continue
+            [ "$dialect $scales" != "linghe f32" ] || [ "$checkpoint" = "$1" ] || continue
+            check "$(basename "$checkpoint") $dialect $scales" "$checkpoint" --dialect "$dialect" \
+                --scales $scales -- --dialect "$dialect" --scales $scales
+        done
+    done
+done
 for checkpoint in "$@"; do
     for scales in f32 ue8m0; do
         check "$(basename "$checkpoint") $scales" "$checkpoint" --scales $scales -- --scales $scales

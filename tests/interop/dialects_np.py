@@ -18,6 +18,7 @@ NAMES = [
     "compressed-tensors",
     "linghe",
 ]
+TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../quant/reciprocal.h")
 RECIPROCAL_448 = F32(1 / 448)
 TINY = F32(2.0**-126)
 LARGEST = {"BF16": F32(2.0**127 * (2 - 2.0**-7)), "F16": F32(65504), "F32": F32(2**128 - 2**104)}
@@ -55,8 +56,7 @@ def power_by_log(x):
 
 def read_table():
     """The measured reciprocals: steps of the last place for 1024 mantissas, and for 1e-30."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    with open(os.path.join(here, "..", "..", "quant", "reciprocal.h"), encoding="ascii") as f:
+    with open(TABLE, encoding="ascii") as f:
         text = f.read()
     table = text[text.index("table begins") : text.index("table ends")]
     words, least = table.split("#define RECIPROCAL_OFFSET_LEAST")

@@ -11,6 +11,7 @@ export PYTHONDONTWRITEBYTECODE=1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 /usr/bin/python3 "$here/test_interop.py" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+/usr/bin/python3 "$here/dialect_vectors.py"
 golden=$here/../data/golden/ring-micro-linear/golden.safetensors
 for slope in trained hf; do
     /usr/bin/python3 "$here/forward_np.py" "$here/../data/ring-micro-linear" --compare "$golden" \
