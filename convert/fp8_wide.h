@@ -1,4 +1,4 @@
-/* What FP8 of a source stands for, where it is rounded once more (spec/quant.md section 7). */
+/* What FP8 of a source stands for, where it is rounded once more (spec/quant.md section 8). */
 #ifndef FP8_WIDE_H
 #define FP8_WIDE_H
 

@@ -1,5 +1,5 @@
 /* Block FP8 in a checkpoint: which scales belong to which weights, and what their tiles are
- * (spec/quant.md section 7).
+ * (spec/quant.md section 8).
  *
  *     fp8_pairs pairs;
  *     fp8_pairs_find(cp, &pairs, e);

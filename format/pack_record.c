@@ -178,7 +178,7 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     return OK;
 }
 
-/* What can be quantized (spec/quant.md sections 1 and 7), and what scales are taken over. */
+/* What can be quantized (spec/quant.md sections 1 and 8), and what scales are taken over. */
 static bool is_source(dtype t)
 {
     return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32 || t == DTYPE_F8_E4M3;

@@ -1,5 +1,5 @@
 /* What becomes of each tensor of a checkpoint: the recipe, and which scales belong to FP8 that is
- * there already (spec/quant.md sections 6 and 7). */
+ * there already (spec/quant.md sections 6 and 8). */
 #ifndef DECIDE_H
 #define DECIDE_H
 

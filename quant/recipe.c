@@ -199,7 +199,7 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
     return OK;
 }
 
-/* FP8 with scales (spec/quant.md section 7). */
+/* FP8 with scales (spec/quant.md section 8). */
 static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
 {
     const bool tiles = t->block_rows == TILE && t->block_cols == TILE;

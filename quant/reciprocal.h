@@ -1,4 +1,4 @@
-/* The reciprocal that linghe multiplies by (spec/quant.md section 7.6): what the instruction
+/* The reciprocal that linghe multiplies by (spec/quant.md section 7.5): what the instruction
  * rcp.approx of an NVIDIA GPU returns is the correctly rounded reciprocal or one of its neighbours,
  * and which of them depends on the mantissa alone. Scales of 16-bit sources have 1024 mantissas,
  * and one more for the least scale: these are all there are.

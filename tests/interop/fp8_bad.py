@@ -1,4 +1,4 @@
-"""FP8 checkpoints that have to be refused (spec/quant.md section 7), and how.
+"""FP8 checkpoints that have to be refused (spec/quant.md section 8), and how.
 
 CASES lists them. The second writer has to refuse each as well, but those of a rule, which it does not
 check.

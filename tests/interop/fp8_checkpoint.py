@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Small checkpoints that are in FP8 already, of all the kinds that spec/quant.md section 7 knows.
+"""Small checkpoints that are in FP8 already, of all the kinds that spec/quant.md section 8 knows.
 
     fp8_checkpoint.py DIR      write each kind to DIR/NAME
 

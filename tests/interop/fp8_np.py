@@ -1,4 +1,4 @@
-"""FP8 that a checkpoint has already (quant.md section 7): which tensors are scales of which, in what
+"""FP8 that a checkpoint has already (quant.md section 8): which tensors are scales of which, in what
 tiles, what becomes of them, and the numbers that they stand for.
 
 Refused is raised for a checkpoint that has to be refused; its text names the tensor.

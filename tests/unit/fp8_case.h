@@ -1,5 +1,5 @@
 /* Checkpoints in FP8 for tests: a weight, its scales, and what they stand for, computed from
- * spec/quant.md sections 3 and 7 one element at a time. */
+ * spec/quant.md sections 3 and 8 one element at a time. */
 #ifndef FP8_CASE_H
 #define FP8_CASE_H
 
