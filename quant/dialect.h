@@ -120,7 +120,8 @@ SHARED_FN tile_rule rule_linghe(scale_kind kind, float amax)
         const float scale = power_above_by_log(floored);
         return rule_of(scale, STEP_MULTIPLY, 1 / scale);
     }
-    const uint32_t offset = s > 1e-30f ? reciprocal_offset(amax) : RECIPROCAL_OFFSET_LEAST;
+    const uint32_t offset =
+        s > 1e-30f ? reciprocal_offset(amax) : (uint32_t)RECIPROCAL_OFFSET_LEAST;
     return rule_of(floored, STEP_MULTIPLY, float_from_bits(float_bits(1 / floored) + offset));
 }
 

@@ -85,10 +85,11 @@ def write_table(steps, least, device, path):
     two_bits = (steps & 3).astype(np.uint32).reshape(64, 16)
     words = (two_bits << np.arange(0, 32, 2, dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
     rows = [", ".join(f"0x{w:08x}" for w in words[i : i + 4]) for i in range(0, 64, 4)]
+    number = f"({least})" if least < 0 else str(least)
     table = (
         "/* table begins */\n#define RECIPROCAL_OFFSETS \\\n    "
         + ", \\\n    ".join(rows)
-        + f"\n#define RECIPROCAL_OFFSET_LEAST {least} /* for the scale 1e-30 */\n"
+        + f"\n#define RECIPROCAL_OFFSET_LEAST {number} /* for the scale 1e-30 */\n"
     )
     with open(dialects.TABLE, encoding="ascii") as f:
         text = f.read()
