@@ -77,6 +77,17 @@ static void note_rounding(const export_job *job, const monitor *m)
     }
 }
 
+static void note_misread(const export_job *job, const monitor *m)
+{
+    const uint64_t count = job->plan.odd_count;
+    if (job->options.preset->misreads && count > 0) {
+        monitor_note(m,
+                     "%s reads %llu weight%s rightly on a GPU only: where it dequantizes, it "
+                     "misreads clipped tiles and experts in three dimensions",
+                     job->options.preset->reader, (unsigned long long)count, count == 1 ? "" : "s");
+    }
+}
+
 static err_code show(report *r, const export_job *job, const export_report *done, err *e)
 {
     if (r->json) {
@@ -117,6 +128,7 @@ static err_code export(export_request *q, err *e)
         return code;
     }
     note_rounding(&job, m);
+    note_misread(&job, m);
     if (!q->dry_run) {
         code = export_run(&job, m, &done, e);
     }

@@ -7,6 +7,7 @@
 
 #include "convert/export_plan.h"
 #include "format/glob.h"
+#include "quant/tile.h"
 
 static const char suffix[] = ".weight";
 
@@ -51,6 +52,21 @@ static void make_wide(export_record *x, const char *why, const char *keep)
     }
 }
 
+/* Joined halves have joined scales: the second half begins in the middle of a tile of the first. */
+static bool is_ragged_half(const pack_record *r)
+{
+    size_t start = 0;
+    size_t length = 0;
+    char module[NAME_MAX_BYTES + 1];
+    const unsigned member_dims = r->stack ? r->ndim - 1U : r->ndim;
+    if (member_dims != 2 || r->shape[r->ndim - 2] % TILE == 0 ||
+        !name_expert_slot(r->name, &start, &length)) {
+        return false;
+    }
+    snprintf(module, sizeof module, "%.*s", (int)without_suffix(r->name), r->name);
+    return preset_is_half(module);
+}
+
 static void choose_by_name(const pack_record *r, const preset *p, export_record *x)
 {
     if (p->config == CONFIG_NONE) {
@@ -62,6 +78,10 @@ static void choose_by_name(const pack_record *r, const preset *p, export_record 
     }
     if (r->ndim == 3 && !r->stack && !p->loads_stacked) {
         make_wide(x, "experts in three dimensions", r->name);
+    }
+    if (p->joins_halves && is_ragged_half(r)) {
+        make_wide(x, "gate and up of an expert are joined, and 128 does not divide their rows",
+                  "*.experts.*");
     }
     if (p->wide && glob_match(p->wide, r->name)) {
         make_wide(x, "it takes the dtype of the source", p->wide);
@@ -133,10 +153,14 @@ static err_code level(const pack_table *t, const preset *p, const share *shares,
 {
     size_t fp8 = 0;
     const pack_record *other = NULL;
+    const export_record *cause = NULL;
     for (size_t i = 0; i < count; i++) {
         const bool stays = is_fp8(t, plan, shares[i].record);
         fp8 += stays;
-        other = stays || other ? other : &t->records[shares[i].record];
+        if (!stays && !other) {
+            other = &t->records[shares[i].record];
+            cause = &plan->records[shares[i].record];
+        }
     }
     const bool experts = shares[0].whole[0] == '\0';
     if (other && experts && p->needs_experts) {
@@ -148,10 +172,10 @@ static err_code level(const pack_table *t, const preset *p, const share *shares,
         if (r->cls != CLASS_CODES) {
             continue;
         }
-        make_wide(&plan->records[shares[i].record],
-                  experts ? "other experts of its layer are not FP8"
-                          : "merged with one that is not FP8",
-                  r->name);
+        const char *const why =
+            experts ? "other experts of its layer are not FP8" : "merged with one that is not FP8";
+        make_wide(&plan->records[shares[i].record], cause->why ? cause->why : why,
+                  cause->keep ? cause->keep : r->name);
     }
     return OK;
 }
@@ -253,6 +277,28 @@ static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, 
     return OK;
 }
 
+/* Tiles at an edge are smaller; where there is one tile only, it is as large as the matrix. */
+static bool has_clipped_tiles(const pack_record *r)
+{
+    for (unsigned i = r->ndim - 2U; i < r->ndim; i++) {
+        if (r->shape[i] > TILE && r->shape[i] % TILE != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void count_odd(const pack_table *t, export_plan *plan)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        const bool fp8 = is_fp8(t, plan, i);
+        if (fp8 && (has_clipped_tiles(r) || (r->ndim == 3 && !r->stack))) {
+            plan->odd_count += r->stack ? r->shape[0] : 1;
+        }
+    }
+}
+
 err_code export_forms_choose(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
     const preset *const p = how->preset;
@@ -266,5 +312,6 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
     if (code == OK && p->config != CONFIG_NONE && !how->dequantize) {
         code = refuse_numbers(t, p, plan, e);
     }
+    count_odd(t, plan);
     return code == OK ? choose_scales(t, p, how->source_ue8m0, plan, e) : code;
 }

@@ -60,6 +60,7 @@ typedef struct export_plan {
     size_t ignored_count;
     uint64_t total_bytes;             /* of all tensors: total_size of the index */
     uint64_t fp8_count, number_count; /* tensors that stay FP8, and that become numbers */
+    uint64_t odd_count;               /* of fp8_count: clipped tiles, or in three dimensions */
     bool pow2;                        /* all scales that are exported are powers of two */
     bool check_pow2;                  /* of carried ones only the config says so */
     char *names;

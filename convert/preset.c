@@ -15,7 +15,9 @@ const preset preset_table[PRESET_COUNT] = {
                    .spelling = SPELL_NAMES,
                    .loads_stacked = true,
                    .lists_head = true,
-                   .by_prefix = true},
+                   .by_prefix = true,
+                   .joins_halves = true,
+                   .misreads = true},
     [PRESET_VLLM] = {.name = "vllm",
                      .reader = "vLLM",
                      .config = CONFIG_FP8,
@@ -116,6 +118,17 @@ const char *preset_merged(const char *module)
         }
     }
     return NULL;
+}
+
+bool preset_is_half(const char *module)
+{
+    static const char *const halves[] = {"gate_proj", "up_proj", "w1", "w3"};
+    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
+        if (ends_in(module, halves[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 typedef struct spelled {

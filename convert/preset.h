@@ -55,6 +55,8 @@ typedef struct preset {
     bool lists_experts; /* a line for each expert instead of one for all experts of a layer */
     bool needs_experts; /* takes routed experts for FP8 whatever the list says */
     bool by_prefix;     /* a line of the list stands for every module that begins like it */
+    bool joins_halves;  /* lays an expert's gate and up, and their scales, one beneath the other */
+    bool misreads;      /* where it dequantizes: clipped tiles, and experts in three dimensions */
 } preset;
 
 extern const preset preset_table[PRESET_COUNT];
@@ -65,6 +67,9 @@ extern const char *const preset_wide[];
 /* The module that `module` ("….mlp.up_proj") is merged into, by its last component: "gate_up_proj".
  * NULL: it stays by itself. */
 const char *preset_merged(const char *module);
+
+/* The module, one of an expert, is its gate or its up: half of a joined one. */
+bool preset_is_half(const char *module);
 
 /* What the spelling of a module depends on. */
 typedef struct preset_place {

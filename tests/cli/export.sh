@@ -9,7 +9,7 @@ say 'plans'
 octavo export f32.octavo -o out --for vllm -n
 octavo export f32.octavo -o out --for areal -n --dequantize
 octavo export f32.octavo -o out --for bf16 -n --shard-size 1M
-octavo export wide.octavo -o out --for hf -n
+octavo export wide.octavo -o out --for hf -n --dequantize
 octavo export wide.octavo -o out --for sglang -n
 octavo export wide.octavo -o out --for ant-sglang -n
 octavo export wide.octavo -o out --for compressed-tensors -n

@@ -25,6 +25,7 @@ octavo export short.octavo -o out --for vllm
 say 'FP8 that the runtime does not read'
 octavo export model.octavo -o out --for ant-sglang
 octavo export model.octavo -o out --for areal -n
+octavo export model.octavo -o out --for hf -n
 octavo export model.octavo -o out --for compressed-tensors
 quietly convert "$TESTDATA/ring-micro-linear" -o head.octavo --device cpu --quantize lm_head.weight \
     --keep '*.layers.2.mlp.experts.3.up_proj.*'

@@ -92,6 +92,17 @@ def module_of(name, preset):
     return (before, MERGED[last]) if last in MERGED and preset != "hf" else name
 
 
+def is_ragged_half(r, ndim):
+    """transformers joins gate and up of an expert, and their scales: both have to end with a tile."""
+    last = r["name"].removesuffix(".weight").rpartition(".")[2]
+    return (
+        ndim == 2
+        and pf.expert_slot(r["name"]) is not None
+        and last in ("gate_proj", "up_proj", "w1", "w3")
+        and r["shape"][-2] % pf.TILE != 0
+    )
+
+
 def wide_names(packed, preset):
     """(codes that may not be codes in the export, modules with a part that is not FP8)."""
     codes, split = {}, set()
@@ -101,6 +112,8 @@ def wide_names(packed, preset):
             stacked = ndim == 3 and preset != "hf"
             if r["cls"] == pf.CODES:
                 codes[name] = stacked or WIDE.get(preset, " ") in name.split(".")
+                if preset == "hf":
+                    codes[name] |= is_ragged_half(r, ndim)
             weight = ndim == 2 and name.endswith(".weight")
             weight = weight or (ndim == 3 and pf.expert_slot(name) is not None)
             if r["cls"] == pf.KEPT and weight or codes.get(name):

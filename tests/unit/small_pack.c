@@ -21,7 +21,7 @@ static const small_tensor default_tensors[] = {
     {"model.norm.weight", DTYPE_F32, 1, {40}, false},
     {BLOCK_0 "input_layernorm.weight", DTYPE_BF16, 1, {40}, false},
     {BLOCK_0 "mlp.gate.weight", DTYPE_F32, 2, {3, 40}, false},
-    {BLOCK_0 "mlp.experts.*.up_proj.weight", DTYPE_BF16, 3, {3, 12, 40}, true},
+    {BLOCK_0 "mlp.experts.*.down_proj.weight", DTYPE_BF16, 3, {3, 12, 40}, true},
     {BLOCK_0 "mlp.experts.*.bias", DTYPE_BF16, 3, {3, 2, 5}, false},
     {BLOCK_0 "self_attn.q_proj.weight", DTYPE_F32, 2, {130, 20}, true},
     {BLOCK_1 "counter", DTYPE_I64, 0, {0}, false},

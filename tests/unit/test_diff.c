@@ -12,8 +12,8 @@
 #include "tests/unit/small_pack.h"
 #include "verify/diff.h"
 
-#define STACK  "model.layers.0.mlp.experts.*.up_proj.weight"
-#define MEMBER "model.layers.0.mlp.experts.2.up_proj.weight"
+#define STACK  "model.layers.0.mlp.experts.*.down_proj.weight"
+#define MEMBER "model.layers.0.mlp.experts.2.down_proj.weight"
 #define WIDE   "model.layers.0.mlp.down_proj.weight"
 #define CUBE   "model.layers.1.mlp.experts.gate_up_proj"
 
@@ -132,7 +132,7 @@ START_TEST(stacks_of_two_heights)
     run("p", "q");
     expect_counts(NAMES, 0, 0, 1);
     ck_assert_uint_eq(found.bytes_read, 2 * 3 * 140 * 150);
-    ck_assert_uint_eq(result("model.layers.0.mlp.experts.3.up_proj.weight")->what, DIFF_ONLY_B);
+    ck_assert_uint_eq(result("model.layers.0.mlp.experts.3.down_proj.weight")->what, DIFF_ONLY_B);
     ck_assert_uint_eq(found.files.count, 2);
     ck_assert_str_eq(found.files.items[0], "file config.json: a: 1 in A, 2 in B");
     ck_assert_str_eq(found.files.items[1], "file config.json: b: only in B");

@@ -187,17 +187,76 @@ END_TEST
 
 START_TEST(experts_agree)
 {
-    codes("model.layers.0.mlp.experts.0.up_proj.weight");
-    kept("model.layers.0.mlp.experts.1.up_proj.weight");
-    codes("model.layers.1.mlp.experts.0.up_proj.weight");
-    table_add(&table, "model.layers.1.mlp.experts.0.up_proj.bias", DTYPE_BF16, 1,
+    codes("model.layers.0.mlp.experts.0.down_proj.weight");
+    kept("model.layers.0.mlp.experts.1.down_proj.weight");
+    codes("model.layers.1.mlp.experts.0.down_proj.weight");
+    table_add(&table, "model.layers.1.mlp.experts.0.down_proj.bias", DTYPE_BF16, 1,
               (uint64_t[]){300});
     finish_table();
     refuses(PRESET_HF, false, "other experts of its layer are not FP8");
     makes(PRESET_HF, true);
-    ck_assert_int_eq(form_of("model.layers.0.mlp.experts.0.up_proj.weight"), FORM_NUMBERS);
-    ck_assert_int_eq(form_of("model.layers.1.mlp.experts.0.up_proj.weight"), FORM_SAME);
+    ck_assert_int_eq(form_of("model.layers.0.mlp.experts.0.down_proj.weight"), FORM_NUMBERS);
+    ck_assert_int_eq(form_of("model.layers.1.mlp.experts.0.down_proj.weight"), FORM_SAME);
     expect_list("lm_head model.layers.0.mlp.experts");
+}
+END_TEST
+
+/* Joined, the scales of up would begin in the middle of a tile of gate. */
+static const struct {
+    const char *half, *other;
+    uint64_t rows;
+    bool ragged;
+} halves[] = {
+    {"gate_proj", "down_proj", 144, true},
+    {"up_proj", "down_proj", 96, true},
+    {"w1", "w2", 200, true},
+    {"w3", "w2", 129, true},
+    {"gate_proj", "down_proj", 256, false},
+    {"w3", "w2", 128, false},
+    {"down_proj", "other", 144, false},
+    {"w2", "other", 144, false},
+};
+
+START_TEST(halves_of_experts_end_with_a_tile)
+{
+    char half[128];
+    char other[128];
+    snprintf(half, sizeof half, "h.0.experts.*.%s.weight", halves[_i].half);
+    snprintf(other, sizeof other, "h.0.experts.*.%s.weight", halves[_i].other);
+    table_add_codes(&table, half, DTYPE_BF16, 3, (uint64_t[]){4, halves[_i].rows, 64});
+    table_add_codes(&table, other, DTYPE_BF16, 3, (uint64_t[]){4, 64, halves[_i].rows});
+    codes("h.0.shared.gate_proj.weight");
+    finish_table();
+    makes(PRESET_VLLM, false);
+    if (!halves[_i].ragged) {
+        makes(PRESET_HF, false);
+        return;
+    }
+    ck_assert_int_eq(make(PRESET_HF, false, 1 << 30), ERR_INPUT);
+    ck_assert_ptr_nonnull(strstr(e.hint, "convert --keep '*.experts.*' keeps it"));
+    e = (err){0};
+    makes(PRESET_HF, true);
+    ck_assert_int_eq(form_of(half), FORM_NUMBERS);
+    ck_assert_int_eq(form_of(other), FORM_NUMBERS);
+    ck_assert_int_eq(form_of("h.0.shared.gate_proj.weight"), FORM_SAME);
+    expect_list("h.0.experts lm_head");
+}
+END_TEST
+
+START_TEST(what_is_read_by_some_is_counted)
+{
+    codes("h.0.a.weight"); /* 300 x 200 */
+    table_add_codes(&table, "h.0.b.weight", DTYPE_BF16, 2, (uint64_t[]){96, 256});
+    table_add_codes(&table, "h.0.c.weight", DTYPE_BF16, 2, (uint64_t[]){128, 130});
+    table_add_codes(&table, "h.0.experts.*.down_proj.weight", DTYPE_BF16, 3,
+                    (uint64_t[]){5, 576, 128});
+    table_add_codes(&table, "h.1.experts.gate_up_proj", DTYPE_BF16, 3, (uint64_t[]){2, 256, 128});
+    codes("lm_head.weight");
+    finish_table();
+    makes(PRESET_HF, true);
+    ck_assert_uint_eq(plan.odd_count, 1 + 1 + 5 + 1);
+    makes(PRESET_BF16, false);
+    ck_assert_uint_eq(plan.odd_count, 0);
 }
 END_TEST
 
@@ -324,6 +383,8 @@ int main(void)
     tcase_add_test(tc, stacked_experts_are_for_transformers);
     tcase_add_test(tc, merged_modules_agree);
     tcase_add_test(tc, experts_agree);
+    tcase_add_loop_test(tc, halves_of_experts_end_with_a_tile, 0, COUNT(halves));
+    tcase_add_test(tc, what_is_read_by_some_is_counted);
     tcase_add_test(tc, lists_name_what_is_needed);
     tcase_add_test(tc, prefixes_are_seen);
     tcase_add_test(tc, shards_are_filled_in_order);

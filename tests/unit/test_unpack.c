@@ -17,7 +17,7 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/small_pack.h"
 
-#define STACK "model.layers.0.mlp.experts.*.up_proj.weight"
+#define STACK "model.layers.0.mlp.experts.*.down_proj.weight"
 #define WIDE  "model.layers.0.mlp.down_proj.weight"
 #define CUBE  "model.layers.1.mlp.experts.gate_up_proj"
 
@@ -131,8 +131,8 @@ START_TEST(stored_bytes_are_those_of_the_file)
     const unpack_options o = to("t.safetensors");
     expect_ok(unpack(&o, NULL), &e);
     expect_bytes("model.norm.weight", DTYPE_BF16, "model.norm.weight", 0);
-    expect_bytes("model.layers.0.mlp.experts.2.up_proj.weight", DTYPE_F8_E4M3, STACK, 2);
-    expect_bytes("model.layers.0.mlp.experts.1.up_proj.weight_scale_inv", DTYPE_F32,
+    expect_bytes("model.layers.0.mlp.experts.2.down_proj.weight", DTYPE_F8_E4M3, STACK, 2);
+    expect_bytes("model.layers.0.mlp.experts.1.down_proj.weight_scale_inv", DTYPE_F32,
                  STACK "_scale_inv", 1);
     expect_bytes(WIDE, DTYPE_F8_E4M3, WIDE, 0);
     expect_bytes(CUBE "_scale_inv", DTYPE_F32, CUBE "_scale_inv", 0);
@@ -172,8 +172,8 @@ START_TEST(plain_numbers_of_every_chunk)
     unpack_options o = to("t.safetensors");
     o.form = UNPACK_F32;
     expect_ok(unpack(&o, NULL), &e);
-    expect_plain("model.layers.0.mlp.experts.0.up_proj.weight", STACK, 0, false);
-    expect_plain("model.layers.0.mlp.experts.2.up_proj.weight", STACK, 2, false);
+    expect_plain("model.layers.0.mlp.experts.0.down_proj.weight", STACK, 0, false);
+    expect_plain("model.layers.0.mlp.experts.2.down_proj.weight", STACK, 2, false);
     expect_plain(WIDE, WIDE, 0, false);
     expect_plain(CUBE, CUBE, 0, true);
 }

@@ -64,7 +64,7 @@ static uint64_t section_off(uint32_t tag)
 }
 
 #define EMBED "model.embed_tokens.weight"
-#define UP    "model.layers.0.mlp.experts.*.up_proj.weight"
+#define DOWN  "model.layers.0.mlp.experts.*.down_proj.weight"
 
 static const pack_record *record(const char *name)
 {
@@ -89,11 +89,11 @@ START_TEST(every_place_is_named_at_once)
     flip(section_off(TAG_FILE) + 5);
     flip(section_off(TAG_RCPE) + 3000); /* behind the recipe: padding */
     flip(record(EMBED)->off + 9);
-    flip(record(UP)->off + 480);
+    flip(record(DOWN)->off + 480);
     flip(section_off(TAG_SDIG));
     flip(section_off(TAG_PROV) + 7);
     check();
-    EXPECT(ERR_DAMAGED, "superblock", "section FILE", "padding", "tensor " EMBED, "tensor " UP,
+    EXPECT(ERR_DAMAGED, "superblock", "section FILE", "padding", "tensor " EMBED, "tensor " DOWN,
            "section SDIG", "section PROV");
     ck_assert_int_eq(report.damages[4].slice, 1);
     ck_assert_int_eq(report.damages[4].chunk, 1);
@@ -139,9 +139,9 @@ START_TEST(tensor_digests_stand_in_for_chunk_digests)
     check();
     EXPECT(ERR_DAMAGED, "section CHNK");
     ck_assert(report.tensors_checked);
-    flip(record(UP)->off + 480 * 2);
+    flip(record(DOWN)->off + 480 * 2);
     check();
-    EXPECT(ERR_DAMAGED, "tensor " UP, "section CHNK");
+    EXPECT(ERR_DAMAGED, "tensor " DOWN, "section CHNK");
     ck_assert_int_eq(report.damages[0].chunk, 2);
     flip(section_off(TAG_TDIG) + 3);
     check();
@@ -313,20 +313,20 @@ START_TEST(a_glob_chooses_tensors_and_members_of_stacks)
 {
     integrity_options some = whole;
     flip(record(EMBED)->off);
-    flip(record(UP)->off);
-    flip(record(UP)->off + 480);
-    some.tensor_glob = "*.experts.1.up_proj.weight";
+    flip(record(DOWN)->off);
+    flip(record(DOWN)->off + 480);
+    some.tensor_glob = "*.experts.1.down_proj.weight";
     ck_assert_int_eq(check_with(&some, NULL), OK);
-    EXPECT(ERR_DAMAGED, "tensor " UP);
+    EXPECT(ERR_DAMAGED, "tensor " DOWN);
     ck_assert_int_eq(report.damages[0].slice, 1);
     ck_assert_uint_eq(report.chunks_checked, 1);
-    some.tensor_glob = "*up_proj*";
+    some.tensor_glob = "*down_proj*";
     ck_assert_int_eq(check_with(&some, NULL), OK);
-    EXPECT(ERR_DAMAGED, "tensor " UP, "tensor " UP);
+    EXPECT(ERR_DAMAGED, "tensor " DOWN, "tensor " DOWN);
     some.tensor_glob = "*.empty";
     ck_assert_int_eq(check_with(&some, NULL), OK);
     ck_assert_uint_eq(report.count, 0);
-    some.tensor_glob = "*.experts.3.up_proj.weight";
+    some.tensor_glob = "*.experts.3.down_proj.weight";
     ck_assert_int_eq(check_with(&some, NULL), ERR_USAGE);
 }
 END_TEST
