@@ -28,7 +28,7 @@ const char *dialect_lacks(pack_dialect d, dtype source, bool pow2)
     if (d == DIALECT_COMPRESSED_TENSORS && pow2) {
         return "the dialect compressed-tensors has no ue8m0 scales";
     }
-    if (d == DIALECT_LINGHE && !pow2 && source != DTYPE_BF16 && source != DTYPE_F16) {
+    if (d == DIALECT_LINGHE && !pow2 && (source == DTYPE_F32 || source == DTYPE_F8_E4M3)) {
         return "the dialect linghe with f32 scales is known for BF16 and F16 sources only";
     }
     return NULL;
