@@ -46,7 +46,6 @@ err_code fit_warn(fit *f, fit_warning_id id, bool blocks, err *e, const char *fo
 
 /* ---- would it be exported at all ---- */
 
-/* Only what the file holds can refuse an export; memory is another matter. */
 static err_code warn_refused(fit *f, const err *why, err *e)
 {
     return fit_warn(f, WARN_EXPORT_REFUSED, true, e, "%s%s%s", why->text, why->hint[0] ? "; " : "",
@@ -54,7 +53,7 @@ static err_code warn_refused(fit *f, const err *why, err *e)
 }
 
 /* A refused plan is made again with numbers where FP8 is not read, so that what would be left is
- * judged; *made: there is one. */
+ * judged; *made: there is one. Memory that is short is no refusal. */
 static err_code try_export(const fit_question *q, fit *f, export_plan *plan, bool *made, err *e)
 {
     err why = {0};
@@ -150,8 +149,7 @@ static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fi
     }
     if (run->ep > 1 && experts == 0) {
         out[n++] = (fit_fault_of_run){FIT_NO_EXPERTS, 0, {NULL, 0, run->ep}};
-    }
-    if (experts % run->ep != 0) {
+    } else if (run->ep > 1 && experts % run->ep != 0) {
         out[n++] = (fit_fault_of_run){FIT_EXPERTS, 0, {NULL, experts, run->ep}};
     }
     return n;

@@ -396,7 +396,8 @@ def group_memory(sweep):
         ("inspect", good, "--json"),
         ("inspect", CHECKPOINT),
         ("tokenize", tokenizer, "--text", text, "--json"),
-        ("convert", CHECKPOINT, "-o", OUT, "-n", "--threads", "1"),
+        ("convert", CHECKPOINT, "-n", "--for", "hf", "--threads", "1"),
+        ("convert", CHECKPOINT, "-n", "--for", "hf", "--threads", "1", "--json"),
         ("verify", good, "-q", "--threads", "2"),
         ("verify", good, "-q", "--threads", "2", "--against", CHECKPOINT),
     ):
