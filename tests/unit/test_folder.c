@@ -148,28 +148,33 @@ START_TEST(files)
 }
 END_TEST
 
-/* All bytes of both tensors, by both ways to read. */
+/* All bytes of a tensor, by both ways to read. */
+static void expect_same_tensor(checkpoint *a, checkpoint *b, size_t i)
+{
+    const tensor *const t = &a->tensors[i];
+    const size_t room = (direct_room(t->bytes) | 4095) + 1;
+    unsigned char *const one = aligned_alloc(DIRECT_ALIGN, room);
+    unsigned char *const two = aligned_alloc(DIRECT_ALIGN, room);
+    unsigned char *data = NULL;
+    err e = {0};
+    ck_assert_uint_eq(t->off, b->tensors[i].off);
+    expect_ok(checkpoint_read(a, t, 0, one, t->bytes, &e), &e);
+    expect_ok(checkpoint_read(b, &b->tensors[i], 0, two, t->bytes, &e), &e);
+    ck_assert_mem_eq(one, two, t->bytes);
+    expect_ok(checkpoint_read_room(b, &b->tensors[i], 0, two, t->bytes, NULL, &data, &e), &e);
+    ck_assert_mem_eq(one, data, t->bytes);
+    checkpoint_prefetch(b, &b->tensors[i]);
+    free(one);
+    free(two);
+}
+
 static void expect_same(checkpoint *a, checkpoint *b)
 {
     ck_assert_uint_eq(a->tensor_count, b->tensor_count);
     ck_assert_uint_eq(a->shards[0].bytes, b->shards[0].bytes);
     ck_assert_mem_eq(a->shards[0].header_sha256, b->shards[0].header_sha256, SHA256_BYTES);
     for (size_t i = 0; i < a->tensor_count; i++) {
-        const tensor *const t = &a->tensors[i];
-        const size_t room = direct_room(t->bytes);
-        unsigned char *const one = aligned_alloc(DIRECT_ALIGN, (room | 4095) + 1);
-        unsigned char *const two = aligned_alloc(DIRECT_ALIGN, (room | 4095) + 1);
-        unsigned char *data = NULL;
-        err e = {0};
-        ck_assert_uint_eq(t->off, b->tensors[i].off);
-        expect_ok(checkpoint_read(a, t, 0, one, t->bytes, &e), &e);
-        expect_ok(checkpoint_read(b, &b->tensors[i], 0, two, t->bytes, &e), &e);
-        ck_assert_mem_eq(one, two, t->bytes);
-        expect_ok(checkpoint_read_room(b, &b->tensors[i], 0, two, t->bytes, NULL, &data, &e), &e);
-        ck_assert_mem_eq(one, data, t->bytes);
-        checkpoint_prefetch(b, &b->tensors[i]);
-        free(one);
-        free(two);
+        expect_same_tensor(a, b, i);
     }
 }
 
