@@ -206,6 +206,29 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
 
 /* ---- the answer ---- */
 
+/* FP8 that a rule kept is codes without scales to whoever reads it: numbers to nobody. */
+static err_code refuse_kept_fp8(const pack_table *t, err *e)
+{
+    static const char *const suffixes[] = {"_scale_inv", "_scale"};
+    for (uint32_t i = 0; i < 2 * t->count; i++) {
+        const pack_record *const r = &t->records[i / 2];
+        char scales[NAME_MAX_BYTES + 16];
+        if (r->cls != CLASS_KEPT || r->type != DTYPE_F8_E4M3) {
+            continue;
+        }
+        snprintf(scales, sizeof scales, "%s%s", r->name, suffixes[i % 2]);
+        if (pack_table_find(t, scales)) {
+            err_set(e, ERR_INPUT,
+                    "tensor %s: FP8 that was kept apart from its scales: codes, which a "
+                    "runtime would take for numbers",
+                    r->name);
+            err_hint(e, "convert without --keep '%s' carries it over", r->name);
+            return ERR_INPUT;
+        }
+    }
+    return OK;
+}
+
 static err_code refuse_numbers(const pack_table *t, const preset *p, const export_plan *plan,
                                err *e)
 {
@@ -225,8 +248,12 @@ static err_code refuse_numbers(const pack_table *t, const preset *p, const expor
     }
     err_set(e, ERR_INPUT, "tensor %s%s: FP8, which %s does not read there: %s",
             t->records[first].name, more, p->reader, plan->records[first].why);
-    err_hint(e, "convert --keep '%s' keeps it as it was; --dequantize accepts its rounding",
-             plan->records[first].keep);
+    if (t->records[first].src_type == DTYPE_F8_E4M3) {
+        err_hint(e, "--dequantize writes the numbers that it stands for");
+    } else {
+        err_hint(e, "convert --keep '%s' keeps it as it was; --dequantize accepts its rounding",
+                 plan->records[first].keep);
+    }
     return ERR_INPUT;
 }
 
@@ -308,7 +335,10 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
             choose_by_name(&t->records[i], p, &plan->records[i]);
         }
     }
-    err_code code = p->config == CONFIG_NONE ? OK : level_modules(t, p, plan, e);
+    err_code code = refuse_kept_fp8(t, e);
+    if (code == OK && p->config != CONFIG_NONE) {
+        code = level_modules(t, p, plan, e);
+    }
     if (code == OK && p->config != CONFIG_NONE && !how->dequantize) {
         code = refuse_numbers(t, p, plan, e);
     }

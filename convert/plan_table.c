@@ -110,7 +110,7 @@ static err_code check_names(const checkpoint *cp, const stack_group *g, const st
         const tensor *const t = &cp->tensors[groups->members[g->first + i]];
         code = check_member(cp, t, codes, e);
         if (code == OK && codes && !suffix_fits(g)) {
-            code = err_set(e, ERR_USAGE,
+            code = err_set(e, t->type == DTYPE_F8_E4M3 ? ERR_INPUT : ERR_USAGE,
                            "tensor %s: cannot be quantized: its name ends with the number of a "
                            "layer or an expert, so its scales could not be named after it",
                            t->name);

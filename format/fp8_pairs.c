@@ -28,10 +28,10 @@ static bool take_block(const json_t *block, uint64_t *rows, uint64_t *cols)
     return true;
 }
 
-/* What all groups of a compressed-tensors config agree in. */
-static void take_groups(const json_t *groups, fp8_pairs *out)
+/* What the groups of a compressed-tensors config agree in, if all have tiles. */
+static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
 {
-    bool alike = true;
+    bool all = true;
     const char *name = NULL;
     json_t *group = NULL;
     json_object_foreach((json_t *)groups, name, group)
@@ -39,11 +39,32 @@ static void take_groups(const json_t *groups, fp8_pairs *out)
         const json_t *const weights = json_object_get(group, "weights");
         uint64_t rows = 0;
         uint64_t cols = 0;
-        alike = alike && take_block(json_object_get(weights, "block_structure"), &rows, &cols) &&
-                (out->block_rows == 0 || (out->block_rows == rows && out->block_cols == cols));
-        out->block_rows = alike ? rows : 0;
-        out->block_cols = alike ? cols : 0;
+        if (!take_block(json_object_get(weights, "block_structure"), &rows, &cols)) {
+            all = false;
+            continue;
+        }
+        if (out->block_rows && (out->block_rows != rows || out->block_cols != cols)) {
+            return err_set(e, ERR_INPUT, "config.json: config_groups: tiles of more than one size");
+        }
+        out->block_rows = rows;
+        out->block_cols = cols;
     }
+    if (!all) {
+        out->block_rows = out->block_cols = 0;
+    }
+    return OK;
+}
+
+static err_code take_quantization(const json_t *q, fp8_pairs *out, err *e)
+{
+    const json_t *const block = json_object_get(q, "weight_block_size");
+    if (!block || json_is_null(block)) {
+        return take_groups(json_object_get(q, "config_groups"), out, e);
+    }
+    return take_block(block, &out->block_rows, &out->block_cols)
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "config.json: weight_block_size: expected two positive integers");
 }
 
 static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
@@ -55,10 +76,8 @@ static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
     if (code == OK && text) {
         code = json_parse("config.json", text, bytes, true, &config, e);
     }
-    const json_t *const q = json_object_get(config, "quantization_config");
-    if (code == OK &&
-        !take_block(json_object_get(q, "weight_block_size"), &out->block_rows, &out->block_cols)) {
-        take_groups(json_object_get(q, "config_groups"), out);
+    if (code == OK) {
+        code = take_quantization(json_object_get(config, "quantization_config"), out, e);
     }
     json_decref(config);
     free(text);

@@ -36,4 +36,9 @@ octavo verify other.octavo --against fp8 | sed '/largest errors/,/exit/{/exit/!d
 octavo verify other.octavo --against "$TESTDATA/ring-micro-linear" -q | sed -n '1,2p;$p'
 octavo convert fp8 -o other.octavo -f -q --keep '*' --allow-none
 octavo verify other.octavo --against fp8 -q
+
+say 'apart from its scales'
+octavo convert fp8 -o other.octavo -f -q --keep '*.layers.1.attention.dense.weight'
+octavo export other.octavo -o kept --for vllm
+octavo export other.octavo -o kept --for bf16
 files .

@@ -91,12 +91,18 @@ def member(value, key):
 def config_tile(config):
     """(rows, columns) that the configuration names, None if it names none."""
     quantization = member(config, "quantization_config")
-    own = two_sizes(member(quantization, "weight_block_size"))
+    own = member(quantization, "weight_block_size")
     groups = member(quantization, "config_groups")
-    if own is not None or not isinstance(groups, dict):
-        return own
+    if own is not None:
+        if two_sizes(own) is None:
+            raise Refused(f"weight_block_size {own}")
+        return two_sizes(own)
+    if not isinstance(groups, dict):
+        return None
     weights = [member(group, "weights") for group in groups.values()]
     found = {two_sizes(member(w, "block_structure")) for w in weights}
+    if len(found - {None}) > 1:
+        raise Refused("tiles of more than one size")
     return found.pop() if len(found) == 1 else None
 
 

@@ -165,18 +165,12 @@ static const struct {
     uint64_t rows, cols;
 } configs[] = {
     {"{\"weight_block_size\":[64,32]}", 64, 32},
-    {"{\"weight_block_size\":[64]}", 0, 0},
-    {"{\"weight_block_size\":[64,0]}", 0, 0},
-    {"{\"weight_block_size\":[64,\"32\"]}", 0, 0},
     {"{\"weight_block_size\":null}", 0, 0},
     {"[]", 0, 0},
     {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}}}}", 64, 32},
     {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
      "\"b\":{\"weights\":{\"block_structure\":[64,32]}}}}",
      64, 32},
-    {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
-     "\"b\":{\"weights\":{\"block_structure\":[32,32]}}}}",
-     0, 0},
     {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
      "\"b\":{\"weights\":{}}}}",
      0, 0},
@@ -204,6 +198,29 @@ START_TEST(config_overrules_shapes)
     find("{\"weight_block_size\":[64,32]}");
     is("a.weight", FP8_BAD_SCALES, "a.weight_scale_inv");
     refused("a.weight", "expected shape [3,10], found [130,1]");
+}
+END_TEST
+
+static const struct {
+    const char *quantization, *message;
+} bad_configs[] = {
+    {"{\"weight_block_size\":[64]}", "weight_block_size: expected two positive integers"},
+    {"{\"weight_block_size\":[64,0]}", "weight_block_size"},
+    {"{\"weight_block_size\":[64,\"32\"]}", "weight_block_size"},
+    {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
+     "\"b\":{\"weights\":{\"block_structure\":[32,32]}}}}",
+     "config_groups: tiles of more than one size"},
+};
+
+START_TEST(tiles_that_the_config_cannot_mean)
+{
+    char text[400];
+    add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);
+    made_write(&made, scratch_dir, 1);
+    snprintf(text, sizeof text, "{\"quantization_config\": %s}", bad_configs[_i].quantization);
+    scratch_text("config.json", text);
+    expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
+    expect_error(fp8_pairs_find(cp, &pairs, &e), ERR_INPUT, &e, bad_configs[_i].message);
 }
 END_TEST
 
@@ -237,6 +254,7 @@ int main(void)
     tcase_add_test(tc, tiles_without_config);
     tcase_add_loop_test(tc, tile_of_the_config, 0, COUNT(configs));
     tcase_add_test(tc, config_overrules_shapes);
+    tcase_add_loop_test(tc, tiles_that_the_config_cannot_mean, 0, COUNT(bad_configs));
     tcase_add_loop_test(tc, bands, 0, 5);
     return run_tests("fp8_pairs", tc);
 }
