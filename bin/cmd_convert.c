@@ -214,7 +214,7 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
 static void print_result(const convert_job *job, const compute *c, const convert_report *done)
 {
     const plan *const p = &job->plan;
-    shown before, after, time, rate, db, carried;
+    shown before, after, time, rate, db, again, carried;
     char root[2 * SHA256_BYTES + 1], path[256], gpu[300];
     compute_name(c, gpu, sizeof gpu);
     text_mask(gpu);
@@ -222,10 +222,11 @@ static void print_result(const convert_job *job, const compute *c, const convert
     text_mask(path);
     hex_encode(done->root, sizeof done->root, root);
     snprintf(carried.s, sizeof carried.s, ", %" PRIu64 " carried over", p->carried_count);
-    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s, %s -> %s, %s, %s (%s)%s%s\n", path,
-           p->quantized_count, (p->quantized_count + p->carried_count + p->kept_count),
-           p->carried_count > 0 ? carried.s : "", text_size(before.s, p->source_bytes),
-           text_size(after.s, p->file_bytes),
+    snprintf(again.s, sizeof again.s, " (%" PRIu64 " for the second time)", p->requantized_count);
+    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s%s, %s -> %s, %s, %s (%s)%s%s\n",
+           path, p->quantized_count, (p->quantized_count + p->carried_count + p->kept_count),
+           p->requantized_count > 0 ? again.s : "", p->carried_count > 0 ? carried.s : "",
+           text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
            p->quantized_count > 0
                ? text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error))
                : "nothing rounded",

@@ -16,7 +16,6 @@
 #include "format/parallel.h"
 #include "format/safetensors_write.h"
 #include "quant/scale_value.h"
-#include "quant/widen.h"
 
 /* What one worker needs, allocated once. */
 typedef struct desk {
@@ -126,24 +125,24 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
     return code;
 }
 
-/* Scales to 16 bits, in place; each has to be the same there. */
-static err_code shorten_scales(const stream *s, const export_task *t, unsigned char *data, err *e)
+/* Scales to 16 bits; each has to be the same there. */
+static err_code narrow_scales(const stream *s, const export_task *t, const unsigned char *data,
+                              unsigned char *narrowed, err *e)
 {
     const pack_record *const r = &s->job->file->table.records[t->record];
     const bool half = s->job->plan->records[t->record].form == FORM_F16_SCALES;
-    for (uint64_t i = 0; i < (t->end - t->begin) / 4; i++) {
-        const uint32_t bits = le32_load(data + 4 * i);
-        float scale = 0;
-        memcpy(&scale, &bits, sizeof scale);
+    const uint64_t each = dtype_bits(r->type) / 8;
+    for (uint64_t i = 0; i < (t->end - t->begin) / each; i++) {
+        const float scale = scale_value(r->type, data + i * each);
         const uint16_t narrow = half ? f16_round(scale) : bf16_round(scale);
         const float again = half ? f16_widen(narrow) : bf16_widen(narrow);
-        if (memcmp(&again, &scale, sizeof scale) != 0) {
+        if (float_bits(again) != float_bits(scale)) {
             return err_set(e, ERR_INPUT,
                            "%s: tensor %s: a scale is none of its dialect, it has more than 16 "
                            "bits (offset %" PRIu64 ")",
-                           s->job->file->path, r->name, r->off + t->begin + 4 * i);
+                           s->job->file->path, r->name, r->off + t->begin + i * each);
         }
-        le16_store(data + 2 * i, narrow);
+        le16_store(narrowed + 2 * i, narrow);
     }
     return OK;
 }
@@ -241,8 +240,9 @@ static err_code run_task(void *ctx, unsigned worker, uint64_t number, err *e)
         const uint64_t times = dtype_bits(s->job->plan->tensors[x->first].type) / 8;
         code = code == OK ? write_parts(s, t, d->numbers, times, 1, e) : code;
     } else if (x->form == FORM_BF16_SCALES || x->form == FORM_F16_SCALES) {
-        code = shorten_scales(s, t, wanted, e);
-        code = code == OK ? write_parts(s, t, wanted, 1, 2, e) : code;
+        const uint64_t each = dtype_bits(at.record->type) / 8;
+        code = narrow_scales(s, t, wanted, d->numbers, e);
+        code = code == OK ? write_parts(s, t, d->numbers, 2, each, e) : code;
     } else {
         code = write_parts(s, t, wanted, 1, 1, e);
     }
@@ -273,7 +273,7 @@ static err_code choose_workers(stream *s, err *e)
             const unsigned bits = dtype_bits(plan->tensors[x->first].type);
             widest = bits > widest ? bits : widest;
             s->scales_bytes = num_max(s->scales_bytes, t->records[t->records[i].scale_idx].len);
-        } else if (x->form == FORM_BF16_SCALES) {
+        } else if (x->form == FORM_BF16_SCALES || x->form == FORM_F16_SCALES) {
             widest = widest > 16 ? widest : 16;
         }
     }

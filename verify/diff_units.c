@@ -68,8 +68,7 @@ static piece scale_piece(const diff_job *j, const diff_unit *u, int side)
     if (t->source_scales) {
         return (piece){.source = t->source_scales, .off = off, .bytes = bytes};
     }
-    const pack_table *const table = &j->stores[side]->packed->table;
-    const pack_record *const r = &table->records[t->of_record->scale_idx];
+    const pack_record *const r = t->scale_record;
     return piece_in_record(r, t->scale_off - r->off + off, bytes);
 }
 

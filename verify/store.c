@@ -12,6 +12,8 @@
 #include "format/num.h"
 #include "quant/scale_value.h"
 
+enum { STORE_TAKEN = TENSOR_MAX_DIMS + 1 }; /* dimensions of scales that have found their tensor */
+
 static err_code no_memory(const char *path, err *e)
 {
     return err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", path);
@@ -150,9 +152,61 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
         t->pow2 = scales->pow2;
         t->scale_type = scales->type;
         t->dialect = r->dialect;
+        t->scale_record = scales;
         t->scale_off = scales->off + scales->len / members * i;
     }
     return code;
+}
+
+/* One scale for each tile of `t`? */
+static bool fits_as_scales(const store_tensor *t, const store_tensor *s)
+{
+    bool fits = s->ndim == t->ndim && t->rows > 0 && t->cols > 0 &&
+                (s->type == DTYPE_F32 || s->type == DTYPE_BF16 || s->type == DTYPE_F16 ||
+                 s->type == DTYPE_F8_E8M0);
+    for (unsigned i = 0; i < t->ndim && fits; i++) {
+        const bool tiled = i + 2 >= t->ndim;
+        fits = s->shape[i] == (tiled ? num_ceil_div(t->shape[i], PACK_TILE) : t->shape[i]);
+    }
+    return fits;
+}
+
+/* FP8 that a rule kept has its scales beside it, as in a checkpoint; NULL: it is none, or has none.
+ */
+static store_tensor *kept_scales(const store *s, const store_tensor *t)
+{
+    static const char *const suffixes[] = {"_scale_inv", "_scale"};
+    store_tensor *found = NULL;
+    for (int i = 0; i < 2 && !found && t->type == DTYPE_F8_E4M3 && !t->quantized; i++) {
+        char name[NAME_MAX_BYTES + 16];
+        snprintf(name, sizeof name, "%s%s", t->name, suffixes[i]);
+        found = (store_tensor *)store_find(s, name);
+    }
+    return found && (t->ndim == 2 || t->ndim == 3) && fits_as_scales(t, found) ? found : NULL;
+}
+
+/* Make these quantized tensors, so that scales have no entries of their own. */
+static void pair_kept(store *s)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        store_tensor *const t = &s->tensors[i];
+        store_tensor *const scales = kept_scales(s, t);
+        if (scales) {
+            t->quantized = true;
+            t->scale_type = scales->type;
+            t->pow2 = scales->type == DTYPE_F8_E8M0;
+            t->scale_record = scales->of_record;
+            t->scale_off = scales->off;
+            scales->ndim = STORE_TAKEN;
+        }
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->tensors[i].ndim != STORE_TAKEN) {
+            s->tensors[left++] = s->tensors[i];
+        }
+    }
+    s->count = left;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -177,6 +231,7 @@ static err_code list_packed(store *s, err *e)
     }
     if (code == OK && s->count > 1) {
         qsort(s->tensors, s->count, sizeof *s->tensors, compare_names);
+        pair_kept(s);
     }
     return code;
 }

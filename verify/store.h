@@ -34,9 +34,10 @@ typedef struct store_tensor {
     pack_dialect dialect; /* of codes that were computed, as the file says */
     uint64_t off;         /* of its data: in the packed file, or in the shard */
     uint64_t scale_off;   /* in the packed file */
-    const tensor *of_source;      /* in the checkpoint; NULL: a packed file */
-    const tensor *source_scales;  /* likewise, if it is quantized */
-    const pack_record *of_record; /* in the packed file; NULL: a checkpoint */
+    const tensor *of_source;         /* in the checkpoint; NULL: a packed file */
+    const tensor *source_scales;     /* likewise, if it is quantized */
+    const pack_record *of_record;    /* in the packed file; NULL: a checkpoint */
+    const pack_record *scale_record; /* likewise, if it is quantized */
 } store_tensor;
 
 typedef struct store {

@@ -39,6 +39,7 @@ octavo verify other.octavo --against fp8 -q
 
 say 'apart from its scales'
 octavo convert fp8 -o other.octavo -f -q --keep '*.layers.1.attention.dense.weight'
+octavo diff fp8 other.octavo
 octavo export other.octavo -o kept --for vllm
 octavo export other.octavo -o kept --for bf16
 files .

@@ -142,10 +142,10 @@ def scales_of(packed, r):
 
 def stays(r, scales, preset):
     """Whether the scales of a codes record are exported in the dtype that they have."""
-    return narrow(r, scales, preset) == scales.dtype
+    return exported_dtype(r, scales, preset) == scales.dtype
 
 
-def narrow(r, scales, preset):
+def exported_dtype(r, scales, preset):
     """The dtype in which they are exported: in compressed-tensors' own dialect that of the source, in
     others BF16, if they are not of 16 bits already; elsewhere their own."""
     if preset != "compressed-tensors" or scales.dtype in ("BF16", "F16"):
@@ -228,7 +228,7 @@ class Export:
             if stays(r, scales, self.preset):
                 assert self.tensor(name + suffix, scales.dtype, shape) == raw[k].tobytes(), name
             else:
-                self.tensor(name + suffix, narrow(r, scales, self.preset), shape)
+                self.tensor(name + suffix, exported_dtype(r, scales, self.preset), shape)
                 wide = widen(self.checkpoint.tensors[name + suffix])
                 assert wide.astype("<f4").tobytes() == values[k].astype("<f4").tobytes(), name
 
