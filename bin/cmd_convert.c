@@ -275,7 +275,7 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
 
 static bool to_stream(const convert_request *q)
 {
-    return strcmp(q->options.output, "-") == 0 && !q->dry_run;
+    return q->options.output && strcmp(q->options.output, "-") == 0 && !q->dry_run;
 }
 
 static err_code check_stream(const convert_request *q, err *e)

@@ -52,7 +52,8 @@ err_code listing_read(const char *dir, listing *out, err *e)
     *out = (listing){0};
     DIR *d = opendir(dir);
     if (!d) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open directory", dir);
+        return err_set_errno(e, errno == ENOMEM ? ERR_MEMORY : ERR_IO, errno,
+                             "%s: cannot open directory", dir);
     }
     const err_code code = read_entries(d, dir, out, e);
     closedir(d);

@@ -60,7 +60,7 @@ umount disk
 say "no room to unpack an archive"
 tar -chzf micro.tar.gz micro
 mount -t tmpfs -o size=64k none disk
-TMPDIR=disk "$OCTAVO" convert micro.tar.gz -o new.octavo -f 2>&1
+TMPDIR=disk "$OCTAVO" convert micro.tar.gz -o new.octavo -f --device cpu 2>&1
 echo "  exit status $?"
 files disk
 umount disk

@@ -25,7 +25,7 @@ same out tiny.octavo
 stream out convert checkpoint -o - -q -f --no-read-back
 same out tiny.octavo
 for threads in 1 2 3 8; do
-    "$OCTAVO" convert micro -o - -q --threads $threads | cat >out
+    "$OCTAVO" convert micro -o - --device cpu -q --threads $threads | cat >out
     same out micro.octavo
 done
 stream out convert checkpoint -o - --digest sha256 --scales ue8m0 -q
@@ -35,7 +35,7 @@ say 'nothing but a plan'
 octavo convert checkpoint -o - -n
 
 say 'into verify: one root'
-"$OCTAVO" convert micro -o - 2>"$TMPDIR/report" | "$OCTAVO" verify - >"$TMPDIR/check"
+"$OCTAVO" convert micro -o - --device cpu 2>"$TMPDIR/report" | "$OCTAVO" verify - >"$TMPDIR/check"
 echo "exit status ${PIPESTATUS[*]}"
 mask "$TMPDIR/report" "$TMPDIR/check"
 sed -n '/^root /p' "$TMPDIR/report" "$TMPDIR/check" | uniq | wc -l
@@ -47,7 +47,7 @@ echo "on a terminal: exit status $?"
 tr -d '\r' <"$TMPDIR/terminal"
 cp checkpoint/config.json config.json
 echo '$ octavo convert checkpoint -o - >>checkpoint/config.json'
-{ "$OCTAVO" convert checkpoint -o - >>checkpoint/config.json; } 2>&1
+{ "$OCTAVO" convert checkpoint -o - --device cpu >>checkpoint/config.json; } 2>&1
 echo "  exit status $?"
 same config.json checkpoint/config.json
 
@@ -57,11 +57,11 @@ same ./- tiny.octavo
 
 say 'full, broken, and somebody who ignores the signal'
 stream /dev/full convert checkpoint -o -
-"$OCTAVO" convert micro -o - 2>"$TMPDIR/stderr" | head -c 1000 >"$TMPDIR/head"
+"$OCTAVO" convert micro -o - --device cpu 2>"$TMPDIR/stderr" | head -c 1000 >"$TMPDIR/head"
 echo "exit status ${PIPESTATUS[0]}: $(cat "$TMPDIR/stderr")"
 (
     trap '' PIPE
-    "$OCTAVO" convert micro -o - 2>"$TMPDIR/stderr"
+    "$OCTAVO" convert micro -o - --device cpu 2>"$TMPDIR/stderr"
     echo "$?" >"$TMPDIR/status"
 ) | head -c 1000 >"$TMPDIR/head"
 echo "exit status $(cat "$TMPDIR/status"): $(cat "$TMPDIR/stderr")"
@@ -74,7 +74,7 @@ octavo verify out 2>&1 | sed 's/found [0-9]*.*/found N/'
 say 'a signal, while nobody reads'
 mkfifo fifo
 exec 3<>fifo
-"$OCTAVO" convert micro -o - >fifo 2>"$TMPDIR/stderr" &
+"$OCTAVO" convert micro -o - --device cpu >fifo 2>"$TMPDIR/stderr" &
 until_it_catches $!
 kill -TERM $!
 wait $! 2>"$TMPDIR/none"
