@@ -152,6 +152,25 @@ def run_reasons(model, runtime, tp, ep, experts):
     }
 
 
+def without_ragged(records):
+    """Without the experts of layers where the upper of two joined halves would begin within a tile:
+    the export to transformers refuses these."""
+    halves = ("gate_proj", "up_proj", "w1", "w3")
+    ragged = {
+        r["name"].partition(".experts.")[0]
+        for r in records
+        if ".experts." in r["name"]
+        and r["name"].removesuffix(".weight").rpartition(".")[2] in halves
+        and len(r["shape"]) == 2 + ("*" in r["name"])
+        and r["shape"][-2] % 128 != 0
+    }
+    return [
+        r
+        for r in records
+        if ".experts." not in r["name"] or r["name"].partition(".experts.")[0] not in ragged
+    ]
+
+
 def check(checkpoint, runtime, options=()):
     plan, status = plan_of(checkpoint, runtime, options)
     model = Model(checkpoint)
@@ -162,6 +181,8 @@ def check(checkpoint, runtime, options=()):
         quantized = [r for r in quantized if ".shared_experts." not in r["name"]]
     if runtime == "areal":
         quantized = [r for r in quantized if ".g_proj." not in r["name"]]
+    if runtime == "hf":
+        quantized = without_ragged(quantized)
     stacks = [r["shape"][0] for r in records if ".experts." in r["name"] and len(r["shape"]) == 3]
     experts = max(stacks, default=model.experts)
     for run in plan["fit"]["runs"]:

@@ -29,15 +29,8 @@ KEPT, CODES, SCALES = 0, 1, 2
 QUANTIZED, CARRIED = 1, 2  # origins
 CLASS_NAMES = ["kept", "codes", "scales"]
 ORIGIN_NAMES = ["kept", "quantized", "carried"]
-DIALECT_NAMES = [
-    "none",
-    "ieee",
-    "deepgemm",
-    "transformers",
-    "transformer-engine",
-    "compressed-tensors",
-    "linghe",
-]
+DIALECT_NAMES = ["none", "ieee", "deepgemm", "transformers", "transformer-engine"]
+DIALECT_NAMES += ["compressed-tensors", "linghe"]
 XXH3, SHA256 = 1, 2
 DIGEST_NAMES = {XXH3: "xxh3", SHA256: "sha256"}
 DIGEST_BYTES = {XXH3: 16, SHA256: 32}

@@ -183,7 +183,7 @@ static void fails_with_hint(conversion *r, const char *text, const char *hint)
 /* As if the source had been what it stands for, in F32. */
 static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_kind scales)
 {
-    uint64_t state = random_seed(scales);
+    uint64_t state = random_seed((int)scales);
     made_checkpoint c = {0};
     made_checkpoint wide = {0};
     make_fp8(&c, cases, count, &state);
