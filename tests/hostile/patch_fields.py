@@ -272,7 +272,7 @@ def record_values(r, count):
     yield from (("src_dtype", d) for d in (0, 23, 255, 6))
     yield from (("origin", o) for o in (0, 1, 2, 3, 255) if o != r["origin"])
     yield from (("dialect", d) for d in (0, 1, 2, 7, 255) if d != r["dialect"])
-    yield from (("flags", f) for f in (1, 2, 128))
+    yield from (("flags", f) for f in (0, 1, 2, 128) if f != r["flags"])
     yield from (
         (f, b)
         for f in ("block_rows", "block_cols")

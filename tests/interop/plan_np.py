@@ -102,12 +102,14 @@ class Planned:
     scale: "Planned" = field(default=None, repr=False)
     pow2: bool = False
     origin: int = None  # by default QUANTIZED unless it is kept
-    dialect: int = 0
+    dialect: int = None  # by default ieee if it is QUANTIZED
     fields: dict = field(default=None, repr=False)
 
     def __post_init__(self):
         if self.origin is None:
             self.origin = 0 if self.cls == KEPT else QUANTIZED
+        if self.dialect is None:
+            self.dialect = int(self.origin == QUANTIZED)
 
     def order(self):
         layer = pf.layer_of(self.name)
