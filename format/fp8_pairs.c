@@ -153,6 +153,7 @@ static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
     } else {
         const bool fits = may_be_scales(p->other) && find_block(pairs, w, p->other, p);
         p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
+        pairs->any = pairs->any || fits;
     }
     if (p->other) {
         pairs->of[p->other - cp->tensors] = (fp8_pair){.other = w, .kind = FP8_SCALES};

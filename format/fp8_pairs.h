@@ -32,6 +32,7 @@ typedef struct fp8_pair {
 typedef struct fp8_pairs {
     fp8_pair *of;                    /* [cp->tensor_count] */
     uint64_t block_rows, block_cols; /* as the config says; 0: it does not */
+    bool any;                        /* there are weights in FP8 with their scales */
 } fp8_pairs;
 
 /* The scales of some rows of one slice of a weight: whole rows of scales. */

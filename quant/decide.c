@@ -32,6 +32,9 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .block_cols = p->block_cols,
     };
     const err_code code = recipe_decide(r, &asked, out, e);
+    if (code == OK && pairs->any && out->reason == REASON_LINEAR) {
+        *out = (decision){ACTION_KEEP, REASON_SPARED}; /* who made the others FP8 had a reason */
+    }
     if (code != OK || out->reason == REASON_RULE ||
         (p->kind == FP8_NO_SCALES && !recipe_is_linear(t->name))) {
         return code;

@@ -21,6 +21,7 @@
     X(REASON_FP8_TILES, "fp8-tiles", "FP8 in tiles of 128 x 128 already")                          \
     X(REASON_REQUANTIZED, "requantized", "FP8 in another form, rounded once more")                 \
     X(REASON_FP8, "fp8", "already FP8")                                                            \
+    X(REASON_SPARED, "spared", "others are FP8 already, this one was left as it is")               \
     X(REASON_DTYPE, "dtype", "not BF16, F16 or F32")                                               \
     X(REASON_SHAPE, "shape", "not a matrix, nor a stack of experts")                               \
     X(REASON_EMPTY, "empty", "no elements")                                                        \

@@ -65,7 +65,6 @@ static void choose_way(diff_pair *p, diff_result *r)
         r->what |= DIFF_DTYPE;
     } else {
         p->way = coded[0] ? DIFF_CODED : DIFF_PLAIN;
-        r->what |= p->side[0]->scale_type != p->side[1]->scale_type ? (unsigned)DIFF_DTYPE : 0;
     }
     cut(p);
 }

@@ -166,6 +166,17 @@ def find_pairs(tensors, config, keeps, is_linear):
     return pairs
 
 
+def any_pair(tensors, config):
+    """Whether there is FP8 with its scales, whatever rules say: then other linear layers are spared."""
+    weights = [t for t in tensors.values() if is_weight(t)]
+    named = config_tile(config) if weights else None
+    for t in weights:
+        found = [tensors[t.name + s] for s in SUFFIXES if t.name + s in tensors]
+        if len(found) == 1 and found[0].dtype in SCALE_DTYPES and tile_of(t, found[0], named):
+            return True
+    return False
+
+
 def check_carried(pair):
     """A NaN among codes or scales, or an infinite scale, is an error."""
     scales = scale_values(pair.scales)

@@ -62,7 +62,7 @@ def ruled(name, rules):
     return actions[-1] if actions else None
 
 
-def decide(tensor, recipe):
+def decide(tensor, recipe, spared=False):
     """The origin of what becomes of a tensor: 0 (kept), QUANTIZED or CARRIED."""
     if isinstance(tensor, fp8.Fp8):
         if fp8.carried(tensor, recipe["scales"]):
@@ -73,7 +73,7 @@ def decide(tensor, recipe):
     action = ruled(tensor.name, recipe["rules"])
     if action is None:
         builtin = builtin_reason(tensor.name, tensor.dtype, tensor.shape)
-        action = "quantize" if builtin == "linear" else "keep"
+        action = "quantize" if builtin == "linear" and not spared else "keep"
     return QUANTIZED if action == "quantize" else 0
 
 
@@ -151,7 +151,8 @@ def plan_records(checkpoint, recipe):
     """All records of the packed file in order, `fields` filled but for the offsets
     (place_records)."""
     tensors = resolve(checkpoint.tensors, checkpoint.config(), recipe)
-    decisions = {name: decide(t, recipe) for name, t in tensors.items()}
+    spared = fp8.any_pair(checkpoint.tensors, checkpoint.config())
+    decisions = {name: decide(t, recipe, spared) for name, t in tensors.items()}
     stacks = find_stacks(tensors, decisions)
     stacked = {t.name for members in stacks.values() for t in members}
     units = [(name, members) for name, members in stacks.items()]

@@ -50,6 +50,13 @@ static void make_plain(made_checkpoint *c, uint64_t *state)
     made_fill(made_add(c, "h.0.norm", DTYPE_F32, 1, (uint64_t[]){77}, false), state, MADE_NARROW);
 }
 
+/* Those are left as they are beside FP8, unless a rule says otherwise. */
+static void quantize_plain(recipe *r)
+{
+    err e = {0};
+    expect_ok(recipe_add_rule(r, "h.0.[bd].w1", true, true, &e), &e);
+}
+
 static void make_fp8(made_checkpoint *c, const fp8_case *cases, int count, uint64_t *state)
 {
     for (int i = 0; i < count; i++) {
@@ -122,6 +129,7 @@ START_TEST(tiles_are_carried_over)
     made_write(&c, scratch("in"), 2);
     conversion r = conversion_with(2, PLENTY * MIB);
     r.options.digest = _i ? DIGEST_SHA256 : DIGEST_XXH3;
+    quantize_plain(&r.recipe);
     conversion_succeeds(&r);
     expect_ok(pack_open(scratch("out/p"), &p, &r.e), &r.e);
     for (int i = 0; i < COUNT(carried); i++) {
@@ -141,10 +149,12 @@ START_TEST(tiles_are_carried_over)
     for (unsigned threads = 1; threads < 7; threads += 2) {
         conversion again = conversion_with(threads, threads == 1 ? 12 * MIB : PLENTY * MIB);
         again.options.digest = r.options.digest;
+        again.recipe = r.recipe;
         again.options.force = true;
         conversion_succeeds(&again);
         expect_same_files("first", "out/p");
     }
+    recipe_free(&r.recipe);
     made_free(&c);
 }
 END_TEST
@@ -229,6 +239,24 @@ END_TEST
 START_TEST(ue8m0_of_tiles)
 {
     requantize(&carried[0], 2, 128, SCALES_UE8M0);
+}
+END_TEST
+
+START_TEST(what_was_spared_is_kept)
+{
+    uint64_t state = random_seed(0);
+    made_checkpoint c = {0};
+    pack_file *p = NULL;
+    make_fp8(&c, carried, 1, &state);
+    make_plain(&c, &state);
+    made_write(&c, scratch("in"), 1);
+    conversion r = conversion_with(2, PLENTY * MIB);
+    conversion_succeeds(&r);
+    expect_right("out/p");
+    expect_ok(pack_open(scratch("out/p"), &p, &r.e), &r.e);
+    ck_assert_int_eq(pack_table_find(&p->table, "h.0.b.w1")->cls, CLASS_KEPT);
+    pack_close(p);
+    made_free(&c);
 }
 END_TEST
 
@@ -321,6 +349,7 @@ int main(void)
     tcase_add_loop_test(tc, other_tiles_are_rounded_once_more, 0, 2);
     tcase_add_loop_test(tc, rows_and_tensors_are_rounded_once_more, 0, 2);
     tcase_add_test(tc, ue8m0_of_tiles);
+    tcase_add_test(tc, what_was_spared_is_kept);
     tcase_add_test(tc, e8m0_is_carried_as_ue8m0);
     tcase_add_loop_test(tc, nan_is_refused, 0, COUNT(broken));
     tcase_add_test(tc, scales_have_to_fit);
