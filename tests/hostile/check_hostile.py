@@ -108,7 +108,8 @@ def make_good(octavo, scratch, counter):
     """The packed file of the small checkpoint, None if the tool cannot make it."""
     checkpoint, path = os.path.join(scratch, "small"), os.path.join(scratch, "good.octavo")
     small_checkpoint.write(checkpoint)
-    run = Run(octavo, "convert", checkpoint, "-o", path)
+    rules = [word for r in small_checkpoint.RULES for word in ("--quantize", r["match"])]
+    run = Run(octavo, "convert", checkpoint, "-o", path, *rules)
     run.expect_status((0,))
     counter.add("convert the small checkpoint", run)
     if run.problems:

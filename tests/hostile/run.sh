@@ -14,6 +14,7 @@ export PYTHONDONTWRITEBYTECODE=1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$python" "$here/small_checkpoint.py" "$scratch/reference"
-"$python" "$here/../interop/write_packed.py" "$scratch/reference" -o "$scratch/reference.octavo"
+rules=$(cd "$here" && "$python" -c 'import json, small_checkpoint; print(json.dumps(small_checkpoint.RULES))')
+"$python" "$here/../interop/write_packed.py" "$scratch/reference" -o "$scratch/reference.octavo" --rules "$rules"
 "$python" "$here/patch_packed.py" "$scratch/reference.octavo"
 "$python" "$here/check_hostile.py" "$octavo" "$scratch"

@@ -25,6 +25,8 @@ LONE_EXPERT = (
     "model.layers.0.mlp.experts.0.w7.weight"  # one letter from a name that STACK stands for
 )
 NORM_A, NORM_B = "model.layers.0.norm_a.weight", "model.layers.0.norm_b.weight"
+# Beside FP8 these are left as they are otherwise.
+RULES = [{"action": "quantize", "match": name} for name in (MATRIX, STACK, BATCH)]
 TWO_CHUNKS = "model.layers.1.two_chunks"
 EMPTY = "model.layers.1.empty"
 
