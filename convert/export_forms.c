@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert/export_plan.h"
+#include "format/fp8_pairs.h"
 #include "format/glob.h"
 #include "quant/tile.h"
 
@@ -209,14 +210,13 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
 /* FP8 that a rule kept is codes without scales to whoever reads it: numbers to nobody. */
 static err_code refuse_kept_fp8(const pack_table *t, err *e)
 {
-    static const char *const suffixes[] = {"_scale_inv", "_scale"};
-    for (uint32_t i = 0; i < 2 * t->count; i++) {
-        const pack_record *const r = &t->records[i / 2];
+    for (uint32_t i = 0; i < FP8_SUFFIXES * t->count; i++) {
+        const pack_record *const r = &t->records[i / FP8_SUFFIXES];
         char scales[NAME_MAX_BYTES + 16];
         if (r->cls != CLASS_KEPT || r->type != DTYPE_F8_E4M3) {
             continue;
         }
-        snprintf(scales, sizeof scales, "%s%s", r->name, suffixes[i % 2]);
+        snprintf(scales, sizeof scales, "%s%s", r->name, fp8_suffixes[i % FP8_SUFFIXES]);
         if (pack_table_find(t, scales)) {
             err_set(e, ERR_INPUT,
                     "tensor %s: FP8 that was kept apart from its scales: codes, which a "

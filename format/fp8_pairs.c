@@ -10,8 +10,8 @@
 #include "format/num.h"
 
 /* Both hold multipliers, whatever "inv" seems to say. */
-static const char *const suffixes[] = {"_scale_inv", "_scale"};
-enum { SUFFIXES = 2, DEFAULT_BLOCK = 128 };
+const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
+enum { DEFAULT_BLOCK = 128 };
 
 /* ---- config.json ---- */
 
@@ -91,19 +91,23 @@ static bool may_have_scales(const tensor *t)
     return t->type == DTYPE_F8_E4M3 && (t->ndim == 2 || t->ndim == 3) && t->bytes > 0;
 }
 
-static bool may_be_scales(const tensor *t)
+bool fp8_scale_type(dtype t)
 {
-    return t->type == DTYPE_F32 || t->type == DTYPE_BF16 || t->type == DTYPE_F16 ||
-           t->type == DTYPE_F8_E8M0;
+    return t == DTYPE_F32 || t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F8_E8M0;
+}
+
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
+                  uint64_t cols)
+{
+    return (ndim == 2 || scales[0] == weight[0]) &&
+           scales[ndim - 2] == num_ceil_div(weight[ndim - 2], rows) &&
+           scales[ndim - 1] == num_ceil_div(weight[ndim - 1], cols);
 }
 
 /* The scales of tiles of `rows` x `cols`, behind the leading dimension of the weight. */
 static bool is_tiled(const tensor *w, const tensor *s, uint64_t rows, uint64_t cols)
 {
-    const unsigned n = w->ndim;
-    return s->ndim == n && (n == 2 || s->shape[0] == w->shape[0]) &&
-           s->shape[n - 2] == num_ceil_div(w->shape[n - 2], rows) &&
-           s->shape[n - 1] == num_ceil_div(w->shape[n - 1], cols);
+    return s->ndim == w->ndim && fp8_is_tiled(w->shape, s->shape, w->ndim, rows, cols);
 }
 
 /* One for each row, or one for all. */
@@ -143,15 +147,15 @@ static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
 {
     const tensor *const w = &cp->tensors[i];
     fp8_pair *const p = &pairs->of[i];
-    const tensor *const first = find_named(cp, w->name, suffixes[0]);
-    const tensor *const second = find_named(cp, w->name, suffixes[1]);
+    const tensor *const first = find_named(cp, w->name, fp8_suffixes[0]);
+    const tensor *const second = find_named(cp, w->name, fp8_suffixes[1]);
     p->other = first ? first : second;
     if (!p->other) {
         p->kind = FP8_NO_SCALES;
     } else if (first && second) {
         p->kind = FP8_TWO_SCALES;
     } else {
-        const bool fits = may_be_scales(p->other) && find_block(pairs, w, p->other, p);
+        const bool fits = fp8_scale_type(p->other->type) && find_block(pairs, w, p->other, p);
         p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
         pairs->any = pairs->any || fits;
     }
@@ -164,9 +168,9 @@ static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
 static bool is_lone(const tensor *t, const fp8_pair *p)
 {
     const size_t length = strlen(t->name);
-    const size_t suffix = strlen(suffixes[0]);
+    const size_t suffix = strlen(fp8_suffixes[0]);
     return p->kind == FP8_NONE && length > suffix &&
-           strcmp(t->name + length - suffix, suffixes[0]) == 0;
+           strcmp(t->name + length - suffix, fp8_suffixes[0]) == 0;
 }
 
 err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
@@ -221,7 +225,7 @@ static err_code refuse_scales(const fp8_pairs *pairs, const tensor *w, const ten
     uint64_t shape[TENSOR_MAX_DIMS];
     const uint64_t rows = pairs->block_rows ? pairs->block_rows : DEFAULT_BLOCK;
     const uint64_t cols = pairs->block_rows ? pairs->block_cols : DEFAULT_BLOCK;
-    if (!may_be_scales(s)) {
+    if (!fp8_scale_type(s->type)) {
         return err_set(
             e, ERR_INPUT,
             "tensor %s: scales of %s, expected dtype F32, BF16, F16 or F8_E8M0, found %s", s->name,

@@ -35,6 +35,18 @@ typedef struct fp8_pairs {
     bool any;                        /* there are weights in FP8 with their scales */
 } fp8_pairs;
 
+/* What the name of scales has behind that of their weight. */
+enum { FP8_SUFFIXES = 2 };
+extern const char *const fp8_suffixes[FP8_SUFFIXES];
+
+/* May scales have this dtype? */
+bool fp8_scale_type(dtype t);
+
+/* Are `scales` the shape of one scale for each tile of `rows` x `cols` of `weight`, both of `ndim`
+ * (2 or 3) dimensions? */
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
+                  uint64_t cols);
+
 /* The scales of some rows of one slice of a weight: whole rows of scales. */
 typedef struct fp8_band {
     uint64_t off, bytes; /* within the scales tensor */

@@ -158,31 +158,20 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
     return code;
 }
 
-/* One scale for each tile of `t`? */
-static bool fits_as_scales(const store_tensor *t, const store_tensor *s)
-{
-    bool fits = s->ndim == t->ndim && t->rows > 0 && t->cols > 0 &&
-                (s->type == DTYPE_F32 || s->type == DTYPE_BF16 || s->type == DTYPE_F16 ||
-                 s->type == DTYPE_F8_E8M0);
-    for (unsigned i = 0; i < t->ndim && fits; i++) {
-        const bool tiled = i + 2 >= t->ndim;
-        fits = s->shape[i] == (tiled ? num_ceil_div(t->shape[i], PACK_TILE) : t->shape[i]);
-    }
-    return fits;
-}
-
 /* FP8 that a rule kept has its scales beside it, as in a checkpoint; NULL: it is none, or has none.
  */
 static store_tensor *kept_scales(const store *s, const store_tensor *t)
 {
-    static const char *const suffixes[] = {"_scale_inv", "_scale"};
     store_tensor *found = NULL;
-    for (int i = 0; i < 2 && !found && t->type == DTYPE_F8_E4M3 && !t->quantized; i++) {
+    for (int i = 0; i < FP8_SUFFIXES && !found && t->type == DTYPE_F8_E4M3 && !t->quantized; i++) {
         char name[NAME_MAX_BYTES + 16];
-        snprintf(name, sizeof name, "%s%s", t->name, suffixes[i]);
+        snprintf(name, sizeof name, "%s%s", t->name, fp8_suffixes[i]);
         found = (store_tensor *)store_find(s, name);
     }
-    return found && (t->ndim == 2 || t->ndim == 3) && fits_as_scales(t, found) ? found : NULL;
+    const bool fits = found && (t->ndim == 2 || t->ndim == 3) && found->ndim == t->ndim &&
+                      t->rows > 0 && t->cols > 0 && fp8_scale_type(found->type) &&
+                      fp8_is_tiled(t->shape, found->shape, t->ndim, PACK_TILE, PACK_TILE);
+    return fits ? found : NULL;
 }
 
 /* Make these quantized tensors, so that scales have no entries of their own. */

@@ -37,8 +37,8 @@ tar -cf empty.tar empty
 octavo convert empty.tar -o out.octavo
 gzip -c checkpoint/config.json >config.gz
 octavo convert config.gz -o out.octavo
-printf 'PK\3\4 and no more' >stub.zip
-octavo inspect stub.zip
+printf 'PK\3\4 and no more' >short.zip
+octavo inspect short.zip
 : >nothing
 octavo convert nothing -o out.octavo
 files
