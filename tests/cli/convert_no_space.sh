@@ -58,10 +58,12 @@ same new.octavo old.octavo
 umount disk
 
 say "no room to unpack an archive"
+# Where it is full is not the same in every build: a thread sanitizer keeps a file in TMPDIR too.
 tar -chzf micro.tar.gz micro
 mount -t tmpfs -o size=64k none disk
-TMPDIR=disk "$OCTAVO" convert micro.tar.gz -o new.octavo -f --device cpu 2>&1
+TMPDIR=disk "$OCTAVO" convert micro.tar.gz -o new.octavo -f --device cpu 2>message
 echo "  exit status $?"
+sed "s/offset [0-9]*/offset N/" message
 files disk
 umount disk
 

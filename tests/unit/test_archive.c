@@ -309,7 +309,7 @@ START_TEST(duplicates_and_disorder_are_refused)
     free(t.data);
     t = (tar){0};
     for (int i = 0; i <= ARCHIVE_MAX_MEMBERS; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "f%04d", i);
         tar_add(&t, name, "", 0);
     }
