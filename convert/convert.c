@@ -176,7 +176,7 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
         return code;
     }
     unsigned char *const buffer = malloc(PIECE);
-    sha256_stream *const stream = sha256_start();
+    digest_stream *const stream = digest_start(DIGEST_SHA256);
     if (!buffer || !stream) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
     }
@@ -184,15 +184,15 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
         const uint64_t n = num_min(PIECE, s->bytes - off);
         code = io_read_at(fd, s->path, s->base + off, buffer, n, e);
         if (code == OK) {
-            sha256_add(stream, buffer, n);
+            digest_add(stream, buffer, n);
             monitor_advance(d->m, n);
         }
         off += n;
     }
     if (code == OK) {
-        sha256_finish(stream, d->sha256 + task * SHA256_BYTES);
+        digest_finish(stream, d->sha256 + task * SHA256_BYTES);
     } else {
-        sha256_discard(stream);
+        digest_discard(stream);
     }
     free(buffer);
     close(fd);

@@ -53,9 +53,9 @@ static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
 static void digest_piece(void *ctx, const unsigned char *piece, size_t bytes)
 {
     if (piece) {
-        xxh3_add(ctx, piece, bytes);
+        digest_add(ctx, piece, bytes);
     } else {
-        xxh3_restart(ctx);
+        digest_restart(ctx);
     }
 }
 
@@ -75,14 +75,14 @@ static fp8_rows rows_of(const pipeline *p, const pack_record *r, const pack_chun
 
 /* Put what the codes stand for before them. */
 static err_code widen_chunk(const pipeline *p, const pack_record *r, const pack_chunk *c,
-                            const bench *b, xxh3_stream *digest, unsigned char *room,
+                            const bench *b, digest_stream *digest, unsigned char *room,
                             unsigned char **data, err *e)
 {
     fp8_rows rows = rows_of(p, r, c);
     const err_code code =
         checkpoint_read(p->job->cp, rows.pair->other, rows.band.off, b->scales, rows.band.bytes, e);
     if (code == OK) {
-        xxh3_add(digest, b->scales, rows.band.bytes);
+        digest_add(digest, b->scales, rows.band.bytes);
         rows.codes = *data;
         rows.scales = b->scales;
         fp8_widen(&rows, (float *)(void *)room); /* rooms are aligned for any number */
@@ -98,7 +98,7 @@ static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, c
     const pack_chunk c = pack_record_chunk(r, number);
     const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
     const uint64_t bytes = pack_source_bytes(r, c.bytes);
-    xxh3_stream *const digest = xxh3_start();
+    digest_stream *const digest = digest_start(DIGEST_XXH3);
     if (!digest) {
         return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
@@ -109,7 +109,7 @@ static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, c
     if (code == OK && pack_record_requantized(r)) {
         code = widen_chunk(p, r, &c, b, digest, room, data, e);
     }
-    xxh3_finish(digest, p->pieces + (r->chunk_first + number) * XXH3_BYTES);
+    digest_finish(digest, p->pieces + (r->chunk_first + number) * XXH3_BYTES);
     monitor_advance(p->m, code == OK ? bytes : 0);
     return code;
 }

@@ -30,32 +30,6 @@ void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
     store_xxh3(XXH3_128bits(data, bytes), out);
 }
 
-/* The library's state, under a name of ours so that only this file knows the library. */
-xxh3_stream *xxh3_start(void)
-{
-    XXH3_state_t *const state = XXH3_createState();
-    if (state) {
-        XXH3_128bits_reset(state);
-    }
-    return (xxh3_stream *)state;
-}
-
-void xxh3_add(xxh3_stream *s, const void *data, size_t bytes)
-{
-    XXH3_128bits_update((XXH3_state_t *)s, data, bytes);
-}
-
-void xxh3_restart(xxh3_stream *s)
-{
-    (void)XXH3_128bits_reset((XXH3_state_t *)s); /* fails for NULL only */
-}
-
-void xxh3_finish(xxh3_stream *s, unsigned char out[XXH3_BYTES])
-{
-    store_xxh3(XXH3_128bits_digest((XXH3_state_t *)s), out);
-    XXH3_freeState((XXH3_state_t *)s);
-}
-
 /* libcrypto can fail only without memory; a digest of zeros then fails every comparison. */
 void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES])
 {
@@ -83,41 +57,64 @@ void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, u
     }
 }
 
-struct sha256_stream {
-    EVP_MD_CTX *ctx;
+/* One of both states is there. */
+struct digest_stream {
+    XXH3_state_t *xxh3;
+    EVP_MD_CTX *sha256;
 };
 
-sha256_stream *sha256_start(void)
+digest_stream *digest_start(digest_alg alg)
 {
-    sha256_stream *const s = malloc(sizeof *s);
+    digest_stream *const s = calloc(1, sizeof *s);
     if (!s) {
         return NULL;
     }
-    s->ctx = EVP_MD_CTX_new();
-    if (!s->ctx || EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) != 1) {
-        sha256_discard(s);
+    if (alg == DIGEST_SHA256) {
+        s->sha256 = EVP_MD_CTX_new();
+    } else {
+        s->xxh3 = XXH3_createState();
+    }
+    if ((!s->sha256 || EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1) && !s->xxh3) {
+        digest_discard(s);
         return NULL;
     }
+    digest_restart(s);
     return s;
 }
 
-void sha256_add(sha256_stream *s, const void *data, size_t bytes)
+void digest_add(digest_stream *s, const void *data, size_t bytes)
 {
-    EVP_DigestUpdate(s->ctx, data, bytes);
+    if (s->xxh3) {
+        (void)XXH3_128bits_update(s->xxh3, data, bytes); /* fails for NULL only */
+    } else {
+        EVP_DigestUpdate(s->sha256, data, bytes);
+    }
 }
 
-void sha256_finish(sha256_stream *s, unsigned char out[SHA256_BYTES])
+void digest_restart(digest_stream *s)
 {
-    if (EVP_DigestFinal_ex(s->ctx, out, NULL) != 1) {
+    if (s->xxh3) {
+        (void)XXH3_128bits_reset(s->xxh3); /* fails for NULL only */
+    } else {
+        EVP_DigestInit_ex(s->sha256, NULL, NULL);
+    }
+}
+
+void digest_finish(digest_stream *s, unsigned char *out)
+{
+    if (s->xxh3) {
+        store_xxh3(XXH3_128bits_digest(s->xxh3), out);
+    } else if (EVP_DigestFinal_ex(s->sha256, out, NULL) != 1) {
         memset(out, 0, SHA256_BYTES);
     }
-    sha256_discard(s);
+    digest_discard(s);
 }
 
-void sha256_discard(sha256_stream *s)
+void digest_discard(digest_stream *s)
 {
     if (s) {
-        EVP_MD_CTX_free(s->ctx);
+        XXH3_freeState(s->xxh3);
+        EVP_MD_CTX_free(s->sha256);
         free(s);
     }
 }

@@ -196,7 +196,7 @@ enum { PIECE = 256 << 10 };
 typedef struct head_pass {
     const pack_file *file;
     uint64_t at; /* bytes before it are digested */
-    xxh3_stream *digest;
+    digest_stream *digest;
     unsigned char *piece, *strs;
     pack_decoder decoder;
     err broken; /* the first broken rule: to be told only when the digest is right */
@@ -211,7 +211,7 @@ static err_code pass_bytes(head_pass *h, uint64_t end, unsigned char *to, err *e
         unsigned char *const p = to ? to : h->piece;
         code = io_read_at(h->file->fd, h->file->path, h->at, p, n, e);
         if (code == OK) {
-            xxh3_add(h->digest, p, n);
+            digest_add(h->digest, p, n);
             h->at += n;
             to = to ? to + n : NULL;
         }
@@ -265,7 +265,7 @@ static err_code pass_head(head_pass *h, pack_table *table, err *e)
         code = pass_bytes(h, strs->off, NULL, e);
     }
     if (code == OK) {
-        xxh3_add(h->digest, h->strs, strs->len);
+        digest_add(h->digest, h->strs, strs->len);
         h->at += strs->len;
         code = pass_bytes(h, p->superblock.data_off, NULL, e);
     }
@@ -275,12 +275,12 @@ static err_code pass_head(head_pass *h, pack_table *table, err *e)
 static err_code digest_head(head_pass *h, pack_table *table, err *e)
 {
     unsigned char id[XXH3_BYTES];
-    h->digest = xxh3_start();
+    h->digest = digest_start(DIGEST_XXH3);
     if (!h->digest) {
         return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
     const err_code code = pass_head(h, table, e);
-    xxh3_finish(h->digest, id);
+    digest_finish(h->digest, id);
     if (code == OK && memcmp(id, h->file->superblock.plan_id, XXH3_BYTES) != 0) {
         return err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
     }

@@ -223,13 +223,13 @@ static err_code digest_source(const chunk_place *at, const fp8_pair *p, const bu
         digest_xxh3(b->source, at->source_bytes, digest);
         return OK;
     }
-    xxh3_stream *const stream = xxh3_start();
+    digest_stream *const stream = digest_start(DIGEST_XXH3);
     if (!stream) {
         return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
-    xxh3_add(stream, b->source, at->source_bytes);
-    xxh3_add(stream, b->source_scales, band_of(p, at).bytes);
-    xxh3_finish(stream, digest);
+    digest_add(stream, b->source, at->source_bytes);
+    digest_add(stream, b->source_scales, band_of(p, at).bytes);
+    digest_finish(stream, digest);
     return OK;
 }
 

@@ -279,7 +279,7 @@ static err_code stream_section(walk *w, uint32_t i, err *e)
 {
     const pack_section *const s = &w->dir[i];
     unsigned char *const buffer = malloc(STREAM_BYTES);
-    sha256_stream *sha = sha256_start();
+    digest_stream *sha = digest_start(DIGEST_SHA256);
     err_code code = OK;
     if (!buffer || !sha) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", w->path);
@@ -290,17 +290,17 @@ static err_code stream_section(walk *w, uint32_t i, err *e)
                    ? err_set(e, ERR_CANCELLED, "interrupted")
                    : io_read_at(w->fd, w->path, s->off + done, buffer, bytes, e);
         if (code == OK) {
-            sha256_add(sha, buffer, bytes);
+            digest_add(sha, buffer, bytes);
             done += bytes;
         }
     }
     if (code == OK) {
         unsigned char found[SHA256_BYTES];
-        sha256_finish(sha, found);
+        digest_finish(sha, found);
         sha = NULL;
         judge_digest(w, i, found);
     }
-    sha256_discard(sha);
+    digest_discard(sha);
     free(buffer);
     return code;
 }
