@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,19 +11,22 @@
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "format/num.h"
+#include "format/page_taker.h"
 
-enum { TAKE_BYTES = 8 << 20 };
+enum { LINE = 64, LOT = 48 << 20, KEPT = 32 << 20 };
 
 struct memory_file {
     int fd;
     unsigned char *map;
     uint64_t bytes;
     size_t page; /* bytes of a page of this system: 4 KiB, or up to 64 on ARM */
-    pthread_t taker;
-    bool taking; /* the thread was started */
-    atomic_bool stop;
+    page_taker *taker;
+    atomic_uint_fast64_t let_go; /* bytes before it are not mapped, or are just being written */
 };
 
 bool memory_file_is_one(int fd)
@@ -54,30 +56,33 @@ static int map_pages(unsigned char *first, size_t bytes)
     return result == 0 ? 0 : errno == EFAULT ? ENOSPC : errno;
 }
 
-/* Give the file its pages, not cleared yet, from the first to the last: about as fast as others
- * fill them, who do without where this thread is not yet, and who find out when there are no more.
- */
-static void *take_pages(void *arg)
+/* A mapping that begins where a huge page may, NULL: cannot be had. */
+static unsigned char *map_aligned(int fd, uint64_t bytes, size_t page)
 {
-    memory_file *const m = arg;
-    int result = 0;
-    for (uint64_t off = 0; off < m->bytes && result == 0 && !atomic_load(&m->stop);) {
-        const uint64_t n = num_min(m->bytes - off, TAKE_BYTES);
-        result = fallocate(m->fd, 0, (off_t)off, (off_t)n);
-        if (result == 0) {
-            off += n;
-        } else if (errno == EINTR) {
-            result = 0;
-        }
+    const uint64_t whole = num_ceil_div(bytes, page) * page;
+    unsigned char *const room = mmap(NULL, whole + PAGE_TAKER_ALIGN, PROT_NONE, MAP_SHARED, fd, 0);
+    if (room == MAP_FAILED) {
+        return NULL;
     }
-    return NULL;
+    const size_t before = -(uintptr_t)room % PAGE_TAKER_ALIGN;
+    unsigned char *const first = room + before;
+    void *const map = mmap(first, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (map == MAP_FAILED) {
+        munmap(room, whole + PAGE_TAKER_ALIGN);
+        return NULL;
+    }
+    munmap(first + whole, PAGE_TAKER_ALIGN - before);
+    if (before > 0) {
+        munmap(room, before);
+    }
+    return map;
 }
 
 /* A mapping of the whole file, NULL: cannot be had. *failure: 0 or an errno value. */
 static unsigned char *map_file(int fd, uint64_t bytes, size_t page, int *failure)
 {
-    void *const map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
+    unsigned char *const map = map_aligned(fd, bytes, page);
+    if (!map) {
         return NULL;
     }
     (void)madvise(map, bytes, MADV_HUGEPAGE); /* advice */
@@ -116,7 +121,8 @@ int memory_file_open(int fd, uint64_t bytes, memory_file **out)
         free(m);
         return failure;
     }
-    m->taking = pthread_create(&m->taker, NULL, take_pages, m) == 0; /* it is help only */
+    m->taker = page_taker_start(fd, m->map, bytes);
+    atomic_init(&m->let_go, 0);
     *out = m;
     return 0;
 }
@@ -126,16 +132,50 @@ uint64_t memory_file_bytes(const memory_file *m)
     return m->bytes;
 }
 
-/* Pages are given back to the mapping when they are written, not to the file: what a process has
- * mapped counts as its memory. */
+/* Past the cache: nobody reads this soon, and a line that is written as a whole is not read before.
+ * The C library does so only with more than fits into the cache of the largest machines. */
+static void copy_past_cache(unsigned char *to, const unsigned char *from, size_t bytes)
+{
+    size_t at = 0;
+#ifdef __SSE2__
+    at = num_min(-(uintptr_t)to % LINE, bytes);
+    memcpy(to, from, at);
+    for (; bytes - at >= LINE; at += LINE) {
+        const __m128i *const line = (const void *)(from + at);
+        __m128i *const place = (void *)(to + at);
+        for (int i = 0; i < LINE / (int)sizeof *line; i++) {
+            _mm_stream_si128(place + i, _mm_loadu_si128(line + i));
+        }
+    }
+    _mm_sfence();
+#endif
+    memcpy(to + at, from + at, bytes - at);
+}
+
+/* What a process has mapped counts as its memory, so pages are given back: to the mapping, not to
+ * the file. In large lots, some way behind the last bytes written, because every processor waits
+ * while a part of a huge page is. Who writes behind that gives back by itself. */
+static void give_back(memory_file *m, uint64_t first, uint64_t end)
+{
+    uint64_t done = atomic_load(&m->let_go);
+    if (first < done) {
+        (void)madvise(m->map + first, end - first, MADV_DONTNEED);
+    } else if (end - done >= LOT) {
+        const uint64_t next = (end - KEPT) / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+        if (atomic_compare_exchange_strong(&m->let_go, &done, next)) {
+            (void)madvise(m->map + done, next - done, MADV_DONTNEED);
+        }
+    }
+}
+
 int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t bytes)
 {
     const uint64_t first = off / m->page * m->page;
-    const size_t whole = (size_t)(off + bytes - first);
-    const int failure = map_pages(m->map + first, whole);
+    page_taker_need(m->taker, off, bytes);
+    const int failure = map_pages(m->map + first, (size_t)(off + bytes - first));
     if (failure == 0) {
-        memcpy(m->map + off, data, bytes);
-        (void)madvise(m->map + first, whole, MADV_DONTNEED); /* saves memory, loses nothing */
+        copy_past_cache(m->map + off, data, bytes);
+        give_back(m, first, off + bytes);
     }
     return failure;
 }
@@ -145,10 +185,7 @@ void memory_file_close(memory_file *m)
     if (!m) {
         return;
     }
-    atomic_store(&m->stop, true);
-    if (m->taking) {
-        pthread_join(m->taker, NULL);
-    }
+    page_taker_stop(m->taker);
     munmap(m->map, m->bytes);
     free(m);
 }
