@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/fp8_wide.h"
+#include "convert/chunk_source.h"
 #include "convert/items.h"
 #include "convert/nonfinite.h"
 #include "convert/scale_runs.h"
@@ -32,87 +32,10 @@ typedef struct pipeline {
     bench *benches; /* [slots] */
     scale_runs *runs;
     turnstile turns;        /* of items, where the output wants them in order */
-    unsigned char *pieces;  /* [chunk_count] digests of source pieces, XXH3_BYTES each */
+    chunk_reader reader;    /* its pieces are ours */
     pack_stat *chunk_stats; /* [chunk_count], of codes records */
     nonfinite_log nonfinite;
 } pipeline;
-
-/* The source tensor (number in SDIG order) that a chunk of a record was made from. */
-static uint64_t chunk_source(const pack_record *r, const pack_chunk *c)
-{
-    return r->source_first + (r->stack ? c->slice : 0);
-}
-
-/* Where in its source tensor the chunk's bytes start. */
-static uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
-{
-    const uint64_t before = r->stack ? 0 : c->slice * pack_record_slice_bytes(r);
-    return pack_source_bytes(r, before + c->begin);
-}
-
-static void digest_piece(void *ctx, const unsigned char *piece, size_t bytes)
-{
-    if (piece) {
-        digest_add(ctx, piece, bytes);
-    } else {
-        digest_restart(ctx);
-    }
-}
-
-/* The rows of a chunk of FP8 that is quantized once more, without codes and scales. */
-static fp8_rows rows_of(const pipeline *p, const pack_record *r, const pack_chunk *c)
-{
-    const uint64_t source = chunk_source(r, c);
-    const uint64_t cols = pack_record_cols(r);
-    fp8_rows rows = {.pair = &p->job->plan->scaled[source],
-                     .row = c->begin / cols,
-                     .rows = c->bytes / cols,
-                     .cols = cols};
-    rows.band = fp8_scale_band(rows.pair, p->job->plan->members[source], r->stack ? 0 : c->slice,
-                               rows.row, rows.rows);
-    return rows;
-}
-
-/* Put what the codes stand for before them. */
-static err_code widen_chunk(const pipeline *p, const pack_record *r, const pack_chunk *c,
-                            const bench *b, digest_stream *digest, unsigned char *room,
-                            unsigned char **data, err *e)
-{
-    fp8_rows rows = rows_of(p, r, c);
-    const err_code code =
-        checkpoint_read(p->job->cp, rows.pair->other, rows.band.off, b->scales, rows.band.bytes, e);
-    if (code == OK) {
-        digest_add(digest, b->scales, rows.band.bytes);
-        rows.codes = *data;
-        rows.scales = b->scales;
-        fp8_widen(&rows, (float *)(void *)room); /* rooms are aligned for any number */
-        *data = room;
-    }
-    return code;
-}
-
-/* Read the source of a chunk, and digest it on the way. */
-static err_code read_chunk(pipeline *p, const pack_record *r, uint64_t number, const bench *b,
-                           unsigned char *room, unsigned char **data, err *e)
-{
-    const pack_chunk c = pack_record_chunk(r, number);
-    const tensor *const source = p->job->plan->members[chunk_source(r, &c)];
-    const uint64_t bytes = pack_source_bytes(r, c.bytes);
-    digest_stream *const digest = digest_start(DIGEST_XXH3);
-    if (!digest) {
-        return err_set(e, ERR_MEMORY, "no memory for a digest");
-    }
-    const direct_witness witness = {digest_piece, digest};
-    err_code code =
-        checkpoint_read_room(p->job->cp, source, chunk_source_off(r, &c),
-                             room + item_chunk_wide_bytes(r, &c), bytes, &witness, data, e);
-    if (code == OK && pack_record_requantized(r)) {
-        code = widen_chunk(p, r, &c, b, digest, room, data, e);
-    }
-    digest_finish(digest, p->pieces + (r->chunk_first + number) * XXH3_BYTES);
-    monitor_advance(p->m, code == OK ? bytes : 0);
-    return code;
-}
 
 /* Read the source of every chunk of an item into the slot, room behind room. */
 static err_code read_item(pipeline *p, const work_item *item, const bench *b,
@@ -123,7 +46,7 @@ static err_code read_item(pipeline *p, const work_item *item, const bench *b,
     err_code code = OK;
     for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        code = read_chunk(p, r, item->chunk + i, b, slot->in + at, &b->data[i], e);
+        code = chunk_read(&p->reader, r, item->chunk + i, b->scales, slot->in + at, &b->data[i], e);
         at += item_chunk_in_bytes(r, &c);
     }
     return code;
@@ -184,7 +107,7 @@ static err_code write_copies(pipeline *p, const work_item *item, const bench *b,
         }
         unsigned char *const digest = pack_evidence_chunk(p->evidence, number);
         if (p->job->digest == DIGEST_XXH3) {
-            memcpy(digest, p->pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
+            memcpy(digest, p->reader.pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
         } else {
             digest_of(p->job->digest, b->data[i], c.bytes, digest);
         }
@@ -363,7 +286,8 @@ static void combine_evidence(const pipeline *p)
         const uint64_t sources = pack_record_sources(r);
         for (uint64_t k = 0; k < sources; k++) {
             const uint64_t per_source = r->chunk_count / sources;
-            digest_combine(DIGEST_XXH3, p->pieces + (r->chunk_first + k * per_source) * XXH3_BYTES,
+            digest_combine(DIGEST_XXH3,
+                           p->reader.pieces + (r->chunk_first + k * per_source) * XXH3_BYTES,
                            per_source, pack_evidence_source(p->evidence, r->source_first + k));
         }
         if (pack_record_has_stats(r)) {
@@ -393,21 +317,6 @@ static err_code refuse_nonfinite(const pipeline *p, err *e)
     return ERR_INPUT;
 }
 
-/* What the scales of a source in FP8 need, for any chunk. */
-static uint64_t measure_scales(const pipeline *p)
-{
-    const pack_table *const t = &p->job->plan->table;
-    uint64_t room = 0;
-    for (uint32_t i = 0; i < t->count; i++) {
-        const pack_record *const r = &t->records[i];
-        for (uint64_t k = 0; pack_record_requantized(r) && k < r->chunk_count; k++) {
-            const pack_chunk c = pack_record_chunk(r, k);
-            room = num_max(room, rows_of(p, r, &c).band.bytes);
-        }
-    }
-    return room;
-}
-
 static bool bench_make(bench *b, const work_list *w, uint64_t scale_room)
 {
     b->scales = malloc(scale_room + 1);
@@ -428,10 +337,10 @@ static err_code pipeline_open(pipeline *p, err *e)
         code = scale_runs_open(t, &p->work, p->m, &p->runs, e);
     }
     p->benches = calloc(p->job->slots, sizeof *p->benches);
-    p->pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
+    p->reader.pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
     p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
-    bool complete = p->benches && p->pieces && p->chunk_stats;
-    const uint64_t scale_room = measure_scales(p);
+    bool complete = p->benches && p->reader.pieces && p->chunk_stats;
+    const uint64_t scale_room = chunk_scale_room(p->job->plan);
     for (unsigned i = 0; i < p->job->slots && complete; i++) {
         complete = bench_make(&p->benches[i], &p->work, scale_room);
     }
@@ -447,7 +356,7 @@ static void pipeline_close(pipeline *p)
         free(p->benches[i].scales);
     }
     free(p->benches);
-    free(p->pieces);
+    free(p->reader.pieces);
     free(p->chunk_stats);
     scale_runs_close(p->runs);
     turnstile_close(&p->turns);
@@ -458,7 +367,8 @@ static void pipeline_close(pipeline *p)
 err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *v,
                       uint64_t *nonfinite_kept, err *e)
 {
-    pipeline p = {.job = job, .m = m, .evidence = v};
+    pipeline p = {
+        .job = job, .m = m, .evidence = v, .reader = {.plan = job->plan, .cp = job->cp, .m = m}};
     err_code code = pipeline_open(&p, e);
     if (code == OK) {
         code = parallel_for(job->slots, p.work.count, run_item, &p, m, e);
