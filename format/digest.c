@@ -1,6 +1,7 @@
 #include "format/digest.h"
 
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -61,6 +62,7 @@ void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, u
 struct digest_stream {
     XXH3_state_t *xxh3;
     EVP_MD_CTX *sha256;
+    bool failed; /* libcrypto could not begin anew */
 };
 
 digest_stream *digest_start(digest_alg alg)
@@ -74,11 +76,12 @@ digest_stream *digest_start(digest_alg alg)
     } else {
         s->xxh3 = XXH3_createState();
     }
-    if ((!s->sha256 || EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1) && !s->xxh3) {
+    if (s->xxh3) {
+        digest_restart(s);
+    } else if (!s->sha256 || EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1) {
         digest_discard(s);
         return NULL;
     }
-    digest_restart(s);
     return s;
 }
 
@@ -86,8 +89,8 @@ void digest_add(digest_stream *s, const void *data, size_t bytes)
 {
     if (s->xxh3) {
         (void)XXH3_128bits_update(s->xxh3, data, bytes); /* fails for NULL only */
-    } else {
-        EVP_DigestUpdate(s->sha256, data, bytes);
+    } else if (!s->failed) {
+        s->failed = EVP_DigestUpdate(s->sha256, data, bytes) != 1;
     }
 }
 
@@ -96,7 +99,7 @@ void digest_restart(digest_stream *s)
     if (s->xxh3) {
         (void)XXH3_128bits_reset(s->xxh3); /* fails for NULL only */
     } else {
-        EVP_DigestInit_ex(s->sha256, NULL, NULL);
+        s->failed = EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1;
     }
 }
 
@@ -104,7 +107,7 @@ void digest_finish(digest_stream *s, unsigned char *out)
 {
     if (s->xxh3) {
         store_xxh3(XXH3_128bits_digest(s->xxh3), out);
-    } else if (EVP_DigestFinal_ex(s->sha256, out, NULL) != 1) {
+    } else if (s->failed || EVP_DigestFinal_ex(s->sha256, out, NULL) != 1) {
         memset(out, 0, SHA256_BYTES);
     }
     digest_discard(s);

@@ -2,7 +2,7 @@
  *
  * write(2) lets one thread at a time into a file, so that many threads are no faster than one.
  * Through a mapping they fill pages side by side. New pages enter a file one after another, and
- * threads that all want some mostly wait for each other: a thread of its own takes them ahead.
+ * threads that all want some mostly wait for each other: threads of its own take them ahead.
  * Space that runs out is an error here, never a signal.
  *
  *     memory_file *m;

@@ -36,7 +36,8 @@ struct page_taker {
     uint64_t step_count;
     uint64_t next; /* no step before it is free */
     bool refused;  /* there were no huge pages left */
-    bool small;    /* somebody takes small ones since then */
+    bool small;    /* somebody takes small ones since then, */
+    uint64_t from; /* from this byte on */
     pthread_mutex_t lock;
     pthread_cond_t done; /* with a step */
     pthread_t threads[MOST_TAKERS];
@@ -52,7 +53,7 @@ static void *take_small(void *arg)
 {
     page_taker *const t = arg;
     int result = 0;
-    for (uint64_t off = 0; off < t->bytes && result == 0 && !atomic_load(&t->stop);) {
+    for (uint64_t off = t->from; off < t->bytes && result == 0 && !atomic_load(&t->stop);) {
         const uint64_t n = num_min(t->bytes - off, STEP);
         result = fallocate(t->fd, 0, (off_t)off, (off_t)n);
         if (result == 0) {
@@ -87,15 +88,16 @@ static int collapse(unsigned char *first, uint64_t bytes)
     return result;
 }
 
-/* False: there are none, and there is no use in asking again. The pages are given back to the
- * mapping, not to the file: what a process has mapped counts as its memory. */
+/* False: there are none, and there is no use in asking again. What the mapping has of them is given
+ * back: it counts as this process's memory, and a page that the file system itself made huge is not
+ * cleared in the mapping before it is touched. Where that is refused (locked memory) nothing more
+ * is taken so. */
 static bool take_huge(const page_taker *t, uint64_t off, uint64_t bytes)
 {
     unsigned char *const first = t->map + off;
     const int result = begin(t->fd, off, bytes) == 0 ? collapse(first, bytes) : -1;
     const bool hope = result == 0 || errno == EAGAIN || errno == EINTR;
-    (void)madvise(first, bytes, MADV_DONTNEED);
-    return hope;
+    return madvise(first, bytes, MADV_DONTNEED) == 0 && hope;
 }
 
 /* With the lock held, which it lets go of meanwhile. */
@@ -108,7 +110,10 @@ static void take_step(page_taker *t, uint64_t step)
     const bool hope = take_huge(t, off, num_min(whole - off, STEP));
     pthread_mutex_lock(&t->lock);
     t->steps[step] = STEP_DONE;
-    t->refused = t->refused || !hope;
+    if (!hope && !t->refused) {
+        t->refused = true;
+        t->from = off;
+    }
     pthread_cond_broadcast(&t->done);
 }
 

@@ -27,7 +27,7 @@ enum { PAGE_TAKER_ALIGN = 2 << 20 };
  * is no help. */
 page_taker *page_taker_start(int fd, unsigned char *map, uint64_t bytes);
 
-/* Take these pages, or wait for who takes them just now. */
+/* Take these pages, if huge ones can be had, or wait for who takes them just now. */
 void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes);
 
 void page_taker_stop(page_taker *t); /* NULL is fine, here and above */

