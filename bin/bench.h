@@ -24,8 +24,9 @@ typedef struct bench {
     compute_request request;
     compute device; /* what was found for the conversion */
     unsigned threads;
-    uint64_t size;   /* of the checkpoint, about */
-    const char *dir; /* where the disk is measured */
+    uint64_t size;          /* of the checkpoint that is made, about */
+    const char *checkpoint; /* or what is converted instead; NULL: one is made */
+    const char *dir;        /* where the disk is measured */
     struct bench_files *files;
     unsigned char *pool;                 /* weights: WEIGHTS_POOL_BYTES */
     uint64_t source_bytes, packed_bytes; /* of the checkpoint and what it becomes */
@@ -72,8 +73,9 @@ MUST_CHECK err_code bench_repeat(unsigned runs, bench_run_fn run, void *ctx, dou
 /* The middle of `count` (at most BENCH_RUNS) numbers. */
 double bench_median(const double *values, unsigned count);
 
-/* A checkpoint in a hidden directory below b->dir, and the plan of its conversion; sets
- * b->source_bytes and b->packed_bytes. Close in every case: it removes all of it. */
+/* A hidden directory below b->dir, with a checkpoint in it unless there is one, and the plan of the
+ * conversion; sets b->source_bytes and b->packed_bytes. Close in every case: it removes all that it
+ * made. */
 MUST_CHECK err_code bench_disk_open(bench *b, err *e);
 void bench_disk_close(bench *b);
 

@@ -13,7 +13,7 @@
 
 struct bench_files {
     char *dir; /* ours, or NULL: not made */
-    char *source, *packed, *probe;
+    char *made, *packed, *probe;
     recipe recipe; /* the built-in one */
     convert_job job;
     bool prepared;
@@ -36,18 +36,17 @@ static err_code make_directory(bench *b, err *e)
         return ERR_IO;
     }
     f->dir = name;
-    f->source = io_join(name, "model.safetensors");
+    f->made = io_join(name, "model.safetensors");
     f->packed = io_join(name, "packed.octavo");
     f->probe = io_join(name, "probe");
-    return f->source && f->packed && f->probe ? OK
-                                              : err_set(e, ERR_MEMORY, "%s: no memory", b->dir);
+    return f->made && f->packed && f->probe ? OK : err_set(e, ERR_MEMORY, "%s: no memory", b->dir);
 }
 
 static err_code prepare(bench *b, err *e)
 {
     bench_files *const f = b->files;
     convert_options options = {
-        .source = f->source,
+        .source = b->checkpoint ? b->checkpoint : f->made,
         .output = f->packed,
         .recipe = &f->recipe,
         .digest = DIGEST_XXH3,
@@ -73,8 +72,8 @@ err_code bench_disk_open(bench *b, err *e)
         return err_set(e, ERR_MEMORY, "no memory");
     }
     err_code code = make_directory(b, e);
-    if (code == OK) {
-        code = weights_write(b->files->source, b->size, b->pool, b->threads, b->m, e);
+    if (code == OK && !b->checkpoint) {
+        code = weights_write(b->files->made, b->size, b->pool, b->threads, b->m, e);
     }
     return code == OK ? prepare(b, e) : code;
 }
@@ -88,15 +87,15 @@ void bench_disk_close(bench *b)
     if (f->prepared) {
         convert_close(&f->job);
     }
-    if (f->source && f->packed) {
-        (void)unlink(f->source); /* neither need be there; the probe removes its own */
+    if (f->made && f->packed) {
+        (void)unlink(f->made); /* neither need be there; the probe removes its own */
         (void)unlink(f->packed);
     }
     if (f->dir && rmdir(f->dir) != 0) {
         monitor_note(b->m, "%s: cannot be removed", f->dir);
     }
     free(f->dir);
-    free(f->source);
+    free(f->made);
     free(f->packed);
     free(f->probe);
     free(f);
@@ -104,6 +103,22 @@ void bench_disk_close(bench *b)
 }
 
 /* ---- the disk alone -------------------------------------------------------------------------- */
+
+static void drop_source(const checkpoint *cp)
+{
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        probe_drop_cache(shard_file(&cp->shards[i]));
+    }
+}
+
+static double source_file_bytes(const checkpoint *cp)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        bytes += (double)cp->shards[i].bytes;
+    }
+    return bytes;
+}
 
 typedef struct disk_run {
     bench *b;
@@ -115,7 +130,7 @@ static err_code run_disk(void *ctx, double *seconds, err *e)
 {
     const disk_run *const r = ctx;
     if (r->cold) {
-        probe_drop_cache(r->b->files->source);
+        drop_source(r->b->files->job.cp);
     }
     return probe_run(&r->probe, r->b->m, seconds, e);
 }
@@ -124,7 +139,7 @@ err_code bench_disk(bench *b, err *e)
 {
     const bench_files *const f = b->files;
     const probe_job nothing = {.workers = f->job.slots.count};
-    const double in = (double)f->job.cp->shards[0].bytes;
+    const double in = source_file_bytes(f->job.cp);
     const double out = (double)b->packed_bytes;
     double seconds = 0;
     disk_run r = {.b = b, .probe = nothing};
@@ -158,7 +173,7 @@ static err_code run_conversion(bench *b, bool cold, double *seconds, err *e)
     bench_files *const f = b->files;
     convert_report done = {0};
     if (cold) {
-        probe_drop_cache(f->source);
+        drop_source(f->job.cp);
     }
     const err_code code = convert_run(&f->job, b->device.engine, b->m, &done, e);
     *seconds = done.seconds;

@@ -33,7 +33,7 @@ static err_code read_piece(const probe *p, unsigned worker, uint64_t piece, err 
     }
     const shard *const from = &p->job->cp->shards[s];
     const uint64_t off = (piece - p->pieces[s]) * PIECE;
-    return io_read_at(p->fds[s], from->path, off, p->buffers + worker * PIECE,
+    return io_read_at(p->fds[s], from->path, from->base + off, p->buffers + worker * PIECE,
                       num_min(PIECE, from->bytes - off), e);
 }
 
@@ -68,7 +68,7 @@ static err_code open_shards(probe *p, err *e)
     }
     for (size_t i = 0; i < p->shards && code == OK; i++) {
         const shard *const s = &p->job->cp->shards[i];
-        code = io_open_read(s->path, &p->fds[i], NULL, e);
+        code = io_open_read(shard_file(s), &p->fds[i], NULL, e);
         p->pieces[i + 1] = p->pieces[i] + num_ceil_div(s->bytes, PIECE);
     }
     return code;

@@ -25,25 +25,39 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         return value_count("--threads", value, 1, THREADS_MAX, &b->threads, e);
     case OPTION_SIZE:
         return value_size("--size", value, &b->size, e);
+    case OPTION_CHECKPOINT:
+        b->checkpoint = value;
+        return OK;
     default: /* --json, which main has seen */
         return OK;
     }
 }
 
-static void tell_head(bench *b)
+static void print_head(const bench *b)
 {
     char gpu[300];
     shown size;
     compute_name(&b->device, gpu, sizeof gpu);
     text_mask(gpu);
+    text_size(size.s, b->source_bytes);
+    if (b->checkpoint) {
+        printf("%s: %s", b->checkpoint, size.s);
+    } else {
+        printf("%s of BF16", size.s);
+    }
+    printf(", %u thread%s%s%s\n", b->threads, text_s(b->threads), gpu[0] ? ", " : "", gpu);
+}
+
+static void tell_head(bench *b)
+{
     if (report_says(b->report, LEVEL_NORMAL)) {
-        printf("%s of BF16, %u thread%s%s%s\n", text_size(size.s, b->source_bytes), b->threads,
-               text_s(b->threads), gpu[0] ? ", " : "", gpu);
+        print_head(b);
     }
     if (b->report->json) {
         json_t *const root = b->report->root;
         report_put(b->report, root, "kind", report_text("bench"));
         report_put(b->report, root, "dir", report_text(b->dir));
+        report_put(b->report, root, "checkpoint", report_text(b->checkpoint));
         report_put(b->report, root, "source_bytes", report_number(b->source_bytes));
         report_put(b->report, root, "packed_bytes", report_number(b->packed_bytes));
         report_put(b->report, root, "threads", report_number(b->threads));
@@ -105,13 +119,16 @@ static err_code run(bench *b, err *e)
 
 err_code cmd_bench(int argc, char **argv, report *r, err *e)
 {
-    bench b = {
-        .report = r, .request = COMPUTE_DEFAULT, .threads = parallel_processors(), .size = GIB};
+    bench b = {.report = r, .request = COMPUTE_DEFAULT, .threads = parallel_processors()};
     command_line line;
     const err_code code = options_parse(COMMAND_BENCH, argc, argv, take, &b, &line, e);
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_BENCH, r, e);
     }
+    if (b.size > 0 && b.checkpoint) {
+        return err_set(e, ERR_USAGE, "--size and --checkpoint exclude each other");
+    }
+    b.size = b.size > 0 ? b.size : GIB;
     signals_install();
     /* Measurements are told as they come; a line of progress between them would only be in the
      * way. */

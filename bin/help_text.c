@@ -319,8 +319,8 @@ static const char *const bench_paragraphs[] = {
     "conversion gets, and which part is the slowest.",
     "DIR (default: the current directory) is where the disk is measured: a checkpoint of random "
     "weights with the shapes of Ring-mini is written to a hidden directory in it, converted "
-    "several "
-    "times, and removed, whatever happens.",
+    "several times, and removed, whatever happens. With --checkpoint that one is converted, into "
+    "such a directory.",
     "Each line is the median of several runs, in 10^9 bytes a second, with what limits it. Engines "
     "and links are measured in bytes of source. A conversion is held against reading its source "
     "and writing as many bytes as it writes, at the same time and with nothing computed, or "
@@ -335,10 +335,13 @@ static const help_example bench_examples[] = {
     {"bench /scratch", "Is it the disk, the processor or the link?"},
     {"bench --size 8G --device cuda:0 --json /scratch | jq -r .bottleneck",
      "Measure with more data than the disk caches, on one GPU."},
+    {"bench --checkpoint Ring-mini-linear-2.0 /scratch",
+     "How fast is this model converted here, and what holds it back?"},
     {NULL, NULL},
 };
 
-static const err_code bench_codes[] = {ERR_USAGE, ERR_IO, ERR_GPU, ERR_MEMORY, ERR_INTERNAL, OK};
+static const err_code bench_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT, ERR_GPU,
+                                       ERR_MEMORY, ERR_INTERNAL, OK};
 
 static const char *const bench_see_also[] = {"octavo", "octavo-convert", "octavo-devices", NULL};
 

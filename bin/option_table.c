@@ -391,8 +391,15 @@ const option_spec option_table[] = {
      .name = "size",
      .kind = VALUE_OTHER,
      .value = "SIZE",
-     .help = "Size of the checkpoint to convert, such as 1G (the default); the disk has to have "
-             "room for half as much again."},
+     .help =
+         "Size of the checkpoint to make and convert, such as 1G (the default); the disk has to "
+         "have room for half as much again."},
+    {.id = OPTION_CHECKPOINT,
+     .commands = BENCH,
+     .name = "checkpoint",
+     .kind = VALUE_PATH,
+     .value = "CHECKPOINT",
+     .help = "Convert this checkpoint, which is only read, instead of one made for the purpose."},
     {.id = OPTION_THREADS,
      .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT | BENCH,
      .name = "threads",

@@ -13,6 +13,18 @@ octavo bench --size 16M --threads 2 disk | numbers
 files disk
 octavo bench --size 1 --threads 1 --device cpu disk | numbers
 
+say 'a checkpoint that is there already'
+cp -r "$TESTDATA/ring-micro-linear" model
+before=$(sha256sum model/*)
+octavo bench --checkpoint model --threads 2 disk | numbers
+files disk
+[[ $(sha256sum model/*) == "$before" ]] || echo 'the checkpoint was touched'
+"$OCTAVO" bench --checkpoint model --threads 1 --json disk | "$PYTHON" -c 'import json, sys
+r = json.load(sys.stdin); print(r["checkpoint"], r["source_bytes"], r["packed_bytes"])'
+octavo bench --checkpoint model --size 16M disk
+octavo bench --checkpoint missing disk
+files disk
+
 say 'as JSON'
 "$OCTAVO" bench --json --size 16M --threads 2 disk >object || echo "failed: $?"
 "$PYTHON" - <<'END'

@@ -11,7 +11,7 @@
 #   disk       9 layers (16 GB) from disk to disk, nothing cached, against a probe
 # Options:
 #   --huge            put the files in memory into a tmpfs of huge pages (mounted, so for root alone)
-#   --layers N        of the model in memory (default: all 20, which takes 85 GB of memory)
+#   --layers N        of the model in memory (default: all 20, which takes 70 GB of memory)
 #   --disk DIR        a directory on the disk to measure, needs 2.1 times the source (34 GB)
 #   --disk-layers N   of the model on the disk (default 9)
 #   --runs N          of every conversion (default 3; on the disk 2)
@@ -160,7 +160,7 @@ source_in_memory() {
     [[ -z $source ]] || return 0
     [[ -z $memory ]] || return 1 # tried, and failed
     bytes=$(source_bytes "$layers") && outputs=$(outputs_bytes "$bytes") || return 1
-    memory_room $((2 * bytes + outputs)) || return 1 # `octavo bench` makes a source of its own
+    memory_room $((bytes + outputs)) || return 1
     make_source "$layers" "$memory/source" || return 1
     echo "   source made in $((SECONDS - begin)) s"
     begin=$SECONDS
@@ -192,12 +192,11 @@ run_kernels() {
     "$python" "$here/peer_kernels.py" --seconds 0.5 --json >"$out/kernels.json"
 }
 
-# With what reading and writing at once can do there, as much of it: the limit of a conversion from memory to memory.
+# With what reading and writing at once can do there, in turn with conversions: the limit of one from memory to memory.
 run_convert() {
     source_in_memory && "$python" "$here/jobs.py" memory "$octavo" "$source" "$memory" --runs "$runs" \
         --json "$out/convert.json" &&
-        "$octavo" bench --device cuda --size "$(du -s --block-size=1G "$source" | cut -f 1)G" "$memory" |
-        grep -E 'disk|conversion'
+        "$octavo" bench --device cuda --checkpoint "$source" "$memory" | grep -E 'disk|conversion|bottleneck'
 }
 
 run_baseline() {
