@@ -70,6 +70,17 @@ static inline uint64_t random_seed(int round)
     return (z ^ z >> 31) | 1;
 }
 
+/* CPU seconds since `start`, which clock() gave. Printed, and no more than `limit`, which is for a
+ * build without a sanitizer: ten times what is usual, or more, tells a loop that is quadratic from
+ * a machine that is slow. */
+static inline void expect_seconds(clock_t start, double limit, const char *what)
+{
+    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    const char *const slower = getenv("CK_TIMEOUT_MULTIPLIER");
+    printf("%s: %.3f s\n", what, seconds);
+    ck_assert_double_le(seconds, limit * (slower ? strtod(slower, NULL) : 1));
+}
+
 /* Run one case as a suite; the value for main to return. */
 static inline int run_tests(const char *name, TCase *tc)
 {

@@ -193,7 +193,7 @@ START_TEST(limits_hold)
     ck_assert_int_eq(archive_pack(twice, 3, &data, &bytes, &e), ERR_INPUT);
     ck_assert_msg(strstr(e.text, "b: stands twice") != NULL, "%s", e.text);
 
-    static char labels[ARCHIVE_MAX_MEMBERS + 1][8];
+    static char labels[ARCHIVE_MAX_MEMBERS + 1][16];
     static member many[ARCHIVE_MAX_MEMBERS + 1];
     for (int i = 0; i <= ARCHIVE_MAX_MEMBERS; i++) {
         snprintf(labels[i], sizeof labels[i], "f%d", i);

@@ -8,7 +8,7 @@
 static size_t some_length(void)
 {
     const char *const text = getenv("THIN");
-    return text && strtoul(text, NULL, 10) > 1 ? 20 : LENGTH;
+    return text && strtoul(text, NULL, 10) > 1 ? 12 : LENGTH;
 }
 
 /* ---- a model against itself ---- */
@@ -196,6 +196,7 @@ int main(void)
 {
     TCase *const t = tcase_create("forward");
     tcase_add_checked_fixture(t, forward_case_setup, forward_case_end);
+    tcase_set_timeout(t, 30);
     tcase_add_test(t, the_source_against_itself);
     tcase_add_test(t, the_packed_model_against_itself);
     tcase_add_test(t, same_bits_of_the_source);
