@@ -56,9 +56,8 @@ cudaError_t kernels_quantize(const kernels *k, dtype source, const gpu_launch *l
                           : source == DTYPE_F16 ? (ieee ? k->quantize_f16 : k->dialect_f16)
                           : ieee                ? k->quantize_f32
                                                 : k->dialect_f32;
-    const unsigned threads = source == DTYPE_F32 ? QUANTIZE_THREADS_32 : QUANTIZE_THREADS_16;
     gpu_launch argument = *launch;
     void *arguments[] = {&argument};
     return cudaLaunchKernel((const void *)kernel, (dim3){launch->end - launch->first, 1, 1},
-                            (dim3){threads, 1, 1}, arguments, 0, stream);
+                            (dim3){QUANTIZE_THREADS, 1, 1}, arguments, 0, stream);
 }

@@ -45,8 +45,14 @@ __device__ __forceinline__ const unsigned char *row_start(const place &p, uint32
     return p.from + ((uint64_t)row * p.pitch + col) * S::BYTES;
 }
 
-/* From memory; `vector` is uint4 or uint2. */
-template <typename S, typename vector>
+__device__ __forceinline__ bool is_whole(const place &p)
+{
+    return p.rows == TILE && p.cols == TILE;
+}
+
+/* From memory; `vector` is uint4 or uint2. A WHOLE tile needs no instructions that look where it
+ * ends. */
+template <typename S, typename vector, bool WHOLE>
 __device__ __forceinline__ void load_wide(const place &p, uint32_t row, uint32_t col,
                                           uint32_t (*w)[S::WORDS])
 {
@@ -54,12 +60,12 @@ __device__ __forceinline__ void load_wide(const place &p, uint32_t row, uint32_t
     const unsigned char *const from = row_start<S>(p, row, col);
     const uint32_t step = p.pitch * S::BYTES;
 #pragma unroll
-    for (int i = 0; i < S::ROWS; i++) {
+    for (int i = 0; i < THREAD_ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < S::WORDS; k += WORDS_AT_ONCE) {
             vector v = {};
-            if (row + row_of<S>(i) < p.rows && col < p.cols) {
-                v = *(const vector *)(from + (uint64_t)row_of<S>(i) * step + k * 4);
+            if (WHOLE || (row + row_of(i) < p.rows && col < p.cols)) {
+                v = *(const vector *)(from + (uint64_t)row_of(i) * step + k * 4);
             }
             memcpy(&w[i][k], &v, sizeof v);
         }
@@ -72,12 +78,12 @@ __device__ __forceinline__ void load_narrow(const place &p, uint32_t row, uint32
                                             uint32_t (*w)[S::WORDS])
 {
 #pragma unroll
-    for (int i = 0; i < S::ROWS; i++) {
+    for (int i = 0; i < THREAD_ROWS; i++) {
 #pragma unroll
         for (int k = 0; k < S::WORDS; k++) {
             w[i][k] = 0;
         }
-        const uint32_t r = row + row_of<S>(i);
+        const uint32_t r = row + row_of(i);
 #pragma unroll
         for (uint32_t k = 0; k < THREAD_COLS; k++) {
             if (r < p.rows && col + k < p.cols) {
@@ -93,26 +99,25 @@ __device__ __forceinline__ void load_narrow(const place &p, uint32_t row, uint32
     }
 }
 
-template <typename S>
+template <bool WHOLE>
 __device__ __forceinline__ void store_wide(const place &p, uint32_t row, uint32_t col,
                                            const uint2 *codes)
 {
     unsigned char *const to = p.to + (uint64_t)row * p.pitch + col;
 #pragma unroll
-    for (int i = 0; i < S::ROWS; i++) {
-        if (row + row_of<S>(i) < p.rows && col < p.cols) {
-            __stcs((uint2 *)(to + (uint64_t)row_of<S>(i) * p.pitch), codes[i]);
+    for (int i = 0; i < THREAD_ROWS; i++) {
+        if (WHOLE || (row + row_of(i) < p.rows && col < p.cols)) {
+            __stcs((uint2 *)(to + (uint64_t)row_of(i) * p.pitch), codes[i]);
         }
     }
 }
 
-template <typename S>
 __device__ __forceinline__ void store_narrow(const place &p, uint32_t row, uint32_t col,
                                              const uint2 *codes)
 {
 #pragma unroll
-    for (int i = 0; i < S::ROWS; i++) {
-        const uint32_t r = row + row_of<S>(i);
+    for (int i = 0; i < THREAD_ROWS; i++) {
+        const uint32_t r = row + row_of(i);
 #pragma unroll
         for (uint32_t k = 0; k < THREAD_COLS; k++) {
             if (r < p.rows && col + k < p.cols) {

@@ -27,7 +27,7 @@ typedef struct gpu_launch {
     uint32_t dialect; /* pack_dialect; of the kernels that know others than ieee */
 } gpu_launch;
 
-/* Threads of a block, which does one tile: for sources of 16 bits, and of 32. */
-enum { QUANTIZE_THREADS_16 = 256, QUANTIZE_THREADS_32 = 512 };
+/* Threads of a block, which does one tile. */
+enum { QUANTIZE_THREADS = 256 };
 
 #endif

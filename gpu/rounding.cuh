@@ -75,7 +75,7 @@ __device__ __forceinline__ divisor make_divisor<bf16_source>(float scale,
     if (scale < 0x1p-25f) {
         const __nv_bfloat162 up = __float2bfloat162_rn(0x1p60f);
 #pragma unroll
-        for (int i = 0; i < bf16_source::ROWS * bf16_source::WORDS; i++) {
+        for (int i = 0; i < THREAD_ROWS * bf16_source::WORDS; i++) {
             uint32_t *const word = &w[i / bf16_source::WORDS][i % bf16_source::WORDS];
             *word = bits_of(__hmul2(as<__nv_bfloat162>(*word), up));
         }

@@ -1,9 +1,9 @@
-/* The source types of the quantizing kernel: how many threads share a tile, how the elements of a
- * thread lie in its registers, and their magnitudes.
+/* The source types of the quantizing kernel: how the elements of a thread lie in its registers, and
+ * their magnitudes.
  *
- * A tile belongs to S::THREADS threads, sixteen side by side: thread t has eight columns from 8(t %
- * 16) on, of the rows t/16 and every so many further down: those that make LANES lanes of
- * spec/quant.md section 5, which are four rows each. A row is S::WORDS words. */
+ * The threads of a tile stand sixteen side by side: thread t has eight columns from 8(t % 16) on,
+ * of two lanes of spec/quant.md section 5 that are added up first, 2(t / 16) and the next. A lane
+ * is four rows, a row S::WORDS words. */
 #ifndef SOURCE_CUH
 #define SOURCE_CUH
 
@@ -23,21 +23,19 @@ enum {
     ROW_THREADS = TILE / THREAD_COLS,
     LANE_ROWS = 4,  /* rows of a lane, LANE_STEP apart */
     LANE_STEP = 32, /* also the number of lanes */
+    THREAD_LANES = 2,
+    THREAD_ROWS = THREAD_LANES * LANE_ROWS,
 };
+static_assert(QUANTIZE_THREADS * THREAD_LANES == ROW_THREADS * LANE_STEP, "all lanes of a tile");
 
-/* Fewer threads have more lanes each, thus more registers and less of the work that every thread
- * does once. */
-template <int ELEMENT_BYTES, int BLOCK_THREADS> struct source_layout {
+template <int ELEMENT_BYTES> struct source_layout {
     enum {
         BYTES = ELEMENT_BYTES,
         WORDS = THREAD_COLS * ELEMENT_BYTES / 4,
-        THREADS = BLOCK_THREADS,
-        LANES = LANE_STEP * ROW_THREADS / BLOCK_THREADS,
-        ROWS = LANES * LANE_ROWS,
     };
 };
 
-struct bf16_source : source_layout<2, QUANTIZE_THREADS_16> {
+struct bf16_source : source_layout<2> {
     typedef __nv_bfloat162 pair;
     static const dtype TYPE = DTYPE_BF16;
 
@@ -51,7 +49,7 @@ struct bf16_source : source_layout<2, QUANTIZE_THREADS_16> {
     }
 };
 
-struct f16_source : source_layout<2, QUANTIZE_THREADS_16> {
+struct f16_source : source_layout<2> {
     typedef __half2 pair;
     static const dtype TYPE = DTYPE_F16;
 
@@ -65,14 +63,14 @@ struct f16_source : source_layout<2, QUANTIZE_THREADS_16> {
     }
 };
 
-struct f32_source : source_layout<4, QUANTIZE_THREADS_32> {
+struct f32_source : source_layout<4> {
     static const dtype TYPE = DTYPE_F32;
 };
 
-/* Row r of a thread's. */
-template <typename S> __device__ __forceinline__ constexpr uint32_t row_of(int r)
+/* From a thread's first row to its row r. */
+__device__ __forceinline__ constexpr uint32_t row_of(int r)
 {
-    return r / LANE_ROWS * (S::THREADS / ROW_THREADS) + r % LANE_ROWS * LANE_STEP;
+    return r / LANE_ROWS + r % LANE_ROWS * LANE_STEP;
 }
 
 template <typename T> __device__ __forceinline__ T as(uint32_t w)
@@ -101,7 +99,7 @@ template <typename S> __device__ __forceinline__ extent find_extent(const uint32
     pair most = __habs2(as<pair>(w[0][0]));
     pair least = most;
 #pragma unroll
-    for (int i = 1; i < S::ROWS * S::WORDS; i++) {
+    for (int i = 1; i < THREAD_ROWS * S::WORDS; i++) {
         const pair v = __habs2(as<pair>(w[i / S::WORDS][i % S::WORDS]));
         most = __hmax2_nan(most, v);
         least = __hmin2(least, v);
@@ -118,7 +116,7 @@ __device__ __forceinline__ extent find_extent<f32_source>(const uint32_t (*w)[f3
     uint32_t most = 0;
     uint32_t least = 0x7fffffffu;
 #pragma unroll
-    for (int i = 0; i < f32_source::ROWS * f32_source::WORDS; i++) {
+    for (int i = 0; i < THREAD_ROWS * f32_source::WORDS; i++) {
         const uint32_t v = w[i / f32_source::WORDS][i % f32_source::WORDS] & 0x7fffffffu;
         most = max(most, v);
         least = min(least, v);
