@@ -11,7 +11,7 @@
  *     inverse instruction. Older devices take the arithmetic of quant/e4m3.h;
  *   - zeros are counted only by threads that can have a zero code;
  *   - a thread holds the lanes that are added up first, so that no two threads exchange sums;
- *   - only clipped tiles are loaded and stored with a look at where they end.
+ *   - whole tiles in aligned rows are loaded and stored without a look at where they end.
  *
  * Other dialects than ieee have kernels of their own, which ask what to do (gpu/rounding.cuh), so
  * that those of ieee need not.

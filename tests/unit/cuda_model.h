@@ -33,7 +33,7 @@ enum { MODEL_DEVICES = 2, MODEL_STRETCHES = 64, MODEL_QUEUE = 64, MODEL_HOST = -
 typedef struct model_device {
     size_t left; /* bytes that can be allocated */
     atomic_uint launches, begun;
-    atomic_int fails_after; /* copies and launches; negative: never */
+    atomic_int fails_after; /* copies and launches; negative: never. At 0 it is lost */
 } model_device;
 
 /* Memory of a device, or registered memory of the host. */
@@ -240,6 +240,15 @@ static inline void model_wait_for_all(void)
     }
 }
 
+/* Count one piece of work; false: the device is lost. Slots count together, and none past 0. */
+static inline bool model_may_work(model_device *d)
+{
+    int left = d->fails_after;
+    while (left > 0 && !atomic_compare_exchange_weak(&d->fails_after, &left, left - 1)) {
+    }
+    return left != 0;
+}
+
 /* Do what is queued. */
 static inline cudaError_t model_run(cudaStream_t s)
 {
@@ -250,11 +259,8 @@ static inline cudaError_t model_run(cudaStream_t s)
     }
     for (unsigned i = 0; i < s->count; i++) {
         const model_work *const w = &s->queue[i];
-        if (d->fails_after == 0) {
+        if (!model_may_work(d)) {
             return cudaErrorLaunchFailure;
-        }
-        if (d->fails_after > 0) {
-            d->fails_after--;
         }
         if (!w->kernel) {
             memcpy(w->to, w->from, w->bytes);

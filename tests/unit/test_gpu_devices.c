@@ -38,19 +38,16 @@ static engine *guarded(engine *inner)
     return g;
 }
 
-/* Launches of the devices, once each; their slots do the same work. */
-static unsigned launches_of_a_slot(const batch *b)
+/* All slots work, so many of them on each device; then everything is given back. */
+static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned second)
 {
-    engine_cuda_options o = options_for(b);
-    model_begin();
-    o.slots = 1;
-    engine *const g = open_engine(&o);
-    batch_expect(g, b, "one slot");
+    ck_assert_uint_eq(g->slot_count, first + second);
+    batch_expect(g, b, "two devices");
+    const unsigned launches[] = {model_devices[0].launches, model_devices[1].launches};
+    ck_assert_uint_gt(launches[0] + launches[1], 0);
+    ck_assert_uint_eq(launches[0] * second, launches[1] * first);
     engine_close(g);
-    const unsigned launches = model_devices[0].launches;
-    ck_assert_uint_gt(launches, 0);
-    ck_assert_uint_eq(model_devices[1].launches, 0);
-    return launches;
+    model_expect_empty();
 }
 
 /* ---- dealing out ---- */
@@ -58,16 +55,9 @@ static unsigned launches_of_a_slot(const batch *b)
 START_TEST(slots_are_dealt_in_turn)
 {
     batch b = batch_new();
-    const unsigned launches = launches_of_a_slot(&b);
     const engine_cuda_options o = options_for(&b);
     model_begin();
-    engine *const g = open_engine(&o);
-    ck_assert_uint_eq(g->slot_count, SLOTS);
-    batch_expect(g, &b, "two devices");
-    ck_assert_uint_eq(model_devices[0].launches, 4 * launches);
-    ck_assert_uint_eq(model_devices[1].launches, 3 * launches);
-    engine_close(g);
-    model_expect_empty();
+    expect_dealt(open_engine(&o), &b, 4, 3);
     batch_free(&b);
 }
 END_TEST
@@ -77,15 +67,10 @@ START_TEST(the_second_alone)
     batch b = batch_new();
     engine_cuda_options o = options_for(&b);
     model_begin();
+    model_devices[0].left = 0;
     o.devices = both + 1;
     o.device_count = 1;
-    engine *const g = open_engine(&o);
-    batch_expect(g, &b, "the second device");
-    ck_assert_uint_eq(model_devices[0].launches, 0);
-    ck_assert_uint_eq(model_devices[0].left, (size_t)1 << 30);
-    ck_assert_uint_gt(model_devices[1].launches, 0);
-    engine_close(g);
-    model_expect_empty();
+    expect_dealt(open_engine(&o), &b, 0, SLOTS);
     batch_free(&b);
 }
 END_TEST
@@ -95,22 +80,14 @@ END_TEST
 START_TEST(one_is_full)
 {
     batch b = batch_new();
-    const unsigned launches = launches_of_a_slot(&b);
     const engine_cuda_options o = options_for(&b);
+    err e = {0};
     model_begin();
     engine *g = open_engine(&o);
     const size_t slot_bytes = (size_t)(g->device_bytes / SLOTS);
     engine_close(g);
-    model_devices[1].left = slot_bytes + 1;
-    g = open_engine(&o);
-    ck_assert_uint_eq(g->slot_count, SLOTS);
-    batch_expect(g, &b, "one device is full");
-    ck_assert_uint_eq(model_devices[0].launches, 6 * launches);
-    ck_assert_uint_eq(model_devices[1].launches, launches);
-    engine_close(g);
-    model_expect_empty();
-
-    err e = {0};
+    model_devices[1].left = slot_bytes;
+    expect_dealt(open_engine(&o), &b, SLOTS - 1, 1);
     model_devices[1].left = slot_bytes - 1;
     expect_error(engine_cuda_open(&o, &g, &e), ERR_GPU, &e, "GPU 1: no memory for one slot");
     model_expect_empty();
