@@ -19,44 +19,39 @@ static const kernel_case cases[] = {
     {2048, 512, 2048, DTYPE_BF16, SCALES_F32},
 };
 
-/* Case and copy each take source and codes. */
-static bool fits(const device_info *d, const kernel_case *c)
-{
-    const uint64_t codes = c->rows * c->cols * c->count;
-    return 2 * 3 * codes < d->memory_bytes / 10 * 9;
-}
+/* What a device does of a conversion, in bytes of source a second. */
+typedef struct device_speed {
+    double link;   /* in, while half as many codes come back */
+    double kernel; /* the slowest case; 0: there was room for none */
+} device_speed;
 
-static err_code measure_kernels(bench *b, const device_info *d, err *e)
+static err_code measure_kernels(bench *b, const device_info *d, double *slowest, err *e)
 {
-    double slowest = 0;
+    *slowest = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const kernel_case *const c = &cases[i];
         kernel_speed speed;
-        if (!fits(d, c)) {
-            continue;
-        }
         const err_code code = measure_kernel(d->index, c, &speed, e);
         if (code != OK) {
             return code;
         }
+        if (speed.bytes == 0) { /* does not fit */
+            continue;
+        }
         const double bytes = (double)speed.bytes;
         const double source = 2.0 * (double)(c->rows * c->cols * c->count) / speed.seconds;
-        if (slowest == 0) {
+        if (*slowest == 0) {
             bench_tell(b, (bench_result){.rate = speed.copy_bandwidth},
                        "cuda:%u copy, read and written", d->index);
         }
         bench_tell(b, (bench_result){bytes / speed.seconds, bytes / speed.copy_seconds, "copy"},
                    "cuda:%u kernel, %" PRIu64 " x [%" PRIu64 ", %" PRIu64 "]", d->index, c->count,
                    c->rows, c->cols);
-        slowest = slowest == 0 || source < slowest ? source : slowest;
-    }
-    if (slowest > 0) {
-        bench_stage_add(b, "kernel", slowest);
+        *slowest = *slowest == 0 || source < *slowest ? source : *slowest;
     }
     return OK;
 }
 
-/* *source: bytes of source that the link takes while half as many codes come back. */
 static err_code measure_links(bench *b, const device_info *d, double *source, err *e)
 {
     link_speed link;
@@ -69,8 +64,6 @@ static err_code measure_links(bench *b, const device_info *d, double *source, er
     *source = link.both_in < 2 * link.both_out ? link.both_in : 2 * link.both_out;
     bench_tell(b, (bench_result){*source, link.in, "in alone"}, "cuda:%u link, both ways",
                d->index);
-    bench_stage_add(b, "link", *source);
-    b->link += *source;
     return OK;
 }
 
@@ -100,34 +93,42 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     return code;
 }
 
-static err_code measure_device(bench *b, const device_info *d, err *e)
+static err_code measure_device(bench *b, const device_info *d, device_speed *out, err *e)
 {
-    double link = 0;
     if (monitor_cancelled(b->m)) {
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    err_code code = measure_links(b, d, &link, e);
+    err_code code = measure_links(b, d, &out->link, e);
     if (code == OK) {
-        code = measure_kernels(b, d, e);
+        code = measure_kernels(b, d, &out->kernel, e);
     }
-    return code == OK ? measure_engine(b, d, link, e) : code;
+    return code == OK ? measure_engine(b, d, out->link, e) : code;
 }
 
-/* With `auto` a device that cannot be measured is one that cannot be used, as for a conversion. */
+static void add_device(bench *b, const device_speed *speed)
+{
+    bench_stage_add(b, "link", speed->link);
+    b->link += speed->link;
+    if (speed->kernel > 0) {
+        bench_stage_add(b, "kernel", speed->kernel);
+    }
+}
+
+/* A device that cannot be measured is one that cannot be used, as for a conversion. */
 err_code bench_gpus(bench *b, err *e)
 {
-    err why = {0};
+    const device_list *const l = &b->device.devices;
     err_code code = OK;
-    for (unsigned i = 0; i < b->device.devices.count && code == OK; i++) {
-        code = measure_device(b, &b->device.devices.devices[i], &why);
-    }
-    if ((code == ERR_GPU || code == ERR_MEMORY) && b->request.kind == COMPUTE_AUTO) {
-        monitor_note(b->m, "the GPU cannot be used (%s): computing on the CPU", why.text);
-        b->device.devices.count = 0;
-        return OK;
-    }
-    if (code != OK && e->code == OK) {
-        *e = why;
+    for (unsigned i = 0; i < l->count && code == OK;) {
+        err why = {0};
+        device_speed speed = {0};
+        code = measure_device(b, &l->devices[i], &speed, &why);
+        if (code == OK) {
+            add_device(b, &speed);
+            i++;
+        } else {
+            code = compute_leave_out(&b->device, &b->request, i, &why, b->m, e);
+        }
     }
     return code;
 }

@@ -199,7 +199,9 @@ static err_code guard(compute *c, const compute_request *q, engine *inner, err *
     return OK;
 }
 
-static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots, err *e)
+/* *failed: the place of the device that the error is about, or their count. */
+static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots,
+                          unsigned *failed, err *e)
 {
     unsigned numbers[DEVICE_MAX];
     for (unsigned i = 0; i < c->devices.count; i++) {
@@ -215,22 +217,47 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
         .gpu_memory = q->gpu_memory,
     };
     engine *inner = NULL;
-    const err_code code = engine_cuda_open(&options, &inner, e);
+    *failed = c->devices.count;
+    const err_code code = engine_cuda_open(&options, &inner, failed, e);
     return code == OK ? guard(c, q, inner, e) : code;
+}
+
+err_code compute_leave_out(compute *c, const compute_request *q, unsigned place, const err *why,
+                           const monitor *m, err *e)
+{
+    device_list *const l = &c->devices;
+    const bool none_left = place >= l->count || l->count == 1;
+    if ((why->code != ERR_GPU && why->code != ERR_MEMORY) || q->count > 0 ||
+        (none_left && q->kind == COMPUTE_CUDA)) {
+        if (e && e->code == OK) {
+            *e = *why;
+        }
+        return why->code;
+    }
+    if (none_left) {
+        l->count = 0;
+        monitor_note(m, "the GPU cannot be used (%s): computing on the CPU", why->text);
+        return OK;
+    }
+    monitor_note(m, "a GPU cannot be used (%s): computing without it", why->text);
+    l->count--;
+    memmove(&l->devices[place], &l->devices[place + 1], (l->count - place) * sizeof l->devices[0]);
+    return OK;
 }
 
 err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
                       unsigned threads, const monitor *m, err *e)
 {
-    if (c->devices.count > 0) {
+    while (c->devices.count > 0) {
         err why = {0};
-        const bool may_fail = q->kind == COMPUTE_AUTO;
-        const err_code code = open_cuda(c, q, slots, may_fail ? &why : e);
-        if (code == OK || !may_fail) {
+        unsigned failed = 0;
+        if (open_cuda(c, q, slots, &failed, &why) == OK) {
+            return OK;
+        }
+        const err_code code = compute_leave_out(c, q, failed, &why, m, e);
+        if (code != OK) {
             return code;
         }
-        c->devices.count = 0;
-        monitor_note(m, "the GPU cannot be used (%s): computing on the CPU", why.text);
     }
     return engine_cpu_open(threads, slots->count, slots->in_bytes, slots->out_bytes, &c->engine, e);
 }
@@ -242,7 +269,7 @@ void compute_close(compute *c, const monitor *m)
         c->checked_tiles = engine_guard_checked(c->engine);
         if (failure) {
             snprintf(c->failure, sizeof c->failure, "%s", failure);
-            monitor_note(m, "the GPU failed (%s): the CPU computed the rest", failure);
+            monitor_note(m, "a GPU failed (%s): the CPU did the rest of its work", failure);
         }
     }
     engine_close(c->engine);

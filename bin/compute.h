@@ -8,8 +8,10 @@
  *     ...
  *     compute_close(&c, m)                           in every case; what c tells stays
  *
- * With `auto` the CPU takes the place of a GPU that cannot be used or that fails on
- * the way, and a note says so. What a GPU computes is checked by samples (quant/engine_guard.h). */
+ * A GPU that was named has to work. One that was not, as with `cuda` and `auto`, is left out if it
+ * cannot be used while another can; with `auto` the CPU takes the place of the last, and of one
+ * that fails on the way. Notes say so. What a GPU computes is checked by samples
+ * (quant/engine_guard.h). */
 #ifndef COMPUTE_H
 #define COMPUTE_H
 
@@ -38,7 +40,7 @@ typedef struct compute {
     uint64_t device_bytes; /* of their memory, all together */
     /* What compute_close found: */
     uint64_t checked_tiles;
-    char failure[sizeof((err *)NULL)->text]; /* why the CPU computed the rest; empty: it did not */
+    char failure[sizeof((err *)NULL)->text]; /* why the CPU did a GPU's work; empty: it did not */
 } compute;
 
 /* Take --device, --gpu-memory or --check-device. Errors: ERR_USAGE. */
@@ -59,7 +61,14 @@ MUST_CHECK err_code compute_choose(const compute_request *q, const device_list *
 /* Why a device is not usable: "no code for compute capability 7.5"; empty: it is. */
 const char *compute_why_not(const device_info *d, char *to, size_t room);
 
-/* Errors: what the engines say, ERR_GPU among it if `auto` was not asked for. */
+/* Do without the device at that place (past the last: without all), since `why` says that it cannot
+ * be used; it takes a note. Errors: `why`, if the request needs that device, or if it is about
+ * neither GPU nor memory. For compute_open, and for what else tries devices. */
+MUST_CHECK err_code compute_leave_out(compute *c, const compute_request *q, unsigned place,
+                                      const err *why, const monitor *m, err *e);
+
+/* c->devices are then those that compute. Errors: what the engines say, ERR_GPU among it if `auto`
+ * was not asked for. */
 MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
                                  unsigned threads, const monitor *m, err *e);
 

@@ -78,9 +78,10 @@ static const char *const convert_paragraphs[] = {
     "end that it is complete: octavo verify - checks that.",
     "Where there are CUDA devices they compute, all of them, unless --device says otherwise; the "
     "environment variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that "
-    "--device names and that is missing or fails is an error; with auto, the CPU computes what is "
-    "left. Of what a GPU computes the CPU computes a sample, too, as --check-device says; a "
-    "difference is always an error.",
+    "--device names and that is missing or full is an error; without names it is left out. Where "
+    "a device fails, or none can be used, that is an error with cuda; with auto, the CPU computes "
+    "what is left. Of what a GPU computes the CPU computes a sample, too, as --check-device says; "
+    "a difference is always an error.",
     "The report ends with root, the SHA-256 that stands for the whole content of the file.",
     NULL,
 };

@@ -193,47 +193,64 @@ static slot_layout layout_of(const engine_cuda_options *o)
     return l;
 }
 
-/* A slot's part of the device; *full: it has no memory left for one. */
+/* A slot's part of the device, in order: what is first missing is *what. */
+static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, const char **what)
+{
+    void *memory = NULL;
+    s->device = number;
+    *what = "use it";
+    cudaError_t result = cudaSetDevice((int)number);
+    if (result == cudaSuccess) {
+        *what = "allocate memory";
+        result = cudaMalloc(&memory, bytes);
+        s->memory = memory;
+    }
+    if (result == cudaSuccess) {
+        *what = "create a stream";
+        result = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    }
+    if (result == cudaSuccess) {
+        *what = "create an event";
+        result = cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming | cudaEventBlockingSync);
+    }
+    return result;
+}
+
+/* *full: the device has no memory left for a slot, for its context or for a stream: no error here.
+ * What is not opened is closed again. */
 static err_code open_slot(cuda_slot *s, unsigned number, const slot_layout *l, bool *full, err *e)
 {
-    s->device = number;
-    err_code code = cuda_check(cudaSetDevice((int)number), number, "use it", e);
-    if (code != OK) {
-        return code;
+    const char *what = NULL;
+    const cudaError_t result = create_slot(s, number, l->bytes, &what);
+    if (result == cudaSuccess) {
+        s->in = s->memory + l->in;
+        s->out = s->memory + l->out;
+        return OK;
     }
-    void *memory = NULL;
-    const cudaError_t result = cudaMalloc(&memory, l->bytes);
+    close_slot(s);
     *full = result == cudaErrorMemoryAllocation;
     if (*full) {
         (void)cudaGetLastError();
         return OK;
     }
-    code = cuda_check(result, number, "allocate memory", e);
-    if (code == OK) {
-        s->memory = memory;
-        s->in = s->memory + l->in;
-        s->out = s->memory + l->out;
-        code = cuda_check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), number,
-                          "create a stream", e);
-    }
-    if (code == OK) {
-        code = cuda_check(
-            cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming | cudaEventBlockingSync),
-            number, "create an event", e);
-    }
-    return code;
+    return cuda_check(result, number, what, e);
 }
 
 static err_code no_room(unsigned number, const slot_layout *l, err *e)
 {
     size_t left = 0, all = 0;
-    (void)cudaMemGetInfo(&left, &all); /* zero: unknown */
+    if (cudaSetDevice((int)number) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return err_set(e, ERR_GPU, "GPU %u: no memory for one slot of %zu MiB", number,
+                       num_ceil_div(l->bytes, MIB));
+    }
     return err_set(e, ERR_GPU, "GPU %u: no memory for one slot of %zu MiB: %zu of %zu MiB are left",
                    number, num_ceil_div(l->bytes, MIB), left / MIB, all / MIB);
 }
 
-/* Deal slots out to the devices in turn, until there are as many as wanted or all are full. */
-static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, err *e)
+/* Deal slots out to the devices in turn, until there are as many as wanted or all are full.
+ * *failed: which of the devices the error is about. */
+static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, unsigned *failed, err *e)
 {
     const uint64_t allowed = num_min(o->gpu_memory / g->layout.bytes, o->slots);
     err_code code = OK;
@@ -242,13 +259,12 @@ static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, err *e)
         found = false;
         for (unsigned d = 0; d < o->device_count && g->base.slot_count < o->slots; d++) {
             bool full = false;
-            cuda_slot *const s = &g->slots[g->base.slot_count];
-            code = open_slot(s, o->devices[d], &g->layout, &full, e);
+            code = open_slot(&g->slots[g->base.slot_count], o->devices[d], &g->layout, &full, e);
             if (code == OK && full && round == 0) {
                 code = no_room(o->devices[d], &g->layout, e);
             }
             if (code != OK) {
-                close_slot(s);
+                *failed = d;
                 return code;
             }
             found = found || !full;
@@ -287,30 +303,36 @@ static err_code open_host(cuda_engine *g, err *e)
     return OK;
 }
 
-static err_code check_options(const engine_cuda_options *o, const slot_layout *l, err *e)
+static err_code check_devices(const engine_cuda_options *o, unsigned *failed, err *e)
 {
     device_list all;
     const err_code code = device_find_all(&all, e);
     for (unsigned d = 0; code == OK && d < o->device_count; d++) {
         const unsigned number = o->devices[d];
         if (number >= all.count || !all.devices[number].usable) {
+            *failed = d;
             return err_set(e, ERR_GPU, "GPU %u: %s", number,
                            number >= all.count ? "there is no such device"
                                                : "octavo has no code for it");
         }
     }
-    if (code == OK && o->out_bytes > UINT32_MAX) {
+    return code;
+}
+
+static err_code check_sizes(const engine_cuda_options *o, const slot_layout *l, err *e)
+{
+    if (o->out_bytes > UINT32_MAX) {
         return err_set(e, ERR_GPU, "a row of tiles of %zu bytes is more than a GPU is given",
                        o->out_bytes);
     }
-    if (code == OK && o->gpu_memory < l->bytes) {
+    if (o->gpu_memory < l->bytes) {
         err_set(e, ERR_MEMORY,
                 "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " MiB",
                 num_ceil_div(l->bytes, MIB), o->gpu_memory / MIB);
         err_hint(e, "give more with --gpu-memory");
         return ERR_MEMORY;
     }
-    return code;
+    return OK;
 }
 
 static const engine_ops cuda_ops = {"cuda", cuda_submit, cuda_wait, cuda_close};
@@ -339,10 +361,16 @@ static cuda_engine *engine_new(const engine_cuda_options *o, const slot_layout *
     return g;
 }
 
-err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *failed, err *e)
 {
     const slot_layout layout = layout_of(o);
-    err_code code = check_options(o, &layout, e);
+    unsigned nobody;
+    failed = failed ? failed : &nobody;
+    *failed = o->device_count;
+    err_code code = check_devices(o, failed, e);
+    if (code == OK) {
+        code = check_sizes(o, &layout, e);
+    }
     if (code != OK) {
         return code;
     }
@@ -352,7 +380,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
     }
     code = kernels_load(&g->kernels, e);
     if (code == OK) {
-        code = open_slots(g, o, e);
+        code = open_slots(g, o, failed, e);
     }
     if (code == OK) {
         code = open_host(g, e);

@@ -23,7 +23,9 @@ typedef struct engine_cuda_options {
  * last have none if fewer are wanted than there are devices. Host memory is that of the slots, and
  * some KiB for the tables of each. Errors: ERR_GPU: no CUDA, no such device, no code for it, not
  * enough memory for one slot, or the device fails; ERR_MEMORY: host memory, or gpu_memory less than
- * one slot needs. */
-MUST_CHECK err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e);
+ * one slot needs. *failed is then the place in `devices` of the one that cannot be used, so that
+ * the others can be tried, or device_count if it is not one device's fault; NULL: nobody asks. */
+MUST_CHECK err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *failed,
+                                     err *e);
 
 #endif

@@ -298,7 +298,8 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
     return code;
 }
 
-static err_code open_kernel(kernel_test *t, unsigned number, err *e)
+/* *fits: the device has room for it. */
+static err_code open_kernel(kernel_test *t, unsigned number, bool *fits, err *e)
 {
     const kernel_case *const c = t->what;
     const uint64_t elements = c->rows * c->cols * c->count;
@@ -318,6 +319,11 @@ static err_code open_kernel(kernel_test *t, unsigned number, err *e)
     if (result == cudaSuccess) {
         t->out += t->results;
         result = cudaMalloc((void **)&t->copy, t->copy_bytes);
+    }
+    *fits = result != cudaErrorMemoryAllocation;
+    if (!*fits) {
+        (void)cudaGetLastError();
+        return OK;
     }
     return cuda_check(result, number, "allocate memory", e);
 }
@@ -355,21 +361,22 @@ err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out
 {
     stopwatch w;
     kernel_test t = {.what = c};
+    bool fits = false;
     *out = (kernel_speed){0};
     err_code code = stopwatch_open(&w, device, e);
     if (code == OK) {
         code = kernels_load(&t.kernels, e);
     }
     if (code == OK) {
-        code = open_kernel(&t, device, e);
+        code = open_kernel(&t, device, &fits, e);
     }
-    if (code == OK) {
+    if (code == OK && fits) {
         code = fill_input(&t, device, e);
     }
-    if (code == OK) {
+    if (code == OK && fits) {
         code = fill_tables(&t, device, e);
     }
-    if (code == OK) {
+    if (code == OK && fits) {
         code = time_kernel(&w, &t, out, e);
     }
     close_kernel(&t);

@@ -36,7 +36,7 @@ typedef struct kernel_speed {
 } kernel_speed;
 
 /* Weights are random; kernel and copy run in turn, and each rotates through the whole memory of its
- * case, so that no cache helps. */
+ * case, so that no cache helps. All zeros: the device has no room for it. */
 MUST_CHECK err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out,
                                    err *e);
 

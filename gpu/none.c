@@ -21,10 +21,12 @@ err_code device_find_all(device_list *out, err *e)
     return not_built_in(e);
 }
 
-err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *failed, err *e)
 {
-    (void)o;
     *out = NULL;
+    if (failed) {
+        *failed = o->device_count;
+    }
     return not_built_in(e);
 }
 

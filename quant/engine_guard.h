@@ -1,7 +1,7 @@
 /* An engine around another one that may fail or compute wrongly, as a GPU may: it checks a sample
  * of the results on the CPU while the job runs, and can do the work itself where the other fails.
  *
- *     engine_cuda_open(&options, &cuda, e);
+ *     engine_cuda_open(&options, &cuda, NULL, e);
  *     engine_guard_open(cuda, &(engine_guard_options){0.01, .take_over = true}, &g, e);
  *     ...                                    the job, with g as with any engine
  *     text = engine_guard_failure(g);        not NULL: why the CPU did a part of it

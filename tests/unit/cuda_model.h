@@ -2,7 +2,9 @@
  * for. A test that defines these functions is linked without the real ones, and needs no GPU.
  *
  *     model_begin();                    two devices with much memory
- *     model_devices[1].left = 0;        now one of them is full
+ *     model_devices[1].left = 0;        now one of them is full, or
+ *     model_devices[1].streams_left = 1 nearly, or
+ *     model_devices[1].busy = true;     another program's alone
  *     model_devices[1].fails_after = 9; or will be lost, after so many copies and launches
  *     model_meet = true;                and none computes before both have something to do
  *     ... open an engine, use it, close it ...
@@ -31,7 +33,9 @@
 enum { MODEL_DEVICES = 2, MODEL_STRETCHES = 64, MODEL_QUEUE = 64, MODEL_HOST = -1 };
 
 typedef struct model_device {
-    size_t left; /* bytes that can be allocated */
+    bool busy;        /* another program has it for itself */
+    size_t left;      /* bytes that can be allocated */
+    int streams_left; /* that there is memory for; negative: any number */
     atomic_uint launches, begun;
     atomic_int fails_after; /* copies and launches; negative: never. At 0 it is lost */
 } model_device;
@@ -90,7 +94,9 @@ static inline void model_begin(void)
 {
     model_meet = false;
     for (int d = 0; d < MODEL_DEVICES; d++) {
+        model_devices[d].busy = false;
         model_devices[d].left = (size_t)1 << 30;
+        model_devices[d].streams_left = -1;
         model_devices[d].launches = model_devices[d].begun = 0;
         model_devices[d].fails_after = -1;
     }
@@ -323,11 +329,16 @@ cudaError_t cudaLaunchKernel(const void *kernel, dim3 blocks, dim3 threads, void
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *to, unsigned flags)
 {
+    model_device *const d = &model_devices[model_current];
+    if (d->streams_left == 0) {
+        return cudaErrorMemoryAllocation;
+    }
     *to = calloc(1, sizeof **to);
     if (!*to || flags != cudaStreamNonBlocking) {
         return cudaErrorInvalidValue;
     }
     (*to)->device = model_current;
+    d->streams_left--;
     model_objects++;
     return cudaSuccess;
 }
@@ -403,6 +414,9 @@ cudaError_t cudaSetDevice(int device)
 {
     if (device < 0 || device >= MODEL_DEVICES) {
         return cudaErrorInvalidDevice;
+    }
+    if (model_devices[device].busy) {
+        return cudaErrorDevicesUnavailable;
     }
     model_current = device;
     return cudaSuccess;

@@ -9,12 +9,15 @@
 #include "gpu/engine_cuda.h"
 #include "gpu/measure_gpu.h"
 #include "tests/unit/expect.h"
+#include "tests/unit/faulty_engine.h"
 #include "tests/unit/scratch.h"
 
 /* ---- the GPU --------------------------------------------------------------------------------- */
 
 static struct {
-    bool has_no_link;
+    unsigned count;                   /* of devices */
+    unsigned no_link;                 /* a bit for each device that has none */
+    bool works;                       /* its engine */
     unsigned links, kernels, engines; /* that were asked for */
 } gpu;
 
@@ -26,18 +29,19 @@ const char *device_runtime(void)
 err_code device_find_all(device_list *out, err *e)
 {
     (void)e;
-    *out = (device_list){.count = 1};
-    out->devices[0] =
-        (device_info){.name = "Dream 9000", .major = 9, .memory_bytes = UINT64_MAX, .usable = true};
+    *out = (device_list){.count = gpu.count};
+    for (unsigned i = 0; i < gpu.count; i++) {
+        out->devices[i] =
+            (device_info){.index = i, .name = "Dream 9000", .major = 9, .usable = true};
+    }
     return OK;
 }
 
 err_code measure_link(unsigned device, link_speed *out, err *e)
 {
-    (void)device;
     gpu.links++;
     *out = (link_speed){.in = 4, .out = 4, .both_in = 2, .both_out = 1}; /* slower than any disk */
-    return gpu.has_no_link ? err_set(e, ERR_GPU, "the link is cut") : OK;
+    return gpu.no_link >> device & 1 ? err_set(e, ERR_GPU, "the link is cut") : OK;
 }
 
 err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
@@ -48,10 +52,16 @@ err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out
     return OK;
 }
 
-err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *failed, err *e)
 {
-    (void)o, (void)out;
     gpu.engines++;
+    *failed = o->device_count;
+    if (gpu.works) {
+        faulty_engine *const f = faulty_open(o->slots, o->in_bytes, o->out_bytes);
+        f->plan.idle = o->device_count == 1; /* so much is measured, nobody looks at the results */
+        *out = &f->base;
+        return OK;
+    }
     return err_set(e, ERR_MEMORY, "nothing to be had");
 }
 
@@ -69,6 +79,7 @@ static void start(void)
 {
     scratch_make();
     memset(&gpu, 0, sizeof gpu);
+    gpu.count = 1;
 }
 
 /* The last file is gone if the directory can be removed, which scratch_remove does only here. */
@@ -83,7 +94,7 @@ START_TEST(auto_does_without)
 {
     report r;
     err e = {0};
-    gpu.has_no_link = _i;
+    gpu.no_link = (unsigned)_i;
     expect_ok(run_bench("auto", &r, &e), &e);
     const json_t *const stages = json_object_get(r.root, "source_gb_per_s");
     ck_assert_ptr_nonnull(json_object_get(stages, "CPU engine"));
@@ -97,14 +108,36 @@ START_TEST(auto_does_without)
 }
 END_TEST
 
+/* The others are measured, and compute. */
+START_TEST(one_is_left_out)
+{
+    report r;
+    err e = {0};
+    gpu.count = 3;
+    gpu.no_link = 1U << 1;
+    gpu.works = true;
+    expect_ok(run_bench(_i ? "auto" : "cuda", &r, &e), &e);
+    const json_t *const stages = json_object_get(r.root, "source_gb_per_s");
+    ck_assert_double_eq(json_real_value(json_object_get(stages, "link")), 2 * 2 / 1e9);
+    ck_assert_ptr_nonnull(json_object_get(stages, "kernel"));
+    ck_assert_ptr_null(json_object_get(stages, "CPU engine"));
+    ck_assert_str_eq(json_string_value(json_object_get(r.root, "device")), "cuda:0,2");
+    ck_assert_uint_eq(gpu.links, 3);
+    expect_empty();
+    json_decref(r.root);
+    expect_error(run_bench("cuda:0,1", &r, &e), ERR_GPU, &e, "the link is cut");
+    json_decref(r.root);
+}
+END_TEST
+
 START_TEST(asked_for_it_is_an_error)
 {
     report r;
     err e = {0};
-    gpu.has_no_link = true;
+    gpu.no_link = 1;
     expect_error(run_bench("cuda", &r, &e), ERR_GPU, &e, "the link is cut");
     json_decref(r.root);
-    gpu.has_no_link = false;
+    gpu.no_link = 0;
     expect_error(run_bench("cuda:0", &r, &e), ERR_MEMORY, &e, "nothing to be had");
     ck_assert_uint_gt(gpu.kernels, 0);
     expect_empty();
@@ -118,6 +151,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, start, scratch_remove);
     tcase_add_loop_test(tc, auto_does_without, 0, 2);
+    tcase_add_loop_test(tc, one_is_left_out, 0, 2);
     tcase_add_test(tc, asked_for_it_is_an_error);
     return run_tests("bench_gpu", tc);
 }

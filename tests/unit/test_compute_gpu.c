@@ -14,7 +14,9 @@
 
 static struct {
     unsigned count, usable; /* devices; the first `usable` are */
-    bool refuses;           /* to be opened */
+    unsigned refused;       /* a bit for each number that cannot be opened */
+    bool refuses_all;       /* for a reason that is no device's fault */
+    unsigned openings;
     faulty_plan plan;
     engine_cuda_options options; /* of the last opening */
     unsigned numbers[DEVICE_MAX];
@@ -35,10 +37,18 @@ err_code device_find_all(device_list *out, err *e)
     return gpus.count > 0 ? OK : err_set(e, ERR_GPU, "there is no driver");
 }
 
-err_code engine_cuda_open(const engine_cuda_options *o, engine **out, err *e)
+err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *failed, err *e)
 {
-    if (gpus.refuses) {
-        return err_set(e, ERR_GPU, "out of memory");
+    gpus.openings++;
+    if (gpus.refuses_all) {
+        *failed = o->device_count;
+        return err_set(e, ERR_MEMORY, "cannot pin memory");
+    }
+    for (unsigned i = 0; i < o->device_count; i++) {
+        if (gpus.refused >> o->devices[i] & 1) {
+            *failed = i;
+            return err_set(e, ERR_GPU, "GPU %u: out of memory", o->devices[i]);
+        }
     }
     gpus.options = *o;
     memcpy(gpus.numbers, o->devices, o->device_count * sizeof *o->devices);
@@ -58,13 +68,13 @@ static const convert_slots slots = {
 static err e;
 static compute_request request;
 static compute c;
-static char noted[512];
+static char noted[512]; /* each with a line break behind it */
 
 static void keep_note(void *ctx, const char *text)
 {
+    const size_t used = strlen(noted);
     (void)ctx;
-    ck_assert_str_eq(noted, ""); /* one line */
-    snprintf(noted, sizeof noted, "%s", text);
+    snprintf(noted + used, sizeof noted - used, "%s\n", text);
 }
 
 static const monitor watching = {.note = keep_note};
@@ -147,25 +157,64 @@ START_TEST(auto_does_without)
     ck_assert_str_eq(c.engine->ops->name, "cpu");
     ck_assert_uint_eq(c.devices.count, 0);
     ck_assert_str_eq(noted, _i ? "no GPU (CUDA device 0, Dream 9000: this program has no code for "
-                                 "compute capability 9.0): computing on the CPU"
-                               : "no GPU (there is no driver): computing on the CPU");
+                                 "compute capability 9.0): computing on the CPU\n"
+                               : "no GPU (there is no driver): computing on the CPU\n");
     compute_close(&c, &watching);
     expect_error(find_and_open("cuda"), ERR_GPU, &e, _i ? "no code" : "there is no driver");
 }
 END_TEST
 
-START_TEST(device_that_cannot_be_opened)
+/* The second of three, which nobody asked for by its number; or who did gets the error. */
+START_TEST(one_cannot_be_opened)
 {
-    gpus.refuses = true;
-    expect_error(find_and_open("cuda"), ERR_GPU, &e, "out of memory");
+    char text[64];
+    gpus.count = gpus.usable = 3;
+    gpus.refused = 1U << 1;
+    expect_ok(find_and_open(_i ? "auto" : "cuda"), &e);
+    ck_assert_str_eq(c.engine->ops->name, "faulty");
+    ck_assert_uint_eq(gpus.options.device_count, 2);
+    ck_assert_uint_eq(gpus.numbers[1], 2);
+    ck_assert_str_eq(noted, "a GPU cannot be used (GPU 1: out of memory): computing without it\n");
+    ck_assert_str_eq(compute_word(&c, text, sizeof text), "cuda:0,2");
+    expect_ok(work(), &e);
+    compute_close(&c, &watching);
+    expect_error(find_and_open("cuda:0,1"), ERR_GPU, &e, "GPU 1: out of memory");
+    ck_assert_ptr_null(c.engine);
+    expect_ok(find_and_open("cuda:0,2"), &e);
+    compute_close(&c, &watching);
+    ck_assert_uint_eq(gpus.openings, 4);
+}
+END_TEST
+
+START_TEST(none_can_be_opened)
+{
+    gpus.refused = 3;
+    expect_error(find_and_open("cuda"), ERR_GPU, &e, "GPU 1: out of memory");
     ck_assert_ptr_null(c.engine);
     compute_close(&c, &watching);
+    noted[0] = '\0';
     expect_ok(find_and_open("auto"), &e);
     ck_assert_str_eq(c.engine->ops->name, "cpu");
     ck_assert_uint_eq(c.devices.count, 0);
     ck_assert_uint_eq(c.device_bytes, 0);
-    ck_assert_str_eq(noted, "the GPU cannot be used (out of memory): computing on the CPU");
+    ck_assert_str_eq(noted,
+                     "a GPU cannot be used (GPU 0: out of memory): computing without it\n"
+                     "the GPU cannot be used (GPU 1: out of memory): computing on the CPU\n");
     expect_ok(work(), &e);
+    compute_close(&c, &watching);
+}
+END_TEST
+
+/* Not a device's fault: no other is tried. */
+START_TEST(they_cannot_be_opened)
+{
+    gpus.refuses_all = true;
+    expect_error(find_and_open("cuda"), ERR_MEMORY, &e, "cannot pin memory");
+    ck_assert_ptr_null(c.engine);
+    expect_ok(find_and_open("auto"), &e);
+    ck_assert_str_eq(c.engine->ops->name, "cpu");
+    ck_assert_uint_eq(gpus.openings, 2);
+    ck_assert_str_eq(noted, "the GPU cannot be used (cannot pin memory): computing on the CPU\n");
     compute_close(&c, &watching);
 }
 END_TEST
@@ -181,7 +230,7 @@ START_TEST(device_that_fails)
     expect_ok(work(), &e);
     compute_close(&c, &watching);
     ck_assert_str_eq(c.failure, FAULTY_TEXT);
-    ck_assert_str_eq(noted, "the GPU failed (" FAULTY_TEXT "): the CPU computed the rest");
+    ck_assert_str_eq(noted, "a GPU failed (" FAULTY_TEXT "): the CPU did the rest of its work\n");
     compute_close(&c, &watching); /* says nothing again */
 }
 END_TEST
@@ -210,7 +259,9 @@ int main(void)
     tcase_add_test(tc, gpus_compute);
     tcase_add_test(tc, numbers_choose);
     tcase_add_loop_test(tc, auto_does_without, 0, 2);
-    tcase_add_test(tc, device_that_cannot_be_opened);
+    tcase_add_loop_test(tc, one_cannot_be_opened, 0, 2);
+    tcase_add_test(tc, none_can_be_opened);
+    tcase_add_test(tc, they_cannot_be_opened);
     tcase_add_test(tc, device_that_fails);
     tcase_add_test(tc, device_that_errs);
     return run_tests("compute_gpu", tc);

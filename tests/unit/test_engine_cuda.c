@@ -37,7 +37,7 @@ static engine *open_engine(unsigned device_count, unsigned slots)
     const engine_cuda_options o = options_for(device_count, slots);
     engine *g = NULL;
     err e = {0};
-    expect_ok(engine_cuda_open(&o, &g, &e), &e);
+    expect_ok(engine_cuda_open(&o, &g, NULL, &e), &e);
     return g;
 }
 
@@ -339,22 +339,23 @@ START_TEST(too_little)
     err e = {0};
     engine_cuda_options o = options_for(1, 10);
     o.gpu_memory = 3ULL * 18 << 20;
-    expect_ok(engine_cuda_open(&o, &g, &e), &e);
+    expect_ok(engine_cuda_open(&o, &g, NULL, &e), &e);
     ck_assert_uint_eq(g->slot_count, 3);
     ck_assert_uint_le(g->device_bytes, o.gpu_memory);
     engine_close(g);
     o.gpu_memory = 1 << 20;
-    expect_error(engine_cuda_open(&o, &g, &e), ERR_MEMORY, &e, "budget is 1 MiB");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_MEMORY, &e, "budget is 1 MiB");
     o = options_for(1, 10);
     o.devices = (const unsigned[]){63};
-    expect_error(engine_cuda_open(&o, &g, &e), ERR_GPU, &e, "GPU 63: there is no such device");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e,
+                 "GPU 63: there is no such device");
     o = options_for(1, 2);
     o.in_bytes = (size_t)1 << 40;
     o.gpu_memory = UINT64_MAX;
-    expect_error(engine_cuda_open(&o, &g, &e), ERR_GPU, &e, "no memory for one slot");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "no memory for one slot");
     o.in_bytes = 1;
     o.out_bytes = (size_t)1 << 32;
-    expect_error(engine_cuda_open(&o, &g, &e), ERR_GPU, &e, "more than a GPU is given");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "more than a GPU is given");
 }
 END_TEST
 
@@ -371,7 +372,7 @@ START_TEST(without_gpu)
     engine *g = NULL;
     err again = {0};
     const engine_cuda_options o = options_for(1, 1);
-    expect_error(engine_cuda_open(&o, &g, &again), ERR_GPU, &again, e.text);
+    expect_error(engine_cuda_open(&o, &g, NULL, &again), ERR_GPU, &again, e.text);
     ck_assert_ptr_null(g);
 }
 END_TEST

@@ -25,7 +25,7 @@ static engine *open_engine(const engine_cuda_options *o)
 {
     engine *g = NULL;
     err e = {0};
-    expect_ok(engine_cuda_open(o, &g, &e), &e);
+    expect_ok(engine_cuda_open(o, &g, NULL, &e), &e);
     return g;
 }
 
@@ -52,6 +52,14 @@ static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned sec
 
 /* ---- dealing out ---- */
 
+static size_t slot_bytes(const engine_cuda_options *o)
+{
+    engine *const g = open_engine(o);
+    const size_t bytes = (size_t)(g->device_bytes / SLOTS);
+    engine_close(g);
+    return bytes;
+}
+
 START_TEST(slots_are_dealt_in_turn)
 {
     batch b = batch_new();
@@ -75,22 +83,65 @@ START_TEST(the_second_alone)
 }
 END_TEST
 
-/* Room for one slot there: the other device has the rest. For none: an error, and nothing is left.
- */
-START_TEST(one_is_full)
+/* Room for one slot there, or for one stream: the other device has the rest. */
+START_TEST(one_is_nearly_full)
 {
     batch b = batch_new();
     const engine_cuda_options o = options_for(&b);
+    model_begin();
+    if (_i) {
+        model_devices[1].streams_left = 1;
+    } else {
+        model_devices[1].left = slot_bytes(&o);
+    }
+    expect_dealt(open_engine(&o), &b, SLOTS - 1, 1);
+    batch_free(&b);
+}
+END_TEST
+
+/* An error that tells which, nothing is left behind, and the other one works alone. */
+static void expect_first_alone(const batch *b, const char *why)
+{
+    engine_cuda_options o = options_for(b);
+    engine *g = NULL;
+    unsigned failed = 7;
+    err e = {0};
+    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_GPU, &e, why);
+    ck_assert_uint_eq(failed, 1);
+    ck_assert_ptr_null(g);
+    model_expect_empty();
+    o.device_count = 1;
+    expect_dealt(open_engine(&o), b, SLOTS, 0);
+}
+
+START_TEST(one_cannot_be_used)
+{
+    batch b = batch_new();
+    const engine_cuda_options o = options_for(&b);
+    model_begin();
+    model_devices[1].left = slot_bytes(&o) - 1;
+    expect_first_alone(&b, "GPU 1: no memory for one slot of ");
+    model_begin();
+    model_devices[1].streams_left = 0;
+    expect_first_alone(&b, "GPU 1: no memory for one slot of ");
+    model_begin();
+    model_devices[1].busy = true;
+    expect_first_alone(&b, "GPU 1: cannot use it: ");
+    batch_free(&b);
+}
+END_TEST
+
+START_TEST(no_one_is_to_blame)
+{
+    batch b = batch_new();
+    engine_cuda_options o = options_for(&b);
+    engine *g = NULL;
+    unsigned failed = 7;
     err e = {0};
     model_begin();
-    engine *g = open_engine(&o);
-    const size_t slot_bytes = (size_t)(g->device_bytes / SLOTS);
-    engine_close(g);
-    model_devices[1].left = slot_bytes;
-    expect_dealt(open_engine(&o), &b, SLOTS - 1, 1);
-    model_devices[1].left = slot_bytes - 1;
-    expect_error(engine_cuda_open(&o, &g, &e), ERR_GPU, &e, "GPU 1: no memory for one slot");
-    model_expect_empty();
+    o.gpu_memory = 1;
+    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_MEMORY, &e, "the budget is 0 MiB");
+    ck_assert_uint_eq(failed, 2);
     batch_free(&b);
 }
 END_TEST
@@ -227,7 +278,9 @@ int main(void)
     tcase_add_checked_fixture(tc, conversion_setup, scratch_remove);
     tcase_add_test(tc, slots_are_dealt_in_turn);
     tcase_add_test(tc, the_second_alone);
-    tcase_add_test(tc, one_is_full);
+    tcase_add_loop_test(tc, one_is_nearly_full, 0, 2);
+    tcase_add_test(tc, one_cannot_be_used);
+    tcase_add_test(tc, no_one_is_to_blame);
     tcase_add_test(tc, one_is_lost);
     tcase_add_loop_test(tc, the_work_of_a_lost_one_is_done, 0, 12);
     tcase_add_loop_test(tc, both_convert_one_model, 0, 2);
