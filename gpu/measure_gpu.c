@@ -89,6 +89,7 @@ static err_code stopwatch_time(const stopwatch *w, timed_fn fn, void *ctx, doubl
 #define LINK_BYTES ((size_t)256 * MIB)
 
 typedef struct link_test {
+    size_t bytes; /* of each of the four */
     unsigned char *host_in, *host_out, *in, *out;
     cudaStream_t other; /* for what goes on meanwhile */
     cudaEvent_t started, finished;
@@ -99,7 +100,7 @@ typedef struct link_test {
 static cudaError_t run_link(void *ctx, cudaStream_t stream)
 {
     const link_test *const t = ctx;
-    const size_t back = t->to ? LINK_BYTES / 2 : LINK_BYTES;
+    const size_t back = t->to ? t->bytes / 2 : t->bytes;
     cudaError_t result = cudaEventRecord(t->started, stream);
     if (result == cudaSuccess) {
         result = cudaStreamWaitEvent(t->other, t->started, 0);
@@ -108,7 +109,7 @@ static cudaError_t run_link(void *ctx, cudaStream_t stream)
         result = cudaMemcpyAsync(t->host_out, t->out, back, cudaMemcpyDeviceToHost, t->other);
     }
     if (result == cudaSuccess && t->to) {
-        result = cudaMemcpyAsync(t->in, t->host_in, LINK_BYTES, cudaMemcpyHostToDevice, stream);
+        result = cudaMemcpyAsync(t->in, t->host_in, t->bytes, cudaMemcpyHostToDevice, stream);
     }
     if (result == cudaSuccess) {
         result = cudaEventRecord(t->finished, t->other);
@@ -118,15 +119,20 @@ static cudaError_t run_link(void *ctx, cudaStream_t stream)
 
 static err_code open_link(link_test *t, unsigned number, err *e)
 {
-    cudaError_t result = cudaMalloc((void **)&t->in, LINK_BYTES);
+    size_t left = 0, all = 0;
+    cudaError_t result = cudaMemGetInfo(&left, &all);
+    t->bytes = num_max(MIB, num_min(LINK_BYTES, left / 4)); /* others may use the device, too */
     if (result == cudaSuccess) {
-        result = cudaMalloc((void **)&t->out, LINK_BYTES);
+        result = cudaMalloc((void **)&t->in, t->bytes);
     }
     if (result == cudaSuccess) {
-        result = cudaHostAlloc((void **)&t->host_in, LINK_BYTES, cudaHostAllocDefault);
+        result = cudaMalloc((void **)&t->out, t->bytes);
     }
     if (result == cudaSuccess) {
-        result = cudaHostAlloc((void **)&t->host_out, LINK_BYTES, cudaHostAllocDefault);
+        result = cudaHostAlloc((void **)&t->host_in, t->bytes, cudaHostAllocDefault);
+    }
+    if (result == cudaSuccess) {
+        result = cudaHostAlloc((void **)&t->host_out, t->bytes, cudaHostAllocDefault);
     }
     if (result == cudaSuccess) {
         result = cudaStreamCreateWithFlags(&t->other, cudaStreamNonBlocking);
@@ -192,10 +198,11 @@ err_code measure_link(unsigned device, link_speed *out, err *e)
         code = time_link(&w, &t, true, true, &both, e);
     }
     if (code == OK) {
-        *out = (link_speed){.in = (double)LINK_BYTES / in,
-                            .out = (double)LINK_BYTES / back,
-                            .both_in = (double)LINK_BYTES / both,
-                            .both_out = (double)LINK_BYTES / 2 / both};
+        const double bytes = (double)t.bytes;
+        *out = (link_speed){.in = bytes / in,
+                            .out = bytes / back,
+                            .both_in = bytes / both,
+                            .both_out = bytes / 2 / both};
     }
     close_link(&t);
     stopwatch_close(&w);
