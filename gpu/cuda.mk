@@ -37,6 +37,9 @@ COMPILE_GPU   = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CO
 # Private: what all objects depend on does not inherit it.
 $(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: private DEFINES := $(CUDA_FLAGS)
 
+# Which shows one device as two.
+$(OBJ)/tests/unit/test_gpu_pair: private LDFLAGS += -Wl,--wrap=device_find_all,--wrap=cudaSetDevice
+
 $(OBJ)/gpu-flags: FORCE
 	$(call stamp,$(COMPILE_GPU))
 
