@@ -138,7 +138,8 @@ static bool is_of_directory(const char *dir, const struct stat *st)
     return same;
 }
 
-/* Whatever -f says, an input is never replaced. */
+/* Whatever -f says, an input is never replaced. What else lies in the directory, such as the packed
+ * file of an earlier run, is none. */
 static err_code refuse_input_as_output(const convert_job *job, err *e)
 {
     const convert_options *const o = &job->options;
@@ -152,7 +153,8 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
         same = job->cp->shards[i].device == st.st_dev && job->cp->shards[i].inode == st.st_ino;
     }
     for (size_t i = 0; i < job->embed.count && !same; i++) {
-        same = job->embed.files[i].device == st.st_dev && job->embed.files[i].inode == st.st_ino;
+        const embed_file *const f = &job->embed.files[i];
+        same = (f->known || f->embedded) && f->device == st.st_dev && f->inode == st.st_ino;
     }
     return same ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", job->options.output)
                 : OK;

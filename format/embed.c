@@ -50,12 +50,18 @@ static bool is_weights(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
 }
 
+static bool is_known(const char *name)
+{
+    bool known = false;
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed && !known; i++) {
+        known = glob_match(allowed[i], name);
+    }
+    return known;
+}
+
 static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_count)
 {
-    bool chosen = false;
-    for (size_t i = 0; i < sizeof allowed / sizeof *allowed && !chosen; i++) {
-        chosen = glob_match(allowed[i], name);
-    }
+    bool chosen = is_known(name);
     for (size_t i = 0; i < glob_count; i++) {
         if (glob_match(globs[i].glob, name)) {
             chosen = globs[i].embed;
@@ -78,7 +84,10 @@ static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
 {
     const char *const dir = out->from->path;
     struct stat st;
-    embed_file f = {.name = strdup(name), .path = io_join(dir, name), .embedded = chosen};
+    embed_file f = {.name = strdup(name),
+                    .path = io_join(dir, name),
+                    .known = is_known(name),
+                    .embedded = chosen};
     err_code code = OK;
     if (!f.name || !f.path) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);

@@ -12,6 +12,7 @@ typedef struct embed_file {
     char *name;
     char *path;
     uint64_t bytes;
+    bool known;    /* the built-in list has it: a part of the checkpoint, embedded or not */
     bool embedded; /* false: it is in the directory but stays out */
     uint64_t device, inode;
 } embed_file;

@@ -46,8 +46,17 @@ for name in "${inputs[@]}"; do
     rm soft hard
 done
 octavo convert checkpoint -o checkpoint/config.json -f --no-embed config.json
+octavo convert checkpoint -o checkpoint/LICENSE -f --no-embed LICENSE
 octavo convert checkpoint -o recipe.json -f --recipe recipe.json
 octavo convert checkpoint/model-00001-of-00002.safetensors -o checkpoint/model-00001-of-00002.safetensors -f
+diff -r checkpoint pristine && echo 'checkpoint: unchanged'
+say 'what else lies beside them is no input, unless --embed makes it one'
+octavo convert checkpoint -o checkpoint/out.octavo
+octavo convert checkpoint -o checkpoint/out.octavo
+octavo convert checkpoint -o checkpoint/out.octavo -f
+octavo convert checkpoint -o checkpoint/out.octavo -f --embed '*.octavo'
+octavo verify checkpoint/out.octavo
+rm checkpoint/out.octavo
 diff -r checkpoint pristine && echo 'checkpoint: unchanged'
 rm -r pristine
 

@@ -126,7 +126,7 @@ START_TEST(the_built_in_list)
     }
     for (size_t i = 0; i < COUNT(embedded_names); i++) {
         const embed_file *f = find(&list, embedded_names[i]);
-        ck_assert_msg(f && f->embedded, "%s", embedded_names[i]);
+        ck_assert_msg(f && f->known && f->embedded, "%s", embedded_names[i]);
         ck_assert_uint_eq(f->bytes, strlen(embedded_names[i]));
         ck_assert_str_eq(f->path, scratch(embedded_names[i]));
         struct stat st;
@@ -136,7 +136,7 @@ START_TEST(the_built_in_list)
     }
     for (size_t i = 0; i < COUNT(other_names); i++) {
         const embed_file *f = find(&list, other_names[i]);
-        ck_assert_msg(f && !f->embedded, "%s", other_names[i]);
+        ck_assert_msg(f && !f->known && !f->embedded, "%s", other_names[i]);
     }
     embed_list_free(&list);
 }
@@ -150,8 +150,10 @@ START_TEST(later_globs_win)
         {"*.md", false}, {"golden.*", true}, {"*config*", false}, {"config.json", true}};
     choose_good(globs, 4, &list);
     ck_assert(!find(&list, "README.md")->embedded);
+    ck_assert(find(&list, "README.md")->known);
     ck_assert(!find(&list, "NOTICE.md")->embedded);
     ck_assert(find(&list, "golden.bin")->embedded);
+    ck_assert(!find(&list, "golden.bin")->known);
     ck_assert(!find(&list, "generation_config.json")->embedded);
     ck_assert(find(&list, "config.json")->embedded);
     ck_assert(find(&list, "LICENSE")->embedded);
