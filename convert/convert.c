@@ -15,6 +15,7 @@
 #include "format/direct.h"
 #include "format/io.h"
 #include "format/num.h"
+#include "format/output.h"
 #include "format/parallel.h"
 #include "format/shard_index.h"
 
@@ -138,26 +139,37 @@ static bool is_of_directory(const char *dir, const struct stat *st)
     return same;
 }
 
-/* Whatever -f says, an input is never replaced. What else lies in the directory, such as the packed
- * file of an earlier run, is none. */
+/* What else lies in the directory, such as the packed file of an earlier run, is none. */
+static bool is_input(const convert_job *job, const struct stat *st)
+{
+    bool same = is_file(job->options.recipe_path, st) || is_file(job->options.source, st) ||
+                is_of_directory(job->cp->dir, st);
+    for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
+        same = job->cp->shards[i].device == st->st_dev && job->cp->shards[i].inode == st->st_ino;
+    }
+    for (size_t i = 0; i < job->embed.count && !same; i++) {
+        const embed_file *const f = &job->embed.files[i];
+        same = (f->known || f->embedded) && f->device == st->st_dev && f->inode == st->st_ino;
+    }
+    return same;
+}
+
+/* Whatever -f says, an input is never replaced, not even by a temporary file. What is not there,
+ * output_open finds out. */
 static err_code refuse_input_as_output(const convert_job *job, err *e)
 {
     const convert_options *const o = &job->options;
     struct stat st;
-    if ((o->stream ? fstat(o->stream_fd, &st) : stat(o->output, &st)) != 0) {
-        return OK; /* not there, or output_open will say why not */
+    if ((o->stream ? fstat(o->stream_fd, &st) : stat(o->output, &st)) == 0 && is_input(job, &st)) {
+        return err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output);
     }
-    bool same = is_file(o->recipe_path, &st) || is_file(o->source, &st) ||
-                is_of_directory(job->cp->dir, &st);
-    for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
-        same = job->cp->shards[i].device == st.st_dev && job->cp->shards[i].inode == st.st_ino;
+    char *const part = o->stream ? NULL : output_part_name(o->output);
+    const bool lost = part && stat(part, &st) == 0 && is_input(job, &st);
+    if (lost) {
+        err_set(e, ERR_USAGE, "%s: an input has the name of the output's temporary file", part);
     }
-    for (size_t i = 0; i < job->embed.count && !same; i++) {
-        const embed_file *const f = &job->embed.files[i];
-        same = (f->known || f->embedded) && f->device == st.st_dev && f->inode == st.st_ino;
-    }
-    return same ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", job->options.output)
-                : OK;
+    free(part);
+    return lost ? ERR_USAGE : OK;
 }
 
 typedef struct shard_digests {

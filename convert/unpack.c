@@ -14,16 +14,25 @@ static err_code no_memory(const unpack_job *job, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", job->options.output);
 }
 
-/* All is read before anything gets its name, but whoever has the packed file only would lose it. */
-static err_code refuse_input(const unpack_job *job, const char *path, err *e)
+static bool is_input(const unpack_job *job, const char *path)
 {
     struct stat in;
     struct stat out;
-    if (fstat(job->file->fd, &in) == 0 && stat(path, &out) == 0 && in.st_ino == out.st_ino &&
-        in.st_dev == out.st_dev) {
-        return err_set(e, ERR_USAGE, "%s: is the packed file itself", path);
+    return fstat(job->file->fd, &in) == 0 && stat(path, &out) == 0 && in.st_ino == out.st_ino &&
+           in.st_dev == out.st_dev;
+}
+
+/* All is read before anything gets its name, but whoever has the packed file only would lose it;
+ * and a temporary file is emptied before. */
+static err_code refuse_input(const unpack_job *job, const char *path, err *e)
+{
+    char *const part = output_part_name(path);
+    const char *const lost = is_input(job, path) ? path : part && is_input(job, part) ? part : NULL;
+    if (lost) {
+        err_set(e, ERR_USAGE, "%s: is the packed file itself", lost);
     }
-    return OK;
+    free(part);
+    return lost ? ERR_USAGE : OK;
 }
 
 /* Asked to stop behind the last chunk, but before there is an output. */

@@ -43,6 +43,14 @@ static void output_free(output *o)
     free(o);
 }
 
+char *output_part_name(const char *path)
+{
+    char *part = NULL;
+    const char *const name = io_basename(path);
+    const int length = asprintf(&part, "%.*s.%s.part", (int)(name - path), path, name);
+    return length < 0 ? NULL : part;
+}
+
 static err_code make_names(output *o, const char *path, err *e)
 {
     const char *const name = io_basename(path);
@@ -52,9 +60,7 @@ static err_code make_names(output *o, const char *path, err *e)
     }
     o->path = strdup(path);
     o->dir = dir_length > 0 ? strndup(path, dir_length) : strdup(".");
-    if (asprintf(&o->part, "%.*s.%s.part", (int)dir_length, path, name) < 0) {
-        o->part = NULL;
-    }
+    o->part = output_part_name(path);
     return o->path && o->dir && o->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
@@ -359,6 +365,9 @@ err_code output_commit(output **out, err *e)
     output *const o = *out;
     if (o->stream) {
         return commit_stream(out, e);
+    }
+    if (!has_its_name(o)) { /* what has it now is not what was written here */
+        return err_set(e, ERR_IO, "%s: removed or replaced meanwhile", o->part);
     }
     const mode_t mask = umask(0);
     umask(mask);

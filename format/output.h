@@ -1,13 +1,14 @@
 /* A file that appears complete or not at all.
  *
- *     output_open(path, force, &out, e);          .NAME.part beside it, locked: one writer at a
- * time output_reserve(out, bytes, e);              no space: say so now, not after an hour
- *     output_write(out, off, data, bytes, e);     any thread, any order; what is not written reads
- * as zero output_sync(out, e); output_commit(&out, e);                     rename, make the rename
- * durable output_abandon(&out);                       after any failure: removes the temporary
- * file; fine after commit
+ *     output_open(path, force, &out, e);        .NAME.part beside it, locked: one writer at a time
+ *     output_reserve(out, bytes, e);            no space: say so now, not after an hour
+ *     output_write(out, off, data, bytes, e);   any thread, any order; what is not written is zero
+ *     output_sync(out, e);
+ *     output_commit(&out, e);                   rename, make the rename durable
+ *     output_abandon(&out);                     after a failure: removes the temporary file
  *
- * Until commit a file of that name stays as it is. A stale .part of a killed run is replaced. */
+ * Until commit a file of that name stays as it is. A stale .part of a killed run is replaced; so
+ * would be an input of that name: whoever has inputs compares them with output_part_name, too. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
@@ -18,6 +19,9 @@
 #include "format/monitor.h"
 
 typedef struct output output;
+
+/* "dir/.NAME.part": the temporary file of an output. The caller's to free(); NULL: no memory. */
+char *output_part_name(const char *path);
 
 /* Errors, all ERR_IO: it exists and `force` is false, it is no regular file, somebody else writes
  * it now, no permission. */
@@ -42,7 +46,8 @@ int output_descriptor(const output *o);
 const char *output_part_path(const output *o);
 
 /* Give the file its name, with the permissions that the umask leaves of 0666. Releases *o once
- * it has that name, even if the directory cannot be synced then. */
+ * it has that name, even if the directory cannot be synced then. ERR_IO also if the temporary file
+ * is gone, or another one has its name. */
 MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */

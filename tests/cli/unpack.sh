@@ -85,7 +85,9 @@ mv in.octavo trap/LICENSE
 octavo unpack trap/LICENSE -o trap -f
 octavo unpack trap/LICENSE config.json -o trap -f
 files trap
-mv trap/LICENSE in.octavo
+mv trap/LICENSE .w.safetensors.part
+octavo unpack .w.safetensors.part -o w.safetensors
+mv .w.safetensors.part in.octavo
 mkdir here
 (cd here && octavo unpack ../in.octavo LICENSE -o .)
 files here

@@ -140,6 +140,21 @@ START_TEST(output_is_no_input)
 }
 END_TEST
 
+/* Nor emptied as the rest of a killed run. */
+START_TEST(temporary_file_is_no_input)
+{
+    conversion r = usual();
+    char recipe_path[512];
+    snprintf(recipe_path, sizeof recipe_path, "%s", scratch("out/.p.part"));
+    scratch_text("out/.p.part", "{\"octavo_recipe\":1}");
+    r.options.recipe_path = recipe_path;
+    r.options.force = true;
+    expect_error(conversion_run(&r), ERR_USAGE, &r.e, "of the output's temporary file");
+    ck_assert_uint_eq(size_of("out/.p.part"), strlen("{\"octavo_recipe\":1}"));
+    ck_assert_int_eq(conversion_entries("out"), 1);
+}
+END_TEST
+
 /* ---- sources that change ---- */
 
 static void touch(const char *name, time_t seconds)
@@ -381,6 +396,7 @@ int main(void)
     tcase_add_test(tc, another_run_is_in_the_way);
     tcase_add_test(tc, no_place_for_the_output);
     tcase_add_loop_test(tc, output_is_no_input, 0, COUNT(inputs));
+    tcase_add_test(tc, temporary_file_is_no_input);
     tcase_add_loop_test(tc, source_that_changes_is_refused, 0, 3 * COUNT(changes));
     tcase_add_loop_test(tc, cancelled_run_leaves_nothing, 0, COUNT(stops));
     tcase_add_test(tc, cancelled_run_keeps_the_old_output);

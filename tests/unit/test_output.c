@@ -354,6 +354,22 @@ START_TEST(abandon_removes_its_own_file_only)
 }
 END_TEST
 
+/* Nor is it what gets the name. */
+START_TEST(commit_publishes_its_own_file_only)
+{
+    err e = {0};
+    output *out = opened("a", false);
+    ck_assert_int_eq(unlink(scratch(".a.part")), 0);
+    if (_i) {
+        scratch_text(".a.part", "not ours");
+    }
+    expect_error(output_commit(&out, &e), ERR_IO, &e, "removed or replaced meanwhile");
+    output_abandon(&out);
+    ck_assert_int_ne(access(scratch("a"), F_OK), 0);
+    ck_assert_int_eq(count_entries(""), _i);
+}
+END_TEST
+
 /* ---- permissions ---- */
 
 START_TEST(permissions_follow_the_umask)
@@ -479,6 +495,7 @@ int main(void)
     tcase_add_test(tc, abandon_makes_room);
     tcase_add_test(tc, killed_run_leaves_no_lock);
     tcase_add_test(tc, abandon_removes_its_own_file_only);
+    tcase_add_loop_test(tc, commit_publishes_its_own_file_only, 0, 2);
     tcase_add_test(tc, permissions_follow_the_umask);
     tcase_add_test(tc, full_disk_is_said_at_once);
     tcase_add_test(tc, read_only_disk_is_refused);
