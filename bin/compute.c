@@ -199,17 +199,19 @@ static err_code guard(compute *c, const compute_request *q, engine *inner, err *
     return OK;
 }
 
-/* *failed: the place of the device that the error is about, or their count. */
+/* On the first devices, as many as get a slot. *failed: the place of the one that the error is
+ * about, or DEVICE_MAX. */
 static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots,
                           unsigned *failed, err *e)
 {
     unsigned numbers[DEVICE_MAX];
-    for (unsigned i = 0; i < c->devices.count; i++) {
+    const unsigned count = (unsigned)num_min(c->devices.count, slots->count);
+    for (unsigned i = 0; i < count; i++) {
         numbers[i] = c->devices.devices[i].index;
     }
     const engine_cuda_options options = {
         .devices = numbers,
-        .device_count = c->devices.count,
+        .device_count = count,
         .slots = slots->count,
         .in_bytes = slots->in_bytes,
         .out_bytes = slots->out_bytes,
@@ -217,9 +219,15 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
         .gpu_memory = q->gpu_memory,
     };
     engine *inner = NULL;
-    *failed = c->devices.count;
-    const err_code code = engine_cuda_open(&options, &inner, failed, e);
-    return code == OK ? guard(c, q, inner, e) : code;
+    err_code code = engine_cuda_open(&options, &inner, failed, e);
+    *failed = *failed < count ? *failed : DEVICE_MAX;
+    if (code == OK) {
+        code = guard(c, q, inner, e);
+    }
+    if (code == OK) {
+        c->devices.count = count;
+    }
+    return code;
 }
 
 err_code compute_leave_out(compute *c, const compute_request *q, unsigned place, const err *why,

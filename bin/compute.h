@@ -67,7 +67,7 @@ const char *compute_why_not(const device_info *d, char *to, size_t room);
 MUST_CHECK err_code compute_leave_out(compute *c, const compute_request *q, unsigned place,
                                       const err *why, const monitor *m, err *e);
 
-/* c->devices are then those that compute. Errors: what the engines say, ERR_GPU among it if `auto`
+/* c->devices are then those that compute, no more than there are slots. Errors: what the engines say, ERR_GPU among it if `auto`
  * was not asked for. */
 MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
                                  unsigned threads, const monitor *m, err *e);

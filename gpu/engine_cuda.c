@@ -20,6 +20,10 @@
 
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
 
+/* What is left of a device's memory for the code of the kernels, which it gets at the first launch,
+ * and for what that needs. */
+#define CODE_RESERVE ((size_t)32 * MIB)
+
 typedef struct cuda_slot {
     unsigned device;
     unsigned char *memory;   /* of the device */
@@ -32,6 +36,7 @@ typedef struct cuda_slot {
 /* Where things lie in a slot's memory, on host and device alike. */
 typedef struct slot_layout {
     size_t in, out, bytes;
+    size_t device_bytes; /* of which bytes are used: the driver deals in large pages */
 } slot_layout;
 
 typedef struct cuda_engine {
@@ -190,7 +195,18 @@ static slot_layout layout_of(const engine_cuda_options *o)
     l.in = whole_pages(gpu_batch_table_bytes(o->max_tiles));
     l.out = l.in + whole_pages(o->in_bytes) + whole_pages(gpu_batch_results_bytes(o->max_tiles));
     l.bytes = l.out + whole_pages(o->out_bytes);
+    l.device_bytes = num_ceil_div(l.bytes, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
     return l;
+}
+
+static cudaError_t allocate(void **to, size_t bytes)
+{
+    size_t left = 0, all = 0;
+    const cudaError_t result = cudaMemGetInfo(&left, &all);
+    if (result != cudaSuccess) {
+        return result;
+    }
+    return left < bytes + CODE_RESERVE ? cudaErrorMemoryAllocation : cudaMalloc(to, bytes);
 }
 
 /* A slot's part of the device, in order: what is first missing is *what. */
@@ -202,7 +218,7 @@ static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, cons
     cudaError_t result = cudaSetDevice((int)number);
     if (result == cudaSuccess) {
         *what = "allocate memory";
-        result = cudaMalloc(&memory, bytes);
+        result = allocate(&memory, bytes);
         s->memory = memory;
     }
     if (result == cudaSuccess) {
@@ -221,7 +237,7 @@ static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, cons
 static err_code open_slot(cuda_slot *s, unsigned number, const slot_layout *l, bool *full, err *e)
 {
     const char *what = NULL;
-    const cudaError_t result = create_slot(s, number, l->bytes, &what);
+    const cudaError_t result = create_slot(s, number, l->device_bytes, &what);
     if (result == cudaSuccess) {
         s->in = s->memory + l->in;
         s->out = s->memory + l->out;
@@ -238,21 +254,23 @@ static err_code open_slot(cuda_slot *s, unsigned number, const slot_layout *l, b
 
 static err_code no_room(unsigned number, const slot_layout *l, err *e)
 {
+    const size_t need = (l->device_bytes + CODE_RESERVE) / MIB;
     size_t left = 0, all = 0;
     if (cudaSetDevice((int)number) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return err_set(e, ERR_GPU, "GPU %u: no memory for one slot of %zu MiB", number,
-                       num_ceil_div(l->bytes, MIB));
+        (void)cudaGetLastError(); /* not even a context */
+        return err_set(e, ERR_GPU, "GPU %u: no memory for one slot: %zu MiB are needed", number,
+                       need);
     }
-    return err_set(e, ERR_GPU, "GPU %u: no memory for one slot of %zu MiB: %zu of %zu MiB are left",
-                   number, num_ceil_div(l->bytes, MIB), left / MIB, all / MIB);
+    return err_set(e, ERR_GPU,
+                   "GPU %u: no memory for one slot: %zu MiB are needed, %zu of %zu MiB are left",
+                   number, need, left / MIB, all / MIB);
 }
 
 /* Deal slots out to the devices in turn, until there are as many as wanted or all are full.
  * *failed: which of the devices the error is about. */
 static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, unsigned *failed, err *e)
 {
-    const uint64_t allowed = num_min(o->gpu_memory / g->layout.bytes, o->slots);
+    const uint64_t allowed = num_min(o->gpu_memory / g->layout.device_bytes, o->slots);
     err_code code = OK;
     bool found = true;
     for (uint64_t round = 0; round < allowed && found; round++) {
@@ -271,7 +289,7 @@ static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, unsigne
             g->base.slot_count += !full;
         }
     }
-    g->base.device_bytes = g->base.slot_count * (uint64_t)g->layout.bytes;
+    g->base.device_bytes = g->base.slot_count * (uint64_t)g->layout.device_bytes;
     return code;
 }
 
@@ -319,16 +337,18 @@ static err_code check_devices(const engine_cuda_options *o, unsigned *failed, er
     return code;
 }
 
+/* The kernel counts the bytes from row to row in 32 bits: with two rows or more in a slot, four for
+ * each code stay below that. */
 static err_code check_sizes(const engine_cuda_options *o, const slot_layout *l, err *e)
 {
-    if (o->out_bytes > UINT32_MAX) {
+    if (o->out_bytes > INT32_MAX) {
         return err_set(e, ERR_GPU, "a row of tiles of %zu bytes is more than a GPU is given",
                        o->out_bytes);
     }
-    if (o->gpu_memory < l->bytes) {
+    if (o->gpu_memory < l->device_bytes) {
         err_set(e, ERR_MEMORY,
                 "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " MiB",
-                num_ceil_div(l->bytes, MIB), o->gpu_memory / MIB);
+                num_ceil_div(l->device_bytes, MIB), o->gpu_memory / MIB);
         err_hint(e, "give more with --gpu-memory");
         return ERR_MEMORY;
     }

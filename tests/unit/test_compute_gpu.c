@@ -186,6 +186,21 @@ START_TEST(one_cannot_be_opened)
 }
 END_TEST
 
+/* Two slots: the third device has none, unless another one is left out. */
+START_TEST(more_devices_than_slots)
+{
+    char text[64];
+    gpus.count = gpus.usable = 3;
+    expect_ok(find_and_open("auto"), &e);
+    ck_assert_str_eq(compute_word(&c, text, sizeof text), "cuda:0,1");
+    compute_close(&c, &watching);
+    gpus.refused = 1U << 1;
+    expect_ok(find_and_open("cuda"), &e);
+    ck_assert_str_eq(compute_word(&c, text, sizeof text), "cuda:0,2");
+    compute_close(&c, &watching);
+}
+END_TEST
+
 START_TEST(none_can_be_opened)
 {
     gpus.refused = 3;
@@ -260,6 +275,7 @@ int main(void)
     tcase_add_test(tc, numbers_choose);
     tcase_add_loop_test(tc, auto_does_without, 0, 2);
     tcase_add_loop_test(tc, one_cannot_be_opened, 0, 2);
+    tcase_add_test(tc, more_devices_than_slots);
     tcase_add_test(tc, none_can_be_opened);
     tcase_add_test(tc, they_cannot_be_opened);
     tcase_add_test(tc, device_that_fails);

@@ -52,12 +52,13 @@ static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned sec
 
 /* ---- dealing out ---- */
 
-static size_t slot_bytes(const engine_cuda_options *o)
+/* What a device needs that gets one slot: it leaves 32 MiB for the code. */
+static size_t needed(const engine_cuda_options *o)
 {
     engine *const g = open_engine(o);
     const size_t bytes = (size_t)(g->device_bytes / SLOTS);
     engine_close(g);
-    return bytes;
+    return bytes + ((size_t)32 << 20);
 }
 
 START_TEST(slots_are_dealt_in_turn)
@@ -92,7 +93,7 @@ START_TEST(one_is_nearly_full)
     if (_i) {
         model_devices[1].streams_left = 1;
     } else {
-        model_devices[1].left = slot_bytes(&o);
+        model_devices[1].left = needed(&o);
     }
     expect_dealt(open_engine(&o), &b, SLOTS - 1, 1);
     batch_free(&b);
@@ -119,11 +120,11 @@ START_TEST(one_cannot_be_used)
     batch b = batch_new();
     const engine_cuda_options o = options_for(&b);
     model_begin();
-    model_devices[1].left = slot_bytes(&o) - 1;
-    expect_first_alone(&b, "GPU 1: no memory for one slot of ");
+    model_devices[1].left = needed(&o) - 1;
+    expect_first_alone(&b, "GPU 1: no memory for one slot: ");
     model_begin();
     model_devices[1].streams_left = 0;
-    expect_first_alone(&b, "GPU 1: no memory for one slot of ");
+    expect_first_alone(&b, "GPU 1: no memory for one slot: ");
     model_begin();
     model_devices[1].busy = true;
     expect_first_alone(&b, "GPU 1: cannot use it: ");
@@ -141,6 +142,10 @@ START_TEST(no_one_is_to_blame)
     model_begin();
     o.gpu_memory = 1;
     expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_MEMORY, &e, "the budget is 0 MiB");
+    ck_assert_uint_eq(failed, 2);
+    o = options_for(&b);
+    o.out_bytes = (size_t)1 << 31;
+    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_GPU, &e, "more than a GPU is given");
     ck_assert_uint_eq(failed, 2);
     batch_free(&b);
 }
