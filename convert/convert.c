@@ -38,16 +38,13 @@ static double now(void)
 
 /* ---- prepare ---- */
 
-/* What the largest submit holds: an engine that has room for results wants to know. */
-static err_code measure_submits(const plan *p, convert_slots *s, err *e)
+static err_code refuse_memory(uint64_t need, uint64_t memory, err *e)
 {
-    work_list work;
-    const err_code code = work_list_make(&p->table, s->in_bytes, s->out_bytes, &work, e);
-    if (code == OK) {
-        s->max_tiles = work.max_tiles;
-        work_list_free(&work);
-    }
-    return code;
+    err_set(e, ERR_MEMORY,
+            "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
+            num_ceil_div(need, MIB), memory / MIB);
+    err_hint(e, "give more with --memory");
+    return ERR_MEMORY;
 }
 
 /* As many slots as the threads keep busy, as large as is useful, within the budget. A GPU wants the
@@ -55,29 +52,31 @@ static err_code measure_submits(const plan *p, convert_slots *s, err *e)
 static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, convert_slots *out,
                              err *e)
 {
-    uint64_t need_in = 0;
-    uint64_t need_out = 0;
-    items_largest_chunk(&p->table, &need_in, &need_out);
-    const uint64_t in_bytes = num_max(need_in, SLOT_IN_BYTES + SLOT_IN_EXTRA);
-    const uint64_t out_bytes = num_max(need_out, SLOT_OUT_BYTES);
-    const uint64_t scales = scale_runs_bytes(&p->table);
-    const uint64_t fixed = num_min(scales, memory);
-    uint64_t count = (memory - fixed) / (in_bytes + out_bytes);
-    if (count == 0) {
-        err_set(e, ERR_MEMORY,
-                "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
-                num_ceil_div(in_bytes + out_bytes + scales, MIB), memory / MIB);
-        err_hint(e, "give more with --memory");
-        return ERR_MEMORY;
+    uint64_t in_bytes = 0;
+    uint64_t out_bytes = 0;
+    pipeline_need need;
+    items_largest_chunk(&p->table, &in_bytes, &out_bytes);
+    in_bytes = num_max(in_bytes, SLOT_IN_BYTES + SLOT_IN_EXTRA);
+    out_bytes = num_max(out_bytes, SLOT_OUT_BYTES);
+    const err_code code = pipeline_measure(p, in_bytes, out_bytes, &need, e);
+    if (code != OK) {
+        return code;
     }
-    count = num_min(count, (uint64_t)threads + SLOTS_AHEAD);
+    const uint64_t each = in_bytes + out_bytes + need.slot_bytes;
+    const uint64_t scales = scale_runs_bytes(&p->table);
+    const uint64_t left = memory - num_min(scales, memory);
+    if (left < each) {
+        return refuse_memory(each + scales, memory, e);
+    }
+    const uint64_t count = num_min(left / each, (uint64_t)threads + SLOTS_AHEAD);
     *out = (convert_slots){
         .count = (unsigned)count,
         .in_bytes = in_bytes,
         .out_bytes = out_bytes,
-        .total_bytes = count * (in_bytes + out_bytes) + scales,
+        .max_tiles = need.max_tiles,
+        .total_bytes = count * each + scales,
     };
-    return measure_submits(p, out, e);
+    return OK;
 }
 
 err_code convert_prepare(const convert_options *options, const monitor *m, convert_job *job, err *e)
@@ -174,6 +173,7 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
 
 typedef struct shard_digests {
     const checkpoint *cp;
+    const engine *engine; /* whose slots are still idle */
     const monitor *m;
     unsigned char *sha256; /* [shard_count] */
 } shard_digests;
@@ -184,22 +184,24 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     const shard_digests *const d = ctx;
     const shard *const s = &d->cp->shards[task];
     int fd = -1;
-    (void)worker;
     err_code code = io_open_read(shard_file(s), &fd, NULL, e);
     if (code != OK) {
         return code;
     }
-    unsigned char *const buffer = malloc(PIECE);
+    unsigned char *const buffer = d->engine->slots[worker].in;
     digest_stream *const stream = digest_start(DIGEST_SHA256);
-    if (!buffer || !stream) {
+    if (!stream) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
     }
-    for (uint64_t off = 0; code == OK && off < s->bytes && !monitor_cancelled(d->m);) {
+    for (uint64_t off = 0; code == OK && off < s->bytes;) {
         const uint64_t n = num_min(PIECE, s->bytes - off);
         code = io_read_at(fd, s->path, s->base + off, buffer, n, e);
         if (code == OK) {
             digest_add(stream, buffer, n);
             monitor_advance(d->m, n);
+        }
+        if (code == OK && monitor_cancelled(d->m)) {
+            code = err_set(e, ERR_CANCELLED, "interrupted");
         }
         off += n;
     }
@@ -208,27 +210,28 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     } else {
         digest_discard(stream);
     }
-    free(buffer);
     close(fd);
     return code;
 }
 
 /* The SHA-256 of whole shards: what the Hub calls the object id. A pass of its own, a shard per
  * thread. */
-static err_code digest_shards(convert_job *job, const monitor *m, err *e)
+static err_code digest_shards(convert_job *job, const engine *g, const monitor *m, err *e)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < job->cp->shard_count; i++) {
         bytes += job->cp->shards[i].bytes;
     }
-    shard_digests d = {
-        .cp = job->cp, .m = m, .sha256 = calloc(job->cp->shard_count + 1, SHA256_BYTES)};
+    shard_digests d = {.cp = job->cp,
+                       .engine = g,
+                       .m = m,
+                       .sha256 = calloc(job->cp->shard_count + 1, SHA256_BYTES)};
     if (!d.sha256) {
         return err_set(e, ERR_MEMORY, "no memory for the digests of the shards");
     }
     monitor_stage(m, "digest sources", bytes);
-    err_code code =
-        parallel_for(job->options.threads, job->cp->shard_count, digest_shard, &d, m, e);
+    const unsigned workers = (unsigned)num_min(job->options.threads, g->slot_count);
+    err_code code = parallel_for(workers, job->cp->shard_count, digest_shard, &d, m, e);
     if (code == OK) {
         code = plan_set_shard_digests(&job->plan, job->cp, d.sha256, e);
     }
@@ -306,7 +309,7 @@ static err_code fill_output(convert_job *job, engine *g, output *out, const moni
     pack_tail tail = {0};
     err_code code = output_reserve(out, job->plan.file_bytes, e);
     if (code == OK && job->options.source_sha256) {
-        code = digest_shards(job, m, e);
+        code = digest_shards(job, g, m, e);
     }
     if (code == OK) {
         code = pack_evidence_create(&job->plan.table, job->options.digest, &v, e);

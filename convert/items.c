@@ -54,7 +54,7 @@ static uint32_t chunks_that_fit(const pack_record *r, uint64_t first, uint64_t i
     uint64_t out = 0;
     uint32_t chunks = 0;
     *tiles = 0;
-    while (first + chunks < r->chunk_count && chunks < UINT32_MAX) {
+    while (first + chunks < r->chunk_count && chunks < ITEM_CHUNKS_MAX) {
         const pack_chunk c = pack_record_chunk(r, first + chunks);
         in += item_chunk_in_bytes(r, &c);
         out += c.bytes;

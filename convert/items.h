@@ -33,6 +33,10 @@ uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c);
 /* What the largest chunk of a table needs of a slot. */
 void items_largest_chunk(const pack_table *t, uint64_t *in_bytes, uint64_t *out_bytes);
 
+/* However small chunks are, an item has no more of them: what is kept for each takes memory, too.
+ */
+enum { ITEM_CHUNKS_MAX = 1024 };
+
 /* Cut a table into items for slots of these sizes, each not less than the largest chunk needs.
  * Errors: ERR_MEMORY. Free with work_list_free. */
 MUST_CHECK err_code work_list_make(const pack_table *t, uint64_t in_bytes, uint64_t out_bytes,

@@ -317,6 +317,26 @@ static err_code refuse_nonfinite(const pipeline *p, err *e)
     return ERR_INPUT;
 }
 
+static uint64_t bench_bytes(const work_list *w, uint64_t scale_room)
+{
+    return scale_room + w->max_chunks * (sizeof(unsigned char *) + sizeof(engine_job)) +
+           w->max_tiles * sizeof(tile_stats);
+}
+
+err_code pipeline_measure(const plan *p, size_t in_bytes, size_t out_bytes, pipeline_need *out,
+                          err *e)
+{
+    work_list work;
+    const err_code code = work_list_make(&p->table, in_bytes, out_bytes, &work, e);
+    if (code == OK) {
+        out->max_tiles = work.max_tiles;
+        out->slot_bytes =
+            bench_bytes(&work, chunk_scale_room(p)) + work.max_tiles * ENGINE_TILE_BYTES;
+        work_list_free(&work);
+    }
+    return code;
+}
+
 static bool bench_make(bench *b, const work_list *w, uint64_t scale_room)
 {
     b->scales = malloc(scale_room + 1);

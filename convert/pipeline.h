@@ -22,6 +22,16 @@ typedef struct pipeline_job {
     digest_alg digest;
 } pipeline_job;
 
+/* What the slots of a plan need besides their buffers. */
+typedef struct pipeline_need {
+    size_t max_tiles;    /* of one submit */
+    uint64_t slot_bytes; /* of the host, for each slot: tables, here and in an engine, and scales */
+} pipeline_need;
+
+/* Errors: ERR_MEMORY. */
+MUST_CHECK err_code pipeline_measure(const plan *p, size_t in_bytes, size_t out_bytes,
+                                     pipeline_need *out, err *e);
+
 /* Write all tensor data and fill *v (create it with pack_evidence_create): chunk and source
  * digests, statistics. *nonfinite_kept: infinities and NaNs in kept tensors. Errors: ERR_INPUT
  * infinities or NaNs in a tensor to quantize, and those of reading, writing and the engine. */

@@ -4,6 +4,9 @@
 
 #include "format/num.h"
 
+_Static_assert(sizeof(gpu_tile) + sizeof(float) + sizeof(tile_stats) <= ENGINE_TILE_BYTES,
+               "what engine.h promises of the host's memory");
+
 static size_t part_bytes(size_t count, size_t size)
 {
     return num_ceil_div(count * size, BATCH_ALIGN) * BATCH_ALIGN;

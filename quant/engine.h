@@ -67,6 +67,10 @@ struct engine {
     uint64_t device_bytes;      /* memory of devices that it holds, all together */
 };
 
+/* An engine takes no more of the host's memory than the buffers, a few pages for each slot, and so
+ * many bytes in it for each tile of the largest submit. */
+enum { ENGINE_TILE_BYTES = 68 };
+
 static inline err_code engine_submit(engine *g, engine_slot *s, const engine_job *jobs, size_t n,
                                      err *e)
 {

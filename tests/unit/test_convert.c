@@ -297,6 +297,25 @@ START_TEST(too_little_memory_names_the_need)
 }
 END_TEST
 
+/* A tile for each element of a column: what is kept for them is more than nothing. */
+START_TEST(tables_count_as_buffers)
+{
+    enum { ROWS = 128 * 1000 };
+    uint64_t state = random_seed(0);
+    made_checkpoint c = {0};
+    made_fill(made_add(&c, "h.0.w1", DTYPE_BF16, 2, (uint64_t[]){ROWS, 1}, true), &state,
+              MADE_NARROW);
+    made_write(&c, scratch("in"), 1);
+    made_free(&c);
+    conversion r = conversion_with(3, PLENTY * MIB);
+    conversion_succeeds(&r);
+    const uint64_t slots = r.slots.count * (r.slots.in_bytes + r.slots.out_bytes);
+    ck_assert_uint_eq(r.slots.max_tiles, 1000);
+    ck_assert_uint_ge(r.slots.total_bytes - slots,
+                      r.slots.count * 1000 * (sizeof(tile_stats) + ENGINE_TILE_BYTES));
+}
+END_TEST
+
 /* ---- infinities and NaNs ---- */
 
 static const unsigned thread_counts[] = {1, 2, 5};
@@ -416,6 +435,7 @@ int main(void)
     tcase_add_test(tc, many_small_layers);
     tcase_add_test(tc, report_adds_up);
     tcase_add_test(tc, too_little_memory_names_the_need);
+    tcase_add_test(tc, tables_count_as_buffers);
     tcase_add_test(tc, nonfinite_is_refused);
     tcase_add_test(tc, nonfinite_is_named_in_stacks);
     tcase_add_test(tc, nonfinite_is_kept_and_noted);

@@ -242,6 +242,24 @@ START_TEST(ue8m0_of_tiles)
 }
 END_TEST
 
+/* A scale for each element: four times as many bytes as there are codes, in every slot. */
+START_TEST(scales_count_as_buffers)
+{
+    static const fp8_case k = {"h.0.w1", "_scale_inv", DTYPE_F32, 2, {256, 512}, 1, 1, 0, {0}};
+    uint64_t state = random_seed(0);
+    made_checkpoint c = {0};
+    make_fp8(&c, &k, 1, &state);
+    made_write(&c, scratch("in"), 1);
+    fp8_write_config(1, 1);
+    conversion r = conversion_with(2, PLENTY * MIB);
+    r.recipe.requantize = true;
+    conversion_succeeds(&r);
+    const uint64_t slots = r.slots.count * (r.slots.in_bytes + r.slots.out_bytes);
+    ck_assert_uint_ge(r.slots.total_bytes - slots, r.slots.count * 4 * k.shape[0] * k.shape[1]);
+    made_free(&c);
+}
+END_TEST
+
 START_TEST(what_was_spared_is_kept)
 {
     uint64_t state = random_seed(0);
@@ -349,6 +367,7 @@ int main(void)
     tcase_add_loop_test(tc, other_tiles_are_rounded_once_more, 0, 2);
     tcase_add_loop_test(tc, rows_and_tensors_are_rounded_once_more, 0, 2);
     tcase_add_test(tc, ue8m0_of_tiles);
+    tcase_add_test(tc, scales_count_as_buffers);
     tcase_add_test(tc, what_was_spared_is_kept);
     tcase_add_test(tc, e8m0_is_carried_as_ue8m0);
     tcase_add_loop_test(tc, nan_is_refused, 0, COUNT(broken));

@@ -170,6 +170,24 @@ START_TEST(small_members_go_together)
 }
 END_TEST
 
+/* But not without end: each takes a line in a table, too. */
+START_TEST(an_item_has_so_many_chunks)
+{
+    pack_table t = table_with_room(2);
+    work_list w;
+    err e = {0};
+    table_add(&t, "experts.*.b", DTYPE_U8, 3, (uint64_t[]){2500, 1, 1});
+    expect_ok(pack_table_sort(&t, &e), &e);
+    place(&t);
+    expect_ok(work_list_make(&t, 1 << 20, 1 << 20, &w, &e), &e);
+    ck_assert_uint_eq(w.count, 3);
+    ck_assert_uint_eq(w.max_chunks, ITEM_CHUNKS_MAX);
+    ck_assert_uint_eq(w.items[2].chunks, 2500 - 2 * ITEM_CHUNKS_MAX);
+    work_list_free(&w);
+    pack_table_free(&t);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("items");
@@ -177,5 +195,6 @@ int main(void)
     tcase_add_test(tc, largest_chunk_is_found);
     tcase_add_test(tc, no_records_no_items);
     tcase_add_test(tc, small_members_go_together);
+    tcase_add_test(tc, an_item_has_so_many_chunks);
     return run_tests("items", tc);
 }
