@@ -11,8 +11,6 @@
 
 enum { BENCH_STAGES_MAX = 8, BENCH_RUNS = 5, BENCH_DISK_RUNS = 3 };
 
-#define BENCH_MEMORY (512 * MIB) /* for buffers, as convert has it */
-
 typedef struct bench_stage {
     const char *name;
     double rate; /* bytes of source a second */
@@ -24,6 +22,7 @@ typedef struct bench {
     compute_request request;
     compute device; /* what was found for the conversion */
     unsigned threads;
+    uint64_t memory;        /* for buffers, as convert has it */
     uint64_t size;          /* of the checkpoint that is made, about */
     const char *checkpoint; /* or what is converted instead; NULL: one is made */
     const char *dir;        /* where the disk is measured */

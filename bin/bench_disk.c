@@ -52,7 +52,7 @@ static err_code prepare(bench *b, err *e)
         .digest = DIGEST_XXH3,
         .force = true,
         .threads = b->threads,
-        .memory = BENCH_MEMORY,
+        .memory = b->memory,
     };
     /* Without notes: that there is no config.json is no news. */
     const monitor silent = {.cancelled = b->m->cancelled, .ctx = b->m->ctx};

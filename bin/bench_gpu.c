@@ -25,13 +25,20 @@ typedef struct device_speed {
     double kernel; /* the slowest case; 0: there was room for none */
 } device_speed;
 
+/* What --gpu-memory bounds is a conversion; matrices as large as these need more, and may have it
+ * unless somebody asks for less. */
+static uint64_t budget(const bench *b)
+{
+    return b->request.gpu_memory > 0 ? b->request.gpu_memory : UINT64_MAX;
+}
+
 static err_code measure_kernels(bench *b, const device_info *d, double *slowest, err *e)
 {
     *slowest = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const kernel_case *const c = &cases[i];
         kernel_speed speed;
-        const err_code code = measure_kernel(d->index, c, &speed, e);
+        const err_code code = measure_kernel(d->index, budget(b), c, &speed, e);
         if (code != OK) {
             return code;
         }
@@ -55,7 +62,7 @@ static err_code measure_kernels(bench *b, const device_info *d, double *slowest,
 static err_code measure_links(bench *b, const device_info *d, double *source, err *e)
 {
     link_speed link;
-    const err_code code = measure_link(d->index, &link, e);
+    const err_code code = measure_link(d->index, budget(b), &link, e);
     if (code != OK) {
         return code;
     }
@@ -76,7 +83,8 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     request.kind = COMPUTE_CUDA;
     request.check_share = 0;
     const convert_slots slots = {
-        .count = (unsigned)num_min(b->threads + SLOTS_AHEAD, BENCH_MEMORY / (3 * SLOT_BYTES)),
+        .count =
+            (unsigned)num_max(1, num_min(b->threads + SLOTS_AHEAD, b->memory / (3 * SLOT_BYTES))),
         .in_bytes = 2 * SLOT_BYTES,
         .out_bytes = SLOT_BYTES,
         .max_tiles = SLOT_BYTES / (TILE * TILE),

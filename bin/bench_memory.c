@@ -180,8 +180,8 @@ err_code bench_engine(bench *b, engine *g, uint64_t bytes, double *rate, err *e)
 static err_code measure_cpu(bench *b, unsigned threads, double *rate, err *e)
 {
     enum { AHEAD = 2, JOBS = 2 };
-    const uint64_t most = BENCH_MEMORY / (JOBS * 3 * JOB_CODES);
-    const unsigned slots = (unsigned)num_min(threads + AHEAD, most);
+    const uint64_t most = b->memory / (JOBS * 3 * JOB_CODES);
+    const unsigned slots = (unsigned)num_max(1, num_min(threads + AHEAD, most));
     engine *g = NULL;
     err_code code = engine_cpu_open(threads, slots, JOBS * 2 * JOB_CODES, JOBS * JOB_CODES, &g, e);
     if (code == OK) {

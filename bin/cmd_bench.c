@@ -23,6 +23,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         return compute_take(&b->request, o, value, e);
     case OPTION_THREADS:
         return value_count("--threads", value, 1, THREADS_MAX, &b->threads, e);
+    case OPTION_MEMORY:
+        return value_size("--memory", value, &b->memory, e);
     case OPTION_SIZE:
         return value_size("--size", value, &b->size, e);
     case OPTION_CHECKPOINT:
@@ -119,7 +121,10 @@ static err_code run(bench *b, err *e)
 
 err_code cmd_bench(int argc, char **argv, report *r, err *e)
 {
-    bench b = {.report = r, .request = COMPUTE_DEFAULT, .threads = parallel_processors()};
+    bench b = {.report = r,
+               .request = COMPUTE_DEFAULT,
+               .threads = parallel_processors(),
+               .memory = 512 * MIB};
     command_line line;
     const err_code code = options_parse(COMMAND_BENCH, argc, argv, take, &b, &line, e);
     if (code != OK || line.wish != WISH_RUN) {

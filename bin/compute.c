@@ -216,7 +216,7 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
         .in_bytes = slots->in_bytes,
         .out_bytes = slots->out_bytes,
         .max_tiles = slots->max_tiles,
-        .gpu_memory = q->gpu_memory,
+        .gpu_memory = q->gpu_memory > 0 ? q->gpu_memory : COMPUTE_GPU_MEMORY,
     };
     engine *inner = NULL;
     err_code code = engine_cuda_open(&options, &inner, failed, e);

@@ -28,11 +28,12 @@ typedef struct compute_request {
     compute_kind kind;
     unsigned numbers[DEVICE_MAX]; /* cuda:I,J,… */
     unsigned count;               /* of them; 0: all devices that are usable */
-    uint64_t gpu_memory;          /* the most to take of each device */
+    uint64_t gpu_memory;          /* the most to take of each device; 0: as much as is usual */
     double check_share;           /* of a GPU's tiles that the CPU computes, too; 0: none */
 } compute_request;
 
-#define COMPUTE_DEFAULT ((compute_request){.gpu_memory = GIB, .check_share = 0.002})
+#define COMPUTE_DEFAULT    ((compute_request){.check_share = 0.002})
+#define COMPUTE_GPU_MEMORY GIB /* is usual */
 
 typedef struct compute {
     device_list devices;   /* that compute, in the order of the request; none: the CPU */
@@ -67,8 +68,8 @@ const char *compute_why_not(const device_info *d, char *to, size_t room);
 MUST_CHECK err_code compute_leave_out(compute *c, const compute_request *q, unsigned place,
                                       const err *why, const monitor *m, err *e);
 
-/* c->devices are then those that compute, no more than there are slots. Errors: what the engines say, ERR_GPU among it if `auto`
- * was not asked for. */
+/* c->devices are then those that compute, no more than there are slots. Errors: what the engines
+ * say, ERR_GPU among it if `auto` was not asked for. */
 MUST_CHECK err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
                                  unsigned threads, const monitor *m, err *e);
 

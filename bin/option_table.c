@@ -378,7 +378,8 @@ const option_spec option_table[] = {
      .name = "gpu-memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
-     .help = "The most memory to take of each CUDA device, such as 1G (the default)."},
+     .help = "The most memory to take of each CUDA device, such as 1G (the default; bench measures "
+             "kernels with more)."},
     {.id = OPTION_CHECK_DEVICE,
      .commands = CONVERT | BENCH,
      .name = "check-device",
@@ -408,7 +409,7 @@ const option_spec option_table[] = {
      .help = "Compute with N threads (default: one per processor). The result does not depend on "
              "it."},
     {.id = OPTION_MEMORY,
-     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
+     .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT | BENCH,
      .name = "memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",

@@ -117,11 +117,12 @@ static cudaError_t run_link(void *ctx, cudaStream_t stream)
     return result == cudaSuccess ? cudaStreamWaitEvent(stream, t->finished, 0) : result;
 }
 
-static err_code open_link(link_test *t, unsigned number, err *e)
+static err_code open_link(link_test *t, unsigned number, uint64_t budget, err *e)
 {
     size_t left = 0, all = 0;
     cudaError_t result = cudaMemGetInfo(&left, &all);
-    t->bytes = num_max(MIB, num_min(LINK_BYTES, left / 4)); /* others may use the device, too */
+    t->bytes = num_min(LINK_BYTES, num_min(left / 4, budget / 2)); /* two of them are there */
+    t->bytes = num_max(t->bytes, MIB);
     if (result == cudaSuccess) {
         result = cudaMalloc((void **)&t->in, t->bytes);
     }
@@ -178,7 +179,7 @@ static err_code time_link(const stopwatch *w, link_test *t, bool to, bool from, 
     return code;
 }
 
-err_code measure_link(unsigned device, link_speed *out, err *e)
+err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
 {
     stopwatch w;
     link_test t = {0};
@@ -186,7 +187,7 @@ err_code measure_link(unsigned device, link_speed *out, err *e)
     *out = (link_speed){0};
     err_code code = stopwatch_open(&w, device, e);
     if (code == OK) {
-        code = open_link(&t, device, e);
+        code = open_link(&t, device, budget, e);
     }
     if (code == OK) {
         code = time_link(&w, &t, true, false, &in, e);
@@ -306,7 +307,7 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
 }
 
 /* *fits: the device has room for it. */
-static err_code open_kernel(kernel_test *t, unsigned number, bool *fits, err *e)
+static err_code open_kernel(kernel_test *t, unsigned number, uint64_t budget, bool *fits, err *e)
 {
     const kernel_case *const c = t->what;
     const uint64_t elements = c->rows * c->cols * c->count;
@@ -318,6 +319,10 @@ static err_code open_kernel(kernel_test *t, unsigned number, bool *fits, err *e)
     const size_t moved =
         t->in_bytes + t->out_bytes + t->tiles * (sizeof(float) + sizeof(tile_stats));
     t->copy_bytes = moved / 2;
+    *fits = t->tables + t->in_bytes + t->results + t->out_bytes + t->copy_bytes <= budget;
+    if (!*fits) {
+        return OK;
+    }
     cudaError_t result = cudaMalloc((void **)&t->in, t->tables + t->in_bytes);
     if (result == cudaSuccess) {
         t->in += t->tables;
@@ -364,7 +369,8 @@ static err_code time_kernel(const stopwatch *w, kernel_test *t, kernel_speed *ou
     return code;
 }
 
-err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
+err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c, kernel_speed *out,
+                        err *e)
 {
     stopwatch w;
     kernel_test t = {.what = c};
@@ -375,7 +381,7 @@ err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out
         code = kernels_load(&t.kernels, e);
     }
     if (code == OK) {
-        code = open_kernel(&t, device, &fits, e);
+        code = open_kernel(&t, device, budget, &fits, e);
     }
     if (code == OK && fits) {
         code = fill_input(&t, device, e);

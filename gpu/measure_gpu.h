@@ -1,7 +1,8 @@
 /* What a CUDA device and its link can do, and how close the kernel comes: for `octavo bench`.
  *
  * Seconds are medians of several runs, by the device's own clock. Each function takes the memory
- * that it needs and gives it back. Errors: ERR_GPU, ERR_MEMORY. */
+ * that it needs, of the device no more than `budget` bytes, and gives it back. Errors: ERR_GPU,
+ * ERR_MEMORY. */
 #ifndef MEASURE_GPU_H
 #define MEASURE_GPU_H
 
@@ -19,7 +20,7 @@ typedef struct link_speed {
     double both_in, both_out;
 } link_speed;
 
-MUST_CHECK err_code measure_link(unsigned device, link_speed *out, err *e);
+MUST_CHECK err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e);
 
 /* `count` matrices of rows x cols, all in one launch. */
 typedef struct kernel_case {
@@ -36,8 +37,9 @@ typedef struct kernel_speed {
 } kernel_speed;
 
 /* Weights are random; kernel and copy run in turn, and each rotates through the whole memory of its
- * case, so that no cache helps. All zeros: the device has no room for it. */
-MUST_CHECK err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out,
-                                   err *e);
+ * case, so that no cache helps. All zeros: the device has no room for it, or the budget is
+ * less than it needs. */
+MUST_CHECK err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c,
+                                   kernel_speed *out, err *e);
 
 #endif

@@ -30,17 +30,17 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     return not_built_in(e);
 }
 
-err_code measure_link(unsigned device, link_speed *out, err *e)
+err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
 {
-    (void)device;
+    (void)device, (void)budget;
     *out = (link_speed){0};
     return not_built_in(e);
 }
 
-err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
+err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c, kernel_speed *out,
+                        err *e)
 {
-    (void)device;
-    (void)c;
+    (void)device, (void)budget, (void)c;
     *out = (kernel_speed){0};
     return not_built_in(e);
 }

@@ -106,6 +106,7 @@ for name in "$@"; do
     fi
     tests+=("${found[@]}")
 done
+mapfile -t tests < <(printf '%s\n' "${tests[@]}" | sort -u)
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT

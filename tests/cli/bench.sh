@@ -43,6 +43,7 @@ END
 
 say 'what is refused, and what fails'
 octavo bench --size none disk
+octavo bench --size 16M --memory 1M disk
 octavo bench disk another
 octavo bench --device gpu
 without_gpu bench --device cuda disk

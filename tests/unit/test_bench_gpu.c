@@ -18,6 +18,7 @@ static struct {
     unsigned count;                   /* of devices */
     unsigned no_link;                 /* a bit for each device that has none */
     bool works;                       /* its engine */
+    uint64_t budget;                  /* of the last measurement */
     unsigned links, kernels, engines; /* that were asked for */
 } gpu;
 
@@ -37,16 +38,19 @@ err_code device_find_all(device_list *out, err *e)
     return OK;
 }
 
-err_code measure_link(unsigned device, link_speed *out, err *e)
+err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
 {
+    gpu.budget = budget;
     gpu.links++;
     *out = (link_speed){.in = 4, .out = 4, .both_in = 2, .both_out = 1}; /* slower than any disk */
     return gpu.no_link >> device & 1 ? err_set(e, ERR_GPU, "the link is cut") : OK;
 }
 
-err_code measure_kernel(unsigned device, const kernel_case *c, kernel_speed *out, err *e)
+err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c, kernel_speed *out,
+                        err *e)
 {
     (void)device, (void)c, (void)e;
+    ck_assert_uint_eq(budget, gpu.budget);
     gpu.kernels++;
     *out = (kernel_speed){.bytes = 1, .seconds = 1e9, .copy_seconds = 1e9, .copy_bandwidth = 1e-9};
     return OK;
@@ -67,12 +71,18 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+/* `memory`: of --gpu-memory; NULL: none is given. */
+static err_code run_bench_within(const char *memory, const char *device, report *r, err *e)
+{
+    const char *arguments[] = {"bench", "--size", "1",         "--threads",    "1",   "--device",
+                               device,  "--json", scratch(""), "--gpu-memory", memory};
+    report_start(r, COMMAND_BENCH, true);
+    return cmd_bench(COUNT(arguments) - (memory ? 0 : 2), (char **)arguments, r, e);
+}
+
 static err_code run_bench(const char *device, report *r, err *e)
 {
-    const char *arguments[] = {"bench",    "--size", "1",      "--threads", "1",
-                               "--device", device,   "--json", scratch("")};
-    report_start(r, COMMAND_BENCH, true);
-    return cmd_bench(COUNT(arguments), (char **)arguments, r, e);
+    return run_bench_within(NULL, device, r, e);
 }
 
 static void start(void)
@@ -130,6 +140,23 @@ START_TEST(one_is_left_out)
 }
 END_TEST
 
+/* What kernels are measured with, too, if somebody says how much. */
+START_TEST(memory_has_a_bound)
+{
+    report r;
+    err e = {0};
+    gpu.works = true;
+    gpu.count = 2;
+    expect_ok(run_bench("cuda", &r, &e), &e);
+    ck_assert_uint_gt(gpu.kernels, 0);
+    ck_assert(gpu.budget == UINT64_MAX);
+    json_decref(r.root);
+    expect_ok(run_bench_within("64M", "cuda", &r, &e), &e);
+    ck_assert_uint_eq(gpu.budget, 64 << 20);
+    json_decref(r.root);
+}
+END_TEST
+
 START_TEST(asked_for_it_is_an_error)
 {
     report r;
@@ -152,6 +179,7 @@ int main(void)
     tcase_add_checked_fixture(tc, start, scratch_remove);
     tcase_add_loop_test(tc, auto_does_without, 0, 2);
     tcase_add_loop_test(tc, one_is_left_out, 0, 2);
+    tcase_add_test(tc, memory_has_a_bound);
     tcase_add_test(tc, asked_for_it_is_an_error);
     return run_tests("bench_gpu", tc);
 }
