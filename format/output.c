@@ -360,6 +360,18 @@ static err_code commit_stream(output **out, err *e)
     return code;
 }
 
+/* Those of the file that is replaced, so that what was private stays so; else what the umask
+ * leaves.
+ */
+static mode_t permissions(const output *o)
+{
+    struct stat st;
+    const mode_t mask = umask(0);
+    umask(mask);
+    return o->force && lstat(o->path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 0777
+                                                                       : 0666 & ~mask;
+}
+
 err_code output_commit(output **out, err *e)
 {
     output *const o = *out;
@@ -369,9 +381,7 @@ err_code output_commit(output **out, err *e)
     if (!has_its_name(o)) { /* what has it now is not what was written here */
         return err_set(e, ERR_IO, "%s: removed or replaced meanwhile", o->part);
     }
-    const mode_t mask = umask(0);
-    umask(mask);
-    if (fchmod(o->fd, 0666 & ~mask) != 0) {
+    if (fchmod(o->fd, permissions(o)) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", o->part);
     }
     if (rename_part(o) != 0) {

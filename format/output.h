@@ -45,9 +45,9 @@ MUST_CHECK err_code output_sync(output *o, err *e);
 int output_descriptor(const output *o);
 const char *output_part_path(const output *o);
 
-/* Give the file its name, with the permissions that the umask leaves of 0666. Releases *o once
- * it has that name, even if the directory cannot be synced then. ERR_IO also if the temporary file
- * is gone, or another one has its name. */
+/* Give the file its name, with the permissions of the file that it replaces or those that the umask
+ * leaves of 0666. Releases *o once it has that name, even if the directory cannot be synced then.
+ * ERR_IO also if the temporary file is gone, or another one has its name. */
 MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */

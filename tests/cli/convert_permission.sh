@@ -55,7 +55,7 @@ chmod 000 locked/old.octavo
 try verify locked/old.octavo
 try inspect locked/old.octavo
 
-say 'a read-only file in a directory of ours is replaced, as mv would'
+say 'a read-only file in a directory of ours is replaced, and stays read-only'
 try convert checkpoint -o out.octavo
 chmod 444 out.octavo
 try convert checkpoint -o out.octavo -f

@@ -386,7 +386,31 @@ START_TEST(permissions_follow_the_umask)
         ck_assert_int_eq(stat(scratch("a"), &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777, 0666 & ~masks[i]);
         ck_assert_uint_eq(umask(022), masks[i]);
+        ck_assert_int_eq(unlink(scratch("a")), 0);
     }
+}
+END_TEST
+
+/* A private file does not become everybody's, but a link says nothing. */
+START_TEST(permissions_of_the_old_file_stay)
+{
+    static const mode_t modes[] = {0600, 0640, 0444};
+    struct stat st;
+    umask(022);
+    for (int i = 0; i < COUNT(modes); i++) {
+        scratch_text("a", "old");
+        ck_assert_int_eq(chmod(scratch("a"), modes[i]), 0);
+        write_and_commit("a", true, "new");
+        ck_assert_int_eq(stat(scratch("a"), &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777, modes[i]);
+        ck_assert_int_eq(unlink(scratch("a")), 0);
+    }
+    scratch_text("private", "old");
+    ck_assert_int_eq(chmod(scratch("private"), 0600), 0);
+    ck_assert_int_eq(symlink("private", scratch("a")), 0);
+    write_and_commit("a", true, "new");
+    ck_assert_int_eq(lstat(scratch("a"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0644);
 }
 END_TEST
 
@@ -497,6 +521,7 @@ int main(void)
     tcase_add_test(tc, abandon_removes_its_own_file_only);
     tcase_add_loop_test(tc, commit_publishes_its_own_file_only, 0, 2);
     tcase_add_test(tc, permissions_follow_the_umask);
+    tcase_add_test(tc, permissions_of_the_old_file_stay);
     tcase_add_test(tc, full_disk_is_said_at_once);
     tcase_add_test(tc, read_only_disk_is_refused);
     tcase_add_test(tc, closed_directory_is_refused);
