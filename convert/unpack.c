@@ -129,10 +129,27 @@ static err_code fill(unpack_job *job, const output_dir *d, const monitor *m, err
     return code;
 }
 
+/* What unpacking this file can make, whatever is chosen: a killed run may have had another choice.
+ * The caller's to free(). */
+static const char **all_names(const unpack_job *job)
+{
+    const char **const names = calloc(job->member_count + 1, sizeof *names);
+    for (size_t i = 0; names && i < job->member_count; i++) {
+        names[i] = job->files[i].name;
+    }
+    if (names) {
+        names[job->member_count] = UNPACK_TENSORS;
+    }
+    return names;
+}
+
 static err_code write_directory(unpack_job *job, const monitor *m, err *e)
 {
     output_dir *d = NULL;
-    err_code code = output_dir_open(job->options.output, job->options.force, &d, e);
+    const char **const names = all_names(job);
+    err_code code = names ? output_dir_open(job->options.output, job->options.force, names,
+                                            job->member_count + 1, &d, e)
+                          : no_memory(job, e);
     if (code == OK) {
         code = claim_all(job, d, e);
     }
@@ -146,6 +163,7 @@ static err_code write_directory(unpack_job *job, const monitor *m, err *e)
         code = output_dir_commit(&d, e);
     }
     output_dir_abandon(&d);
+    free(names);
     return code;
 }
 

@@ -58,9 +58,9 @@ typedef struct unpack_job {
     unpack_options options;
     pack_file *file;
     pack_evidence evidence;
-    member *files; /* chosen ones */
-    size_t file_count;
-    unpack_tensor *tensors; /* in the order of the file to be */
+    member *files;                   /* all; the chosen ones, which alone have data, stand first */
+    size_t file_count, member_count; /* chosen, all */
+    unpack_tensor *tensors;          /* in the order of the file to be */
     size_t tensor_count;
     size_t *places;      /* of every tensor that the packed file stands for: its number in
                             tensors, SIZE_MAX if it is not chosen */

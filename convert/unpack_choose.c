@@ -200,21 +200,22 @@ static err_code check_file_name(const unpack_job *job, const char *name, err *e)
     return OK;
 }
 
-/* Keep the chosen files, free the others. */
+/* The chosen files come first; of the others nothing but the names is kept. */
 static err_code choose_files(choice *c, err *e)
 {
     unpack_job *const job = c->job;
-    size_t count = 0;
-    err_code code = pack_read_members(job->file, &job->files, &count, e);
-    for (size_t i = 0; i < count; i++) {
-        if (code == OK && is_named(c, job->files[i].name, NULL)) {
+    err_code code = pack_read_members(job->file, &job->files, &job->member_count, e);
+    for (size_t i = 0; i < job->member_count; i++) {
+        const member f = job->files[i];
+        if (code == OK && is_named(c, f.name, NULL)) {
             if (job->options.place == UNPACK_DIRECTORY) {
-                code = check_file_name(job, job->files[i].name, e);
+                code = check_file_name(job, f.name, e);
             }
-            job->files[job->file_count++] = job->files[i];
+            job->files[i] = job->files[job->file_count];
+            job->files[job->file_count++] = f;
         } else {
-            free(job->files[i].name);
-            free(job->files[i].data);
+            free(f.data);
+            job->files[i].data = NULL;
         }
     }
     return code;
@@ -274,7 +275,7 @@ err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e)
 
 void unpack_close(unpack_job *job)
 {
-    members_free(job->files, job->file_count);
+    members_free(job->files, job->member_count);
     free(job->tensors);
     free(job->places);
     free(job->first_place);

@@ -51,6 +51,13 @@ char *output_part_name(const char *path)
     return length < 0 ? NULL : part;
 }
 
+bool output_stands_for(const char *entry, const char *name)
+{
+    const size_t length = strlen(name);
+    return strcmp(entry, name) == 0 || (entry[0] == '.' && strncmp(entry + 1, name, length) == 0 &&
+                                        strcmp(entry + 1 + length, ".part") == 0);
+}
+
 static err_code make_names(output *o, const char *path, err *e)
 {
     const char *const name = io_basename(path);

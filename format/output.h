@@ -23,6 +23,9 @@ typedef struct output output;
 /* "dir/.NAME.part": the temporary file of an output. The caller's to free(); NULL: no memory. */
 char *output_part_name(const char *path);
 
+/* Is `entry` the name of a file, or that of its temporary file? Names without '/'. */
+bool output_stands_for(const char *entry, const char *name);
+
 /* Errors, all ERR_IO: it exists and `force` is false, it is no regular file, somebody else writes
  * it now, no permission. */
 MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);

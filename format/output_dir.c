@@ -11,6 +11,7 @@
 
 #include "format/io.h"
 #include "format/listing.h"
+#include "format/output.h"
 
 #define INNER_PART ".octavo.part" /* in a directory that exists */
 
@@ -20,6 +21,8 @@ struct output_dir {
     char *around; /* the directory that `part` lies in: its names change in the end */
     bool inside;  /* the directory exists: around is path */
     bool force;
+    const char *const *names; /* what a run of this kind could make */
+    size_t count;
     int fd;        /* of part */
     int around_fd; /* of around: good for names, but maybe not for reading */
     int sync_fd;   /* the same for fsync; -1: not allowed */
@@ -111,12 +114,38 @@ static bool has_its_name(const output_dir *d)
            opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
 }
 
-/* Files of ours, and of a run that was killed. There are no directories among them, so that nothing
- * of somebody else's can be lost below one. */
+/* Could it be a file of ours, or of a run that was killed? */
+static bool is_own(const output_dir *d, const char *entry)
+{
+    struct stat st;
+    bool own = false;
+    for (size_t i = 0; i < d->count && !own; i++) {
+        own = output_stands_for(entry, d->names[i]);
+    }
+    return own && fstatat(d->fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static err_code check_own(const output_dir *d, const listing *names, err *e)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (!is_own(d, names->names[i])) {
+            err_set(e, ERR_IO, "%s: holds %s, which is no file of this output: not removed",
+                    d->part, names->names[i]);
+            err_hint(e, "move it away, or remove the directory if a killed run has left it");
+            return ERR_IO;
+        }
+    }
+    return OK;
+}
+
+/* Nothing is removed before it is known that nothing has to stay. */
 static err_code empty_part(const output_dir *d, err *e)
 {
     listing names = {0};
     err_code code = listing_read(d->part, &names, e);
+    if (code == OK) {
+        code = check_own(d, &names, e);
+    }
     for (size_t i = 0; i < names.count && code == OK; i++) {
         if (unlinkat(d->fd, names.names[i], 0) != 0) {
             code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->part, names.names[i]);
@@ -188,14 +217,20 @@ static err_code open_around(output_dir *d, err *e)
                : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->around);
 }
 
-err_code output_dir_open(const char *path, bool force, output_dir **out, err *e)
+err_code output_dir_open(const char *path, bool force, const char *const *names, size_t count,
+                         output_dir **out, err *e)
 {
     output_dir *const d = calloc(1, sizeof *d);
     if (!d) {
         return no_memory(path, e);
     }
-    *d = (output_dir){
-        .path = io_without_slashes(path), .force = force, .fd = -1, .around_fd = -1, .sync_fd = -1};
+    *d = (output_dir){.path = io_without_slashes(path),
+                      .force = force,
+                      .names = names,
+                      .count = count,
+                      .fd = -1,
+                      .around_fd = -1,
+                      .sync_fd = -1};
     err_code code = d->path ? choose_names(d, e) : no_memory(path, e);
     if (code == OK) {
         code = open_around(d, e);
@@ -287,6 +322,9 @@ static err_code move_files(const output_dir *d, err *e)
 {
     listing names = {0};
     err_code code = listing_read(d->part, &names, e);
+    if (code == OK) {
+        code = check_own(d, &names, e);
+    }
     for (size_t i = 0; i < names.count && code == OK; i++) {
         code = output_dir_claim(d, names.names[i], e); /* all of them before the first */
     }

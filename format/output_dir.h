@@ -1,6 +1,6 @@
 /* A directory of files that appears complete or not at all.
  *
- *     output_dir_open(path, force, &d, e);
+ *     output_dir_open(path, force, names, count, &d, e);
  *     output_dir_claim(d, "config.json", e);      for every file to come: may it be put there?
  *     ... make the files in output_dir_path(d), and sync them: output_open, st_writer_open ...
  *     output_dir_commit(&d, e);
@@ -10,19 +10,23 @@
  * end. Where there is one, which must be empty unless `force`, the files are made in
  * DIR/.octavo.part and moved out of there in the end, one after the other: those of the same name
  * are replaced, others stay. In both cases the name is locked while somebody writes, and what a
- * killed run left is removed. One thread. */
+ * killed run left is removed: files of these names, and their temporary files. Where there is
+ * anything else, it is somebody else's, and all stays as it is. One thread. */
 #ifndef OUTPUT_DIR_H
 #define OUTPUT_DIR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "format/err.h"
 
 typedef struct output_dir output_dir;
 
-/* Errors, all ERR_IO: it exists and is no directory, or one that is not empty without `force`;
- * somebody else writes it now; no permission. */
-MUST_CHECK err_code output_dir_open(const char *path, bool force, output_dir **out, err *e);
+/* `names` are those of all files that such a run could make; they stay where they are. Errors, all
+ * ERR_IO: it exists and is no directory, or one that is not empty without `force`; the temporary
+ * directory holds what no run has left; somebody else writes it now; no permission. */
+MUST_CHECK err_code output_dir_open(const char *path, bool force, const char *const *names,
+                                    size_t count, output_dir **out, err *e);
 
 /* Where the files have to be made; owned by the output_dir. */
 const char *output_dir_path(const output_dir *d);

@@ -78,21 +78,13 @@ static json_t *read_list(int fd, const char *path, const char *list)
     return value;
 }
 
-/* Is `entry` NAME, or ".NAME.part"? */
-static bool stands_for(const char *entry, const char *name)
-{
-    const size_t length = strlen(name);
-    return strcmp(entry, name) == 0 || (entry[0] == '.' && strncmp(entry + 1, name, length) == 0 &&
-                                        strcmp(entry + 1 + length, ".part") == 0);
-}
-
 static bool is_listed(const json_t *list, const char *entry)
 {
     size_t i = 0;
     const json_t *name = NULL;
     json_array_foreach(json_object_get(list, "files"), i, name)
     {
-        if (json_is_string(name) && stands_for(entry, json_string_value(name))) {
+        if (json_is_string(name) && output_stands_for(entry, json_string_value(name))) {
             return true;
         }
     }
@@ -104,7 +96,7 @@ static bool is_own(int fd, const json_t *list, const char *list_name, const char
 {
     struct stat st;
     return fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-           (stands_for(entry, list_name) || is_listed(list, entry));
+           (output_stands_for(entry, list_name) || is_listed(list, entry));
 }
 
 static bool is_dots(const char *entry)
@@ -143,7 +135,7 @@ static err_code sweep(int fd, const char *path, const char *list_name, bool remo
             if (foreign[0] == '\0' || strcmp(f->d_name, foreign) < 0) {
                 snprintf(foreign, sizeof foreign, "%s", f->d_name);
             }
-        } else if (remove_them && !stands_for(f->d_name, list_name) &&
+        } else if (remove_them && !output_stands_for(f->d_name, list_name) &&
                    unlinkat(fd, f->d_name, 0) != 0) {
             code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, f->d_name);
         }

@@ -92,6 +92,24 @@ mkdir here
 (cd here && octavo unpack ../in.octavo LICENSE -o .)
 files here
 
+say 'what a killed run left is replaced, but nothing that is not known'
+mkdir .left.part
+echo half >.left.part/.tensors.safetensors.part
+echo old >.left.part/config.json
+octavo unpack in.octavo LICENSE -o left
+files left
+mkdir .left2.part
+echo precious >.left2.part/notes.txt
+echo old >.left2.part/LICENSE
+octavo unpack in.octavo LICENSE -o left2
+files .left2.part
+mkdir left3 left3/.octavo.part
+mv .left2.part/notes.txt left3/.octavo.part
+octavo unpack in.octavo LICENSE -o left3
+octavo unpack in.octavo LICENSE -o left3 -f
+files left3/.octavo.part
+rm -r left* .left2.part
+
 say 'an embedded file with a name that is needed on the way'
 cp -r checkpoint odd
 echo odd >odd/.LICENSE.part

@@ -22,17 +22,21 @@ static void setup(void)
     scratch_make();
 }
 
+/* All that the runs of these tests make. */
+static const char *const names[] = {"a", "b", "sub"};
+
 static output_dir *opened(const char *name, bool force)
 {
     output_dir *d = NULL;
-    expect_ok(output_dir_open(scratch(name), force, &d, &e), &e);
+    expect_ok(output_dir_open(scratch(name), force, names, COUNT(names), &d, &e), &e);
     return d;
 }
 
 static void refused(const char *name, bool force, const char *why)
 {
     output_dir *d = NULL;
-    expect_error(output_dir_open(scratch(name), force, &d, &e), ERR_IO, &e, why);
+    expect_error(output_dir_open(scratch(name), force, names, COUNT(names), &d, &e), ERR_IO, &e,
+                 why);
     ck_assert_ptr_null(d);
 }
 
@@ -137,9 +141,9 @@ START_TEST(claims)
     expect_ok(output_dir_claim(d, "a", &e), &e);
     expect_ok(output_dir_claim(d, "b", &e), &e);
     expect_error(output_dir_claim(d, "sub", &e), ERR_IO, &e, "not a regular file");
-    static const char *const names[] = {"", ".", "..", "a/b", "/a", ".octavo.part"};
-    for (int i = 0; i < COUNT(names); i++) {
-        expect_error(output_dir_claim(d, names[i], &e), ERR_IO, &e, "name of a file");
+    static const char *const wrong[] = {"", ".", "..", "a/b", "/a", ".octavo.part"};
+    for (int i = 0; i < COUNT(wrong); i++) {
+        expect_error(output_dir_claim(d, wrong[i], &e), ERR_IO, &e, "name of a file");
     }
     /* What comes in between is not replaced either, and nothing else is moved. */
     put(d, "a", "2");
@@ -165,19 +169,54 @@ END_TEST
 
 START_TEST(leftovers_are_removed)
 {
-    scratch_text(".new.part/half", "1");
+    scratch_text(".new.part/b", "1");
+    scratch_text(".new.part/.a.part", "half");
     output_dir *d = opened("new", false);
     put(d, "a", "1");
     expect_ok(output_dir_commit(&d, &e), &e);
     ck_assert_str_eq(names_in("new"), "a ");
-    scratch_text("old/.octavo.part/half", "1");
+    scratch_text("old/.octavo.part/.b.part", "half");
+    scratch_text("old/.octavo.part/a", "1");
     d = opened("old", false);
     put(d, "b", "1");
     expect_ok(output_dir_commit(&d, &e), &e);
     ck_assert_str_eq(names_in("old"), "b ");
-    scratch_text(".other.part/sub/file", "mine"); /* no run of ours makes directories there */
-    refused("other", false, "cannot remove");
-    expect_text_in(".other.part/sub/file", "mine");
+}
+END_TEST
+
+/* Whatever no run of ours has left: nothing is removed then. */
+START_TEST(foreign_files_stay)
+{
+    scratch_text(".new.part/a", "1");
+    scratch_text(".new.part/notes", "mine");
+    refused("new", false, ".new.part: holds notes, which is no file of this output");
+    expect_text_in(".new.part/a", "1");
+    expect_text_in(".new.part/notes", "mine");
+    scratch_text(".other.part/a", "1");
+    scratch_text(".other.part/sub/file", "mine"); /* a directory, even if the name is one of ours */
+    refused("other", false, "holds sub, ");
+    ck_assert_str_eq(names_in(".other.part"), "a sub ");
+    scratch_text("old/.octavo.part/.a.part.old", "mine");
+    refused("old", false, "holds .a.part.old, ");
+    refused("old", true, "holds .a.part.old, ");
+    expect_text_in("old/.octavo.part/.a.part.old", "mine");
+    ck_assert_int_eq(mkdir(scratch(".third.part"), 0700), 0);
+    ck_assert_int_eq(symlink("a", scratch(".third.part/a")), 0);
+    refused("third", false, "holds a, ");
+}
+END_TEST
+
+/* Somebody puts a file there meanwhile: it does not replace one of the same name. */
+START_TEST(foreign_files_are_not_moved)
+{
+    scratch_text("old/notes", "mine");
+    output_dir *d = opened("old", true);
+    put(d, "a", "1");
+    put(d, "notes", "other");
+    expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "holds notes, ");
+    output_dir_abandon(&d);
+    expect_text_in("old/notes", "mine");
+    expect_text_in("old/.octavo.part/notes", "other");
 }
 END_TEST
 
@@ -216,7 +255,7 @@ START_TEST(current_directory)
 {
     ck_assert_int_eq(chdir(scratch("")), 0);
     output_dir *d = NULL;
-    expect_ok(output_dir_open(".", false, &d, &e), &e);
+    expect_ok(output_dir_open(".", false, names, COUNT(names), &d, &e), &e);
     ck_assert_str_eq(output_dir_path(d), "./.octavo.part");
     scratch_text(".octavo.part/a", "1");
     expect_ok(output_dir_commit(&d, &e), &e);
@@ -236,6 +275,8 @@ int main(void)
     tcase_add_test(tc, claims);
     tcase_add_test(tc, names_taken_in_between);
     tcase_add_test(tc, leftovers_are_removed);
+    tcase_add_test(tc, foreign_files_stay);
+    tcase_add_test(tc, foreign_files_are_not_moved);
     tcase_add_test(tc, one_writer_at_a_time);
     tcase_add_test(tc, other_things_are_refused);
     tcase_add_test(tc, current_directory);
