@@ -155,10 +155,11 @@ static err_code empty_part(const output_dir *d, err *e)
     return code;
 }
 
-/* What cannot be removed stays; the failure that led here is what is told. */
+/* What cannot be removed stays; the failure that led here is what is told. To look into it takes a
+ * descriptor, and their lack may be that failure: first as if it were empty. */
 static void remove_part(const output_dir *d)
 {
-    if (has_its_name(d) && empty_part(d, NULL) == OK) {
+    if (has_its_name(d) && rmdir(d->part) != 0 && empty_part(d, NULL) == OK) {
         rmdir(d->part);
     }
 }
@@ -184,6 +185,15 @@ static err_code lock_part(const output_dir *d, bool created, err *e)
     return ERR_IO;
 }
 
+static err_code cannot_open_part(const output_dir *d, bool created, err *e)
+{
+    err_set_errno(e, ERR_IO, errno, "%s: cannot open", d->part);
+    if (created) {
+        (void)rmdir(d->part); /* that it stays is not worth a second message */
+    }
+    return ERR_IO;
+}
+
 /* *again: who held the lock has renamed or removed it in between. */
 static err_code open_part(output_dir *d, bool *again, err *e)
 {
@@ -195,11 +205,15 @@ static err_code open_part(output_dir *d, bool *again, err *e)
     d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (d->fd < 0) {
         *again = errno == ENOENT;
-        return *again ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot open", d->part);
+        return *again ? OK : cannot_open_part(d, created, e);
     }
     err_code code = lock_part(d, created, e);
     if (code == OK && has_its_name(d)) {
-        return empty_part(d, e);
+        code = empty_part(d, e);
+        if (code != OK && created) {
+            remove_part(d);
+        }
+        return code;
     }
     *again = code == OK;
     close(d->fd);

@@ -220,7 +220,11 @@ static err_code open_part(whole_dir *d, bool *again, err *e)
     }
     d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (d->fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->part);
+        err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->part);
+        if (created) {
+            (void)rmdir(d->part); /* that it stays is not worth a second message */
+        }
+        return ERR_IO;
     }
     const err_code code = lock_part(d, created, again, e);
     if (code != OK || *again) {
@@ -395,7 +399,9 @@ void whole_dir_abandon(whole_dir **out)
     if (!d) {
         return;
     }
-    if (has_its_name(d) && clear(d->fd, d->part, d->list, NULL) == OK) {
+    /* To look into it takes descriptors, and their lack may be what failed: first as if it were
+     * empty. */
+    if (has_its_name(d) && rmdir(d->part) != 0 && clear(d->fd, d->part, d->list, NULL) == OK) {
         (void)rmdir(d->part); /* what is left of it the next run removes */
     }
     dir_free(d);

@@ -45,6 +45,12 @@ octavo $export -o other
 files .other.part
 rm -r .other.part
 
+say 'no descriptors: nothing is left'
+for n in 4 5 6 7 8; do
+    (ulimit -n $n && exec "$OCTAVO" $export -o few) >/dev/null 2>&1 && echo "$n are enough"
+    ls -Ad few .few.part 2>/dev/null
+done
+
 say 'no space'
 in_small_disk() {
     in_namespace "

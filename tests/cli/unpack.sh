@@ -110,6 +110,15 @@ octavo unpack in.octavo LICENSE -o left3 -f
 files left3/.octavo.part
 rm -r left* .left2.part
 
+say 'no descriptors: nothing is left'
+mkdir few
+for n in 4 5 6 7 8; do
+    (ulimit -n $n && exec "$OCTAVO" unpack in.octavo -o few.new) >/dev/null 2>&1 && echo "$n are enough"
+    (ulimit -n $n && exec "$OCTAVO" unpack in.octavo -o few) >/dev/null 2>&1 && echo "$n are enough"
+    ls -Ad few.new .few.new.part few/.octavo.part 2>/dev/null
+done
+rmdir few
+
 say 'an embedded file with a name that is needed on the way'
 cp -r checkpoint odd
 echo odd >odd/.LICENSE.part
