@@ -7,6 +7,7 @@
 
 #include "convert/export_config.h"
 #include "convert/export_stream.h"
+#include "convert/input_guard.h"
 #include "format/io.h"
 #include "format/output.h"
 #include "format/whole_dir.h"
@@ -228,12 +229,22 @@ static err_code fill(const export_job *job, whole_dir *d, const monitor *m, err 
     return code;
 }
 
+/* The packed file may have the name of a file of an earlier export, whose directory goes. */
+static err_code guard_input(const export_job *job, err *e)
+{
+    const char *const path = job->options.output;
+    const err_code code = input_guard_beside(job->file->fd, path, e);
+    return code == OK && job->options.force ? input_guard_directory(job->file->fd, path, e) : code;
+}
+
 err_code export_run(export_job *job, const monitor *m, export_report *report, err *e)
 {
     whole_dir *d = NULL;
     const double start = now();
-    err_code code =
-        whole_dir_open(job->options.output, job->options.force, EXPORT_LIST_NAME, &d, e);
+    err_code code = guard_input(job, e);
+    if (code == OK) {
+        code = whole_dir_open(job->options.output, job->options.force, EXPORT_LIST_NAME, &d, e);
+    }
     if (code == OK) {
         code = fill(job, d, m, e);
     }

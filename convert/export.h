@@ -53,7 +53,8 @@ typedef struct export_report {
  * it is none that can be extended, or a file has the name of another one of the export. */
 MUST_CHECK err_code export_prepare(const export_options *options, export_job *job, err *e);
 
-/* Errors: those of whole_dir.h and export_stream. */
+/* Errors: those of whole_dir.h and export_stream; ERR_USAGE the packed file lies in a directory
+ * that would be replaced. */
 MUST_CHECK err_code export_run(export_job *job, const monitor *m, export_report *report, err *e);
 
 void export_close(export_job *job);

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "convert/input_guard.h"
 #include "format/io.h"
 #include "format/output.h"
 #include "format/output_dir.h"
@@ -12,27 +12,6 @@
 static err_code no_memory(const unpack_job *job, err *e)
 {
     return err_set(e, ERR_MEMORY, "%s: no memory", job->options.output);
-}
-
-static bool is_input(const unpack_job *job, const char *path)
-{
-    struct stat in;
-    struct stat out;
-    return fstat(job->file->fd, &in) == 0 && stat(path, &out) == 0 && in.st_ino == out.st_ino &&
-           in.st_dev == out.st_dev;
-}
-
-/* All is read before anything gets its name, but whoever has the packed file only would lose it;
- * and a temporary file is emptied before. */
-static err_code refuse_input(const unpack_job *job, const char *path, err *e)
-{
-    char *const part = output_part_name(path);
-    const char *const lost = is_input(job, path) ? path : part && is_input(job, part) ? part : NULL;
-    if (lost) {
-        err_set(e, ERR_USAGE, "%s: is the packed file itself", lost);
-    }
-    free(part);
-    return lost ? ERR_USAGE : OK;
 }
 
 /* Asked to stop behind the last chunk, but before there is an output. */
@@ -97,7 +76,7 @@ static err_code claim(const unpack_job *job, const output_dir *d, const char *na
     char *const path = output_dir_final(d, name);
     err_code code = path ? output_dir_claim(d, name, e) : no_memory(job, e);
     if (code == OK) {
-        code = refuse_input(job, path, e);
+        code = input_guard_file(job->file->fd, path, e);
     }
     free(path);
     return code;
@@ -143,13 +122,28 @@ static const char **all_names(const unpack_job *job)
     return names;
 }
 
+/* Temporary directories, which are emptied before anything is claimed. */
+static err_code guard_parts(const unpack_job *job, err *e)
+{
+    const int fd = job->file->fd;
+    char *const inside = io_join(job->options.output, OUTPUT_DIR_PART);
+    err_code code = inside ? input_guard_directory(fd, inside, e) : no_memory(job, e);
+    if (code == OK) {
+        code = input_guard_beside(fd, job->options.output, e);
+    }
+    free(inside);
+    return code;
+}
+
 static err_code write_directory(unpack_job *job, const monitor *m, err *e)
 {
     output_dir *d = NULL;
     const char **const names = all_names(job);
-    err_code code = names ? output_dir_open(job->options.output, job->options.force, names,
-                                            job->member_count + 1, &d, e)
-                          : no_memory(job, e);
+    err_code code = names ? guard_parts(job, e) : no_memory(job, e);
+    if (code == OK) {
+        code = output_dir_open(job->options.output, job->options.force, names,
+                               job->member_count + 1, &d, e);
+    }
     if (code == OK) {
         code = claim_all(job, d, e);
     }
@@ -172,6 +166,6 @@ err_code unpack_run(unpack_job *job, const monitor *m, err *e)
     if (job->options.place == UNPACK_DIRECTORY) {
         return write_directory(job, m, e);
     }
-    const err_code code = refuse_input(job, job->options.output, e);
+    const err_code code = input_guard_file(job->file->fd, job->options.output, e);
     return code == OK ? write_tensors(job, job->options.output, job->options.force, m, e) : code;
 }

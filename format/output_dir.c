@@ -13,8 +13,6 @@
 #include "format/listing.h"
 #include "format/output.h"
 
-#define INNER_PART ".octavo.part" /* in a directory that exists */
-
 struct output_dir {
     char *path;   /* the final name, without '/' at its end */
     char *part;   /* where the files are made */
@@ -56,7 +54,7 @@ static err_code names_inside(output_dir *d, err *e)
 {
     d->inside = true;
     d->around = strdup(d->path);
-    d->part = io_join(d->path, INNER_PART);
+    d->part = io_join(d->path, OUTPUT_DIR_PART);
     return d->around && d->part ? OK : no_memory(d->path, e);
 }
 
@@ -79,7 +77,7 @@ static err_code check_empty(const char *path, err *e)
 {
     listing names = {0};
     err_code code = listing_read(path, &names, e);
-    if (code == OK && names.count > (listing_has(&names, INNER_PART) ? 1U : 0U)) {
+    if (code == OK && names.count > (listing_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
         code = err_set(e, ERR_IO, "%s: exists and is not empty", path);
         err_hint(e, "-f puts files into it and replaces those of the same name");
     }
@@ -289,7 +287,7 @@ static err_code check_target(const output_dir *d, const char *name, err *e)
 err_code output_dir_claim(const output_dir *d, const char *name, err *e)
 {
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-        strcmp(name, INNER_PART) == 0) {
+        strcmp(name, OUTPUT_DIR_PART) == 0) {
         return err_set(e, ERR_IO, "%s: '%s' is not to be the name of a file there", d->path, name);
     }
     return d->inside ? check_target(d, name, e) : OK;

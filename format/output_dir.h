@@ -20,6 +20,8 @@
 
 #include "format/err.h"
 
+#define OUTPUT_DIR_PART ".octavo.part" /* in a directory that exists */
+
 typedef struct output_dir output_dir;
 
 /* `names` are those of all files that such a run could make; they stay where they are. Errors, all

@@ -28,6 +28,22 @@ ln -s out link
 octavo $export -o link -f
 rm -r link directory
 
+say 'the packed file itself stays, by whatever name'
+octavo $export -o trap -q
+mv model.octavo trap/model-00001-of-00001.safetensors
+mkdir sub
+ln -s trap/model-00001-of-00001.safetensors link
+for input in trap/model-00001-of-00001.safetensors link sub/../trap/model-00001-of-00001.safetensors; do
+    octavo export "$input" --for vllm -o trap -f
+done
+octavo export link --for vllm -o sub/../trap/ -f
+ln trap/model-00001-of-00001.safetensors model.octavo
+octavo $export -o trap -f
+mv trap .trap2.part
+octavo $export -o trap2
+files .trap2.part
+rm -r .trap2.part sub link
+
 say 'where no directory can be'
 octavo $export -o missing/out
 octavo $export -o .

@@ -88,6 +88,13 @@ files trap
 mv trap/LICENSE .w.safetensors.part
 octavo unpack .w.safetensors.part -o w.safetensors
 mv .w.safetensors.part in.octavo
+mkdir .trap2.part
+mv in.octavo .trap2.part/LICENSE
+octavo unpack .trap2.part/LICENSE -o trap2
+mv .trap2.part trap/.octavo.part
+octavo unpack trap/.octavo.part/LICENSE config.json -o trap -f
+mv trap/.octavo.part/LICENSE in.octavo
+rmdir trap/.octavo.part
 mkdir here
 (cd here && octavo unpack ../in.octavo LICENSE -o .)
 files here
