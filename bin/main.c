@@ -63,14 +63,11 @@ int main(int argc, char **argv)
     report r;
     err e = {0};
     const command_id c = argc > 1 ? command_find(argv[1]) : COMMAND_NONE;
-    err_code code = OK;
-    if (c == COMMAND_NONE) {
-        report_start(&r, c, options_ask_json(argc, argv));
-        code = run_alone(argc, argv, &r, &e);
-    } else {
-        report_start(&r, c, c != COMMAND_HELP && options_ask_json(argc - 1, argv + 1));
-        code = functions[c](argc - 1, argv + 1, &r, &e);
-    }
+    const int named = c == COMMAND_NONE ? 0 : 1; /* the command's arguments begin with its name */
+    report_start(&r, c, c != COMMAND_HELP && options_ask_json(argc - named, argv + named));
+    report_take_output(&r);
+    const err_code code = c == COMMAND_NONE ? run_alone(argc, argv, &r, &e)
+                                            : functions[c](argc - named, argv + named, &r, &e);
     const int status = report_finish(&r, code, &e);
     signals_reraise();
     return status;

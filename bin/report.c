@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bin/signals.h"
+#include "bin/standard_output.h"
 #include "bin/text.h"
 #include "format/digest.h"
 
@@ -20,6 +21,11 @@ void report_start(report *r, command_id c, bool json)
         r->root = json_object();
         report_put(r, r->root, "schema", json_integer(1));
     }
+}
+
+void report_take_output(report *r)
+{
+    standard_output_open(&r->failure);
 }
 
 static void on_stage(void *ctx, const char *name, uint64_t total_bytes)
@@ -136,11 +142,11 @@ static void print_failed_object(void)
 }
 
 /* What was printed may still wait in a buffer, and only now find the disk full. */
-static err_code close_output(err *e)
+static err_code close_output(const report *r, err *e)
 {
     const bool failed = ferror(stdout) != 0;
-    if (fclose(stdout) != 0) {
-        return err_set_errno(e, ERR_IO, errno, "standard output");
+    if (fclose(stdout) != 0 || r->failure != 0) {
+        return err_set_errno(e, ERR_IO, r->failure ? r->failure : errno, "standard output");
     }
     return failed ? err_set(e, ERR_IO, "standard output: not all could be written") : OK;
 }
@@ -165,7 +171,7 @@ int report_finish(report *r, err_code code, const err *e)
     }
     json_decref(r->root);
     err late = {0};
-    if (close_output(&late) != OK) {
+    if (close_output(r, &late) != OK) {
         if (signals_pending() != SIGPIPE) {
             print_error(r, &late);
         }

@@ -30,11 +30,15 @@ typedef struct report {
     json_t *root;   /* the object of --json; NULL without */
     bool no_memory; /* the object lacks something */
     bool watched;   /* progress is set up */
+    int failure;    /* errno value of standard output, 0: none */
     progress progress;
     monitor monitor;
 } report;
 
 void report_start(report *r, command_id c, bool json);
+
+/* The program's standard output is the report's from here on, until report_finish. */
+void report_take_output(report *r);
 
 /* A monitor that shows progress, passes on notes and knows of signals. */
 const monitor *report_monitor(report *r, progress_when when);
