@@ -114,11 +114,15 @@ static void print_error(const report *r, const err *e)
     }
 }
 
+/* What a signal does to a job may look like another failure: of SIGXFSZ a write says that the file
+ * is too large. The code is that of the status. */
 static void put_error(report *r, const err *e)
 {
     json_t *const object = json_object();
-    report_put(r, object, "code", report_text(err_name(e->code)));
-    report_put(r, object, "status", json_integer(exit_status(e->code)));
+    const int status = exit_status(e->code);
+    const err_code code = status == err_exit_status(e->code) ? e->code : ERR_CANCELLED;
+    report_put(r, object, "code", report_text(err_name(code)));
+    report_put(r, object, "status", json_integer(status));
     report_put(r, object, "message", report_text(e->text));
     if (e->hint[0]) {
         report_put(r, object, "hint", report_text(e->hint));
