@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* A signal ends the waiting, as it ends a write that blocks. */
+#include "bin/signals.h"
+
+/* A signal that is to end the program ends the waiting; one that stopped it for a while does not.
+ */
 static bool wait_for_room(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return poll(&p, 1, -1) > 0;
+    return poll(&p, 1, -1) > 0 || (errno == EINTR && signals_pending() == 0);
 }
 
 /* As stdio wants it: less than `bytes` is a failure. The first one is the reason. */
