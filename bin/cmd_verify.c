@@ -1,5 +1,5 @@
-/* octavo verify: integrity first, then the weights, then the forward pass; each reports what it
- * found before the next starts, and damage ends the command. */
+/* octavo verify: what is known without reading weights, then integrity, then the weights, then the
+ * forward pass; each reports what it found before the next starts, and damage ends the command. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "bin/cmd.h"
 #include "bin/signals.h"
 #include "bin/value.h"
-#include "bin/verify_request.h"
+#include "bin/verify_prepare.h"
 #include "format/bundle.h"
 #include "format/num.h"
 #include "format/parallel.h"
@@ -263,14 +263,14 @@ static err_code choose_checks(verify_request *q, err *e)
 
 /* The weights may differ and the models still be worth comparing: both are told, and the worse one
  * decides. */
-static err_code verify_both(verify_request *q, const monitor *m, err *e)
+static err_code verify_both(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
     err later = {0};
-    const err_code weights = q->checks & CHECK_WEIGHTS ? verify_weights(q, m, e) : OK;
+    const err_code weights = q->checks & CHECK_WEIGHTS ? verify_weights(q, in, m, e) : OK;
     if (!(q->checks & CHECK_FORWARD) || (weights != OK && weights != ERR_DIFFERENT)) {
         return weights;
     }
-    const err_code forward = verify_forward(q, m, &later);
+    const err_code forward = verify_forward(q, in, m, &later);
     const err_code worse = err_worse(weights, forward);
     if (forward != OK && weights != OK && !q->report->json) {
         report_complain(q->report, "%s", worse == forward ? e->text : later.text);
@@ -281,19 +281,35 @@ static err_code verify_both(verify_request *q, const monitor *m, err *e)
     return worse;
 }
 
+/* What could not be opened may be damaged: then the damage is told, and else why it could not. */
+static err_code verify_prepared(verify_request *q, verify_inputs *in, const monitor *m, err *e)
+{
+    err early = {0};
+    const bool integrity = q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS);
+    const err_code prepared = verify_prepare(q, m, in, &early);
+    err_code code = OK;
+    if (integrity && (prepared == OK || in->in_doubt)) {
+        code = verify_integrity(q, m, e);
+    }
+    if (code == OK && prepared != OK) {
+        *e = early;
+        return prepared;
+    }
+    return code == OK ? verify_both(q, in, m, e) : code;
+}
+
 static err_code verify(verify_request *q, err *e)
 {
     report *const r = q->report;
     const monitor *const m = report_monitor(r, (progress_when)q->progress);
-    err_code code = OK;
+    verify_inputs in;
     if (r->json) {
         report_put(r, r->root, "kind", report_text("verification"));
         report_put(r, r->root, "path", report_text(q->path));
     }
-    if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS)) {
-        code = verify_integrity(q, m, e);
-    }
-    return code == OK ? verify_both(q, m, e) : code;
+    const err_code code = verify_prepared(q, &in, m, e);
+    verify_inputs_close(&in);
+    return code;
 }
 
 err_code cmd_verify(int argc, char **argv, report *r, err *e)

@@ -42,9 +42,13 @@ static inline bool verify_reads_stream(const verify_request *q)
     return strcmp(q->path, "-") == 0;
 }
 
+typedef struct verify_inputs verify_inputs; /* bin/verify_prepare.h */
+
 /* Each prints what it found, or puts it into the report's object. */
 MUST_CHECK err_code verify_integrity(verify_request *q, const monitor *m, err *e);
-MUST_CHECK err_code verify_weights(verify_request *q, const monitor *m, err *e);
-MUST_CHECK err_code verify_forward(verify_request *q, const monitor *m, err *e);
+MUST_CHECK err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m,
+                                   err *e);
+MUST_CHECK err_code verify_forward(verify_request *q, const verify_inputs *in, const monitor *m,
+                                   err *e);
 
 #endif

@@ -4,9 +4,8 @@
 
 #include "bin/packed_view.h"
 #include "bin/text.h"
+#include "bin/verify_prepare.h"
 #include "bin/verify_report.h"
-#include "bin/verify_request.h"
-#include "format/checkpoint.h"
 #include "quant/tile.h"
 
 static pack_origin origin_of(const weight_result *w)
@@ -89,26 +88,21 @@ static err_code report_weights(verify_request *q, const pack_file *p, const weig
     return err_worse(judged, code);
 }
 
-err_code verify_weights(verify_request *q, const monitor *m, err *e)
+err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
     const weights_options options = {
         .tensor_glob = q->tensor, .threads = q->threads, .memory = q->memory};
     pack_file *p = NULL;
-    checkpoint *cp = NULL;
     weights_report found = {0};
     err_code code = pack_open(q->path, &p, e);
-    if (code == OK) {
-        code = checkpoint_open(q->against, m, &cp, e);
-    }
     const double start = progress_clock();
     if (code == OK) {
-        code = weights_check(p, cp, &options, m, &found, e);
+        code = weights_check(p, in->source, &options, m, &found, e);
     }
     if (code == OK) {
         code = report_weights(q, p, &found, progress_clock() - start, e);
     }
     weights_report_free(&found);
-    checkpoint_close(cp);
     pack_close(p);
     return code;
 }

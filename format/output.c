@@ -197,7 +197,8 @@ static err_code open_directory(output *o, err *e)
                : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", o->dir);
 }
 
-err_code output_open(const char *path, bool force, output **out, err *e)
+/* All that can be found out before there is a temporary file. */
+static err_code begin(const char *path, bool force, output **out, err *e)
 {
     output *const o = calloc(1, sizeof *o);
     if (!o) {
@@ -212,6 +213,31 @@ err_code output_open(const char *path, bool force, output **out, err *e)
     }
     if (code == OK) {
         code = open_directory(o, e);
+    }
+    if (code != OK) {
+        output_free(o);
+        return code;
+    }
+    *out = o;
+    return OK;
+}
+
+err_code output_check(const char *path, bool force, err *e)
+{
+    output *o = NULL;
+    const err_code code = begin(path, force, &o, e);
+    if (code == OK) {
+        output_free(o);
+    }
+    return code;
+}
+
+err_code output_open(const char *path, bool force, output **out, err *e)
+{
+    output *o = NULL;
+    err_code code = begin(path, force, &o, e);
+    if (code != OK) {
+        return code;
     }
     for (bool again = true; code == OK && again;) {
         code = open_part(o, &again, e);

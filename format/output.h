@@ -30,6 +30,10 @@ bool output_stands_for(const char *entry, const char *name);
  * it now, no permission. */
 MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);
 
+/* Would output_open refuse it now? Nothing is made: for who has long work to do before. The errors
+ * are those of output_open but for what only the temporary file shows. */
+MUST_CHECK err_code output_check(const char *path, bool force, err *e);
+
 /* A pipe, or whatever else an open descriptor leads to: what is written cannot be taken back,
  * nothing can be read again (there is no output_descriptor), and output_write wants ascending
  * offsets, of one thread at a time. `name` is for messages; `m` is asked while the other end keeps
