@@ -2,9 +2,12 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/text.h"
+#include "format/inputs.h"
 #include "format/io.h"
 #include "format/num.h"
 #include "format/output.h"
@@ -170,13 +173,43 @@ static err_code open_against(verify_inputs *in, err *e)
     return checkpoint_open(q->against, in->monitor, &in->source, e);
 }
 
+static bool is_of_model(const store *s, const struct stat *st)
+{
+    return s && (input_is(s->path, st) || (s->source && input_is_of_checkpoint(s->source, st)));
+}
+
+/* Standard input may have been redirected from a file. */
+static bool is_text(const char *text, const struct stat *st)
+{
+    struct stat in;
+    const bool standard = text && strcmp(text, "-") == 0;
+    return standard
+               ? fstat(STDIN_FILENO, &in) == 0 && in.st_dev == st->st_dev && in.st_ino == st->st_ino
+               : input_is(text, st);
+}
+
+static bool is_input(const void *ctx, const struct stat *st)
+{
+    const verify_inputs *const in = ctx;
+    const forward_request *const f = &in->q->forward;
+    return is_of_model(in->model, st) || is_of_model(in->against, st) || is_text(f->text, st) ||
+           input_is(f->tokens, st) || input_is(f->reference, st) || input_is(f->limits, st);
+}
+
+static err_code check_dump(const verify_inputs *in, err *e)
+{
+    const forward_request *const f = &in->q->forward;
+    const err_code code = inputs_spare(f->dump, is_input, in, e);
+    return code == OK ? output_check(f->dump, f->force, e) : code;
+}
+
 static err_code prepare_forward(verify_inputs *in, err *e)
 {
     const forward_request *const f = &in->q->forward;
     limits_default(&in->limits);
-    err_code code = f->limits ? limits_read(f->limits, &in->limits, e) : OK;
-    if (code == OK && f->dump) {
-        code = output_check(f->dump, f->force, e);
+    err_code code = f->dump ? check_dump(in, e) : OK;
+    if (code == OK && f->limits) {
+        code = limits_read(f->limits, &in->limits, e);
     }
     return code == OK ? get_tokens(in, e) : code;
 }

@@ -13,11 +13,11 @@
 #include "convert/readback.h"
 #include "convert/scale_runs.h"
 #include "format/direct.h"
+#include "format/inputs.h"
 #include "format/io.h"
 #include "format/num.h"
 #include "format/output.h"
 #include "format/parallel.h"
-#include "format/shard_index.h"
 
 enum { SLOTS_AHEAD = 2 }; /* while the threads compute, others read and write */
 
@@ -116,36 +116,11 @@ void convert_close(convert_job *job)
 
 /* ---- run ---- */
 
-/* A file that is not there is nobody's. */
-static bool is_file(const char *path, const struct stat *st)
-{
-    struct stat other;
-    return path && stat(path, &other) == 0 && other.st_dev == st->st_dev &&
-           other.st_ino == st->st_ino;
-}
-
-/* Of what the directory of the checkpoint holds, everything that says what the checkpoint is,
- * embedded or not. */
-static bool is_of_directory(const char *dir, const struct stat *st)
-{
-    static const char *const names[] = {SHARD_INDEX_NAME, "config.json"};
-    bool same = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !same; i++) {
-        char *const path = io_join(dir, names[i]);
-        same = is_file(path, st);
-        free(path);
-    }
-    return same;
-}
-
 /* What else lies in the directory, such as the packed file of an earlier run, is none. */
-static bool is_input(const convert_job *job, const struct stat *st)
+static bool is_input(const void *ctx, const struct stat *st)
 {
-    bool same = is_file(job->options.recipe_path, st) || is_file(job->options.source, st) ||
-                is_of_directory(job->cp->dir, st);
-    for (size_t i = 0; i < job->cp->shard_count && !same; i++) {
-        same = job->cp->shards[i].device == st->st_dev && job->cp->shards[i].inode == st->st_ino;
-    }
+    const convert_job *const job = ctx;
+    bool same = input_is(job->options.recipe_path, st) || input_is_of_checkpoint(job->cp, st);
     for (size_t i = 0; i < job->embed.count && !same; i++) {
         const embed_file *const f = &job->embed.files[i];
         same = (f->known || f->embedded) && f->device == st->st_dev && f->inode == st->st_ino;
@@ -153,22 +128,16 @@ static bool is_input(const convert_job *job, const struct stat *st)
     return same;
 }
 
-/* Whatever -f says, an input is never replaced, not even by a temporary file. What is not there,
- * output_open finds out. */
 static err_code refuse_input_as_output(const convert_job *job, err *e)
 {
     const convert_options *const o = &job->options;
     struct stat st;
-    if ((o->stream ? fstat(o->stream_fd, &st) : stat(o->output, &st)) == 0 && is_input(job, &st)) {
-        return err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output);
+    if (!o->stream) {
+        return inputs_spare(o->output, is_input, job, e);
     }
-    char *const part = o->stream ? NULL : output_part_name(o->output);
-    const bool lost = part && stat(part, &st) == 0 && is_input(job, &st);
-    if (lost) {
-        err_set(e, ERR_USAGE, "%s: an input has the name of the output's temporary file", part);
-    }
-    free(part);
-    return lost ? ERR_USAGE : OK;
+    return fstat(o->stream_fd, &st) == 0 && is_input(job, &st)
+               ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output)
+               : OK;
 }
 
 typedef struct shard_digests {
