@@ -11,7 +11,9 @@
 #include "format/io.h"
 #include "format/num.h"
 #include "format/output.h"
-#include "verify/model_config.h"
+#include "verify/forward.h"
+#include "verify/model_tensors.h"
+#include "verify/pass.h"
 #include "verify/tokenizer.h"
 
 enum { DEFAULT_LENGTH = 512, DEFAULT_SEQUENCES = 8 };
@@ -111,7 +113,7 @@ static err_code cut_sequences(verify_inputs *in, err *e)
                : OK;
 }
 
-/* Of every model that is to run: one that is not known cannot. */
+/* Of every model that is to run: one that is not supported cannot. */
 static err_code read_configs(const verify_inputs *in, model_config *config, err *e)
 {
     model_config source;
@@ -119,21 +121,20 @@ static err_code read_configs(const verify_inputs *in, model_config *config, err 
     return code == OK && in->against ? model_config_read(in->against, NULL, &source, e) : code;
 }
 
-static err_code get_tokens(verify_inputs *in, err *e)
+static err_code get_tokens(verify_inputs *in, model_config *config, err *e)
 {
     const forward_request *const f = &in->q->forward;
-    model_config config;
-    err_code code = read_configs(in, &config, e);
+    err_code code = read_configs(in, config, e);
     if (code == OK && f->text) {
         code = tokens_of_text(in, e);
     } else if (code == OK && f->reference) {
         code = tokens_of_reference(in, e);
     } else if (code == OK) {
-        code = token_input_read(f->tokens, config.vocab, &in->tokens, e);
+        code = token_input_read(f->tokens, config->vocab, &in->tokens, e);
     }
     if (code == OK && !f->tokens) {
         code = token_input_check(f->text ? f->text : f->reference, in->tokens.ids, in->tokens.count,
-                                 config.vocab, e);
+                                 config->vocab, e);
     }
     return code == OK ? cut_sequences(in, e) : code;
 }
@@ -203,15 +204,42 @@ static err_code check_dump(const verify_inputs *in, err *e)
     return code == OK ? output_check(f->dump, f->force, e) : code;
 }
 
+/* Which tensors are there, the comparison of weights tells better, if it is asked for. */
+static err_code check_model(const verify_inputs *in, const store *s, err *e)
+{
+    model_config c;
+    err_code code = model_config_read(s, NULL, &c, e);
+    if (code == OK && !(in->q->checks & CHECK_WEIGHTS)) {
+        code = model_tensors_list(&c, s, e);
+    }
+    return code == OK ? pass_check_length(s, &c, in->length, e) : code;
+}
+
+static err_code check_pass(const verify_inputs *in, const model_config *config, err *e)
+{
+    err_code code = in->against ? check_model(in, in->against, e) : OK;
+    if (code == OK) {
+        code = check_model(in, in->model, e);
+    }
+    return code == OK && in->reference
+               ? forward_check_reference(in->reference, config, in->sequences * in->length,
+                                         in->q->forward.slopes[0], e)
+               : code;
+}
+
 static err_code prepare_forward(verify_inputs *in, err *e)
 {
     const forward_request *const f = &in->q->forward;
+    model_config config;
     limits_default(&in->limits);
     err_code code = f->dump ? check_dump(in, e) : OK;
     if (code == OK && f->limits) {
         code = limits_read(f->limits, &in->limits, e);
     }
-    return code == OK ? get_tokens(in, e) : code;
+    if (code == OK) {
+        code = get_tokens(in, &config, e);
+    }
+    return code == OK ? check_pass(in, &config, e) : code;
 }
 
 err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in, err *e)

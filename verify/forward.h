@@ -60,6 +60,11 @@ typedef struct forward_report {
     double embedding_rms; /* of ours against the reference's; NAN without */
 } forward_report;
 
+/* Before a weight is read: has a reference states or logits (of this form of slopes), in the shapes
+ * that the model makes of so many tokens? forward_single asks that, too. ERR_INPUT. */
+MUST_CHECK err_code forward_check_reference(const reference *r, const model_config *c,
+                                            size_t tokens, slope_form slope, err *e);
+
 /* Run a source and a packed model (any two stores of the same shape) over the same tokens. Every
  * number is one of the packed model against the source. The dump is of the packed model. Errors:
  * ERR_INPUT, ERR_IO, ERR_DAMAGED, ERR_MEMORY, ERR_CANCELLED; ERR_NUMERIC a state that is not

@@ -138,12 +138,10 @@ static err_code read_experts(single *s, unsigned layer, err *e)
 }
 
 /* Has the reference what it is to be compared in, in the right shapes? */
-static err_code check_layer(const single *s, unsigned layer, err *e)
+static err_code check_layer(const reference *r, const model_config *c, size_t tokens,
+                            unsigned layer, err *e)
 {
     static const char *const what[] = {"router_index", "router_weight"};
-    const reference *const r = s->job.options->reference;
-    const model_config *const c = &s->job.a.pass.config;
-    const size_t tokens = s->job.options->sequences * s->job.options->length;
     tensor_name n;
     err_code code = reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e);
     for (unsigned i = 0; i < 2 && code == OK; i++) {
@@ -154,26 +152,23 @@ static err_code check_layer(const single *s, unsigned layer, err *e)
     return code;
 }
 
-static err_code check_reference(const single *s, err *e)
+err_code forward_check_reference(const reference *r, const model_config *c, size_t tokens,
+                                 slope_form slope, err *e)
 {
-    const forward_options *const o = s->job.options;
-    const model_config *const c = &s->job.a.pass.config;
-    const size_t tokens = o->sequences * o->length;
+    const char *const logits = reference_logits(r, slope == SLOPE_HF);
+    const bool states = reference_has(r, "hidden.0");
     err_code code = OK;
-    if (!s->local && !s->job.reference_logits) {
+    if (!states && !logits) {
         return err_set(e, ERR_INPUT,
                        "the reference has neither hidden.0 nor logits: nothing to compare with");
     }
-    if (s->local) {
-        code = reference_check(o->reference, "hidden.0", tokens, c->hidden, e);
+    if (states) {
+        code = reference_check(r, "hidden.0", tokens, c->hidden, e);
     }
-    for (unsigned i = 0; i < c->layers && s->local && code == OK; i++) {
-        code = check_layer(s, i, e);
+    for (unsigned i = 0; i < c->layers && states && code == OK; i++) {
+        code = check_layer(r, c, tokens, i, e);
     }
-    if (code == OK && s->job.reference_logits) {
-        code = reference_check(o->reference, s->job.reference_logits, tokens, c->vocab, e);
-    }
-    return code;
+    return code == OK && logits ? reference_check(r, logits, tokens, c->vocab, e) : code;
 }
 
 /* ---- one layer ----------------------------------------------------------------------------------
@@ -295,8 +290,10 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
     err_code code = forward_side_prepare(j, &j->a, model, o, e);
     if (code == OK) {
         plan_streams(s);
-        j->reference_logits = r ? reference_logits(r, j->options->slopes[0] == SLOPE_HF) : NULL;
-        code = r ? check_reference(s, e) : OK;
+        const slope_form slope = j->options->slopes[0];
+        const size_t tokens = j->options->sequences * j->options->length;
+        j->reference_logits = r ? reference_logits(r, slope == SLOPE_HF) : NULL;
+        code = r ? forward_check_reference(r, &j->a.pass.config, tokens, slope, e) : OK;
     }
     if (code == OK) {
         code = forward_job_open(j, e);

@@ -322,14 +322,23 @@ static err_code compare_tensors(const store *s, const store_tensor *a, const sto
     return code;
 }
 
-static err_code check_tied_head(check *k, const monitor *m, err *e)
+/* NULL: there is none. */
+static const store_tensor *find_tied_head(check *k)
 {
     const store_tensor *const head = k->c->tied ? store_find(k->s, HEAD) : NULL;
+    if (head) {
+        k->read[head - k->s->tensors] = true;
+    }
+    return head;
+}
+
+static err_code check_tied_head(check *k, const monitor *m, err *e)
+{
+    const store_tensor *const head = find_tied_head(k);
     if (!head) {
         return OK;
     }
     bool same = false;
-    k->read[head - k->s->tensors] = true;
     const store_tensor *const embedding = store_find(k->s, rules[SLOT_EMBEDDING].name);
     const err_code code = compare_tensors(k->s, head, embedding, m, &same, e);
     if (code == OK && !same) {
@@ -341,13 +350,29 @@ static err_code check_tied_head(check *k, const monitor *m, err *e)
     return code;
 }
 
+static err_code begin(check *k, const model_config *c, const store *s, err *e)
+{
+    *k = (check){.c = c, .s = s, .read = calloc(s->count + 1, sizeof *k->read)};
+    return k->read ? expect_all(k, e)
+                   : err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", s->path);
+}
+
+err_code model_tensors_list(const model_config *c, const store *s, err *e)
+{
+    check k;
+    err_code code = begin(&k, c, s, e);
+    if (code == OK) {
+        find_tied_head(&k);
+        code = refuse_surplus(&k, NULL, e);
+    }
+    free(k.read);
+    return code;
+}
+
 err_code model_tensors_check(const model_config *c, const store *s, const monitor *m, err *e)
 {
-    check k = {.c = c, .s = s, .read = calloc(s->count + 1, sizeof *k.read)};
-    if (!k.read) {
-        return err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", s->path);
-    }
-    err_code code = expect_all(&k, e);
+    check k;
+    err_code code = begin(&k, c, s, e);
     if (code == OK) {
         code = check_tied_head(&k, m, e);
     }

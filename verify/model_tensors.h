@@ -61,4 +61,7 @@ unsigned model_tensor_shape(const model_config *c, tensor_slot slot, unsigned la
 MUST_CHECK err_code model_tensors_check(const model_config *c, const store *s, const monitor *m,
                                         err *e);
 
+/* The same from headers alone, without notes: no weight is read. */
+MUST_CHECK err_code model_tensors_list(const model_config *c, const store *s, err *e);
+
 #endif

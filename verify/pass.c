@@ -193,13 +193,21 @@ static bool allocate(pass *p)
            p->sin && p->decay && p->bias;
 }
 
+err_code pass_check_length(const store *s, const model_config *c, size_t length, err *e)
+{
+    const size_t limit = model_max_positions(c);
+    return length <= limit
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "%s: sequences of %zu tokens, the configuration allows %zu positions",
+                         s->path, length, limit);
+}
+
 err_code pass_open(pass *p, err *e)
 {
-    const size_t limit = model_max_positions(&p->config);
-    if (p->length > limit) {
-        return err_set(e, ERR_INPUT,
-                       "%s: sequences of %zu tokens, the configuration allows %zu positions",
-                       p->store->path, p->length, limit);
+    const err_code code = pass_check_length(p->store, &p->config, p->length, e);
+    if (code != OK) {
+        return code;
     }
     if (!allocate(p)) {
         return err_set(e, ERR_MEMORY,

@@ -67,6 +67,9 @@ typedef struct pass {
     uint64_t bytes_read;
 } pass;
 
+/* ERR_INPUT: sequences longer than the configuration allows. */
+MUST_CHECK err_code pass_check_length(const store *s, const model_config *c, size_t length, err *e);
+
 /* Fill in the given members first. Errors: ERR_MEMORY; ERR_INPUT sequences longer than the
  * configuration allows. Close it in every case; that frees no given member but the routings in
  * `streams`. */

@@ -9,6 +9,12 @@ quietly convert source -o bare.octavo --no-embed config.json
 cp -rL source llama
 sed -i 's/BailingMoeLinearV2ForCausalLM/LlamaForCausalLM/' llama/config.json
 quietly convert llama -o llama.octavo
+cp -rL source longer
+sed -i 's/"num_hidden_layers": 5/"num_hidden_layers": 6/' longer/config.json
+quietly convert longer -o longer.octavo
+PYTHONPATH=$ROOT/tests "$PYTHON" -c '
+import st_write
+st_write.write_file("ids.safetensors", [("input_ids", "I32", (1, 4), bytes(16))])'
 echo '{"kl_mean": -1}' >limits.json
 echo text >text
 echo '[1, 2, 3]' >tokens.json
@@ -43,6 +49,17 @@ say 'models that cannot be run'
 octavo verify bare.octavo --forward --tokens golden.safetensors
 octavo verify llama.octavo --forward --tokens golden.safetensors
 octavo verify micro.octavo --forward --against llama --tokens golden.safetensors
+octavo verify longer.octavo --forward --tokens golden.safetensors | sed 's/: model.*/: .../'
+octavo verify micro.octavo --only digests,forward --against longer --tokens golden.safetensors | sed 's/: model.*/: .../'
+
+say 'but missing tensors are a difference first, if weights are compared'
+octavo verify micro.octavo --forward --against longer --tokens golden.safetensors -q | sed 's/: model.*/: .../'
+
+say 'more than the model can do, nothing to compare with'
+head -c 20000 "$ROOT/LICENSE" >long
+octavo_forward --text long --length 4096
+octavo_forward --text long --length 4096 --against source
+octavo_forward --reference ids.safetensors
 
 say 'damage is told place by place'
 damaged() {
