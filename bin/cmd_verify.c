@@ -161,14 +161,19 @@ static err_code check_forward_options(const verify_request *q, err *e)
     return OK;
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* By its form: a file that should be a packed one and is damaged must not be taken for anything
  * else. */
 static bool is_checkpoint(const char *path)
 {
-    struct stat st;
     const char *const dot = strrchr(path, '.');
-    return (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) ||
-           (dot && strcmp(dot, ".safetensors") == 0) || bundle_recognizes(path);
+    return is_directory(path) || (dot && strcmp(dot, ".safetensors") == 0) ||
+           bundle_recognizes(path);
 }
 
 /* A checkpoint in the place of a packed file has neither digests nor rounded weights. */
@@ -308,6 +313,9 @@ static err_code verify(verify_request *q, err *e)
         report_put(r, r->root, "path", report_text(q->path));
     }
     const err_code code = verify_prepared(q, &in, m, e);
+    if (code != OK && q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) && is_checkpoint(q->path)) {
+        err_hint(e, "a checkpoint needs --forward; octavo convert makes a packed file of it");
+    }
     verify_inputs_close(&in);
     return code;
 }

@@ -27,6 +27,7 @@ typedef struct opening {
     const monitor *m;
     shard_index index; /* without JSON: there is none */
     bool *missing;     /* [shard_count] the index names it, but it is not there */
+    bool lacks_config; /* to be noted when all else is right */
     size_t room;       /* of cp->tensors */
 } opening;
 
@@ -130,7 +131,7 @@ static err_code read_shards(opening *o, err *e)
 
 /* Whoever needs the architecture will refuse; a conversion goes without. But a broken file is a
  * broken checkpoint. */
-static err_code check_config(const opening *o, err *e)
+static err_code check_config(opening *o, err *e)
 {
     char *path = io_join(o->cp->dir, "config.json");
     if (!path) {
@@ -141,7 +142,7 @@ static err_code check_config(const opening *o, err *e)
     json_t *json = NULL;
     err_code code = folder_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e);
     if (code == OK && !text) {
-        monitor_note(o->m, "%s: there is no config.json", o->cp->dir);
+        o->lacks_config = true;
     } else if (code == OK) {
         code = json_parse(path, text, bytes, true, &json, e);
         if (code == OK && !json_is_object(json)) {
@@ -178,6 +179,9 @@ err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, e
     if (code != OK) {
         checkpoint_close(o.cp);
         return code;
+    }
+    if (o.lacks_config) {
+        monitor_note(m, "%s: there is no config.json", o.cp->dir);
     }
     /* Headers and index of a large checkpoint leave a heap of small free pieces behind, which would
      * count as memory in use for the rest of the run. */

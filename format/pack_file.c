@@ -304,6 +304,15 @@ static err_code open_table(pack_file *p, err *e)
     return code;
 }
 
+static err_code open_file(const char *path, int *fd, struct stat *st, err *e)
+{
+    const err_code code = io_open_read(path, fd, st, e);
+    if (code != OK && stat(path, st) == 0 && S_ISDIR(st->st_mode)) {
+        err_hint(e, "if it is a checkpoint, octavo convert makes a packed file of it");
+    }
+    return code;
+}
+
 err_code pack_open(const char *path, pack_file **out, err *e)
 {
     struct stat st;
@@ -315,7 +324,7 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     p->path = strdup(path);
     err_code code = p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
     if (code == OK) {
-        code = io_open_read(path, &p->fd, &st, e);
+        code = open_file(path, &p->fd, &st, e);
     }
     if (code != OK) {
         pack_close(p);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/file_kind.h"
 #include "format/num.h"
 
 /* High bit set and not UTF-8; CR LF, SUB and LF show what a text-mode transfer does to a file. */
@@ -187,11 +188,21 @@ static err_code superblock_fields(const unsigned char *b, pack_superblock *s, er
     return directory_decode(b, s->head_sections, PACK_MAX_HEAD_SECTIONS, s->dir, e);
 }
 
+static err_code refuse_other(const unsigned char *block, err *e)
+{
+    const file_kind *const kind = file_kind_find(block, PACK_BLOCK);
+    err_set(e, ERR_INPUT, "not a packed file: %s", kind ? kind->name : "wrong magic");
+    if (kind && kind->hint) {
+        err_hint(e, "%s", kind->hint);
+    }
+    return ERR_INPUT;
+}
+
 err_code pack_superblock_decode(const unsigned char *block, pack_superblock *out, err *e)
 {
     *out = (pack_superblock){0};
     if (memcmp(block, pack_superblock_magic, PACK_MAGIC_BYTES) != 0) {
-        return err_set(e, ERR_INPUT, "not a packed file: wrong magic");
+        return refuse_other(block, e);
     }
     err_code code = self_check(block, "superblock", e);
     if (code == OK) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/file_kind.h"
 #include "format/io.h"
 #include "format/num.h"
 #include "format/safetensors_member.h"
@@ -187,6 +188,27 @@ err_code st_header_parse(const char *path, const char *text, size_t text_bytes, 
     return OK;
 }
 
+/* Mostly something else than safetensors was named. Whoever names a JSON file of a checkpoint means
+ * the checkpoint. */
+static err_code refuse_other(const char *path, const unsigned char *raw, uint64_t value, err *e)
+{
+    const file_kind *const kind = file_kind_find(raw, LENGTH_BYTES);
+    const char *const dot = strrchr(path, '.');
+    if (!kind) {
+        return err_set(e, ERR_INPUT,
+                       "%s: not safetensors, or a header of %" PRIu64
+                       " bytes, at most %d are allowed",
+                       path, value, ST_MAX_HEADER_BYTES);
+    }
+    err_set(e, ERR_INPUT, "%s: %s, not %s", path, kind->name, kind->wanted);
+    if (kind->hint) {
+        err_hint(e, "%s", kind->hint);
+    } else if (dot && strcmp(dot, ".json") == 0) {
+        err_hint(e, "name the directory of the checkpoint");
+    }
+    return ERR_INPUT;
+}
+
 static err_code read_length(int fd, const char *path, uint64_t base, uint64_t file_bytes,
                             size_t *length, err *e)
 {
@@ -202,13 +224,7 @@ static err_code read_length(int fd, const char *path, uint64_t base, uint64_t fi
     }
     const uint64_t value = le64_load(raw);
     if (value > ST_MAX_HEADER_BYTES) {
-        err_set(e, ERR_INPUT,
-                "%s: not safetensors, or a header of %" PRIu64 " bytes, at most %d are allowed",
-                path, value, ST_MAX_HEADER_BYTES);
-        if (memcmp(raw, "version ", sizeof raw) == 0) {
-            err_hint(e, "it looks like a Git LFS pointer; `git lfs pull` fetches the file itself");
-        }
-        return ERR_INPUT;
+        return refuse_other(path, raw, value, e);
     }
     if (value > file_bytes - sizeof raw) {
         return err_set(e, ERR_INPUT,

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "format/file_kind.h"
 #include "format/io.h"
 #include "format/num.h"
 #include "verify/walk.h"
@@ -209,7 +210,9 @@ err_code walk_ends(walk *w, err *e)
     const bool named = is_named(w, aligned);
     w->has_superblock = decode_superblock(w, &mended, &why) == OK;
     if (!named && !w->has_superblock) {
-        return err_set(e, ERR_INPUT, "%s: not a packed file: wrong magic", w->path);
+        const file_kind *const kind = file_kind_find(w->front, PACK_BLOCK);
+        return err_set(e, ERR_INPUT, "%s: not a packed file: %s", w->path,
+                       kind ? kind->name : "wrong magic");
     }
     if (!w->has_trailer) {
         code = find_trailer(w, aligned, e);
