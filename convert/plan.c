@@ -22,6 +22,37 @@ static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pair
     return code;
 }
 
+/* Linear layers that are kept because a rule says so. */
+static size_t count_ruled_out(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
+                              const decision *decisions)
+{
+    const recipe built_in = {.scales = r->scales, .requantize = true, .dialect = r->dialect};
+    size_t count = 0;
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        decision d = {0};
+        count += decisions[i].action == ACTION_KEEP && decisions[i].reason == REASON_RULE &&
+                 decide_tensor(&built_in, cp, pairs, i, &d, NULL) == OK &&
+                 (d.action == ACTION_QUANTIZE || d.action == ACTION_CARRY);
+    }
+    return count;
+}
+
+static err_code refuse_nothing(size_t ruled_out, err *e)
+{
+    if (ruled_out == 0) {
+        err_set(e, ERR_INPUT, "nothing to quantize: no tensor is a known linear layer");
+        err_hint(e, "--quantize GLOB names some, --allow-none packs the checkpoint as it is");
+        return ERR_INPUT;
+    }
+    if (ruled_out == 1) {
+        err_set(e, ERR_INPUT, "nothing to quantize: a rule keeps the only linear layer");
+    } else {
+        err_set(e, ERR_INPUT, "nothing to quantize: rules keep all %zu linear layers", ruled_out);
+    }
+    err_hint(e, "the last rule that matches decides; --allow-none packs the checkpoint as it is");
+    return ERR_INPUT;
+}
+
 /* A glob that somebody typed and that matches nothing is a typing error. */
 static err_code check_globs(const checkpoint *cp, const recipe *r, err *e)
 {
@@ -261,8 +292,6 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     if (code == OK) {
         code = plan_tensors(out, cp, options, &pairs, decisions, e);
     }
-    fp8_pairs_free(&pairs);
-    free(decisions);
     if (code == OK) {
         code = reserve_provenance(out, cp, options->source_sha256, e);
     }
@@ -270,10 +299,11 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
         count_totals(out, cp);
         out->file_bytes = pack_file_bytes(&out->table, options->digest, out->provenance_bytes);
         if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
-            code = err_set(e, ERR_INPUT, "nothing to quantize: no tensor is a known linear layer");
-            err_hint(e, "--quantize GLOB names some, --allow-none packs the checkpoint as it is");
+            code = refuse_nothing(count_ruled_out(cp, options->recipe, &pairs, decisions), e);
         }
     }
+    fp8_pairs_free(&pairs);
+    free(decisions);
     if (code != OK) {
         plan_free(out);
     }

@@ -39,6 +39,17 @@ say 'nothing to quantize'
 octavo convert checkpoint -o none.octavo --keep '*'
 octavo convert checkpoint -o none.octavo --keep '*' --allow-none
 octavo verify none.octavo
+"$PYTHON" - <<'END'
+import os, sys
+sys.path.insert(0, os.path.join(os.environ["ROOT"], "tests"))
+import st_write
+norm = ("model.norm.weight", "BF16", [2], bytes(4))
+st_write.write_file("none.safetensors", [norm])
+st_write.write_file("one.safetensors", [norm, ("model.layers.0.self_attn.q_proj.weight", "BF16", [2, 2], bytes(8))])
+END
+octavo convert none.safetensors -n --keep '*norm*'
+octavo convert one.safetensors -n --keep '*'
+rm none.safetensors one.safetensors
 files
 
 say 'recipes'
