@@ -30,9 +30,9 @@ static const help_example octavo_examples[] = {
     {NULL, NULL},
 };
 
-static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
-                                        ERR_DAMAGED,   ERR_INPUT,    ERR_GPU,
-                                        ERR_MEMORY,    ERR_INTERNAL, OK};
+static const err_code octavo_codes[] = {ERR_DIFFERENT, ERR_USAGE,   ERR_IO,  ERR_DAMAGED,
+                                        ERR_INPUT,     ERR_NUMERIC, ERR_GPU, ERR_MEMORY,
+                                        ERR_INTERNAL,  OK};
 
 static const char *const octavo_see_also[] = {"octavo-bench",
                                               "octavo-convert",
@@ -98,8 +98,8 @@ static const help_example convert_examples[] = {
     {NULL, NULL},
 };
 
-static const err_code convert_codes[] = {ERR_USAGE,  ERR_IO,       ERR_INPUT, ERR_GPU,
-                                         ERR_MEMORY, ERR_INTERNAL, OK};
+static const err_code convert_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_INPUT,
+                                         ERR_GPU,       ERR_MEMORY, ERR_INTERNAL, OK};
 
 static const char *const convert_see_also[] = {"octavo", "octavo-devices", "octavo-inspect",
                                                "octavo-verify", NULL};
@@ -268,8 +268,8 @@ static const help_example export_examples[] = {
     {NULL, NULL},
 };
 
-static const err_code export_codes[] = {ERR_USAGE,  ERR_IO,       ERR_DAMAGED, ERR_INPUT,
-                                        ERR_MEMORY, ERR_INTERNAL, OK};
+static const err_code export_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,       ERR_DAMAGED,
+                                        ERR_INPUT,     ERR_MEMORY, ERR_INTERNAL, OK};
 
 static const char *const export_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
 

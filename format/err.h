@@ -16,7 +16,7 @@
 /* code, exit status of the process (DESIGN section 8), what it means in one line */
 #define ERR_LIST(X)                                                                                \
     X(OK, 0, "success")                                                                            \
-    X(ERR_DIFFERENT, 1, "the answer is no: a mismatch or a difference was found")                  \
+    X(ERR_DIFFERENT, 1, "the answer is no: something differs, or a plan does not fit")             \
     X(ERR_USAGE, 2, "bad command line")                                                            \
     X(ERR_IO, 3, "input or output failed")                                                         \
     X(ERR_DAMAGED, 4, "a packed file is damaged")                                                  \

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Help, manual page and the three completions list the same options of every command.
+# Help, manual page and the three completions list the same options of every command; the manual of octavo has the exit
+# statuses of all of them.
 . "$ROOT/tests/cli_lib.sh"
 
 for s in bash zsh fish; do
@@ -29,3 +30,13 @@ for c in convert verify inspect unpack diff export tokenize devices bench help; 
         from_$way $c | sort | diff -u --label help --label "$way of $c" "$TMPDIR/expected" -
     done
 done
+
+statuses() {
+    "$OCTAVO" help --man "$1" | sed -nE '/^\.Sh EXIT STATUS/,/^\.Sh EXAMPLES/s/^\.It ([0-9]+)$/\1/p'
+}
+for c in convert verify inspect unpack diff export tokenize devices bench help octavo; do
+    # shellcheck disable=SC2046 # one line
+    echo "$c: exit status" $(statuses $c)
+    [[ $c == octavo ]] || statuses $c >>"$TMPDIR/statuses"
+done
+sort -nu "$TMPDIR/statuses" | diff -u --label 'all commands' --label octavo - <(statuses octavo)
