@@ -9,7 +9,8 @@
 enum {
     LONG_FIRST = 256, /* getopt_long's value of row 0 of the table; letters lie below */
     OPTIONS_MAX = 64, /* rows of the table */
-    WORD_MAX = 64     /* longer words are not compared */
+    WORD_MAX = 64,    /* longer words are not compared */
+    OWNERS_MAX = 192  /* room for the names of all commands */
 };
 
 command_id command_find(const char *name)
@@ -95,16 +96,18 @@ err_code command_unknown(const char *name, err *e)
     return ERR_USAGE;
 }
 
-/* The commands that have an option of this long name, "convert, verify"; empty: none has. */
-static void owners_of(const char *name, char *to, size_t room)
+/* The commands that have an option of this long name or, without one, of this letter: "convert,
+ * verify"; empty: none has. */
+static void owners_of(const char *name, int letter, char to[OWNERS_MAX])
 {
     size_t used = 0;
     to[0] = '\0';
     for (unsigned c = 0; c < COMMAND_COUNT; c++) {
-        for (size_t i = 0; i < option_count && used < room; i++) {
+        for (size_t i = 0; i < option_count && used < OWNERS_MAX; i++) {
             const option_spec *const o = &option_table[i];
-            if (option_is_of(o, (command_id)c) && strcmp(o->name, name) == 0) {
-                used += (size_t)snprintf(to + used, room - used, "%s%s", used ? ", " : "",
+            if (option_is_of(o, (command_id)c) &&
+                (name ? strcmp(o->name, name) == 0 : o->letter == letter)) {
+                used += (size_t)snprintf(to + used, OWNERS_MAX - used, "%s%s", used ? ", " : "",
                                          command_table[c].name);
             }
         }
@@ -124,8 +127,8 @@ static err_code unknown_long(command_id c, const char *text, err *e)
         }
     }
     err_set(e, ERR_USAGE, "unknown option '%.*s'", (int)length + 2, text);
-    char owners[WORD_MAX];
-    owners_of(name, owners, sizeof owners);
+    char owners[OWNERS_MAX];
+    owners_of(name, 0, owners);
     if (c == COMMAND_NONE) {
         err_hint(e, "options come behind the command: octavo COMMAND [OPTION]...");
     } else if (owners[0]) {
@@ -140,9 +143,13 @@ static err_code unknown_long(command_id c, const char *text, err *e)
 
 static err_code unknown_letter(command_id c, int letter, err *e)
 {
+    char owners[OWNERS_MAX];
+    owners_of(NULL, letter, owners);
     err_set(e, ERR_USAGE, "unknown option '-%c'", letter);
     if (c == COMMAND_NONE) {
         err_hint(e, "options come behind the command: octavo COMMAND [OPTION]...");
+    } else if (owners[0]) {
+        err_hint(e, "it is an option of octavo %s", owners);
     } else {
         err_hint(e, "'octavo %s --help' lists the options", command_table[c].name);
     }

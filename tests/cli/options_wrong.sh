@@ -18,6 +18,9 @@ octavo convert checkpoint -o out --frobnicate
 octavo convert checkpoint -o out -x
 octavo convert checkpoint -o out --force=yes
 octavo inspect checkpoint --verbose
+octavo help convert --json
+octavo devices -q
+octavo inspect -ov checkpoint
 
 say 'values'
 octavo convert checkpoint -o
