@@ -113,11 +113,6 @@ err_code cmd_inspect(int argc, char **argv, report *r, err *e)
     if (q.recipe && q.tensor) {
         return err_set(e, ERR_USAGE, "--recipe and --tensor exclude each other");
     }
-    if (strcmp(line.operands[0], "-") == 0) {
-        err_set(e, ERR_USAGE, "- makes no sense here: both ends of a file have to be read");
-        err_hint(e, "'octavo verify -' reads standard input");
-        return ERR_USAGE;
-    }
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
     }

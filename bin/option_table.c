@@ -21,7 +21,7 @@ const command_spec command_table[COMMAND_COUNT] = {
                          {{"CHECKPOINT", VALUE_PATH, .required = true}},
                          "quantize a checkpoint to block FP8, into one packed file"},
     [COMMAND_VERIFY] = {"verify",
-                        {{"FILE|CHECKPOINT|-", VALUE_PATH, .required = true}},
+                        {{"FILE|CHECKPOINT|-", VALUE_PATH, .required = true, .stream = true}},
                         "prove that a packed file is undamaged and still the same model"},
     [COMMAND_INSPECT] = {"inspect",
                          {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
@@ -55,6 +55,7 @@ const option_spec option_table[] = {
      .name = "output",
      .kind = VALUE_PATH,
      .value = "FILE",
+     .stream = true,
      .required = true,
      .unless_dry = true,
      .help = "The packed file to write; - is standard output, which may be a pipe. Not needed for "
@@ -205,6 +206,7 @@ const option_spec option_table[] = {
      .name = "text",
      .kind = VALUE_PATH,
      .value = "FILE",
+     .stream = true,
      .help =
          "The text for --forward, plain or gzip; the model's tokenizer.json makes tokens of it."},
     {.id = OPTION_TOKENS,
@@ -291,6 +293,7 @@ const option_spec option_table[] = {
      .name = "output",
      .kind = VALUE_PATH,
      .value = "DIR|FILE",
+     .stream = true,
      .required = true,
      .help = "The directory to make. A name that ends in .safetensors is a file for tensors alone; "
              "- is standard output, for one embedded file."},
@@ -364,6 +367,7 @@ const option_spec option_table[] = {
      .name = "text",
      .kind = VALUE_PATH,
      .value = "FILE",
+     .stream = true,
      .help = "The text, plain or compressed by gzip (default: -, standard input)."},
     {.id = OPTION_DEVICE,
      .commands = CONVERT | BENCH,

@@ -224,11 +224,24 @@ static err_code refuse(command_id c, int value, const char *text, err *e)
     return err_set(e, ERR_USAGE, "option '--%s' takes no value", o->name);
 }
 
+/* A file called - is hardly ever meant, and would be made without a word. */
+static bool is_dash(value_kind kind, bool stream, const char *value)
+{
+    return kind == VALUE_PATH && !stream && strcmp(value, "-") == 0;
+}
+
 /* As many arguments as operands have been parsed at least, so their places are free. */
 static err_code take_operand(command_id c, char *text, char **argv, command_line *out, err *e)
 {
-    if (!command_operand(c, out->operand_count)) {
+    const operand_spec *const o = command_operand(c, out->operand_count);
+    if (!o) {
         return err_set(e, ERR_USAGE, "unexpected operand '%s'", text);
+    }
+    if (is_dash(o->kind, o->stream, text)) {
+        err_set(e, ERR_USAGE, "- makes no sense here: %s cannot be a stream", o->name);
+        err_hint(e, "a file of that name is ./-%s",
+                 strstr(o->name, "FILE") ? "; 'octavo verify -' reads standard input" : "");
+        return ERR_USAGE;
     }
     argv[1 + out->operand_count++] = text;
     return OK;
@@ -240,6 +253,12 @@ static err_code take_option(const option_spec *o, option_fn take, void *ctx, boo
     if (o->id == OPTION_HELP || o->id == OPTION_VERSION) {
         out->wish = o->id == OPTION_HELP ? WISH_HELP : WISH_VERSION;
         return OK;
+    }
+    if (o->value && is_dash(o->kind, o->stream, optarg)) {
+        err_set(e, ERR_USAGE, "--%s: - makes no sense here: %s cannot be a stream", o->name,
+                o->value);
+        err_hint(e, "a file of that name is ./-");
+        return ERR_USAGE;
     }
     given[o - option_table] = true;
     return take(ctx, o, o->value ? optarg : NULL, e);

@@ -108,6 +108,7 @@ typedef struct option_spec {
     const char *words; /* VALUE_WORD, VALUE_LIST: "one|two|three" */
     bool required, repeatable;
     bool unless_dry;  /* required, but for --dry-run */
+    bool stream;      /* of a path: - is standard input or output, else it is refused */
     const char *help; /* sentences */
 } option_spec;
 
@@ -116,6 +117,7 @@ typedef struct operand_spec {
     value_kind kind;
     bool required;
     bool repeatable; /* any number of them; the last one only */
+    bool stream;     /* as of an option */
 } operand_spec;
 
 enum { OPERANDS_MAX = 2 };

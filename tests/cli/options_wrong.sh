@@ -47,6 +47,21 @@ octavo inspect
 octavo inspect -- checkpoint --json
 octavo devices 0
 
+say '- where nothing streams'
+octavo convert - -o out
+octavo convert checkpoint -o out --recipe -
+octavo verify file --against -
+octavo verify file --forward --tokens checkpoint --dump -
+octavo inspect -
+octavo unpack - -o out
+octavo diff - checkpoint
+octavo diff checkpoint -
+octavo export - -o out --for vllm
+octavo export file -o - --for vllm
+octavo tokenize -
+octavo bench -
+octavo inspect ./-
+
 say 'what contradicts itself'
 octavo verify file --quick --against checkpoint
 octavo verify file --quick --only digests

@@ -61,7 +61,7 @@ static const struct {
     {"convert --keep --json -o o s", "keep=--json output=o ", "s"},
     {"convert -o o -- -s", "output=o ", "-s"},
     {"convert -o o -- --help", "output=o ", "--help"},
-    {"convert -o - -", "output=- ", "-"},
+    {"convert -o - ./-", "output=- ", "./-"},
     {"convert --keep= -o o s", "keep= output=o ", "s"},
 };
 
