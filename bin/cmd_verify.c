@@ -313,7 +313,9 @@ static err_code verify(verify_request *q, err *e)
         report_put(r, r->root, "path", report_text(q->path));
     }
     const err_code code = verify_prepared(q, &in, m, e);
-    if (code != OK && q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) && is_checkpoint(q->path)) {
+    if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) &&
+        ((code == ERR_IO && is_directory(q->path)) ||
+         (code == ERR_INPUT && is_checkpoint(q->path)))) {
         err_hint(e, "a checkpoint needs --forward; octavo convert makes a packed file of it");
     }
     verify_inputs_close(&in);

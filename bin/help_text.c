@@ -10,8 +10,9 @@ static const char *const octavo_paragraphs[] = {
     "tile of 128 by 128. Everything else is kept bit for bit. What a scale and a code are is "
     "defined operation by operation, so the same checkpoint gives the same bytes on every machine, "
     "with any number of threads.",
-    "Results go to standard output, everything else to standard error. With --json a command "
-    "prints exactly one JSON object on standard output, also when it fails. Options and operands "
+    "Results go to standard output, everything else to standard error. With --json every command "
+    "but help prints exactly one JSON object on standard output, also when it fails. Options and "
+    "operands "
     "may be mixed; behind -- all arguments are operands. Long options are not abbreviated.",
     "Sizes in reports are in powers of 1000 (MB, GB); memory is in powers of 1024 (MiB, GiB); JSON "
     "has exact bytes.",
@@ -52,7 +53,8 @@ static const char *const convert_paragraphs[] = {
     "write one packed file.",
     "CHECKPOINT is a directory as released on the Hugging Face Hub (model.safetensors, or shards "
     "with model.safetensors.index.json), a folder of the Hub's cache (models--NAME), a single "
-    ".safetensors file, or an archive of such a directory: tar, tar.gz, tar.zst, tar.xz or zip. "
+    ".safetensors file, or an archive of such a directory: tar, tar.gz, tar.zst, tar.xz, tar.bz2 "
+    "or zip. "
     "What is compressed is unpacked into a temporary file in TMPDIR. Only headers are read before "
     "the plan is made; then the weights stream "
     "through buffers of a fixed size, so that memory does not grow with the model.",

@@ -224,10 +224,22 @@ static err_code refuse(command_id c, int value, const char *text, err *e)
     return err_set(e, ERR_USAGE, "option '--%s' takes no value", o->name);
 }
 
-/* A file called - is hardly ever meant, and would be made without a word. */
-static bool is_dash(value_kind kind, bool stream, const char *value)
+/* A file called - is hardly ever meant, and would be made without a word. An empty name comes of an
+ * empty variable; no file has it, and with a slash behind it it would be the root. `what`: an
+ * operand, or an option with its dashes. */
+static err_code check_path(const char *what, value_kind kind, bool stream, const char *value,
+                           err *e)
 {
-    return kind == VALUE_PATH && !stream && strcmp(value, "-") == 0;
+    if (kind == VALUE_PATH && value[0] == '\0') {
+        return err_set(e, ERR_IO, "%s: an empty name, which no file has", what);
+    }
+    if (kind != VALUE_PATH || stream || strcmp(value, "-") != 0) {
+        return OK;
+    }
+    err_set(e, ERR_USAGE, "%s: - makes no sense here: this cannot be a stream", what);
+    err_hint(e, "a file of that name is ./-%s",
+             strstr(what, "FILE") ? "; 'octavo verify -' reads standard input" : "");
+    return ERR_USAGE;
 }
 
 /* As many arguments as operands have been parsed at least, so their places are free. */
@@ -237,11 +249,9 @@ static err_code take_operand(command_id c, char *text, char **argv, command_line
     if (!o) {
         return err_set(e, ERR_USAGE, "unexpected operand '%s'", text);
     }
-    if (is_dash(o->kind, o->stream, text)) {
-        err_set(e, ERR_USAGE, "- makes no sense here: %s cannot be a stream", o->name);
-        err_hint(e, "a file of that name is ./-%s",
-                 strstr(o->name, "FILE") ? "; 'octavo verify -' reads standard input" : "");
-        return ERR_USAGE;
+    const err_code code = check_path(o->name, o->kind, o->stream, text, e);
+    if (code != OK) {
+        return code;
     }
     argv[1 + out->operand_count++] = text;
     return OK;
@@ -254,11 +264,11 @@ static err_code take_option(const option_spec *o, option_fn take, void *ctx, boo
         out->wish = o->id == OPTION_HELP ? WISH_HELP : WISH_VERSION;
         return OK;
     }
-    if (o->value && is_dash(o->kind, o->stream, optarg)) {
-        err_set(e, ERR_USAGE, "--%s: - makes no sense here: %s cannot be a stream", o->name,
-                o->value);
-        err_hint(e, "a file of that name is ./-");
-        return ERR_USAGE;
+    char what[WORD_MAX];
+    snprintf(what, sizeof what, "--%s", o->name);
+    const err_code code = o->value ? check_path(what, o->kind, o->stream, optarg, e) : OK;
+    if (code != OK) {
+        return code;
     }
     given[o - option_table] = true;
     return take(ctx, o, o->value ? optarg : NULL, e);

@@ -130,6 +130,12 @@ static void put_error(report *r, const err *e)
     report_put(r, r->root, "error", object);
 }
 
+/* A reader that went away, as `head` does, has no use for a message. */
+static bool is_left_alone(err_code code)
+{
+    return signals_pending() == SIGPIPE && (code == ERR_IO || code == ERR_CANCELLED);
+}
+
 /* Reals with 17 digits: whoever reads them gets the same float64 back. */
 static bool print_object(const report *r)
 {
@@ -163,7 +169,7 @@ int report_finish(report *r, err_code code, const err *e)
     }
     err_set(&failure, code, "%s", err_description(code));
     failure.code = code;
-    if (code != OK) {
+    if (code != OK && !is_left_alone(code)) {
         print_error(r, &failure);
     }
     if (r->json && code != OK) {
@@ -176,7 +182,7 @@ int report_finish(report *r, err_code code, const err *e)
     json_decref(r->root);
     err late = {0};
     if (close_output(r, &late) != OK) {
-        if (signals_pending() != SIGPIPE) {
+        if (!is_left_alone(ERR_IO)) {
             print_error(r, &late);
         }
         code = err_worse(code, ERR_IO);

@@ -40,9 +40,10 @@ static double now(void)
 
 static err_code refuse_memory(uint64_t need, uint64_t memory, err *e)
 {
+    const num_memory budget = num_as_memory(memory);
     err_set(e, ERR_MEMORY,
-            "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
-            num_ceil_div(need, MIB), memory / MIB);
+            "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " %s",
+            num_ceil_div(need, MIB), budget.count, budget.unit);
     err_hint(e, "give more with --memory");
     return ERR_MEMORY;
 }

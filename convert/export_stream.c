@@ -281,9 +281,10 @@ static err_code choose_workers(stream *s, err *e)
     const uint64_t each = direct_room(s->work.max_bytes) + s->numbers_bytes + s->scales_bytes;
     const uint64_t workers = each > 0 ? s->job->memory / each : 1;
     if (workers == 0) {
+        const num_memory budget = num_as_memory(s->job->memory);
         err_set(e, ERR_MEMORY,
-                "one piece needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " MiB",
-                num_ceil_div(each, MIB), s->job->memory / MIB);
+                "one piece needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " %s",
+                num_ceil_div(each, MIB), budget.count, budget.unit);
         err_hint(e, "give more with --memory");
         return ERR_MEMORY;
     }

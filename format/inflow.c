@@ -81,9 +81,13 @@ static err_code refuse(const inflow *f, const char *why, err *e)
     if (f->failure.code != OK) {
         return err_set(e, f->failure.code, "%s", f->failure.text);
     }
+    /* What liblzma says for want of input; the other libraries say it in better words. */
+    const bool cut = why && strstr(why, "No progress is possible");
     const bool memory = f->other && archive_errno(f->other) == ENOMEM;
     return err_set(e, memory ? ERR_MEMORY : ERR_INPUT, "%s: cannot be unpacked: %s", f->path,
-                   why ? why : "damaged, or not understood");
+                   cut   ? "xz data that is cut off"
+                   : why ? why
+                         : "damaged, or not understood");
 }
 
 /* Libarchive as a mere decompressor: one member, "raw". */

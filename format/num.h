@@ -49,6 +49,19 @@ static inline uint64_t num_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* Memory for a message: so many of a unit of which there is one at least. */
+typedef struct num_memory {
+    uint64_t count;
+    const char *unit;
+} num_memory;
+
+static inline num_memory num_as_memory(uint64_t bytes)
+{
+    return bytes >= MIB   ? (num_memory){bytes / MIB, "MiB"}
+           : bytes >= KIB ? (num_memory){bytes / KIB, "KiB"}
+                          : (num_memory){bytes, "B"};
+}
+
 static inline uint16_t le16_load(const unsigned char *p)
 {
     uint16_t v = 0;

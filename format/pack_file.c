@@ -164,8 +164,10 @@ static err_code open_ends(pack_file *p, err *e)
         code = pack_superblock_decode(front, &p->superblock, e);
     }
     if (code == OK && p->file_bytes % PACK_BLOCK != 0) {
-        code = err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes are no multiple of 4096: truncated",
-                       p->file_bytes);
+        code = err_set(
+            e, ERR_DAMAGED, "%" PRIu64 " bytes are no multiple of 4096: %s", p->file_bytes,
+            p->file_bytes < p->superblock.data_end ? "truncated"
+                                                   : "truncated, or there are surplus bytes");
     }
     if (code == OK) {
         code = io_read_at(p->fd, p->path, p->file_bytes - PACK_BLOCK, back, sizeof back, e);

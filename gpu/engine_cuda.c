@@ -346,9 +346,10 @@ static err_code check_sizes(const engine_cuda_options *o, const slot_layout *l, 
                        o->out_bytes);
     }
     if (o->gpu_memory < l->device_bytes) {
+        const num_memory budget = num_as_memory(o->gpu_memory);
         err_set(e, ERR_MEMORY,
-                "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " MiB",
-                num_ceil_div(l->device_bytes, MIB), o->gpu_memory / MIB);
+                "one slot needs %zu MiB of a GPU's memory, the budget is %" PRIu64 " %s",
+                num_ceil_div(l->device_bytes, MIB), budget.count, budget.unit);
         err_hint(e, "give more with --gpu-memory");
         return ERR_MEMORY;
     }

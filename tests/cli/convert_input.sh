@@ -82,6 +82,8 @@ rm -f out.octavo
 echo "\$ cat pristine/$first | octavo convert /dev/stdin -o out.octavo"
 cat pristine/$first | under "$OCTAVO" convert /dev/stdin -o out.octavo
 octavo convert '' -o out.octavo
+octavo convert pristine -o ''
+octavo bench ''
 quietly convert pristine -o packed.octavo
 octavo convert packed.octavo -o out.octavo
 files

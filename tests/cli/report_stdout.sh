@@ -60,3 +60,7 @@ through_pipe help --man convert
 say 'a reader that goes away'
 "$OCTAVO" inspect good.octavo --json 2>&1 | true
 [[ ${PIPESTATUS[0]} == 0 || ${PIPESTATUS[0]} == 141 ]] && echo 'silence'
+"$OCTAVO" bench --size 1M --device cpu 2>"$TMPDIR/stderr" | head -n 1 >"$TMPDIR/head"
+echo "bench: exit status ${PIPESTATUS[0]}"
+cat "$TMPDIR/stderr"
+files .

@@ -219,7 +219,7 @@ END_TEST
 START_TEST(too_little_memory_names_the_need)
 {
     options.memory = 1;
-    fails(ERR_MEMORY, "one piece needs 1 MiB of buffers, the budget is 0 MiB");
+    fails(ERR_MEMORY, "one piece needs 1 MiB of buffers, the budget is 1 B");
 }
 END_TEST
 

@@ -141,7 +141,7 @@ START_TEST(no_one_is_to_blame)
     err e = {0};
     model_begin();
     o.gpu_memory = 1;
-    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_MEMORY, &e, "the budget is 0 MiB");
+    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_MEMORY, &e, "the budget is 1 B");
     ck_assert_uint_eq(failed, 2);
     o = options_for(&b);
     o.out_bytes = (size_t)1 << 31;
