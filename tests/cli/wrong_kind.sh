@@ -22,9 +22,9 @@ say 'a packed file is wanted'
 truncate -s 9000 model.gguf
 first=checkpoint/model-00001-of-00002.safetensors
 for path in checkpoint $first model.gguf; do
-    octavo verify $path
-    octavo export $path -o out --for vllm
-    octavo unpack $path -o out
+    octavo verify "$path"
+    octavo export "$path" -o out --for vllm
+    octavo unpack "$path" -o out
 done
 tar -cf model.tar checkpoint
 octavo verify model.tar
