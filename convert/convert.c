@@ -1,5 +1,6 @@
 #include "convert/convert.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, c
     const uint64_t each = in_bytes + out_bytes + need.slot_bytes;
     const uint64_t scales = scale_runs_bytes(&p->table);
     const uint64_t left = memory - num_min(scales, memory);
+    assert(each > 0);
     if (left < each) {
         return refuse_memory(each + scales, memory, e);
     }
