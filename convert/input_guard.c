@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "format/inputs.h"
 #include "format/io.h"
 #include "format/listing.h"
 #include "format/output.h"
@@ -16,10 +17,9 @@ static err_code no_memory(const char *path, err *e)
 static err_code refuse(int fd, const char *path, err *e)
 {
     struct stat in;
-    struct stat out;
-    const bool same = fstat(fd, &in) == 0 && stat(path, &out) == 0 && in.st_ino == out.st_ino &&
-                      in.st_dev == out.st_dev;
-    return same ? err_set(e, ERR_USAGE, "%s: is the packed file itself", path) : OK;
+    return fstat(fd, &in) == 0 && input_is(path, &in)
+               ? err_set(e, ERR_USAGE, "%s: is the packed file itself", path)
+               : OK;
 }
 
 err_code input_guard_file(int fd, const char *path, err *e)
