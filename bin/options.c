@@ -8,7 +8,7 @@
 
 enum {
     LONG_FIRST = 256, /* getopt_long's value of row 0 of the table; letters lie below */
-    OPTIONS_MAX = 64, /* rows of the table */
+    OPTIONS_MAX = 96, /* room for the rows of the table */
     WORD_MAX = 64,    /* longer words are not compared */
     OWNERS_MAX = 192  /* room for the names of all commands */
 };
