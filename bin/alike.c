@@ -33,7 +33,7 @@ struct alike_private {
     alike_row *rows;
 };
 
-/* ---- one name -------------------------------------------------------------------------------- */
+/* ---- one name -------------------------------------------------- */
 
 /* Where the layer number ends in a name that has one: the shortest beginning that has it, too. */
 static size_t layer_end(const char *name)
@@ -79,7 +79,7 @@ static void place(const alike_item *item, char **arena, placed *out)
     }
 }
 
-/* ---- orders ---------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------- */
 
 static int order_numbers(uint64_t a, uint64_t b)
 {
@@ -108,7 +108,7 @@ static int by_hash(const void *left, const void *right)
     return order ? order : order_places(a->first, b->first);
 }
 
-/* ---- folding --------------------------------------------------------------------------------- */
+/* ---- folding --------------------------------------------------- */
 
 static void add(alike_item *to, const alike_item *more)
 {
@@ -158,7 +158,7 @@ static size_t make_blocks(const placed *rows, size_t count, block *blocks)
     return made;
 }
 
-/* ---- groups ---------------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------- */
 
 static bool is_same_group(const block *a, const block *b)
 {

@@ -35,7 +35,7 @@ unsigned char *weights_pool(void)
     return pool;
 }
 
-/* ---- a checkpoint ---------------------------------------------------------------------------- */
+/* ---- a checkpoint ---------------------------------------------- */
 
 enum { EXPERTS = 64, NAME_BYTES = 64 };
 

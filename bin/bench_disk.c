@@ -21,7 +21,7 @@ struct bench_files {
 
 typedef struct bench_files bench_files;
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------- */
 
 static err_code make_directory(bench *b, err *e)
 {
@@ -102,7 +102,7 @@ void bench_disk_close(bench *b)
     b->files = NULL;
 }
 
-/* ---- the disk alone -------------------------------------------------------------------------- */
+/* ---- the disk alone -------------------------------------------- */
 
 static void drop_source(const checkpoint *cp)
 {
@@ -166,7 +166,7 @@ err_code bench_disk(bench *b, err *e)
     return code;
 }
 
-/* ---- the conversion -------------------------------------------------------------------------- */
+/* ---- the conversion -------------------------------------------- */
 
 static err_code run_conversion(bench *b, bool cold, double *seconds, err *e)
 {

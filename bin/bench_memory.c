@@ -13,7 +13,7 @@
 #define BUFFER_BYTES (256 * MIB) /* larger than most caches */
 #define PIECE_BYTES  (2 * MIB)   /* about a chunk */
 
-/* ---- copies and digests ---------------------------------------------------------------------- */
+/* ---- copies and digests ---------------------------------------- */
 
 typedef struct memory_run {
     const bench *b;
@@ -100,7 +100,7 @@ static err_code measure_memory(bench *b, err *e)
     return code;
 }
 
-/* ---- engines --------------------------------------------------------------------------------- */
+/* ---- engines --------------------------------------------------- */
 
 enum { JOB_ROWS = 512, JOB_COLS = 2048, JOB_TILES = JOB_ROWS / TILE * (JOB_COLS / TILE) };
 #define JOB_CODES ((uint64_t)JOB_ROWS * JOB_COLS)

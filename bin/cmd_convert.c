@@ -164,7 +164,7 @@ static err_code build_recipe(convert_request *q, err *e)
     return code == OK ? set_arithmetic(q, e) : code;
 }
 
-/* ---- reports --------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------- */
 
 static err_code put_recipe(report *r, const recipe *rules, err *e)
 {
@@ -271,7 +271,7 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
     return code;
 }
 
-/* ---- standard output ------------------------------------------------------------------------- */
+/* ---- standard output ------------------------------------------- */
 
 static bool to_stream(const convert_request *q)
 {
@@ -308,7 +308,7 @@ static err_code take_stream(convert_options *o, err *e)
     return OK;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------- */
 
 /* -f would replace the link /dev/stdout itself, and what standard output goes to as well. */
 static err_code refuse_streams(const char *output, err *e)

@@ -42,7 +42,7 @@ static err_code look(machine *m, err *e)
     return OK;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------ */
 
 static err_code print_gpus(const machine *m, err *e)
 {
@@ -85,7 +85,7 @@ static err_code print(machine *m, err *e)
     return print_gpus(m, e);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *gpu_json(report *r, const device_info *d)
 {

@@ -29,7 +29,7 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     return OK; /* --json, which main has seen */
 }
 
-/* ---- where the file is ----------------------------------------------------------------------- */
+/* ---- where the file is ----------------------------------------- */
 
 static err_code no_tokenizer(const char *path, err *e)
 {
@@ -112,7 +112,7 @@ static err_code load(const char *path, tokenizer **out, err *e)
     return code;
 }
 
-/* ---- the ids --------------------------------------------------------------------------------- */
+/* ---- the ids --------------------------------------------------- */
 
 static err_code encode_file(const tokenizer *t, const char *path, token_list *ids, err *e)
 {

@@ -49,7 +49,7 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     }
 }
 
-/* ---- what is asked for ----------------------------------------------------------------------- */
+/* ---- what is asked for ----------------------------------------- */
 
 static unpack_place place_of(const char *output)
 {
@@ -82,7 +82,7 @@ static err_code take_names(unpack_request *q, const command_line *line, err *e)
     return code;
 }
 
-/* ---- what was done --------------------------------------------------------------------------- */
+/* ---- what was done --------------------------------------------- */
 
 static const char *form_name(unpack_form form)
 {
@@ -145,7 +145,7 @@ static void print_result(const unpack_job *job, double seconds)
            text_rate(rate.s, job->bytes_written, seconds));
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------- */
 
 /* The only chosen file, with nothing before or behind it. Whether it arrived is seen when standard
  * output is closed. */

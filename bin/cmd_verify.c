@@ -16,8 +16,7 @@
 
 enum { THREADS_MAX = 4096, LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 
-/* ---- options ------------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------- */
 
 static err_code take_sequences(const char *value, unsigned *count, err *e)
 {
@@ -127,8 +126,7 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     }
 }
 
-/* ---- which checks -------------------------------------------------------------------------------
- */
+/* ---- which checks ---------------------------------------------- */
 
 static err_code check_forward_options(const verify_request *q, err *e)
 {
@@ -263,8 +261,7 @@ static err_code choose_checks(verify_request *q, err *e)
     return code;
 }
 
-/* ---- the command --------------------------------------------------------------------------------
- */
+/* ---- the command ----------------------------------------------- */
 
 /* The weights may differ and the models still be worth comparing: both are told, and the worse one
  * decides. */

@@ -41,7 +41,7 @@ static void print_command_names(char separator)
     }
 }
 
-/* ---- bash ------------------------------------------------------------------------------------ */
+/* ---- bash ------------------------------------------------------ */
 
 static void bash_values(command_id c)
 {
@@ -135,7 +135,7 @@ static void bash_print(void)
            "complete -o default -F _octavo octavo\n");
 }
 
-/* ---- zsh ------------------------------------------------------------------------------------- */
+/* ---- zsh ------------------------------------------------------- */
 
 static void zsh_value(const option_spec *o)
 {
@@ -240,7 +240,7 @@ static void zsh_print(void)
            "_octavo \"$@\"\n");
 }
 
-/* ---- fish ------------------------------------------------------------------------------------ */
+/* ---- fish ------------------------------------------------------ */
 
 static void fish_option(const option_spec *o, const char *condition)
 {

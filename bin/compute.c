@@ -10,7 +10,7 @@
 #include "quant/engine_cpu.h"
 #include "quant/engine_guard.h"
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------- */
 
 static err_code refuse_word(const char *word, err *e)
 {
@@ -80,7 +80,7 @@ err_code compute_take(compute_request *q, const option_spec *o, const char *valu
     }
 }
 
-/* ---- devices --------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------- */
 
 /* "device 1, Tesla T4" */
 static void describe(const device_info *d, char *to, size_t room)
@@ -182,7 +182,7 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
     return OK;
 }
 
-/* ---- the engine ------------------------------------------------------------------------------ */
+/* ---- the engine ------------------------------------------------ */
 
 /* Take over `inner`: what it computes is checked, and with `auto` the CPU goes on where it fails.
  */
@@ -284,7 +284,7 @@ void compute_close(compute *c, const monitor *m)
     c->engine = NULL;
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------- */
 
 const char *compute_word(const compute *c, char *to, size_t room)
 {

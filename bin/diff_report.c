@@ -17,7 +17,7 @@ bool diff_is_alike(const diff_report *found)
            0;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------ */
 
 /* A line that grows; what does not fit is cut off. */
 typedef struct line {
@@ -176,7 +176,7 @@ void diff_print(const char *const paths[2], const diff_report *found)
     print_counts(paths, found);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *what_json(report *r, unsigned what)
 {

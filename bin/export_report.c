@@ -7,7 +7,7 @@
 #include "bin/text.h"
 #include "convert/export_config.h"
 
-/* ---- text ---- */
+/* ---- text ------------------------------------------------------ */
 
 static uint64_t files_bytes(const export_job *job)
 {
@@ -138,7 +138,7 @@ void export_print_result(const export_job *job, const export_report *done)
            text_seconds(time.s, done->seconds), text_rate(rate.s, bytes, done->seconds));
 }
 
-/* ---- JSON ---- */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *shards_json(report *r, const export_job *job)
 {

@@ -8,7 +8,7 @@
 #include "bin/value.h"
 #include "quant/tile.h"
 
-/* ---- the question ---- */
+/* ---- the question ---------------------------------------------- */
 
 static err_code take_sizes(const char *option, const char *value, fit_sizes *s, err *e)
 {
@@ -41,7 +41,7 @@ err_code fit_request_check(const fit_request *q, bool dry_run, err *e)
     return OK;
 }
 
-/* ---- text ---- */
+/* ---- text ------------------------------------------------------ */
 
 /* "k: 512 rows / 8 = 64, not whole tiles of 128" */
 static void put_sentence(table *t, const fit_fault_of_run *x)
@@ -164,7 +164,7 @@ static err_code print(const fit_request *q, const fit *f, err *e)
     return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
 }
 
-/* ---- JSON ---- */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *fault_json(report *r, const fit *f, const fit_fault_of_run *x)
 {
@@ -227,7 +227,7 @@ static json_t *fit_json(report *r, const fit *f)
     return o;
 }
 
-/* ---- the answer ---- */
+/* ---- the answer ------------------------------------------------ */
 
 static err_code judge(const fit *f, const char *path, err *e)
 {

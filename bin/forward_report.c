@@ -5,8 +5,7 @@
 #include "bin/table.h"
 #include "bin/text.h"
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------ */
 
 static const char *slope_name(slope_form s)
 {
@@ -181,8 +180,7 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
     return code;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *layer_json(report *r, const forward_report *found, const forward_form *f, unsigned i)
 {

@@ -31,7 +31,7 @@ static checkpoint_totals add_up(const checkpoint *cp)
     return sum;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *shards_json(report *r, const checkpoint *cp)
 {
@@ -83,7 +83,7 @@ static void checkpoint_json(const checkpoint *cp, const char *path, const char *
     report_put(r, r->root, "tensors", tensors);
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------ */
 
 /* A row for one tensor, or for the experts that a packed file would stack. */
 static alike_item item_of(const tensor *first, const char *name, size_t members)

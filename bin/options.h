@@ -3,9 +3,8 @@
  * Parsing, --help, manual pages, shell completions and hints for misspelt words all read it, so
  * that they cannot tell different stories.
  *
- *     static err_code take(void *ctx, const option_spec *o, const char *value, err *e) { switch
- * (o->id)
- * ... }
+ *     static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+ *     { switch (o->id) ... }
  *
  *     command_line line;
  *     options_parse(COMMAND_VERIFY, argc, argv, take, &request, &line, e);

@@ -39,7 +39,7 @@ static packed_quality quality_of(const packed_view *made, uint32_t number)
                 : (packed_quality){.worst = NAN};
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------ */
 
 static alike_item item_of(const convert_job *job, uint32_t number, const packed_view *made)
 {
@@ -233,7 +233,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
     return finish_table(&t, e);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 static json_t *record_json(report *r, const convert_job *job, uint32_t number,
                            const packed_view *made)

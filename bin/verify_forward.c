@@ -14,8 +14,7 @@ typedef struct forward_check {
     forward_options options;
 } forward_check;
 
-/* ---- running ------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------- */
 
 /* At the lowest level every fused multiply-add is a call of the C library. */
 static err_code say_if_slow(const forward_check *c, err *e)
@@ -103,8 +102,7 @@ static err_code run(forward_check *c, forward_report *found, double *seconds, er
     return code;
 }
 
-/* ---- the check ----------------------------------------------------------------------------------
- */
+/* ---- the check ------------------------------------------------- */
 
 static err_code tell(forward_check *c, const forward_report *found, double seconds, err *e)
 {

@@ -18,8 +18,7 @@
 
 enum { DEFAULT_LENGTH = 512, DEFAULT_SEQUENCES = 8 };
 
-/* ---- tokens -------------------------------------------------------------------------------------
- */
+/* ---- tokens ---------------------------------------------------- */
 
 /* The tokenizer of the operand, or of its source if that alone has one. */
 static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
@@ -139,8 +138,7 @@ static err_code get_tokens(verify_inputs *in, model_config *config, err *e)
     return code == OK ? cut_sequences(in, e) : code;
 }
 
-/* ---- files --------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------- */
 
 /* A packed file that can be read and not be opened is damaged, or none at all. */
 static err_code open_operand(verify_inputs *in, err *e)

@@ -11,7 +11,7 @@
 
 enum { WORST_ROWS = 10, DIFFERENCE_LINES_MAX = 100 };
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------- */
 
 static void complain_damage(report *r, const char *path, const damage *d)
 {
@@ -80,7 +80,7 @@ json_t *verify_integrity_json(report *r, const integrity_report *found, bool qui
     return o;
 }
 
-/* ---- weights --------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------- */
 
 static uint64_t wrong_in(const weight_result *w)
 {

@@ -37,7 +37,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- prepare ---- */
+/* ---- prepare --------------------------------------------------- */
 
 static err_code refuse_memory(uint64_t need, uint64_t memory, err *e)
 {
@@ -117,7 +117,7 @@ void convert_close(convert_job *job)
     *job = (convert_job){0};
 }
 
-/* ---- run ---- */
+/* ---- run ------------------------------------------------------- */
 
 /* What else lies in the directory, such as the packed file of an earlier run, is none. */
 static bool is_input(const void *ctx, const struct stat *st)

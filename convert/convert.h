@@ -1,8 +1,9 @@
 /* The conversion job: a checkpoint becomes one packed file, or nothing at all.
  *
  *     convert_job job = {0};
- *     convert_prepare(&options, m, &job, e);        headers only; job.plan is complete, nothing was
- * written convert_run(&job, engine, m, &report, e);     write, sync, read back, rename
+ *     convert_prepare(&options, m, &job, e);        headers only; nothing is written
+ *     ... job.plan is complete ...
+ *     convert_run(&job, engine, m, &report, e);     write, sync, read back, rename
  *     convert_close(&job);
  *
  * The output appears under its name only when it is complete and on the disk; every failure leaves

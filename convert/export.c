@@ -22,7 +22,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- prepare ---- */
+/* ---- prepare --------------------------------------------------- */
 
 static err_code no_memory(err *e)
 {
@@ -160,7 +160,7 @@ void export_close(export_job *job)
     *job = (export_job){0};
 }
 
-/* ---- run ---- */
+/* ---- run ------------------------------------------------------- */
 
 static err_code write_file(const char *dir, const export_file *f, err *e)
 {

@@ -40,7 +40,7 @@ err_code export_config_check(const char *text, size_t bytes, const pack_table *t
     return code;
 }
 
-/* ---- quantization_config ---- */
+/* ---- quantization_config --------------------------------------- */
 
 static json_t *ignore_list(const export_plan *plan)
 {
@@ -95,7 +95,7 @@ json_t *export_quantization(const preset *p, const export_plan *plan)
     return p->config == CONFIG_COMPRESSED ? compressed_config(p, plan) : fp8_config(p, plan);
 }
 
-/* ---- config.json ---- */
+/* ---- config.json ----------------------------------------------- */
 
 /* Where the source was FP8 already, what its config says of that is not of this export. */
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
@@ -115,7 +115,7 @@ char *export_config_text(const char *text, size_t bytes, const preset *p, const 
     return out;
 }
 
-/* ---- index, list ---- */
+/* ---- index, list ----------------------------------------------- */
 
 char *export_index_text(const export_plan *plan, size_t *bytes)
 {

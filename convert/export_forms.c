@@ -42,7 +42,7 @@ size_t export_module_bytes(const pack_record *r, bool *experts)
     return any ? start - 1 : plain > 0 ? plain : strlen(r->name);
 }
 
-/* ---- what the runtime does not read in FP8 ---- */
+/* ---- what the runtime does not read in FP8 --------------------- */
 
 static void make_wide(export_record *x, const char *why, const char *keep)
 {
@@ -94,7 +94,7 @@ static void choose_by_name(const pack_record *r, const preset *p, export_record 
     }
 }
 
-/* ---- modules that are one for the runtime ---- */
+/* ---- modules that are one for the runtime ---------------------- */
 
 /* Tensors of one key are parts of one module: merged matrices, or the experts of a layer. */
 typedef struct share {
@@ -205,7 +205,7 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
     return code;
 }
 
-/* ---- the answer ---- */
+/* ---- the answer ------------------------------------------------ */
 
 /* FP8 that a rule kept is codes without scales to whoever reads it: numbers to nobody. */
 static err_code refuse_kept_fp8(const pack_table *t, err *e)

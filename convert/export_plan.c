@@ -7,7 +7,7 @@
 
 #include "format/num.h"
 
-/* ---- tensors ---- */
+/* ---- tensors --------------------------------------------------- */
 
 /* What a name may grow by: a number for the `*` of a stack, the suffix of scales, a NUL. */
 enum { NAME_EXTRA = 32 };
@@ -93,7 +93,7 @@ static err_code fill_tensors(const pack_table *t, const preset *p, export_plan *
     return code;
 }
 
-/* ---- shards ---- */
+/* ---- shards ---------------------------------------------------- */
 
 /* At most so much of a header goes to a tensor: its name, perhaps with every byte escaped, dtype,
  * shape, offsets. And what a header has besides. */
@@ -177,7 +177,7 @@ static void fill_order(export_plan *plan)
     }
 }
 
-/* ---- the plan ---- */
+/* ---- the plan -------------------------------------------------- */
 
 static err_code make_room(export_plan *plan, uint64_t name_bytes, err *e)
 {

@@ -43,7 +43,7 @@ typedef struct stream {
     shard_state *shards;
 } stream;
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------- */
 
 /* What the flag of a record of scales says, or the config of FP8 that was taken over. */
 static err_code check_pow2(const stream *s, const pack_range *at, const unsigned char *data, err *e)
@@ -95,7 +95,7 @@ static err_code read_scales(const stream *s, uint32_t codes, desk *d, err *e)
     return code;
 }
 
-/* ---- numbers ---- */
+/* ---- numbers --------------------------------------------------- */
 
 static err_code compute_numbers(const stream *s, const export_task *t, const pack_range *at,
                                 const unsigned char *codes, desk *d, err *e)
@@ -147,7 +147,7 @@ static err_code narrow_scales(const stream *s, const export_task *t, const unsig
     return OK;
 }
 
-/* ---- writing ---- */
+/* ---- writing --------------------------------------------------- */
 
 static err_code open_shard(const stream *s, uint32_t shard, st_writer **out, err *e)
 {
@@ -250,7 +250,7 @@ static err_code run_task(void *ctx, unsigned worker, uint64_t number, err *e)
     return code == OK ? finish_task(s, t->shard, e) : code;
 }
 
-/* ---- all of it ---- */
+/* ---- all of it ------------------------------------------------- */
 
 uint64_t export_stream_bytes(const pack_table *t, const export_plan *plan)
 {

@@ -44,7 +44,7 @@ err_code fit_warn(fit *f, fit_warning_id id, bool blocks, err *e, const char *fo
     return OK;
 }
 
-/* ---- would it be exported at all ---- */
+/* ---- would it be exported at all ------------------------------- */
 
 static err_code warn_refused(fit *f, const err *why, err *e)
 {
@@ -93,7 +93,7 @@ static err_code gather(const fit_question *q, fit *f, err *e)
     return code;
 }
 
-/* ---- runs ---- */
+/* ---- runs ------------------------------------------------------ */
 
 static err_code add_fault(fit *f, size_t *room, fit_fault_of_run fault, err *e)
 {
@@ -197,7 +197,7 @@ static err_code judge_runs(const fit_question *q, fit *f, err *e)
     return code;
 }
 
-/* ---- the whole ---- */
+/* ---- the whole ------------------------------------------------- */
 
 err_code fit_make(const fit_question *q, fit *out, err *e)
 {

@@ -44,7 +44,7 @@ static err_code warn_architecture(fit *f, err *e)
                     hf ? ", and config.json names no code that comes along (auto_map)" : "");
 }
 
-/* ---- layers ---- */
+/* ---- layers ---------------------------------------------------- */
 
 /* Layers as the checkpoint numbers them. */
 typedef struct layer_count {
@@ -104,7 +104,7 @@ static err_code warn_layers(const pack_table *t, fit *f, err *e)
     return code;
 }
 
-/* ---- experts ---- */
+/* ---- experts --------------------------------------------------- */
 
 typedef struct expert_count {
     const pack_record *uneven, *fused; /* the first of each, or NULL */
@@ -147,7 +147,7 @@ static err_code warn_experts(const pack_table *t, fit *f, err *e)
     return code;
 }
 
-/* ---- head, scales, the rest ---- */
+/* ---- head, scales, the rest ------------------------------------ */
 
 static err_code warn_head(const pack_table *t, fit *f, err *e)
 {

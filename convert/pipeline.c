@@ -52,7 +52,7 @@ static err_code read_item(pipeline *p, const work_item *item, const bench *b,
     return code;
 }
 
-/* ---- in order ---- */
+/* ---- in order -------------------------------------------------- */
 
 /* A stream takes items in the order of the file, scales included. While an item waits for its turn
  * its worker keeps its slot, with which the engine is done; the first item that is not written
@@ -71,7 +71,7 @@ static err_code write_in_turn(pipeline *p, const work_item *item, uint64_t off, 
     return code == OK ? output_write(p->job->out, off, data, bytes, e) : code;
 }
 
-/* ---- what stays as it is ---- */
+/* ---- what stays as it is --------------------------------------- */
 
 /* Infinities and NaNs do no harm in kept tensors; codes and scales are no such without. */
 static void look_for_nonfinite(pipeline *p, uint32_t record, const pack_chunk *c,
@@ -116,7 +116,7 @@ static err_code write_copies(pipeline *p, const work_item *item, const bench *b,
     return code;
 }
 
-/* ---- codes ---- */
+/* ---- codes ----------------------------------------------------- */
 
 /* One engine job per chunk. `scales` are those of the whole record. */
 static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
@@ -222,7 +222,7 @@ static err_code quantize_item(pipeline *p, const work_item *item, const bench *b
     return write_in_turn(p, item, first.off, slot->out, last.off + last.bytes - first.off, e);
 }
 
-/* ---- one item, all items ---- */
+/* ---- one item, all items --------------------------------------- */
 
 static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
 {

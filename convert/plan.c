@@ -10,7 +10,7 @@
 #include "format/num.h"
 #include "format/utf8.h"
 
-/* ---- decisions ---- */
+/* ---- decisions ------------------------------------------------- */
 
 static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
                            decision *decisions, err *e)
@@ -160,7 +160,7 @@ static void count_totals(plan *p, const checkpoint *cp)
     }
 }
 
-/* ---- provenance ---- */
+/* ---- provenance ------------------------------------------------ */
 
 static json_t *shard_json(const shard *s, const unsigned char *sha256)
 {
@@ -230,7 +230,7 @@ static err_code reserve_provenance(plan *p, const checkpoint *cp, bool source_sh
     return code;
 }
 
-/* ---- the whole ---- */
+/* ---- the whole ------------------------------------------------- */
 
 static err_code build_head(plan *p, const plan_options *o, err *e)
 {

@@ -1,8 +1,9 @@
 /* The plan of a conversion: everything that can be known from headers alone.
  *
  *     plan_make(cp, &recipe, &embed, alg, &plan, e)
- *     plan.head.bytes is the head of the file, plan.table says where every tensor goes,
- * plan.file_bytes how large it gets
+ *     plan.head.bytes     the head of the file
+ *     plan.table          where every tensor goes
+ *     plan.file_bytes     how large the file gets
  */
 #ifndef PLAN_H
 #define PLAN_H

@@ -4,8 +4,7 @@
  * ones wait in memory: one run per layer, in one of two buffers, where those that were taken over
  * join them. A run is written by whoever finishes its last item. Work is handed out in file order,
  * and runs begin in that order, so while a worker waits for a buffer, those that will free one are
- * already at work, and need nothing that it has.
- */
+ * already at work, and need nothing that it has. */
 #ifndef SCALE_RUNS_H
 #define SCALE_RUNS_H
 
@@ -33,8 +32,7 @@ bool scale_runs_take_part(const pack_record *r);
 MUST_CHECK err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *e);
 
 /* An item of this record is done, or will never be (then it was not acquired); after the last one
- * of the layer its run is digested and written.
- */
+ * of the layer its run is digested and written. */
 MUST_CHECK err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evidence *v,
                                       err *e);
 

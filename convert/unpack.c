@@ -20,7 +20,7 @@ static err_code check_cancelled(const monitor *m, err *e)
     return monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
 }
 
-/* ---- one file -------------------------------------------------------------------------------- */
+/* ---- one file -------------------------------------------------- */
 
 /* The safetensors file at `path`. */
 static err_code write_tensors(unpack_job *job, const char *path, bool force, const monitor *m,
@@ -69,7 +69,7 @@ static err_code write_file(const char *path, const member *f, err *e)
     return code;
 }
 
-/* ---- a directory ----------------------------------------------------------------------------- */
+/* ---- a directory ----------------------------------------------- */
 
 static err_code claim(const unpack_job *job, const output_dir *d, const char *name, err *e)
 {

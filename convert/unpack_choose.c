@@ -38,7 +38,7 @@ static bool is_named(const choice *c, const char *name, const char *stack)
     return named;
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------- */
 
 static err_code member_name(const pack_record *r, uint64_t i, char name[NAME_MAX_BYTES + 1], err *e)
 {
@@ -183,7 +183,7 @@ static err_code choose_tensors(choice *c, err *e)
     return code;
 }
 
-/* ---- embedded files -------------------------------------------------------------------------- */
+/* ---- embedded files -------------------------------------------- */
 
 /* The archive has checked the names; a mistake there must not write outside of the directory. The
  * other names are those of files that are made on the way. */
@@ -221,7 +221,7 @@ static err_code choose_files(choice *c, err *e)
     return code;
 }
 
-/* ---- all ------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------- */
 
 static err_code check_used(const choice *c, err *e)
 {

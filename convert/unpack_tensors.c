@@ -98,7 +98,7 @@ static pack_range scale_range(const unpack_job *u, const chunk_place *at, uint64
     return pack_record_range(&u->file->table.records[at->r->scale_idx], *begin, bytes);
 }
 
-/* ---- one chunk ------------------------------------------------------------------------------- */
+/* ---- one chunk ------------------------------------------------- */
 
 /* A chunk of scales may hold those of several members. */
 static err_code write_stored(const tensor_job *j, const chunk_place *at, const unsigned char *data,
@@ -172,7 +172,7 @@ static err_code unpack_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     return code;
 }
 
-/* ---- all chunks ------------------------------------------------------------------------------ */
+/* ---- all chunks ------------------------------------------------ */
 
 static void add_chunk(tensor_job *j, const chunk_place *at)
 {

@@ -43,7 +43,7 @@ typedef struct scan {
     unsigned char buffer[IN_BYTES];
 } scan;
 
-/* ---- recognizing ---- */
+/* ---- recognizing ----------------------------------------------- */
 
 /* A tar without the magic of later standards is one if libarchive, which looks at the checksum,
  * takes its first block for one. */
@@ -92,7 +92,7 @@ bool bundle_wants(const char *name, uint64_t bytes)
     return bytes <= other_limit && (!slash || !strchr(slash + 1, '/'));
 }
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------- */
 
 static la_ssize_t read_failed(scan *s)
 {
@@ -184,7 +184,7 @@ static err_code open_archive(scan *s, err *e)
     return status == ARCHIVE_OK ? OK : refuse(s, archive_error_string(s->a), e);
 }
 
-/* ---- members ---- */
+/* ---- members --------------------------------------------------- */
 
 static err_code refuse_member(const scan *s, const char *name, const char *what, err *e)
 {
@@ -363,7 +363,7 @@ static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
     }
 }
 
-/* ---- the pass ---- */
+/* ---- the pass -------------------------------------------------- */
 
 /* A tar ends with blocks of zeros: without them the last members may be missing. */
 static err_code check_end(scan *s, err *e)

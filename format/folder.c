@@ -18,7 +18,7 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* ---- opening ---- */
+/* ---- opening --------------------------------------------------- */
 
 /* Takes `path`. */
 static err_code make_folder(char *path, bundle *archive, char *top, folder **out, err *e)
@@ -138,7 +138,7 @@ void folder_close(folder *f)
     }
 }
 
-/* ---- names ---- */
+/* ---- names ----------------------------------------------------- */
 
 static int compare_name(const void *a, const void *b)
 {
@@ -182,7 +182,7 @@ err_code folder_list(const folder *f, listing *out, err *e)
     return f->archive ? list_archive(f, out, e) : listing_read(f->path, out, e);
 }
 
-/* ---- files ---- */
+/* ---- files ----------------------------------------------------- */
 
 err_code folder_find(const folder *f, const char *name, bundle_place *place, err *e)
 {

@@ -13,7 +13,7 @@
 const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
 enum { DEFAULT_BLOCK = 128 };
 
-/* ---- config.json ---- */
+/* ---- config.json ----------------------------------------------- */
 
 /* Two numbers, or nothing that says anything. */
 static bool take_block(const json_t *block, uint64_t *rows, uint64_t *cols)
@@ -84,7 +84,7 @@ static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
     return code;
 }
 
-/* ---- pairs ---- */
+/* ---- pairs ----------------------------------------------------- */
 
 static bool may_have_scales(const tensor *t)
 {
@@ -216,7 +216,7 @@ fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice,
     return b;
 }
 
-/* ---- errors ---- */
+/* ---- errors ---------------------------------------------------- */
 
 static err_code refuse_scales(const fp8_pairs *pairs, const tensor *w, const tensor *s, err *e)
 {

@@ -120,7 +120,7 @@ err_code gzip_unpack(const char *what, const char *data, size_t bytes, size_t li
     return OK;
 }
 
-/* ---- streams ---- */
+/* ---- streams --------------------------------------------------- */
 
 struct gzip_stream {
     z_stream z;

@@ -394,8 +394,7 @@ static err_code commit_stream(output **out, err *e)
 }
 
 /* Those of the file that is replaced, so that what was private stays so; else what the umask
- * leaves.
- */
+ * leaves. */
 static mode_t permissions(const output *o)
 {
     struct stat st;

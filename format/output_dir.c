@@ -43,7 +43,7 @@ static void dir_free(output_dir *d)
     free(d);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------- */
 
 static err_code no_memory(const char *path, err *e)
 {
@@ -101,7 +101,7 @@ static err_code choose_names(output_dir *d, err *e)
     return code == OK ? names_inside(d, e) : code;
 }
 
-/* ---- the temporary directory ----------------------------------------------------------------- */
+/* ---- the temporary directory ----------------------------------- */
 
 /* Does the temporary name lead to what is open? */
 static bool has_its_name(const output_dir *d)
@@ -268,7 +268,7 @@ char *output_dir_final(const output_dir *d, const char *name)
     return io_join(d->path, name);
 }
 
-/* ---- the end --------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------- */
 
 static err_code check_target(const output_dir *d, const char *name, err *e)
 {

@@ -1,8 +1,7 @@
 /* Head and tail of a packed file as bytes (spec/format.md 2 to 10): what a writer puts around the
  * tensor data.
  *
- *     pack_head_build(&table, alg, files, recipe, &head, e)      fixes every offset; nothing
- * depends on data
+ *     pack_head_build(&table, alg, files, recipe, &head, e)      fixes every offset
  *     ... write tensor data where table.records[i].off says, fill a pack_evidence ...
  *     pack_tail_build(&head, &table, &evidence, prov, &tail, e)
  */

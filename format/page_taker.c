@@ -45,7 +45,7 @@ struct page_taker {
     atomic_bool stop;
 };
 
-/* ---- small pages ---- */
+/* ---- small pages ----------------------------------------------- */
 
 /* Pages that are not cleared yet, from the first to the last: about as fast as others fill them,
  * who do without where this thread is not yet. */
@@ -65,7 +65,7 @@ static void *take_small(void *arg)
     return NULL;
 }
 
-/* ---- huge pages ---- */
+/* ---- huge pages ------------------------------------------------ */
 
 /* A hole is not collapsed, a page with nothing but holes around it is; quickest one that was never
  * mapped, because then no processor has to be told. */
@@ -152,7 +152,7 @@ void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* ---- start and stop ---- */
+/* ---- start and stop -------------------------------------------- */
 
 /* Does the file system give huge pages by itself? The first page of the file was touched. */
 static bool has_huge_pages(const page_taker *t)

@@ -25,7 +25,7 @@ typedef struct header {
     size_t length;
 } header;
 
-/* ---- the header ------------------------------------------------------------------------------ */
+/* ---- the header ------------------------------------------------ */
 
 /* Into off: relative to the data. */
 static err_code place_tensors(const st_tensor *tensors, size_t count, uint64_t *off, err *e)
@@ -133,7 +133,7 @@ static err_code check_header(const char *path, const header *h, uint64_t data_by
     return code;
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------- */
 
 static err_code start_file(const char *path, bool force, st_writer *w, const header *h, err *e)
 {

@@ -1,8 +1,7 @@
 /* Which files are the shards of a checkpoint? A part of checkpoint.c.
  *
  * A file that is no archive is its own checkpoint. In a directory the index decides; without one it
- * is model.safetensors, or the only
- * *.safetensors that does not begin with a dot. */
+ * is model.safetensors, or the only *.safetensors that does not begin with a dot. */
 #ifndef SHARD_LOCATE_H
 #define SHARD_LOCATE_H
 

@@ -2,10 +2,10 @@
  * section 6).
  *
  *     stack_fold(items, count, &list, e);
- *     list.groups[g].name              "model.layers.3.mlp.experts.*.up_proj.weight", or the
- * tensor's own name list.members[group.first + i]    index into items of member i, ascending expert
- * number
- */
+ *     list.groups[g].name              "model.layers.3.mlp.experts.*.up_proj.weight",
+ *                                      or the tensor's own name
+ *     list.members[group.first + i]    index into items of member i,
+ *                                      ascending expert number */
 #ifndef STACK_H
 #define STACK_H
 

@@ -55,7 +55,7 @@ static err_code make_names(whole_dir *d, const char *path, err *e)
     return d->dir && d->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* ---- what a directory holds ---- */
+/* ---- what a directory holds ------------------------------------ */
 
 /* The list of a directory, NULL if it has none that can be read. */
 static json_t *read_list(int fd, const char *path, const char *list)
@@ -158,7 +158,7 @@ static err_code clear(int fd, const char *path, const char *list, err *e)
     return code == OK ? sweep(fd, path, list, true, e) : code;
 }
 
-/* ---- opening ---- */
+/* ---- opening --------------------------------------------------- */
 
 static err_code check_existing(const whole_dir *d, err *e)
 {
@@ -265,7 +265,7 @@ err_code whole_dir_open(const char *path, bool force, const char *list, whole_di
     return OK;
 }
 
-/* ---- the list ---- */
+/* ---- the list -------------------------------------------------- */
 
 static json_t *make_list(const char *const *names, size_t count, const char *members, err *e)
 {
@@ -316,7 +316,7 @@ const char *whole_dir_part(const whole_dir *d)
     return d->part;
 }
 
-/* ---- commit ---- */
+/* ---- commit ---------------------------------------------------- */
 
 /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
 static err_code sync_directory(int fd, const char *path, err *e)

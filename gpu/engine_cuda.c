@@ -50,7 +50,7 @@ typedef struct cuda_engine {
     bool pinned;
 } cuda_engine;
 
-/* ---- work ------------------------------------------------------------------------------------ */
+/* ---- work ------------------------------------------------------ */
 
 /* What the pipeline guarantees about its jobs. */
 static void check_batch(const cuda_engine *g, const gpu_batch *b)
@@ -75,8 +75,7 @@ static cudaError_t copy_out(const cuda_slot *s, const engine_slot *slot)
 }
 
 /* A launch takes neighbouring jobs of one source dtype, scale kind and dialect, mostly all there
- * are.
- */
+ * are. */
 static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
 {
     const gpu_batch *const b = &s->work;
@@ -150,7 +149,7 @@ static err_code cuda_wait(engine *base, engine_slot *slot, err *e)
     return code;
 }
 
-/* ---- open and close -------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------- */
 
 /* What is lost with a device cannot be given back: results are not looked at. */
 static void close_slot(cuda_slot *s)

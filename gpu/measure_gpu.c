@@ -26,7 +26,7 @@ static double median(double seconds[RUNS])
     return seconds[RUNS / 2];
 }
 
-/* ---- a stopwatch ---- */
+/* ---- a stopwatch ----------------------------------------------- */
 
 typedef struct stopwatch {
     unsigned device;
@@ -84,7 +84,7 @@ static err_code stopwatch_time(const stopwatch *w, timed_fn fn, void *ctx, doubl
     return cuda_check(result, w->device, "measure", e);
 }
 
-/* ---- the link ---- */
+/* ---- the link -------------------------------------------------- */
 
 #define LINK_BYTES ((size_t)256 * MIB)
 
@@ -210,7 +210,7 @@ err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
     return code;
 }
 
-/* ---- the kernel ---- */
+/* ---- the kernel ------------------------------------------------ */
 
 typedef struct kernel_test {
     const kernel_case *what;

@@ -37,7 +37,7 @@ enum {
 
 const unsigned FULL_WARP = 0xffffffffu;
 
-/* ---- what the threads of a block share ---- */
+/* ---- what the threads of a block share ------------------------- */
 
 struct shared_state {
     float amax[WARPS];
@@ -125,7 +125,7 @@ __device__ __forceinline__ void count_saturated(const uint32_t (*w)[S::WORDS],
     atomicAdd(&s->saturated, saturated);
 }
 
-/* ---- codes and sums ---- */
+/* ---- codes and sums -------------------------------------------- */
 
 /* Codes of a row, two columns each. */
 typedef uint16_t code_pairs[THREAD_COLS / 2];

@@ -17,7 +17,7 @@
 /* fl32(1/448). PyTorch on CUDA and Triton divide by a constant so. */
 #define RECIPROCAL_448 (float_from_bits(0x3b124925u))
 
-/* ---- rounding to 16 bits, to nearest, ties to even ---- */
+/* ---- rounding to 16 bits, to nearest, ties to even ------------- */
 
 SHARED_FN float round_to_bf16(float x)
 {
@@ -41,7 +41,7 @@ SHARED_FN float round_to_source(float x, dtype source)
     return source == DTYPE_BF16 ? round_to_bf16(x) : source == DTYPE_F16 ? round_to_f16(x) : x;
 }
 
-/* ---- powers of two ---- */
+/* ---- powers of two --------------------------------------------- */
 
 /* The least power of two >= x; normal. By the bits: carry into the exponent, drop the mantissa. */
 SHARED_FN float power_above(float x)
@@ -64,7 +64,7 @@ SHARED_FN float power_above_by_log(float x)
     return (bits & 0x7fffff) <= unseen ? float_from_bits(bits & 0xff800000u) : power_above(x);
 }
 
-/* ---- the rule of a tile ---- */
+/* ---- the rule of a tile ---------------------------------------- */
 
 SHARED_FN tile_rule rule_of(float scale, tile_step step, float by)
 {

@@ -45,7 +45,7 @@ typedef struct guard {
     atomic_uint_fast64_t checked;
 } guard;
 
-/* ---- compare one tile ---- */
+/* ---- compare one tile ------------------------------------------ */
 
 typedef struct tile_check {
     const engine_job *job;
@@ -178,7 +178,7 @@ static err_code refuse(const guard *g, const tile_check *c, const difference *d,
     return ERR_GPU;
 }
 
-/* ---- which tiles ---- */
+/* ---- which tiles ----------------------------------------------- */
 
 /* The finalizer of SplitMix64: every bit of z decides about every bit of the result; 0 stays 0. */
 static uint64_t mix(uint64_t z)
@@ -217,7 +217,7 @@ static err_code check_some(guard *g, const engine_slot *slot, err *e)
     return OK;
 }
 
-/* ---- take over ---- */
+/* ---- take over ------------------------------------------------- */
 
 static void quantize_all(const guard *g, const engine_slot *slot)
 {
@@ -247,7 +247,7 @@ static err_code settle(guard *g, guarded_slot *w, err_code code, const err *foun
     return OK;
 }
 
-/* ---- the engine ---- */
+/* ---- the engine ------------------------------------------------ */
 
 static err_code guard_submit(engine *base, engine_slot *slot, const engine_job *jobs, size_t count,
                              err *e)

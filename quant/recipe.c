@@ -85,7 +85,7 @@ void recipe_free(recipe *r)
     *r = (recipe){0};
 }
 
-/* ---- decisions ---- */
+/* ---- decisions ------------------------------------------------- */
 
 /* The last component, after a last component "weight" is taken off. */
 static bool module_is_linear(const char *name)
@@ -244,7 +244,7 @@ err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, e
     return OK;
 }
 
-/* ---- JSON ---- */
+/* ---- JSON ------------------------------------------------------ */
 
 static err_code parse_rule(recipe *r, const char *what, const json_t *rule, err *e)
 {

@@ -46,7 +46,7 @@ static tile_place tile_find(const engine_job *job, const unsigned char *in, uint
                         .cols = cols};
 }
 
-/* ---- first pass: widen, amax, zeros ---- */
+/* ---- first pass: widen, amax, zeros ---------------------------- */
 
 typedef float (*load_fn)(const unsigned char *from);
 
@@ -147,7 +147,7 @@ static void find_nonfinite(const float *x, tile_stats *stats)
     }
 }
 
-/* ---- second pass: codes, and sums by column ---- */
+/* ---- second pass: codes, and sums by column -------------------- */
 
 /* Row k of a group, counted from its first. */
 static inline unsigned group_row(unsigned k)
@@ -264,7 +264,7 @@ static void copy_codes(unsigned char *to, size_t pitch, unsigned char (*codes)[T
     }
 }
 
-/* ---- third pass: fold the columns ---- */
+/* ---- third pass: fold the columns ------------------------------ */
 
 static float fold_sums(float *column)
 {

@@ -26,7 +26,7 @@ typedef struct span {
     size_t tokens;
 } span;
 
-/* ---- scores ---- */
+/* ---- scores ---------------------------------------------------- */
 
 /* The scores of `count` keys from `key` on, without the scale, for tokens t ... t + tokens - 1. */
 INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const unsigned tokens)
@@ -72,7 +72,7 @@ static void score(const span *s)
     }
 }
 
-/* ---- probabilities ---- */
+/* ---- probabilities --------------------------------------------- */
 
 static float largest_of(const float *x, size_t n)
 {
@@ -98,7 +98,7 @@ static void softmax(float *restrict x, size_t n, float scale)
     }
 }
 
-/* ---- values ---- */
+/* ---- values ---------------------------------------------------- */
 
 /* `count` channels from `c` on, of tokens t ... t + tokens - 1: the keys that all of them see, then
  * those of each. */
@@ -170,7 +170,7 @@ static void attend(const attention_job *job, size_t row, size_t tokens, size_t h
     mix(&s);
 }
 
-/* ---- linear attention ---- */
+/* ---- linear attention ------------------------------------------ */
 
 static void copy_state(float *to, size_t to_pitch, const float *from, size_t from_pitch,
                        size_t rows, size_t cols)

@@ -20,7 +20,7 @@ enum { CODE_LARGEST = 0x7e, CODE_SIGN = 0x80, F16_COUNT = 65536 };
 /* Where the source is larger than this, even the largest code is off by half a step or more. */
 #define SATURATED 464.0f
 
-/* ---- tables ---- */
+/* ---- tables ---------------------------------------------------- */
 
 /* The magnitude of a code: exponent field e, mantissa m (spec/quant.md section 3). */
 static float code_magnitude(unsigned code)
@@ -85,7 +85,7 @@ void code_rules_free(code_rules *r)
     *r = (code_rules){0};
 }
 
-/* ---- tiles ---- */
+/* ---- tiles ----------------------------------------------------- */
 
 /* A row of a tile. */
 typedef struct row {

@@ -69,7 +69,7 @@ static float narrow(float x, dtype to)
     return nearer(x, (float)steps * 0x1p-24f, (float)(steps + 1) * 0x1p-24f, steps % 2 != 0);
 }
 
-/* ---- powers of two ---- */
+/* ---- powers of two --------------------------------------------- */
 
 /* The least one that is not less. */
 static float power_from(float x)
@@ -85,7 +85,7 @@ static float power_by_log(float x)
     return ldexpf(1, (int)ceilf((float)log2((double)x)));
 }
 
-/* ---- dialects ---- */
+/* ---- dialects -------------------------------------------------- */
 
 static code_rule divided(float scale, dtype to)
 {

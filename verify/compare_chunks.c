@@ -77,7 +77,7 @@ static uint64_t first_tile(const chunk_place *at)
     return at->chunk.begin / pack_record_cols(at->r) / PACK_TILE * tiles_across(at->r);
 }
 
-/* ---- sources in FP8 that were quantized once more ---- */
+/* ---- sources in FP8 that were quantized once more -------------- */
 
 static const fp8_pair *pair_of(const compare *c, const chunk_place *at)
 {
@@ -118,7 +118,7 @@ static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_plac
     }
 }
 
-/* ---- one chunk ---- */
+/* ---- one chunk ------------------------------------------------- */
 
 static void compare_bytes(const chunk_place *at, const buffers *b, chunk_result *out)
 {
@@ -273,7 +273,7 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     return OK;
 }
 
-/* ---- all chunks ---- */
+/* ---- all chunks ------------------------------------------------ */
 
 /* How large buffers have to be; returns the bytes of all sources. */
 static uint64_t measure(chunk_job *j)

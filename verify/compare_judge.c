@@ -65,7 +65,7 @@ static void add_chunk(const pack_record *r, uint64_t number, const chunk_result 
     }
 }
 
-/* ---- statistics ---- */
+/* ---- statistics ------------------------------------------------ */
 
 /* The writer sums in float32, by tile; 2^20 of its roundings stay far below these bounds. Squares
  * of quotients below 2^-75 are `lost` to it, where a dialect has a floor far above the weights. */
@@ -108,7 +108,7 @@ static void check_stat(compare *c, const pack_record *r, uint64_t slice)
     }
 }
 
-/* ---- records ---- */
+/* ---- records --------------------------------------------------- */
 
 /* Everything about one record; false if none of its sources was compared. `pieces`: room for the
  * digests of its chunks. */

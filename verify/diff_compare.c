@@ -75,7 +75,7 @@ static void note_codes(uint64_t count, uint64_t index, diff_finding *out)
     }
 }
 
-/* ---- codes against codes ---- */
+/* ---- codes against codes --------------------------------------- */
 
 /* The codes of a tile that differ; *first within the unit. */
 static uint64_t count_codes(const diff_data *d, const tile_place *t, size_t *first)
@@ -130,7 +130,7 @@ static void coded_tile(const diff_job *j, const diff_unit *u, const diff_data *d
     }
 }
 
-/* ---- codes against numbers ---- */
+/* ---- codes against numbers ------------------------------------- */
 
 static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data *d,
                          const tile_place *t, diff_finding *out)

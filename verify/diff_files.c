@@ -70,7 +70,7 @@ static err_code load(const file_list *l, size_t i, file_text *out, err *e)
     return code;
 }
 
-/* ---- one file -------------------------------------------------------------------------------- */
+/* ---- one file -------------------------------------------------- */
 
 static bool is_json(const char *name)
 {
@@ -151,7 +151,7 @@ static err_code compare_files(diff_job *j, const file_list lists[2], err *e)
     return code;
 }
 
-/* ---- recipes --------------------------------------------------------------------------------- */
+/* ---- recipes --------------------------------------------------- */
 
 static err_code load_recipe(const pack_file *p, json_t **out, err *e)
 {

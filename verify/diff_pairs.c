@@ -12,7 +12,7 @@ static bool is_float(dtype t)
     return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
 }
 
-/* ---- one pair ---- */
+/* ---- one pair -------------------------------------------------- */
 
 /* The same elements, whatever they are made of. */
 static bool same_shape(const store_tensor *a, const store_tensor *b)
@@ -69,7 +69,7 @@ static void choose_way(diff_pair *p, diff_result *r)
     cut(p);
 }
 
-/* ---- all ---- */
+/* ---- all ------------------------------------------------------- */
 
 static bool is_chosen(const diff_job *j, const char *name)
 {

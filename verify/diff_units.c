@@ -26,7 +26,7 @@ typedef struct unit_job {
     buffers *buffers; /* [workers] */
 } unit_job;
 
-/* ---- where the bytes of a unit lie ----------------------------------------------------------- */
+/* ---- where the bytes of a unit lie ----------------------------- */
 
 /* A piece of one side: of a tensor in a checkpoint, or within whole chunks of a packed file. */
 typedef struct piece {
@@ -72,7 +72,7 @@ static piece scale_piece(const diff_job *j, const diff_unit *u, int side)
     return piece_in_record(r, t->scale_off - r->off + off, bytes);
 }
 
-/* ---- what digests say ------------------------------------------------------------------------ */
+/* ---- what digests say ------------------------------------------ */
 
 /* The same place in the same chunks, by their digests. */
 static bool same_chunks(const diff_job *j, const piece *a, const piece *b)
@@ -109,7 +109,7 @@ static bool is_known(const diff_job *j, const diff_unit *u)
     return same_chunks(j, &scales[0], &scales[1]);
 }
 
-/* ---- one unit -------------------------------------------------------------------------------- */
+/* ---- one unit -------------------------------------------------- */
 
 static uint64_t room_of(const piece *at)
 {
@@ -155,7 +155,7 @@ static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
     return code;
 }
 
-/* ---- all units ------------------------------------------------------------------------------- */
+/* ---- all units ------------------------------------------------- */
 
 static void measure(unit_job *w, const diff_unit *u)
 {
@@ -238,7 +238,7 @@ static err_code create_buffers(unit_job *w, err *e)
     return w->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
 }
 
-/* ---- what they add up to --------------------------------------------------------------------- */
+/* ---- what they add up to --------------------------------------- */
 
 static void add_finding(const diff_unit *u, const diff_finding *f, diff_result *r)
 {

@@ -40,7 +40,7 @@ void difference_list_free(difference_list *list)
     *list = (difference_list){0};
 }
 
-/* ---- JSON ---- */
+/* ---- JSON ------------------------------------------------------ */
 
 typedef struct json_pair {
     difference_list *list;

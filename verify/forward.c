@@ -6,8 +6,7 @@
 
 #include "verify/forward_job.h"
 
-/* ---- opening and closing
- * -------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------- */
 
 err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err *e)
 {
@@ -148,8 +147,7 @@ void forward_report_free(forward_report *r)
     *r = (forward_report){0};
 }
 
-/* ---- steps --------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------- */
 
 err_code forward_embed(forward_job *j, side *s, err *e)
 {

@@ -44,8 +44,7 @@ static void plan_streams(forward_job *j)
     }
 }
 
-/* ---- one layer ----------------------------------------------------------------------------------
- */
+/* ---- one layer ------------------------------------------------- */
 
 /* `before` and `after`: the source's states around the layer. */
 static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const float *before,
@@ -118,8 +117,7 @@ static err_code compare_layer(forward_job *j, unsigned layer, err *e)
     return code == OK && j->dump ? dump_layer(j, layer, e) : code;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------- */
 
 static err_code check_shapes(const forward_job *j, err *e)
 {

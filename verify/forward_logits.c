@@ -24,8 +24,7 @@ static bool has_base(const forward_job *j)
     return j->b.pass.stream_count > 0 || j->reference_logits;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------- */
 
 err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
 {
@@ -71,8 +70,7 @@ static void release(logits_work *w)
     free(w->memory);
 }
 
-/* ---- one block ----------------------------------------------------------------------------------
- */
+/* ---- one block ------------------------------------------------- */
 
 static mat block_mat(const logits_work *w, unsigned place)
 {

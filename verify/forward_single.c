@@ -55,8 +55,7 @@ static void plan_streams(single *s)
     }
 }
 
-/* ---- the reference ------------------------------------------------------------------------------
- */
+/* ---- the reference --------------------------------------------- */
 
 typedef struct tensor_name {
     char s[32];
@@ -171,8 +170,7 @@ err_code forward_check_reference(const reference *r, const model_config *c, size
     return code == OK && logits ? reference_check(r, logits, tokens, c->vocab, e) : code;
 }
 
-/* ---- one layer ----------------------------------------------------------------------------------
- */
+/* ---- one layer ------------------------------------------------- */
 
 static double local_error(const float *before, const float *after, const float *ours, size_t n)
 {
@@ -253,8 +251,7 @@ static err_code do_layer(single *s, unsigned layer, err *e)
     return code == OK && s->local ? measure_local(s, layer, before, after, e) : code;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------- */
 
 /* Embeddings are the first thing that can differ. */
 static err_code start(single *s, err *e)

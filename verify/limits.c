@@ -54,7 +54,7 @@ void limits_default(limits *l)
     }
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 /* The index of a name, -1 if there is none such. */
 static int find_metric(const char *name)
@@ -183,7 +183,7 @@ err_code limits_read(const char *path, limits *l, err *e)
     return code == OK ? take_object(l, path, root, e) : code;
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- judging --------------------------------------------------- */
 
 static err_code add_failure(limit_failures *f, limit_failure failure, err *e)
 {

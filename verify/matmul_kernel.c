@@ -21,7 +21,7 @@ enum { ROWS = 6, WIDTH = WIDTH_LIMIT };
 
 #define INLINED static inline __attribute__((always_inline))
 
-/* ---- pack ---- */
+/* ---- pack ------------------------------------------------------ */
 
 /* The tokens of one panel and the columns of one slice of x. */
 typedef struct pack_place {
@@ -111,7 +111,7 @@ static void pack(const matmul_job *job, size_t panel, size_t slice)
     }
 }
 
-/* ---- widen ---- */
+/* ---- widen ----------------------------------------------------- */
 
 static void widen_bf16(const uint16_t *restrict from, size_t count, float *restrict to)
 {
@@ -170,7 +170,7 @@ static void widen_row(const matmul_job *job, size_t row, size_t col, size_t coun
     }
 }
 
-/* ---- multiply ---- */
+/* ---- multiply -------------------------------------------------- */
 
 /* Columns of a slice, for all rows and panels of a block. */
 typedef struct slice {

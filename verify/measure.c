@@ -6,7 +6,7 @@
 
 enum { TOP = 5 };
 
-/* ---- one position ---------------------------------------------------------------------------- */
+/* ---- one position ---------------------------------------------- */
 
 /* One side of a position: log p_v = (z_v - max) - ln sum. */
 typedef struct side {
@@ -134,7 +134,7 @@ void measure_position(const float *source, const float *packed, size_t vocab, in
     }
 }
 
-/* ---- all positions --------------------------------------------------------------------------- */
+/* ---- all positions --------------------------------------------- */
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -250,7 +250,7 @@ err_code measure_summarize(const position_measure *p, size_t count, position_sum
     return OK;
 }
 
-/* ---- hidden states --------------------------------------------------------------------------- */
+/* ---- hidden states --------------------------------------------- */
 
 static void add_pair(hidden_sums *s, double a, double b)
 {

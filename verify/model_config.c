@@ -13,7 +13,7 @@
 
 #define CONFIG "config.json"
 
-/* ---- keys ---- */
+/* ---- keys ------------------------------------------------------ */
 
 typedef enum field_kind {
     FIELD_TEXT,
@@ -142,7 +142,7 @@ static const struct supported {
 };
 enum { SUPPORTED = sizeof supported / sizeof supported[0] };
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------- */
 
 static err_code refuse_architecture(const char *what, const char *name, err *e)
 {
@@ -280,7 +280,7 @@ static err_code check_dtypes(const char *what, const json_t *json, err *e)
                : OK;
 }
 
-/* ---- rules ---- */
+/* ---- rules ----------------------------------------------------- */
 
 static err_code check_attention(const char *what, const model_config *c, err *e)
 {
@@ -333,7 +333,7 @@ static err_code check_experts(const char *what, const model_config *c, err *e)
     return OK;
 }
 
-/* ---- unknown keys ---- */
+/* ---- unknown keys ---------------------------------------------- */
 
 static bool is_known(const model_config *c, const char *key)
 {
@@ -368,7 +368,7 @@ static void note_unknown(const char *what, json_t *json, const model_config *c, 
     }
 }
 
-/* ---- the whole ---- */
+/* ---- the whole ------------------------------------------------- */
 
 static err_code read_all(const char *what, json_t *json, model_config *c, err *e)
 {
@@ -444,7 +444,7 @@ layer_kind model_layer_kind(const model_config *c, unsigned layer)
     return (layer + 1) % c->layer_group == 0 || layer >= whole ? LAYER_SOFTMAX : LAYER_LINEAR;
 }
 
-/* ---- comparison ---- */
+/* ---- comparison ------------------------------------------------ */
 
 enum { VALUE_BYTES = 80 };
 

@@ -3,8 +3,7 @@
 #include "verify/expert_lists.h"
 #include "verify/pass.h"
 
-/* ---- attention ----------------------------------------------------------------------------------
- */
+/* ---- attention ------------------------------------------------- */
 
 typedef struct attention_weights {
     bool linear;
@@ -95,8 +94,7 @@ static err_code attention(pass *p, unsigned layer, err *e)
     return code;
 }
 
-/* ---- MLP ----------------------------------------------------------------------------------------
- */
+/* ---- MLP ------------------------------------------------------- */
 
 typedef struct mlp_weights {
     weight gate, up, down;
@@ -160,8 +158,7 @@ static err_code dense_mlp(pass *p, unsigned layer, err *e)
     return code;
 }
 
-/* ---- experts ------------------------------------------------------------------------------------
- */
+/* ---- experts --------------------------------------------------- */
 
 /* The normed hidden states and the sums of the experts, shaped like those of a stream. */
 static mat normed_of(const pass *p, unsigned s)

@@ -2,8 +2,7 @@
 
 #include <math.h>
 
-/* ---- decay ------------------------------------------------------------------------------------
- */
+/* ---- decay ----------------------------------------------------- */
 
 /* Number `h` of the geometric series for a power of two. */
 static long double slope_of_power(unsigned heads, unsigned h)
@@ -30,8 +29,7 @@ void model_decay(const model_config *c, slope_form form, unsigned layer, float *
     }
 }
 
-/* ---- rotary embedding ---------------------------------------------------------------------------
- */
+/* ---- rotary embedding ------------------------------------------ */
 
 /* The channel whose wave turns `turns` times over the original length. */
 static long double yarn_channel(const model_config *c, double turns)

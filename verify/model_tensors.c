@@ -9,7 +9,7 @@
 
 #define HEAD "lm_head.weight"
 
-/* ---- what there is ---- */
+/* ---- what there is --------------------------------------------- */
 
 typedef enum owner { OF_MODEL, OF_LAYER, OF_EXPERT } owner;
 
@@ -160,7 +160,7 @@ unsigned model_tensor_shape(const model_config *c, tensor_slot slot, unsigned la
     return r->shape[1] == SIZE_NONE ? 1 : 2;
 }
 
-/* ---- is it there? ---- */
+/* ---- is it there? ---------------------------------------------- */
 
 typedef struct check {
     const model_config *c;
@@ -230,7 +230,7 @@ static err_code expect_all(check *k, err *e)
                          k->s->path, text_list_end(&k->problems));
 }
 
-/* ---- is there more? ---- */
+/* ---- is there more? -------------------------------------------- */
 
 static bool is_behind_last_layer(const model_config *c, const char *name)
 {
@@ -266,7 +266,7 @@ static err_code refuse_surplus(check *k, const monitor *m, err *e)
     return OK;
 }
 
-/* ---- a head beside a tied embedding ---- */
+/* ---- a head beside a tied embedding ---------------------------- */
 
 enum { BAND_BYTES = 4 << 20 };
 

@@ -10,7 +10,7 @@ static float score_scale(unsigned dim)
     return (float)(1 / sqrtl((long double)dim));
 }
 
-/* ---- softmax attention ---- */
+/* ---- softmax attention ----------------------------------------- */
 
 typedef struct attention_run {
     const attention_kernel *kernel;
@@ -82,7 +82,7 @@ void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t fi
     team_run(s->team, r.blocks * shape.heads, attend_task, &r);
 }
 
-/* ---- linear attention ---- */
+/* ---- linear attention ------------------------------------------ */
 
 typedef struct linear_run {
     const attention_kernel *kernel;

@@ -53,7 +53,7 @@ static void run(ops_state *s, row_job *j, size_t rows, size_t cols)
     team_run(s->team, num_ceil_div(rows, j->task_rows), do_rows, j);
 }
 
-/* ---- one row of each operation ---- */
+/* ---- one row of each operation --------------------------------- */
 
 static void zero_row(const row_job *j, size_t row)
 {
@@ -112,7 +112,7 @@ static void scatter_row(const row_job *j, size_t row)
     j->kernel->add_share(row_of(j->x, j->index[row]), j->share[row], row_of(j->y, row), j->y.cols);
 }
 
-/* ---- the operations ---- */
+/* ---- the operations -------------------------------------------- */
 
 void ops_rows_zero(ops *o, mat x)
 {

@@ -8,8 +8,7 @@
 #include "quant/e4m3.h"
 #include "quant/widen.h"
 
-/* ---- weights ------------------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------- */
 
 void weight_pool_free(weight_pool *w)
 {
@@ -119,8 +118,7 @@ void weight_widen_row(const weight *w, size_t row, float *out)
     }
 }
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------- */
 
 mat pass_stream(const pass *p, unsigned number)
 {
@@ -238,8 +236,7 @@ void pass_close(pass *p)
     p->cos = p->sin = p->decay = p->bias = NULL;
 }
 
-/* ---- for the model ------------------------------------------------------------------------------
- */
+/* ---- for the model --------------------------------------------- */
 
 void pass_clear_state(pass *p)
 {

@@ -4,8 +4,7 @@
 #include "format/num.h"
 #include "verify/pass.h"
 
-/* ---- embeddings ---------------------------------------------------------------------------------
- */
+/* ---- embeddings ------------------------------------------------ */
 
 /* One row at a time: a vocabulary is large, a batch needs little of it. Quantized rows can only be
  * read from the beginning of their tiles. */
@@ -44,8 +43,7 @@ err_code pass_embed(pass *p, unsigned number, const int32_t *ids, err *e)
     return code;
 }
 
-/* ---- logits -------------------------------------------------------------------------------------
- */
+/* ---- logits ---------------------------------------------------- */
 
 enum { HEAD_BAND_BYTES = 16 << 20, HEAD_STREAMS_MAX = 8 };
 

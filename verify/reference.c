@@ -20,7 +20,7 @@ struct reference {
     st_header header;
 };
 
-/* ---- opening and finding --------------------------------------------------------------------- */
+/* ---- opening and finding --------------------------------------- */
 
 err_code reference_open(const char *path, reference **out, err *e)
 {
@@ -85,7 +85,7 @@ const char *reference_logits(const reference *r, bool hf)
     return NULL;
 }
 
-/* ---- shapes ---------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------- */
 
 /* "[2, 96, 192]" */
 static void print_shape(const st_tensor *t, char *to)
@@ -147,7 +147,7 @@ err_code reference_check(const reference *r, const char *name, uint64_t rows, ui
     return code != OK || row_count(t) == rows ? code : refuse_rows(r, t, rows, e);
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------- */
 
 static err_code refuse_dtype(const reference *r, const st_tensor *t, const char *expected, err *e)
 {
@@ -271,7 +271,7 @@ err_code reference_read_indices(const reference *r, const char *name, uint64_t f
     return code == OK ? read_rows(r, t, first, rows, NULL, out, e) : code;
 }
 
-/* ---- token ids ------------------------------------------------------------------------------- */
+/* ---- token ids ------------------------------------------------- */
 
 static const char ids_name[] = "input_ids";
 

@@ -41,7 +41,7 @@ static err_code describe(store_tensor *t, const char *name, dtype type, const ui
     return OK;
 }
 
-/* ---- checkpoint ---- */
+/* ---- checkpoint ------------------------------------------------ */
 
 /* Are these FP8 and its scales as a packed file holds them? Others are tensors as any. */
 static bool is_tiled(const fp8_pair *p)
@@ -88,7 +88,7 @@ static err_code list_source(store *s, err *e)
     return code;
 }
 
-/* ---- packed file ---- */
+/* ---- packed file ----------------------------------------------- */
 
 /* Bytes that the names of a stack's members take at most. */
 static uint64_t names_bytes(const pack_record *r)
@@ -225,7 +225,7 @@ static err_code list_packed(store *s, err *e)
     return code;
 }
 
-/* ---- both ---- */
+/* ---- both ------------------------------------------------------ */
 
 static err_code open_either(store *s, const monitor *m, err *e)
 {

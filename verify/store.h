@@ -9,8 +9,7 @@
  * Expert stacks of a packed file are unfolded: every member has an entry of its own. Scales belong
  * to their tensor and have none, in checkpoints (format/fp8_pairs.h) as in packed files. What is
  * read is not compared with digests. store_read and store_prefetch may be called from several
- * threads.
- */
+ * threads. */
 #ifndef STORE_H
 #define STORE_H
 

@@ -21,7 +21,7 @@ typedef struct source {
     uint64_t vocab;
 } source;
 
-/* ---- ids ------------------------------------------------------------------------------------- */
+/* ---- ids ------------------------------------------------------- */
 
 static err_code check_id(int64_t id, uint64_t vocab, size_t position, err *e)
 {
@@ -81,7 +81,7 @@ static err_code read_integers(const source *s, uint64_t off, bool wide, token_in
     return code;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------ */
 
 static err_code take_row(const source *s, const json_t *row, size_t first, token_input *out, err *e)
 {
@@ -148,7 +148,7 @@ static err_code read_json(const source *s, token_input *out, err *e)
     return code;
 }
 
-/* ---- .npy ------------------------------------------------------------------------------------ */
+/* ---- .npy ------------------------------------------------------ */
 
 static err_code check_length(const source *s, const npy_header *h, uint64_t off, size_t count,
                              err *e)
@@ -205,7 +205,7 @@ static err_code read_npy(const source *s, token_input *out, err *e)
     return code == OK ? read_integers(s, off, h.wide, out, e) : code;
 }
 
-/* ---- safetensors ----------------------------------------------------------------------------- */
+/* ---- safetensors ----------------------------------------------- */
 
 static bool is_integer(const st_tensor *t)
 {
@@ -257,7 +257,7 @@ static err_code read_safetensors(const source *s, token_input *out, err *e)
     return code;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------- */
 
 /* A safetensors file begins with a length whose upper bytes are zero; no JSON has a NUL. */
 static err_code read_kind(const source *s, token_input *out, err *e)

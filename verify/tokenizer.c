@@ -16,7 +16,7 @@ struct tokenizer {
     pattern *word; /* for single_word */
 };
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------- */
 
 /* ByteLevel changes offsets here, TemplateProcessing adds what nobody asks for. */
 static err_code check_post_processor(const json_t *value, err *e)
@@ -125,7 +125,7 @@ void tokenizer_free(tokenizer *t)
     }
 }
 
-/* ---- encoding -------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------- */
 
 typedef struct encoding {
     const tokenizer *t;

@@ -28,9 +28,9 @@ static err_code no_memory(err *e)
     return err_set(e, ERR_MEMORY, "no memory for a vocabulary");
 }
 
-/* ---- the alphabet ----------------------------------------------------------------------------
- *
- * JSON holds text, tokens hold bytes: GPT-2 wrote a byte as the character of the same number where
+/* ---- the alphabet ---------------------------------------------- */
+
+/* JSON holds text, tokens hold bytes: GPT-2 wrote a byte as the character of the same number where
  * that is printable, else as one of those from U+0100 on, in their order. */
 
 static bool is_printable(unsigned byte)
@@ -53,7 +53,7 @@ static void spell_bytes(bpe_model *m)
     }
 }
 
-/* ---- the vocabulary -------------------------------------------------------------------------- */
+/* ---- the vocabulary -------------------------------------------- */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -110,7 +110,7 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
     return OK;
 }
 
-/* ---- the merges ------------------------------------------------------------------------------ */
+/* ---- the merges ------------------------------------------------ */
 
 /* The two parts of merge number `i`: a pair, or a text with one space. `text` gets a copy of the
  * latter, to free(). */
@@ -233,7 +233,7 @@ static err_code read_merges(bpe_model *m, const json_t *list, err *e)
     return code;
 }
 
-/* ---- the rest -------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------- */
 
 static bool is_empty(const json_t *value)
 {

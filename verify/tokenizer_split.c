@@ -4,7 +4,7 @@
 #include "format/utf8.h"
 #include "verify/tokenizer_parts.h"
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------- */
 
 /* How GPT-2 and ByteLevel with use_regex tell words from each other. */
 static const char gpt2_words[] =
@@ -152,7 +152,7 @@ void splits_free(split_list *list)
     *list = (split_list){0};
 }
 
-/* ---- splitting ------------------------------------------------------------------------------- */
+/* ---- splitting ------------------------------------------------- */
 
 /* One run through all splits, depth first: a piece goes on to the next split as soon as it is
  * known. */

@@ -67,9 +67,10 @@ MUST_CHECK err_code walk_table(walk *w, err *e);
 /* The steps of walk_data, for data that is gone before the digests come that it has to have:
  *
  *     data_walk_begin     with a table and an algorithm that stay where they are
- *     data_walk_read      digests of all chunks, from w->fd, or from a stream that stands at
- * data_off data_walk_judge     what they mean, when w->chunk_digests and w->tensor_digests are
- * there
+ *     data_walk_read      digests of all chunks, from w->fd, or from a stream that
+ *                         stands at data_off
+ *     data_walk_judge     what they mean, when w->chunk_digests and w->tensor_digests
+ *                         are there
  *
  * Of a stream that ends too soon the chunks that are whole are judged. */
 MUST_CHECK err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg,

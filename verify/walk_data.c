@@ -212,7 +212,7 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
     return OK;
 }
 
-/* ---- judging ---- */
+/* ---- judging --------------------------------------------------- */
 
 /* Report chunks [from, to) of a record: one slice, one run. */
 static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64_t to)

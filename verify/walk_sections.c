@@ -47,7 +47,7 @@ err_code walk_padding_at(walk *w, uint64_t off, uint64_t end, err *e)
     return code;
 }
 
-/* ---- directory ---- */
+/* ---- directory ------------------------------------------------- */
 
 /* The head's part of the directory, with empty stand-ins for the tail's: is it legal on its own? */
 static err_code take_head_directory(walk *w, err *why)
@@ -115,7 +115,7 @@ static void take_directory(walk *w)
     }
 }
 
-/* ---- one section ---- */
+/* ---- one section ----------------------------------------------- */
 
 static uint64_t section_end(const walk *w, uint32_t i)
 {
@@ -172,7 +172,7 @@ static err_code check_rules(walk *w, uint32_t i, const unsigned char *data, err 
     return judge_content(w, i, code, &why, e);
 }
 
-/* ---- head ---- */
+/* ---- head ------------------------------------------------------ */
 
 static err_code load_head(walk *w, err *e)
 {
@@ -250,7 +250,7 @@ static err_code decode_table(walk *w, err *e)
     return judge_content(w, tens, code, &why, e);
 }
 
-/* ---- tail ---- */
+/* ---- tail ------------------------------------------------------ */
 
 /* The length that the table asks of a section of the tail; false if it asks for none. */
 static bool length_expected(const walk *w, uint32_t tag, uint64_t *bytes)

@@ -52,7 +52,7 @@ static double median(const double *values, unsigned count)
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
-/* ---- the jobs ---- */
+/* ---- the jobs -------------------------------------------------- */
 
 /* The same bytes in and out, nothing computed. */
 static double run_probe(const convert_job *job, const char *path)

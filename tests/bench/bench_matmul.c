@@ -145,7 +145,7 @@ static void pin_threads(void)
     closedir(tasks);
 }
 
-/* ---- one measurement ---- */
+/* ---- one measurement ------------------------------------------- */
 
 typedef struct runner {
     void (*run)(const struct runner *r);
@@ -252,7 +252,7 @@ static bool measure_apart(const data *d, const shape *s, int side, unsigned thre
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* ---- the table ---- */
+/* ---- the table ------------------------------------------------- */
 
 typedef struct results {
     double ratios[SHAPES * SIDES];

@@ -26,7 +26,7 @@ static long setting(const char *name)
     return value ? strtol(value, NULL, 10) : 0;
 }
 
-/* ---- input and output ---- */
+/* ---- input and output ------------------------------------------ */
 
 static bool interrupted(void)
 {
@@ -70,7 +70,7 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
     return syscall(SYS_pwrite64, fd, from, shortened(bytes), off);
 }
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------- */
 
 typedef struct range {
     uintptr_t begin, end;

@@ -102,7 +102,7 @@ static inline void model_begin(void)
     }
 }
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------- */
 
 static inline bool model_add(void *at, size_t bytes, int device)
 {
@@ -203,7 +203,7 @@ cudaError_t cudaHostUnregister(void *at)
     return model_remove(at, &device) ? cudaSuccess : cudaErrorHostMemoryNotRegistered;
 }
 
-/* ---- work ---- */
+/* ---- work ------------------------------------------------------ */
 
 /* As the CPU does it: from a copy of the tile, which lies there without gaps. */
 static inline void model_quantize(const model_work *w, const gpu_tile *t, uint32_t number)
@@ -325,7 +325,7 @@ cudaError_t cudaLaunchKernel(const void *kernel, dim3 blocks, dim3 threads, void
     return model_queue(s, &w);
 }
 
-/* ---- streams and events ---- */
+/* ---- streams and events ---------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *to, unsigned flags)
 {
@@ -388,7 +388,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return cudaSuccess;
 }
 
-/* ---- devices and kernels ---- */
+/* ---- devices and kernels --------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count)
 {

@@ -92,7 +92,7 @@ void batch_free(batch *b)
     free(b->stats);
 }
 
-/* ---- one slot ---- */
+/* ---- one slot -------------------------------------------------- */
 
 batch_run batch_run_new(const batch *b)
 {
@@ -130,7 +130,7 @@ bool batch_run_same(const batch_run *r, const engine_slot *slot)
            memcmp(r->stats, b->stats, b->tiles * sizeof *r->stats) == 0;
 }
 
-/* ---- all slots ---- */
+/* ---- all slots ------------------------------------------------- */
 
 typedef struct driver {
     pthread_t thread;

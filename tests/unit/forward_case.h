@@ -96,7 +96,7 @@ static inline void forward_case_end(void)
     scratch_remove();
 }
 
-/* ---- running ---- */
+/* ---- running --------------------------------------------------- */
 
 /* The first tokens of the example, float32, all at once. */
 static inline forward_options of_tokens(size_t sequences, size_t length)
@@ -137,7 +137,7 @@ static inline reference *dumped(store *model, const forward_options *o)
     return open_reference(scratch("dump"));
 }
 
-/* ---- comparing ---- */
+/* ---- comparing ------------------------------------------------- */
 
 /* A whole file; its bytes are the caller's to free(). */
 typedef struct image {

@@ -76,7 +76,7 @@ extern "C" __global__ void try_all_quotients(uint32_t mantissa_bits, unsigned lo
     }
 }
 
-/* ---- the definition ---- */
+/* ---- the definition -------------------------------------------- */
 
 __device__ static float element_at(const unsigned char *from, uint64_t index, uint32_t bytes,
                                    bool half)

@@ -48,7 +48,7 @@ const made_tensor *made_find(const made_checkpoint *c, const char *name)
     return NULL;
 }
 
-/* ---- values ---- */
+/* ---- values ---------------------------------------------------- */
 
 /* Bits of the exponent and the mantissa of BF16, F16 and F32. */
 static void layout_of(dtype type, unsigned *exponent, unsigned *mantissa)
@@ -127,7 +127,7 @@ void made_fill(made_tensor *t, uint64_t *state, made_style style)
     }
 }
 
-/* ---- a random checkpoint ---- */
+/* ---- a random checkpoint --------------------------------------- */
 
 static uint64_t upto(uint64_t *state, uint64_t most)
 {
@@ -211,7 +211,7 @@ void made_random(made_checkpoint *c, uint64_t *state)
               state, MADE_WIDE);
 }
 
-/* ---- files ---- */
+/* ---- files ----------------------------------------------------- */
 
 static void write_all(FILE *f, const void *data, uint64_t bytes)
 {

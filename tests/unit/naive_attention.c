@@ -19,7 +19,7 @@ static float alpha_of(unsigned d)
     return (float)(1 / sqrtl((long double)d));
 }
 
-/* ---- softmax attention ---- */
+/* ---- softmax attention ----------------------------------------- */
 
 /* Keys and values of one head; row j of either is that of token j. */
 typedef struct kv_head {
@@ -86,7 +86,7 @@ void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t 
     free(p);
 }
 
-/* ---- linear attention ---- */
+/* ---- linear attention ------------------------------------------ */
 
 void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
                             float *state, mat y)
@@ -115,7 +115,7 @@ void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, 
     }
 }
 
-/* ---- router ---- */
+/* ---- router ---------------------------------------------------- */
 
 static float group_score(const float *biased, size_t experts)
 {

@@ -5,7 +5,7 @@
 
 enum { LANES = 32 };
 
-/* ---- section 3 ---- */
+/* ---- section 3 ------------------------------------------------- */
 
 static uint32_t bits_of(float x)
 {
@@ -55,7 +55,7 @@ float naive_silu(float x)
     return x * naive_sigmoid(x);
 }
 
-/* ---- section 4 ---- */
+/* ---- section 4 ------------------------------------------------- */
 
 static float add_lanes(float lane[LANES])
 {
@@ -85,7 +85,7 @@ float naive_sumsq32(const float *x, size_t n)
     return add_lanes(lane);
 }
 
-/* ---- section 2, and spec/quant.md sections 2 and 3 ---- */
+/* ---- section 2, and spec/quant.md sections 2 and 3 ------------- */
 
 void naive_e4m3_table(naive *o)
 {

@@ -5,7 +5,7 @@
 
 #include "tests/unit/naive_parts.h"
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------- */
 
 static float *naive_alloc(ops *o, size_t floats)
 {
@@ -59,7 +59,7 @@ static void naive_add(ops *o, mat x, mat y)
     }
 }
 
-/* ---- section 5: matrices ---- */
+/* ---- section 5: matrices --------------------------------------- */
 
 static void matmul_exact(const naive *o, mat x, const weight *w, mat y)
 {
@@ -121,7 +121,7 @@ static void naive_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
     }
 }
 
-/* ---- section 5: rows ---- */
+/* ---- section 5: rows ------------------------------------------- */
 
 static void naive_norm(ops *o, mat x, unsigned groups, const weight *w, float eps, mat y)
 {

@@ -55,7 +55,7 @@ void pair_close(ops_pair *p)
     p->naive->destroy(p->naive);
 }
 
-/* ---- random values ---- */
+/* ---- random values --------------------------------------------- */
 
 uint32_t pair_below(ops_pair *p, uint32_t limit)
 {
@@ -114,7 +114,7 @@ float *pair_floats(ops_pair *p, size_t count, spread s)
     return x;
 }
 
-/* ---- matrices ---- */
+/* ---- matrices -------------------------------------------------- */
 
 both pair_zeros(ops_pair *p, size_t floats)
 {
@@ -153,7 +153,7 @@ both both_cols(both m, size_t first, size_t count)
     return (both){mat_cols(m.tested, first, count), mat_cols(m.naive, first, count)};
 }
 
-/* ---- weights ---- */
+/* ---- weights --------------------------------------------------- */
 
 static uint16_t random_half(ops_pair *p)
 {
@@ -209,7 +209,7 @@ weight pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s)
     return w;
 }
 
-/* ---- comparison ---- */
+/* ---- comparison ------------------------------------------------ */
 
 void pair_describe(ops_pair *p, const char *format, ...)
 {

@@ -57,7 +57,7 @@ static const unsigned char *section(const checker *k, uint32_t tag)
     return k->file + pack_find_section(k->p, tag)->off;
 }
 
-/* ---- quantization (spec/quant.md) ---- */
+/* ---- quantization (spec/quant.md) ------------------------------ */
 
 /* The sum of section 5 over one tile; v(i, j) = values[i * 128 + j], +0 where it is clipped. */
 static float tile_sum(const float *v)
@@ -203,7 +203,7 @@ static void check_codes(checker *k, const pack_record *r, const made_tensor *t, 
     free(x);
 }
 
-/* ---- digests (spec/format.md 6 and 7) ---- */
+/* ---- digests (spec/format.md 6 and 7) -------------------------- */
 
 static void check_source(checker *k, const pack_record *r, const made_tensor *t)
 {
@@ -256,7 +256,7 @@ static void check_chunks(const checker *k, uint32_t number, uint64_t *chunk)
                   "%s: TDIG", r->name);
 }
 
-/* ---- records ---- */
+/* ---- records --------------------------------------------------- */
 
 static void check_member(checker *k, const pack_record *r, const char *name, uint64_t index)
 {

@@ -2,8 +2,11 @@
  *
  *     pack_table t = table_with_room(8);
  *     pack_record *r = table_add(&t, "model.layers.0.norm.weight", DTYPE_BF16, 1,
- * (uint64_t[]){64}); table_add_codes(&t, "model.layers.0.up_proj.weight", DTYPE_F32, 2,
- * (uint64_t[]){300, 200}); expect_ok(pack_table_sort(&t, &e), &e); pack_table_free(&t);
+ *                                (uint64_t[]){64});
+ *     table_add_codes(&t, "model.layers.0.up_proj.weight", DTYPE_F32, 2,
+ *                     (uint64_t[]){300, 200});
+ *     expect_ok(pack_table_sort(&t, &e), &e);
+ *     pack_table_free(&t);
  *
  * Pointers to records hold until the next sort. */
 #ifndef RANDOM_TABLE_H
@@ -82,7 +85,7 @@ static inline void table_carry(pack_record *w, dtype scales)
     w[1].pow2 = scales == DTYPE_F8_E8M0;
 }
 
-/* ---- at random ---- */
+/* ---- at random ------------------------------------------------- */
 
 static inline uint64_t table_up_to(uint64_t *state, uint64_t most)
 {

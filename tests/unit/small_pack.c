@@ -52,7 +52,7 @@ static void *must_have(void *p)
     return p;
 }
 
-/* ---- table ---- */
+/* ---- table ----------------------------------------------------- */
 
 static pack_record *add_record(pack_table *t, char **names, const char *name, const char *suffix)
 {
@@ -110,7 +110,7 @@ static void make_table(const small_model *model, bool ue8m0, pack_table *t)
     must(pack_table_sort(t, &e), &e);
 }
 
-/* ---- head ---- */
+/* ---- head ------------------------------------------------------ */
 
 static void make_head(const small_model *model, const small_options *options, small_pack *p,
                       pack_head *head)
@@ -141,7 +141,7 @@ static void make_head(const small_model *model, const small_options *options, sm
     free(recipe_text);
 }
 
-/* ---- data ---- */
+/* ---- data ------------------------------------------------------ */
 
 enum { CODES = 0x7f }; /* magnitudes that are numbers */
 
@@ -365,7 +365,7 @@ int small_memfd(const unsigned char *bytes, uint64_t length)
     return fd;
 }
 
-/* ---- signing ---- */
+/* ---- signing --------------------------------------------------- */
 
 enum { AT_PLAN_ID_FRONT = 72, AT_PLAN_ID_BACK = 48, AT_ROOT = 64, AT_SELF = 4080, AT_SHA = 32 };
 

@@ -26,8 +26,7 @@ static uint64_t next(uint64_t *state)
 
 /* Mostly multiples of a sixteenth, so that halves of steps of E4M3 occur; the rest makes amax
  * differ from tile to tile. The first element of a tensor, the largest, makes the scale of its tile
- * 2^-10.
- */
+ * 2^-10. */
 static float value(uint64_t i, uint64_t *state)
 {
     const uint64_t r = next(state);
@@ -97,7 +96,7 @@ void small_source_widen(dtype type, const unsigned char *source, uint64_t count,
     }
 }
 
-/* ---- checkpoint ---- */
+/* ---- checkpoint ------------------------------------------------ */
 
 static void *must_have(void *p)
 {

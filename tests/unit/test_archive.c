@@ -218,7 +218,7 @@ START_TEST(limits_hold)
 }
 END_TEST
 
-/* ---- Archives that are not canonical ---- */
+/* ---- Archives that are not canonical --------------------------- */
 
 static void refuse(const tar *t)
 {

@@ -57,7 +57,7 @@ START_TEST(slowest_stage_is_named)
 }
 END_TEST
 
-/* ---- the checkpoint -------------------------------------------------------------------------- */
+/* ---- the checkpoint -------------------------------------------- */
 
 static checkpoint *weights(uint64_t bytes)
 {
@@ -114,7 +114,7 @@ START_TEST(weights_are_finite)
 }
 END_TEST
 
-/* ---- the probe ------------------------------------------------------------------------------- */
+/* ---- the probe ------------------------------------------------- */
 
 START_TEST(probe_reads_and_writes)
 {

@@ -12,7 +12,7 @@
 #include "tests/unit/faulty_engine.h"
 #include "tests/unit/scratch.h"
 
-/* ---- the GPU --------------------------------------------------------------------------------- */
+/* ---- the GPU --------------------------------------------------- */
 
 static struct {
     unsigned count;                   /* of devices */
@@ -69,7 +69,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     return err_set(e, ERR_MEMORY, "nothing to be had");
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------- */
 
 /* `memory`: of --gpu-memory; NULL: none is given. */
 static err_code run_bench_within(const char *memory, const char *device, report *r, err *e)

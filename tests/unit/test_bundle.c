@@ -25,7 +25,7 @@ START_TEST(every_kind)
 }
 END_TEST
 
-/* ---- recognizing ---- */
+/* ---- recognizing ----------------------------------------------- */
 
 static bool recognizes(const void *bytes, size_t count)
 {
@@ -75,7 +75,7 @@ START_TEST(old_tar)
 }
 END_TEST
 
-/* ---- names and links ---- */
+/* ---- names and links ------------------------------------------- */
 
 START_TEST(names_that_lead_elsewhere)
 {

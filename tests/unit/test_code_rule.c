@@ -54,8 +54,7 @@ START_TEST(scales)
 END_TEST
 
 /* One and two steps above 2^-15 the logarithm is -15 as a float; three are seen. By the bits all
- * are.
- */
+ * are. */
 START_TEST(logarithms_are_rounded)
 {
     const uint32_t power = oracle_bits(448 * 0x1p-15f);

@@ -126,7 +126,7 @@ static void mark_as_powers(small_pack *p)
     p->bytes[small_pack_section(p, TAG_TENS)->off + number * PACK_RECORD_BYTES + 115] = 1;
 }
 
-/* ---- evidence ---- */
+/* ---- evidence -------------------------------------------------- */
 
 /* Compare `few` with itself after `change` to the file, digests mended. */
 static void compare_patched(void (*change)(small_pack *p))

@@ -80,7 +80,7 @@ START_TEST(numbers_stand_once)
 }
 END_TEST
 
-/* ---- devices --------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------- */
 
 static device_list three(void)
 {
@@ -154,7 +154,7 @@ START_TEST(names_are_short)
 }
 END_TEST
 
-/* ---- without CUDA ---------------------------------------------------------------------------- */
+/* ---- without CUDA ---------------------------------------------- */
 
 static void count_note(void *ctx, const char *text)
 {

@@ -10,7 +10,7 @@
 #include "tests/unit/expect.h"
 #include "tests/unit/faulty_engine.h"
 
-/* ---- the GPUs -------------------------------------------------------------------------------- */
+/* ---- the GPUs -------------------------------------------------- */
 
 static struct {
     unsigned count, usable; /* devices; the first `usable` are */
@@ -59,7 +59,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     return OK;
 }
 
-/* ---- one way through ------------------------------------------------------------------------- */
+/* ---- one way through ------------------------------------------- */
 
 enum { ROWS = 256, COLS = 128, TILES = 2 };
 

@@ -36,7 +36,7 @@ static void expect_same_file(const char *a, const char *b)
     free(data[1]);
 }
 
-/* ---- right bytes ---- */
+/* ---- right bytes ----------------------------------------------- */
 
 /* The budget in bytes that leaves room for one slot only. */
 static uint64_t one_slot(const conversion *done)
@@ -110,7 +110,7 @@ START_TEST(random_checkpoint_is_converted)
 }
 END_TEST
 
-/* ---- slots of other shapes ---- */
+/* ---- slots of other shapes ------------------------------------- */
 
 static void want_more_slots(convert_job *job)
 {
@@ -259,7 +259,7 @@ START_TEST(report_adds_up)
 }
 END_TEST
 
-/* ---- memory ---- */
+/* ---- memory ---------------------------------------------------- */
 
 START_TEST(too_little_memory_names_the_need)
 {
@@ -316,7 +316,7 @@ START_TEST(tables_count_as_buffers)
 }
 END_TEST
 
-/* ---- infinities and NaNs ---- */
+/* ---- infinities and NaNs --------------------------------------- */
 
 static const unsigned thread_counts[] = {1, 2, 5};
 

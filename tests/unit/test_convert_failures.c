@@ -59,7 +59,7 @@ static uint64_t size_of(const char *name)
     return (uint64_t)st.st_size;
 }
 
-/* ---- what stands in the way ---- */
+/* ---- what stands in the way ------------------------------------ */
 
 START_TEST(existing_output_needs_force)
 {
@@ -155,7 +155,7 @@ START_TEST(temporary_file_is_no_input)
 }
 END_TEST
 
-/* ---- sources that change ---- */
+/* ---- sources that change --------------------------------------- */
 
 static void touch(const char *name, time_t seconds)
 {
@@ -204,7 +204,7 @@ START_TEST(source_that_changes_is_refused)
 }
 END_TEST
 
-/* ---- the wish to stop ---- */
+/* ---- the wish to stop ------------------------------------------ */
 
 typedef struct patience {
     const char *stage; /* in which it ends; NULL: before everything */
@@ -277,7 +277,7 @@ START_TEST(cancelled_run_keeps_the_old_output)
 }
 END_TEST
 
-/* ---- engines that fail, or take their time ---- */
+/* ---- engines that fail, or take their time --------------------- */
 
 static engine *inner;
 static atomic_int calls_left;
@@ -362,7 +362,7 @@ START_TEST(cause_is_reported_not_its_consequence)
 }
 END_TEST
 
-/* ---- disks of our own ---- */
+/* ---- disks of our own ------------------------------------------ */
 
 START_TEST(full_disk_leaves_nothing)
 {
@@ -374,7 +374,7 @@ START_TEST(full_disk_leaves_nothing)
 }
 END_TEST
 
-/* ---- sources that are none ---- */
+/* ---- sources that are none ------------------------------------- */
 
 START_TEST(wrong_source_is_refused)
 {

@@ -21,7 +21,7 @@
 
 enum { FILE_BYTES = (3 << 20) + 777, GUARD = 64 };
 
-/* ---- the system, with faults ---- */
+/* ---- the system, with faults ----------------------------------- */
 
 static struct {
     int ask_errno;       /* of preadv2 */
@@ -83,7 +83,7 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t off)
                    off);
 }
 
-/* ---- a file and pieces of it ---- */
+/* ---- a file and pieces of it ----------------------------------- */
 
 static unsigned char contents[FILE_BYTES];
 static direct_file file;
@@ -199,7 +199,7 @@ static const struct {
     {FILE_BYTES, 0},
 };
 
-/* ---- every way ---- */
+/* ---- every way ------------------------------------------------- */
 
 START_TEST(what_is_cached_is_copied)
 {
@@ -266,7 +266,7 @@ START_TEST(memory_is_a_file_system_too)
 }
 END_TEST
 
-/* ---- what is refused ---- */
+/* ---- what is refused ------------------------------------------- */
 
 START_TEST(a_system_that_cannot_say)
 {
@@ -355,7 +355,7 @@ START_TEST(a_file_that_ends_early)
 }
 END_TEST
 
-/* ---- many threads ---- */
+/* ---- many threads ---------------------------------------------- */
 
 static int open_files(void)
 {

@@ -60,7 +60,7 @@ START_TEST(same_bytes)
 }
 END_TEST
 
-/* ---- jobs of random shapes, packed into one slot ---- */
+/* ---- jobs of random shapes, packed into one slot --------------- */
 
 typedef struct load {
     engine_job jobs[MAX_JOBS];

@@ -14,7 +14,7 @@
 
 enum { SLOTS = 4 };
 
-/* ---- what the guard looks like ---- */
+/* ---- what the guard looks like --------------------------------- */
 
 START_TEST(same_slots)
 {
@@ -63,7 +63,7 @@ START_TEST(open_fails)
 }
 END_TEST
 
-/* ---- checks ---- */
+/* ---- checks ---------------------------------------------------- */
 
 /* No false alarm, and nothing is changed. */
 START_TEST(right_results)
@@ -211,7 +211,7 @@ START_TEST(wrong_results)
 }
 END_TEST
 
-/* ---- one tile by itself ---- */
+/* ---- one tile by itself ---------------------------------------- */
 
 static void spoil_by_much(const engine_job *job, uint64_t tile, unsigned char *codes)
 {
@@ -288,7 +288,7 @@ START_TEST(nonfinite_tiles)
 }
 END_TEST
 
-/* ---- which tiles ---- */
+/* ---- which tiles ----------------------------------------------- */
 
 enum { LONG_RUN = 20000 };
 

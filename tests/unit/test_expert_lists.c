@@ -64,7 +64,7 @@ START_TEST(no_streams)
 }
 END_TEST
 
-/* ---- random ---- */
+/* ---- random ---------------------------------------------------- */
 
 enum { STREAMS = 3, ROUNDS = 50, MOST_EXPERTS = 20, MOST_CHOICES = 40 * 4 };
 

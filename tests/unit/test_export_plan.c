@@ -76,7 +76,7 @@ static void expect_list(const char *expected)
     ck_assert_str_eq(found, expected);
 }
 
-/* ---- forms ---- */
+/* ---- forms ----------------------------------------------------- */
 
 START_TEST(codes_stay_where_they_are_read)
 {
@@ -260,7 +260,7 @@ START_TEST(what_is_read_by_some_is_counted)
 }
 END_TEST
 
-/* ---- lists ---- */
+/* ---- lists ----------------------------------------------------- */
 
 static void fill_mixture(void)
 {
@@ -313,7 +313,7 @@ START_TEST(prefixes_are_seen)
 }
 END_TEST
 
-/* ---- shards ---- */
+/* ---- shards ---------------------------------------------------- */
 
 static void expect_shards(uint64_t limit)
 {

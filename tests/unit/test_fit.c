@@ -94,7 +94,7 @@ static void expect_warnings(const char *expected)
 static const char two_layers[] = "{\"num_hidden_layers\": 2, \"num_attention_heads\": 8, "
                                  "\"num_key_value_heads\": 2, \"head_dim\": 128}";
 
-/* ---- runs ---- */
+/* ---- runs ------------------------------------------------------ */
 
 START_TEST(numbers_in_names_are_one_kind)
 {
@@ -225,7 +225,7 @@ START_TEST(joined_matrices_begin_on_tiles)
 }
 END_TEST
 
-/* ---- warnings ---- */
+/* ---- warnings -------------------------------------------------- */
 
 START_TEST(a_missing_config)
 {

@@ -1,6 +1,5 @@
 /* The folder of a checkpoint in an archive, and that a checkpoint in one is the same as in a
- * directory.
- */
+ * directory. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <check.h>

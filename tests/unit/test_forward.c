@@ -11,7 +11,7 @@ static size_t some_length(void)
     return text && strtoul(text, NULL, 10) > 1 ? 12 : LENGTH;
 }
 
-/* ---- a model against itself ---- */
+/* ---- a model against itself ------------------------------------ */
 
 static void expect_nothing(const forward_form *f)
 {
@@ -51,7 +51,7 @@ START_TEST(the_packed_model_against_itself)
 }
 END_TEST
 
-/* ---- the same bits ---- */
+/* ---- the same bits --------------------------------------------- */
 
 /* The dump of a pass by other operations than the usual ones. */
 static image dump_by(ops *by, store *model, forward_options o)

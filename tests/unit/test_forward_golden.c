@@ -20,7 +20,7 @@ static forward_options all_tokens(slope_form form)
     return o;
 }
 
-/* ---- the source ---- */
+/* ---- the source ------------------------------------------------ */
 
 START_TEST(layers_of_the_source)
 {
@@ -107,7 +107,7 @@ START_TEST(logits_of_the_other_form)
 }
 END_TEST
 
-/* ---- the packed model ---- */
+/* ---- the packed model ------------------------------------------ */
 
 START_TEST(dump_of_the_packed_model)
 {
@@ -123,7 +123,7 @@ START_TEST(dump_of_the_packed_model)
 }
 END_TEST
 
-/* ---- both ---- */
+/* ---- both ------------------------------------------------------ */
 
 /* What the measures make of the logits that Python computed. */
 static position_summary golden_summary(void)

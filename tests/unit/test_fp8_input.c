@@ -293,7 +293,7 @@ START_TEST(e8m0_is_carried_as_ue8m0)
 }
 END_TEST
 
-/* ---- what is refused ---- */
+/* ---- what is refused ------------------------------------------- */
 
 static const struct {
     const char *tensor;

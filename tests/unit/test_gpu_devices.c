@@ -50,7 +50,7 @@ static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned sec
     model_expect_empty();
 }
 
-/* ---- dealing out ---- */
+/* ---- dealing out ----------------------------------------------- */
 
 /* What a device needs that gets one slot: it leaves 32 MiB for the code. */
 static size_t needed(const engine_cuda_options *o)
@@ -151,7 +151,7 @@ START_TEST(no_one_is_to_blame)
 }
 END_TEST
 
-/* ---- losing one ---- */
+/* ---- losing one ------------------------------------------------ */
 
 START_TEST(one_is_lost)
 {
@@ -195,7 +195,7 @@ START_TEST(the_work_of_a_lost_one_is_done)
 }
 END_TEST
 
-/* ---- conversions ---- */
+/* ---- conversions ----------------------------------------------- */
 
 static conversion *running;
 static engine *used;

@@ -19,7 +19,7 @@
 /* gpu/kernels.S, with what nvcc made of gpu_oracle.cu. */
 extern const unsigned char oracle_image[];
 
-/* ---- two devices ---- */
+/* ---- two devices ----------------------------------------------- */
 
 static CUcontext second;      /* NULL: device 1 is a device */
 static atomic_uint chosen[2]; /* how often each was, since the engine is open: once a submit */
@@ -111,7 +111,7 @@ static void lose_second(void)
     ck_assert_int_eq(cudaSetDevice(0), cudaSuccess);
 }
 
-/* ---- engines ---- */
+/* ---- engines --------------------------------------------------- */
 
 /* How the two are asked for. */
 static const struct pair {
@@ -147,7 +147,7 @@ START_TEST(same_bytes)
 }
 END_TEST
 
-/* ---- conversions ---- */
+/* ---- conversions ----------------------------------------------- */
 
 static const struct pair *asked;
 static const conversion *running;

@@ -87,7 +87,7 @@ START_TEST(every_quotient)
 }
 END_TEST
 
-/* ---- gigabytes ---- */
+/* ---- gigabytes ------------------------------------------------- */
 
 typedef struct volume {
     const char *name;
@@ -248,7 +248,7 @@ START_TEST(same_as_oracle)
 }
 END_TEST
 
-/* ---- short memory ---- */
+/* ---- short memory ---------------------------------------------- */
 
 /* Take the device's memory but for `left` bytes. */
 static void *take_memory(size_t left)
@@ -300,7 +300,7 @@ START_TEST(short_memory)
 }
 END_TEST
 
-/* ---- a lost device ---- */
+/* ---- a lost device --------------------------------------------- */
 
 static const engine_cuda_options four_slots = {.devices = (const unsigned[]){0},
                                                .device_count = 1,

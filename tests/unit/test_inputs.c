@@ -3,7 +3,7 @@
 #include "tests/unit/checkpoint_dir.h"
 #include "tests/unit/expect.h"
 
-/* ---- what is an input? ---- */
+/* ---- what is an input? ----------------------------------------- */
 
 static struct stat stat_of(const char *name)
 {
@@ -61,7 +61,7 @@ START_TEST(parts_of_a_checkpoint)
 }
 END_TEST
 
-/* ---- what does an output replace? ---- */
+/* ---- what does an output replace? ------------------------------ */
 
 static const struct output_case {
     const char *name, *why; /* NULL: no input */

@@ -19,7 +19,7 @@ static err_code parse(limits *l, const char *text, err *e)
     return limits_parse(l, "L", text, strlen(text), e);
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------- */
 
 START_TEST(built_in)
 {
@@ -70,7 +70,7 @@ START_TEST(kinds)
 }
 END_TEST
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------- */
 
 START_TEST(file_changes_what_it_names)
 {
@@ -153,7 +153,7 @@ START_TEST(no_file)
 }
 END_TEST
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- judging --------------------------------------------------- */
 
 static void expect_failure(const limit_failures *f, size_t i, limit_metric m, int64_t layer,
                            double measured, double limit)

@@ -19,7 +19,7 @@ static void expect_plus_zero(double x)
     ck_assert_mem_eq(&x, &zero, sizeof x);
 }
 
-/* ---- oracle ---------------------------------------------------------------------------------- */
+/* ---- oracle ---------------------------------------------------- */
 
 static long double log_sum(const float *z, size_t n)
 {
@@ -62,7 +62,7 @@ static bool tops_agree(const float *a, const float *b, size_t n, size_t k)
     return true;
 }
 
-/* ---- one position ---------------------------------------------------------------------------- */
+/* ---- one position ---------------------------------------------- */
 
 enum { VOCAB = 200000 };
 
@@ -217,7 +217,7 @@ START_TEST(not_a_number_is_seen)
 }
 END_TEST
 
-/* ---- all positions --------------------------------------------------------------------------- */
+/* ---- all positions --------------------------------------------- */
 
 /* `count` compared positions whose divergences are 1 … count, shuffled. */
 static position_measure *shuffled(size_t count, uint64_t *state)
@@ -335,7 +335,7 @@ START_TEST(summary_of_nothing_and_of_nan)
 }
 END_TEST
 
-/* ---- hidden states --------------------------------------------------------------------------- */
+/* ---- hidden states --------------------------------------------- */
 
 START_TEST(hidden_by_hand)
 {

@@ -6,7 +6,7 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/small_pack.h"
 
-/* ---- what is understood ---- */
+/* ---- what is understood ---------------------------------------- */
 
 START_TEST(a_linear_model)
 {
@@ -86,7 +86,7 @@ START_TEST(unknown_keys_are_named_once)
 }
 END_TEST
 
-/* ---- what is not ---- */
+/* ---- what is not ----------------------------------------------- */
 
 static const bad_config bad[] = {
     /* architecture */
@@ -229,7 +229,7 @@ START_TEST(texts_that_are_no_configuration)
 }
 END_TEST
 
-/* ---- comparison ---- */
+/* ---- comparison ------------------------------------------------ */
 
 static char differences[1024];
 
@@ -275,7 +275,7 @@ START_TEST(differences_are_listed)
 }
 END_TEST
 
-/* ---- files ---- */
+/* ---- files ----------------------------------------------------- */
 
 static err_code read_model(const char *path, model_config *c, err *e)
 {

@@ -5,7 +5,7 @@
 
 #include "tests/unit/expect.h"
 
-/* ---- decay ---- */
+/* ---- decay ----------------------------------------------------- */
 
 static float decay_of(unsigned layers, unsigned heads, slope_form form, unsigned layer, unsigned h)
 {
@@ -68,7 +68,7 @@ START_TEST(a_single_layer)
 }
 END_TEST
 
-/* ---- rotary embedding ---- */
+/* ---- rotary embedding ------------------------------------------ */
 
 enum { POSITIONS = 300, ROTARY = 64, HALF = ROTARY / 2, STRIDE = 7 };
 

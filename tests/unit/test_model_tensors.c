@@ -158,7 +158,7 @@ static void expect_wrong(const char *patch, const char *text)
     }
 }
 
-/* ---- names and shapes ---- */
+/* ---- names and shapes ------------------------------------------ */
 
 START_TEST(names)
 {
@@ -212,7 +212,7 @@ START_TEST(a_model_without_bias_in_its_router)
 }
 END_TEST
 
-/* ---- what is wrong ---- */
+/* ---- what is wrong --------------------------------------------- */
 
 START_TEST(missing_tensors)
 {
@@ -289,7 +289,7 @@ START_TEST(one_expert_too_many)
 }
 END_TEST
 
-/* ---- what is noted ---- */
+/* ---- what is noted --------------------------------------------- */
 
 START_TEST(layers_behind_the_last_one)
 {
@@ -414,7 +414,7 @@ static bool stop(void *ctx)
     return true;
 }
 
-/* ---- a real model ---- */
+/* ---- a real model ---------------------------------------------- */
 
 START_TEST(the_example)
 {

@@ -63,7 +63,7 @@ static void advance(ops *o, const load *l, const sequence *s, bool linear, size_
     }
 }
 
-/* ---- the same everywhere ---- */
+/* ---- the same everywhere --------------------------------------- */
 
 static const load *current; /* of the scenario; every test runs in a process of its own */
 static bool current_linear;
@@ -100,7 +100,7 @@ START_TEST(linear_same_everywhere)
 }
 END_TEST
 
-/* ---- cuts do not matter ---- */
+/* ---- cuts do not matter ---------------------------------------- */
 
 /* One by one, and in portions of random sizes. */
 static void expect_cuts(const load *l, bool linear, uint64_t seed)
@@ -139,7 +139,7 @@ START_TEST(linear_goes_on)
 }
 END_TEST
 
-/* ---- by hand ---- */
+/* ---- by hand --------------------------------------------------- */
 
 /* One key: its value. Two equal keys: both, in equal parts. */
 START_TEST(attention_by_hand)

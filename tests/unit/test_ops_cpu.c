@@ -5,7 +5,7 @@
 #include "tests/unit/ops_case.h"
 #include "verify/elementary.h"
 
-/* ---- memory and status ---- */
+/* ---- memory and status ----------------------------------------- */
 
 START_TEST(memory_is_aligned_and_zero)
 {
@@ -76,7 +76,7 @@ START_TEST(levels_are_checked)
 }
 END_TEST
 
-/* ---- values computed by hand ---- */
+/* ---- values computed by hand ----------------------------------- */
 
 static const uint16_t ones_and_twos[] = {0x3f80, 0x4000, 0x3f80, 0x4000}; /* BF16 */
 
@@ -177,7 +177,7 @@ START_TEST(functions_of_elements)
 }
 END_TEST
 
-/* ---- the same everywhere ---- */
+/* ---- the same everywhere --------------------------------------- */
 
 typedef struct shape {
     size_t rows, groups, part;

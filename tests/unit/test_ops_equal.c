@@ -32,7 +32,7 @@ static dtype any_dtype(ops_pair *p)
     return types[pair_below(p, COUNT(types))];
 }
 
-/* ---- matrices ---- */
+/* ---- matrices -------------------------------------------------- */
 
 static void check_matmul(ops_pair *p, dtype type, bool fp8)
 {
@@ -70,7 +70,7 @@ START_TEST(matmul)
 }
 END_TEST
 
-/* ---- rows ---- */
+/* ---- rows ------------------------------------------------------ */
 
 typedef struct norm_case {
     size_t rows, cols;
@@ -275,7 +275,7 @@ START_TEST(gather_and_scatter)
 }
 END_TEST
 
-/* ---- attention ---- */
+/* ---- attention ------------------------------------------------- */
 
 typedef struct tokens {
     attention_shape shape;
@@ -383,7 +383,7 @@ START_TEST(linear_attention)
 }
 END_TEST
 
-/* ---- router ---- */
+/* ---- router ---------------------------------------------------- */
 
 /* Values of few kinds, so that experts and groups tie. */
 static void make_ties(ops_pair *p, both z)

@@ -8,7 +8,7 @@
 #include "quant/widen.h"
 #include "tests/unit/ops_case.h"
 
-/* ---- weights ---- */
+/* ---- weights --------------------------------------------------- */
 
 typedef struct kind {
     const char *name;
@@ -81,7 +81,7 @@ static void weight_free(held_weight *h)
     free(h->scales);
 }
 
-/* ---- one output, written out ---- */
+/* ---- one output, written out ----------------------------------- */
 
 static float stored(const weight *w, size_t row, size_t col)
 {
@@ -131,7 +131,7 @@ static float chain_of_groups(const weight *w, size_t row, const float *x)
     return acc;
 }
 
-/* ---- tests ---- */
+/* ---- tests ----------------------------------------------------- */
 
 typedef struct shape {
     size_t tokens, cols, rows;

@@ -12,7 +12,7 @@
 
 #include "tests/unit/output_case.h"
 
-/* ---- the life of a file ---- */
+/* ---- the life of a file ---------------------------------------- */
 
 START_TEST(appears_at_commit)
 {
@@ -95,7 +95,7 @@ START_TEST(large_writes_arrive)
 }
 END_TEST
 
-/* ---- what is there already ---- */
+/* ---- what is there already ------------------------------------- */
 
 START_TEST(existing_file_needs_force)
 {
@@ -231,7 +231,7 @@ START_TEST(long_names_are_refused)
 }
 END_TEST
 
-/* ---- one writer at a time ---- */
+/* ---- one writer at a time -------------------------------------- */
 
 START_TEST(second_writer_is_refused)
 {

@@ -10,7 +10,7 @@
 
 #include "tests/unit/output_case.h"
 
-/* ---- permissions ---- */
+/* ---- permissions ----------------------------------------------- */
 
 START_TEST(permissions_follow_the_umask)
 {
@@ -54,7 +54,7 @@ START_TEST(permissions_of_the_old_file_stay)
 }
 END_TEST
 
-/* ---- disks ---- */
+/* ---- disks ----------------------------------------------------- */
 
 /* A file system of our own on scratch("disk"), in a mount namespace that ends with this process.
  * False: this system does not let us, and the reason is printed. */

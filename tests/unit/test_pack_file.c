@@ -54,7 +54,7 @@ static void expect_refused(const unsigned char *bytes, uint64_t length, err_code
     ck_assert_ptr_null(p);
 }
 
-/* ---- what is there ---- */
+/* ---- what is there --------------------------------------------- */
 
 START_TEST(file_is_opened)
 {
@@ -113,7 +113,7 @@ START_TEST(evidence_is_read)
 }
 END_TEST
 
-/* ---- something else ---- */
+/* ---- something else -------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -162,7 +162,7 @@ START_TEST(what_is_no_file_is_refused)
 }
 END_TEST
 
-/* ---- damage ---- */
+/* ---- damage ---------------------------------------------------- */
 
 /* Change one byte of the file "p". */
 static void flip(int fd, uint64_t at)
@@ -282,7 +282,7 @@ START_TEST(root_has_to_match)
 }
 END_TEST
 
-/* ---- malformed: everything is signed, but a rule is broken ---- */
+/* ---- malformed: everything is signed, but a rule is broken ----- */
 
 /* What damage did to a field is damage. */
 START_TEST(illegal_record_is_malformed)

@@ -75,7 +75,7 @@ static err_code decode_back(const unsigned char *block, err *e)
     return pack_trailer_decode(block, &t, e);
 }
 
-/* ---- the bytes ---- */
+/* ---- the bytes ------------------------------------------------- */
 
 START_TEST(superblock_fields_stand_in_place)
 {
@@ -169,7 +169,7 @@ START_TEST(blocks_survive)
 }
 END_TEST
 
-/* ---- damage ---- */
+/* ---- damage ---------------------------------------------------- */
 
 /* Any flipped bit shows; in the magic of the superblock it makes another kind of file. */
 START_TEST(every_flipped_bit_shows)
@@ -192,7 +192,7 @@ START_TEST(every_flipped_bit_shows)
 }
 END_TEST
 
-/* ---- malformed: a field is wrong under a right digest ---- */
+/* ---- malformed: a field is wrong under a right digest ---------- */
 
 static const struct {
     unsigned at, bytes;
@@ -295,7 +295,7 @@ START_TEST(edges_are_legal)
 }
 END_TEST
 
-/* ---- small ones ---- */
+/* ---- small ones ------------------------------------------------ */
 
 START_TEST(tag_names_are_printable)
 {

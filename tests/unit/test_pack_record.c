@@ -12,7 +12,7 @@
 #include "tests/unit/random_table.h"
 #include "tests/unit/record_image.h"
 
-/* ---- round trip ---- */
+/* ---- round trip ------------------------------------------------ */
 
 static bool same_given(const pack_record *a, const pack_record *b)
 {
@@ -62,7 +62,7 @@ START_TEST(random_table_survives)
 }
 END_TEST
 
-/* ---- the bytes ---- */
+/* ---- the bytes ------------------------------------------------- */
 
 START_TEST(fields_stand_where_the_table_says)
 {
@@ -300,7 +300,7 @@ START_TEST(scales_may_come_before_codes)
 }
 END_TEST
 
-/* ---- in parts ---- */
+/* ---- in parts -------------------------------------------------- */
 
 START_TEST(parts_make_the_same_table)
 {
@@ -350,7 +350,7 @@ START_TEST(odd_name_is_found_among_many)
 }
 END_TEST
 
-/* ---- size ---- */
+/* ---- size ------------------------------------------------------ */
 
 START_TEST(large_table_is_quick)
 {

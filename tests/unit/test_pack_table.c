@@ -11,7 +11,7 @@
 
 enum { ROUNDS = 60, CHUNK = 2 << 20 };
 
-/* ---- the second computation ---- */
+/* ---- the second computation ------------------------------------ */
 
 static bool is_canonical_number(const char *text, uint64_t *number)
 {
@@ -203,7 +203,7 @@ START_TEST(empty_table)
 }
 END_TEST
 
-/* ---- edges ---- */
+/* ---- edges ----------------------------------------------------- */
 
 static const struct {
     uint64_t bytes, off_before; /* a record of that many bytes before it moves the cursor there */
@@ -308,7 +308,7 @@ START_TEST(sums_do_not_wrap)
 }
 END_TEST
 
-/* ---- names that clash ---- */
+/* ---- names that clash ------------------------------------------ */
 
 START_TEST(names_stand_once)
 {

@@ -14,7 +14,7 @@ static void sleep_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
-/* ---- every task once ---- */
+/* ---- every task once ------------------------------------------- */
 
 enum { MAX_TASKS = 5000, MAX_WORKERS = 32 };
 
@@ -58,7 +58,7 @@ START_TEST(every_task_once)
 }
 END_TEST
 
-/* ---- order, threads ---- */
+/* ---- order, threads -------------------------------------------- */
 
 typedef struct trace {
     uint64_t next;
@@ -116,7 +116,7 @@ START_TEST(workers_run_at_the_same_time)
 }
 END_TEST
 
-/* ---- failures ---- */
+/* ---- failures -------------------------------------------------- */
 
 typedef struct failures {
     pthread_barrier_t together;
@@ -225,7 +225,7 @@ START_TEST(failure_goes_before_giving_up)
 }
 END_TEST
 
-/* ---- cancellation ---- */
+/* ---- cancellation ---------------------------------------------- */
 
 typedef struct stopper {
     atomic_int asked, limit, ran;

@@ -77,7 +77,7 @@ static const plan_record *planned(const job *j, const char *name, pack_class cls
     return &j->plan.records[r - j->plan.table.records];
 }
 
-/* ---- what is planned ---- */
+/* ---- what is planned ------------------------------------------- */
 
 START_TEST(records_and_their_sources)
 {
@@ -247,7 +247,7 @@ START_TEST(provenance_names_the_shards)
 }
 END_TEST
 
-/* ---- what cannot be planned ---- */
+/* ---- what cannot be planned ------------------------------------ */
 
 START_TEST(nothing_to_quantize)
 {

@@ -8,7 +8,7 @@
 #include "quant/recipe.h"
 #include "tests/unit/expect.h"
 
-/* ---- built-in rules ---- */
+/* ---- built-in rules -------------------------------------------- */
 
 typedef struct family_tensor {
     const char *name;
@@ -170,7 +170,7 @@ START_TEST(family_tensor_is_decided)
 }
 END_TEST
 
-/* ---- rules on top ---- */
+/* ---- rules on top ---------------------------------------------- */
 
 static decision decide(const recipe *r, const char *name)
 {
@@ -306,7 +306,7 @@ START_TEST(globs_are_utf8)
 }
 END_TEST
 
-/* ---- JSON ---- */
+/* ---- JSON ------------------------------------------------------ */
 
 static const struct {
     const char *text, *part;

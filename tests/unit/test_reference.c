@@ -11,7 +11,7 @@
 #include "tests/unit/scratch.h"
 #include "verify/reference.h"
 
-/* ---- a file of its own ----------------------------------------------------------------------- */
+/* ---- a file of its own ----------------------------------------- */
 
 enum { WIDE = 40000 };
 
@@ -177,7 +177,7 @@ START_TEST(what_does_not_fit)
 }
 END_TEST
 
-/* ---- other files ----------------------------------------------------------------------------- */
+/* ---- other files ----------------------------------------------- */
 
 static const struct {
     const char *header;

@@ -39,7 +39,7 @@ static void expect_refused(const st_tensor *tensors, size_t count, const char *w
     ck_assert_int_ne(access(scratch(".x.part"), F_OK), 0);
 }
 
-/* ---- what is written ------------------------------------------------------------------------- */
+/* ---- what is written ------------------------------------------- */
 
 START_TEST(byte_by_byte)
 {
@@ -138,7 +138,7 @@ START_TEST(no_tensors)
 }
 END_TEST
 
-/* ---- what is not ----------------------------------------------------------------------------- */
+/* ---- what is not ----------------------------------------------- */
 
 START_TEST(impossible_tensors)
 {

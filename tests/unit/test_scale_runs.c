@@ -121,7 +121,7 @@ static bool is_written(uint32_t number)
     return there;
 }
 
-/* ---- one thread ---- */
+/* ---- one thread ------------------------------------------------ */
 
 START_TEST(size_is_that_of_the_largest_layer)
 {
@@ -215,7 +215,7 @@ START_TEST(skipped_items_are_not_written)
 }
 END_TEST
 
-/* ---- waiting ---- */
+/* ---- waiting --------------------------------------------------- */
 
 typedef struct waiter {
     uint32_t record;

@@ -8,7 +8,7 @@
 #include "tests/unit/small_source.h"
 #include "tests/unit/store_case.h"
 
-/* ---- lists ---- */
+/* ---- lists ----------------------------------------------------- */
 
 static void expect_same_lists(const store *a, const store *b)
 {
@@ -92,7 +92,7 @@ START_TEST(powers_of_two_are_marked)
 }
 END_TEST
 
-/* ---- reading ---- */
+/* ---- reading --------------------------------------------------- */
 
 static unsigned char *read_rows(store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                                 float *scales)
@@ -260,7 +260,7 @@ START_TEST(a_file_that_ended_meanwhile)
 }
 END_TEST
 
-/* ---- opening ---- */
+/* ---- opening --------------------------------------------------- */
 
 START_TEST(neither_kind)
 {
@@ -305,7 +305,7 @@ START_TEST(members_with_names_too_long)
 }
 END_TEST
 
-/* ---- a real model ---- */
+/* ---- a real model ---------------------------------------------- */
 
 START_TEST(a_converted_model)
 {

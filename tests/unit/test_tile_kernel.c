@@ -24,7 +24,7 @@ static const uint64_t sides[] = {1,  2,   31,  32,  33,  64,  65,  96,  97,
                                  98, 127, 128, 129, 191, 255, 256, 257, LARGEST};
 enum { SOURCES = sizeof sources / sizeof *sources, SIDES = sizeof sides / sizeof *sides };
 
-/* ---- a matrix, and room for what a kernel makes of it ---- */
+/* ---- a matrix, and room for what a kernel makes of it ---------- */
 
 typedef struct matrix {
     engine_job job;
@@ -87,7 +87,7 @@ static void fill_random(matrix *m)
     }
 }
 
-/* ---- the definition ---- */
+/* ---- the definition -------------------------------------------- */
 
 typedef struct sums {
     float v[TILE][TILE]; /* +0 where the tile is clipped */
@@ -187,7 +187,7 @@ static matrix reference_new(const matrix *m)
     return r;
 }
 
-/* ---- comparison ---- */
+/* ---- comparison ------------------------------------------------ */
 
 static void check_stats(const char *what, uint64_t tile, const tile_stats *t, const tile_stats *r)
 {
@@ -258,7 +258,7 @@ static void check_all_levels(matrix *m)
     matrix_free(&r);
 }
 
-/* ---- tests ---- */
+/* ---- tests ----------------------------------------------------- */
 
 static void seed_random(void)
 {

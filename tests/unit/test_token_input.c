@@ -72,7 +72,7 @@ START_TEST(json_holds_ids)
 }
 END_TEST
 
-/* ---- .npy ------------------------------------------------------------------------------------ */
+/* ---- .npy ------------------------------------------------------ */
 
 /* The integers 1, 2, 3 ... in `data_bytes` bytes. */
 static void write_npy(unsigned major, const char *header, size_t width, size_t data_bytes)
@@ -157,7 +157,7 @@ START_TEST(npy_may_be_cut_off)
 }
 END_TEST
 
-/* ---- safetensors ----------------------------------------------------------------------------- */
+/* ---- safetensors ----------------------------------------------- */
 
 #define TENSOR(name, type, shape, begin, end)                                                      \
     "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end  \
@@ -230,7 +230,7 @@ START_TEST(files_that_cannot_be_read)
 }
 END_TEST
 
-/* ---- texts ----------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------- */
 
 START_TEST(texts_may_be_compressed)
 {

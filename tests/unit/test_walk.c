@@ -164,7 +164,7 @@ START_TEST(padding_is_reported_from_first_to_last)
 }
 END_TEST
 
-/* ---- rules under right digests ---- */
+/* ---- rules under right digests --------------------------------- */
 
 START_TEST(padding_of_the_head_is_damage_whatever_plan_id_says)
 {
@@ -292,7 +292,7 @@ START_TEST(an_illegal_directory_is_named)
 }
 END_TEST
 
-/* ---- options ---- */
+/* ---- options --------------------------------------------------- */
 
 START_TEST(quick_looks_at_the_structure)
 {
@@ -357,7 +357,7 @@ START_TEST(a_mangled_packed_file_is_still_recognised)
 }
 END_TEST
 
-/* ---- several chunks, threads, memory ---- */
+/* ---- several chunks, threads, memory --------------------------- */
 
 #define BIG "model.big"
 

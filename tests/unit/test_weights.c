@@ -30,7 +30,7 @@ static const small_tensor tensors[] = {
 
 static const small_model model = {tensors, TENSORS, CONFIG, 7};
 
-/* ---- right files ---- */
+/* ---- right files ----------------------------------------------- */
 
 static void expect_right(const small_model *packed, const small_options *options)
 {
@@ -56,7 +56,7 @@ START_TEST(a_right_file_passes)
 }
 END_TEST
 
-/* ---- faults in the data ---- */
+/* ---- faults in the data ---------------------------------------- */
 
 typedef struct fault {
     const char *record;
@@ -224,7 +224,7 @@ START_TEST(a_nan_code)
 }
 END_TEST
 
-/* ---- options ---- */
+/* ---- options --------------------------------------------------- */
 
 START_TEST(findings_do_not_depend_on_threads)
 {
