@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bin/text.h"
+#include "format/checkpoint_inputs.h"
 #include "format/inputs.h"
 #include "format/io.h"
 #include "format/num.h"

@@ -14,6 +14,7 @@
 #include "convert/readback.h"
 #include "convert/scale_runs.h"
 #include "format/direct.h"
+#include "format/checkpoint_inputs.h"
 #include "format/inputs.h"
 #include "format/io.h"
 #include "format/num.h"

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The most dimensions of a tensor. */
+enum { TENSOR_MAX_DIMS = 6 };
+
 /* name, number in the file (never used again for something else), bits of one element */
 #define DTYPE_LIST(X)                                                                              \
     X(F8_E4M3, 1, 8)                                                                               \

@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "format/num.h"
-#include "format/pack_layout.h"
-#include "format/safetensors.h"
 
 enum { LOOK_BYTES = 8 };
+
+const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES] = {0xD7, 'F',  '8',  'P',
+                                                               0x0D, 0x0A, 0x1A, 0x0A};
+const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0xD7,
+                                                            0x0A, 0x1A, 0x0A, 0x0D};
 
 static const file_kind packed = {"a packed file", "a checkpoint",
                                  "octavo export makes a checkpoint of it"};

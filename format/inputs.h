@@ -15,17 +15,12 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "format/checkpoint.h"
 #include "format/err.h"
 
 typedef bool input_test(const void *ctx, const struct stat *st);
 
 /* Is it the file at `path`? What is not there, or NULL, is no file's. */
 bool input_is(const char *path, const struct stat *st);
-
-/* Is it what a checkpoint is made of: a shard, the index, config.json, tokenizer.json, or the
- * archive in which they are? Other files beside them are the caller's to know. */
-bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st);
 
 /* ERR_USAGE: what `path`, or the temporary file of output_open, would replace is an input;
  * ERR_MEMORY. What is not there, output_open finds out. */

@@ -9,10 +9,6 @@
 #include "format/num.h"
 
 /* High bit set and not UTF-8; CR LF, SUB and LF show what a text-mode transfer does to a file. */
-const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES] = {0xD7, 'F',  '8',  'P',
-                                                               0x0D, 0x0A, 0x1A, 0x0A};
-const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0xD7,
-                                                            0x0A, 0x1A, 0x0A, 0x0D};
 
 /* Offsets of fields, as the tables of spec/format.md give them. */
 enum {

@@ -12,6 +12,7 @@
 
 #include "format/digest.h"
 #include "format/err.h"
+#include "format/file_kind.h"
 
 enum {
     PACK_BLOCK = 4096,       /* superblock, trailer; sections start at multiples of it */
@@ -51,11 +52,6 @@ typedef enum pack_tag {
 } pack_tag;
 
 enum { PACK_HEAD_SECTIONS = 5, PACK_TAIL_SECTIONS = 5 };
-
-/* The first bytes of the superblock (of the file, that is) and of the trailer. */
-enum { PACK_MAGIC_BYTES = 8 };
-extern const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES];
-extern const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES];
 
 /* The sections every file has, in file order: head, then tail. */
 extern const pack_tag pack_required_tags[PACK_HEAD_SECTIONS + PACK_TAIL_SECTIONS];

@@ -13,8 +13,7 @@
 #include "format/digest.h"
 #include "format/dtype.h"
 #include "format/err.h"
-
-enum { TENSOR_MAX_DIMS = 6, ST_MAX_HEADER_BYTES = 100000000 };
+#include "format/file_kind.h"
 
 typedef struct st_tensor {
     const char *name; /* in the header's `names` */

@@ -1,4 +1,5 @@
 /* What an output must not replace: an input under any of its names. */
+#include "format/checkpoint_inputs.h"
 #include "format/inputs.h"
 #include "tests/unit/checkpoint_dir.h"
 #include "tests/unit/expect.h"
