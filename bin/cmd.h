@@ -5,7 +5,7 @@
 #ifndef CMD_H
 #define CMD_H
 
-#include "bin/report.h"
+#include "bin/cli/report.h"
 
 MUST_CHECK err_code cmd_convert(int argc, char **argv, report *r, err *e);
 MUST_CHECK err_code cmd_verify(int argc, char **argv, report *r, err *e);

@@ -2,14 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bin/bench.h"
-#include "bin/bench_data.h"
+#include "bin/bench/bench.h"
+#include "bin/bench/bench_data.h"
 #include "bin/cmd.h"
-#include "bin/signals.h"
-#include "bin/text.h"
-#include "bin/value.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/text.h"
+#include "bin/cli/value.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 enum { THREADS_MAX = 4096 };
 

@@ -10,17 +10,17 @@
 #include <unistd.h>
 
 #include "bin/cmd.h"
-#include "bin/compute.h"
-#include "bin/fit_report.h"
-#include "bin/peak_memory.h"
-#include "bin/plan_report.h"
-#include "bin/signals.h"
-#include "bin/text.h"
-#include "bin/value.h"
-#include "format/io.h"
-#include "format/json.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/compute/compute.h"
+#include "bin/show/fit_report.h"
+#include "bin/cli/peak_memory.h"
+#include "bin/show/plan_report.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/text.h"
+#include "bin/cli/value.h"
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 /* What the command line asks for. Rules and globs keep its order; --scales, --dialect and --recipe
  * wait until all is read, for the recipe stands below the options wherever it is named. */

@@ -2,12 +2,12 @@
 #include <stdio.h>
 
 #include "bin/cmd.h"
-#include "bin/compute.h"
-#include "bin/cpu_model.h"
-#include "bin/table.h"
-#include "bin/text.h"
-#include "format/cpu_level.h"
-#include "format/parallel.h"
+#include "bin/compute/compute.h"
+#include "bin/cli/cpu_model.h"
+#include "bin/cli/table.h"
+#include "bin/cli/text.h"
+#include "format/base/cpu_level.h"
+#include "format/thread/parallel.h"
 
 typedef struct machine {
     char model[256]; /* of the CPU; empty: unknown */

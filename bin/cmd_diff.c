@@ -2,11 +2,11 @@
 #include <stdio.h>
 
 #include "bin/cmd.h"
-#include "bin/diff_report.h"
-#include "bin/signals.h"
-#include "bin/value.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/show/diff_report.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/value.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 enum { THREADS_MAX = 4096 };
 

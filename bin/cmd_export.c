@@ -2,12 +2,12 @@
 #include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/export_report.h"
-#include "bin/fit_report.h"
-#include "bin/signals.h"
-#include "bin/value.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/show/export_report.h"
+#include "bin/show/fit_report.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/value.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 typedef struct export_request {
     export_options options;

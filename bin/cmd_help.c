@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/manual.h"
-#include "bin/value.h"
-#include "bin/version.h"
+#include "bin/cli/manual.h"
+#include "bin/cli/value.h"
+#include "bin/cli/version.h"
 
 typedef struct help_request {
     bool man, completion;

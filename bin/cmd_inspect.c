@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/inspect.h"
-#include "bin/value.h"
-#include "format/checkpoint.h"
-#include "quant/recipe.h"
+#include "bin/show/inspect.h"
+#include "bin/cli/value.h"
+#include "format/checkpoint/checkpoint.h"
+#include "quant/recipe/recipe.h"
 
 typedef struct inspect_request {
     const char *tensor; /* NULL: all */

@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 
 #include "bin/cmd.h"
-#include "format/folder.h"
-#include "format/io.h"
-#include "format/json.h"
-#include "format/pack_file.h"
-#include "verify/token_input.h"
-#include "verify/tokenizer.h"
+#include "format/checkpoint/checkpoint_dir.h"
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "format/pack/pack_file.h"
+#include "verify/tokenizer/token_input.h"
+#include "verify/tokenizer/tokenizer.h"
 
 #define TOKENIZER "tokenizer.json"
 

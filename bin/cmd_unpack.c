@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/signals.h"
-#include "bin/text.h"
-#include "bin/value.h"
-#include "convert/unpack.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/text.h"
+#include "bin/cli/value.h"
+#include "convert/unpack/unpack.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 enum { THREADS_MAX = 4096 };
 

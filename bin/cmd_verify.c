@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include "bin/cmd.h"
-#include "bin/signals.h"
-#include "bin/value.h"
-#include "bin/verify_prepare.h"
-#include "format/bundle.h"
-#include "format/num.h"
-#include "format/parallel.h"
+#include "bin/cli/signals.h"
+#include "bin/cli/value.h"
+#include "bin/verify/verify_prepare.h"
+#include "format/archive/archive_index.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
 
 enum { THREADS_MAX = 4096, LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "bin/cmd.h"
-#include "bin/manual.h"
-#include "bin/signals.h"
+#include "bin/cli/manual.h"
+#include "bin/cli/signals.h"
 
 typedef err_code (*command_fn)(int argc, char **argv, report *r, err *e);
 

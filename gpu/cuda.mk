@@ -17,15 +17,15 @@ ifneq ($(CUDA_FOUND),)
 CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 CUDA_FLAGS := -isystem $(CUDA_HOME)/include
 CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl
-GPU_SRC    := $(filter-out gpu/none.c,$(sort $(wildcard gpu/*.c)))
-GPU_OBJ    := $(OBJ)/gpu/kernels_image.o
-GPU_AID    := $(OBJ)/tests/unit/oracle_image.o
+GPU_SRC    := $(filter-out gpu/none.c,$(call sources,gpu))
+GPU_OBJ    := $(OBJ)/gpu/quantize/kernels_image.o
+GPU_AID    := $(OBJ)/tests/aid/oracle_image.o
 else
 GPU_SRC    := gpu/none.c
 endif
 
 # Machine code for these devices, and for others from GPU_VIRTUAL on (11.0, and those to come) code that their driver
-# compiles. A device is usable from the first of these on: gpu/device.c.
+# compiles. A device is usable from the first of these on: gpu/device/device.c.
 GPU_REAL     := 80 89 90 100 120
 GPU_VIRTUAL  := 100
 GPU_CODE     := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
@@ -35,10 +35,10 @@ COMPILE_GPU   = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CO
     $(if $(WERROR),-Werror all-warnings)
 
 # Private: what all objects depend on does not inherit it.
-$(OBJ)/gpu/%.o $(OBJ)/tests/unit/test_gpu_%.o: private DEFINES := $(CUDA_FLAGS)
+$(OBJ)/gpu/%.o $(OBJ)/tests/unit/gpu/test_%.o: private DEFINES := $(CUDA_FLAGS)
 
 # Which shows one device as two.
-$(OBJ)/tests/unit/test_gpu_pair: private LDFLAGS += -Wl,--wrap=device_find_all,--wrap=cudaSetDevice
+$(OBJ)/tests/unit/gpu/test_gpu_pair: private LDFLAGS += -Wl,--wrap=device_find_all,--wrap=cudaSetDevice
 
 $(OBJ)/gpu-flags: FORCE
 	$(call stamp,$(COMPILE_GPU))
@@ -50,10 +50,10 @@ $(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
 
 # EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
 define EMBED_RULE
-$(1): gpu/kernels.S $(3)
+$(1): gpu/quantize/kernels.S $(3)
 	$$(Q)$$(CC) -c -DNAME=$(2) -DIMAGE='"$(3)"' -o $$@ $$<
 endef
-$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_OBJ),kernels_image,$(OBJ)/gpu/quantize.fatbin)))
-$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_AID),oracle_image,$(OBJ)/tests/unit/gpu_oracle.fatbin)))
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_OBJ),kernels_image,$(OBJ)/gpu/quantize/quantize.fatbin)))
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_AID),oracle_image,$(OBJ)/tests/aid/gpu_oracle.fatbin)))
 
--include $(OBJ)/gpu/quantize.d $(OBJ)/tests/unit/gpu_oracle.d
+-include $(OBJ)/gpu/quantize/quantize.d $(OBJ)/tests/aid/gpu_oracle.d

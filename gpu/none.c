@@ -1,7 +1,7 @@
 /* What a build without CUDA has of gpu/: every request is answered alike. */
-#include "gpu/device.h"
-#include "gpu/engine_cuda.h"
-#include "gpu/measure_gpu.h"
+#include "gpu/device/device.h"
+#include "gpu/quantize/engine_cuda.h"
+#include "gpu/quantize/measure_gpu.h"
 
 static err_code not_built_in(err *e)
 {

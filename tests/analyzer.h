@@ -2,7 +2,7 @@
 #ifndef ANALYZER_H
 #define ANALYZER_H
 
-#include "format/err.h"
+#include "format/base/err.h"
 
 /* err_set returns the code it is given: behind `return err_set(e, ERR_...)` the caller does not see
  * OK. */

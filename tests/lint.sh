@@ -13,12 +13,13 @@ CC=${CC:-cc}
 read -ra flags <<<"${CFLAGS:--std=c11 -D_GNU_SOURCE -I.}"
 flags+=(-DKERNEL_LEVEL=baseline '-DOCTAVO_VERSION="0"' '-DOCTAVO_GIT="0"')
 rooms=(format quant convert verify gpu bin)
-sources=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.c)
-headers=({format,quant,convert,verify,gpu,bin,tests/unit,tests/fault,tests/fuzz,tests/bench,tests}/*.h)
-kernels=(gpu/*.cu gpu/*.cuh tests/unit/*.cu)
+mapfile -t sources < <(git ls-files '*.c')
+mapfile -t headers < <(git ls-files '*.h')
+mapfile -t kernels < <(git ls-files '*.cu' '*.cuh')
+mapfile -t scripts < <(git ls-files .ci/run '*.sh')
 # What sees CUDA is looked at where its headers are.
 if ! echo '#include <cuda_runtime_api.h>' | "$CC" "${flags[@]}" -fsyntax-only -x c - 2>/dev/null; then
-    mapfile -t with_cuda < <(grep -lE '#include (<cuda|"gpu/(cuda_call|kernels)\.h")' gpu/*.[ch] tests/unit/*.c)
+    mapfile -t with_cuda < <(grep -lE '#include (<cuda|"gpu/(device/cuda_call|quantize/kernels)\.h")' gpu/*/*.[ch] tests/unit/*/*.c)
     without_cuda() {
         local file
         for file; do
@@ -29,7 +30,6 @@ if ! echo '#include <cuda_runtime_api.h>' | "$CC" "${flags[@]}" -fsyntax-only -x
     mapfile -t headers < <(without_cuda "${headers[@]}")
     echo "lint: without CUDA's headers: not looked at: ${with_cuda[*]}"
 fi
-scripts=(.ci/run tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 
 check_layout() {
     local file bad=0
@@ -45,12 +45,12 @@ check_tidy() {
     local -a others=()
     local file
     for file in "${sources[@]}"; do
-        [[ $file == format/err.c ]] || others+=("$file")
+        [[ $file == format/base/err.c ]] || others+=("$file")
     done
     {
         printf '%s\0' "${others[@]}" |
             xargs -0 -P "$(nproc)" -I FILE clang-tidy --quiet FILE -- "${flags[@]}" -include tests/analyzer.h &&
-            clang-tidy --quiet format/err.c -- "${flags[@]}"
+            clang-tidy --quiet format/base/err.c -- "${flags[@]}"
     } 2>/dev/null
 }
 
@@ -76,47 +76,11 @@ check_manual() {
     done
 }
 
-# The floors of the house (CONTRIBUTING.md): a room sees only rooms below it, and verify/ must not share code with
-# the quantizer that it checks. Libraries stay behind the one file that wraps them.
-check_includes() {
-    awk '
-    BEGIN {
-        may["format"] = "^format/"
-        may["quant"] = "^(format|quant)/"
-        may["convert"] = "^(format|quant|convert)/"
-        may["verify"] = "^(format|verify)/|^quant/(bits|e4m3|reciprocal|scale|scale_value|tile|widen|recipe|decide)\\.h$"
-        may["gpu"] = "^gpu/|^quant/(bits|dialect|e4m3|engine|scale|tile|widen)\\.h$|^format/(dialects|dtype|err|num)\\.h$"
-        may["bin"] = "^(format|quant|convert|verify|gpu|bin)/"
-        only["archive.h"] = "^format/(archive|bundle_scan|inflow)\\.c$"
-        only["archive_entry.h"] = "^format/(archive|bundle_scan|inflow)\\.c$"
-        only["xxhash.h"] = "^format/digest\\.c$"
-        only["openssl/evp.h"] = "^format/digest\\.c$"
-        only["pcre2.h"] = "^verify/pattern\\.c$"
-        only["zlib.h"] = "^format/gzip\\.c$"
-    }
-    /^[ \t]*#[ \t]*include[ \t]/ {
-        match($0, /["<][^">]*[">]/)
-        name = substr($0, RSTART + 1, RLENGTH - 2)
-        quoted = substr($0, RSTART, 1) == "\""
-        room = FILENAME
-        sub(/\/.*/, "", room)
-        if (name ~ /\.c$/) {
-            complain("nobody includes a source file: " name)
-        } else if (quoted && name !~ /\//) {
-            complain("write the path from the root: " name)
-        } else if (quoted && room in may && name !~ may[room]) {
-            complain(room "/ must not see " name)
-        } else if (!quoted && name ~ /^cuda/ && FILENAME !~ "^(gpu|tests)/") {
-            complain("<" name "> belongs to gpu/ alone")
-        } else if (!quoted && name in only && FILENAME !~ "^tests/" && FILENAME !~ only[name]) {
-            owner = only[name]
-            gsub(/[\^$\\]/, "", owner)
-            complain("<" name "> belongs to " owner " alone")
-        }
-    }
-    function complain(what) { printf "%s:%d: %s\n", FILENAME, FNR, what; bad = 1 }
-    END { exit bad }
-    ' "${sources[@]}" "${headers[@]}" "${kernels[@]}"
+# The law of folders (tests/folders.txt).
+check_folders() { tests/lint_folders.sh table; }
+check_includes() { tests/lint_folders.sh includes; }
+check_symbols() {
+    make -s -j"$(nproc)" CONFIG=release all && tests/lint_folders.sh symbols
 }
 
 # Every header compiles alone; the arithmetic that other compilers share, with those compilers.
@@ -152,12 +116,12 @@ check_names() {
 }
 
 check_length() {
-    wc -l "${sources[@]}" "${headers[@]}" "${kernels[@]}" "${scripts[@]}" gpu/cuda.mk Makefile tests/*/*.py tests/*/*/*.py |
+    wc -l "${sources[@]}" "${headers[@]}" "${kernels[@]}" "${scripts[@]}" gpu/cuda.mk spec/man.mk tests/tests.mk Makefile tests/*.py tests/*/*.py tests/*/*/*.py |
         awk '$2 != "total" && ($1 > 500 || $2 == "Makefile" && $1 > 250) { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
 }
 
 failed=0
-(($#)) || set -- layout includes headers banned names length shell manual cppcheck tidy
+(($#)) || set -- layout folders includes symbols headers banned names length shell manual cppcheck tidy
 for check in "$@"; do
     start=$SECONDS
     if output=$("check_$check" 2>&1); then

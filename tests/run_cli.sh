@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run the command line tests, two at a time, and print one line of summary; failures come before it, with a diff.
 #
-#     tests/run_cli.sh [NAME]...        NAME as in tests/cli/NAME.sh, globs allowed; default: all
+#     tests/run_cli.sh [NAME]...        COMMAND/NAME as in tests/cli/COMMAND/NAME.sh, globs allowed; default: all
 #
 # A test is a script that runs in a fresh directory with these absolute paths in its environment:
 #     OCTAVO      the program under test       TESTDATA  tests/data
@@ -64,7 +64,8 @@ judge() {
 # run_one TEST RESULT: the first word of the file RESULT is pass, fail or skip.
 run_one() {
     local name work status complaint
-    name=$(basename "$1" .sh)
+    name=${1#"$here/cli/"}
+    name=${name%.sh}
     work=$(mktemp -d)
     mkdir "$work/cwd" "$work/tmp"
     local -a command=("$1")
@@ -91,12 +92,12 @@ run_one() {
 }
 
 if [[ ${1-} == --one ]]; then
-    run_one "$2" "$3/$(basename "$2")"
+    run_one "$2" "$3/$(basename "$(dirname "$2")").$(basename "$2")"
     exit 0
 fi
 
 tests=()
-(($#)) || set -- '*'
+(($#)) || set -- '*/*'
 for name in "$@"; do
     # shellcheck disable=SC2206 # expands the glob that the caller gave
     found=("$here/cli/"$name.sh)

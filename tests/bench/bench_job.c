@@ -12,13 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bin/bench_probe.h"
-#include "convert/convert.h"
-#include "format/io.h"
-#include "format/num.h"
-#include "format/parallel.h"
-#include "quant/engine_cpu.h"
-#include "verify/integrity.h"
+#include "bin/bench/bench_probe.h"
+#include "convert/stream/convert.h"
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "quant/engine/engine_cpu.h"
+#include "verify/integrity/integrity.h"
 
 enum { MAX_REPETITIONS = 32, PIECE = 2 << 20 };
 

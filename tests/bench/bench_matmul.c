@@ -19,11 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "format/num.h"
-#include "format/parallel.h"
-#include "quant/bits.h"
-#include "quant/e4m3.h"
-#include "verify/ops_cpu.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "format/tensor/float_bits.h"
+#include "format/tensor/e4m3.h"
+#include "verify/ops/ops_cpu.h"
 
 enum { MAX_ROUNDS = 50, MAX_RUNS = 1000, WARM_UP = 2 };
 

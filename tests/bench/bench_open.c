@@ -7,8 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "format/pack_build.h"
-#include "format/pack_file.h"
+#include "format/pack/pack_build.h"
+#include "format/pack/pack_file.h"
 
 enum { TENSORS = 100000, NAME_ROOM = 64, REPETITIONS = 201 };
 

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "bin/bench_data.h"
-#include "format/cpu_level.h"
-#include "format/num.h"
-#include "format/parallel.h"
-#include "quant/engine_cpu.h"
+#include "bin/bench/bench_data.h"
+#include "format/base/cpu_level.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "quant/engine/engine_cpu.h"
 
 enum { RUNS = 7 };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "verify/token_input.h"
-#include "verify/tokenizer.h"
+#include "verify/tokenizer/token_input.h"
+#include "verify/tokenizer/tokenizer.h"
 
 enum { REPETITIONS = 21 };
 

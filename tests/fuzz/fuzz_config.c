@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "verify/model_config.h"
+#include "verify/model/model_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/json.h"
-#include "format/shard_index.h"
+#include "format/json/json.h"
+#include "format/checkpoint/shard_index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "verify/limits.h"
+#include "verify/forward/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format/num.h"
-#include "format/pack_file.h"
-#include "tests/unit/small_pack.h"
-#include "verify/integrity.h"
+#include "format/base/num.h"
+#include "format/pack/pack_file.h"
+#include "tests/aid/small_pack.h"
+#include "verify/integrity/integrity.h"
 
 enum { MEND_TENSORS = 1, MEND_REST = 2, COPY_DIRECTORY = 4, SET_LENGTH = 8, USE_SHA256 = 16 };
 enum { MAX_LENGTH = 1 << 18, HEAD_DIR_BYTES = PACK_HEAD_SECTIONS * PACK_ENTRY_BYTES };

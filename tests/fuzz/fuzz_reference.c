@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format/safetensors.h"
-#include "tests/unit/small_pack.h"
-#include "verify/reference.h"
+#include "format/safetensors/safetensors.h"
+#include "tests/aid/small_pack.h"
+#include "verify/forward/reference.h"
 
 enum { MAX_ELEMENTS = 1 << 16 };
 

@@ -4,9 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "format/name.h"
-#include "format/num.h"
-#include "format/safetensors.h"
+#include "format/tensor/tensor_name.h"
+#include "format/base/num.h"
+#include "format/safetensors/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

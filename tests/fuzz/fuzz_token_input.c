@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "format/gzip.h"
-#include "verify/token_input.h"
+#include "format/archive/gzip.h"
+#include "verify/tokenizer/token_input.h"
 
 enum { VOCAB = 1000, TEXT_LIMIT = 1 << 20 };
 

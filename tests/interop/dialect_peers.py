@@ -5,7 +5,7 @@
 
 Measures on the GPU, and writes to the directory OUT:
 
-    reciprocal.h           quant/reciprocal.h with the table of this GPU
+    reciprocal.h           quant/tile/reciprocal.h with the table of this GPU
     dialects.safetensors   spec/vectors/dialects.safetensors with the results of this GPU
 
 then compares, code by code and scale by scale: the results with spec/quant.md as dialects_np.py has
@@ -81,7 +81,7 @@ def check_quotients(steps):
 
 
 def write_table(steps, least, device, path):
-    """quant/reciprocal.h with these numbers; `make format` lays them out."""
+    """quant/tile/reciprocal.h with these numbers; `make format` lays them out."""
     two_bits = (steps & 3).astype(np.uint32).reshape(64, 16)
     words = (two_bits << np.arange(0, 32, 2, dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
     rows = [", ".join(f"0x{w:08x}" for w in words[i : i + 4]) for i in range(0, 64, 4)]

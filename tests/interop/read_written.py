@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Does the safetensors library read what octavo writes? FILE is the sample that
-tests/unit/test_safetensors_write.c leaves in $SAFETENSORS_SAMPLE.
+tests/unit/format/test_safetensors_write.c leaves in $SAFETENSORS_SAMPLE.
 
     read_written.py FILE
 """

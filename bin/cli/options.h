@@ -1,0 +1,181 @@
+/* The commands and options of octavo, in one table (option_table.c).
+ *
+ * Parsing, --help, manual pages, shell completions and hints for misspelt words all read it, so
+ * that they cannot tell different stories.
+ *
+ *     static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+ *     { switch (o->id) ... }
+ *
+ *     command_line line;
+ *     options_parse(COMMAND_VERIFY, argc, argv, take, &request, &line, e);
+ *     if (line.wish == WISH_RUN) ... line.operands[0], line.operand_count ...
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "format/base/err.h"
+
+typedef enum command_id {
+    COMMAND_CONVERT,
+    COMMAND_VERIFY,
+    COMMAND_INSPECT,
+    COMMAND_UNPACK,
+    COMMAND_DIFF,
+    COMMAND_EXPORT,
+    COMMAND_TOKENIZE,
+    COMMAND_DEVICES,
+    COMMAND_BENCH,
+    COMMAND_HELP,
+    COMMAND_COUNT,
+    COMMAND_NONE = COMMAND_COUNT, /* octavo by itself */
+} command_id;
+
+typedef enum option_id {
+    OPTION_OUTPUT,
+    OPTION_SCALES,
+    OPTION_DIALECT,
+    OPTION_KEEP,
+    OPTION_QUANTIZE,
+    OPTION_RECIPE,
+    OPTION_EMBED,
+    OPTION_NO_EMBED,
+    OPTION_DIGEST,
+    OPTION_SOURCE_SHA256,
+    OPTION_NO_READ_BACK,
+    OPTION_ALLOW_NONE,
+    OPTION_REQUANTIZE,
+    OPTION_DRY_RUN,
+    OPTION_FORCE,
+    OPTION_AGAINST,
+    OPTION_QUICK,
+    OPTION_ONLY,
+    OPTION_TENSOR,
+    OPTION_FORWARD,
+    OPTION_TEXT,
+    OPTION_TOKENS,
+    OPTION_LENGTH,
+    OPTION_SEQUENCES,
+    OPTION_ACTIVATIONS,
+    OPTION_SLOPE,
+    OPTION_MODE,
+    OPTION_LIMITS,
+    OPTION_DUMP,
+    OPTION_REFERENCE,
+    OPTION_PRINT_RECIPE,
+    OPTION_DEQUANTIZE,
+    OPTION_FULL,
+    OPTION_FOR,
+    OPTION_TP,
+    OPTION_EP,
+    OPTION_SHARD_SIZE,
+    OPTION_DEVICE,
+    OPTION_GPU_MEMORY,
+    OPTION_CHECK_DEVICE,
+    OPTION_SIZE,
+    OPTION_CHECKPOINT,
+    OPTION_THREADS,
+    OPTION_MEMORY,
+    OPTION_PROGRESS,
+    OPTION_JSON,
+    OPTION_QUIET,
+    OPTION_VERBOSE,
+    OPTION_MAN,
+    OPTION_COMPLETION,
+    OPTION_HELP,
+    OPTION_VERSION,
+} option_id;
+
+/* What an option takes or an operand is; tells completions what to offer. */
+typedef enum value_kind {
+    VALUE_NONE,
+    VALUE_PATH,  /* a file or a directory */
+    VALUE_WORD,  /* one of `words`; of an operand a command */
+    VALUE_LIST,  /* some of `words`, separated by commas */
+    VALUE_OTHER, /* a number, a size, a glob */
+} value_kind;
+
+typedef struct option_spec {
+    option_id id;
+    unsigned commands; /* a bit for each command_id, COMMAND_NONE included */
+    char letter;       /* short form, 0: none */
+    const char *name;  /* long form, without the dashes */
+    value_kind kind;
+    const char *value; /* what help calls the value; NULL: none */
+    const char *words; /* VALUE_WORD, VALUE_LIST: "one|two|three" */
+    bool required, repeatable;
+    bool unless_dry;  /* required, but for --dry-run */
+    bool stream;      /* of a path: - is standard input or output, else it is refused */
+    const char *help; /* sentences */
+} option_spec;
+
+typedef struct operand_spec {
+    const char *name; /* what help calls it; NULL: there are no more */
+    value_kind kind;
+    bool required;
+    bool repeatable; /* any number of them; the last one only */
+    bool stream;     /* as of an option */
+} operand_spec;
+
+enum { OPERANDS_MAX = 2 };
+
+typedef struct command_spec {
+    const char *name;
+    operand_spec operands[OPERANDS_MAX]; /* in their order, required ones first */
+    const char *summary;                 /* a phrase for lists */
+} command_spec;
+
+extern const command_spec command_table[COMMAND_COUNT];
+extern const option_spec option_table[];
+extern const size_t option_count;
+
+static inline bool option_is_of(const option_spec *o, command_id c)
+{
+    return (o->commands >> c & 1) != 0;
+}
+
+/* Operand number `i` of a command, counted from 0; NULL if it takes no such one. */
+const operand_spec *command_operand(command_id c, size_t i);
+
+/* COMMAND_NONE if there is no such command. */
+command_id command_find(const char *name);
+
+/* The commands, options or whatever `name` may have meant: the nearest of a set of words. Feed
+ * candidates, then look at `best` (NULL: none is near). */
+typedef struct nearest {
+    const char *name;
+    const char *best;
+    size_t distance;
+} nearest;
+
+void nearest_offer(nearest *n, const char *candidate);
+
+/* ERR_USAGE for a word that is no command, with a hint. */
+err_code command_unknown(const char *name, err *e);
+
+typedef enum wish { WISH_RUN, WISH_HELP, WISH_VERSION } wish;
+
+typedef struct command_line {
+    wish wish;
+    const char *const *operands; /* in their order; behind the last one there may be anything */
+    size_t operand_count;
+} command_line;
+
+/* Called for each option in the order of the command line; value is NULL for options that take
+ * none. */
+typedef err_code (*option_fn)(void *ctx, const option_spec *o, const char *value, err *e);
+
+/* Parse the arguments of a command; argv[0] is not looked at. Options and operands may be mixed;
+ * behind `--` all are operands. They are gathered at the beginning of argv, where out->operands
+ * points. -h and -V end the parsing. Long names are never abbreviated: what
+ * is unambiguous today would not be so with the next option. Errors: ERR_USAGE, what `take` says.
+ */
+MUST_CHECK err_code options_parse(command_id c, int argc, char **argv, option_fn take, void *ctx,
+                                  command_line *out, err *e);
+
+/* True if --json is among the arguments: an error in the rest of them must be told as JSON, too. */
+bool options_ask_json(int argc, char **argv);
+
+#endif

@@ -1,0 +1,242 @@
+#include "bin/cli/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/cli/signals.h"
+#include "bin/cli/standard_output.h"
+#include "bin/cli/text.h"
+#include "format/base/digest.h"
+
+void report_start(report *r, command_id c, bool json)
+{
+    *r = (report){.command = c, .json = json, .level = LEVEL_NORMAL};
+    if (json) {
+        r->root = json_object();
+        report_put(r, r->root, "schema", json_integer(1));
+    }
+}
+
+void report_take_output(report *r)
+{
+    standard_output_open(&r->failure);
+}
+
+static void on_stage(void *ctx, const char *name, uint64_t total_bytes)
+{
+    progress_stage(&((report *)ctx)->progress, name, total_bytes);
+}
+
+static void on_advance(void *ctx, uint64_t bytes)
+{
+    progress_advance(&((report *)ctx)->progress, bytes);
+}
+
+static bool on_cancelled(void *ctx)
+{
+    (void)ctx;
+    return signals_pending() != 0;
+}
+
+static void on_note(void *ctx, const char *text)
+{
+    report *const r = ctx;
+    progress_clear(&r->progress);
+    if (r->level > LEVEL_QUIET) {
+        char line[1024];
+        snprintf(line, sizeof line, "%s", text);
+        text_mask(line);
+        fprintf(stderr, "octavo: note: %s\n", line);
+    }
+    if (r->json) {
+        if (!json_object_get(r->root, "notes")) {
+            report_put(r, r->root, "notes", json_array());
+        }
+        report_append(r, json_object_get(r->root, "notes"), report_text(text));
+    }
+}
+
+const monitor *report_monitor(report *r, progress_when when)
+{
+    const bool silent = when == PROGRESS_AUTO && (r->json || r->level == LEVEL_QUIET);
+    progress_init(&r->progress, stderr, silent ? PROGRESS_NEVER : when);
+    r->watched = true;
+    r->monitor = (monitor){.stage = on_stage,
+                           .advance = on_advance,
+                           .cancelled = on_cancelled,
+                           .note = on_note,
+                           .ctx = r};
+    return &r->monitor;
+}
+
+bool report_says(report *r, report_level level)
+{
+    if (r->watched) {
+        progress_clear(&r->progress);
+    }
+    return !r->json && r->level >= level;
+}
+
+void report_complain(report *r, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_mask(line);
+    if (r->watched) {
+        progress_clear(&r->progress);
+    }
+    fprintf(stderr, "octavo: %s\n", line);
+}
+
+static int exit_status(err_code code)
+{
+    const int signal_number = signals_pending();
+    return signal_number ? 128 + signal_number : err_exit_status(code);
+}
+
+/* Errors in the words of the command line name the command, whose help tells more. */
+static void print_error(const report *r, const err *e)
+{
+    const bool usage = e->code == ERR_USAGE && r->command != COMMAND_NONE;
+    fprintf(stderr, "octavo%s%s: %s\n", usage ? " " : "",
+            usage ? command_table[r->command].name : "", e->text);
+    if (e->hint[0]) {
+        fprintf(stderr, "hint: %s\n", e->hint);
+    }
+}
+
+/* What a signal does to a job may look like another failure: of SIGXFSZ a write says that the file
+ * is too large. The code is that of the status. */
+static void put_error(report *r, const err *e)
+{
+    json_t *const object = json_object();
+    const int status = exit_status(e->code);
+    const err_code code = status == err_exit_status(e->code) ? e->code : ERR_CANCELLED;
+    report_put(r, object, "code", report_text(err_name(code)));
+    report_put(r, object, "status", json_integer(status));
+    report_put(r, object, "message", report_text(e->text));
+    if (e->hint[0]) {
+        report_put(r, object, "hint", report_text(e->hint));
+    }
+    report_put(r, r->root, "error", object);
+}
+
+/* A reader that went away, as `head` does, has no use for a message. */
+static bool is_left_alone(err_code code)
+{
+    return signals_pending() == SIGPIPE && (code == ERR_IO || code == ERR_CANCELLED);
+}
+
+/* Reals with 17 digits: whoever reads them gets the same float64 back. */
+static bool print_object(const report *r)
+{
+    const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
+    return r->root && !r->no_memory && json_dumpf(r->root, stdout, flags) == 0 &&
+           putchar('\n') != EOF;
+}
+
+/* The object that needs no memory. */
+static void print_failed_object(void)
+{
+    printf("{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
+           err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
+}
+
+/* What was printed may still wait in a buffer, and only now find the disk full. */
+static err_code close_output(const report *r, err *e)
+{
+    const bool failed = ferror(stdout) != 0;
+    if (fclose(stdout) != 0 || r->failure != 0) {
+        return err_set_errno(e, ERR_IO, r->failure ? r->failure : errno, "standard output");
+    }
+    return failed ? err_set(e, ERR_IO, "standard output: not all could be written") : OK;
+}
+
+int report_finish(report *r, err_code code, const err *e)
+{
+    err failure = *e;
+    if (r->watched) {
+        progress_free(&r->progress);
+    }
+    err_set(&failure, code, "%s", err_description(code));
+    failure.code = code;
+    if (code != OK && !is_left_alone(code)) {
+        print_error(r, &failure);
+    }
+    if (r->json && code != OK) {
+        put_error(r, &failure);
+    }
+    if (r->json && !print_object(r) && !ferror(stdout)) {
+        print_failed_object();
+        code = err_worse(code, ERR_MEMORY);
+    }
+    json_decref(r->root);
+    err late = {0};
+    if (close_output(r, &late) != OK) {
+        if (!is_left_alone(ERR_IO)) {
+            print_error(r, &late);
+        }
+        code = err_worse(code, ERR_IO);
+    }
+    return exit_status(code);
+}
+
+json_t *report_number(uint64_t n)
+{
+    if (n <= INT64_MAX) {
+        return json_integer((json_int_t)n);
+    }
+    return json_sprintf("%" PRIu64, n);
+}
+
+json_t *report_real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *report_hex(const unsigned char *data, size_t bytes)
+{
+    char hex[2 * DIGEST_MAX + 1];
+    hex_encode(data, bytes < DIGEST_MAX ? bytes : DIGEST_MAX, hex);
+    return json_string(hex);
+}
+
+json_t *report_text(const char *s)
+{
+    if (!s) {
+        return json_null();
+    }
+    json_t *value = json_string(s);
+    if (!value) { /* not UTF-8: file names and messages that were cut may be that */
+        char *const copy = strdup(s);
+        if (copy) {
+            text_mask(copy);
+            value = json_string(copy);
+            free(copy);
+        }
+    }
+    return value;
+}
+
+void report_put(report *r, json_t *to, const char *key, json_t *value)
+{
+    if (json_object_set_new(to, key, value) != 0) {
+        r->no_memory = true;
+    }
+}
+
+void report_append(report *r, json_t *to, json_t *value)
+{
+    if (json_array_append_new(to, value) != 0) {
+        r->no_memory = true;
+    }
+}

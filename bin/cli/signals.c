@@ -1,0 +1,54 @@
+#include "bin/cli/signals.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ};
+
+enum { CAUGHT = sizeof caught / sizeof caught[0] };
+
+/* The only mutable global of the program: a handler has nothing else to write to. Atomic, because
+ * it runs on any thread and all of them ask. */
+static atomic_int pending;
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may only touch what needs no lock");
+
+static void remember(int number)
+{
+    int earlier = 0;
+    if (!atomic_compare_exchange_strong(&pending, &earlier, number) && number == SIGINT &&
+        earlier == SIGINT) {
+        _exit(128 + SIGINT);
+    }
+}
+
+void signals_install(void)
+{
+    struct sigaction action = {.sa_handler = remember};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < CAUGHT; i++) {
+        sigaddset(&action.sa_mask, caught[i]);
+    }
+    for (size_t i = 0; i < CAUGHT; i++) {
+        struct sigaction old;
+        if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+            sigaction(caught[i], &action, NULL);
+        }
+    }
+}
+
+int signals_pending(void)
+{
+    return atomic_load(&pending);
+}
+
+void signals_reraise(void)
+{
+    const int number = signals_pending();
+    if (number) {
+        const struct sigaction action = {.sa_handler = SIG_DFL};
+        sigaction(number, &action, NULL);
+        raise(number);
+    }
+}

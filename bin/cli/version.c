@@ -1,0 +1,22 @@
+#include "bin/cli/version.h"
+
+#include <stdio.h>
+
+#include "format/base/cpu_level.h"
+#include "gpu/device/device.h"
+
+const char version_number[] = OCTAVO_VERSION;
+const char version_git[] = OCTAVO_GIT;
+
+err_code version_print(err *e)
+{
+    cpu_level level = CPU_BASELINE;
+    const err_code code = cpu_level_choose(&level, e);
+    if (code == OK) {
+        printf("octavo %s\n", version_number);
+        printf("git    %s\n", version_git);
+        printf("CPU    %s\n", cpu_level_name(level));
+        printf("CUDA   %s\n", device_runtime() ? device_runtime() : "not built in");
+    }
+    return code;
+}

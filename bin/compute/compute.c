@@ -1,0 +1,330 @@
+#include "bin/compute/compute.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bin/cli/value.h"
+#include "format/base/num.h"
+#include "gpu/quantize/engine_cuda.h"
+#include "quant/engine/engine_cpu.h"
+#include "quant/engine/engine_guard.h"
+
+/* ---- words ----------------------------------------------------- */
+
+static err_code refuse_word(const char *word, err *e)
+{
+    err_set(e, ERR_USAGE, "--device: expected auto, cpu, cuda or cuda:N,N,..., found '%s'", word);
+    err_hint(e, "cuda:0,1 are the first two CUDA devices; octavo devices lists them");
+    return ERR_USAGE;
+}
+
+static err_code add_number(compute_request *q, unsigned number, err *e)
+{
+    for (unsigned i = 0; i < q->count; i++) {
+        if (q->numbers[i] == number) {
+            err_set(e, ERR_USAGE, "--device: device %u stands there twice", number);
+            err_hint(e, "each device is used as much as it can be already");
+            return ERR_USAGE;
+        }
+    }
+    q->numbers[q->count++] = number; /* there is room: all are different and below DEVICE_MAX */
+    return OK;
+}
+
+/* "0,2": what stands behind "cuda:". */
+static err_code parse_numbers(const char *word, const char *list, compute_request *q, err *e)
+{
+    for (;;) {
+        const size_t length = strcspn(list, ",");
+        char digits[8];
+        unsigned number = 0;
+        snprintf(digits, sizeof digits, "%.*s", (int)num_min(length, sizeof digits), list);
+        if (length >= sizeof digits ||
+            value_count("--device", digits, 0, DEVICE_MAX - 1, &number, NULL) != OK) {
+            return refuse_word(word, e);
+        }
+        const err_code code = add_number(q, number, e);
+        if (code != OK || list[length] == '\0') {
+            return code;
+        }
+        list += length + 1;
+    }
+}
+
+err_code compute_parse(const char *word, compute_request *q, err *e)
+{
+    static const char with_numbers[] = "cuda:";
+    unsigned kind = 0;
+    q->count = 0;
+    if (strncmp(word, with_numbers, sizeof with_numbers - 1) == 0) {
+        q->kind = COMPUTE_CUDA;
+        return parse_numbers(word, word + sizeof with_numbers - 1, q, e);
+    }
+    if (value_word("--device", word, "auto|cpu|cuda", &kind, NULL) != OK) {
+        return refuse_word(word, e);
+    }
+    q->kind = (compute_kind)kind;
+    return OK;
+}
+
+err_code compute_take(compute_request *q, const option_spec *o, const char *value, err *e)
+{
+    switch (o->id) {
+    case OPTION_GPU_MEMORY:
+        return value_size("--gpu-memory", value, &q->gpu_memory, e);
+    case OPTION_CHECK_DEVICE:
+        return value_share("--check-device", value, &q->check_share, e);
+    default:
+        return compute_parse(value, q, e);
+    }
+}
+
+/* ---- devices --------------------------------------------------- */
+
+/* "device 1, Tesla T4" */
+static void describe(const device_info *d, char *to, size_t room)
+{
+    snprintf(to, room, "device %u, %s", d->index, d->name);
+}
+
+const char *compute_why_not(const device_info *d, char *to, size_t room)
+{
+    snprintf(to, room, "no code for compute capability %u.%u", d->major, d->minor);
+    if (d->usable && room > 0) {
+        to[0] = '\0';
+    }
+    return to;
+}
+
+static err_code refuse_device(const device_info *d, err *e)
+{
+    char what[300], why[64];
+    describe(d, what, sizeof what);
+    err_set(e, ERR_GPU, "CUDA %s: this program has %s", what, compute_why_not(d, why, sizeof why));
+    err_hint(e, "--device cpu computes the same");
+    return ERR_GPU;
+}
+
+static err_code refuse_number(unsigned number, const device_list *found, err *e)
+{
+    char what[300];
+    if (found->count == 0) {
+        return err_set(e, ERR_GPU, "no CUDA device %u: there is none", number);
+    }
+    describe(&found->devices[found->count - 1], what, sizeof what);
+    err_set(e, ERR_GPU, "no CUDA device %u: there %s %u, the last is %s", number,
+            found->count == 1 ? "is" : "are", found->count, what);
+    err_hint(e, "octavo devices lists them");
+    return ERR_GPU;
+}
+
+static err_code choose_number(unsigned number, const device_list *found, device_list *out, err *e)
+{
+    for (unsigned i = 0; i < found->count; i++) {
+        const device_info *const d = &found->devices[i];
+        if (d->index == number) {
+            out->devices[out->count++] = *d;
+            return d->usable ? OK : refuse_device(d, e);
+        }
+    }
+    return refuse_number(number, found, e);
+}
+
+static err_code choose_usable(const device_list *found, device_list *out, err *e)
+{
+    for (unsigned i = 0; i < found->count; i++) {
+        if (found->devices[i].usable) {
+            out->devices[out->count++] = found->devices[i];
+        }
+    }
+    if (out->count > 0) {
+        return OK;
+    }
+    return found->count > 0 ? refuse_device(&found->devices[0], e)
+                            : err_set(e, ERR_GPU, "there is no CUDA device");
+}
+
+err_code compute_choose(const compute_request *q, const device_list *found, device_list *out,
+                        err *e)
+{
+    err_code code = OK;
+    out->count = 0;
+    for (unsigned i = 0; i < q->count && code == OK; i++) {
+        code = choose_number(q->numbers[i], found, out, e);
+    }
+    return q->count == 0 ? choose_usable(found, out, e) : code;
+}
+
+err_code compute_find(const compute_request *q, const monitor *m, compute *out, err *e)
+{
+    err why = {0};
+    device_list found;
+    *out = (compute){0};
+    if (q->kind == COMPUTE_CPU) {
+        return OK;
+    }
+    err *const failure = q->kind == COMPUTE_AUTO ? &why : e;
+    err_code code = device_find_all(&found, failure);
+    if (code == OK) {
+        code = compute_choose(q, &found, &out->devices, failure);
+    }
+    if (code != OK && q->kind == COMPUTE_CUDA) {
+        err_hint(e, "--device cpu computes the same");
+    }
+    if (code == OK || q->kind == COMPUTE_CUDA) {
+        return code;
+    }
+    out->devices.count = 0;
+    if (device_runtime()) { /* of a build without CUDA nobody expects any */
+        monitor_note(m, "no GPU (%s): computing on the CPU", why.text);
+    }
+    return OK;
+}
+
+/* ---- the engine ------------------------------------------------ */
+
+/* Take over `inner`: what it computes is checked, and with `auto` the CPU goes on where it fails.
+ */
+static err_code guard(compute *c, const compute_request *q, engine *inner, err *e)
+{
+    const engine_guard_options options = {.check_share = q->check_share,
+                                          .take_over = q->kind == COMPUTE_AUTO};
+    const err_code code = engine_guard_open(inner, &options, &c->engine, e);
+    if (code != OK) {
+        engine_close(inner);
+        return code;
+    }
+    c->device_bytes = c->engine->device_bytes;
+    return OK;
+}
+
+/* On the first devices, as many as get a slot. *failed: the place of the one that the error is
+ * about, or DEVICE_MAX. */
+static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots,
+                          unsigned *failed, err *e)
+{
+    unsigned numbers[DEVICE_MAX];
+    const unsigned count = (unsigned)num_min(c->devices.count, slots->count);
+    for (unsigned i = 0; i < count; i++) {
+        numbers[i] = c->devices.devices[i].index;
+    }
+    const engine_cuda_options options = {
+        .devices = numbers,
+        .device_count = count,
+        .slots = slots->count,
+        .in_bytes = slots->in_bytes,
+        .out_bytes = slots->out_bytes,
+        .max_tiles = slots->max_tiles,
+        .gpu_memory = q->gpu_memory > 0 ? q->gpu_memory : COMPUTE_GPU_MEMORY,
+    };
+    engine *inner = NULL;
+    err_code code = engine_cuda_open(&options, &inner, failed, e);
+    *failed = *failed < count ? *failed : DEVICE_MAX;
+    if (code == OK) {
+        code = guard(c, q, inner, e);
+    }
+    if (code == OK) {
+        c->devices.count = count;
+    }
+    return code;
+}
+
+err_code compute_leave_out(compute *c, const compute_request *q, unsigned place, const err *why,
+                           const monitor *m, err *e)
+{
+    device_list *const l = &c->devices;
+    const bool none_left = place >= l->count || l->count == 1;
+    if ((why->code != ERR_GPU && why->code != ERR_MEMORY) || q->count > 0 ||
+        (none_left && q->kind == COMPUTE_CUDA)) {
+        if (e && e->code == OK) {
+            *e = *why;
+        }
+        return why->code;
+    }
+    if (none_left) {
+        l->count = 0;
+        monitor_note(m, "the GPU cannot be used (%s): computing on the CPU", why->text);
+        return OK;
+    }
+    monitor_note(m, "a GPU cannot be used (%s): computing without it", why->text);
+    l->count--;
+    memmove(&l->devices[place], &l->devices[place + 1], (l->count - place) * sizeof l->devices[0]);
+    return OK;
+}
+
+err_code compute_open(compute *c, const compute_request *q, const convert_slots *slots,
+                      unsigned threads, const monitor *m, err *e)
+{
+    while (c->devices.count > 0) {
+        err why = {0};
+        unsigned failed = 0;
+        if (open_cuda(c, q, slots, &failed, &why) == OK) {
+            return OK;
+        }
+        const err_code code = compute_leave_out(c, q, failed, &why, m, e);
+        if (code != OK) {
+            return code;
+        }
+    }
+    return engine_cpu_open(threads, slots->count, slots->in_bytes, slots->out_bytes, &c->engine, e);
+}
+
+void compute_close(compute *c, const monitor *m)
+{
+    if (c->engine && c->devices.count > 0) {
+        const char *const failure = engine_guard_failure(c->engine);
+        c->checked_tiles = engine_guard_checked(c->engine);
+        if (failure) {
+            snprintf(c->failure, sizeof c->failure, "%s", failure);
+            monitor_note(m, "a GPU failed (%s): the CPU did the rest of its work", failure);
+        }
+    }
+    engine_close(c->engine);
+    c->engine = NULL;
+}
+
+/* ---- names ----------------------------------------------------- */
+
+const char *compute_word(const compute *c, char *to, size_t room)
+{
+    size_t used = (size_t)snprintf(to, room, "%s", c->devices.count > 0 ? "cuda" : "cpu");
+    for (unsigned i = 0; i < c->devices.count && used < room; i++) {
+        used += (size_t)snprintf(to + used, room - used, "%c%u", i == 0 ? ':' : ',',
+                                 c->devices.devices[i].index);
+    }
+    return to;
+}
+
+const char *compute_name(const compute *c, char *to, size_t room)
+{
+    const device_list *const l = &c->devices;
+    bool alike = true;
+    for (unsigned i = 1; i < l->count; i++) {
+        alike = alike && strcmp(l->devices[i].name, l->devices[0].name) == 0;
+    }
+    if (l->count == 0) {
+        snprintf(to, room, "%s", "");
+    } else if (l->count == 1) {
+        snprintf(to, room, "%s", l->devices[0].name);
+    } else if (alike) {
+        snprintf(to, room, "%u x %s", l->count, l->devices[0].name);
+    } else {
+        snprintf(to, room, "%s and %u more", l->devices[0].name, l->count - 1);
+    }
+    return to;
+}
+
+void compute_put(report *r, json_t *to, const compute *c)
+{
+    char word[256];
+    json_t *const names = json_array();
+    for (unsigned i = 0; i < c->devices.count; i++) {
+        report_append(r, names, report_text(c->devices.devices[i].name));
+    }
+    report_put(r, to, "device", report_text(compute_word(c, word, sizeof word)));
+    report_put(r, to, "device_names", names);
+    report_put(r, to, "gpu_memory_bytes", report_number(c->device_bytes));
+    report_put(r, to, "gpu_failure", report_text(c->failure[0] ? c->failure : NULL));
+    report_put(r, to, "checked_tiles", report_number(c->checked_tiles));
+}

@@ -1,0 +1,270 @@
+#include "bin/show/fit_report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "bin/cli/table.h"
+#include "bin/cli/text.h"
+#include "bin/cli/value.h"
+#include "quant/tile/tile.h"
+
+/* ---- the question ---------------------------------------------- */
+
+static err_code take_sizes(const char *option, const char *value, fit_sizes *s, err *e)
+{
+    return value_counts(option, value, 1, FIT_MAX_NUMBER, s->sizes, FIT_MAX_SIZES, &s->count, e);
+}
+
+err_code fit_take(fit_request *q, const option_spec *o, const char *value, err *e)
+{
+    q->asked = true;
+    switch (o->id) {
+    case OPTION_FOR:
+        q->runtime = true;
+        return value_word("--for", value, o->words, &q->preset, e);
+    case OPTION_TP:
+        return take_sizes("--tp", value, &q->tp, e);
+    default:
+        return take_sizes("--ep", value, &q->ep, e);
+    }
+}
+
+err_code fit_request_check(const fit_request *q, bool dry_run, err *e)
+{
+    const char *const option = q->tp.count ? "--tp" : q->ep.count ? "--ep" : "--for";
+    if (q->asked && !q->runtime) {
+        return err_set(e, ERR_USAGE, "%s depends on the runtime: name it with --for", option);
+    }
+    if (q->asked && !dry_run) {
+        return err_set(e, ERR_USAGE, "%s asks for a plan: it needs --dry-run", option);
+    }
+    return OK;
+}
+
+/* ---- text ------------------------------------------------------ */
+
+/* "k: 512 rows / 8 = 64, not whole tiles of 128" */
+static void put_sentence(table *t, const fit_fault_of_run *x)
+{
+    const char *const what = x->reason == FIT_COLUMNS ? "columns" : "rows";
+    const char *const part = x->fault.part ? x->fault.part : "";
+    const char *const colon = x->fault.part ? ": " : "";
+    const uint64_t size = x->fault.size, split = x->fault.split;
+    if (split == 1) {
+        table_cell(t, "%s%s%" PRIu64 " %s in a joined matrix, not whole tiles of %d", part, colon,
+                   size, what, TILE);
+    } else if (size % split != 0) {
+        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " is no whole number", part, colon, size,
+                   what, split);
+    } else {
+        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " = %" PRIu64 ", not whole tiles of %d", part,
+                   colon, size, what, split, size / split, TILE);
+    }
+}
+
+static bool is_of_matrix(const fit_fault_of_run *x)
+{
+    return x->reason == FIT_ROWS || x->reason == FIT_COLUMNS;
+}
+
+static bool says_the_same(const fit_fault_of_run *x, const fit_fault_of_run *y)
+{
+    return is_of_matrix(x) && x->reason == y->reason && x->fault.part == y->fault.part &&
+           x->fault.size == y->fault.size && x->fault.split == y->fault.split;
+}
+
+/* One row for all kinds of which the same is to be said; none if that was said before. */
+static void put_matrices(table *t, const fit *f, const fit_run *run, size_t at)
+{
+    const fit_fault_of_run *const all = &f->faults[run->first];
+    uint64_t matrices = 0;
+    size_t more = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        if (says_the_same(&all[i], &all[at])) {
+            if (i < at) {
+                return;
+            }
+            more += i > at;
+            matrices += f->kinds[all[i].kind].matrices;
+        }
+    }
+    if (more > 0) {
+        table_cell(t, "    %s and %zu more", f->kinds[all[at].kind].module, more);
+    } else {
+        table_cell(t, "    %s", f->kinds[all[at].kind].module);
+    }
+    put_sentence(t, &all[at]);
+    table_cell(t, "%" PRIu64, matrices);
+}
+
+/* What is to be shared among devices, by the key of config.json where it has one. */
+static const char *const shared[FIT_REASON_COUNT] = {
+    [FIT_HEADS] = "num_attention_heads",   [FIT_KV_HEADS] = "num_key_value_heads",
+    [FIT_NORM_GROUPS] = "group_norm_size", [FIT_EXPERTS] = "experts",
+    [FIT_NO_EXPERTS] = "experts",
+};
+
+static void put_fault(table *t, const fit_fault_of_run *x)
+{
+    if (x->reason == FIT_SIZES) {
+        table_cell(t, "    ep");
+        table_cell(t, "there is no ep %" PRIu64 " with tp %" PRIu64, x->fault.split, x->fault.size);
+    } else {
+        table_cell(t, "    %s", shared[x->reason]);
+        table_cell(t, "%" PRIu64 " among %" PRIu64 " devices", x->fault.size, x->fault.split);
+    }
+    table_cell(t, "%s", "");
+}
+
+static void put_run(table *t, const fit *f, const fit_run *run, bool with_ep)
+{
+    char sizes[64];
+    const uint64_t n = run->matrices;
+    snprintf(sizes, sizeof sizes, with_ep ? "tp %" PRIu64 " ep %" PRIu64 : "tp %" PRIu64, run->tp,
+             run->ep);
+    if (run->count == 0) {
+        table_heading(t, "  %s: yes", sizes);
+    } else if (n == 0) {
+        table_heading(t, "  %s: no", sizes);
+    } else {
+        table_heading(t, "  %s: no, %" PRIu64 " matri%s", sizes, n, n == 1 ? "x" : "ces");
+    }
+    for (size_t i = 0; i < run->count; i++) {
+        const fit_fault_of_run *const x = &f->faults[run->first + i];
+        if (is_of_matrix(x)) {
+            put_matrices(t, f, run, i);
+        } else {
+            put_fault(t, x);
+        }
+    }
+}
+
+static void print_warnings(const fit *f)
+{
+    for (size_t i = 0; i < f->warning_count; i++) {
+        const fit_warning *const w = &f->warnings[i];
+        char line[2048];
+        snprintf(line, sizeof line, "%s", w->text);
+        text_mask(line);
+        printf("  %s %s: %s\n", w->blocks ? "no:" : "warning:", fit_warning_name(w->id), line);
+    }
+}
+
+static err_code print(const fit_request *q, const fit *f, err *e)
+{
+    table t;
+    printf("\nFor %s:\n", f->preset->name);
+    table_start(&t, "llr");
+    for (size_t i = 0; i < f->run_count; i++) {
+        put_run(&t, f, &f->runs[i], q->ep.count > 0);
+    }
+    const bool failed = !table_print(&t, stdout) && t.failed;
+    table_free(&t);
+    print_warnings(f);
+    return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
+}
+
+/* ---- JSON ------------------------------------------------------ */
+
+static json_t *fault_json(report *r, const fit *f, const fit_fault_of_run *x)
+{
+    const fit_kind *const k = is_of_matrix(x) ? &f->kinds[x->kind] : NULL;
+    json_t *const o = json_object();
+    report_put(r, o, "reason", report_text(fit_reason_name(x->reason)));
+    report_put(r, o, "size", report_number(x->fault.size));
+    report_put(r, o, "split", report_number(x->fault.split));
+    if (k) {
+        json_t *const shape = json_array();
+        report_append(r, shape, report_number(k->rows));
+        report_append(r, shape, report_number(k->cols));
+        report_put(r, o, "module", report_text(k->module));
+        report_put(r, o, "shape", shape);
+        report_put(r, o, "matrices", report_number(k->matrices));
+        report_put(r, o, "part", report_text(x->fault.part));
+    }
+    return o;
+}
+
+static json_t *run_json(report *r, const fit *f, const fit_run *run)
+{
+    json_t *const o = json_object();
+    json_t *const reasons = json_array();
+    for (size_t i = 0; i < run->count; i++) {
+        report_append(r, reasons, fault_json(r, f, &f->faults[run->first + i]));
+    }
+    report_put(r, o, "tp", report_number(run->tp));
+    report_put(r, o, "ep", report_number(run->ep));
+    report_put(r, o, "fits", json_boolean(run->count == 0));
+    report_put(r, o, "matrices", report_number(run->matrices));
+    report_put(r, o, "reasons", reasons);
+    return o;
+}
+
+static json_t *warning_json(report *r, const fit_warning *w)
+{
+    json_t *const o = json_object();
+    report_put(r, o, "id", report_text(fit_warning_name(w->id)));
+    report_put(r, o, "blocks", json_boolean(w->blocks));
+    report_put(r, o, "text", report_text(w->text));
+    return o;
+}
+
+static json_t *fit_json(report *r, const fit *f)
+{
+    json_t *const o = json_object();
+    json_t *const runs = json_array();
+    json_t *const warnings = json_array();
+    for (size_t i = 0; i < f->run_count; i++) {
+        report_append(r, runs, run_json(r, f, &f->runs[i]));
+    }
+    for (size_t i = 0; i < f->warning_count; i++) {
+        report_append(r, warnings, warning_json(r, &f->warnings[i]));
+    }
+    report_put(r, o, "for", report_text(f->preset->name));
+    report_put(r, o, "fits", json_boolean(fit_says_yes(f)));
+    report_put(r, o, "runs", runs);
+    report_put(r, o, "warnings", warnings);
+    return o;
+}
+
+/* ---- the answer ------------------------------------------------ */
+
+static err_code judge(const fit *f, const char *path, err *e)
+{
+    size_t bad = 0;
+    for (size_t i = 0; i < f->run_count; i++) {
+        bad += f->runs[i].count > 0;
+    }
+    if (fit_says_yes(f)) {
+        return OK;
+    }
+    return bad == 0 ? err_set(e, ERR_DIFFERENT, "%s: %s would not load it", path, f->preset->name)
+                    : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
+                              f->preset->name, bad, f->run_count);
+}
+
+err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e)
+{
+    const fit_question question = {
+        .table = about->table,
+        .config = about->config,
+        .config_bytes = about->config_bytes,
+        .preset = &preset_table[q->preset],
+        .exported = about->exported,
+        .tp = q->tp,
+        .ep = q->ep,
+    };
+    fit f;
+    err_code code = fit_make(&question, &f, e);
+    err_prefix(code == OK ? NULL : e, "%s", about->path);
+    if (code == OK && r->json) {
+        report_put(r, r->root, "fit", fit_json(r, &f));
+    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
+        code = print(q, &f, e);
+    }
+    if (code == OK) {
+        code = judge(&f, about->path, e);
+    }
+    fit_free(&f);
+    return code;
+}

@@ -1,0 +1,273 @@
+/* A checkpoint for people and as JSON. Experts fold as a packed file would stack them. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bin/show/layer_groups.h"
+#include "bin/show/inspect.h"
+#include "bin/cli/table.h"
+#include "bin/cli/text.h"
+#include "format/checkpoint/checkpoint.h"
+#include "format/base/glob.h"
+#include "format/file/io.h"
+#include "format/tensor/expert_stack.h"
+
+/* What a checkpoint amounts to. */
+typedef struct checkpoint_totals {
+    uint64_t bytes, elements;
+    uint64_t type_bytes[DTYPE_COUNT];
+} checkpoint_totals;
+
+static checkpoint_totals add_up(const checkpoint *cp)
+{
+    checkpoint_totals sum = {0};
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        const tensor *const t = &cp->tensors[i];
+        sum.bytes += t->bytes;
+        sum.elements += t->bytes * 8 / dtype_bits(t->type);
+        sum.type_bytes[t->type] += t->bytes;
+    }
+    return sum;
+}
+
+/* ---- JSON ------------------------------------------------------ */
+
+static json_t *shards_json(report *r, const checkpoint *cp)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        const shard *const s = &cp->shards[i];
+        json_t *const o = json_object();
+        report_put(r, o, "name", report_text(s->name));
+        report_put(r, o, "bytes", report_number(s->bytes));
+        report_put(r, o, "header_bytes", report_number(s->header_bytes));
+        report_put(r, o, "header_sha256", report_hex(s->header_sha256, SHA256_BYTES));
+        report_put(r, o, "tensors", report_number(s->tensor_count));
+        report_append(r, list, o);
+    }
+    return list;
+}
+
+static json_t *tensor_json(report *r, const checkpoint *cp, const tensor *t)
+{
+    json_t *const o = json_object();
+    json_t *const shape = json_array();
+    for (unsigned i = 0; i < t->ndim; i++) {
+        report_append(r, shape, report_number(t->shape[i]));
+    }
+    report_put(r, o, "name", report_text(t->name));
+    report_put(r, o, "dtype", report_text(dtype_name(t->type)));
+    report_put(r, o, "shape", shape);
+    report_put(r, o, "shard", report_text(cp->shards[t->shard].name));
+    report_put(r, o, "off", report_number(t->off));
+    report_put(r, o, "bytes", report_number(t->bytes));
+    return o;
+}
+
+static void checkpoint_json(const checkpoint *cp, const char *path, const char *glob, report *r)
+{
+    const checkpoint_totals sum = add_up(cp);
+    json_t *const tensors = json_array();
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        if (!glob || glob_match(glob, cp->tensors[i].name)) {
+            report_append(r, tensors, tensor_json(r, cp, &cp->tensors[i]));
+        }
+    }
+    report_put(r, r->root, "kind", report_text("checkpoint"));
+    report_put(r, r->root, "path", report_text(path));
+    report_put(r, r->root, "dir", report_text(cp->dir));
+    report_put(r, r->root, "bytes", report_number(sum.bytes));
+    report_put(r, r->root, "elements", report_number(sum.elements));
+    report_put(r, r->root, "shards", shards_json(r, cp));
+    report_put(r, r->root, "tensors", tensors);
+}
+
+/* ---- text ------------------------------------------------------ */
+
+/* A row for one tensor, or for the experts that a packed file would stack. */
+static alike_item item_of(const tensor *first, const char *name, size_t members)
+{
+    alike_item item = {.name = name,
+                       .type = first->type,
+                       .from = first->type,
+                       .ndim = first->ndim,
+                       .bytes = first->bytes * members, /* each fits a file that exists */
+                       .tensors = members};
+    memcpy(item.shape, first->shape, sizeof item.shape);
+    return item;
+}
+
+static err_code print_table(const alike_item *items, size_t count, err *e)
+{
+    alike folded;
+    err_code code = alike_fold(items, count, &folded, e);
+    if (code != OK) {
+        return code;
+    }
+    table t;
+    table_start(&t, "lrllr");
+    const char *const names[] = {"tensor", "count", "dtype", "shape", "bytes"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        table_cell(&t, "%s", names[i]);
+    }
+    for (size_t g = 0; g < folded.group_count; g++) {
+        table_heading(&t, "%s", folded.groups[g].title);
+        for (size_t i = 0; i < folded.groups[g].row_count; i++) {
+            const alike_row *const row = &folded.groups[g].rows[i];
+            shown shape, size;
+            table_cell(&t, "  %s", row->name);
+            table_cell(&t, "%" PRIu64, row->sum.tensors);
+            table_cell(&t, "%s", dtype_name(row->sum.type));
+            table_cell(&t, "%s", text_shape(shape.s, row->sum.shape, row->sum.ndim));
+            table_cell(&t, "%s", text_size(size.s, row->sum.bytes));
+        }
+    }
+    putchar('\n');
+    if (!table_print(&t, stdout) && t.failed) {
+        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
+    }
+    table_free(&t);
+    alike_free(&folded);
+    return code;
+}
+
+/* The tensors that the glob matches: those that can be in a stack first, then those whose names are
+ * too long for one. */
+static size_t choose(const checkpoint *cp, const char *glob, const tensor **chosen,
+                     size_t *foldable)
+{
+    size_t count = 0;
+    for (int too_long = 0; too_long < 2; too_long++) {
+        for (size_t i = 0; i < cp->tensor_count; i++) {
+            const tensor *const t = &cp->tensors[i];
+            const bool is_long = strlen(t->name) > NAME_MAX_BYTES;
+            if (is_long == too_long && (!glob || glob_match(glob, t->name))) {
+                chosen[count++] = t;
+            }
+        }
+        *foldable = too_long ? *foldable : count;
+    }
+    return count;
+}
+
+/* Fold experts, then layers, and print. */
+static err_code print_tensors(const tensor *const *chosen, size_t count, size_t foldable, err *e)
+{
+    stack_list stacks = {0};
+    stack_item *const parts = calloc(count + 1, sizeof *parts);
+    alike_item *const items = calloc(count + 1, sizeof *items);
+    err_code code = OK;
+    if (!parts || !items) {
+        code = err_set(e, ERR_MEMORY, "no memory for %zu tensors", count);
+        goto out_free;
+    }
+    for (size_t i = 0; i < foldable; i++) {
+        const tensor *const t = chosen[i];
+        parts[i] = (stack_item){t->name, t->type, t->ndim, t->shape, 0};
+    }
+    code = stack_fold(parts, foldable, &stacks, e);
+    if (code != OK) {
+        goto out_free;
+    }
+    size_t rows = 0;
+    for (; rows < stacks.group_count; rows++) {
+        const stack_group *const g = &stacks.groups[rows];
+        items[rows] = item_of(chosen[stacks.members[g->first]], g->name, g->count);
+    }
+    for (size_t i = foldable; i < count; i++) {
+        items[rows++] = item_of(chosen[i], chosen[i]->name, 1);
+    }
+    code = print_table(items, rows, e);
+out_free:
+    stack_list_free(&stacks);
+    free(items);
+    free(parts);
+    return code;
+}
+
+/* config.json beside the shards; NULL if there is none. */
+static err_code read_config(const checkpoint *cp, json_t **config, err *e)
+{
+    *config = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    char *const path = io_join(cp->dir, "config.json");
+    err_code code = path ? checkpoint_read_file(cp, "config.json", &text, &bytes, e)
+                         : err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
+    if (code == OK && text) {
+        code = json_parse(path, text, bytes, true, config, e);
+    }
+    free(text);
+    free(path);
+    return code;
+}
+
+static void print_head(const checkpoint *cp, const char *path, const json_t *config)
+{
+    const checkpoint_totals sum = add_up(cp);
+    shown size, elements, part;
+    char name[256];
+    snprintf(name, sizeof name, "%s", path);
+    text_mask(name);
+    printf("%s: checkpoint, %s in %zu shard%s\n\n", name, text_size(size.s, sum.bytes),
+           cp->shard_count, text_s(cp->shard_count));
+    inspect_print_model(config);
+    printf("tensors    %zu\n", cp->tensor_count);
+    printf("weights    %s:", text_many(elements.s, sum.elements));
+    const char *comma = "";
+    for (unsigned type = 0; type < DTYPE_COUNT; type++) {
+        if (sum.type_bytes[type]) {
+            printf("%s %s %s", comma, text_size(part.s, sum.type_bytes[type]),
+                   dtype_name((dtype)type));
+            comma = ",";
+        }
+    }
+    putchar('\n');
+}
+
+static err_code print_checkpoint(const checkpoint *cp, const char *path, const tensor **chosen,
+                                 const char *glob, err *e)
+{
+    json_t *config = NULL;
+    size_t foldable = 0;
+    const size_t count = choose(cp, glob, chosen, &foldable);
+    err_code code = read_config(cp, &config, e);
+    if (code == OK) {
+        print_head(cp, path, config);
+        code = print_tensors(chosen, count, foldable, e);
+    }
+    json_decref(config);
+    return code;
+}
+
+static bool is_any_matched(const checkpoint *cp, const char *glob)
+{
+    bool matched = false;
+    for (size_t i = 0; i < cp->tensor_count && !matched; i++) {
+        matched = glob_match(glob, cp->tensors[i].name);
+    }
+    return matched;
+}
+
+err_code inspect_checkpoint(const char *path, const char *glob, report *r, err *e)
+{
+    checkpoint *cp = NULL;
+    const tensor **chosen = NULL;
+    err_code code = checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e);
+    if (code != OK) {
+        return code;
+    }
+    if (glob && !is_any_matched(cp, glob)) {
+        code = inspect_no_match(path, glob, e);
+    } else if (r->json) {
+        checkpoint_json(cp, path, glob, r);
+    } else {
+        chosen = calloc(cp->tensor_count + 1, sizeof *chosen);
+        code = chosen ? print_checkpoint(cp, path, chosen, glob, e)
+                      : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    free(chosen);
+    checkpoint_close(cp);
+    return code;
+}

@@ -1,0 +1,243 @@
+/* A packed file for people: a head, then all tensors with their errors, alike layers folded. Scales
+ * have no rows of their own: their shape and bytes stand with the codes that need them. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/show/layer_groups.h"
+#include "bin/show/inspect.h"
+#include "bin/cli/table.h"
+#include "bin/cli/text.h"
+#include "quant/tile/tile.h"
+
+/* What the whole file amounts to. */
+typedef struct packed_totals {
+    uint64_t quantized, carried, kept; /* tensors of the source */
+    uint64_t fp8_elements, elements;
+    double sum_sq_source, sum_sq_error;
+} packed_totals;
+
+static uint64_t elements_of(const pack_record *r)
+{
+    uint64_t elements = 1;
+    for (unsigned i = 0; i < r->ndim; i++) {
+        elements *= r->shape[i]; /* < 2^60, the table was checked */
+    }
+    return elements;
+}
+
+static packed_totals add_up(const packed_view *v)
+{
+    const pack_table *const t = &v->file->table;
+    packed_totals sum = {0};
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        if (r->cls == CLASS_SCALES) {
+            continue;
+        }
+        const packed_quality q = packed_view_quality(v, r);
+        const uint64_t elements = elements_of(r);
+        sum.elements += elements;
+        sum.fp8_elements += r->cls == CLASS_CODES ? elements : 0;
+        *(pack_record_has_stats(r)      ? &sum.quantized
+          : r->origin == ORIGIN_CARRIED ? &sum.carried
+                                        : &sum.kept) += pack_record_sources(r);
+        sum.sum_sq_source += q.sum_sq_source;
+        sum.sum_sq_error += q.sum_sq_error;
+    }
+    return sum;
+}
+
+static alike_item item_of(const packed_view *v, uint32_t number)
+{
+    const pack_record *const r = &v->file->table.records[number];
+    const pack_record *const scales = packed_scales(&v->file->table, r);
+    const packed_quality q = packed_view_quality(v, r);
+    alike_item item = {.name = r->name,
+                       .type = r->type,
+                       .from = r->src_type,
+                       .ndim = r->ndim,
+                       .mark = r->cls,
+                       .bytes = r->len + (scales ? scales->len : 0),
+                       .tensors = pack_record_sources(r),
+                       .sum_sq_source = q.sum_sq_source,
+                       .sum_sq_error = q.sum_sq_error,
+                       .worst = q.worst,
+                       .index = number};
+    memcpy(item.shape, r->shape, sizeof item.shape);
+    return item;
+}
+
+/* A row is wanted if the glob matches its tensor, a member of it, or its scales. */
+static bool is_wanted(const packed_view *v, const pack_record *r, const char *glob)
+{
+    const pack_record *const scales = packed_scales(&v->file->table, r);
+    return r->cls != CLASS_SCALES && (packed_count_matches(r, glob) > 0 ||
+                                      (scales && packed_count_matches(scales, glob) > 0));
+}
+
+static void put_row(table *t, const packed_view *v, const alike_row *row)
+{
+    shown shape, scale_shape, size, overall, worst;
+    const alike_item *const sum = &row->sum;
+    const pack_record *const record = &v->file->table.records[sum->index];
+    const pack_record *const scales = packed_scales(&v->file->table, record);
+    const bool measured = pack_record_has_stats(record);
+    table_cell(t, "  %s", row->name);
+    table_cell(t, "%" PRIu64, sum->tensors);
+    table_cell(t, "%s", dtype_name(sum->type));
+    table_cell(t, "%s", text_shape(shape.s, sum->shape, sum->ndim));
+    table_cell(t, "%s", scales ? text_shape(scale_shape.s, scales->shape, scales->ndim) : "");
+    table_cell(t, "%s", text_size(size.s, sum->bytes));
+    text_decibel(overall.s, stats_sqnr(sum->sum_sq_source, sum->sum_sq_error));
+    table_cell(t, "%s", measured ? overall.s : "");
+    table_cell(t, "%s", measured ? text_decibel(worst.s, sum->worst) : "");
+}
+
+static void put_header(table *t)
+{
+    const char *const names[] = {"tensor", "count", "dtype",   "shape",
+                                 "scales", "bytes", "SQNR dB", "worst"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        table_cell(t, "%s", names[i]);
+    }
+}
+
+static err_code print_table(const packed_view *v, const alike_item *items, size_t count, err *e)
+{
+    alike folded;
+    err_code code = alike_fold(items, count, &folded, e);
+    if (code != OK) {
+        return code;
+    }
+    table t;
+    table_start(&t, "lrlllrrr");
+    put_header(&t);
+    for (size_t g = 0; g < folded.group_count; g++) {
+        table_heading(&t, "%s", folded.groups[g].title);
+        for (size_t i = 0; i < folded.groups[g].row_count; i++) {
+            put_row(&t, v, &folded.groups[g].rows[i]);
+        }
+    }
+    putchar('\n');
+    if (!table_print(&t, stdout) && t.failed) {
+        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
+    }
+    table_free(&t);
+    alike_free(&folded);
+    return code;
+}
+
+static uint64_t source_bytes(const json_t *provenance)
+{
+    uint64_t bytes = 0;
+    size_t i = 0;
+    const json_t *shard = NULL;
+    json_array_foreach(json_object_get(provenance, "shards"), i, shard)
+    {
+        bytes += (uint64_t)json_integer_value(json_object_get(shard, "size"));
+    }
+    return bytes;
+}
+
+static err_code print_files(const packed_view *v, err *e)
+{
+    err_code code = OK;
+    table t;
+    table_start(&t, "llrl");
+    for (size_t i = 0; i < v->file_count; i++) {
+        shown size;
+        const char *const dot = strrchr(v->files[i].name, '.');
+        table_cell(&t, "%s", i == 0 ? "files    " : "");
+        table_cell(&t, "%s", v->files[i].name);
+        table_cell(&t, "%s", text_size(size.s, v->files[i].bytes));
+        table_cell(&t, "%s", dot && strcmp(dot, ".py") == 0 ? "code" : "");
+    }
+    if (!table_print(&t, stdout) && t.failed) {
+        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu files", v->file_count);
+    }
+    table_free(&t);
+    return code;
+}
+
+/* The embedded config.json, NULL if there is none. */
+static err_code read_config(const packed_view *v, json_t **config, err *e)
+{
+    *config = NULL;
+    for (size_t i = 0; i < v->file_count; i++) {
+        const member *const m = &v->files[i];
+        if (strcmp(m->name, "config.json") == 0) {
+            return json_parse("embedded config.json", m->data, m->bytes, true, config, e);
+        }
+    }
+    return OK;
+}
+
+static void print_head(const packed_view *v, const json_t *config)
+{
+    const pack_file *const p = v->file;
+    const packed_totals sum = add_up(v);
+    shown size, part, whole, db, source;
+    char root[2 * SHA256_BYTES + 1], path[256];
+    snprintf(path, sizeof path, "%s", p->path);
+    text_mask(path);
+    hex_encode(p->trailer.root, sizeof p->trailer.root, root);
+    printf("%s: packed file, %s\n\n", path, text_size(size.s, p->file_bytes));
+    inspect_print_model(config);
+    printf("tensors    %s\n", text_tensors(db.s, sum.quantized, sum.carried, sum.kept));
+    printf("weights    %s, %s of them FP8 with %s scales\n", text_many(whole.s, sum.elements),
+           text_many(part.s, sum.fp8_elements),
+           json_string_value(json_object_get(v->recipe, "scales")));
+    if (sum.quantized > 0) {
+        printf("error      %s over all that was quantized\n",
+               text_quality(db.s, stats_sqnr(sum.sum_sq_source, sum.sum_sq_error)));
+    }
+    const size_t shards = json_array_size(json_object_get(v->provenance, "shards"));
+    printf("source     %s in %zu shard%s\n", text_size(source.s, source_bytes(v->provenance)),
+           shards, text_s(shards));
+    printf("digests    %s, %" PRIu64 " chunk%s\n", digest_name(p->superblock.digest),
+           p->table.chunk_count, text_s(p->table.chunk_count));
+    printf("root       %s\n", root);
+}
+
+static err_code print_packed(const packed_view *v, const char *glob, report *r, err *e)
+{
+    const pack_table *const t = &v->file->table;
+    json_t *config = NULL;
+    size_t count = 0;
+    alike_item *const items = calloc((size_t)t->count + 1, sizeof *items);
+    if (!items) {
+        return err_set(e, ERR_MEMORY, "no memory for %u tensors", t->count);
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (is_wanted(v, &t->records[i], glob)) {
+            items[count++] = item_of(v, i);
+        }
+    }
+    err_code code = glob && count == 0 ? inspect_no_match(v->file->path, glob, e) : OK;
+    if (code == OK) {
+        code = read_config(v, &config, e);
+    }
+    if (code == OK && report_says(r, LEVEL_NORMAL)) {
+        print_head(v, config);
+        code = print_files(v, e);
+        if (code == OK) {
+            code = print_table(v, items, count, e);
+        }
+    }
+    json_decref(config);
+    free(items);
+    return code;
+}
+
+err_code inspect_packed(const char *path, const char *glob, report *r, err *e)
+{
+    packed_view v;
+    err_code code = packed_view_open(path, &v, e);
+    if (code == OK) {
+        code = r->json ? packed_json(&v, glob, r, e) : print_packed(&v, glob, r, e);
+    }
+    packed_view_close(&v);
+    return code;
+}

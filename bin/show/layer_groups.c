@@ -1,0 +1,297 @@
+#include "bin/show/layer_groups.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/digest.h"
+#include "format/tensor/tensor_name.h"
+
+enum { TITLE_BYTES = 192, LIST_BYTES = 64 };
+
+/* A row on its way: where it belongs and what it says. */
+typedef struct placed {
+    const char *prefix; /* "model.layers"; "" outside layers */
+    int64_t layer;      /* -1: none */
+    alike_row row;
+} placed;
+
+/* The rows of one layer. */
+typedef struct block {
+    const placed *first;
+    size_t count;
+    unsigned char hash[XXH3_BYTES]; /* of everything in which alike layers agree */
+} block;
+
+struct alike_private {
+    char *names;
+    placed *placed;
+    block *blocks;
+    alike_row *rows;
+};
+
+/* ---- one name -------------------------------------------------- */
+
+/* Where the layer number ends in a name that has one: the shortest beginning that has it, too. */
+static size_t layer_end(const char *name)
+{
+    char head[NAME_MAX_BYTES + 1];
+    size_t end = strcspn(name, ".");
+    for (; name[end]; end += 1 + strcspn(name + end + 1, ".")) {
+        memcpy(head, name, end);
+        head[end] = '\0';
+        if (name_layer(head) >= 0) {
+            break;
+        }
+    }
+    return end;
+}
+
+/* Cut `name` into prefix and rest, in place. */
+static void cut_at_layer(char *name, placed *out)
+{
+    out->layer = name_layer(name);
+    if (out->layer < 0) {
+        return;
+    }
+    const size_t end = layer_end(name);
+    out->row.name = name[end] ? name + end + 1 : "";
+    name[end] = '\0';
+    char *const dot = strrchr(name, '.'); /* the word "layers" stands before the number */
+    if (dot) {
+        *dot = '\0';
+    }
+    out->prefix = name;
+}
+
+/* Place an item; its name is copied to *arena, which moves behind the copy: at most as long as the
+ * name and a NUL. */
+static void place(const alike_item *item, char **arena, placed *out)
+{
+    char *const name = *arena;
+    *arena = stpcpy(name, item->name) + 1;
+    *out = (placed){.prefix = "", .layer = -1, .row = {.name = name, .sum = *item}};
+    if (*arena - name - 1 <= NAME_MAX_BYTES) { /* a longer one is shown as it is */
+        cut_at_layer(name, out);
+    }
+}
+
+/* ---- orders ---------------------------------------------------- */
+
+static int order_numbers(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int order_places(const placed *a, const placed *b)
+{
+    const int prefixes = strcmp(a->prefix, b->prefix);
+    return prefixes ? prefixes : (a->layer > b->layer) - (a->layer < b->layer);
+}
+
+static int by_row(const void *left, const void *right)
+{
+    const placed *const a = left, *const b = right;
+    int order = order_places(a, b);
+    order = order ? order : strcmp(a->row.name, b->row.name);
+    return order ? order : order_numbers(a->row.sum.index, b->row.sum.index);
+}
+
+static int by_hash(const void *left, const void *right)
+{
+    const block *const a = left, *const b = right;
+    int order = strcmp(a->first->prefix, b->first->prefix);
+    order = order ? order : memcmp(a->hash, b->hash, XXH3_BYTES);
+    return order ? order : order_places(a->first, b->first);
+}
+
+/* ---- folding --------------------------------------------------- */
+
+static void add(alike_item *to, const alike_item *more)
+{
+    to->bytes += more->bytes;
+    to->tensors += more->tensors;
+    to->tiles += more->tiles;
+    to->clipped += more->clipped;
+    to->sum_sq_source += more->sum_sq_source;
+    to->sum_sq_error += more->sum_sq_error;
+    to->worst = fmin(to->worst, more->worst); /* of NAN and a number the number */
+}
+
+/* Two layers are alike if these digests are: a chain over their rows. */
+static void hash_block(block *b)
+{
+    struct {
+        unsigned char before[XXH3_BYTES];
+        uint64_t traits[6 + TENSOR_MAX_DIMS];
+        char name[NAME_MAX_BYTES + 1];
+    } link;
+    memset(&link, 0, sizeof link);
+    for (size_t i = 0; i < b->count; i++) {
+        const alike_item *const sum = &b->first[i].row.sum;
+        const uint64_t traits[] = {sum->type, sum->from, sum->mark, sum->ndim, sum->tensors};
+        memcpy(link.traits, traits, sizeof traits);
+        memcpy(link.traits + 6, sum->shape, sizeof sum->shape);
+        snprintf(link.name, sizeof link.name, "%s", b->first[i].row.name);
+        digest_xxh3(&link, sizeof link, b->hash);
+        memcpy(link.before, b->hash, sizeof link.before);
+        memset(link.name, 0, sizeof link.name);
+    }
+}
+
+static size_t make_blocks(const placed *rows, size_t count, block *blocks)
+{
+    size_t made = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || order_places(&rows[i - 1], &rows[i]) != 0) {
+            blocks[made++] = (block){.first = &rows[i]};
+        }
+        blocks[made - 1].count++;
+    }
+    for (size_t i = 0; i < made; i++) {
+        hash_block(&blocks[i]);
+    }
+    qsort(blocks, made, sizeof *blocks, by_hash);
+    return made;
+}
+
+/* ---- groups ---------------------------------------------------- */
+
+static bool is_same_group(const block *a, const block *b)
+{
+    return strcmp(a->first->prefix, b->first->prefix) == 0 &&
+           memcmp(a->hash, b->hash, XXH3_BYTES) == 0;
+}
+
+/* "1-3, 5-8" for the layers of `count` blocks; a list too long for a line ends with "...". */
+static void list_layers(const block *blocks, size_t count, char *to)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count;) {
+        const int64_t first = blocks[i].first->layer;
+        int64_t last = first;
+        for (i++; i < count && blocks[i].first->layer == last + 1; i++) {
+            last++;
+        }
+        if (used > LIST_BYTES - 24) {
+            snprintf(to + used, LIST_BYTES - used, ", ...");
+            return;
+        }
+        used +=
+            (size_t)snprintf(to + used, LIST_BYTES - used, "%s%" PRId64, used ? ", " : "", first);
+        if (last > first) {
+            used += (size_t)snprintf(to + used, LIST_BYTES - used, "-%" PRId64, last);
+        }
+    }
+}
+
+static char *make_title(const block *blocks, size_t count)
+{
+    char list[LIST_BYTES], title[NAME_MAX_BYTES + TITLE_BYTES];
+    const placed *const p = blocks[0].first;
+    list_layers(blocks, count, list);
+    if (p->layer < 0) {
+        snprintf(title, sizeof title, "outside layers");
+    } else if (count == 1) {
+        snprintf(title, sizeof title, "%s %s", p->prefix, list);
+    } else {
+        snprintf(title, sizeof title, "%s %s: %zu layers alike", p->prefix, list, count);
+    }
+    return strdup(title);
+}
+
+/* Fold `count` alike blocks into one group with rows at `rows`. */
+static bool make_group(const block *blocks, size_t count, alike_row *rows, alike_group *out)
+{
+    for (size_t i = 0; i < blocks[0].count; i++) {
+        rows[i] = blocks[0].first[i].row;
+        for (size_t b = 1; b < count; b++) {
+            add(&rows[i].sum, &blocks[b].first[i].row.sum);
+        }
+    }
+    *out = (alike_group){.title = make_title(blocks, count),
+                         .layers = count,
+                         .rows = rows,
+                         .row_count = blocks[0].count,
+                         .order = blocks[0].first};
+    return out->title != NULL;
+}
+
+/* As in the file: what is outside layers first, then by first layer. */
+static int by_first_layer(const void *left, const void *right)
+{
+    const alike_group *const a = left, *const b = right;
+    return order_places(a->order, b->order);
+}
+
+static bool make_groups(const block *blocks, size_t count, alike_row *rows, alike *out)
+{
+    for (size_t i = 0; i < count;) {
+        size_t end = i + 1;
+        while (end < count && is_same_group(&blocks[i], &blocks[end])) {
+            end++;
+        }
+        if (!make_group(&blocks[i], end - i, rows, &out->groups[out->group_count++])) {
+            return false;
+        }
+        rows += blocks[i].count;
+        i = end;
+    }
+    qsort(out->groups, out->group_count, sizeof *out->groups, by_first_layer);
+    return true;
+}
+
+static bool allocate(const alike_item *items, size_t count, alike *out)
+{
+    size_t name_bytes = 1;
+    for (size_t i = 0; i < count; i++) {
+        name_bytes += strlen(items[i].name) + 1;
+    }
+    struct alike_private *const p = calloc(1, sizeof *p);
+    *out = (alike){.priv = p, .groups = calloc(count + 1, sizeof *out->groups)};
+    if (!p) {
+        return false;
+    }
+    p->names = malloc(name_bytes);
+    p->placed = calloc(count + 1, sizeof *p->placed);
+    p->blocks = calloc(count + 1, sizeof *p->blocks);
+    p->rows = calloc(count + 1, sizeof *p->rows);
+    return out->groups && p->names && p->placed && p->blocks && p->rows;
+}
+
+err_code alike_fold(const alike_item *items, size_t count, alike *out, err *e)
+{
+    if (allocate(items, count, out)) {
+        struct alike_private *const p = out->priv;
+        char *arena = p->names;
+        for (size_t i = 0; i < count; i++) {
+            place(&items[i], &arena, &p->placed[i]);
+        }
+        qsort(p->placed, count, sizeof *p->placed, by_row);
+        const size_t blocks = make_blocks(p->placed, count, p->blocks);
+        if (make_groups(p->blocks, blocks, p->rows, out)) {
+            return OK;
+        }
+    }
+    alike_free(out);
+    return err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
+}
+
+void alike_free(alike *a)
+{
+    for (size_t i = 0; i < a->group_count; i++) {
+        free(a->groups[i].title);
+    }
+    if (a->priv) {
+        free(a->priv->names);
+        free(a->priv->placed);
+        free(a->priv->blocks);
+        free(a->priv->rows);
+    }
+    free(a->priv);
+    free(a->groups);
+    *a = (alike){0};
+}

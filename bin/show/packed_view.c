@@ -1,0 +1,127 @@
+#include "bin/show/packed_view.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/glob.h"
+#include "format/tensor/tensor_name.h"
+#include "quant/tile/tile.h"
+
+static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e)
+{
+    unsigned char *data = NULL;
+    uint64_t bytes = 0;
+    err_code code = pack_read_section(p, tag, &data, &bytes, e);
+    if (code == OK) {
+        char name[5];
+        pack_tag_name(tag, name);
+        code = json_parse(name, (const char *)data, bytes, false, out, e);
+        err_prefix(code == OK ? NULL : e, "%s: section", p->path);
+    }
+    free(data);
+    return code;
+}
+
+/* The digest of STAT holds; now its rows must be ones that a writer may write. */
+static err_code check_stats(const packed_view *v, err *e)
+{
+    const pack_table *const t = &v->file->table;
+    for (uint64_t i = 0; i < t->stat_count; i++) {
+        pack_stat s;
+        if (!pack_stat_decode(pack_evidence_stat(&v->evidence, i), &s)) {
+            return err_set(e, ERR_INPUT, "%s: section STAT: row %" PRIu64 " breaks the format",
+                           v->file->path, i);
+        }
+    }
+    return OK;
+}
+
+err_code packed_view_open(const char *path, packed_view *out, err *e)
+{
+    *out = (packed_view){0};
+    err_code code = pack_open(path, &out->file, e);
+    if (code == OK) {
+        code = pack_read_evidence(out->file, &out->evidence, e);
+    }
+    if (code == OK) {
+        code = check_stats(out, e);
+    }
+    if (code == OK) {
+        code = read_json(out->file, TAG_RCPE, &out->recipe, e);
+    }
+    if (code == OK) {
+        code = read_json(out->file, TAG_PROV, &out->provenance, e);
+    }
+    if (code == OK) {
+        code = pack_read_members(out->file, &out->files, &out->file_count, e);
+    }
+    if (code == ERR_DAMAGED) {
+        err_hint(e, "octavo verify names every damaged place");
+    }
+    return code;
+}
+
+void packed_view_close(packed_view *v)
+{
+    members_free(v->files, v->file_count);
+    json_decref(v->recipe);
+    json_decref(v->provenance);
+    pack_evidence_free(&v->evidence);
+    pack_close(v->file);
+    *v = (packed_view){0};
+}
+
+pack_stat packed_view_stat(const packed_view *v, const pack_record *r, uint64_t slice)
+{
+    pack_stat s = {0};
+    const bool good = pack_stat_decode(pack_evidence_stat(&v->evidence, r->stat_first + slice), &s);
+    return good ? s : (pack_stat){0}; /* packed_view_open has checked that it is */
+}
+
+packed_quality packed_view_quality(const packed_view *v, const pack_record *r)
+{
+    packed_quality q = {.worst = NAN};
+    const uint64_t slices = pack_record_has_stats(r) ? pack_record_slices(r) : 0;
+    for (uint64_t i = 0; i < slices; i++) {
+        const pack_stat s = packed_view_stat(v, r, i);
+        q.sum_sq_source += s.sum_sq_source;
+        q.sum_sq_error += s.sum_sq_error;
+        q.worst = fmin(q.worst, stats_sqnr(s.sum_sq_source, s.sum_sq_error));
+    }
+    return q;
+}
+
+uint64_t packed_count_matches(const pack_record *r, const char *glob)
+{
+    const uint64_t members = r->stack ? pack_record_slices(r) : 1;
+    if (!glob || glob_match(glob, r->name)) {
+        return members;
+    }
+    uint64_t count = 0;
+    for (uint64_t i = 0; r->stack && i < members; i++) {
+        char name[NAME_MAX_BYTES + 1];
+        count += name_expand_stack(r->name, i, name) && glob_match(glob, name);
+    }
+    return count;
+}
+
+const pack_record *packed_scales(const pack_table *t, const pack_record *r)
+{
+    return r->scale_idx == PACK_NO_SCALE ? NULL : &t->records[r->scale_idx];
+}
+
+const char *packed_class_name(pack_class c)
+{
+    static const char *const names[] = {
+        [CLASS_KEPT] = "kept", [CLASS_CODES] = "codes", [CLASS_SCALES] = "scales"};
+    return names[c];
+}
+
+const char *packed_origin_name(pack_origin o)
+{
+    static const char *const names[] = {
+        [ORIGIN_KEPT] = "kept", [ORIGIN_QUANTIZED] = "quantized", [ORIGIN_CARRIED] = "carried"};
+    return names[o];
+}

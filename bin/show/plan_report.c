@@ -1,0 +1,307 @@
+#include "bin/show/plan_report.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bin/show/layer_groups.h"
+#include "bin/cli/table.h"
+#include "bin/cli/text.h"
+#include "format/base/num.h"
+#include "quant/tile/tile.h"
+
+/* Tiles of a record, and how many of them an edge of the matrix clips. */
+typedef struct tile_count {
+    uint64_t all, clipped;
+} tile_count;
+
+static tile_count count_tiles(const pack_record *r)
+{
+    if (r->cls != CLASS_CODES) {
+        return (tile_count){0};
+    }
+    const uint64_t rows = pack_record_rows(r), cols = pack_record_cols(r);
+    const uint64_t all = num_ceil_div(rows, TILE) * num_ceil_div(cols, TILE);
+    const uint64_t whole = (rows / TILE) * (cols / TILE);
+    const uint64_t slices = pack_record_slices(r);
+    return (tile_count){.all = slices * all, .clipped = slices * (all - whole)};
+}
+
+const char *plan_decision(const pack_record *r)
+{
+    return r->origin == ORIGIN_CARRIED ? "carry" : r->cls == CLASS_CODES ? "quantize" : "keep";
+}
+
+static packed_quality quality_of(const packed_view *made, uint32_t number)
+{
+    return made ? packed_view_quality(made, &made->file->table.records[number])
+                : (packed_quality){.worst = NAN};
+}
+
+/* ---- text ------------------------------------------------------ */
+
+static alike_item item_of(const convert_job *job, uint32_t number, const packed_view *made)
+{
+    const pack_record *const r = &job->plan.table.records[number];
+    const pack_record *const scales = packed_scales(&job->plan.table, r);
+    const tile_count tiles = count_tiles(r);
+    const packed_quality q = quality_of(made, number);
+    alike_item item = {.name = r->name,
+                       .type = r->type,
+                       .from = r->src_type,
+                       .ndim = r->ndim,
+                       .mark = (unsigned)r->cls << 8 | job->plan.records[number].reason,
+                       .bytes = r->len + (scales ? scales->len : 0),
+                       .tensors = pack_record_sources(r),
+                       .tiles = tiles.all,
+                       .clipped = tiles.clipped,
+                       .sum_sq_source = q.sum_sq_source,
+                       .sum_sq_error = q.sum_sq_error,
+                       .worst = q.worst,
+                       .index = number};
+    memcpy(item.shape, r->shape, sizeof item.shape);
+    return item;
+}
+
+/* One item for each record but those of scales, whose bytes count with their codes. */
+static err_code make_items(const convert_job *job, const packed_view *made, alike_item **out,
+                           size_t *count, err *e)
+{
+    const pack_table *const t = &job->plan.table;
+    *count = 0;
+    *out = calloc((size_t)t->count + 1, sizeof **out);
+    if (!*out) {
+        return err_set(e, ERR_MEMORY, "no memory for %u tensors", t->count);
+    }
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (t->records[i].cls != CLASS_SCALES) {
+            (*out)[(*count)++] = item_of(job, i, made);
+        }
+    }
+    return OK;
+}
+
+static void put_plan_row(table *t, const convert_job *job, const char *indent, const char *name,
+                         const alike_item *x)
+{
+    const pack_record *const r = &job->plan.table.records[x->index];
+    const bool quantized = pack_record_has_stats(r);
+    shown shape, size;
+    table_cell(t, "%s%s", indent, name);
+    table_cell(t, "%" PRIu64, x->tensors);
+    table_cell(t, "%s", dtype_name(x->from));
+    table_cell(t, "%s", text_shape(shape.s, x->shape, x->ndim));
+    table_cell(t, "%s", plan_decision(r));
+    if (quantized) {
+        table_cell(t, "%" PRIu64, x->tiles);
+        table_cell(t, "%" PRIu64, x->clipped);
+    } else {
+        table_cell(t, "%s", "");
+        table_cell(t, "%s", "");
+    }
+    table_cell(t, "%s", text_size(size.s, x->bytes));
+    table_cell(t, "%s", recipe_reason_text(job->plan.records[x->index].reason));
+}
+
+static void put_header(table *t, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        table_cell(t, "%s", names[i]);
+    }
+}
+
+static err_code put_folded(table *t, const convert_job *job, const alike_item *items, size_t count,
+                           err *e)
+{
+    alike folded;
+    const err_code code = alike_fold(items, count, &folded, e);
+    if (code != OK) {
+        return code;
+    }
+    for (size_t g = 0; g < folded.group_count; g++) {
+        table_heading(t, "%s", folded.groups[g].title);
+        for (size_t i = 0; i < folded.groups[g].row_count; i++) {
+            const alike_row *const row = &folded.groups[g].rows[i];
+            put_plan_row(t, job, "  ", row->name, &row->sum);
+        }
+    }
+    alike_free(&folded);
+    return OK;
+}
+
+static err_code finish_table(table *t, err *e)
+{
+    err_code code = OK;
+    if (!table_print(t, stdout) && t->failed) {
+        code = err_set(e, ERR_MEMORY, "no memory for a table");
+    }
+    table_free(t);
+    return code;
+}
+
+static err_code print_plan_table(const convert_job *job, bool fold, err *e)
+{
+    static const char *const names[] = {"tensor", "count",   "from",  "shape",  "decision",
+                                        "tiles",  "clipped", "bytes", "because"};
+    alike_item *items = NULL;
+    size_t count = 0;
+    err_code code = make_items(job, NULL, &items, &count, e);
+    if (code != OK) {
+        return code;
+    }
+    table t;
+    table_start(&t, "lrlllrrrl");
+    put_header(&t, names, sizeof names / sizeof names[0]);
+    if (fold) {
+        code = put_folded(&t, job, items, count, e);
+    }
+    for (size_t i = 0; !fold && i < count; i++) {
+        put_plan_row(&t, job, "", items[i].name, &items[i]);
+    }
+    free(items);
+    const err_code printed = finish_table(&t, e);
+    return code == OK ? printed : code;
+}
+
+/* Names of files that are, or are not, embedded, wrapped under each other. */
+static void print_files(const embed_list *list, bool embedded, const char *label)
+{
+    const char *head = label;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->files[i].embedded == embedded) {
+            char name[256];
+            shown size;
+            snprintf(name, sizeof name, "%s", list->files[i].name);
+            text_mask(name);
+            printf("%-10s %s, %s\n", head, name, text_size(size.s, list->files[i].bytes));
+            head = "";
+        }
+    }
+}
+
+err_code plan_print(const convert_job *job, bool fold, err *e)
+{
+    const plan *const p = &job->plan;
+    shown tensors, source, output, need, budget;
+    const err_code code = print_plan_table(job, fold, e);
+    if (code != OK) {
+        return code;
+    }
+    putchar('\n');
+    print_files(&job->embed, true, "embedded");
+    print_files(&job->embed, false, "left out");
+    printf("tensors    %s\n",
+           text_tensors(tensors.s, p->quantized_count, p->carried_count, p->kept_count));
+    printf("tiles      %" PRIu64 ", %" PRIu64 " of them clipped at an edge\n", p->tiles,
+           p->clipped_tiles);
+    printf("source     %s in %zu shard%s\n", text_size(source.s, p->source_bytes),
+           job->cp->shard_count, text_s(job->cp->shard_count));
+    printf("output     %s (%" PRIu64 " bytes)\n", text_size(output.s, p->file_bytes),
+           p->file_bytes);
+    printf("memory     %s for buffers, of %s\n", text_memory(need.s, job->slots.total_bytes),
+           text_memory(budget.s, job->options.memory));
+    printf("A dry run: nothing was written.\n");
+    return OK;
+}
+
+err_code plan_print_tensors(const convert_job *job, const packed_view *made, err *e)
+{
+    static const char *const names[] = {"tensor", "from", "shape", "decision", "bytes", "SQNR dB"};
+    alike_item *items = NULL;
+    size_t count = 0;
+    const err_code code = make_items(job, made, &items, &count, e);
+    if (code != OK) {
+        return code;
+    }
+    table t;
+    table_start(&t, "llllrr");
+    put_header(&t, names, sizeof names / sizeof names[0]);
+    for (size_t i = 0; i < count; i++) {
+        const alike_item *const x = &items[i];
+        const pack_record *const r = &job->plan.table.records[x->index];
+        shown shape, size, db;
+        text_decibel(db.s, stats_sqnr(x->sum_sq_source, x->sum_sq_error));
+        table_cell(&t, "%s", x->name);
+        table_cell(&t, "%s", dtype_name(x->from));
+        table_cell(&t, "%s", text_shape(shape.s, x->shape, x->ndim));
+        table_cell(&t, "%s", plan_decision(r));
+        table_cell(&t, "%s", text_size(size.s, x->bytes));
+        table_cell(&t, "%s", pack_record_has_stats(r) ? db.s : "");
+    }
+    free(items);
+    return finish_table(&t, e);
+}
+
+/* ---- JSON ------------------------------------------------------ */
+
+static json_t *record_json(report *r, const convert_job *job, uint32_t number,
+                           const packed_view *made)
+{
+    const pack_record *const t = &job->plan.table.records[number];
+    const pack_record *const scales = packed_scales(&job->plan.table, t);
+    const recipe_reason reason = job->plan.records[number].reason;
+    const tile_count tiles = count_tiles(t);
+    json_t *const o = json_object();
+    json_t *const shape = json_array();
+    for (unsigned i = 0; i < t->ndim; i++) {
+        report_append(r, shape, report_number(t->shape[i]));
+    }
+    report_put(r, o, "name", report_text(t->name));
+    report_put(r, o, "decision", report_text(plan_decision(t)));
+    report_put(r, o, "reason", report_text(recipe_reason_name(reason)));
+    report_put(r, o, "shape", shape);
+    report_put(r, o, "src_dtype", report_text(dtype_name(t->src_type)));
+    report_put(r, o, "dtype", report_text(dtype_name(t->type)));
+    report_put(r, o, "tensors", report_number(pack_record_sources(t)));
+    report_put(r, o, "tiles", report_number(tiles.all));
+    report_put(r, o, "clipped_tiles", report_number(tiles.clipped));
+    report_put(r, o, "bytes", report_number(t->len));
+    report_put(r, o, "scale_bytes", report_number(scales ? scales->len : 0));
+    if (made && pack_record_has_stats(t)) {
+        const packed_quality q = quality_of(made, number);
+        report_put(r, o, "sqnr", report_real(stats_sqnr(q.sum_sq_source, q.sum_sq_error)));
+        report_put(r, o, "worst_sqnr", report_real(q.worst));
+    }
+    return o;
+}
+
+static json_t *files_json(report *r, const embed_list *list)
+{
+    json_t *const files = json_array();
+    for (size_t i = 0; i < list->count; i++) {
+        json_t *const o = json_object();
+        report_put(r, o, "name", report_text(list->files[i].name));
+        report_put(r, o, "bytes", report_number(list->files[i].bytes));
+        report_put(r, o, "embedded", json_boolean(list->files[i].embedded));
+        report_append(r, files, o);
+    }
+    return files;
+}
+
+json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
+{
+    const plan *const p = &job->plan;
+    json_t *const o = json_object();
+    json_t *const records = json_array();
+    for (uint32_t i = 0; i < p->table.count; i++) {
+        if (p->table.records[i].cls != CLASS_SCALES) {
+            report_append(r, records, record_json(r, job, i, made));
+        }
+    }
+    report_put(r, o, "tensors",
+               report_number(p->quantized_count + p->carried_count + p->kept_count));
+    report_put(r, o, "quantized", report_number(p->quantized_count));
+    report_put(r, o, "requantized", report_number(p->requantized_count));
+    report_put(r, o, "carried", report_number(p->carried_count));
+    report_put(r, o, "kept", report_number(p->kept_count));
+    report_put(r, o, "quantized_elements", report_number(p->quantized_elements));
+    report_put(r, o, "tiles", report_number(p->tiles));
+    report_put(r, o, "clipped_tiles", report_number(p->clipped_tiles));
+    report_put(r, o, "source_bytes", report_number(p->source_bytes));
+    report_put(r, o, "output_bytes", report_number(p->file_bytes));
+    report_put(r, o, "memory_bytes", report_number(job->slots.total_bytes));
+    report_put(r, o, "records", records);
+    report_put(r, o, "files", files_json(r, &job->embed));
+    return o;
+}

@@ -1,0 +1,163 @@
+/* The verdict on a forward pass: what was measured, against its limits. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bin/verify/forward_report.h"
+#include "bin/cli/text.h"
+
+enum { FAILURE_LINES_MAX = 100 };
+
+/* The number of a layer that a metric is about. */
+static double of_layer(const layer_measure *l, limit_metric m)
+{
+    switch (m) {
+    case METRIC_HIDDEN_RMS:
+        return l->hidden_rms;
+    case METRIC_HIDDEN_COSINE:
+        return l->hidden_cosine;
+    case METRIC_ROUTER_AGREEMENT:
+        return l->router_agreement;
+    default: /* METRIC_LOCAL_ERROR, METRIC_REFERENCE_ERROR */
+        return l->local_error;
+    }
+}
+
+static err_code judge_layers(const forward_report *found, const forward_form *f, limit_metric m,
+                             const limits *l, limit_failures *out, err *e)
+{
+    const unsigned first = m == METRIC_ROUTER_AGREEMENT ? found->config.dense_layers : 0;
+    const unsigned count = found->config.layers - first;
+    double *const values = malloc((count + (size_t)1) * sizeof *values);
+    if (!values) {
+        return err_set(e, ERR_MEMORY, "no memory for %u values", count);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        values[i] = of_layer(&f->layers[first + i], m);
+    }
+    const err_code code =
+        limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, values, first, count, out, e);
+    free(values);
+    return code;
+}
+
+static err_code judge_form(const forward_report *found, const forward_form *f, const limits *l,
+                           limit_failures *out, err *e)
+{
+    const position_summary *const p = &f->summary;
+    const struct {
+        limit_metric metric;
+        double value;
+    } whole[] = {
+        {METRIC_KL_MEAN, p->kl_mean},
+        {METRIC_KL_MEDIAN, p->kl_median},
+        {METRIC_KL_P99, p->kl_p99},
+        {METRIC_KL_P999, p->kl_p999},
+        {METRIC_KL_MAX, p->kl_max},
+        {METRIC_TOP1, p->top1},
+        {METRIC_TOP5, p->top5},
+        {METRIC_PERPLEXITY_RATIO, p->perplexity_ratio},
+        {METRIC_LOGIT_MEAN_DIFFERENCE, p->logit_mean_difference},
+        {METRIC_LOGIT_MAX_DIFFERENCE, p->logit_max_difference},
+    };
+    static const limit_metric layers[] = {METRIC_LOCAL_ERROR, METRIC_HIDDEN_RMS,
+                                          METRIC_HIDDEN_COSINE, METRIC_ROUTER_AGREEMENT};
+    err_code code = OK;
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0] && code == OK; i++) {
+        code = judge_layers(found, f, layers[i], l, out, e);
+    }
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0] && code == OK; i++) {
+        code = limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, whole[i].metric, &whole[i].value,
+                            -1, 1, out, e);
+    }
+    return code;
+}
+
+static void complain(report *r, const char *path, const forward_form *f, const limit_failure *l)
+{
+    char layer[32] = "";
+    if (l->layer >= 0) {
+        snprintf(layer, sizeof layer, "layer %" PRId64 ": ", l->layer);
+    }
+    report_complain(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer,
+                    limit_name(l->metric), l->measured, l->limit, f->fp8 ? "fp8" : "float32");
+}
+
+static json_t *failure_json(report *r, const forward_form *f, const limit_failure *l)
+{
+    json_t *const o = json_object();
+    report_put(r, o, "metric", report_text(limit_name(l->metric)));
+    report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
+    report_put(r, o, "layer", l->layer < 0 ? json_null() : json_integer(l->layer));
+    report_put(r, o, "measured", report_real(l->measured));
+    report_put(r, o, "limit", report_real(l->limit));
+    return o;
+}
+
+/* Tell the failures of one form; `told` counts those of all. */
+static void tell(report *r, const char *path, const forward_form *f, const limit_failures *failed,
+                 json_t *list, size_t *told)
+{
+    for (size_t i = 0; i < failed->count; i++) {
+        if (r->json) {
+            report_append(r, list, failure_json(r, f, &failed->items[i]));
+        } else if (*told < FAILURE_LINES_MAX) {
+            complain(r, path, f, &failed->items[i]);
+        }
+        (*told)++;
+    }
+}
+
+/* Everything is within its limits: say how near the layers came. */
+static void print_kept(const forward_report *found, const limits *l)
+{
+    for (unsigned i = 0; i < found->form_count; i++) {
+        const forward_form *const f = &found->forms[i];
+        const double bound = l->bounds[f->fp8 ? LIMITS_FP8 : LIMITS_F32][METRIC_LOCAL_ERROR];
+        unsigned worst = 0;
+        for (unsigned k = 1; k < found->config.layers; k++) {
+            worst = f->layers[k].local_error > f->layers[worst].local_error ? k : worst;
+        }
+        printf("%slimits: all kept (%s activations): largest local error %.3g, in layer %u",
+               i ? "" : "\n", f->fp8 ? "fp8" : "float32", f->layers[worst].local_error, worst);
+        if (!isnan(bound)) {
+            printf(", limit %.3g", bound);
+        }
+        printf("\n");
+    }
+}
+
+err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
+                       const limits *l, err *e)
+{
+    json_t *const list = r->json ? json_array() : NULL;
+    size_t told = 0;
+    err_code code = OK;
+    for (unsigned i = 0; i < found->form_count && code == OK; i++) {
+        const forward_form *const f = &found->forms[i];
+        limit_failures failed = {0};
+        if (s->against) {
+            code = judge_form(found, f, l, &failed, e);
+        } else if (found->has_states && i == 0) {
+            code = judge_layers(found, f, METRIC_REFERENCE_ERROR, l, &failed, e);
+        }
+        tell(r, s->path, f, &failed, list, &told);
+        limit_failures_free(&failed);
+    }
+    if (r->json) {
+        report_put(r, r->root, "failed_limits", list);
+    }
+    if (code == OK && found->modes_compared && found->unequal_layer >= 0) {
+        code = err_set(e, ERR_INTERNAL, "%s: layer %" PRId64 ": prefill and decode differ", s->path,
+                       found->unequal_layer);
+    }
+    if (code == OK && told > 0) {
+        code = err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s not kept",
+                       s->path, told, text_s(told));
+    }
+    if (code == OK && s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
+        print_kept(found, l);
+    }
+    return code;
+}

@@ -1,0 +1,139 @@
+/* The first check of verify: structure and digests. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bin/cli/text.h"
+#include "bin/verify/verify_report.h"
+#include "bin/verify/verify_request.h"
+#include "format/file/io.h"
+
+/* Of the source; scales count with their weight. */
+static uint64_t count_tensors(const pack_table *t)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        count += t->records[i].cls == CLASS_SCALES ? 0 : pack_record_sources(&t->records[i]);
+    }
+    return count;
+}
+
+/* What is checked: a file, or what comes from standard input. */
+typedef struct subject {
+    const char *name; /* for people */
+    char opened[32];  /* another path to it, if not empty */
+    int fd;           /* to close in the end, -1: none */
+    bool streamed;
+} subject;
+
+static void print_whole(const verify_request *q, const subject *s, const pack_file *p,
+                        const integrity_report *found, double seconds)
+{
+    shown size, time, rate;
+    char path[256], root[2 * SHA256_BYTES + 1];
+    snprintf(path, sizeof path, "%s", s->name);
+    text_mask(path);
+    hex_encode(p->trailer.root, sizeof p->trailer.root, root);
+    const uint64_t tensors = count_tensors(&p->table);
+    printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, tensors, text_s(tensors),
+           p->table.chunk_count, text_s(p->table.chunk_count), text_size(size.s, p->file_bytes));
+    if (!(q->checks & CHECK_DIGESTS)) {
+        printf("structure: sound; the weights were not read\n");
+    } else {
+        printf("integrity: every byte%s is what was written: %s, %" PRIu64 " chunk%s in %s (%s)\n",
+               q->tensor ? " that was checked" : "", text_size(size.s, found->bytes_checked),
+               found->chunks_checked, text_s(found->chunks_checked), text_seconds(time.s, seconds),
+               text_rate(rate.s, found->bytes_checked, seconds));
+    }
+    printf("root %s\n", root);
+}
+
+/* The file was found whole: say so. */
+static err_code report_whole(verify_request *q, const subject *s, const integrity_report *found,
+                             double seconds, err *e)
+{
+    pack_file *p = NULL;
+    const err_code code = pack_open(s->opened[0] ? s->opened : s->name, &p, e);
+    if (code != OK) {
+        return code;
+    }
+    if (q->report->json) {
+        report *const r = q->report;
+        report_put(r, r->root, "file_bytes", report_number(p->file_bytes));
+        report_put(r, r->root, "root", report_hex(p->trailer.root, sizeof p->trailer.root));
+    } else if (report_says(q->report, LEVEL_NORMAL)) {
+        print_whole(q, s, p, found, seconds);
+    }
+    pack_close(p);
+    return OK;
+}
+
+/* A file that standard input was redirected from can be read like any other. */
+static bool is_whole_file(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+}
+
+static err_code open_subject(const verify_request *q, subject *s, err *e)
+{
+    *s = (subject){.name = q->path, .fd = -1};
+    if (!verify_reads_stream(q)) {
+        return io_open_read(q->path, &s->fd, NULL, e);
+    }
+    s->name = "standard input";
+    s->streamed = !is_whole_file(STDIN_FILENO);
+    if (!s->streamed) {
+        s->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    return s->streamed || s->fd >= 0 ? OK
+                                     : err_set_errno(e, ERR_IO, errno, "%s: cannot read", s->name);
+}
+
+/* Check it, and learn by which path it can be opened now. */
+static err_code check_subject(const verify_request *q, subject *s, const monitor *m,
+                              integrity_report *found, err *e)
+{
+    const integrity_options options = {.quick = !(q->checks & CHECK_DIGESTS),
+                                       .tensor_glob = q->tensor,
+                                       .threads = q->threads,
+                                       .memory = q->memory};
+    const err_code code =
+        s->streamed ? integrity_check_stream(STDIN_FILENO, s->name, &options, m, found, &s->fd, e)
+                    : integrity_check(s->fd, s->name, &options, m, found, e);
+    if (verify_reads_stream(q)) {
+        snprintf(s->opened, sizeof s->opened, "/proc/self/fd/%d", s->fd);
+    }
+    return code;
+}
+
+err_code verify_integrity(verify_request *q, const monitor *m, err *e)
+{
+    subject s;
+    integrity_report found = {0};
+    err_code code = open_subject(q, &s, e);
+    if (code != OK) {
+        return code;
+    }
+    const double start = progress_clock();
+    code = check_subject(q, &s, m, &found, e);
+    const double seconds = progress_clock() - start;
+    if (code == OK && q->report->json) {
+        report_put(q->report, q->report->root, "integrity",
+                   verify_integrity_json(q->report, &found, !(q->checks & CHECK_DIGESTS), seconds));
+    }
+    if (code == OK) {
+        code = verify_judge_damage(q->report, s.name, &found, e);
+    }
+    if (code == OK) {
+        code = report_whole(q, &s, &found, seconds, e);
+    }
+    integrity_report_free(&found);
+    if (s.fd >= 0) {
+        close(s.fd);
+    }
+    return code;
+}

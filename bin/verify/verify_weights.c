@@ -1,0 +1,108 @@
+/* The second check of verify: every weight against its source. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "bin/show/packed_view.h"
+#include "bin/cli/text.h"
+#include "bin/verify/verify_prepare.h"
+#include "bin/verify/verify_report.h"
+#include "quant/tile/tile.h"
+
+static pack_origin origin_of(const weight_result *w)
+{
+    return w->quantized ? ORIGIN_QUANTIZED : w->carried ? ORIGIN_CARRIED : ORIGIN_KEPT;
+}
+
+/* How many tensors of the source were compared, and whether they are right, for one origin. Scales
+ * count with their codes. */
+static void print_origin(const pack_table *t, const weights_report *found, const char *glob,
+                         pack_origin origin, const char *praise)
+{
+    static const char *const names[] = {[ORIGIN_KEPT] = "kept",
+                                        [ORIGIN_QUANTIZED] = "quantized",
+                                        [ORIGIN_CARRIED] = "carried over"};
+    uint64_t count = 0, wrong = 0;
+    for (size_t i = 0; i < found->count; i++) {
+        const weight_result *const w = &found->results[i];
+        const pack_record *const r = pack_table_find(t, w->name);
+        if (origin_of(w) == origin && r) {
+            count += r->cls == CLASS_SCALES ? 0 : packed_count_matches(r, glob);
+            wrong += w->wrong_bytes + w->wrong_codes + w->wrong_scales > 0;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    printf("  %" PRIu64 " %s: ", count, names[origin]);
+    if (wrong > 0) {
+        printf("%" PRIu64 " record%s wrong\n", wrong, text_s(wrong));
+    } else {
+        printf("%s\n", praise);
+    }
+}
+
+static const char *source_verdict(const weights_report *found)
+{
+    if (!verify_same_source(found)) {
+        return "not the one this file was made from, by its digests";
+    }
+    return found->difference_count == 0 ? "the one this file was made from, by its digests"
+                                        : "the same bytes in what was compared, by their digests";
+}
+
+static err_code print_compared(const verify_request *q, const pack_file *p,
+                               const weights_report *found, double seconds, err *e)
+{
+    shown db, time;
+    char against[256];
+    snprintf(against, sizeof against, "%s", q->against);
+    text_mask(against);
+    printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
+    print_origin(&p->table, found, q->tensor, ORIGIN_QUANTIZED,
+                 "every code and every scale is the one that is defined");
+    print_origin(&p->table, found, q->tensor, ORIGIN_CARRIED, "codes and scales are the source's");
+    print_origin(&p->table, found, q->tensor, ORIGIN_KEPT, "bit for bit the source");
+    if (found->count == 0) {
+        printf("  nothing could be compared\n");
+        return OK;
+    }
+    printf("  source: %s\n", source_verdict(found));
+    if (found->sum_sq_source > 0) {
+        printf("  error: %s over all that was quantized\n",
+               text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
+    }
+    return verify_print_weights(&p->table, found, q->report->level >= LEVEL_VERBOSE, e);
+}
+
+static err_code report_weights(verify_request *q, const pack_file *p, const weights_report *found,
+                               double seconds, err *e)
+{
+    report *const r = q->report;
+    const err_code judged = verify_judge_weights(r, q->path, q->against, found, e);
+    err_code code = OK;
+    if (r->json) {
+        report_put(r, r->root, "weights", verify_weights_json(r, found, q->against, seconds));
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        code = print_compared(q, p, found, seconds, e);
+    }
+    return err_worse(judged, code);
+}
+
+err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
+{
+    const weights_options options = {
+        .tensor_glob = q->tensor, .threads = q->threads, .memory = q->memory};
+    pack_file *p = NULL;
+    weights_report found = {0};
+    err_code code = pack_open(q->path, &p, e);
+    const double start = progress_clock();
+    if (code == OK) {
+        code = weights_check(p, in->source, &options, m, &found, e);
+    }
+    if (code == OK) {
+        code = report_weights(q, p, &found, progress_clock() - start, e);
+    }
+    weights_report_free(&found);
+    pack_close(p);
+    return code;
+}

@@ -1,0 +1,257 @@
+#include "convert/export/export.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "convert/export/export_config.h"
+#include "convert/export/export_stream.h"
+#include "format/output/input_guard.h"
+#include "format/file/io.h"
+#include "format/output/output.h"
+#include "format/output/whole_dir.h"
+#include "format/checkpoint/shard_index.h"
+
+static const char config_name[] = "config.json";
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- prepare --------------------------------------------------- */
+
+static err_code no_memory(err *e)
+{
+    return err_set(e, ERR_MEMORY, "no memory for the files of an export");
+}
+
+/* An embedded file as it is, or config.json as it has to be. */
+static err_code copy_file(const export_job *job, const member *m, export_file *out, err *e)
+{
+    out->name = strdup(m->name);
+    if (strcmp(m->name, config_name) == 0) {
+        out->data =
+            export_config_text(m->data, m->bytes, job->options.preset, &job->plan, &out->bytes);
+    } else {
+        out->data = malloc(m->bytes + 1);
+        out->bytes = m->bytes;
+    }
+    if (out->data && strcmp(m->name, config_name) != 0) {
+        memcpy(out->data, m->data, m->bytes);
+    }
+    return out->name && out->data ? OK : no_memory(e);
+}
+
+static int compare_file(const void *a, const void *b)
+{
+    return strcmp(((const export_file *)a)->name, ((const export_file *)b)->name);
+}
+
+/* No embedded file may have the name of a file that the export makes. convert never embeds one. */
+static err_code check_name(const export_job *job, const char *name, err *e)
+{
+    bool taken = strcmp(name, SHARD_INDEX_NAME) == 0 || strcmp(name, EXPORT_LIST_NAME) == 0;
+    for (uint32_t i = 0; i < job->plan.shard_count && !taken; i++) {
+        char shard[SHARD_NAME_BYTES];
+        export_shard_name(&job->plan, i, shard);
+        taken = strcmp(name, shard) == 0;
+    }
+    return taken ? err_set(e, ERR_INPUT, "%s: embedded file %s: the export has one of that name",
+                           job->options.path, name)
+                 : OK;
+}
+
+static err_code make_files(export_job *job, const member *members, size_t count, err *e)
+{
+    job->files = calloc(count + 1, sizeof *job->files);
+    err_code code = job->files ? OK : no_memory(e);
+    for (size_t i = 0; i < count && code == OK; i++) {
+        code = check_name(job, members[i].name, e);
+        if (code == OK) {
+            code = copy_file(job, &members[i], &job->files[job->file_count++], e);
+        }
+    }
+    if (code == OK) {
+        export_file *const index = &job->files[job->file_count++];
+        index->name = strdup(SHARD_INDEX_NAME);
+        index->data = export_index_text(&job->plan, &index->bytes);
+        code = index->name && index->data ? OK : no_memory(e);
+    }
+    if (code == OK) {
+        qsort(job->files, job->file_count, sizeof *job->files, compare_file);
+    }
+    return code;
+}
+
+static err_code check_config(const export_job *job, const member *members, size_t count,
+                             export_how *how, err *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(members[i].name, config_name) == 0) {
+            const err_code code =
+                export_config_check(members[i].data, members[i].bytes, &job->file->table, how, e);
+            err_prefix(code == OK ? NULL : e, "%s", job->options.path);
+            return code;
+        }
+    }
+    err_set(e, ERR_INPUT, "%s: no config.json is embedded, without which no runtime loads it",
+            job->options.path);
+    err_hint(e, "convert embeds the one in the directory of the checkpoint");
+    return ERR_INPUT;
+}
+
+static err_code make_plan(export_job *job, const export_how *how, err *e)
+{
+    const err_code code = export_plan_make(&job->file->table, how, &job->plan, e);
+    err_prefix(code == OK ? NULL : e, "%s", job->options.path);
+    return code;
+}
+
+err_code export_prepare(const export_options *options, export_job *job, err *e)
+{
+    *job = (export_job){.options = *options};
+    member *members = NULL;
+    size_t count = 0;
+    export_how how = {
+        .preset = options->preset,
+        .dequantize = options->dequantize,
+        .shard_bytes = options->shard_bytes,
+    };
+    err_code code = pack_open(options->path, &job->file, e);
+    if (code == OK) {
+        code = pack_read_evidence(job->file, &job->evidence, e);
+    }
+    if (code == OK) {
+        code = pack_read_members(job->file, &members, &count, e);
+    }
+    if (code == ERR_DAMAGED) {
+        err_hint(e, "octavo verify names every damaged place");
+    }
+    if (code == OK) {
+        code = check_config(job, members, count, &how, e);
+    }
+    if (code == OK) {
+        code = make_plan(job, &how, e);
+    }
+    if (code == OK) {
+        code = make_files(job, members, count, e);
+    }
+    members_free(members, count);
+    if (code != OK) {
+        export_close(job);
+    }
+    return code;
+}
+
+void export_close(export_job *job)
+{
+    for (size_t i = 0; job->files && i < job->file_count; i++) {
+        free(job->files[i].name);
+        free(job->files[i].data);
+    }
+    free(job->files);
+    export_plan_free(&job->plan);
+    pack_evidence_free(&job->evidence);
+    pack_close(job->file);
+    *job = (export_job){0};
+}
+
+/* ---- run ------------------------------------------------------- */
+
+static err_code write_file(const char *dir, const export_file *f, err *e)
+{
+    output *out = NULL;
+    char *const path = io_join(dir, f->name);
+    err_code code = path ? output_open(path, false, &out, e) : no_memory(e);
+    if (code == OK) {
+        code = output_write(out, 0, f->data, f->bytes, e);
+    }
+    if (code == OK) {
+        code = output_sync(out, e);
+    }
+    if (code == OK) {
+        code = output_commit(&out, e);
+    }
+    output_abandon(&out);
+    free(path);
+    return code;
+}
+
+/* First of all the list of what is going to be there. */
+static err_code write_list(const export_job *job, whole_dir *d, err *e)
+{
+    const size_t count = job->plan.shard_count + job->file_count;
+    char members[LIST_MEMBERS_BYTES];
+    const char **const names = calloc(count + 1, sizeof *names);
+    char *const shards = calloc((size_t)job->plan.shard_count + 1, SHARD_NAME_BYTES);
+    err_code code = names && shards ? OK : no_memory(e);
+    for (size_t i = 0; i < job->file_count && code == OK; i++) {
+        names[i] = job->files[i].name;
+    }
+    for (uint32_t i = 0; i < job->plan.shard_count && code == OK; i++) {
+        char *const name = shards + (size_t)i * SHARD_NAME_BYTES;
+        export_shard_name(&job->plan, i, name);
+        names[job->file_count + i] = name;
+    }
+    if (code == OK) {
+        export_list_members(job->options.preset, job->file->trailer.root, members);
+        code = whole_dir_list(d, names, count, members, e);
+    }
+    free(names);
+    free(shards);
+    return code;
+}
+
+static err_code fill(const export_job *job, whole_dir *d, const monitor *m, err *e)
+{
+    const export_stream_job stream = {
+        .file = job->file,
+        .evidence = &job->evidence,
+        .plan = &job->plan,
+        .dir = whole_dir_part(d),
+        .threads = job->options.threads,
+        .memory = job->options.memory,
+    };
+    err_code code = write_list(job, d, e);
+    if (code == OK) {
+        code = export_stream(&stream, m, e);
+    }
+    for (size_t i = 0; i < job->file_count && code == OK; i++) {
+        code = write_file(stream.dir, &job->files[i], e);
+    }
+    if (code == OK && monitor_cancelled(m)) {
+        code = err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    return code;
+}
+
+/* The packed file may have the name of a file of an earlier export, whose directory goes. */
+static err_code guard_input(const export_job *job, err *e)
+{
+    const char *const path = job->options.output;
+    const err_code code = input_guard_beside(job->file->fd, path, e);
+    return code == OK && job->options.force ? input_guard_directory(job->file->fd, path, e) : code;
+}
+
+err_code export_run(export_job *job, const monitor *m, export_report *report, err *e)
+{
+    whole_dir *d = NULL;
+    const double start = now();
+    err_code code = guard_input(job, e);
+    if (code == OK) {
+        code = whole_dir_open(job->options.output, job->options.force, EXPORT_LIST_NAME, &d, e);
+    }
+    if (code == OK) {
+        code = fill(job, d, m, e);
+    }
+    if (code == OK) {
+        code = whole_dir_commit(&d, e);
+    }
+    whole_dir_abandon(&d);
+    report->seconds = now() - start;
+    return code;
+}

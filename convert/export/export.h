@@ -1,0 +1,62 @@
+/* The export job: a packed file becomes a directory that a runtime loads, or nothing at all
+ * (spec/export.md).
+ *
+ *     export_job job = {0};
+ *     export_prepare(&options, &job, e);          the head alone; job.plan is complete, nothing was
+ *                                                 written
+ *     export_run(&job, m, &report, e);            write, sync, rename
+ *     export_close(&job);
+ *
+ * The directory appears under its name only when it is complete and on the disk; every failure
+ * leaves what was there. */
+#ifndef EXPORT_H
+#define EXPORT_H
+
+#include "convert/export/export_plan.h"
+#include "format/archive/embed_tar.h"
+#include "format/base/monitor.h"
+#include "format/pack/pack_file.h"
+
+#define EXPORT_LIST_NAME "octavo-export.json"
+
+typedef struct export_options {
+    const char *path, *output;
+    const preset *preset;
+    bool dequantize;
+    bool force; /* replace an earlier export */
+    uint64_t shard_bytes;
+    unsigned threads; /* >= 1 */
+    uint64_t memory;  /* budget for buffers, bytes */
+} export_options;
+
+/* A file of the export beside its shards. */
+typedef struct export_file {
+    char *name;
+    char *data;
+    size_t bytes;
+} export_file;
+
+typedef struct export_job {
+    export_options options;
+    pack_file *file;
+    pack_evidence evidence;
+    export_plan plan;
+    export_file *files; /* sorted by name */
+    size_t file_count;
+} export_job;
+
+typedef struct export_report {
+    double seconds; /* first read to the new name */
+} export_report;
+
+/* Errors besides those of pack_open and export_plan_make: ERR_INPUT no config.json is embedded, or
+ * it is none that can be extended, or a file has the name of another one of the export. */
+MUST_CHECK err_code export_prepare(const export_options *options, export_job *job, err *e);
+
+/* Errors: those of whole_dir.h and export_stream; ERR_USAGE the packed file lies in a directory
+ * that would be replaced. */
+MUST_CHECK err_code export_run(export_job *job, const monitor *m, export_report *report, err *e);
+
+void export_close(export_job *job);
+
+#endif

@@ -1,0 +1,206 @@
+/* The list of modules that are not FP8 (spec/export.md section 4): every linear layer of which the
+ * runtime would build a quantized one, by its full name in the spelling of the runtime. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/export/export_plan.h"
+#include "format/base/glob.h"
+#include "format/base/num.h"
+
+static const char head[] = "lm_head";
+
+typedef struct builder {
+    const pack_table *table;
+    const export_how *how;
+    export_plan *plan;
+    size_t room;
+    const char *why; /* of what is put now */
+} builder;
+
+static bool put(void *ctx, const char *module)
+{
+    builder *const b = ctx;
+    export_plan *const plan = b->plan;
+    if (plan->ignored_count == b->room) {
+        const size_t room = num_max(64, 2 * b->room);
+        export_ignored *const larger = realloc(plan->ignored, room * sizeof *larger);
+        if (!larger) {
+            return false;
+        }
+        plan->ignored = larger;
+        b->room = room;
+    }
+    char *const copy = strdup(module);
+    if (copy) {
+        plan->ignored[plan->ignored_count++] = (export_ignored){copy, b->why};
+    }
+    return copy != NULL;
+}
+
+/* "BEFORE.END" is the name of a tensor; `bytes` of `name` are BEFORE. */
+static bool has_tensor(const pack_table *t, const char *name, size_t bytes, const char *end)
+{
+    char other[2 * NAME_MAX_BYTES];
+    snprintf(other, sizeof other, "%.*s.%s", (int)bytes, name, end);
+    return pack_table_find(t, other) != NULL;
+}
+
+/* A router that corrects its scores is a class of its own wherever it is known, never a linear
+ * layer. */
+static bool is_own_router(const pack_table *t, const char *module)
+{
+    const size_t bytes = strlen(module);
+    return bytes > 5 && strcmp(module + bytes - 5, ".gate") == 0 &&
+           (has_tensor(t, module, bytes, "expert_bias") ||
+            has_tensor(t, module, bytes, "e_score_correction_bias"));
+}
+
+/* No linear layers at all: embeddings, norms; the head only where a list replaces the default. */
+static bool is_spared(const builder *b, const pack_record *r, const char *module)
+{
+    const preset *const p = b->how->preset;
+    return glob_match("*embed*", r->name) || glob_match("*norm*", r->name) ||
+           (strcmp(module, head) == 0 && !p->lists_head) ||
+           (p->spared && glob_match(p->spared, r->name)) || is_own_router(b->table, module);
+}
+
+/* Linear attention of Ring-linear has a gate, softmax attention has none. */
+static preset_place place_of(const builder *b, const char *module)
+{
+    static const char component[] = ".attention.";
+    preset_place place = {.ring_linear = b->how->ring_linear};
+    const char *const at = strstr(module, component);
+    if (at) {
+        const size_t bytes = (size_t)(at - module) + sizeof component - 2;
+        place.linear = has_tensor(b->table, module, bytes, "g_proj.weight");
+    }
+    return place;
+}
+
+static bool spell(builder *b, const char *module)
+{
+    const preset_place place = place_of(b, module);
+    return preset_spell(b->how->preset, &place, module, put, b);
+}
+
+/* Of a stack where each expert has its own line: the modules of all members. */
+static bool spell_members(builder *b, const pack_record *r)
+{
+    static const char suffix[] = ".weight";
+    bool good = true;
+    for (uint64_t i = 0; i < (r->stack ? r->shape[0] : 1) && good; i++) {
+        char name[NAME_MAX_BYTES + 1];
+        good = r->stack ? name_expand_stack(r->name, i, name)
+                        : snprintf(name, sizeof name, "%s", r->name) > 0;
+        const size_t bytes = strlen(name);
+        const size_t end = sizeof suffix - 1;
+        if (bytes > end && strcmp(name + bytes - end, suffix) == 0) {
+            name[bytes - end] = '\0';
+        }
+        good = good && spell(b, name);
+    }
+    return good;
+}
+
+static bool list_record(builder *b, uint32_t record)
+{
+    const pack_record *const r = &b->table->records[record];
+    const export_record *const x = &b->plan->records[record];
+    char module[NAME_MAX_BYTES + 1];
+    bool experts = false;
+    const bool wide = r->cls == CLASS_KEPT || x->form == FORM_NUMBERS;
+    if (r->cls == CLASS_SCALES || !wide || !export_is_weight(r)) {
+        return true;
+    }
+    snprintf(module, sizeof module, "%.*s", (int)export_module_bytes(r, &experts), r->name);
+    if (is_spared(b, r, module)) {
+        return true;
+    }
+    b->why = r->cls == CLASS_KEPT ? "kept in the file" : x->why;
+    return experts && b->how->preset->lists_experts ? spell_members(b, r) : spell(b, module);
+}
+
+static int compare_ignored(const void *a, const void *b)
+{
+    const export_ignored *const x = a;
+    const export_ignored *const y = b;
+    return strcmp(x->module, y->module);
+}
+
+static void sort_once(export_plan *plan)
+{
+    size_t kept = 0;
+    qsort(plan->ignored, plan->ignored_count, sizeof *plan->ignored, compare_ignored);
+    for (size_t i = 0; i < plan->ignored_count; i++) {
+        if (kept > 0 && strcmp(plan->ignored[kept - 1].module, plan->ignored[i].module) == 0) {
+            free(plan->ignored[i].module);
+        } else {
+            plan->ignored[kept++] = plan->ignored[i];
+        }
+    }
+    plan->ignored_count = kept;
+}
+
+/* The first record, in name order, whose name is not less than `name`. */
+static uint32_t lower_bound(const pack_table *t, const char *name)
+{
+    uint32_t low = 0;
+    for (uint32_t high = t->count; low < high;) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (strcmp(t->records[t->by_name[middle]].name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* A line that begins the name of a module that is FP8 would take that out as well. */
+static err_code check_prefixes(const builder *b, err *e)
+{
+    const pack_table *const t = b->table;
+    for (size_t i = 0; i < b->plan->ignored_count; i++) {
+        const char *const line = b->plan->ignored[i].module;
+        for (uint32_t k = lower_bound(t, line); k < t->count; k++) {
+            const uint32_t record = t->by_name[k];
+            const pack_record *const r = &t->records[record];
+            if (strncmp(r->name, line, strlen(line)) != 0) {
+                break;
+            }
+            if (r->cls == CLASS_CODES && b->plan->records[record].form == FORM_SAME) {
+                err_set(e, ERR_INPUT,
+                        "tensor %s: is FP8, but %s must not be, and %s takes both "
+                        "for one",
+                        r->name, line, b->how->preset->reader);
+                err_hint(e, "convert --keep '%s'", r->name);
+                return ERR_INPUT;
+            }
+        }
+    }
+    return OK;
+}
+
+err_code export_ignore_make(const pack_table *t, const export_how *how, export_plan *plan, err *e)
+{
+    builder b = {.table = t, .how = how, .plan = plan};
+    bool good = true;
+    if (plan->fp8_count == 0) {
+        return OK; /* no quantization_config, and no list in it */
+    }
+    if (how->preset->lists_head) {
+        b.why = "never FP8; a list replaces the default, which says so";
+        good = put(&b, head);
+    }
+    for (uint32_t i = 0; i < t->count && good; i++) {
+        good = list_record(&b, i);
+    }
+    if (!good) {
+        return err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8");
+    }
+    if (plan->ignored_count > 0) {
+        sort_once(plan);
+    }
+    return how->preset->by_prefix ? check_prefixes(&b, e) : OK;
+}

@@ -1,0 +1,137 @@
+#include "convert/export/export_tasks.h"
+
+#include <stdlib.h>
+
+#include "format/base/num.h"
+
+/* Where a chunk begins in its record. */
+static uint64_t chunk_begin(const pack_record *r, const pack_chunk *c)
+{
+    return c->slice * pack_record_slice_bytes(r) + c->begin;
+}
+
+/* The shard of the byte at `at` of a record, and in *end where the bytes for it end. */
+static uint32_t shard_at(const export_plan *plan, const export_record *x, uint64_t at,
+                         uint64_t *end)
+{
+    uint64_t part = at / x->part_bytes;
+    const uint32_t shard = plan->tensors[x->first + part].shard;
+    while (part < x->parts && plan->tensors[x->first + part].shard == shard) {
+        part++;
+    }
+    *end = part * x->part_bytes;
+    return shard;
+}
+
+typedef struct cutter {
+    const export_plan *plan;
+    export_tasks *out;
+    uint64_t room;
+    uint64_t bytes; /* of the chunks of the last task */
+    bool open;      /* the last task may grow */
+} cutter;
+
+static export_task *add(cutter *c, err *e)
+{
+    export_tasks *const out = c->out;
+    if (out->count == c->room) {
+        const uint64_t room = num_max(256, 2 * c->room);
+        export_task *const larger = realloc(out->tasks, room * sizeof *larger);
+        if (!larger) {
+            err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
+            return NULL;
+        }
+        out->tasks = larger;
+        c->room = room;
+    }
+    return &out->tasks[out->count++];
+}
+
+/* Bytes [begin, end) of a record, of a chunk of so many bytes, go to `shard`: to the last task, if
+ * it ends there and is for the same shard and small enough, or to a new one. */
+static err_code put(cutter *c, uint32_t record, uint64_t bytes, uint64_t begin, uint64_t end,
+                    uint32_t shard, err *e)
+{
+    export_task *t = c->out->count > 0 ? &c->out->tasks[c->out->count - 1] : NULL;
+    if (c->open && t && t->record == record && t->shard == shard && t->end == begin &&
+        c->bytes + bytes <= EXPORT_BATCH) {
+        t->end = end;
+        c->bytes += bytes;
+    } else {
+        t = add(c, e);
+        if (!t) {
+            return ERR_MEMORY;
+        }
+        *t = (export_task){record, shard, begin, end};
+        c->bytes = bytes;
+        c->open = true;
+    }
+    c->out->max_bytes = num_max(c->out->max_bytes, c->bytes);
+    return OK;
+}
+
+static err_code cut_record(cutter *c, const pack_record *r, uint32_t record, err *e)
+{
+    const export_record *const x = &c->plan->records[record];
+    err_code code = OK;
+    c->open = false;
+    for (uint64_t k = 0; k < r->chunk_count && x->parts > 0 && code == OK; k++) {
+        const pack_chunk chunk = pack_record_chunk(r, k);
+        const uint64_t chunk_end = chunk_begin(r, &chunk) + chunk.bytes;
+        for (uint64_t at = chunk_begin(r, &chunk); at < chunk_end && code == OK;) {
+            uint64_t end = 0;
+            const uint32_t shard = shard_at(c->plan, x, at, &end);
+            end = num_min(end, chunk_end);
+            code = put(c, record, chunk.bytes, at, end, shard, e);
+            at = end;
+        }
+    }
+    return code;
+}
+
+/* Shard by shard, by counting. */
+static err_code sort_tasks(uint32_t shards, export_tasks *t, err *e)
+{
+    uint64_t *const next = calloc((size_t)shards + 1, sizeof *next);
+    export_task *const sorted = calloc(t->count + 1, sizeof *sorted);
+    if (!next || !sorted) {
+        free(next);
+        free(sorted);
+        return err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
+    }
+    for (uint32_t s = 0; s < shards; s++) {
+        t->of_shard[s] = 0;
+    }
+    for (uint64_t i = 0; i < t->count; i++) {
+        t->of_shard[t->tasks[i].shard]++;
+    }
+    for (uint32_t s = 0; s + 1 < shards; s++) {
+        next[s + 1] = next[s] + t->of_shard[s];
+    }
+    for (uint64_t i = 0; i < t->count; i++) {
+        sorted[next[t->tasks[i].shard]++] = t->tasks[i];
+    }
+    free(next);
+    free(t->tasks);
+    t->tasks = sorted;
+    return OK;
+}
+
+err_code export_tasks_make(const pack_table *t, const export_plan *plan, export_tasks *out, err *e)
+{
+    *out = (export_tasks){.of_shard = calloc((size_t)plan->shard_count + 1, sizeof *out->of_shard)};
+    cutter c = {.plan = plan, .out = out};
+    err_code code =
+        out->of_shard ? OK : err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        code = cut_record(&c, &t->records[i], i, e);
+    }
+    return code == OK ? sort_tasks(plan->shard_count, out, e) : code;
+}
+
+void export_tasks_free(export_tasks *t)
+{
+    free(t->tasks);
+    free(t->of_shard);
+    *t = (export_tasks){0};
+}

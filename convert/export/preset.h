@@ -1,0 +1,86 @@
+/* What each runtime wants of an export, as plain data (spec/export.md sections 2 to 5).
+ *
+ *     const preset *p = &preset_table[PRESET_VLLM];
+ *     preset_spell(p, &place, "model.layers.1.attention.dense", emit, ctx)
+ *
+ * A runtime that reads something else than it did is a line in preset.c and in the page. */
+#ifndef PRESET_H
+#define PRESET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "format/tensor/dtype.h"
+
+/* In the order of the words of --for. */
+typedef enum preset_id {
+    PRESET_HF,
+    PRESET_VLLM,
+    PRESET_SGLANG,
+    PRESET_ANT_SGLANG,
+    PRESET_AREAL,
+    PRESET_COMPRESSED,
+    PRESET_BF16,
+    PRESET_COUNT
+} preset_id;
+
+/* The form of quantization_config. */
+typedef enum preset_config {
+    CONFIG_NONE,      /* a plain checkpoint: nothing is FP8 */
+    CONFIG_FP8,       /* "quant_method": "fp8" */
+    CONFIG_COMPRESSED /* "quant_method": "compressed-tensors" */
+} preset_config;
+
+/* Ways to write the name of a module; those that a preset has are all listed. */
+enum {
+    SPELL_NAMES = 1,  /* as the tensors are called */
+    SPELL_SGLANG = 2, /* as SGLang builds Ring-linear; other models: as the tensors are called */
+    SPELL_ANT = 4,    /* as Ant's SGLang 0.5.2 does: SGLang's, without the component mlp */
+    SPELL_FUSED = 8,  /* of merged matrices the name of the merged one, too */
+};
+
+typedef struct preset {
+    const char *name;   /* word of --for */
+    const char *reader; /* who reads it, for messages */
+    preset_config config;
+    const char *ignore_key;   /* of quantization_config */
+    const char *scale_suffix; /* behind the name of the weight */
+    dtype scale_type;
+    const char *wide;   /* glob: tensors that must not be FP8, beside preset_wide; or NULL */
+    const char *spared; /* glob: tensors that are not FP8 and need no line in the list; or NULL */
+    unsigned spelling;
+    bool loads_stacked; /* experts that the source keeps in three dimensions, in FP8 */
+    bool merges;        /* merges matrices, which then have to agree in being FP8 */
+    bool lists_head;    /* a list replaces the default, which spares the head */
+    bool lists_experts; /* a line for each expert instead of one for all experts of a layer */
+    bool needs_experts; /* takes routed experts for FP8 whatever the list says */
+    bool by_prefix;     /* a line of the list stands for every module that begins like it */
+    bool joins_halves;  /* lays an expert's gate and up, and their scales, one beneath the other */
+    bool misreads;      /* where it dequantizes: clipped tiles, and experts in three dimensions */
+} preset;
+
+extern const preset preset_table[PRESET_COUNT];
+
+/* Globs of tensors that no runtime reads in FP8; ends with NULL. */
+extern const char *const preset_wide[];
+
+/* The module that `module` ("….mlp.up_proj") is merged into, by its last component: "gate_up_proj".
+ * NULL: it stays by itself. */
+const char *preset_merged(const char *module);
+
+/* The module, one of an expert, is its gate or its up: half of a joined one. */
+bool preset_is_half(const char *module);
+
+/* What the spelling of a module depends on. */
+typedef struct preset_place {
+    bool ring_linear; /* the model is one of model_type bailing_moe_linear */
+    bool linear;      /* its layer has linear attention */
+} preset_place;
+
+/* Call `emit` for each way in which `module` has to be listed; the same one may come twice. False:
+ * emit said so, or a name is longer than NAME_MAX_BYTES. */
+typedef bool (*preset_emit)(void *ctx, const char *spelled);
+bool preset_spell(const preset *p, const preset_place *place, const char *module, preset_emit emit,
+                  void *ctx);
+
+#endif

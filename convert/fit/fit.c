@@ -1,0 +1,236 @@
+#include "convert/fit/fit.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/export/export_config.h"
+#include "format/base/num.h"
+
+const char *fit_reason_name(fit_reason r)
+{
+    static const char *const names[] = {
+#define X(code, name) name,
+        FIT_REASONS(X)
+#undef X
+    };
+    return names[r];
+}
+
+const char *fit_warning_name(fit_warning_id w)
+{
+    static const char *const names[] = {
+#define X(code, name) name,
+        FIT_WARNINGS(X)
+#undef X
+    };
+    return names[w];
+}
+
+err_code fit_warn(fit *f, fit_warning_id id, bool blocks, err *e, const char *format, ...)
+{
+    char text[2048]; /* an error and its hint */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    char *const copy = strdup(text);
+    if (!copy) {
+        return err_set(e, ERR_MEMORY, "no memory for a warning");
+    }
+    f->warnings[f->warning_count++] = (fit_warning){id, blocks, copy};
+    return OK;
+}
+
+/* ---- would it be exported at all ------------------------------- */
+
+static err_code warn_refused(fit *f, const err *why, err *e)
+{
+    return fit_warn(f, WARN_EXPORT_REFUSED, true, e, "%s%s%s", why->text, why->hint[0] ? "; " : "",
+                    why->hint);
+}
+
+/* A refused plan is made again with numbers where FP8 is not read, so that what would be left is
+ * judged; *made: there is one. Memory that is short is no refusal. */
+static err_code try_export(const fit_question *q, fit *f, export_plan *plan, bool *made, err *e)
+{
+    err why = {0};
+    export_how how = {.preset = q->preset, .shard_bytes = UINT64_MAX};
+    err_code code = export_config_check(q->config, q->config_bytes, q->table, &how, &why);
+    if (code == OK) {
+        code = export_plan_make(q->table, &how, plan, &why);
+    }
+    *made = code == OK;
+    if (code != ERR_INPUT) {
+        return code == OK ? OK : err_set(e, code, "%s", why.text);
+    }
+    code = warn_refused(f, &why, e);
+    if (code == OK) {
+        err again = {0};
+        export_plan_free(plan);
+        how.dequantize = true;
+        code = export_plan_make(q->table, &how, plan, &again);
+        *made = code == OK;
+        code = code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;
+    }
+    return code;
+}
+
+static err_code gather(const fit_question *q, fit *f, err *e)
+{
+    export_plan tried = {0};
+    bool made = false;
+    err_code code = OK;
+    if (!q->exported && q->config) {
+        code = try_export(q, f, &tried, &made, e);
+    }
+    if (code == OK) {
+        code = fit_kinds_gather(q->table, made ? &tried : q->exported, f, e);
+    }
+    export_plan_free(&tried);
+    return code;
+}
+
+/* ---- runs ------------------------------------------------------ */
+
+static err_code add_fault(fit *f, size_t *room, fit_fault_of_run fault, err *e)
+{
+    if (f->fault_count == *room) {
+        const size_t more = num_max(64, 2 * *room);
+        fit_fault_of_run *const larger = realloc(f->faults, more * sizeof *larger);
+        if (!larger) {
+            return err_set(e, ERR_MEMORY, "no memory for what does not fit");
+        }
+        f->faults = larger;
+        *room = more;
+    }
+    f->faults[f->fault_count++] = fault;
+    return OK;
+}
+
+/* SGLang counts the devices of experts among those of tp; elsewhere ep is tp times the number of
+ * copies of everything else. */
+static bool knows_sizes(const preset *p, const fit_run *run)
+{
+    const bool within = p->config == CONFIG_NONE || (p->spelling & (SPELL_SGLANG | SPELL_ANT));
+    return run->ep == 1 || run->ep % run->tp == 0 || (within && run->tp % run->ep == 0);
+}
+
+static uint64_t expert_devices(const fit_run *run)
+{
+    return run->tp > run->ep ? run->tp / run->ep : 1;
+}
+
+static bool shares_kv(const fit *f, const fit_run *run)
+{
+    const uint64_t kv = f->model.kv_heads;
+    const bool copies = f->preset != &preset_table[PRESET_HF];
+    return copies && run->tp > kv ? run->tp % kv == 0 : kv % run->tp == 0;
+}
+
+/* What has nothing to do with one matrix. At most one of each. */
+static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fit_fault_of_run *out)
+{
+    const fit_model *const m = &f->model;
+    size_t n = 0;
+    if (m->heads % run->tp != 0) {
+        out[n++] = (fit_fault_of_run){FIT_HEADS, 0, {NULL, m->heads, run->tp}};
+    }
+    if (m->kv_heads > 0 && !shares_kv(f, run)) {
+        out[n++] = (fit_fault_of_run){FIT_KV_HEADS, 0, {NULL, m->kv_heads, run->tp}};
+    }
+    if (m->norm_groups % run->tp != 0) {
+        out[n++] = (fit_fault_of_run){FIT_NORM_GROUPS, 0, {NULL, m->norm_groups, run->tp}};
+    }
+    if (!knows_sizes(f->preset, run)) {
+        out[n++] = (fit_fault_of_run){FIT_SIZES, 0, {NULL, run->tp, run->ep}};
+    }
+    if (run->ep > 1 && experts == 0) {
+        out[n++] = (fit_fault_of_run){FIT_NO_EXPERTS, 0, {NULL, 0, run->ep}};
+    } else if (run->ep > 1 && experts % run->ep != 0) {
+        out[n++] = (fit_fault_of_run){FIT_EXPERTS, 0, {NULL, experts, run->ep}};
+    }
+    return n;
+}
+
+static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *room, err *e)
+{
+    fit_fault_of_run of_model[FIT_REASON_COUNT];
+    const size_t count = judge_model(f, experts, run, of_model);
+    err_code code = OK;
+    run->first = f->fault_count;
+    for (size_t i = 0; i < count && code == OK; i++) {
+        code = add_fault(f, room, of_model[i], e);
+    }
+    for (size_t i = 0; i < f->kind_count && code == OK; i++) {
+        const fit_kind *const k = &f->kinds[i];
+        fit_fault_of_run fault = {.kind = i};
+        fault.reason = k->layout.cut == CUT_COLUMNS ? FIT_COLUMNS : FIT_ROWS;
+        if (!fit_whole(&k->layout, k->expert ? expert_devices(run) : run->tp, &fault.fault)) {
+            run->matrices += k->matrices;
+            code = add_fault(f, room, fault, e);
+        }
+    }
+    run->count = f->fault_count - run->first;
+    return code;
+}
+
+static err_code judge_runs(const fit_question *q, fit *f, err *e)
+{
+    const uint64_t experts = fit_experts(q->table, &f->model);
+    const size_t tps = num_max(1, q->tp.count);
+    const size_t eps = num_max(1, q->ep.count);
+    size_t room = 0;
+    err_code code = OK;
+    f->runs = calloc(tps * eps, sizeof *f->runs);
+    if (!f->runs) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu runs", tps * eps);
+    }
+    for (size_t i = 0; i < tps * eps && code == OK; i++) {
+        fit_run *const run = &f->runs[f->run_count++];
+        run->tp = q->tp.count > 0 ? q->tp.sizes[i / eps] : 1;
+        run->ep = q->ep.count > 0 ? q->ep.sizes[i % eps] : 1;
+        code = judge_run(f, experts, run, &room, e);
+    }
+    return code;
+}
+
+/* ---- the whole ------------------------------------------------- */
+
+err_code fit_make(const fit_question *q, fit *out, err *e)
+{
+    *out = (fit){.preset = q->preset};
+    err_code code = q->config ? fit_model_parse(q->config, q->config_bytes, &out->model, e) : OK;
+    if (code == OK) {
+        code = gather(q, out, e);
+    }
+    if (code == OK) {
+        code = judge_runs(q, out, e);
+    }
+    if (code == OK) {
+        code = fit_warn_all(q->table, out, e);
+    }
+    return code;
+}
+
+bool fit_says_yes(const fit *f)
+{
+    bool yes = f->fault_count == 0;
+    for (size_t i = 0; i < f->warning_count; i++) {
+        yes = yes && !f->warnings[i].blocks;
+    }
+    return yes;
+}
+
+void fit_free(fit *f)
+{
+    for (size_t i = 0; i < f->warning_count; i++) {
+        free(f->warnings[i].text);
+    }
+    free(f->kinds);
+    free(f->runs);
+    free(f->faults);
+    *f = (fit){0};
+}

@@ -1,0 +1,156 @@
+/* Kinds of matrices: thousands of experts and dozens of layers are a handful of lines. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/fit/fit.h"
+#include "format/base/num.h"
+
+static const char suffix[] = ".weight";
+
+static bool is_number(const char *component, size_t length)
+{
+    return length > 0 && strspn(component, "0123456789") >= length;
+}
+
+/* The name of the module, with `*` for every component that is a number. */
+static void make_pattern(const char *name, char *out)
+{
+    char *to = out;
+    while (*name && strcmp(name, suffix) != 0) {
+        const size_t dot = *name == '.';
+        const size_t length = strcspn(name + dot, ".");
+        const bool number = is_number(name + dot, length);
+        memcpy(to, name, dot + (number ? 0 : length));
+        to += dot + (number ? 0 : length);
+        if (number) {
+            *to++ = '*';
+        }
+        name += dot + length;
+    }
+    *to = '\0';
+}
+
+/* Another matrix of the same parent. */
+static bool has_beside(const pack_table *t, const char *name, const char *other)
+{
+    char beside[2 * NAME_MAX_BYTES];
+    const size_t bytes = strlen(name);
+    const size_t end = sizeof suffix - 1;
+    const bool weight = bytes > end && strcmp(name + bytes - end, suffix) == 0;
+    size_t parent = weight ? bytes - end : bytes;
+    while (parent > 0 && name[parent - 1] != '.') {
+        parent--;
+    }
+    snprintf(beside, sizeof beside, "%.*s%s%s", (int)parent, name, other, weight ? suffix : "");
+    return pack_table_find(t, beside) != NULL;
+}
+
+static bool is_joined(const pack_table *t, const pack_record *r, const preset *p,
+                      const fit_layout *l)
+{
+    bool joined = l->part_count > 1;
+    for (size_t i = 0; i < 2 && !joined; i++) {
+        joined = l->joined_with[i] && has_beside(t, r->name, l->joined_with[i]);
+    }
+    return joined && p->merges;
+}
+
+static void fill(const pack_table *t, const pack_record *r, const fit *f, fit_kind *out)
+{
+    size_t start = 0;
+    size_t length = 0;
+    make_pattern(r->name, out->module);
+    out->rows = pack_record_rows(r);
+    out->cols = pack_record_cols(r);
+    out->matrices = pack_record_slices(r);
+    out->expert = name_expert_slot(r->name, &start, &length);
+    out->layout = fit_layout_of(out->module, out->rows, out->cols, &f->model);
+    out->layout.joined = is_joined(t, r, f->preset, &out->layout);
+}
+
+static int compare_kind(const void *a, const void *b)
+{
+    const fit_kind *const x = a;
+    const fit_kind *const y = b;
+    const int by_name = strcmp(x->module, y->module);
+    const int by_rows = by_name != 0 ? by_name : (x->rows > y->rows) - (x->rows < y->rows);
+    return by_rows != 0 ? by_rows : (x->cols > y->cols) - (x->cols < y->cols);
+}
+
+static void fold(fit *f)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->kind_count; i++) {
+        if (kept > 0 && compare_kind(&f->kinds[kept - 1], &f->kinds[i]) == 0) {
+            f->kinds[kept - 1].matrices += f->kinds[i].matrices;
+            f->kinds[kept - 1].layout.joined |= f->kinds[i].layout.joined;
+        } else {
+            f->kinds[kept++] = f->kinds[i];
+        }
+    }
+    f->kind_count = kept;
+}
+
+static bool is_fp8(const pack_table *t, const export_plan *plan, uint32_t record)
+{
+    return t->records[record].cls == CLASS_CODES &&
+           (!plan || plan->records[record].form == FORM_SAME);
+}
+
+static void sort_and_fold(fit *f)
+{
+    if (f->kind_count > 0) {
+        qsort(f->kinds, f->kind_count, sizeof *f->kinds, compare_kind);
+        fold(f);
+    }
+}
+
+/* Folded whenever the room is full: there are as many kinds in a model of a thousand layers as in
+ * one of ten. */
+static err_code put(fit *f, size_t *room, const fit_kind *kind, err *e)
+{
+    if (f->kind_count == *room) {
+        sort_and_fold(f);
+    }
+    if (2 * f->kind_count >= *room) {
+        const size_t more = num_max(256, 2 * *room);
+        fit_kind *const larger = realloc(f->kinds, more * sizeof *larger);
+        if (!larger) {
+            return err_set(e, ERR_MEMORY, "no memory for kinds of matrices");
+        }
+        f->kinds = larger;
+        *room = more;
+    }
+    f->kinds[f->kind_count++] = *kind;
+    return OK;
+}
+
+err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, fit *out, err *e)
+{
+    size_t room = 0;
+    err_code code = OK;
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        if (is_fp8(t, plan, i)) {
+            fit_kind kind;
+            fill(t, &t->records[i], out, &kind);
+            code = put(out, &room, &kind, e);
+        }
+    }
+    sort_and_fold(out);
+    return code;
+}
+
+uint64_t fit_experts(const pack_table *t, const fit_model *m)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        size_t start = 0;
+        size_t length = 0;
+        const pack_record *const r = &t->records[i];
+        if (r->cls != CLASS_SCALES && r->ndim == 3 && name_expert_slot(r->name, &start, &length)) {
+            most = num_max(most, r->shape[0]);
+        }
+    }
+    return most > 0 ? most : m->experts;
+}

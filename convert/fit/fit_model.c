@@ -1,0 +1,93 @@
+#include "convert/fit/fit_model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "format/json/json.h"
+
+/* Models that also see or hear keep what belongs to the text one level down. */
+static const char nested[] = "text_config";
+
+static const json_t *value_of(const json_t *config, const char *key)
+{
+    const json_t *const value = json_object_get(config, key);
+    return value ? value : json_object_get(json_object_get(config, nested), key);
+}
+
+static uint64_t number_of(const json_t *config, const char *key)
+{
+    const json_int_t n = json_integer_value(value_of(config, key));
+    return n > 0 && (uint64_t)n <= FIT_MAX_NUMBER ? (uint64_t)n : 0;
+}
+
+static uint64_t first_number(const json_t *config, const char *const *keys)
+{
+    uint64_t n = 0;
+    for (; *keys && n == 0; keys++) {
+        n = number_of(config, *keys);
+    }
+    return n;
+}
+
+static void read_heads(const json_t *config, fit_model *m)
+{
+    const uint64_t hidden = number_of(config, "hidden_size");
+    m->heads = number_of(config, "num_attention_heads");
+    m->kv_heads = number_of(config, "num_key_value_heads");
+    m->head_dim = number_of(config, "head_dim");
+    if (m->kv_heads == 0) {
+        m->kv_heads = m->heads;
+    }
+    if (m->head_dim == 0 && m->heads > 0) {
+        m->head_dim = hidden / m->heads;
+    }
+    if (number_of(config, "kv_lora_rank") > 0) {
+        m->kv_heads = 0;
+    }
+}
+
+/* Runtimes take a missing group_norm_size for 1. */
+static void read_norm_groups(const json_t *config, fit_model *m)
+{
+    m->norm_groups = number_of(config, "group_norm_size");
+    if (m->norm_groups == 0 && m->ring_linear) {
+        m->norm_groups = 1;
+    }
+}
+
+static void read_all(const json_t *config, fit_model *m)
+{
+    static const char *const experts[] = {"num_experts", "n_routed_experts", "num_local_experts",
+                                          "moe_num_experts", NULL};
+    const char *const type = json_string_value(json_object_get(config, "model_type"));
+    const char *const architecture =
+        json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    const json_t *const tied = value_of(config, "tie_word_embeddings");
+    m->known = true;
+    m->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
+    m->own_code = json_object_get(config, "auto_map") != NULL;
+    if (architecture && strlen(architecture) < sizeof m->architecture) {
+        snprintf(m->architecture, sizeof m->architecture, "%s", architecture);
+    }
+    m->layers = number_of(config, "num_hidden_layers");
+    m->mtp_layers = number_of(config, "num_nextn_predict_layers");
+    m->experts = first_number(config, experts);
+    m->tied = json_is_true(tied) ? TIED_YES : json_is_false(tied) ? TIED_NO : TIED_UNSAID;
+    read_heads(config, m);
+    read_norm_groups(config, m);
+}
+
+err_code fit_model_parse(const char *text, size_t bytes, fit_model *out, err *e)
+{
+    json_t *config = NULL;
+    *out = (fit_model){0};
+    err_code code = json_parse("config.json", text, bytes, true, &config, e);
+    if (code == OK && !json_is_object(config)) {
+        code = err_set(e, ERR_INPUT, "config.json: not an object");
+    }
+    if (code == OK) {
+        read_all(config, out);
+    }
+    json_decref(config);
+    return code;
+}

@@ -1,0 +1,142 @@
+#include "convert/fit/fit_split.h"
+
+#include <string.h>
+
+#include "quant/tile/tile.h"
+
+/* What the rows of a matrix are. */
+typedef enum form {
+    FORM_ONE,
+    FORM_KV,    /* heads of k or v, of which there may be fewer than devices */
+    FORM_QKV,   /* all of q, then k, then v */
+    FORM_HALVES /* gate, then up */
+} form;
+
+typedef struct rule {
+    const char *module; /* last component */
+    fit_cut cut;
+    form form;
+    const char *joined_with[2];
+    bool last;
+} rule;
+
+static const rule rules[] = {
+    {"q_proj", CUT_ROWS, FORM_ONE, {"k_proj", "v_proj"}, false},
+    {"k_proj", CUT_ROWS, FORM_KV, {"q_proj", "v_proj"}, false},
+    {"v_proj", CUT_ROWS, FORM_KV, {"q_proj", "k_proj"}, false},
+    {"query_key_value", CUT_ROWS, FORM_QKV, {NULL}, false},
+    {"qkv_proj", CUT_ROWS, FORM_QKV, {NULL}, false},
+    {"q_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"kv_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"g_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"output_gate", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"gate_proj", CUT_ROWS, FORM_ONE, {"up_proj"}, false},
+    {"up_proj", CUT_ROWS, FORM_ONE, {"gate_proj"}, false},
+    {"gate_up_proj", CUT_ROWS, FORM_HALVES, {NULL}, false},
+    {"w1", CUT_ROWS, FORM_ONE, {"w3"}, false},
+    {"w3", CUT_ROWS, FORM_ONE, {"w1"}, false},
+    {"o_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"dense", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"out_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"down_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"w2", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"q_a_proj", CUT_NONE, FORM_ONE, {"kv_a_proj_with_mqa"}, false},
+    {"kv_a_proj_with_mqa", CUT_NONE, FORM_ONE, {"q_a_proj"}, true},
+};
+
+static const rule *find_rule(const char *module)
+{
+    const char *const dot = strrchr(module, '.');
+    const char *const last = dot ? dot + 1 : module;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (strcmp(rules[i].module, last) == 0) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_part(fit_layout *l, const char *name, uint64_t rows, uint64_t pieces)
+{
+    l->parts[l->part_count++] = (fit_part){name, rows, pieces};
+}
+
+/* Linear attention has as many heads of k and v as of q, whatever the configuration says of
+ * softmax attention: the number of rows tells which one it is. */
+static void split_qkv(fit_layout *l, uint64_t rows, const fit_model *m)
+{
+    const uint64_t q = m->heads * m->head_dim;
+    const uint64_t kv = m->kv_heads * m->head_dim;
+    const bool grouped = q > 0 && rows == q + 2 * kv;
+    if (!grouped && (q == 0 || rows != 3 * q)) {
+        l->cut = CUT_UNKNOWN;
+        return;
+    }
+    add_part(l, "q", q, 0);
+    add_part(l, "k", grouped ? kv : q, grouped ? m->kv_heads : 0);
+    add_part(l, "v", grouped ? kv : q, grouped ? m->kv_heads : 0);
+}
+
+static void split_halves(fit_layout *l, uint64_t rows)
+{
+    if (rows % 2 != 0) {
+        l->cut = CUT_UNKNOWN;
+        return;
+    }
+    add_part(l, "gate", rows / 2, 0);
+    add_part(l, "up", rows / 2, 0);
+}
+
+fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, const fit_model *m)
+{
+    const rule *const r = find_rule(module);
+    fit_layout l = {.cut = r ? r->cut : CUT_UNKNOWN, .cols = cols, .last = r && r->last};
+    if (!r) {
+        return l;
+    }
+    memcpy(l.joined_with, r->joined_with, sizeof l.joined_with);
+    switch (r->form) {
+    case FORM_QKV:
+        split_qkv(&l, rows, m);
+        break;
+    case FORM_HALVES:
+        split_halves(&l, rows);
+        break;
+    default:
+        add_part(&l, NULL, rows, r->form == FORM_KV ? m->kv_heads : 0);
+    }
+    return l;
+}
+
+static bool is_whole(uint64_t size, uint64_t split)
+{
+    return size % split == 0 && size / split % TILE == 0;
+}
+
+static bool rows_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
+{
+    for (unsigned i = 0; i < l->part_count; i++) {
+        const fit_part *const p = &l->parts[i];
+        const uint64_t split = p->pieces > 0 && devices > p->pieces ? p->pieces : devices;
+        if (!is_whole(p->rows, split)) {
+            *out = (fit_fault){p->name, p->rows, split};
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fit_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
+{
+    switch (l->cut) {
+    case CUT_ROWS:
+        return (devices == 1 && !l->joined) || rows_whole(l, devices, out);
+    case CUT_COLUMNS:
+        *out = (fit_fault){NULL, l->cols, devices};
+        return devices == 1 || is_whole(l->cols, devices);
+    case CUT_NONE:
+        return !l->joined || l->last || rows_whole(l, 1, out);
+    default:
+        return true;
+    }
+}

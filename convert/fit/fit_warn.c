@@ -1,0 +1,218 @@
+/* What a runtime ignores, misses or does not know (spec/export.md section 8.3). */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/fit/fit.h"
+#include "format/base/glob.h"
+
+static const char head[] = "lm_head.weight";
+
+/* "s" behind a number other than 1. */
+static const char *s_of(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static bool is_vllm_or_sglang(const preset *p)
+{
+    return p == &preset_table[PRESET_VLLM] || p == &preset_table[PRESET_SGLANG] ||
+           p == &preset_table[PRESET_COMPRESSED];
+}
+
+static err_code warn_config(fit *f, err *e)
+{
+    return f->model.known
+               ? OK
+               : fit_warn(f, WARN_NO_CONFIG, true, e,
+                          "no config.json is embedded, without which nothing is exported; heads, "
+                          "fused matrices, layers, MTP and a tied head are not judged");
+}
+
+/* Released transformers and forks load it through what comes along or is built in; releases of the
+ * others do not. */
+static err_code warn_architecture(fit *f, err *e)
+{
+    const preset *const p = f->preset;
+    const bool hf = p == &preset_table[PRESET_HF];
+    if (!f->model.ring_linear || !(hf || is_vllm_or_sglang(p)) || (hf && f->model.own_code)) {
+        return OK;
+    }
+    return fit_warn(f, WARN_ARCHITECTURE, false, e, "no release of %s knows %s%s",
+                    p == &preset_table[PRESET_COMPRESSED] ? "vLLM" : p->reader,
+                    f->model.architecture[0] ? f->model.architecture : "bailing_moe_linear",
+                    hf ? ", and config.json names no code that comes along (auto_map)" : "");
+}
+
+/* ---- layers ---------------------------------------------------- */
+
+/* Layers as the checkpoint numbers them. */
+typedef struct layer_count {
+    uint64_t missing;       /* of those that config.json promises */
+    uint64_t extra_tensors; /* beyond them, or under a name of their own */
+    bool mtp;               /* there are some that predict further tokens */
+} layer_count;
+
+static bool is_mtp(const fit *f, const pack_record *r)
+{
+    return (f->model.layers > 0 && r->layer >= 0 && (uint64_t)r->layer >= f->model.layers) ||
+           glob_match("mtp.*", r->name) || glob_match("model.mtp.*", r->name);
+}
+
+/* Records are sorted by layer, so that each layer begins once. */
+static layer_count count_layers(const pack_table *t, const fit *f)
+{
+    layer_count c = {0};
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        const bool first = i == 0 || t->records[i - 1].layer != r->layer;
+        seen += first && r->layer >= 0 && (uint64_t)r->layer < f->model.layers;
+        c.extra_tensors += is_mtp(f, r) ? pack_record_sources(r) : 0;
+        c.mtp = c.mtp || is_mtp(f, r) || glob_match("*.eh_proj.weight", r->name);
+    }
+    c.missing = f->model.layers - seen;
+    return c;
+}
+
+static err_code warn_layers(const pack_table *t, fit *f, err *e)
+{
+    const layer_count c = count_layers(t, f);
+    const bool hf = f->preset == &preset_table[PRESET_HF];
+    const uint64_t n = c.extra_tensors;
+    err_code code = OK;
+    if (f->model.known && n > 0) {
+        code = hf ? fit_warn(f, WARN_MTP_IGNORED, false, e,
+                             "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
+                             "ignores",
+                             n, s_of(n), f->preset->reader)
+                  : fit_warn(f, WARN_MTP_DRAFT, false, e,
+                             "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
+                             "reads for speculative decoding alone",
+                             n, s_of(n), f->preset->reader);
+    }
+    if (code == OK && f->model.mtp_layers > 0 && !c.mtp) {
+        code = fit_warn(f, WARN_MTP_MISSING, false, e,
+                        "num_nextn_predict_layers is %" PRIu64 ", but there are no such layers",
+                        f->model.mtp_layers);
+    }
+    if (code == OK && c.missing > 0) {
+        code = fit_warn(f, WARN_LAYERS_MISSING, false, e,
+                        "%" PRIu64 " of %" PRIu64 " layers have no tensors", c.missing,
+                        f->model.layers);
+    }
+    return code;
+}
+
+/* ---- experts --------------------------------------------------- */
+
+typedef struct expert_count {
+    const pack_record *uneven, *fused; /* the first of each, or NULL */
+    uint64_t fused_count;
+} expert_count;
+
+static expert_count count_experts(const pack_table *t, const fit *f)
+{
+    expert_count c = {0};
+    for (uint32_t i = 0; i < t->count; i++) {
+        size_t start = 0;
+        size_t length = 0;
+        const pack_record *const r = &t->records[i];
+        if (r->cls == CLASS_SCALES || r->ndim != 3 || !name_expert_slot(r->name, &start, &length)) {
+            continue;
+        }
+        if (!c.uneven && f->model.experts > 0 && r->shape[0] != f->model.experts) {
+            c.uneven = r;
+        }
+        c.fused = c.fused || r->stack ? c.fused : r;
+        c.fused_count += !r->stack;
+    }
+    return c;
+}
+
+static err_code warn_experts(const pack_table *t, fit *f, err *e)
+{
+    const expert_count c = count_experts(t, f);
+    err_code code = OK;
+    if (c.uneven) {
+        code = fit_warn(f, WARN_EXPERTS_MISSING, false, e,
+                        "%s: %" PRIu64 " experts, config.json says %" PRIu64, c.uneven->name,
+                        c.uneven->shape[0], f->model.experts);
+    }
+    if (code == OK && c.fused && !f->preset->loads_stacked && f->preset->config != CONFIG_NONE) {
+        code = fit_warn(f, WARN_FUSED_EXPERTS, false, e,
+                        "%s%s: experts in three dimensions, which %s does not read in FP8",
+                        c.fused->name, c.fused_count > 1 ? " and others" : "", f->preset->reader);
+    }
+    return code;
+}
+
+/* ---- head, scales, the rest ------------------------------------ */
+
+static err_code warn_head(const pack_table *t, fit *f, err *e)
+{
+    const bool there = pack_table_find(t, head) != NULL;
+    if (f->model.tied == TIED_YES && there) {
+        return fit_warn(f, WARN_HEAD_IGNORED, false, e,
+                        "tie_word_embeddings is true: %s takes the embedding and ignores %s",
+                        f->preset->reader, head);
+    }
+    if (f->model.tied == TIED_NO && !there) {
+        return fit_warn(f, WARN_HEAD_MISSING, false, e,
+                        "tie_word_embeddings is false, but there is no %s", head);
+    }
+    return OK;
+}
+
+static err_code warn_scales(const pack_table *t, fit *f, err *e)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < t->count && !any; i++) {
+        any = t->records[i].cls == CLASS_SCALES && !t->records[i].pow2;
+    }
+    if (!any || f->kind_count == 0 ||
+        !(f->preset == &preset_table[PRESET_VLLM] || f->preset == &preset_table[PRESET_SGLANG])) {
+        return OK;
+    }
+    return fit_warn(f, WARN_SCALES_ROUNDED, false, e,
+                    "on Blackwell %s may round scales to powers of two when it loads, which costs "
+                    "3 dB; convert --scales ue8m0 makes them so for 0.1 dB",
+                    f->preset->reader);
+}
+
+static err_code warn_unknown(fit *f, err *e)
+{
+    uint64_t count = 0;
+    const fit_kind *first = NULL;
+    for (size_t i = 0; i < f->kind_count; i++) {
+        if (f->kinds[i].layout.cut == CUT_UNKNOWN) {
+            count += f->kinds[i].matrices;
+            first = first ? first : &f->kinds[i];
+        }
+    }
+    return !first ? OK
+                  : fit_warn(f, WARN_UNKNOWN_SPLIT, false, e,
+                             "%" PRIu64 " matri%s such as %s: how %s splits them is not known",
+                             count, count == 1 ? "x" : "ces", first->module, f->preset->reader);
+}
+
+err_code fit_warn_all(const pack_table *t, fit *out, err *e)
+{
+    err_code code = warn_config(out, e);
+    if (code == OK) {
+        code = warn_architecture(out, e);
+    }
+    if (code == OK) {
+        code = warn_layers(t, out, e);
+    }
+    if (code == OK) {
+        code = warn_experts(t, out, e);
+    }
+    if (code == OK) {
+        code = warn_head(t, out, e);
+    }
+    if (code == OK) {
+        code = warn_scales(t, out, e);
+    }
+    return code == OK ? warn_unknown(out, e) : code;
+}

@@ -1,0 +1,205 @@
+#include "convert/plan/plan_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "format/base/num.h"
+
+static const char scale_suffix[] = "_scale_inv";
+
+/* Where the next record and the next name go. */
+typedef struct table_builder {
+    pack_table *table;
+    uint32_t used;
+    char *name_to;
+    size_t name_room;
+} table_builder;
+
+static pack_record *add_record(table_builder *b, const char *name, const char *suffix)
+{
+    pack_record *const r = &b->table->records[b->used++];
+    *r = (pack_record){.name = b->name_to, .scale_idx = PACK_NO_SCALE};
+    const size_t used = (size_t)snprintf(b->name_to, b->name_room, "%s%s", name, suffix) + 1;
+    b->name_to += used;
+    b->name_room -= used;
+    return r;
+}
+
+/* What codes are, and their scales. */
+typedef struct codes_kind {
+    pack_origin origin;
+    pack_dialect dialect;
+    dtype scales;
+    bool pow2;
+} codes_kind;
+
+static void set_shape(pack_record *r, const tensor *t, size_t members)
+{
+    unsigned n = 0;
+    if (members > 1) {
+        r->shape[n++] = members;
+    }
+    memcpy(r->shape + n, t->shape, t->ndim * sizeof *t->shape);
+    r->ndim = (uint8_t)(n + t->ndim);
+}
+
+/* A record of codes and that of its scales. */
+static void add_codes(table_builder *b, const stack_group *g, const tensor *t,
+                      const codes_kind *kind)
+{
+    pack_record *const w = add_record(b, g->name, "");
+    set_shape(w, t, g->count);
+    w->type = DTYPE_F8_E4M3;
+    w->src_type = t->type;
+    w->cls = CLASS_CODES;
+    w->block_rows = w->block_cols = PACK_TILE;
+    pack_record *const s = add_record(b, g->name, scale_suffix);
+    set_shape(s, t, g->count);
+    s->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
+    s->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
+    s->type = s->src_type = kind->scales;
+    s->cls = CLASS_SCALES;
+    s->pow2 = kind->pow2;
+    w->origin = s->origin = kind->origin;
+    w->dialect = s->dialect = kind->dialect;
+}
+
+static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
+{
+    pack_record *const r = add_record(b, g->name, "");
+    set_shape(r, t, g->count);
+    r->type = r->src_type = t->type;
+    r->cls = CLASS_KEPT;
+}
+
+/* The scales are found by the name of the codes with the suffix. Where that name ends with a number
+ * the suffix would take it away: the scales would lie in no layer, or be those of no expert. */
+static bool suffix_fits(const stack_group *g)
+{
+    char scales[NAME_MAX_BYTES + sizeof scale_suffix];
+    size_t start = 0;
+    size_t length = 0;
+    snprintf(scales, sizeof scales, "%s%s", g->name, scale_suffix);
+    return name_layer(scales) == name_layer(g->name) &&
+           (g->count < 2 || (name_expert_slot(scales, &start, &length) && length == 1));
+}
+
+/* Names the format cannot hold, and scales whose name is taken, but by scales. */
+static err_code check_member(const checkpoint *cp, const tensor *t, bool codes, err *e)
+{
+    const char *const name = t->name;
+    const size_t limit = NAME_MAX_BYTES - (codes ? sizeof scale_suffix - 1 : 0);
+    char scales[NAME_MAX_BYTES + sizeof scale_suffix];
+    if (strlen(name) > limit) {
+        return err_set(e, ERR_INPUT, "tensor %s: name of %zu bytes, more than %zu", name,
+                       strlen(name), limit);
+    }
+    snprintf(scales, sizeof scales, "%s%s", name, scale_suffix);
+    return codes && t->type != DTYPE_F8_E4M3 && checkpoint_find(cp, scales)
+               ? err_set(e, ERR_INPUT,
+                         "tensor %s: its scales would be called %s, and there is such a tensor",
+                         name, scales)
+               : OK;
+}
+
+static err_code check_names(const checkpoint *cp, const stack_group *g, const stack_list *groups,
+                            bool codes, err *e)
+{
+    err_code code = OK;
+    for (size_t i = 0; i < g->count && code == OK; i++) {
+        const tensor *const t = &cp->tensors[groups->members[g->first + i]];
+        code = check_member(cp, t, codes, e);
+        if (code == OK && codes && !suffix_fits(g)) {
+            code = err_set(e, t->type == DTYPE_F8_E4M3 ? ERR_INPUT : ERR_USAGE,
+                           "tensor %s: cannot be quantized: its name ends with the number of a "
+                           "layer or an expert, so its scales could not be named after it",
+                           t->name);
+            err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+        }
+    }
+    return code;
+}
+
+/* The dialect may not know scales of this kind for the source. */
+static err_code check_dialect(const tensor *t, const recipe *how, err *e)
+{
+    const char *const lacks =
+        dialect_lacks(recipe_dialect(how), t->type, how->scales == SCALES_UE8M0);
+    if (!lacks) {
+        return OK;
+    }
+    err_set(e, ERR_INPUT, "tensor %s: %s", t->name, lacks);
+    err_hint(e, "--keep '%s' leaves the tensor as it is, --scales ue8m0 works for all sources",
+             t->name);
+    return ERR_INPUT;
+}
+
+/* Records that a group gets, and bytes of their names at most. */
+static err_code measure(const checkpoint *cp, const stack_list *groups, const decision *decisions,
+                        const recipe *how, uint64_t *records, uint64_t *name_bytes, err *e)
+{
+    for (size_t i = 0; i < groups->group_count; i++) {
+        const stack_group *const g = &groups->groups[i];
+        const recipe_action action = decisions[groups->members[g->first]].action;
+        const bool codes = action == ACTION_QUANTIZE || action == ACTION_CARRY;
+        if (action == ACTION_SCALES) {
+            continue;
+        }
+        err_code code = check_names(cp, g, groups, codes, e);
+        if (code == OK && action == ACTION_QUANTIZE) {
+            code = check_dialect(&cp->tensors[groups->members[g->first]], how, e);
+        }
+        if (code != OK) {
+            return code;
+        }
+        *records += codes ? 2 : 1;
+        *name_bytes += (codes ? 2 : 1) * (strlen(g->name) + sizeof scale_suffix);
+    }
+    return *records <= PACK_MAX_TENSORS
+               ? OK
+               : err_set(e, ERR_INPUT, "%llu tensors, the format holds 2^20",
+                         (unsigned long long)*records);
+}
+
+static void add_group(table_builder *b, const stack_group *g, const tensor *t, const fp8_pair *p,
+                      recipe_action action, const recipe *how)
+{
+    codes_kind kind = {ORIGIN_QUANTIZED, recipe_dialect(how), DTYPE_F32,
+                       how->scales == SCALES_UE8M0};
+    switch (action) {
+    case ACTION_QUANTIZE:
+        add_codes(b, g, t, &kind);
+        break;
+    case ACTION_CARRY:
+        kind = (codes_kind){ORIGIN_CARRIED, DIALECT_NONE, p->other->type,
+                            p->other->type == DTYPE_F8_E8M0};
+        add_codes(b, g, t, &kind);
+        break;
+    case ACTION_KEEP:
+        add_kept(b, g, t);
+        break;
+    case ACTION_SCALES: /* with their weight */
+        break;
+    }
+}
+
+err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const fp8_pairs *pairs,
+                          const decision *decisions, const recipe *how, pack_table *out, err *e)
+{
+    uint64_t records = 0;
+    uint64_t name_bytes = 0;
+    err_code code = measure(cp, groups, decisions, how, &records, &name_bytes, e);
+    if (code == OK) {
+        code = pack_table_create((uint32_t)records, name_bytes, out, e);
+    }
+    if (code != OK) {
+        return code;
+    }
+    table_builder b = {.table = out, .name_to = out->names, .name_room = name_bytes + 1};
+    for (size_t i = 0; i < groups->group_count; i++) {
+        const stack_group *const g = &groups->groups[i];
+        const size_t first = groups->members[g->first];
+        add_group(&b, g, &cp->tensors[first], &pairs->of[first], decisions[first].action, how);
+    }
+    return pack_table_sort(out, e);
+}

@@ -1,0 +1,333 @@
+#include "convert/stream/convert.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "convert/stream/work_items.h"
+#include "convert/stream/pipeline.h"
+#include "convert/stream/readback.h"
+#include "convert/stream/scale_runs.h"
+#include "format/file/direct.h"
+#include "format/checkpoint/checkpoint_inputs.h"
+#include "format/output/inputs.h"
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/output/output.h"
+#include "format/thread/parallel.h"
+
+enum { SLOTS_AHEAD = 2 }; /* while the threads compute, others read and write */
+
+/* Codes of one slot: large enough that a read or write costs little, small enough to stay in the
+ * cache. */
+#define SLOT_OUT_BYTES (2 * MIB)
+
+/* Their sources, and what the rooms for reading take more than these. */
+#define SLOT_IN_BYTES (2 * SLOT_OUT_BYTES)
+#define SLOT_IN_EXTRA (SLOT_IN_BYTES / DIRECT_MIN * 2 * DIRECT_ALIGN)
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- prepare --------------------------------------------------- */
+
+static err_code refuse_memory(uint64_t need, uint64_t memory, err *e)
+{
+    const num_memory budget = num_as_memory(memory);
+    err_set(e, ERR_MEMORY,
+            "one row of tiles needs %" PRIu64 " MiB of buffers, the budget is %" PRIu64 " %s",
+            num_ceil_div(need, MIB), budget.count, budget.unit);
+    err_hint(e, "give more with --memory");
+    return ERR_MEMORY;
+}
+
+/* As many slots as the threads keep busy, as large as is useful, within the budget. A GPU wants the
+ * same: more and larger slots leave the processor's cache, which costs more than small copies. */
+static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, convert_slots *out,
+                             err *e)
+{
+    uint64_t in_bytes = 0;
+    uint64_t out_bytes = 0;
+    pipeline_need need;
+    items_largest_chunk(&p->table, &in_bytes, &out_bytes);
+    in_bytes = num_max(in_bytes, SLOT_IN_BYTES + SLOT_IN_EXTRA);
+    out_bytes = num_max(out_bytes, SLOT_OUT_BYTES);
+    const err_code code = pipeline_measure(p, in_bytes, out_bytes, &need, e);
+    if (code != OK) {
+        return code;
+    }
+    const uint64_t each = in_bytes + out_bytes + need.slot_bytes;
+    const uint64_t scales = scale_runs_bytes(&p->table);
+    const uint64_t left = memory - num_min(scales, memory);
+    assert(each > 0);
+    if (left < each) {
+        return refuse_memory(each + scales, memory, e);
+    }
+    const uint64_t count = num_min(left / each, (uint64_t)threads + SLOTS_AHEAD);
+    *out = (convert_slots){
+        .count = (unsigned)count,
+        .in_bytes = in_bytes,
+        .out_bytes = out_bytes,
+        .max_tiles = need.max_tiles,
+        .total_bytes = count * each + scales,
+    };
+    return OK;
+}
+
+err_code convert_prepare(const convert_options *options, const monitor *m, convert_job *job, err *e)
+{
+    *job = (convert_job){.options = *options};
+    err_code code = checkpoint_open(options->source, m, &job->cp, e);
+    if (code == OK) {
+        code = embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
+                            &job->embed, e);
+    }
+    if (code == OK) {
+        const plan_options how = {
+            .recipe = options->recipe,
+            .embed = &job->embed,
+            .digest = options->digest,
+            .allow_none = options->allow_none,
+            .source_sha256 = options->source_sha256,
+        };
+        code = plan_make(job->cp, &how, &job->plan, e);
+    }
+    if (code == OK) {
+        code = choose_slots(&job->plan, options->threads, options->memory, &job->slots, e);
+    }
+    if (code != OK) {
+        convert_close(job);
+    }
+    return code;
+}
+
+void convert_close(convert_job *job)
+{
+    plan_free(&job->plan);
+    embed_list_free(&job->embed);
+    checkpoint_close(job->cp);
+    *job = (convert_job){0};
+}
+
+/* ---- run ------------------------------------------------------- */
+
+/* What else lies in the directory, such as the packed file of an earlier run, is none. */
+static bool is_input(const void *ctx, const struct stat *st)
+{
+    const convert_job *const job = ctx;
+    bool same = input_is(job->options.recipe_path, st) || input_is_of_checkpoint(job->cp, st);
+    for (size_t i = 0; i < job->embed.count && !same; i++) {
+        const embed_file *const f = &job->embed.files[i];
+        same = (f->known || f->embedded) && f->device == st->st_dev && f->inode == st->st_ino;
+    }
+    return same;
+}
+
+static err_code refuse_input_as_output(const convert_job *job, err *e)
+{
+    const convert_options *const o = &job->options;
+    struct stat st;
+    if (!o->stream) {
+        return inputs_spare(o->output, is_input, job, e);
+    }
+    return fstat(o->stream_fd, &st) == 0 && is_input(job, &st)
+               ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output)
+               : OK;
+}
+
+typedef struct shard_digests {
+    const checkpoint *cp;
+    const engine *engine; /* whose slots are still idle */
+    const monitor *m;
+    unsigned char *sha256; /* [shard_count] */
+} shard_digests;
+
+static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    enum { PIECE = 1 << 20 };
+    const shard_digests *const d = ctx;
+    const shard *const s = &d->cp->shards[task];
+    int fd = -1;
+    err_code code = io_open_read(shard_file(s), &fd, NULL, e);
+    if (code != OK) {
+        return code;
+    }
+    unsigned char *const buffer = d->engine->slots[worker].in;
+    digest_stream *const stream = digest_start(DIGEST_SHA256);
+    if (!stream) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
+    }
+    for (uint64_t off = 0; code == OK && off < s->bytes;) {
+        const uint64_t n = num_min(PIECE, s->bytes - off);
+        code = io_read_at(fd, s->path, s->base + off, buffer, n, e);
+        if (code == OK) {
+            digest_add(stream, buffer, n);
+            monitor_advance(d->m, n);
+        }
+        if (code == OK && monitor_cancelled(d->m)) {
+            code = err_set(e, ERR_CANCELLED, "interrupted");
+        }
+        off += n;
+    }
+    if (code == OK) {
+        digest_finish(stream, d->sha256 + task * SHA256_BYTES);
+    } else {
+        digest_discard(stream);
+    }
+    close(fd);
+    return code;
+}
+
+/* The SHA-256 of whole shards: what the Hub calls the object id. A pass of its own, a shard per
+ * thread. */
+static err_code digest_shards(convert_job *job, const engine *g, const monitor *m, err *e)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < job->cp->shard_count; i++) {
+        bytes += job->cp->shards[i].bytes;
+    }
+    shard_digests d = {.cp = job->cp,
+                       .engine = g,
+                       .m = m,
+                       .sha256 = calloc(job->cp->shard_count + 1, SHA256_BYTES)};
+    if (!d.sha256) {
+        return err_set(e, ERR_MEMORY, "no memory for the digests of the shards");
+    }
+    monitor_stage(m, "digest sources", bytes);
+    const unsigned workers = (unsigned)num_min(job->options.threads, g->slot_count);
+    err_code code = parallel_for(workers, job->cp->shard_count, digest_shard, &d, m, e);
+    if (code == OK) {
+        code = plan_set_shard_digests(&job->plan, job->cp, d.sha256, e);
+    }
+    free(d.sha256);
+    return code;
+}
+
+static err_code write_tensors(const pipeline_job *p, const monitor *m, pack_evidence *v,
+                              convert_report *report, err *e)
+{
+    monitor_stage(m, "convert", p->plan->source_bytes);
+    err_code code = output_write(p->out, 0, p->plan->head.bytes, p->plan->head.length, e);
+    if (code == OK) {
+        code = pipeline_run(p, m, v, &report->nonfinite_kept, e);
+    }
+    if (code == OK) {
+        code = checkpoint_unchanged(p->cp, e);
+    }
+    return code;
+}
+
+static err_code write_tail(const pipeline_job *p, pack_evidence *v, pack_tail *tail, err *e)
+{
+    const plan *const plan_made = p->plan;
+    const pack_text provenance = {plan_made->provenance, plan_made->provenance_bytes};
+    err_code code = pack_tail_build(&plan_made->head, &plan_made->table, v, provenance, tail, e);
+    if (code == OK) {
+        code = output_write(p->out, plan_made->table.data_end, tail->bytes, tail->length, e);
+    }
+    return code == OK ? output_sync(p->out, e) : code;
+}
+
+static void sum_up(const plan *p, const pack_evidence *v, convert_report *report)
+{
+    for (uint64_t i = 0; i < p->table.stat_count; i++) {
+        pack_stat s;
+        if (pack_stat_decode(pack_evidence_stat(v, i), &s)) {
+            report->sum_sq_source += s.sum_sq_source;
+            report->sum_sq_error += s.sum_sq_error;
+            report->saturated += s.saturated;
+            report->flushed += s.flushed;
+        }
+    }
+}
+
+static err_code read_back(const convert_job *job, const pipeline_job *p, const pack_evidence *v,
+                          const pack_tail *tail, const monitor *m, convert_report *report, err *e)
+{
+    report->read_back_skipped =
+        !job->options.read_back || output_is_stream(p->out) || readback_is_pointless(p->out);
+    if (report->read_back_skipped) {
+        return OK;
+    }
+    const double start = now();
+    monitor_stage(m, "read back", job->plan.table.data_end - job->plan.table.data_off);
+    const err_code code = readback_run(p, v, tail, m, e);
+    report->read_back_seconds = now() - start;
+    return code;
+}
+
+/* Everything between an open output and its name. */
+static err_code fill_output(convert_job *job, engine *g, output *out, const monitor *m,
+                            convert_report *report, err *e)
+{
+    const pipeline_job p = {
+        .plan = &job->plan,
+        .cp = job->cp,
+        .engine = g,
+        .slots = (unsigned)num_min(job->slots.count, g->slot_count),
+        .out = out,
+        .scales = job->options.recipe->scales,
+        .digest = job->options.digest,
+    };
+    pack_evidence v = {0};
+    pack_tail tail = {0};
+    err_code code = output_reserve(out, job->plan.file_bytes, e);
+    if (code == OK && job->options.source_sha256) {
+        code = digest_shards(job, g, m, e);
+    }
+    if (code == OK) {
+        code = pack_evidence_create(&job->plan.table, job->options.digest, &v, e);
+    }
+    const double start = now();
+    if (code == OK) {
+        code = write_tensors(&p, m, &v, report, e);
+    }
+    if (code == OK) {
+        code = write_tail(&p, &v, &tail, e);
+    }
+    report->seconds = now() - start;
+    if (code == OK) {
+        sum_up(&job->plan, &v, report);
+        memcpy(report->root, tail.root, SHA256_BYTES);
+        code = read_back(job, &p, &v, &tail, m, report, e);
+    }
+    pack_evidence_free(&v);
+    free(tail.bytes);
+    return code;
+}
+
+static err_code open_output(const convert_options *o, const monitor *m, output **out, err *e)
+{
+    return o->stream ? output_open_stream(o->stream_fd, o->output, m, out, e)
+                     : output_open(o->output, o->force, out, e);
+}
+
+err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_report *report, err *e)
+{
+    *report = (convert_report){0};
+    output *out = NULL;
+    err_code code = refuse_input_as_output(job, e);
+    if (code == OK) {
+        code = open_output(&job->options, m, &out, e);
+    }
+    if (code == OK) {
+        code = fill_output(job, g, out, m, report, e);
+    }
+    if (code == OK && monitor_cancelled(m)) {
+        code = err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    if (code == OK) {
+        code = output_commit(&out, e);
+    }
+    output_abandon(&out);
+    return code;
+}

@@ -1,0 +1,76 @@
+/* The conversion job: a checkpoint becomes one packed file, or nothing at all.
+ *
+ *     convert_job job = {0};
+ *     convert_prepare(&options, m, &job, e);        headers only; nothing is written
+ *     ... job.plan is complete ...
+ *     convert_run(&job, engine, m, &report, e);     write, sync, read back, rename
+ *     convert_close(&job);
+ *
+ * The output appears under its name only when it is complete and on the disk; every failure leaves
+ * what was there. */
+#ifndef CONVERT_H
+#define CONVERT_H
+
+#include "convert/plan/plan.h"
+#include "format/base/monitor.h"
+#include "quant/engine/engine.h"
+
+typedef struct convert_options {
+    const char *source; /* checkpoint path */
+    const char *output; /* packed file to write, or what messages call the stream */
+    bool stream;        /* write to `stream_fd` instead, in one go: no name, no way back */
+    int stream_fd;
+    const recipe *recipe;
+    const char *recipe_path;       /* where it was read from, if anywhere: not to be replaced */
+    const embed_glob *embed_globs; /* in command-line order */
+    size_t embed_glob_count;
+    digest_alg digest;
+    bool source_sha256; /* also record the SHA-256 of whole shards */
+    bool allow_none;    /* a conversion that quantizes nothing is not an error */
+    bool force;         /* replace an existing output */
+    bool read_back;     /* read the file back from the disk before it gets its name */
+    unsigned threads;   /* >= 1 */
+    uint64_t memory;    /* budget for buffers, bytes */
+} convert_options;
+
+/* Slots that fit the budget and the plan. */
+typedef struct convert_slots {
+    unsigned count;
+    size_t in_bytes, out_bytes; /* of each */
+    size_t max_tiles;           /* of one submit */
+    uint64_t total_bytes;       /* all buffers of the job */
+} convert_slots;
+
+typedef struct convert_job {
+    convert_options options;
+    checkpoint *cp;
+    embed_list embed;
+    plan plan;
+    convert_slots slots;
+} convert_job;
+
+typedef struct convert_report {
+    double seconds;                     /* first read to last write + fsync */
+    double read_back_seconds;           /* 0: not done */
+    bool read_back_skipped;             /* tmpfs, or switched off */
+    uint64_t nonfinite_kept;            /* infinities and NaNs in kept tensors */
+    double sum_sq_source, sum_sq_error; /* of all quantized tensors */
+    uint64_t saturated, flushed;
+    unsigned char root[SHA256_BYTES];
+} convert_report;
+
+/* Errors besides those of checkpoint_open and plan_make: ERR_MEMORY the budget is less than one row
+ * of tiles needs (the message says how much). */
+MUST_CHECK err_code convert_prepare(const convert_options *options, const monitor *m,
+                                    convert_job *job, err *e);
+
+/* `g` has slots of the sizes of job->slots; where there are fewer than job->slots.count, as many
+ * threads read and write. Errors: ERR_IO (existing output without
+ * force, output that is an input: ERR_USAGE), ERR_INPUT NaN or infinity in a tensor to quantize,
+ * ERR_CANCELLED, what the engine says. */
+MUST_CHECK err_code convert_run(convert_job *job, engine *g, const monitor *m,
+                                convert_report *report, err *e);
+
+void convert_close(convert_job *job);
+
+#endif

@@ -1,0 +1,41 @@
+/* The streaming part of a conversion: read -> quantize -> digest -> write, through the slots of an
+ * engine.
+ *
+ * One thread per slot takes work items in file order. Where a result goes is decided by the plan
+ * alone, so the file does not depend on the number of slots or threads. Nothing is allocated per
+ * tensor. */
+#ifndef PIPELINE_H
+#define PIPELINE_H
+
+#include "convert/plan/plan.h"
+#include "format/base/monitor.h"
+#include "format/output/output.h"
+#include "quant/engine/engine.h"
+
+typedef struct pipeline_job {
+    const plan *plan;
+    checkpoint *cp;
+    engine *engine;
+    unsigned slots; /* of the engine to use */
+    output *out;
+    scale_kind scales;
+    digest_alg digest;
+} pipeline_job;
+
+/* What the slots of a plan need besides their buffers. */
+typedef struct pipeline_need {
+    size_t max_tiles;    /* of one submit */
+    uint64_t slot_bytes; /* of the host, for each slot: tables, here and in an engine, and scales */
+} pipeline_need;
+
+/* Errors: ERR_MEMORY. */
+MUST_CHECK err_code pipeline_measure(const plan *p, size_t in_bytes, size_t out_bytes,
+                                     pipeline_need *out, err *e);
+
+/* Write all tensor data and fill *v (create it with pack_evidence_create): chunk and source
+ * digests, statistics. *nonfinite_kept: infinities and NaNs in kept tensors. Errors: ERR_INPUT
+ * infinities or NaNs in a tensor to quantize, and those of reading, writing and the engine. */
+MUST_CHECK err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *v,
+                                 uint64_t *nonfinite_kept, err *e);
+
+#endif

@@ -1,0 +1,90 @@
+/* The way back: tensors and embedded files out of a packed file.
+ *
+ *     unpack_job job = {0};
+ *     unpack_prepare(&options, &job, e);      headers only: what there is, what is chosen
+ *     unpack_run(&job, m, e);                 read, check, write, rename
+ *     unpack_close(&job);                     in every case
+ *
+ * Tensors go into one safetensors file, by the names of the source: members of stacks are tensors
+ * of their own again. Every chunk that is read is checked against its digest, and the output
+ * appears complete or not at all. The order of tensors in the file follows from what is chosen
+ * alone: wide elements first, so that all are aligned, else as in the packed file. */
+#ifndef UNPACK_H
+#define UNPACK_H
+
+#include "format/archive/embed_tar.h"
+#include "format/base/monitor.h"
+#include "format/pack/pack_file.h"
+
+#define UNPACK_TENSORS "tensors.safetensors" /* in a directory */
+
+typedef enum unpack_form {
+    UNPACK_STORED, /* codes and scales as they are */
+    UNPACK_BF16,   /* quantized tensors as plain numbers, rounded to nearest even */
+    UNPACK_F32,
+} unpack_form;
+
+/* What the output is. */
+typedef enum unpack_place {
+    UNPACK_DIRECTORY, /* embedded files, and tensors.safetensors if there are tensors */
+    UNPACK_FILE,      /* a safetensors file: tensors only */
+    UNPACK_NOWHERE,   /* embedded files only, which stay in the job: unpack_run is not called */
+} unpack_place;
+
+typedef struct unpack_options {
+    const char *path;         /* the packed file */
+    const char *output;       /* a directory or a file */
+    const char *const *names; /* globs on names of tensors and embedded files; none: everything */
+    size_t name_count;
+    unpack_place place;
+    unpack_form form;
+    bool force;       /* put files into a directory that is not empty; replace files */
+    unsigned threads; /* >= 1 */
+    uint64_t memory;  /* for buffers, bytes */
+} unpack_options;
+
+/* A tensor as it will stand in the safetensors file. */
+typedef struct unpack_tensor {
+    const char *name; /* owned by the job */
+    const pack_record *record;
+    uint64_t member; /* of a stack, else 0 */
+    dtype type;
+    unsigned ndim;
+    uint64_t shape[TENSOR_MAX_DIMS];
+    uint64_t bytes;
+} unpack_tensor;
+
+typedef struct unpack_job {
+    unpack_options options;
+    pack_file *file;
+    pack_evidence evidence;
+    member *files;                   /* all; the chosen ones, which alone have data, stand first */
+    size_t file_count, member_count; /* chosen, all */
+    unpack_tensor *tensors;          /* in the order of the file to be */
+    size_t tensor_count;
+    size_t *places;      /* of every tensor that the packed file stands for: its number in
+                            tensors, SIZE_MAX if it is not chosen */
+    size_t *first_place; /* [records] where those of a record begin */
+    char *names;
+    uint64_t bytes_read, bytes_written; /* set by unpack_run */
+} unpack_job;
+
+/* Errors: those of pack_open and of its sections; ERR_USAGE a glob matches nothing; ERR_INPUT an
+ * embedded file whose name another file needs. */
+MUST_CHECK err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e);
+
+/* Errors: ERR_IO, also for an output that exists; ERR_USAGE the output would take the place of the
+ * packed file; ERR_DAMAGED; ERR_MEMORY; ERR_CANCELLED. After any of them there is no output, or
+ * what there was before. */
+MUST_CHECK err_code unpack_run(unpack_job *job, const monitor *m, err *e);
+
+void unpack_close(unpack_job *job);
+
+/* For unpack_run: write the data of all chosen tensors. */
+struct st_writer;
+MUST_CHECK err_code unpack_tensors(unpack_job *job, struct st_writer *w, const monitor *m, err *e);
+
+/* The tensors that a record stands for: 1, or the members of a stack. Also of scales. */
+uint64_t unpack_members(const pack_record *r);
+
+#endif

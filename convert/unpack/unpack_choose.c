@@ -1,0 +1,286 @@
+/* What is taken out of a packed file: globs against the names of tensors and embedded files. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/unpack/unpack.h"
+#include "format/base/glob.h"
+#include "format/tensor/tensor_name.h"
+
+typedef struct choice {
+    unpack_job *job;
+    bool *used;   /* [name_count] globs that have matched something */
+    bool *chosen; /* [places] */
+} choice;
+
+static err_code no_memory(const unpack_job *job, err *e)
+{
+    return err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", job->options.path);
+}
+
+uint64_t unpack_members(const pack_record *r)
+{
+    return r->stack ? r->shape[0] : 1;
+}
+
+/* Is this name chosen, or that of the stack? All globs are asked, because each has to be of use. */
+static bool is_named(const choice *c, const char *name, const char *stack)
+{
+    const unpack_options *const o = &c->job->options;
+    bool named = o->name_count == 0;
+    for (size_t i = 0; i < o->name_count; i++) {
+        if (glob_match(o->names[i], name) || (stack && glob_match(o->names[i], stack))) {
+            c->used[i] = true;
+            named = true;
+        }
+    }
+    return named;
+}
+
+/* ---- tensors --------------------------------------------------- */
+
+static err_code member_name(const pack_record *r, uint64_t i, char name[NAME_MAX_BYTES + 1], err *e)
+{
+    if (!r->stack) {
+        snprintf(name, NAME_MAX_BYTES + 1, "%s", r->name);
+    } else if (!name_expand_stack(r->name, i, name)) {
+        return err_set(e, ERR_INPUT,
+                       "tensor %s: the name of member %" PRIu64 " is longer than %d bytes", r->name,
+                       i, NAME_MAX_BYTES);
+    }
+    return OK;
+}
+
+/* The table promises no more tensors than the file has digests of: pack_read_evidence has seen to
+ * that. */
+static err_code allocate_places(choice *c, err *e)
+{
+    unpack_job *const job = c->job;
+    const pack_table *const t = &job->file->table;
+    size_t total = 0;
+    job->first_place = calloc(t->count + (size_t)1, sizeof *job->first_place);
+    for (uint32_t i = 0; job->first_place && i < t->count; i++) {
+        job->first_place[i] = total;
+        total += unpack_members(&t->records[i]);
+    }
+    job->places = calloc(total + 1, sizeof *job->places);
+    c->chosen = calloc(total + 1, sizeof *c->chosen);
+    return job->first_place && job->places && c->chosen ? OK : no_memory(job, e);
+}
+
+/* Codes are of no use without their scales, so those come along. */
+static err_code choose_record(choice *c, uint32_t number, err *e)
+{
+    const unpack_job *const job = c->job;
+    const pack_record *const r = &job->file->table.records[number];
+    const bool stored = job->options.form == UNPACK_STORED;
+    if (r->cls == CLASS_SCALES && !stored) {
+        return OK;
+    }
+    err_code code = OK;
+    for (uint64_t i = 0; i < unpack_members(r) && code == OK; i++) {
+        char name[NAME_MAX_BYTES + 1];
+        code = member_name(r, i, name, e);
+        if (code == OK && is_named(c, name, r->stack ? r->name : NULL)) {
+            c->chosen[job->first_place[number] + i] = true;
+            if (r->cls == CLASS_CODES && stored) {
+                c->chosen[job->first_place[r->scale_idx] + i] = true;
+            }
+        }
+    }
+    return code;
+}
+
+static err_code allocate_tensors(choice *c, err *e)
+{
+    unpack_job *const job = c->job;
+    const pack_table *const t = &job->file->table;
+    size_t count = 0;
+    size_t name_bytes = 1;
+    for (uint32_t k = 0; k < t->count; k++) {
+        for (uint64_t i = 0; i < unpack_members(&t->records[k]); i++) {
+            char name[NAME_MAX_BYTES + 1];
+            if (c->chosen[job->first_place[k] + i]) {
+                const err_code code = member_name(&t->records[k], i, name, e);
+                if (code != OK) {
+                    return code;
+                }
+                count++;
+                name_bytes += strlen(name) + 1;
+            }
+        }
+    }
+    job->tensors = calloc(count + 1, sizeof *job->tensors);
+    job->names = malloc(name_bytes);
+    return job->tensors && job->names ? OK : no_memory(job, e);
+}
+
+static dtype type_of(const unpack_job *job, const pack_record *r)
+{
+    const bool stored = job->options.form == UNPACK_STORED || r->cls != CLASS_CODES;
+    return stored ? r->type : job->options.form == UNPACK_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+/* The length of a record fits 64 bits with its elements made four times as wide: shapes have less
+ * than 2^60 elements. */
+static unpack_tensor describe(const unpack_job *job, const pack_record *r, uint64_t number,
+                              const char *name)
+{
+    unpack_tensor t = {.name = name,
+                       .record = r,
+                       .member = number,
+                       .type = type_of(job, r),
+                       .ndim = r->ndim - (unsigned)r->stack,
+                       .bytes = r->len / unpack_members(r)};
+    memcpy(t.shape, r->shape + r->stack, t.ndim * sizeof *t.shape);
+    if (t.type != r->type) {
+        t.bytes = t.bytes / dtype_bits(r->type) * dtype_bits(t.type);
+    }
+    return t;
+}
+
+/* The chosen ones with elements of this many bits, in the order of the packed file. */
+static err_code list_width(choice *c, unsigned bits, char **name_to, err *e)
+{
+    unpack_job *const job = c->job;
+    const pack_table *const t = &job->file->table;
+    err_code code = OK;
+    for (uint32_t k = 0; k < t->count && code == OK; k++) {
+        const pack_record *const r = &t->records[k];
+        const uint64_t members = dtype_bits(type_of(job, r)) == bits ? unpack_members(r) : 0;
+        for (uint64_t i = 0; i < members && code == OK; i++) {
+            const size_t place = job->first_place[k] + i;
+            char name[NAME_MAX_BYTES + 1];
+            job->places[place] = SIZE_MAX;
+            if (c->chosen[place]) {
+                code = member_name(r, i, name, e);
+                const size_t length = strlen(name) + 1;
+                job->places[place] = job->tensor_count;
+                job->tensors[job->tensor_count++] =
+                    describe(job, r, i, memcpy(*name_to, name, length));
+                *name_to += length;
+            }
+        }
+    }
+    return code;
+}
+
+static err_code choose_tensors(choice *c, err *e)
+{
+    static const unsigned widths[] = {64, 32, 16, 8, 6, 4};
+    err_code code = allocate_places(c, e);
+    for (uint32_t i = 0; i < c->job->file->table.count && code == OK; i++) {
+        code = choose_record(c, i, e);
+    }
+    if (code == OK) {
+        code = allocate_tensors(c, e);
+    }
+    char *name_to = c->job->names;
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0] && code == OK; i++) {
+        code = list_width(c, widths[i], &name_to, e);
+    }
+    return code;
+}
+
+/* ---- embedded files -------------------------------------------- */
+
+/* The archive has checked the names; a mistake there must not write outside of the directory. The
+ * other names are those of files that are made on the way. */
+static err_code check_file_name(const unpack_job *job, const char *name, err *e)
+{
+    const size_t length = strlen(name);
+    const bool temporary = name[0] == '.' && length >= 5 && strcmp(name + length - 5, ".part") == 0;
+    if (!member_name_valid(name) || temporary || strcmp(name, UNPACK_TENSORS) == 0) {
+        err_set(e, ERR_INPUT, "%s: embedded file %s: its name is needed for something else",
+                job->options.path, name);
+        err_hint(e, "-o - writes it to standard output");
+        return ERR_INPUT;
+    }
+    return OK;
+}
+
+/* The chosen files come first; of the others nothing but the names is kept. */
+static err_code choose_files(choice *c, err *e)
+{
+    unpack_job *const job = c->job;
+    err_code code = pack_read_members(job->file, &job->files, &job->member_count, e);
+    for (size_t i = 0; i < job->member_count; i++) {
+        const member f = job->files[i];
+        if (code == OK && is_named(c, f.name, NULL)) {
+            if (job->options.place == UNPACK_DIRECTORY) {
+                code = check_file_name(job, f.name, e);
+            }
+            job->files[i] = job->files[job->file_count];
+            job->files[job->file_count++] = f;
+        } else {
+            free(f.data);
+            job->files[i].data = NULL;
+        }
+    }
+    return code;
+}
+
+/* ---- all ------------------------------------------------------- */
+
+static err_code check_used(const choice *c, err *e)
+{
+    static const char *const kinds[] = {[UNPACK_DIRECTORY] = "tensor or embedded file",
+                                        [UNPACK_FILE] = "tensor",
+                                        [UNPACK_NOWHERE] = "embedded file"};
+    const unpack_options *const o = &c->job->options;
+    for (size_t i = 0; i < o->name_count; i++) {
+        if (!c->used[i]) {
+            err_set(e, ERR_USAGE, "%s: no %s matches '%s'", o->path, kinds[o->place], o->names[i]);
+            err_hint(e, "the whole name has to match; * stands for any bytes");
+            return ERR_USAGE;
+        }
+    }
+    return OK;
+}
+
+static err_code choose(unpack_job *job, err *e)
+{
+    choice c = {.job = job, .used = calloc(job->options.name_count + 1, sizeof *c.used)};
+    err_code code = c.used ? OK : no_memory(job, e);
+    if (code == OK && job->options.place != UNPACK_NOWHERE) {
+        code = choose_tensors(&c, e);
+    }
+    if (code == OK && job->options.place != UNPACK_FILE) {
+        code = choose_files(&c, e);
+    }
+    if (code == OK) {
+        code = check_used(&c, e);
+    }
+    free(c.used);
+    free(c.chosen);
+    return code;
+}
+
+err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e)
+{
+    *job = (unpack_job){.options = *options};
+    err_code code = pack_open(options->path, &job->file, e);
+    if (code == OK) {
+        code = pack_read_evidence(job->file, &job->evidence, e);
+    }
+    if (code == OK) {
+        code = choose(job, e);
+    }
+    if (code == ERR_DAMAGED) {
+        err_hint(e, "octavo verify names every damaged place");
+    }
+    return code;
+}
+
+void unpack_close(unpack_job *job)
+{
+    members_free(job->files, job->member_count);
+    free(job->tensors);
+    free(job->places);
+    free(job->first_place);
+    free(job->names);
+    pack_evidence_free(&job->evidence);
+    pack_close(job->file);
+    *job = (unpack_job){0};
+}

@@ -1,0 +1,256 @@
+/* The data of the chosen tensors: chunk by chunk of the packed file, on several threads, each
+ * checked and written to where its tensors lie. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "convert/plain/dequantize.h"
+#include "convert/unpack/unpack.h"
+#include "format/base/num.h"
+#include "format/pack/pack_read.h"
+#include "format/thread/parallel.h"
+#include "format/safetensors/safetensors_write.h"
+
+/* The buffers of one worker. */
+typedef struct buffers {
+    unsigned char *chunk, *plain, *scales;
+    pack_range have; /* whose bytes `scales` holds; record NULL: none yet */
+} buffers;
+
+typedef struct tensor_job {
+    unpack_job *u;
+    st_writer *w;
+    const monitor *monitor;
+    uint64_t *chunks; /* numbers in the file of those to read */
+    uint64_t chunk_count;
+    uint64_t total_bytes;
+    uint64_t chunk_room, plain_room, scale_room; /* of the largest chunk */
+    const char *largest_name;
+    unsigned workers;
+    buffers *buffers; /* [workers] */
+} tensor_job;
+
+/* A chunk of a record, as bytes of the record. */
+typedef struct chunk_place {
+    const pack_record *r;
+    uint32_t record;
+    uint64_t number; /* within the record */
+    pack_chunk chunk;
+    uint64_t begin; /* within the record */
+} chunk_place;
+
+static chunk_place place_of(const unpack_job *u, uint32_t record, uint64_t number)
+{
+    chunk_place at = {.r = &u->file->table.records[record], .record = record, .number = number};
+    at.chunk = pack_record_chunk(at.r, number);
+    at.begin = at.chunk.off - at.r->off;
+    return at;
+}
+
+static uint64_t member_bytes(const pack_record *r)
+{
+    return r->len / unpack_members(r);
+}
+
+/* The number of the tensor that a byte of a record belongs to, SIZE_MAX if it was not chosen. */
+static size_t tensor_at(const unpack_job *u, const chunk_place *at, uint64_t byte)
+{
+    return u->places[u->first_place[at->record] + byte / member_bytes(at->r)];
+}
+
+static bool is_wanted(const unpack_job *u, const chunk_place *at)
+{
+    const uint64_t each = member_bytes(at->r);
+    const uint64_t end = at->begin + at->chunk.bytes;
+    for (uint64_t byte = at->begin; byte < end; byte = (byte / each + 1) * each) {
+        if (tensor_at(u, at, byte) != SIZE_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a chunk becomes: 1 for bytes that stay as they are. */
+static unsigned growth(const unpack_job *u, const pack_record *r)
+{
+    if (r->cls != CLASS_CODES || u->options.form == UNPACK_STORED) {
+        return 1;
+    }
+    return u->options.form == UNPACK_BF16 ? 2 : 4;
+}
+
+/* The bytes of the scale record that belong to a chunk of codes. */
+static void scale_bytes(const unpack_job *u, const chunk_place *at, uint64_t *begin,
+                        uint64_t *bytes)
+{
+    const pack_record *const s = &u->file->table.records[at->r->scale_idx];
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t across = num_ceil_div(cols, PACK_TILE) * (dtype_bits(s->type) / 8);
+    const uint64_t slice = s->len / pack_record_slices(at->r) * at->chunk.slice;
+    *begin = slice + at->chunk.begin / cols / PACK_TILE * across;
+    *bytes = num_ceil_div(at->chunk.bytes / cols, PACK_TILE) * across;
+}
+
+static pack_range scale_range(const unpack_job *u, const chunk_place *at, uint64_t *begin)
+{
+    uint64_t bytes = 0;
+    scale_bytes(u, at, begin, &bytes);
+    return pack_record_range(&u->file->table.records[at->r->scale_idx], *begin, bytes);
+}
+
+/* ---- one chunk ------------------------------------------------- */
+
+/* A chunk of scales may hold those of several members. */
+static err_code write_stored(const tensor_job *j, const chunk_place *at, const unsigned char *data,
+                             err *e)
+{
+    const uint64_t each = member_bytes(at->r);
+    const uint64_t end = at->begin + at->chunk.bytes;
+    err_code code = OK;
+    for (uint64_t byte = at->begin, next = 0; byte < end && code == OK; byte = next) {
+        next = num_min((byte / each + 1) * each, end);
+        const size_t tensor = tensor_at(j->u, at, byte);
+        if (tensor != SIZE_MAX) {
+            code = st_writer_write(j->w, tensor, byte % each, data + (byte - at->begin),
+                                   next - byte, e);
+        }
+    }
+    return code;
+}
+
+/* The scales of one matrix are read once for many of its chunks. */
+static err_code load_scales(const tensor_job *j, const chunk_place *at, buffers *b,
+                            const unsigned char **scales, err *e)
+{
+    uint64_t begin = 0;
+    const pack_range need = scale_range(j->u, at, &begin);
+    err_code code = OK;
+    if (b->have.record != need.record || b->have.first != need.first ||
+        b->have.count != need.count) {
+        code = pack_read_range(j->u->file, &j->u->evidence, &need, b->scales, e);
+        b->have = code == OK ? need : (pack_range){0};
+    }
+    *scales = b->scales + (begin - need.begin);
+    return code;
+}
+
+static err_code write_plain(const tensor_job *j, const chunk_place *at, buffers *b, err *e)
+{
+    const dtype as = j->u->options.form == UNPACK_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    const unsigned times = growth(j->u, at->r);
+    code_band band = {.codes = b->chunk,
+                      .cols = pack_record_cols(at->r),
+                      .scale_type = j->u->file->table.records[at->r->scale_idx].type};
+    band.rows = at->chunk.bytes / band.cols;
+    const err_code code = load_scales(j, at, b, &band.scales, e);
+    if (code != OK) {
+        return code;
+    }
+    dequantize(&band, as, b->plain);
+    return st_writer_write(j->w, tensor_at(j->u, at, at->begin),
+                           at->begin % member_bytes(at->r) * times, b->plain,
+                           at->chunk.bytes * times, e);
+}
+
+static err_code unpack_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    const tensor_job *const j = ctx;
+    buffers *const b = &j->buffers[worker];
+    const pack_table *const t = &j->u->file->table;
+    const uint64_t number = j->chunks[task];
+    const uint32_t record = pack_table_chunk_owner(t, number);
+    const chunk_place at = place_of(j->u, record, number - t->records[record].chunk_first);
+    const pack_range range = pack_record_range(at.r, at.begin, at.chunk.bytes);
+    err_code code = pack_read_range(j->u->file, &j->u->evidence, &range, b->chunk, e);
+    if (code == OK) {
+        code =
+            growth(j->u, at.r) == 1 ? write_stored(j, &at, b->chunk, e) : write_plain(j, &at, b, e);
+    }
+    if (code == OK) {
+        monitor_advance(j->monitor, at.chunk.bytes);
+    }
+    return code;
+}
+
+/* ---- all chunks ------------------------------------------------ */
+
+static void add_chunk(tensor_job *j, const chunk_place *at)
+{
+    const unsigned times = growth(j->u, at->r);
+    if (at->chunk.bytes > j->chunk_room) {
+        j->chunk_room = at->chunk.bytes;
+        j->largest_name = at->r->name;
+    }
+    if (times > 1) {
+        uint64_t begin = 0;
+        j->plain_room = num_max(j->plain_room, at->chunk.bytes * times);
+        j->scale_room = num_max(j->scale_room, scale_range(j->u, at, &begin).bytes);
+    }
+    j->chunks[j->chunk_count++] = at->r->chunk_first + at->number;
+    j->total_bytes += at->chunk.bytes;
+}
+
+static err_code plan_chunks(tensor_job *j, err *e)
+{
+    const pack_table *const t = &j->u->file->table;
+    j->chunks = calloc(t->chunk_count + 1, sizeof *j->chunks);
+    if (!j->chunks) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %" PRIu64 " chunks", j->u->options.path,
+                       t->chunk_count);
+    }
+    for (uint32_t k = 0; k < t->count; k++) {
+        for (uint64_t i = 0; i < t->records[k].chunk_count; i++) {
+            const chunk_place at = place_of(j->u, k, i);
+            if (is_wanted(j->u, &at)) {
+                add_chunk(j, &at);
+            }
+        }
+    }
+    return OK;
+}
+
+static err_code create_buffers(tensor_job *j, err *e)
+{
+    const unpack_options *const o = &j->u->options;
+    const uint64_t need = j->chunk_room + j->plain_room + j->scale_room;
+    if (need > o->memory) {
+        return err_set(e, ERR_MEMORY,
+                       "tensor %s: unpacking a chunk takes buffers of %" PRIu64 " bytes, %" PRIu64
+                       " are allowed",
+                       j->largest_name, need, o->memory);
+    }
+    j->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
+    j->buffers = calloc(j->workers, sizeof *j->buffers);
+    for (unsigned i = 0; j->buffers && i < j->workers; i++) {
+        buffers *const b = &j->buffers[i];
+        b->chunk = malloc(need + 1);
+        if (!b->chunk) {
+            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
+                           j->workers, need);
+        }
+        b->plain = b->chunk + j->chunk_room;
+        b->scales = b->plain + j->plain_room;
+    }
+    return j->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
+}
+
+err_code unpack_tensors(unpack_job *u, st_writer *w, const monitor *m, err *e)
+{
+    tensor_job j = {.u = u, .w = w, .monitor = m, .largest_name = ""};
+    err_code code = plan_chunks(&j, e);
+    if (code == OK) {
+        code = create_buffers(&j, e);
+    }
+    if (code == OK) {
+        posix_fadvise(u->file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        monitor_stage(m, "unpack", j.total_bytes);
+        code = parallel_for(j.workers, j.chunk_count, unpack_chunk, &j, m, e);
+    }
+    for (unsigned i = 0; j.buffers && i < j.workers; i++) {
+        free(j.buffers[i].chunk);
+    }
+    free(j.buffers);
+    free(j.chunks);
+    u->bytes_read += j.total_bytes;
+    return code;
+}

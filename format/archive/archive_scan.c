@@ -1,0 +1,433 @@
+/* Libarchive finds the members; where their bytes begin in the archive is where it stands behind
+ * their header, and is compared with the bytes that it hands out. */
+#include "format/archive/archive_scan.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/archive/archive_name.h"
+#include "format/file/direct.h"
+#include "format/archive/decompress.h"
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/file/temp_file.h"
+
+enum {
+    MEMBERS_MAX = 100000,
+    NAME_BYTES_MAX = 4096,
+    IN_BYTES = 64 << 10,
+    COMPARED_BYTES = 4096, /* of each member that is read in place */
+    TAR_MAGIC_OFF = 257,
+};
+
+static const uint64_t other_limit = 64 * MIB; /* embed.c takes no larger file */
+
+typedef struct scan {
+    bundle *b;
+    int fd;
+    archive_form form;
+    const monitor *m;
+    uint64_t at, file_bytes; /* of the archive, where it is read as it is */
+    inflow *in;              /* where it is compressed */
+    struct archive *a;
+    int *spill;
+    uint64_t spill_end;
+    size_t room; /* of b->members */
+    err failure; /* of reading: told when libarchive comes back */
+    unsigned char buffer[IN_BYTES];
+} scan;
+
+/* ---- recognizing ----------------------------------------------- */
+
+/* A tar without the magic of later standards is one if libarchive, which looks at the checksum,
+ * takes its first block for one. */
+static bool is_old_tar(const unsigned char *start)
+{
+    struct archive_entry *entry = NULL;
+    struct archive *const a = archive_read_new();
+    const bool found = a && archive_read_support_format_tar(a) == ARCHIVE_OK &&
+                       archive_read_open_memory(a, start, BUNDLE_START_BYTES) == ARCHIVE_OK &&
+                       archive_read_next_header(a, &entry) == ARCHIVE_OK;
+    archive_read_free(a);
+    return found;
+}
+
+/* A safetensors file begins with the length of its header, which may look like any magic, and JSON.
+ */
+static bool is_safetensors(const unsigned char *start)
+{
+    return start[4] == 0 && start[5] == 0 && start[6] == 0 && start[7] == 0 && start[8] != 0 &&
+           strchr("{ \t\r\n", start[8]);
+}
+
+archive_form bundle_form(const unsigned char *start)
+{
+    if (is_safetensors(start)) {
+        return FORM_NONE;
+    }
+    if (memcmp(start, "PK\3\4", 4) == 0 || memcmp(start, "PK\5\6", 4) == 0) {
+        return FORM_ZIP;
+    }
+    if (inflow_recognizes(start)) {
+        return FORM_COMPRESSED;
+    }
+    return memcmp(start + TAR_MAGIC_OFF, "ustar", 5) == 0 || is_old_tar(start) ? FORM_TAR
+                                                                               : FORM_NONE;
+}
+
+bool bundle_wants(const char *name, uint64_t bytes)
+{
+    static const char suffix[] = ".safetensors";
+    const size_t length = strlen(name);
+    const char *const slash = strchr(name, '/');
+    if (length >= sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0) {
+        return true;
+    }
+    return bytes <= other_limit && (!slash || !strchr(slash + 1, '/'));
+}
+
+/* ---- reading --------------------------------------------------- */
+
+static la_ssize_t read_failed(scan *s)
+{
+    archive_set_error(s->a, EIO, "%s", s->failure.text);
+    return -1;
+}
+
+static la_ssize_t read_compressed(struct archive *a, void *ctx, const void **piece)
+{
+    scan *const s = ctx;
+    const unsigned char *from = NULL;
+    size_t bytes = 0;
+    (void)a;
+    if (inflow_read(s->in, &from, &bytes, &s->failure) != OK) {
+        return read_failed(s);
+    }
+    *piece = from;
+    return (la_ssize_t)bytes;
+}
+
+static la_ssize_t read_plain(struct archive *a, void *ctx, const void **piece)
+{
+    scan *const s = ctx;
+    const size_t wanted = num_min(IN_BYTES, s->file_bytes - s->at);
+    (void)a;
+    *piece = s->buffer;
+    if (monitor_cancelled(s->m)) {
+        err_set(&s->failure, ERR_CANCELLED, "interrupted");
+        return read_failed(s);
+    }
+    if (io_read_at(s->fd, s->b->path, s->at, s->buffer, wanted, &s->failure) != OK) {
+        return read_failed(s);
+    }
+    s->at += wanted;
+    return (la_ssize_t)wanted;
+}
+
+static la_int64_t skip_plain(struct archive *a, void *ctx, la_int64_t bytes)
+{
+    scan *const s = ctx;
+    (void)a;
+    const uint64_t skipped = num_min(bytes > 0 ? (uint64_t)bytes : 0, s->file_bytes - s->at);
+    s->at += skipped;
+    return (la_int64_t)skipped;
+}
+
+static la_int64_t seek_plain(struct archive *a, void *ctx, la_int64_t off, int whence)
+{
+    scan *const s = ctx;
+    const int64_t from = whence == SEEK_SET   ? 0
+                         : whence == SEEK_CUR ? (int64_t)s->at
+                                              : (int64_t)s->file_bytes;
+    int64_t to = 0;
+    (void)a;
+    if (__builtin_add_overflow(from, off, &to) || to < 0 || (uint64_t)to > s->file_bytes) {
+        return ARCHIVE_FATAL;
+    }
+    s->at = (uint64_t)to;
+    return to;
+}
+
+static err_code refuse(scan *s, const char *why, err *e)
+{
+    if (s->failure.code != OK) {
+        return err_set(e, s->failure.code, "%s", s->failure.text);
+    }
+    if (s->b->count == 0 && archive_errno(s->a) != ENOMEM && s->form != FORM_TAR) {
+        why = s->form == FORM_ZIP ? "cut off or damaged: the list at the end of a zip is not there"
+                                  : "what is compressed in it is no tar";
+    }
+    return err_set(e, archive_errno(s->a) == ENOMEM ? ERR_MEMORY : ERR_INPUT, "%s: %s", s->b->path,
+                   why ? why : "damaged, or not understood");
+}
+
+static err_code open_archive(scan *s, err *e)
+{
+    s->a = archive_read_new();
+    if (!s->a) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", s->b->path);
+    }
+    int status = s->form == FORM_ZIP ? archive_read_support_format_zip_seekable(s->a)
+                                     : archive_read_support_format_tar(s->a);
+    if (status == ARCHIVE_OK && s->form == FORM_COMPRESSED) {
+        status = archive_read_open(s->a, s, NULL, read_compressed, NULL);
+    } else if (status == ARCHIVE_OK) {
+        archive_read_set_seek_callback(s->a, seek_plain);
+        status = archive_read_open2(s->a, s, NULL, read_plain, skip_plain, NULL);
+    }
+    return status == ARCHIVE_OK ? OK : refuse(s, archive_error_string(s->a), e);
+}
+
+/* ---- members --------------------------------------------------- */
+
+static err_code refuse_member(const scan *s, const char *name, const char *what, err *e)
+{
+    return err_set(e, ERR_INPUT, "%s: %s: %s", s->b->path, name, what);
+}
+
+/* Where libarchive stands is where the bytes begin; they have to be those that it reads. */
+static err_code place_member(scan *s, bundle_member *m, err *e)
+{
+    const la_int64_t at = archive_filter_bytes(s->a, 0);
+    unsigned char shown[COMPARED_BYTES];
+    unsigned char found[COMPARED_BYTES];
+    const size_t bytes = num_min(m->bytes, COMPARED_BYTES);
+    uint64_t end = 0;
+    m->base = at > 0 ? (uint64_t)at : 0;
+    if (!num_add(m->base, m->bytes, &end) || end > s->file_bytes) {
+        return refuse_member(s, m->name, "cut off: the archive ends before it does", e);
+    }
+    if (archive_read_data(s->a, shown, bytes) != (la_ssize_t)bytes) {
+        return refuse(s, archive_error_string(s->a), e);
+    }
+    const err_code code = io_read_at(s->fd, s->b->path, m->base, found, bytes, e);
+    if (code == OK && memcmp(shown, found, bytes) != 0) {
+        return refuse_member(s, m->name, "not where its header says", e);
+    }
+    return code;
+}
+
+static err_code write_spill(scan *s, uint64_t off, const void *data, size_t bytes, err *e)
+{
+    const err_code code = io_write_at(*s->spill, "temporary file", off, data, bytes, e);
+    if (code != OK) {
+        err_prefix(e, "%s", s->b->path);
+        err_hint(e, "TMPDIR names the directory that archives are unpacked to");
+    }
+    return code;
+}
+
+/* Unpack a member behind those that are there, at a multiple of what direct reading wants. Never
+ * more than it said it has. */
+static err_code spill_member(scan *s, bundle_member *m, err *e)
+{
+    const void *piece = NULL;
+    size_t bytes = 0;
+    la_int64_t off = 0;
+    uint64_t done = 0;
+    err_code code = *s->spill < 0 ? spill_open(s->spill, e) : OK;
+    m->base = num_ceil_div(s->spill_end, DIRECT_ALIGN) * DIRECT_ALIGN;
+    m->unpacked = true;
+    while (code == OK) {
+        const int status = archive_read_data_block(s->a, &piece, &bytes, &off);
+        if (status == ARCHIVE_EOF) {
+            break;
+        }
+        if (status != ARCHIVE_OK) {
+            return refuse(s, archive_error_string(s->a), e);
+        }
+        if (monitor_cancelled(s->m)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
+        if (off < 0 || (uint64_t)off != done || bytes > m->bytes - done) {
+            return refuse_member(s, m->name, "has more or other bytes than its header says", e);
+        }
+        code = write_spill(s, m->base + done, piece, bytes, e);
+        done += bytes;
+    }
+    if (code == OK && done != m->bytes) {
+        return refuse_member(s, m->name, "cut off: it has fewer bytes than its header says", e);
+    }
+    s->spill_end = m->base + done;
+    return code;
+}
+
+/* Does the zip have this member as it is? Libarchive says so in words only. */
+static bool is_stored(const scan *s)
+{
+    const char *const name = archive_format_name(s->a);
+    return s->form == FORM_TAR ||
+           (s->form == FORM_ZIP && name && strstr(name, "(uncompressed)") != NULL);
+}
+
+static err_code take_file(scan *s, struct archive_entry *entry, bundle_member *m, err *e)
+{
+    const la_int64_t size = archive_entry_size(entry);
+    if (!archive_entry_size_is_set(entry) || size < 0) {
+        return refuse_member(s, m->name, "its header does not tell its size", e);
+    }
+    m->bytes = (uint64_t)size;
+    const bool wanted = bundle_wants(m->name, m->bytes);
+    m->lack = archive_entry_is_encrypted(entry)       ? "encrypted"
+              : archive_entry_sparse_count(entry) > 0 ? "stored with holes (sparse)"
+              : !wanted && !is_stored(s) ? "larger than 64 MiB and no weights: not unpacked"
+                                         : NULL;
+    if (m->lack) {
+        return wanted ? refuse_member(s, m->name, m->lack, e) : OK;
+    }
+    return is_stored(s) ? place_member(s, m, e) : spill_member(s, m, e);
+}
+
+static err_code take_link(scan *s, const char *hard, const char *symbolic, bundle_member *m, err *e)
+{
+    bool no_memory = false;
+    m->kind = BUNDLE_LINK;
+    m->target = hard ? bundle_clean_name(hard, &no_memory)
+                     : bundle_link_target(m->name, symbolic, &no_memory);
+    return no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->b->path) : OK;
+}
+
+static bundle_member *add_member(scan *s, char *name)
+{
+    bundle *const b = s->b;
+    if (b->count == s->room) {
+        const size_t room = s->room ? 2 * s->room : 64;
+        bundle_member *const grown = reallocarray(b->members, room, sizeof *grown);
+        if (!grown) {
+            return NULL;
+        }
+        b->members = grown;
+        s->room = room;
+    }
+    b->members[b->count] = (bundle_member){.name = name};
+    return &b->members[b->count++];
+}
+
+static err_code take_name(scan *s, struct archive_entry *entry, bundle_member **m, err *e)
+{
+    const char *path = archive_entry_pathname(entry);
+    bool no_memory = false;
+    *m = NULL;
+    path = path ? path : archive_entry_pathname_utf8(entry);
+    if (!path || strlen(path) > NAME_BYTES_MAX || s->b->count == MEMBERS_MAX) {
+        return refuse(s,
+                      path ? "more than 100000 members, or a name of more than 4096 bytes"
+                           : "a member without a name",
+                      e);
+    }
+    char *const name = bundle_clean_name(path, &no_memory);
+    if (!name && !no_memory && archive_entry_filetype(entry) == AE_IFDIR &&
+        strspn(path, "./") == strlen(path) && !strstr(path, "..") && path[0] != '/') {
+        return OK; /* the top itself */
+    }
+    if (!name && !no_memory) {
+        err_set(e, ERR_INPUT, "%s: a member is named \"%s\"", s->b->path, path);
+        err_hint(e, "names have to be relative, without ..");
+        return ERR_INPUT;
+    }
+    *m = name ? add_member(s, name) : NULL;
+    if (!*m) {
+        free(name);
+        return err_set(e, ERR_MEMORY, "%s: no memory for its list", s->b->path);
+    }
+    return OK;
+}
+
+static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
+{
+    bundle_member *m = NULL;
+    const char *const hard = archive_entry_hardlink(entry);
+    const char *const symbolic = archive_entry_symlink(entry);
+    const err_code code = take_name(s, entry, &m, e);
+    if (code != OK || !m) {
+        return code;
+    }
+    if (hard || symbolic) {
+        return take_link(s, hard, symbolic, m, e);
+    }
+    switch (archive_entry_filetype(entry)) {
+    case AE_IFREG:
+        return take_file(s, entry, m, e);
+    case AE_IFDIR:
+        m->kind = BUNDLE_DIRECTORY;
+        return OK;
+    default:
+        m->kind = BUNDLE_OTHER;
+        return OK;
+    }
+}
+
+/* ---- the pass -------------------------------------------------- */
+
+/* A tar ends with blocks of zeros: without them the last members may be missing. */
+static err_code check_end(scan *s, err *e)
+{
+    err_code code = OK;
+    if (s->form != FORM_ZIP &&
+        archive_filter_bytes(s->a, 0) == archive_read_header_position(s->a)) {
+        return err_set(e, ERR_INPUT, "%s: cut off: the mark at its end is missing", s->b->path);
+    }
+    /* Checksums stand at the end of what is compressed, behind the archive. */
+    for (size_t bytes = 1; s->in && code == OK && bytes > 0;) {
+        const unsigned char *piece = NULL;
+        code = inflow_read(s->in, &piece, &bytes, e);
+    }
+    return code;
+}
+
+static err_code pass(scan *s, err *e)
+{
+    err_code code = open_archive(s, e);
+    while (code == OK) {
+        struct archive_entry *entry = NULL;
+        const int status = archive_read_next_header(s->a, &entry);
+        if (status == ARCHIVE_EOF) {
+            return check_end(s, e);
+        }
+        if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
+            return refuse(s, archive_error_string(s->a), e);
+        }
+        code = take_entry(s, entry, e);
+    }
+    return code;
+}
+
+err_code bundle_scan(bundle *b, int fd, archive_form form, const monitor *m, int *spill, err *e)
+{
+    struct stat st;
+    *spill = -1;
+    if (form == FORM_NONE) {
+        return err_set(e, ERR_INPUT, "%s: not an archive", b->path);
+    }
+    if (fstat(fd, &st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", b->path);
+    }
+    scan *const s = calloc(1, sizeof *s);
+    if (!s) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", b->path);
+    }
+    s->b = b;
+    s->fd = fd;
+    s->form = form;
+    s->m = m;
+    s->file_bytes = (uint64_t)st.st_size;
+    s->spill = spill;
+    err_code code = OK;
+    if (form == FORM_COMPRESSED) {
+        monitor_stage(m, "unpack", s->file_bytes);
+        code = inflow_open(fd, b->path, m, &s->in, e);
+    }
+    if (code == OK) {
+        code = pass(s, e);
+    }
+    archive_read_free(s->a);
+    inflow_close(s->in);
+    free(s);
+    return code;
+}

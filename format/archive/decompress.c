@@ -1,0 +1,213 @@
+/* Libarchive unpacks all but gzip, whose checksums it does not look at: that is left to zlib. */
+#include "format/archive/decompress.h"
+
+#include <archive.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/archive/gzip.h"
+#include "format/file/io.h"
+#include "format/base/num.h"
+
+enum { IN_BYTES = 256 << 10, OUT_BYTES = 1 << 20 };
+
+struct inflow {
+    int fd;
+    const char *path;
+    const monitor *m;
+    uint64_t at, file_bytes; /* compressed: read so far, all */
+    err failure;             /* of reading: told when libarchive comes back */
+    gzip_stream *gzip;       /* one of these two */
+    struct archive *other;
+    const unsigned char *next; /* of the input that is not unpacked yet (gzip) */
+    size_t left;
+    unsigned char in[IN_BYTES], out[OUT_BYTES];
+};
+
+bool inflow_recognizes(const unsigned char *start)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+    } magics[] = {
+        {"\x1f\x8b\x08", 3},         /* gzip */
+        {"\x28\xb5\x2f\xfd", 4},     /* zstd */
+        {"\xfd\x37\x7a\x58\x5a", 5}, /* xz */
+        {"BZh", 3},                  /* bzip2 */
+    };
+    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
+        if (memcmp(start, magics[i].bytes, magics[i].count) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Fill the input; f->left is 0 at the end of the file. */
+static err_code fill(inflow *f, err *e)
+{
+    const size_t wanted = num_min(IN_BYTES, f->file_bytes - f->at);
+    f->next = f->in;
+    f->left = 0;
+    if (monitor_cancelled(f->m)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    const err_code code = io_read_at(f->fd, f->path, f->at, f->in, wanted, e);
+    if (code == OK) {
+        f->at += wanted;
+        f->left = wanted;
+        monitor_advance(f->m, wanted);
+    }
+    return code;
+}
+
+static la_ssize_t read_input(struct archive *a, void *ctx, const void **piece)
+{
+    inflow *const f = ctx;
+    *piece = f->in;
+    if (fill(f, &f->failure) != OK) {
+        archive_set_error(a, EIO, "%s", f->failure.text);
+        return -1;
+    }
+    return (la_ssize_t)f->left;
+}
+
+static err_code refuse(const inflow *f, const char *why, err *e)
+{
+    if (f->failure.code != OK) {
+        return err_set(e, f->failure.code, "%s", f->failure.text);
+    }
+    /* What liblzma says for want of input; the other libraries say it in better words. */
+    const bool cut = why && strstr(why, "No progress is possible");
+    const bool memory = f->other && archive_errno(f->other) == ENOMEM;
+    return err_set(e, memory ? ERR_MEMORY : ERR_INPUT, "%s: cannot be unpacked: %s", f->path,
+                   cut   ? "xz data that is cut off"
+                   : why ? why
+                         : "damaged, or not understood");
+}
+
+/* Libarchive as a mere decompressor: one member, "raw". */
+static err_code open_other(inflow *f, err *e)
+{
+    struct archive_entry *entry = NULL;
+    f->other = archive_read_new();
+    if (!f->other) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", f->path);
+    }
+    /* Some filters would run a program: only those of libraries are asked for. */
+    if (archive_read_support_format_raw(f->other) != ARCHIVE_OK ||
+        archive_read_support_filter_zstd(f->other) != ARCHIVE_OK ||
+        archive_read_support_filter_xz(f->other) != ARCHIVE_OK ||
+        archive_read_support_filter_bzip2(f->other) != ARCHIVE_OK) {
+        return refuse(f, archive_error_string(f->other), e);
+    }
+    if (archive_read_open(f->other, f, NULL, read_input, NULL) != ARCHIVE_OK ||
+        archive_read_next_header(f->other, &entry) != ARCHIVE_OK) {
+        return refuse(f, archive_error_string(f->other), e);
+    }
+    return archive_filter_count(f->other) > 1 ? OK : refuse(f, NULL, e);
+}
+
+err_code inflow_open(int fd, const char *path, const monitor *m, inflow **out, err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    }
+    inflow *const f = calloc(1, sizeof *f);
+    if (!f) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    f->fd = fd;
+    f->path = path;
+    f->m = m;
+    f->file_bytes = (uint64_t)st.st_size;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    err_code code = fill(f, e);
+    const bool gzip = code == OK && gzip_is_compressed((const char *)f->next, f->left);
+    if (gzip) {
+        f->gzip = gzip_stream_new();
+        code = f->gzip ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    } else if (code == OK) {
+        f->at = 0; /* libarchive begins at the beginning */
+        code = open_other(f, e);
+    }
+    if (code != OK) {
+        inflow_close(f);
+        return code;
+    }
+    *out = f;
+    return OK;
+}
+
+/* Behind a gzip stream another one may follow, or zeros that fill a block. */
+static err_code check_rest(inflow *f, bool *more, err *e)
+{
+    err_code code = OK;
+    *more = false;
+    while (code == OK && !*more) {
+        while (f->left > 0 && *f->next == 0) {
+            f->next++;
+            f->left--;
+        }
+        *more = f->left > 0;
+        if (!*more && f->at == f->file_bytes) {
+            break;
+        }
+        if (!*more) {
+            code = fill(f, e);
+        }
+    }
+    return code;
+}
+
+static err_code read_gzip(inflow *f, size_t *bytes, err *e)
+{
+    err_code code = OK;
+    while (code == OK && *bytes == 0) {
+        bool more = true;
+        if (f->left == 0 && f->at < f->file_bytes) {
+            code = fill(f, e);
+        }
+        if (code == OK && gzip_stream_is_between(f->gzip)) {
+            code = check_rest(f, &more, e);
+        }
+        if (code != OK || !more) {
+            return code;
+        }
+        err why = {0};
+        code = gzip_stream_step(f->gzip, &f->next, &f->left, f->out, OUT_BYTES, bytes, &why);
+        if (code != OK) {
+            return err_set(e, code, "%s: cannot be unpacked: %s", f->path, why.text);
+        }
+    }
+    return code;
+}
+
+err_code inflow_read(inflow *f, const unsigned char **piece, size_t *bytes, err *e)
+{
+    *piece = f->out;
+    *bytes = 0;
+    if (f->gzip) {
+        return read_gzip(f, bytes, e);
+    }
+    const la_ssize_t n = archive_read_data(f->other, f->out, OUT_BYTES);
+    if (n < 0) {
+        return refuse(f, archive_error_string(f->other), e);
+    }
+    *bytes = (size_t)n;
+    return OK;
+}
+
+void inflow_close(inflow *f)
+{
+    if (f) {
+        gzip_stream_free(f->gzip);
+        archive_read_free(f->other);
+        free(f);
+    }
+}

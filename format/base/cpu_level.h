@@ -1,0 +1,22 @@
+/* Which instruction set the CPU kernels use: the best of three levels that this processor has.
+ *
+ * OCTAVO_CPU=baseline|v3|v4 in the environment overrides it, for tests. The levels are those of the
+ * x86-64 ABI; on other processors there is only the baseline. */
+#ifndef CPU_LEVEL_H
+#define CPU_LEVEL_H
+
+#include <stdbool.h>
+
+#include "format/base/err.h"
+
+typedef enum cpu_level { CPU_BASELINE, CPU_V3, CPU_V4, CPU_LEVELS } cpu_level;
+
+/* ERR_USAGE if OCTAVO_CPU names no level, or one that this processor lacks. */
+MUST_CHECK err_code cpu_level_choose(cpu_level *level, err *e);
+
+/* Can this processor, under this operating system, run code of that level? */
+bool cpu_level_available(cpu_level level);
+
+const char *cpu_level_name(cpu_level level); /* "baseline", "v3", "v4" */
+
+#endif

@@ -1,0 +1,88 @@
+/* A Hugging Face checkpoint as one list of tensors, wherever its bytes lie.
+ *
+ * Accepts a directory (index + shards, model.safetensors, or the only *.safetensors), a single
+ * .safetensors file, a `models--X--Y` folder of the Hub's cache (refs/main -> snapshots/HASH), and
+ * an archive of such a directory (format/checkpoint/checkpoint_dir.h). Only headers are read. Index and shards must
+ * agree; every disagreement is listed in the message.
+ *
+ *     checkpoint *cp;
+ *     checkpoint_open("Ring-mini-linear-2.0", m, &cp, e);
+ *     checkpoint_read(cp, &cp->tensors[i], 0, buffer, bytes, e);
+ *     checkpoint_close(cp);
+ */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "format/file/direct.h"
+#include "format/base/monitor.h"
+#include "format/safetensors/safetensors.h"
+
+typedef struct shard {
+    char *name; /* as the index gives it, relative to dir */
+    char *path; /* for messages */
+    char *file; /* where its bytes are, from `base` on; NULL: at `path`, the whole file */
+    uint64_t base, bytes;
+    uint64_t file_bytes, mtime_ns, device, inode; /* of that file, when it was opened */
+    uint64_t header_bytes;
+    unsigned char header_sha256[SHA256_BYTES];
+    size_t tensor_count;
+} shard;
+
+typedef struct tensor {
+    const char *name;
+    dtype type;
+    unsigned ndim;
+    uint64_t shape[TENSOR_MAX_DIMS];
+    uint64_t off, bytes; /* in the shard */
+    uint32_t shard;
+} tensor;
+
+typedef struct checkpoint {
+    char *dir; /* where config.json and its like would be: the folder's path */
+    struct folder *folder;
+    shard *shards; /* sorted by name */
+    size_t shard_count;
+    tensor *tensors; /* sorted by name bytes */
+    size_t tensor_count;
+    struct checkpoint_private *priv;
+} checkpoint;
+
+/* Errors: ERR_IO cannot be read, ERR_INPUT malformed or contradictory. Notes go to the monitor.
+ * *out: checkpoint_close. */
+MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e);
+
+/* Bytes [off, off + bytes) of a tensor. Safe from several threads; at most 32 shards are open at a
+ * time. */
+MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to,
+                                    size_t bytes, err *e);
+
+/* The same by the fastest way there is (format/file/direct.h), into a room as direct_read wants it, with
+ * a witness or NULL. *data: where the bytes begin in it, a multiple of the element's size behind
+ * `room`. */
+MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off,
+                                         unsigned char *room, size_t bytes, const direct_witness *w,
+                                         unsigned char **data, err *e);
+
+/* The file that holds a shard, from shard->base on. */
+static inline const char *shard_file(const shard *s)
+{
+    return s->file ? s->file : s->path;
+}
+
+/* The tensor of this name or NULL. */
+const tensor *checkpoint_find(const checkpoint *cp, const char *name);
+
+/* Ask the system to have a tensor in memory soon; a hint, safe from several threads. */
+void checkpoint_prefetch(checkpoint *cp, const tensor *t);
+
+/* A small file beside the shards, of at most JSON_FILE_LIMIT bytes. *data is NULL if there is none,
+ * else the caller's to free(), with a NUL behind it. ERR_IO, ERR_INPUT: too large. */
+MUST_CHECK err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data,
+                                         size_t *bytes, err *e);
+
+/* ERR_IO if a shard's size or time is not what it was when it was opened. */
+MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, err *e);
+
+void checkpoint_close(checkpoint *cp); /* NULL is fine */
+
+#endif

@@ -1,0 +1,281 @@
+#include "format/checkpoint/checkpoint_dir.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/checkpoint/hub.h"
+#include "format/file/io.h"
+#include "format/checkpoint/shard_index.h"
+#include "format/checkpoint/shard_locate.h"
+#include "format/base/text_list.h"
+
+static err_code no_memory(const char *path, err *e)
+{
+    return err_set(e, ERR_MEMORY, "%s: no memory", path);
+}
+
+/* ---- opening --------------------------------------------------- */
+
+/* Takes `path`. */
+static err_code make_folder(char *path, bundle *archive, char *top, folder **out, err *e)
+{
+    folder *const f = calloc(1, sizeof *f);
+    if (!f || !path || (archive && !top)) {
+        free(f);
+        free(path);
+        free(top);
+        return err_set(e, ERR_MEMORY, "no memory for the folder of a checkpoint");
+    }
+    *f = (folder){path, archive, top};
+    *out = f;
+    return OK;
+}
+
+err_code folder_open_directory(const char *dir, folder **out, err *e)
+{
+    return make_folder(strdup(dir), NULL, NULL, out, e);
+}
+
+static bool is_weights(const char *name)
+{
+    return !strchr(name, '/') && (shard_is_candidate(name) || strcmp(name, SHARD_INDEX_NAME) == 0);
+}
+
+/* The first component of a name that has two, as a string; "" for a name of one. */
+static void top_of(const char *name, char *to, size_t room)
+{
+    const char *const slash = strchr(name, '/');
+    snprintf(to, room, "%.*s", slash ? (int)(slash - name) : 0, name);
+}
+
+/* Members are sorted, so those of one directory stand together, but for names like "a.b" between
+ * "a" and "a/x". */
+static err_code find_top(const bundle *b, char **top, err *e)
+{
+    enum { ROOM = 4096 + 1 };
+    char only[ROOM] = "";
+    char dir[ROOM];
+    text_list found = {0};
+    for (size_t i = 0; i < b->count; i++) {
+        const bundle_member *const m = &b->members[i];
+        top_of(m->name, dir, sizeof dir);
+        const char *const name = m->name + strlen(dir) + (dir[0] != '\0');
+        if (m->kind == BUNDLE_DIRECTORY || !is_weights(name)) {
+            continue;
+        }
+        if (dir[0] == '\0') {
+            *top = strdup("");
+            return *top ? OK : no_memory(b->path, e);
+        }
+        if (strcmp(dir, only) != 0) {
+            text_list_add(&found, "%s", dir);
+            snprintf(only, sizeof only, "%s", dir);
+        }
+    }
+    if (found.total == 0) {
+        return err_set(e, ERR_INPUT,
+                       "%s: no checkpoint: there is no .safetensors file at its top or in a "
+                       "directory there",
+                       b->path);
+    }
+    if (found.total > 1) {
+        return err_set(e, ERR_INPUT, "%s: %zu directories with .safetensors files: %s", b->path,
+                       found.total, text_list_end(&found));
+    }
+    return asprintf(top, "%s/", only) < 0 ? no_memory(b->path, e) : OK;
+}
+
+static err_code open_archive(const char *path, const monitor *m, folder **out, err *e)
+{
+    bundle *archive = NULL;
+    char *top = NULL;
+    char *shown = NULL;
+    err_code code = bundle_open(path, m, &archive, e);
+    if (code == OK) {
+        code = find_top(archive, &top, e);
+    }
+    if (code == OK) {
+        shown = top[0] ? io_join(path, top) : strdup(path);
+        if (shown && top[0]) {
+            shown[strlen(shown) - 1] = '\0'; /* the slash */
+        }
+        code = make_folder(shown, archive, top, out, e);
+        top = NULL;
+    }
+    if (code != OK) {
+        free(top);
+        bundle_close(archive);
+    }
+    return code;
+}
+
+err_code folder_open(const char *path, const monitor *m, folder **out, err *e)
+{
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return open_archive(path, m, out, e);
+    }
+    char *dir = NULL;
+    const err_code code = hub_resolve(path, &dir, e);
+    return code == OK ? make_folder(dir, NULL, NULL, out, e) : code;
+}
+
+void folder_close(folder *f)
+{
+    if (f) {
+        bundle_close(f->archive);
+        free(f->path);
+        free(f->top);
+        free(f);
+    }
+}
+
+/* ---- names ----------------------------------------------------- */
+
+static int compare_name(const void *a, const void *b)
+{
+    char *const *x = a;
+    char *const *y = b;
+    return strcmp(*x, *y);
+}
+
+/* What follows the top in a member's name, if it is one component; else NULL. */
+static const char *name_at_top(const folder *f, const char *member)
+{
+    const size_t bytes = strlen(f->top);
+    const char *const name = strncmp(member, f->top, bytes) == 0 ? member + bytes : NULL;
+    return name && *name && !strchr(name, '/') ? name : NULL;
+}
+
+static err_code list_archive(const folder *f, listing *out, err *e)
+{
+    const bundle *const b = f->archive;
+    out->names = calloc(b->count + 1, sizeof *out->names);
+    if (!out->names) {
+        return no_memory(f->path, e);
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        const char *const name = name_at_top(f, b->members[i].name);
+        if (name) {
+            char *const copy = strdup(name);
+            if (!copy) {
+                return no_memory(f->path, e);
+            }
+            out->names[out->count++] = copy;
+        }
+    }
+    qsort(out->names, out->count, sizeof *out->names, compare_name);
+    return OK;
+}
+
+err_code folder_list(const folder *f, listing *out, err *e)
+{
+    *out = (listing){0};
+    return f->archive ? list_archive(f, out, e) : listing_read(f->path, out, e);
+}
+
+/* ---- files ----------------------------------------------------- */
+
+err_code folder_find(const folder *f, const char *name, bundle_place *place, err *e)
+{
+    char *member = NULL;
+    *place = (bundle_place){0};
+    if (asprintf(&member, "%s%s", f->top, name) < 0) {
+        return no_memory(f->path, e);
+    }
+    const err_code code = bundle_find(f->archive, member, place, e);
+    free(member);
+    return code;
+}
+
+static int stat_member(const folder *f, const char *name, struct stat *st)
+{
+    char *member = NULL;
+    if (asprintf(&member, "%s%s", f->top, name) < 0) {
+        return ENOMEM;
+    }
+    const bundle_member *const m = bundle_member_of(f->archive, member);
+    free(member);
+    if (!m) {
+        return ENOENT;
+    }
+    *st = (struct stat){.st_mode = m->kind == BUNDLE_FILE ? S_IFREG : S_IFDIR,
+                        .st_size = (off_t)m->bytes,
+                        .st_dev = (dev_t)f->archive->device,
+                        .st_ino = (ino_t)f->archive->inode};
+    return 0;
+}
+
+int folder_stat(const folder *f, const char *name, struct stat *st)
+{
+    if (f->archive) {
+        return stat_member(f, name, st);
+    }
+    char *const path = io_join(f->path, name);
+    const int failure = !path ? ENOMEM : stat(path, st) != 0 ? errno : 0;
+    free(path);
+    return failure;
+}
+
+static err_code read_member(const folder *f, const char *name, size_t limit, char **data,
+                            size_t *bytes, err *e)
+{
+    bundle_place place;
+    int fd = -1;
+    err_code code = folder_find(f, name, &place, e);
+    if (code != OK || !place.file) {
+        return code;
+    }
+    if (place.bytes > limit) {
+        return err_set(e, ERR_INPUT, "%s/%s: %" PRIu64 " bytes, more than the limit of %zu",
+                       f->path, name, place.bytes, limit);
+    }
+    char *const text = malloc(place.bytes + 1);
+    code = text ? io_open_read(place.file, &fd, NULL, e) : no_memory(f->path, e);
+    if (code == OK) {
+        code = io_read_at(fd, f->path, place.base, text, place.bytes, e);
+        close(fd);
+    }
+    if (code != OK) {
+        free(text);
+        return code;
+    }
+    text[place.bytes] = '\0';
+    *data = text;
+    *bytes = place.bytes;
+    return OK;
+}
+
+static err_code read_file(const char *path, size_t limit, char **data, size_t *bytes, err *e)
+{
+    struct stat st;
+    if (!path) {
+        return err_set(e, ERR_MEMORY, "no memory for a path");
+    }
+    if (lstat(path, &st) != 0 && errno == ENOENT) {
+        return OK;
+    }
+    return io_read_file(path, limit, data, bytes, e);
+}
+
+err_code folder_read(const folder *f, const char *name, size_t limit, char **data, size_t *bytes,
+                     err *e)
+{
+    *data = NULL;
+    *bytes = 0;
+    if (f->archive) {
+        return read_member(f, name, limit, data, bytes, e);
+    }
+    char *const path = io_join(f->path, name);
+    const err_code code = read_file(path, limit, data, bytes, e);
+    free(path);
+    return code;
+}

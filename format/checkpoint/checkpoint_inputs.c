@@ -1,0 +1,32 @@
+#include "format/checkpoint/checkpoint_inputs.h"
+
+#include <stdlib.h>
+
+#include "format/checkpoint/checkpoint_dir.h"
+#include "format/output/inputs.h"
+#include "format/file/io.h"
+#include "format/checkpoint/shard_index.h"
+
+/* Of what the directory holds, what says what the checkpoint is. */
+static bool is_beside_shards(const char *dir, const struct stat *st)
+{
+    static const char *const names[] = {SHARD_INDEX_NAME, "config.json", "tokenizer.json"};
+    bool same = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !same; i++) {
+        char *const path = io_join(dir, names[i]);
+        same = input_is(path, st);
+        free(path);
+    }
+    return same;
+}
+
+bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st)
+{
+    const bundle *const archive = cp->folder->archive;
+    bool same = archive ? archive->device == st->st_dev && archive->inode == st->st_ino
+                        : is_beside_shards(cp->dir, st);
+    for (size_t i = 0; i < cp->shard_count && !same; i++) {
+        same = cp->shards[i].device == st->st_dev && cp->shards[i].inode == st->st_ino;
+    }
+    return same;
+}

@@ -1,0 +1,253 @@
+#include "format/checkpoint/embed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/base/glob.h"
+#include "format/file/io.h"
+#include "format/file/dir_list.h"
+#include "format/base/num.h"
+
+static const uint64_t file_limit = 64 * MIB;
+
+/* What a runtime needs beside the weights, and what a licence asks to be passed on. */
+static const char *const allowed[] = {
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "*.tiktoken",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "configuration_*.py",
+    "modeling_*.py",
+    "tokenization_*.py",
+    "LICENSE*",
+    "NOTICE*",
+    "README.md",
+};
+
+static bool ends_with(const char *text, const char *suffix)
+{
+    const size_t bytes = strlen(text);
+    const size_t suffix_bytes = strlen(suffix);
+    return bytes >= suffix_bytes && strcmp(text + bytes - suffix_bytes, suffix) == 0;
+}
+
+static bool is_weights(const char *name)
+{
+    return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
+}
+
+static bool is_known(const char *name)
+{
+    bool known = false;
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed && !known; i++) {
+        known = glob_match(allowed[i], name);
+    }
+    return known;
+}
+
+static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_count)
+{
+    bool chosen = is_known(name);
+    for (size_t i = 0; i < glob_count; i++) {
+        if (glob_match(globs[i].glob, name)) {
+            chosen = globs[i].embed;
+        }
+    }
+    return chosen;
+}
+
+/* Why it cannot be read. */
+static err_code refuse_file(const folder *from, const embed_file *f, int failure, err *e)
+{
+    bundle_place place;
+    const err_code code = from->archive ? folder_find(from, f->name, &place, e) : OK;
+    return code != OK ? code : err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
+}
+
+/* Append the file `name` if it is a regular one or a link to one. A link to nothing matters only
+ * when it is chosen: then the checkpoint is incomplete. */
+static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
+{
+    const char *const dir = out->from->path;
+    struct stat st;
+    embed_file f = {.name = strdup(name),
+                    .path = io_join(dir, name),
+                    .known = is_known(name),
+                    .embedded = chosen};
+    err_code code = OK;
+    if (!f.name || !f.path) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
+        goto out_free;
+    }
+    const int failure = folder_stat(out->from, name, &st);
+    if (failure == ENOMEM) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
+        goto out_free;
+    }
+    if (failure != 0) {
+        code = chosen ? refuse_file(out->from, &f, failure, e) : OK;
+        goto out_free;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        goto out_free;
+    }
+    f.bytes = (uint64_t)st.st_size;
+    f.device = (uint64_t)st.st_dev;
+    f.inode = (uint64_t)st.st_ino;
+    out->files[out->count++] = f;
+    return OK;
+
+out_free:
+    free(f.name);
+    free(f.path);
+    return code;
+}
+
+static err_code check_globs(const char *dir, const embed_glob *globs, size_t glob_count,
+                            const embed_list *list, err *e)
+{
+    for (size_t g = 0; g < glob_count; g++) {
+        const char *option = globs[g].embed ? "--embed" : "--no-embed";
+        if (!glob_valid(globs[g].glob)) {
+            return err_set(e, ERR_USAGE, "%s \"%s\": not a glob", option, globs[g].glob);
+        }
+        bool matched = false;
+        for (size_t i = 0; i < list->count && !matched; i++) {
+            matched = glob_match(globs[g].glob, list->files[i].name);
+        }
+        if (!matched) {
+            return err_set(e, ERR_USAGE, "%s \"%s\": matches no file in %s", option, globs[g].glob,
+                           dir);
+        }
+    }
+    return OK;
+}
+
+/* Refused before anything is read, so that no more than the archive may hold is ever in memory. */
+static err_code check_files(const embed_list *list, err *e)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const embed_file *f = &list->files[i];
+        if (!f->embedded) {
+            continue;
+        }
+        if (!member_name_valid(f->name)) {
+            err_set(e, ERR_INPUT,
+                    "%s: cannot be embedded: expected a name of at most 100 of the characters A-Z "
+                    "a-z 0-9 . _ -",
+                    f->path);
+        } else if (f->bytes > file_limit) {
+            err_set(e, ERR_INPUT,
+                    "%s: cannot be embedded: expected at most %" PRIu64 " bytes, found %" PRIu64,
+                    f->path, file_limit, f->bytes);
+        } else if (!num_add(total, f->bytes, &total) || total > ARCHIVE_MAX_BYTES) {
+            err_set(e, ERR_INPUT, "%s: cannot be embedded: more than %d bytes together", f->path,
+                    ARCHIVE_MAX_BYTES);
+        } else {
+            continue;
+        }
+        err_hint(e, "--no-embed GLOB leaves files out");
+        return ERR_INPUT;
+    }
+    return OK;
+}
+
+err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_count,
+                      embed_list *out, err *e)
+{
+    *out = (embed_list){.from = from};
+    const char *const dir = from->path;
+    listing names;
+    err_code code = folder_list(from, &names, e);
+    if (code == OK) {
+        out->files = calloc(names.count + 1, sizeof *out->files);
+        code = out->files ? OK : err_set(e, ERR_MEMORY, "%s: no memory", dir);
+    }
+    for (size_t i = 0; i < names.count && code == OK; i++) {
+        const char *name = names.names[i];
+        if (!is_weights(name)) {
+            code = add_file(name, is_chosen(name, globs, glob_count), out, e);
+        }
+    }
+    if (code == OK) {
+        code = check_globs(dir, globs, glob_count, out, e);
+    }
+    if (code == OK) {
+        code = check_files(out, e);
+    }
+    listing_free(&names);
+    if (code != OK) {
+        embed_list_free(out);
+    }
+    return code;
+}
+
+err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data, size_t *bytes,
+                    err *e)
+{
+    const embed_file *const f = &list->files[i];
+    const err_code code = folder_read(list->from, f->name, limit, data, bytes, e);
+    return code == OK && !*data ? err_set_errno(e, ERR_IO, ENOENT, "%s: cannot open", f->path)
+                                : code;
+}
+
+static err_code read_file(const embed_list *list, size_t i, member *m, err *e)
+{
+    const embed_file *const f = &list->files[i];
+    const err_code code = embed_read(list, i, (size_t)file_limit, &m->data, &m->bytes, e);
+    if (code == OK && m->bytes != f->bytes) {
+        return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %zu",
+                       f->path, f->bytes, m->bytes);
+    }
+    return code;
+}
+
+err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e)
+{
+    member *members = calloc(list->count + 1, sizeof *members);
+    if (!members) {
+        return err_set(e, ERR_MEMORY, "no memory for the embedded files");
+    }
+    err_code code = OK;
+    size_t count = 0;
+    for (size_t i = 0; i < list->count && code == OK; i++) {
+        if (list->files[i].embedded) {
+            members[count].name = list->files[i].name;
+            code = read_file(list, i, &members[count++], e);
+        }
+    }
+    if (code == OK) {
+        code = archive_pack(members, count, out, bytes, e);
+    }
+    /* The names are the list's. */
+    for (size_t i = 0; i < count; i++) {
+        free(members[i].data);
+    }
+    free(members);
+    return code;
+}
+
+void embed_list_free(embed_list *list)
+{
+    for (size_t i = 0; list->files && i < list->count; i++) {
+        free(list->files[i].name);
+        free(list->files[i].path);
+    }
+    free(list->files);
+    *list = (embed_list){0};
+}

@@ -1,0 +1,266 @@
+#include "format/checkpoint/fp8_pairs.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json/json.h"
+#include "format/tensor/tensor_name.h"
+#include "format/base/num.h"
+
+/* Both hold multipliers, whatever "inv" seems to say. */
+const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
+enum { DEFAULT_BLOCK = 128 };
+
+/* ---- config.json ----------------------------------------------- */
+
+/* Two numbers, or nothing that says anything. */
+static bool take_block(const json_t *block, uint64_t *rows, uint64_t *cols)
+{
+    const json_int_t r = json_integer_value(json_array_get(block, 0));
+    const json_int_t c = json_integer_value(json_array_get(block, 1));
+    if (json_array_size(block) != 2 || r <= 0 || c <= 0) {
+        return false;
+    }
+    *rows = (uint64_t)r;
+    *cols = (uint64_t)c;
+    return true;
+}
+
+/* What the groups of a compressed-tensors config agree in, if all have tiles. */
+static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
+{
+    bool all = true;
+    const char *name = NULL;
+    json_t *group = NULL;
+    json_object_foreach((json_t *)groups, name, group)
+    {
+        const json_t *const weights = json_object_get(group, "weights");
+        uint64_t rows = 0;
+        uint64_t cols = 0;
+        if (!take_block(json_object_get(weights, "block_structure"), &rows, &cols)) {
+            all = false;
+            continue;
+        }
+        if (out->block_rows && (out->block_rows != rows || out->block_cols != cols)) {
+            return err_set(e, ERR_INPUT, "config.json: config_groups: tiles of more than one size");
+        }
+        out->block_rows = rows;
+        out->block_cols = cols;
+    }
+    if (!all) {
+        out->block_rows = out->block_cols = 0;
+    }
+    return OK;
+}
+
+static err_code take_quantization(const json_t *q, fp8_pairs *out, err *e)
+{
+    const json_t *const block = json_object_get(q, "weight_block_size");
+    if (!block || json_is_null(block)) {
+        return take_groups(json_object_get(q, "config_groups"), out, e);
+    }
+    return take_block(block, &out->block_rows, &out->block_cols)
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "config.json: weight_block_size: expected two positive integers");
+}
+
+static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    json_t *config = NULL;
+    err_code code = checkpoint_read_file(cp, "config.json", &text, &bytes, e);
+    if (code == OK && text) {
+        code = json_parse("config.json", text, bytes, true, &config, e);
+    }
+    if (code == OK) {
+        code = take_quantization(json_object_get(config, "quantization_config"), out, e);
+    }
+    json_decref(config);
+    free(text);
+    return code;
+}
+
+/* ---- pairs ----------------------------------------------------- */
+
+static bool may_have_scales(const tensor *t)
+{
+    return t->type == DTYPE_F8_E4M3 && (t->ndim == 2 || t->ndim == 3) && t->bytes > 0;
+}
+
+bool fp8_scale_type(dtype t)
+{
+    return t == DTYPE_F32 || t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F8_E8M0;
+}
+
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
+                  uint64_t cols)
+{
+    return (ndim == 2 || scales[0] == weight[0]) &&
+           scales[ndim - 2] == num_ceil_div(weight[ndim - 2], rows) &&
+           scales[ndim - 1] == num_ceil_div(weight[ndim - 1], cols);
+}
+
+/* The scales of tiles of `rows` x `cols`, behind the leading dimension of the weight. */
+static bool is_tiled(const tensor *w, const tensor *s, uint64_t rows, uint64_t cols)
+{
+    return s->ndim == w->ndim && fp8_is_tiled(w->shape, s->shape, w->ndim, rows, cols);
+}
+
+/* One for each row, or one for all. */
+static bool has_elements(const tensor *s, uint64_t count)
+{
+    return (s->ndim == 0 && count == 1) || (s->ndim == 1 && s->shape[0] == count) ||
+           (s->ndim == 2 && s->shape[0] == count && s->shape[1] == 1);
+}
+
+/* The tiles that the shape of the scales tells of. */
+static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s, fp8_pair *out)
+{
+    const uint64_t rows = w->shape[w->ndim - 2];
+    const uint64_t cols = w->shape[w->ndim - 1];
+    out->block_rows = pairs->block_rows ? pairs->block_rows : DEFAULT_BLOCK;
+    out->block_cols = pairs->block_rows ? pairs->block_cols : DEFAULT_BLOCK;
+    if (is_tiled(w, s, out->block_rows, out->block_cols)) {
+        return true;
+    }
+    if (pairs->block_rows) {
+        return false;
+    }
+    const bool whole = w->ndim == 2 && has_elements(s, 1);
+    out->block_rows = whole ? rows : 1;
+    out->block_cols = cols;
+    return whole || is_tiled(w, s, 1, cols) || (w->ndim == 2 && has_elements(s, rows));
+}
+
+static const tensor *find_named(const checkpoint *cp, const char *name, const char *suffix)
+{
+    char other[NAME_MAX_BYTES + 16];
+    const int length = snprintf(other, sizeof other, "%s%s", name, suffix);
+    return length < (int)sizeof other ? checkpoint_find(cp, other) : NULL;
+}
+
+static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
+{
+    const tensor *const w = &cp->tensors[i];
+    fp8_pair *const p = &pairs->of[i];
+    const tensor *const first = find_named(cp, w->name, fp8_suffixes[0]);
+    const tensor *const second = find_named(cp, w->name, fp8_suffixes[1]);
+    p->other = first ? first : second;
+    if (!p->other) {
+        p->kind = FP8_NO_SCALES;
+    } else if (first && second) {
+        p->kind = FP8_TWO_SCALES;
+    } else {
+        const bool fits = fp8_scale_type(p->other->type) && find_block(pairs, w, p->other, p);
+        p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
+        pairs->any = pairs->any || fits;
+    }
+    if (p->other) {
+        pairs->of[p->other - cp->tensors] = (fp8_pair){.other = w, .kind = FP8_SCALES};
+    }
+}
+
+/* Only `_scale_inv` tells scales of weights from others: an activation has a `_scale`, too. */
+static bool is_lone(const tensor *t, const fp8_pair *p)
+{
+    const size_t length = strlen(t->name);
+    const size_t suffix = strlen(fp8_suffixes[0]);
+    return p->kind == FP8_NONE && length > suffix &&
+           strcmp(t->name + length - suffix, fp8_suffixes[0]) == 0;
+}
+
+err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
+{
+    *out = (fp8_pairs){0};
+    err_code code = read_config(cp, out, e);
+    if (code != OK) {
+        return code;
+    }
+    out->of = calloc(cp->tensor_count + 1, sizeof *out->of);
+    if (!out->of) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
+    }
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        if (may_have_scales(&cp->tensors[i])) {
+            pair_weight(cp, out, i);
+        }
+    }
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        if (is_lone(&cp->tensors[i], &out->of[i])) {
+            out->of[i].kind = FP8_LONE_SCALES;
+        }
+    }
+    return OK;
+}
+
+void fp8_pairs_free(fp8_pairs *pairs)
+{
+    free(pairs->of);
+    *pairs = (fp8_pairs){0};
+}
+
+fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice, uint64_t row,
+                        uint64_t rows)
+{
+    const uint64_t each = dtype_bits(p->other->type) / 8;
+    const uint64_t down = num_ceil_div(weight->shape[weight->ndim - 2], p->block_rows);
+    fp8_band b = {.first = row / p->block_rows,
+                  .across = num_ceil_div(weight->shape[weight->ndim - 1], p->block_cols)};
+    const uint64_t end = num_ceil_div(row + rows, p->block_rows);
+    b.off = (slice * down + b.first) * b.across * each;
+    b.bytes = (end - b.first) * b.across * each;
+    return b;
+}
+
+/* ---- errors ---------------------------------------------------- */
+
+static err_code refuse_scales(const fp8_pairs *pairs, const tensor *w, const tensor *s, err *e)
+{
+    char found[SHAPE_TEXT_BYTES];
+    char expected[SHAPE_TEXT_BYTES];
+    uint64_t shape[TENSOR_MAX_DIMS];
+    const uint64_t rows = pairs->block_rows ? pairs->block_rows : DEFAULT_BLOCK;
+    const uint64_t cols = pairs->block_rows ? pairs->block_cols : DEFAULT_BLOCK;
+    if (!fp8_scale_type(s->type)) {
+        return err_set(
+            e, ERR_INPUT,
+            "tensor %s: scales of %s, expected dtype F32, BF16, F16 or F8_E8M0, found %s", s->name,
+            w->name, dtype_name(s->type));
+    }
+    memcpy(shape, w->shape, sizeof shape);
+    shape[w->ndim - 2] = num_ceil_div(shape[w->ndim - 2], rows);
+    shape[w->ndim - 1] = num_ceil_div(shape[w->ndim - 1], cols);
+    return err_set(e, ERR_INPUT, "tensor %s: scales of %s, expected shape %s, found %s", s->name,
+                   w->name, dtype_shape_text(shape, w->ndim, expected),
+                   dtype_shape_text(s->shape, s->ndim, found));
+}
+
+err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i, err *e)
+{
+    const tensor *const t = &cp->tensors[i];
+    const fp8_pair *const p = &pairs->of[i];
+    switch (p->kind) {
+    case FP8_NO_SCALES:
+        err_set(e, ERR_INPUT, "tensor %s: FP8 without scales: there is no %s_scale_inv", t->name,
+                t->name);
+        break;
+    case FP8_BAD_SCALES:
+        (void)refuse_scales(pairs, t, p->other, e);
+        break;
+    case FP8_TWO_SCALES:
+        err_set(e, ERR_INPUT, "tensor %s: has scales under two names, %s_scale_inv and %s_scale",
+                t->name, t->name, t->name);
+        break;
+    case FP8_LONE_SCALES:
+        err_set(e, ERR_INPUT, "tensor %s: the scales of no tensor in F8_E4M3", t->name);
+        break;
+    default:
+        return OK;
+    }
+    err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+    return ERR_INPUT;
+}

@@ -1,0 +1,68 @@
+/* Block FP8 in a checkpoint: which scales belong to which weights, and what their tiles are
+ * (spec/quant.md section 8).
+ *
+ *     fp8_pairs pairs;
+ *     fp8_pairs_find(cp, &pairs, e);
+ *     pairs.of[i].kind        what cp->tensors[i] is; .other is the tensor it belongs with
+ *     fp8_pairs_free(&pairs);
+ *
+ * Nothing is an error here but a config.json that cannot be read: who only looks takes what fits,
+ * and who converts asks fp8_pairs_check. */
+#ifndef FP8_PAIRS_H
+#define FP8_PAIRS_H
+
+#include "format/checkpoint/checkpoint.h"
+
+typedef enum fp8_kind {
+    FP8_NONE,        /* neither weight nor scales */
+    FP8_WEIGHT,      /* F8_E4M3 with the scales `other` */
+    FP8_SCALES,      /* the scales of `other` */
+    FP8_NO_SCALES,   /* F8_E4M3 of two or three dimensions that has none */
+    FP8_BAD_SCALES,  /* F8_E4M3: `other` is called like its scales, but has not their form */
+    FP8_TWO_SCALES,  /* F8_E4M3: there are scales under both names */
+    FP8_LONE_SCALES, /* called like scales, but of no weight in FP8 */
+} fp8_kind;
+
+typedef struct fp8_pair {
+    const tensor *other; /* NULL: none */
+    fp8_kind kind;
+    uint64_t block_rows, block_cols; /* FP8_WEIGHT: of its tiles */
+} fp8_pair;
+
+typedef struct fp8_pairs {
+    fp8_pair *of;                    /* [cp->tensor_count] */
+    uint64_t block_rows, block_cols; /* as the config says; 0: it does not */
+    bool any;                        /* there are weights in FP8 with their scales */
+} fp8_pairs;
+
+/* What the name of scales has behind that of their weight. */
+enum { FP8_SUFFIXES = 2 };
+extern const char *const fp8_suffixes[FP8_SUFFIXES];
+
+/* May scales have this dtype? */
+bool fp8_scale_type(dtype t);
+
+/* Are `scales` the shape of one scale for each tile of `rows` x `cols` of `weight`, both of `ndim`
+ * (2 or 3) dimensions? */
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
+                  uint64_t cols);
+
+/* The scales of some rows of one slice of a weight: whole rows of scales. */
+typedef struct fp8_band {
+    uint64_t off, bytes; /* within the scales tensor */
+    uint64_t first;      /* row of scales that it begins with, within the slice */
+    uint64_t across;     /* scales in a row */
+} fp8_band;
+
+fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice, uint64_t row,
+                        uint64_t rows);
+
+/* Errors: ERR_MEMORY, and those of reading config.json: ERR_IO, ERR_INPUT. Free with
+ * fp8_pairs_free. */
+MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e);
+void fp8_pairs_free(fp8_pairs *pairs);
+
+/* ERR_INPUT, with the names, unless this is FP8_NONE, FP8_WEIGHT or FP8_SCALES. */
+MUST_CHECK err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i, err *e);
+
+#endif

@@ -1,0 +1,174 @@
+#include "format/checkpoint/shard_cache.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "format/file/io.h"
+
+typedef struct slot {
+    direct_file file; /* file.fd -1: empty */
+    uint32_t shard;
+    unsigned users;
+    uint64_t last_use;
+} slot;
+
+struct shard_cache {
+    const shard *shards;
+    pthread_mutex_t lock; /* guards everything below */
+    pthread_cond_t idle;  /* a slot has lost its last user */
+    uint64_t clock;
+    slot slots[SHARD_CACHE_SLOTS];
+};
+
+static uint64_t mtime_ns(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+void shard_stamp(shard *s, const struct stat *st)
+{
+    s->file_bytes = (uint64_t)st->st_size;
+    s->bytes = s->file ? s->bytes : s->file_bytes;
+    s->mtime_ns = mtime_ns(st);
+    s->device = (uint64_t)st->st_dev;
+    s->inode = (uint64_t)st->st_ino;
+}
+
+err_code shard_check_stamp(const shard *s, const struct stat *st, err *e)
+{
+    if ((uint64_t)st->st_size != s->file_bytes) {
+        return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %jd",
+                       s->path, s->file_bytes, (intmax_t)st->st_size);
+    }
+    if (mtime_ns(st) != s->mtime_ns) {
+        return err_set(e, ERR_IO, "%s: changed meanwhile: its modification time is another one",
+                       s->path);
+    }
+    return OK;
+}
+
+shard_cache *shard_cache_new(const shard *shards)
+{
+    shard_cache *c = calloc(1, sizeof *c);
+    if (!c) {
+        return NULL;
+    }
+    c->shards = shards;
+    if (pthread_mutex_init(&c->lock, NULL) != 0) {
+        goto out_free;
+    }
+    if (pthread_cond_init(&c->idle, NULL) != 0) {
+        goto out_lock;
+    }
+    for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
+        c->slots[i].file.fd = -1;
+    }
+    return c;
+
+out_lock:
+    pthread_mutex_destroy(&c->lock);
+out_free:
+    free(c);
+    return NULL;
+}
+
+static slot *find(shard_cache *c, uint32_t idx)
+{
+    for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
+        if (c->slots[i].file.fd >= 0 && c->slots[i].shard == idx) {
+            return &c->slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* A slot for another file: an empty one, else the one that nobody has used for longest, NULL if all
+ * are in use. Empty slots were never used or failed to open, and count as oldest. */
+static slot *find_victim(shard_cache *c)
+{
+    slot *oldest = NULL;
+    for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
+        slot *s = &c->slots[i];
+        if (s->users == 0 && (!oldest || s->last_use < oldest->last_use)) {
+            oldest = s;
+        }
+    }
+    return oldest;
+}
+
+static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
+{
+    if (s->file.fd >= 0) {
+        direct_close(&s->file);
+    }
+    s->file.fd = -1;
+    s->shard = idx;
+    s->last_use = 0;
+    int fd = -1;
+    struct stat st;
+    err_code code = io_open_read(shard_file(&c->shards[idx]), &fd, &st, e);
+    if (code != OK) {
+        return code;
+    }
+    code = shard_check_stamp(&c->shards[idx], &st, e);
+    if (code != OK) {
+        close(fd);
+        return code;
+    }
+    direct_init(&s->file, c->shards[idx].path, fd);
+    s->file.again = shard_file(&c->shards[idx]);
+    return OK;
+}
+
+/* Files are opened under the lock: that is rare (shards are read in order), and no shard can be
+ * opened twice. */
+err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e)
+{
+    err_code code = OK;
+    pthread_mutex_lock(&c->lock);
+    slot *s = find(c, idx);
+    while (!s) {
+        slot *victim = find_victim(c);
+        if (victim) {
+            code = fill(c, victim, idx, e);
+            s = victim;
+        } else {
+            pthread_cond_wait(&c->idle, &c->lock);
+            s = find(c, idx);
+        }
+    }
+    if (code == OK) {
+        s->users++;
+        s->last_use = ++c->clock;
+        *file = &s->file;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return code;
+}
+
+void shard_cache_release(shard_cache *c, uint32_t idx)
+{
+    pthread_mutex_lock(&c->lock);
+    slot *s = find(c, idx);
+    if (--s->users == 0) {
+        pthread_cond_broadcast(&c->idle);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void shard_cache_free(shard_cache *c)
+{
+    if (!c) {
+        return;
+    }
+    for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
+        if (c->slots[i].file.fd >= 0) {
+            direct_close(&c->slots[i].file);
+        }
+    }
+    pthread_cond_destroy(&c->idle);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}

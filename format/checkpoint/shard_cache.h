@@ -1,0 +1,41 @@
+/* Open files of shards, a bounded number of them: a released checkpoint may have more shards than a
+ * process may open.
+ *
+ *     direct_file *file;
+ *     if (shard_cache_acquire(cache, shard, &file, e) == OK) {
+ *         ... pread(file->fd), direct_read(file) ...
+ *         shard_cache_release(cache, shard);
+ *     }
+ *
+ * Safe from several threads. A file in use is not closed; of the others the one not used for
+ * longest gives way. When all are in use, acquire waits, so a thread should hold one at a time. */
+#ifndef SHARD_CACHE_H
+#define SHARD_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "format/checkpoint/checkpoint.h"
+#include "format/file/direct.h"
+#include "format/base/err.h"
+
+enum { SHARD_CACHE_SLOTS = 32 };
+
+typedef struct shard_cache shard_cache;
+
+/* `shards` must outlive the cache. NULL: no memory. */
+shard_cache *shard_cache_new(const shard *shards);
+
+/* *file stays the cache's. ERR_IO: cannot be opened, or it is not the file that it was when the
+ * checkpoint was opened. */
+MUST_CHECK err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e);
+void shard_cache_release(shard_cache *c, uint32_t idx);
+
+void shard_cache_free(shard_cache *c); /* NULL is fine; nobody may be using it any more */
+
+/* Remember what a shard's file is like, and ask whether it still is. */
+void shard_stamp(shard *s, const struct stat *st);
+MUST_CHECK err_code shard_check_stamp(const shard *s, const struct stat *st, err *e);
+
+#endif

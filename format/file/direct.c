@@ -1,0 +1,162 @@
+#include "format/file/direct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "format/file/io.h"
+#include "format/base/num.h"
+
+/* States of `past` that are no descriptor. */
+enum { NOT_OPENED = -1, CANNOT_OPEN = -2 };
+
+/* Of one question to the page cache, and of what a witness is shown: it stays in the processor's.
+ */
+enum { PIECE = 256 << 10 };
+
+void direct_init(direct_file *f, const char *path, int fd)
+{
+    f->path = path;
+    f->again = path;
+    f->fd = fd;
+    atomic_init(&f->past, NOT_OPENED);
+    atomic_init(&f->refused, false);
+}
+
+void direct_close(direct_file *f)
+{
+    const int past = atomic_load(&f->past);
+    if (past >= 0) {
+        close(past);
+    }
+    close(f->fd);
+}
+
+/* Rounding down at the front and up at the back adds less than two units. */
+uint64_t direct_room(uint64_t bytes)
+{
+    return bytes < DIRECT_MIN ? bytes : (num_ceil_div(bytes, DIRECT_ALIGN) + 1) * DIRECT_ALIGN;
+}
+
+/* The name may lead to another file by now. */
+static bool is_same_file(int a, int b)
+{
+    struct stat x;
+    struct stat y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+/* Whatever is in the way, there is another way to read the file. */
+static int open_past(const direct_file *f)
+{
+    const int fd = open(f->again, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
+    if (fd >= 0 && is_same_file(fd, f->fd)) {
+        return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return CANNOT_OPEN;
+}
+
+/* The descriptor that reads past the page cache, negative if there is none. Of several threads that
+ * open one at the same time the first wins. */
+static int past_descriptor(direct_file *f)
+{
+    int past = atomic_load(&f->past);
+    if (past == NOT_OPENED) {
+        const int opened = open_past(f);
+        if (atomic_compare_exchange_strong(&f->past, &past, opened)) {
+            past = opened;
+        } else if (opened >= 0) {
+            close(opened);
+        }
+    }
+    return atomic_load(&f->refused) ? CANNOT_OPEN : past;
+}
+
+static void show(const direct_witness *w, const unsigned char *piece, size_t bytes)
+{
+    if (w) {
+        w->see(w->ctx, piece, bytes);
+    }
+}
+
+typedef enum cache_answer { ALL_THERE, NOT_ALL_THERE, CANNOT_SAY } cache_answer;
+
+/* Copy out of the page cache what lies in it. The answer that something is missing makes the kernel
+ * read what was asked for, and then it would be read twice: ask for little at first, and for no
+ * more than was found already. */
+static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes,
+                              const direct_witness *w)
+{
+    for (size_t done = 0; done < bytes;) {
+        const size_t wanted = num_min(num_max(done, DIRECT_ALIGN), PIECE);
+        const struct iovec piece = {to + done, num_min(wanted, bytes - done)};
+        const ssize_t n = preadv2(fd, &piece, 1, (off_t)(off + done), RWF_NOWAIT);
+        if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+            return CANNOT_SAY;
+        }
+        if (n <= 0) {
+            return NOT_ALL_THERE;
+        }
+        show(w, to + done, (size_t)n);
+        done += (size_t)n;
+    }
+    return ALL_THERE;
+}
+
+/* Read whole units; how many of the first `bytes` bytes are there then. */
+static size_t read_past(direct_file *f, int past, uint64_t off, void *room, size_t bytes)
+{
+    const size_t whole = num_ceil_div(bytes, DIRECT_ALIGN) * DIRECT_ALIGN;
+    const ssize_t n = pread(past, room, whole, (off_t)off);
+    if (n < 0 && errno == EINVAL) {
+        atomic_store(&f->refused, true);
+    }
+    return n > 0 ? num_min((size_t)n, bytes) : 0;
+}
+
+/* Through the page cache. */
+static err_code read_through(const direct_file *f, uint64_t off, unsigned char *to, size_t bytes,
+                             const direct_witness *w, err *e)
+{
+    err_code code = OK;
+    for (size_t done = 0; done < bytes && code == OK;) {
+        const size_t n = num_min(bytes - done, w ? PIECE : bytes);
+        code = io_read_at(f->fd, f->path, off + done, to + done, n, e);
+        if (code == OK) {
+            show(w, to + done, n);
+        }
+        done += n;
+    }
+    return code;
+}
+
+/* What the reading past the page cache has not brought, for whatever reason, is read through it:
+ * what is wrong with the file shows there again, with the usual message. */
+err_code direct_read(direct_file *f, uint64_t off, unsigned char *room, size_t bytes,
+                     const direct_witness *w, unsigned char **data, err *e)
+{
+    size_t done = 0;
+    *data = room;
+    if (bytes >= DIRECT_MIN) {
+        const cache_answer answer = ask_cache(f->fd, off, room, bytes, w);
+        if (answer == ALL_THERE) {
+            return OK;
+        }
+        show(w, NULL, 0);
+        const int past = answer == NOT_ALL_THERE ? past_descriptor(f) : CANNOT_OPEN;
+        const size_t lead = off % DIRECT_ALIGN;
+        const size_t got = past >= 0 ? read_past(f, past, off - lead, room, lead + bytes) : 0;
+        if (got > lead) {
+            *data = room + lead;
+            done = got - lead;
+            show(w, *data, done);
+        }
+    }
+    return read_through(f, off + done, *data + done, bytes - done, w, e);
+}

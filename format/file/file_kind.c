@@ -1,0 +1,54 @@
+#include "format/file/file_kind.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "format/base/num.h"
+
+enum { LOOK_BYTES = 8 };
+
+const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES] = {0xD7, 'F',  '8',  'P',
+                                                               0x0D, 0x0A, 0x1A, 0x0A};
+const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0xD7,
+                                                            0x0A, 0x1A, 0x0A, 0x0D};
+
+static const file_kind packed = {"a packed file", "a checkpoint",
+                                 "octavo export makes a checkpoint of it"};
+static const file_kind gguf = {"a GGUF file", "safetensors", NULL};
+static const file_kind pointer = {"a Git LFS pointer", "safetensors",
+                                  "`git lfs pull` fetches the file itself"};
+static const file_kind json = {"JSON text", "safetensors", NULL};
+static const file_kind safetensors = {"a safetensors file", "safetensors",
+                                      "octavo convert makes a packed file of a checkpoint"};
+
+/* The length of a safetensors header may begin like text, but has zeros behind that. */
+static bool is_json(const unsigned char *start)
+{
+    bool text = true;
+    for (size_t i = 0; i < LOOK_BYTES && text; i++) {
+        text = start[i] >= ' ' || memchr("\t\r\n", start[i], 3);
+    }
+    return text && (start[0] == '{' || start[0] == '[');
+}
+
+const file_kind *file_kind_find(const unsigned char *start, size_t bytes)
+{
+    if (bytes < LOOK_BYTES) {
+        return NULL;
+    }
+    if (memcmp(start, pack_superblock_magic, PACK_MAGIC_BYTES) == 0) {
+        return &packed;
+    }
+    if (memcmp(start, "GGUF", 4) == 0) {
+        return &gguf;
+    }
+    if (memcmp(start, "version ", LOOK_BYTES) == 0) {
+        return &pointer;
+    }
+    if (is_json(start)) {
+        return &json;
+    }
+    return bytes > LOOK_BYTES && start[LOOK_BYTES] == '{' && le64_load(start) <= ST_MAX_HEADER_BYTES
+               ? &safetensors
+               : NULL;
+}

@@ -1,0 +1,178 @@
+#include "format/file/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
+{
+    struct stat local;
+    struct stat *const s = st ? st : &local;
+    /* O_NONBLOCK: a FIFO in place of a file is refused below instead of waited for. */
+    const int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (opened < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
+    }
+    if (fstat(opened, s) != 0) {
+        err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+        goto out_close;
+    }
+    if (!S_ISREG(s->st_mode)) {
+        err_set(e, ERR_IO, "%s: not a regular file", path);
+        goto out_close;
+    }
+    *fd = opened;
+    return OK;
+
+out_close:
+    close(opened);
+    return ERR_IO;
+}
+
+err_code io_read_at(int fd, const char *path, uint64_t off, void *to, size_t bytes, err *e)
+{
+    unsigned char *p = to;
+    while (bytes > 0) {
+        const ssize_t n = pread(fd, p, bytes, (off_t)off);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_set_errno(e, ERR_IO, errno, "%s: cannot read at offset %" PRIu64, path, off);
+        }
+        if (n == 0) {
+            return err_set(e, ERR_IO, "%s: ends at offset %" PRIu64 ", %zu more bytes expected",
+                           path, off, bytes);
+        }
+        p += n;
+        off += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return OK;
+}
+
+err_code io_write_at(int fd, const char *path, uint64_t off, const void *from, size_t bytes, err *e)
+{
+    const unsigned char *p = from;
+    while (bytes > 0) {
+        const ssize_t n = pwrite(fd, p, bytes, (off_t)off);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            const int why = n == 0 ? ENOSPC : errno;
+            return err_set_errno(e, ERR_IO, why, "%s: cannot write at offset %" PRIu64, path, off);
+        }
+        p += n;
+        off += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return OK;
+}
+
+err_code io_read_file(const char *path, size_t limit, char **data, size_t *bytes, err *e)
+{
+    int fd = -1;
+    struct stat st;
+    err_code code = io_open_read(path, &fd, &st, e);
+    if (code != OK) {
+        return code;
+    }
+    char *buffer = NULL;
+    if ((uint64_t)st.st_size > limit) {
+        code = err_set(e, ERR_INPUT, "%s: %jd bytes, more than the limit of %zu", path,
+                       (intmax_t)st.st_size, limit);
+        goto out;
+    }
+    const size_t size = (size_t)st.st_size;
+    buffer = malloc(size + 1);
+    if (!buffer) {
+        code = err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", path, size);
+        goto out;
+    }
+    code = io_read_at(fd, path, 0, buffer, size, e);
+    if (code == OK) {
+        buffer[size] = '\0';
+        *data = buffer;
+        *bytes = size;
+        buffer = NULL;
+    }
+out:
+    free(buffer);
+    close(fd);
+    return code;
+}
+
+enum { STREAM_ROOM = 64 << 10 };
+
+/* Twice the room, but no more than what shows that the limit is passed; one byte is for the NUL. */
+static err_code grow(char **buffer, size_t *room, size_t limit, const char *name, err *e)
+{
+    const size_t wanted = *room ? 2 * *room : STREAM_ROOM;
+    const size_t next = wanted <= limit ? wanted : limit + 1;
+    char *const larger = realloc(*buffer, next + 1);
+    if (!larger) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", name, next);
+    }
+    *buffer = larger;
+    *room = next;
+    return OK;
+}
+
+err_code io_read_stream(int fd, const char *name, size_t limit, char **data, size_t *bytes, err *e)
+{
+    char *buffer = NULL;
+    size_t room = 0, used = 0;
+    err_code code = OK;
+    for (ssize_t n = 1; code == OK && n != 0;) {
+        if (used == room) {
+            code = used > limit
+                       ? err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit)
+                       : grow(&buffer, &room, limit, name, e);
+            continue;
+        }
+        n = read(fd, buffer + used, room - used);
+        if (n < 0 && errno != EINTR) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (code == OK && used > limit) {
+        code = err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit);
+    }
+    if (code != OK) {
+        free(buffer);
+        return code;
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *bytes = used;
+    return OK;
+}
+
+char *io_join(const char *dir, const char *name)
+{
+    char *path = NULL;
+    const size_t length = strlen(dir);
+    const char *const slash = length > 0 && dir[length - 1] == '/' ? "" : "/";
+    return asprintf(&path, "%s%s%s", dir, slash, name) < 0 ? NULL : path;
+}
+
+char *io_without_slashes(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') {
+        length--;
+    }
+    return strndup(path, length);
+}
+
+const char *io_basename(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}

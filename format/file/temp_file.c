@@ -1,0 +1,43 @@
+#include "format/file/temp_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Some file systems can only make a file that has a name for a moment. */
+static int open_in(const char *dir)
+{
+    const int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
+        return fd;
+    }
+    char *path = NULL;
+    if (asprintf(&path, "%s/.octavo-XXXXXX", dir) < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    const int named = mkostemp(path, O_CLOEXEC);
+    if (named >= 0) {
+        unlink(path);
+    }
+    free(path);
+    return named;
+}
+
+err_code spill_open(int *fd, err *e)
+{
+    const char *const wanted = getenv("TMPDIR");
+    const char *const dirs[] = {wanted && *wanted ? wanted : "/var/tmp", "/tmp"};
+    *fd = open_in(dirs[0]);
+    if (*fd < 0 && dirs[0] != wanted) {
+        *fd = open_in(dirs[1]);
+    }
+    if (*fd < 0) {
+        err_set_errno(e, ERR_IO, errno, "%s: cannot make a temporary file", dirs[0]);
+        err_hint(e, "TMPDIR names another directory");
+        return ERR_IO;
+    }
+    return OK;
+}

@@ -1,0 +1,253 @@
+#include "format/json/json.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/file/io.h"
+
+/* What the scan of a text found. Strings are skipped; everything else about the grammar is left to
+ * jansson. */
+typedef struct census {
+    size_t depth, deepest;
+    size_t nests;  /* '{' and '[' */
+    size_t values; /* commas; with the nests an upper bound, give or take one */
+    size_t huge;   /* integers that do not fit 64 bits */
+} census;
+
+/* The first byte behind the string whose opening quote is at `i`. */
+static size_t string_end(const char *text, size_t bytes, size_t i)
+{
+    for (i++; i < bytes && text[i] != '"'; i++) {
+        if (text[i] == '\\') {
+            i++;
+        }
+    }
+    return i < bytes ? i + 1 : bytes;
+}
+
+/* The first byte behind the number at `i`; *huge if it is an integer outside int64_t. */
+static size_t number_end(const char *text, size_t bytes, size_t i, bool *huge)
+{
+    static const char largest[2][20] = {"9223372036854775807", "9223372036854775808"};
+    const bool negative = text[i] == '-';
+    const size_t first = i + negative;
+    for (i = first; i < bytes && text[i] >= '0' && text[i] <= '9'; i++) {
+    }
+    const size_t digits = i - first;
+    const bool real = i < bytes && (text[i] == '.' || text[i] == 'e' || text[i] == 'E');
+    *huge =
+        !real && (digits > 19 || (digits == 19 && memcmp(text + first, largest[negative], 19) > 0));
+    while (i < bytes && text[i] && strchr("+-.0123456789Ee", text[i])) {
+        i++;
+    }
+    return i;
+}
+
+/* Take the token at `i` into account; the first byte behind it. */
+static size_t count_token(const char *text, size_t bytes, size_t i, census *c)
+{
+    bool huge = false;
+    switch (text[i]) {
+    case '"':
+        return string_end(text, bytes, i);
+    case '{':
+    case '[':
+        c->nests++;
+        c->depth++;
+        c->deepest = c->depth > c->deepest ? c->depth : c->deepest;
+        return i + 1;
+    case '}':
+    case ']':
+        c->depth -= c->depth > 0;
+        return i + 1;
+    case ',':
+        c->values++;
+        return i + 1;
+    default:
+        if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+            i = number_end(text, bytes, i, &huge);
+            c->huge += huge;
+            return i;
+        }
+        return i + 1;
+    }
+}
+
+static err_code check_bounds(const char *what, const char *text, size_t bytes, census *c, err *e)
+{
+    if (bytes > JSON_FILE_LIMIT) {
+        return err_set(e, ERR_INPUT, "%s: %zu bytes of JSON, at most %d are allowed", what, bytes,
+                       JSON_FILE_LIMIT);
+    }
+    for (size_t i = 0; i < bytes;) {
+        i = count_token(text, bytes, i, c);
+    }
+    if (c->deepest > JSON_MAX_DEPTH) {
+        return err_set(e, ERR_INPUT, "%s: JSON nested %zu deep, at most %d levels are allowed",
+                       what, c->deepest, JSON_MAX_DEPTH);
+    }
+    if (c->nests > JSON_MAX_NESTS || c->values > JSON_MAX_VALUES) {
+        return err_set(e, ERR_INPUT, "%s: JSON of more than %d objects and arrays or %d values",
+                       what, JSON_MAX_NESTS, JSON_MAX_VALUES);
+    }
+    return OK;
+}
+
+/* A copy of the text in which every huge integer is spelled as a real, by ".0" behind it. jansson's
+ * own flag for this would turn every other integer into a real, too. NULL: no memory. */
+static char *spell_huge_as_reals(const char *text, size_t bytes, size_t huge_count, size_t *copied)
+{
+    char *copy = malloc(bytes + 2 * huge_count + 1);
+    if (!copy) {
+        return NULL;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < bytes;) {
+        census c = {0};
+        const size_t end = count_token(text, bytes, i, &c);
+        memcpy(copy + used, text + i, end - i);
+        used += end - i;
+        i = end;
+        if (c.huge) {
+            memcpy(copy + used, ".0", 2);
+            used += 2;
+        }
+    }
+    *copied = used;
+    return copy;
+}
+
+err_code json_failure(const json_error_t *why, err *e)
+{
+    return why->text[0] ? err_set(e, ERR_INPUT, "%s", why->text)
+                        : err_set(e, ERR_MEMORY, "no memory for JSON");
+}
+
+static err_code load(const char *what, const char *text, size_t bytes, json_t **out, err *e)
+{
+    json_error_t why = {0};
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+    if (*out) {
+        return OK;
+    }
+    const err_code code = json_failure(&why, e);
+    err_prefix(e, "%s: line %d", what, why.line);
+    return code;
+}
+
+err_code json_parse(const char *what, const char *text, size_t bytes, bool reals, json_t **out,
+                    err *e)
+{
+    *out = NULL;
+    census c = {0};
+    const err_code code = check_bounds(what, text, bytes, &c, e);
+    if (code != OK) {
+        return code;
+    }
+    if (!reals || c.huge == 0) {
+        return load(what, text, bytes, out, e);
+    }
+    size_t copied = 0;
+    char *copy = spell_huge_as_reals(text, bytes, c.huge, &copied);
+    if (!copy) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", what, bytes);
+    }
+    const err_code loaded = load(what, copy, copied, out, e);
+    free(copy);
+    return loaded;
+}
+
+err_code json_parse_file(const char *path, bool reals, json_t **out, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    *out = NULL;
+    err_code code = io_read_file(path, JSON_FILE_LIMIT, &text, &bytes, e);
+    if (code == OK) {
+        code = json_parse(path, text, bytes, reals, out, e);
+    }
+    free(text);
+    return code;
+}
+
+/* Can canonical JSON say this? Outside strings true, false, null and every real hold one of these
+ * letters; jansson writes a real always with '.' or 'e'. */
+static bool has_only_integers(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes;) {
+        if (text[i] == '"') {
+            i = string_end(text, bytes, i);
+        } else if (strchr("tfn.eE", text[i])) {
+            return false;
+        } else {
+            i++;
+        }
+    }
+    return true;
+}
+
+/* The number behind the short escape \`letter`, 0 if it is not one that canonical JSON spells out.
+ */
+static unsigned short_escape(char letter)
+{
+    switch (letter) {
+    case 'b':
+        return 0x08;
+    case 't':
+        return 0x09;
+    case 'n':
+        return 0x0a;
+    case 'f':
+        return 0x0c;
+    case 'r':
+        return 0x0d;
+    default:
+        return 0;
+    }
+}
+
+/* jansson's compact, sorted ASCII form is the canonical one but for its short escapes: \n is \u000A
+ * here. `to` has room for six bytes per two of `text`. Returns the bytes written. */
+static size_t expand_escapes(const char *text, size_t bytes, char *to)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t used = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        to[used++] = text[i];
+        if (text[i] != '\\') {
+            continue;
+        }
+        const unsigned point = short_escape(text[++i]);
+        if (point) {
+            const char spelled[] = {'u', '0', '0', '0', hex[point]};
+            memcpy(to + used, spelled, sizeof spelled);
+            used += sizeof spelled;
+        } else {
+            to[used++] = text[i];
+        }
+    }
+    return used;
+}
+
+char *json_canonical(const json_t *value, size_t *bytes)
+{
+    char *text =
+        json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+    if (!text) {
+        return NULL;
+    }
+    char *canonical = NULL;
+    const size_t length = strlen(text);
+    if (has_only_integers(text, length)) {
+        canonical = malloc(3 * length + 1);
+    }
+    if (canonical) {
+        *bytes = expand_escapes(text, length, canonical);
+        canonical[*bytes] = '\0';
+        char *trimmed = realloc(canonical, *bytes + 1);
+        canonical = trimmed ? trimmed : canonical;
+    }
+    free(text);
+    return canonical;
+}

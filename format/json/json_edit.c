@@ -1,0 +1,123 @@
+#include "format/json/json_edit.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char space[] = " \t\r\n";
+
+static const char *skip_space(const char *p)
+{
+    return p + strspn(p, space);
+}
+
+/* Behind the string that begins at `p`. */
+static const char *skip_string(const char *p)
+{
+    for (p++; *p != '"'; p++) {
+        p += *p == '\\';
+    }
+    return p + 1;
+}
+
+/* Behind the value that begins at `p`. */
+static const char *skip_value(const char *p)
+{
+    int depth = 0;
+    do {
+        if (*p == '"') {
+            p = skip_string(p);
+            continue;
+        }
+        depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
+        p++;
+    } while (depth > 0 || !strchr(",}] \t\r\n", *p));
+    return p;
+}
+
+/* Does the string at `p` say `key`, with whatever escapes? */
+static bool is_key(const char *p, const char *key)
+{
+    json_t *const s = json_loadb(p, (size_t)(skip_string(p) - p), JSON_DECODE_ANY, NULL);
+    const bool same = s && strcmp(json_string_value(s), key) == 0;
+    json_decref(s);
+    return same;
+}
+
+/* A member with the comma that goes with it: the one before, or behind the first member. */
+static bool find_member(const char *text, const char *key, const char **begin, const char **end)
+{
+    const char *comma = NULL;
+    for (const char *p = skip_space(strchr(text, '{') + 1); *p == '"';) {
+        const char *const value = skip_space(skip_space(skip_string(p)) + 1);
+        const char *const behind = skip_value(value);
+        const char *const next = skip_space(behind);
+        const char *const following = *next == ',' ? skip_space(next + 1) : next;
+        if (is_key(p, key)) {
+            *begin = comma ? comma : p;
+            *end = comma ? behind : following;
+            return true;
+        }
+        comma = next;
+        p = following;
+    }
+    return false;
+}
+
+char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *out_bytes)
+{
+    char *const out = malloc(bytes + 1);
+    if (!out) {
+        return NULL;
+    }
+    memcpy(out, text, bytes);
+    out[bytes] = '\0';
+    const char *begin = NULL;
+    const char *end = NULL;
+    if (find_member(out, key, &begin, &end)) {
+        memmove(out + (begin - out), end, bytes - (size_t)(end - out) + 1);
+        bytes -= (size_t)(end - begin);
+    }
+    *out_bytes = bytes;
+    return out;
+}
+
+/* Copy `text` with two more spaces behind every line end. Returns behind its last byte. */
+static char *copy_indented(char *to, const char *text)
+{
+    for (; *text; text++) {
+        *to++ = *text;
+        if (*text == '\n') {
+            *to++ = ' ';
+            *to++ = ' ';
+        }
+    }
+    return to;
+}
+
+char *json_edit_append(const char *text, size_t bytes, const char *key, const char *value,
+                       size_t *out_bytes)
+{
+    size_t end = bytes; /* of the last member: what follows is the '}' of the whole */
+    while (text[end - 1] != '}') {
+        end--;
+    }
+    end--;
+    while (strchr(space, text[end - 1])) {
+        end--;
+    }
+    const size_t room = end + strlen(key) + 3 * strlen(value) + 16;
+    char *const out = malloc(room);
+    if (!out) {
+        return NULL;
+    }
+    memcpy(out, text, end);
+    char *to = out + end;
+    to += snprintf(to, room - end, "%s\n  \"%s\": ", text[end - 1] == '{' ? "" : ",", key);
+    to = copy_indented(to, value);
+    memcpy(to, "\n}\n", 4);
+    *out_bytes = (size_t)(to - out) + 3;
+    return out;
+}

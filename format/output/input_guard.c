@@ -1,0 +1,59 @@
+#include "format/output/input_guard.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "format/output/inputs.h"
+#include "format/file/io.h"
+#include "format/file/dir_list.h"
+#include "format/output/output.h"
+
+static err_code no_memory(const char *path, err *e)
+{
+    return err_set(e, ERR_MEMORY, "%s: no memory", path);
+}
+
+static err_code refuse(int fd, const char *path, err *e)
+{
+    struct stat in;
+    return fstat(fd, &in) == 0 && input_is(path, &in)
+               ? err_set(e, ERR_USAGE, "%s: is the packed file itself", path)
+               : OK;
+}
+
+err_code input_guard_file(int fd, const char *path, err *e)
+{
+    char *const part = output_part_name(path);
+    err_code code = part ? refuse(fd, path, e) : no_memory(path, e);
+    if (code == OK) {
+        code = refuse(fd, part, e);
+    }
+    free(part);
+    return code;
+}
+
+err_code input_guard_directory(int fd, const char *path, err *e)
+{
+    struct stat st;
+    listing names = {0};
+    const bool there = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    err_code code = there ? listing_read(path, &names, e) : OK;
+    for (size_t i = 0; i < names.count && code == OK; i++) {
+        char *const file = io_join(path, names.names[i]);
+        code = file ? refuse(fd, file, e) : no_memory(path, e);
+        free(file);
+    }
+    listing_free(&names);
+    return code;
+}
+
+err_code input_guard_beside(int fd, const char *path, err *e)
+{
+    char *const name = io_without_slashes(path);
+    char *const part = name ? output_part_name(name) : NULL;
+    const err_code code = part ? input_guard_directory(fd, part, e) : no_memory(path, e);
+    free(name);
+    free(part);
+    return code;
+}

@@ -1,0 +1,76 @@
+#include "format/output/output_pipe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/base/num.h"
+#include "format/file/pipe.h"
+
+struct out_stream {
+    int fd;
+    const char *name;
+    const monitor *m;
+    uint64_t at; /* bytes written */
+};
+
+err_code out_stream_open(int fd, const char *name, const monitor *m, out_stream **out, err *e)
+{
+    const int own = pipe_open_write(fd, name, e);
+    if (own < 0) {
+        return ERR_IO;
+    }
+    out_stream *const s = malloc(sizeof *s);
+    if (!s) {
+        close(own);
+        return err_set(e, ERR_MEMORY, "%s: no memory", name);
+    }
+    *s = (out_stream){.fd = own, .name = name, .m = m};
+    *out = s;
+    return OK;
+}
+
+/* A gap between tensors is less than 64 KiB. */
+static err_code write_zeros(out_stream *s, uint64_t end, err *e)
+{
+    static const unsigned char zeros[64 << 10];
+    err_code code = OK;
+    while (code == OK && s->at < end) {
+        const uint64_t n = num_min(sizeof zeros, end - s->at);
+        code = pipe_write(s->fd, s->name, s->m, zeros, n, e);
+        s->at += n;
+    }
+    return code;
+}
+
+err_code out_stream_write(out_stream *s, uint64_t off, const void *data, uint64_t bytes, err *e)
+{
+    if (off < s->at) {
+        return err_set(e, ERR_INTERNAL, "%s: written out of order", s->name);
+    }
+    err_code code = write_zeros(s, off, e);
+    if (code == OK) {
+        code = pipe_write(s->fd, s->name, s->m, data, bytes, e);
+        s->at += bytes;
+    }
+    return code;
+}
+
+err_code out_stream_sync(const out_stream *s, err *e)
+{
+    struct stat st;
+    const bool is_file = fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
+    return !is_file || fsync(s->fd) == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot sync", s->name);
+}
+
+err_code out_stream_close(out_stream **s, err *e)
+{
+    const char *const name = (*s)->name;
+    const int failed = close((*s)->fd);
+    free(*s);
+    *s = NULL;
+    return failed ? err_set_errno(e, ERR_IO, errno, "%s: cannot write", name) : OK;
+}

@@ -1,0 +1,217 @@
+#include "format/output/prefault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; headers may be older */
+#endif
+
+enum {
+    SMALL_PAGE = 4096,
+    STEP = 8 << 20, /* of one call, which for huge pages begins with work for all processors */
+    PROCESSORS_FOR_A_TAKER = 4, /* one clears pages about as fast as so many fill them */
+    MOST_TAKERS = 8,
+    TRIES = 20,
+};
+
+typedef enum step_state { STEP_FREE, STEP_BUSY, STEP_DONE } step_state;
+
+struct page_taker {
+    int fd;
+    unsigned char *map;
+    uint64_t bytes;
+    unsigned char *steps; /* [step_count] step_state; NULL: small pages */
+    uint64_t step_count;
+    uint64_t next; /* no step before it is free */
+    bool refused;  /* there were no huge pages left */
+    bool small;    /* somebody takes small ones since then, */
+    uint64_t from; /* from this byte on */
+    pthread_mutex_t lock;
+    pthread_cond_t done; /* with a step */
+    pthread_t threads[MOST_TAKERS];
+    unsigned thread_count;
+    atomic_bool stop;
+};
+
+/* ---- small pages ----------------------------------------------- */
+
+/* Pages that are not cleared yet, from the first to the last: about as fast as others fill them,
+ * who do without where this thread is not yet. */
+static void *take_small(void *arg)
+{
+    page_taker *const t = arg;
+    int result = 0;
+    for (uint64_t off = t->from; off < t->bytes && result == 0 && !atomic_load(&t->stop);) {
+        const uint64_t n = num_min(t->bytes - off, STEP);
+        result = fallocate(t->fd, 0, (off_t)off, (off_t)n);
+        if (result == 0) {
+            off += n;
+        } else if (errno == EINTR) {
+            result = 0;
+        }
+    }
+    return NULL;
+}
+
+/* ---- huge pages ------------------------------------------------ */
+
+/* A hole is not collapsed, a page with nothing but holes around it is; quickest one that was never
+ * mapped, because then no processor has to be told. */
+static int begin(int fd, uint64_t off, uint64_t bytes)
+{
+    int result = 0;
+    for (uint64_t at = 0; at < bytes && result == 0; at += PAGE_TAKER_ALIGN) {
+        result = fallocate(fd, 0, (off_t)(off + at), SMALL_PAGE);
+    }
+    return result;
+}
+
+/* EAGAIN: the system has a page in hand just now. */
+static int collapse(unsigned char *first, uint64_t bytes)
+{
+    int result = madvise(first, bytes, MADV_COLLAPSE);
+    for (int i = 1; i < TRIES && result != 0 && errno == EAGAIN; i++) {
+        result = madvise(first, bytes, MADV_COLLAPSE);
+    }
+    return result;
+}
+
+/* False: there are none, and there is no use in asking again. What the mapping has of them is given
+ * back: it counts as this process's memory, and a page that the file system itself made huge is not
+ * cleared in the mapping before it is touched. Where that is refused (locked memory) nothing more
+ * is taken so. */
+static bool take_huge(const page_taker *t, uint64_t off, uint64_t bytes)
+{
+    unsigned char *const first = t->map + off;
+    const int result = begin(t->fd, off, bytes) == 0 ? collapse(first, bytes) : -1;
+    const bool hope = result == 0 || errno == EAGAIN || errno == EINTR;
+    return madvise(first, bytes, MADV_DONTNEED) == 0 && hope;
+}
+
+/* With the lock held, which it lets go of meanwhile. */
+static void take_step(page_taker *t, uint64_t step)
+{
+    const uint64_t off = step * STEP;
+    t->steps[step] = STEP_BUSY;
+    pthread_mutex_unlock(&t->lock);
+    const uint64_t whole = t->bytes / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+    const bool hope = take_huge(t, off, num_min(whole - off, STEP));
+    pthread_mutex_lock(&t->lock);
+    t->steps[step] = STEP_DONE;
+    if (!hope && !t->refused) {
+        t->refused = true;
+        t->from = off;
+    }
+    pthread_cond_broadcast(&t->done);
+}
+
+/* When there are no more huge pages, the first thread that finds out goes on with small ones. */
+static void *take_steps(void *arg)
+{
+    page_taker *const t = arg;
+    pthread_mutex_lock(&t->lock);
+    while (t->next < t->step_count && !t->refused && !atomic_load(&t->stop)) {
+        const uint64_t step = t->next++;
+        if (t->steps[step] == STEP_FREE) {
+            take_step(t, step);
+        }
+    }
+    const bool first = t->refused && !t->small;
+    t->small = t->small || first;
+    pthread_mutex_unlock(&t->lock);
+    return first ? take_small(t) : NULL;
+}
+
+void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes)
+{
+    if (!t || !t->steps) {
+        return;
+    }
+    const uint64_t end = num_min(num_ceil_div(off + bytes, STEP), t->step_count);
+    pthread_mutex_lock(&t->lock);
+    for (uint64_t step = off / STEP; step < end; step++) {
+        while (t->steps[step] == STEP_BUSY) {
+            pthread_cond_wait(&t->done, &t->lock);
+        }
+        if (t->steps[step] == STEP_FREE && !t->refused) {
+            take_step(t, step);
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- start and stop -------------------------------------------- */
+
+/* Does the file system give huge pages by itself? The first page of the file was touched. */
+static bool has_huge_pages(const page_taker *t)
+{
+    struct stat st;
+    return fstat(t->fd, &st) == 0 && st.st_blocks * 512 >= PAGE_TAKER_ALIGN;
+}
+
+/* Huge pages, if the first can be had. */
+static void try_huge(page_taker *t)
+{
+    const uint64_t whole = t->bytes / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+    if (whole == 0 || sysconf(_SC_PAGESIZE) != SMALL_PAGE || has_huge_pages(t) ||
+        !take_huge(t, 0, PAGE_TAKER_ALIGN)) {
+        return;
+    }
+    t->step_count = num_ceil_div(whole, STEP);
+    t->steps = calloc(t->step_count, 1);
+}
+
+static void start_threads(page_taker *t)
+{
+    void *(*const take)(void *) = t->steps ? take_steps : take_small;
+    const uint64_t shares = num_ceil_div(parallel_processors(), PROCESSORS_FOR_A_TAKER);
+    const unsigned wanted = t->steps ? (unsigned)num_min(shares, MOST_TAKERS) : 1;
+    while (t->thread_count < wanted &&
+           pthread_create(&t->threads[t->thread_count], NULL, take, t) == 0) {
+        t->thread_count++;
+    }
+}
+
+page_taker *page_taker_start(int fd, unsigned char *map, uint64_t bytes)
+{
+    page_taker *const t = calloc(1, sizeof *t);
+    if (!t) {
+        return NULL;
+    }
+    t->fd = fd;
+    t->map = map;
+    t->bytes = bytes;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->done, NULL);
+    atomic_init(&t->stop, false);
+    try_huge(t);
+    start_threads(t);
+    return t;
+}
+
+void page_taker_stop(page_taker *t)
+{
+    if (!t) {
+        return;
+    }
+    atomic_store(&t->stop, true);
+    for (unsigned i = 0; i < t->thread_count; i++) {
+        pthread_join(t->threads[i], NULL);
+    }
+    pthread_cond_destroy(&t->done);
+    pthread_mutex_destroy(&t->lock);
+    free(t->steps);
+    free(t);
+}

@@ -1,0 +1,409 @@
+#include "format/output/whole_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "format/output/output.h"
+
+struct whole_dir {
+    char *path, *dir; /* the final name, and what it lies in */
+    char *part;       /* the temporary name beside it */
+    const char *list;
+    int fd, dir_fd; /* of `part` and `dir` */
+    bool force;
+};
+
+static void dir_free(whole_dir *d)
+{
+    if (d->fd >= 0) {
+        close(d->fd);
+    }
+    if (d->dir_fd >= 0) {
+        close(d->dir_fd);
+    }
+    free(d->path);
+    free(d->dir);
+    free(d->part);
+    free(d);
+}
+
+static err_code make_names(whole_dir *d, const char *path, err *e)
+{
+    d->path = io_without_slashes(path);
+    if (!d->path) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    const char *const name = io_basename(d->path);
+    const size_t before = (size_t)(name - d->path);
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return err_set(e, ERR_IO, "%s: not the name of a new directory", path);
+    }
+    d->dir = before > 0 ? strndup(d->path, before) : strdup(".");
+    if (asprintf(&d->part, "%.*s.%s.part", (int)before, d->path, name) < 0) {
+        d->part = NULL;
+    }
+    return d->dir && d->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
+}
+
+/* ---- what a directory holds ------------------------------------ */
+
+/* The list of a directory, NULL if it has none that can be read. */
+static json_t *read_list(int fd, const char *path, const char *list)
+{
+    json_t *value = NULL;
+    char *const name = io_join(path, list);
+    const int file = openat(fd, list, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char *text = NULL;
+    size_t bytes = 0;
+    if (name && file >= 0 &&
+        io_read_stream(file, name, JSON_FILE_LIMIT, &text, &bytes, NULL) == OK &&
+        json_parse(name, text, bytes, false, &value, NULL) != OK) {
+        value = NULL;
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    free(text);
+    free(name);
+    return value;
+}
+
+static bool is_listed(const json_t *list, const char *entry)
+{
+    size_t i = 0;
+    const json_t *name = NULL;
+    json_array_foreach(json_object_get(list, "files"), i, name)
+    {
+        if (json_is_string(name) && output_stands_for(entry, json_string_value(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A regular file of the list, or the list itself. */
+static bool is_own(int fd, const json_t *list, const char *list_name, const char *entry)
+{
+    struct stat st;
+    return fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (output_stands_for(entry, list_name) || is_listed(list, entry));
+}
+
+static bool is_dots(const char *entry)
+{
+    return strcmp(entry, ".") == 0 || strcmp(entry, "..") == 0;
+}
+
+static err_code refuse_foreign(const char *path, const char *entry, err *e)
+{
+    err_set(e, ERR_IO, "%s: holds %s, which is no file of an export: not replaced", path, entry);
+    err_hint(e, "move it away, or export to another directory");
+    return ERR_IO;
+}
+
+/* Look at all entries, and name the first by name that has to stay. With `remove_them` remove them,
+ * the list last, so that whatever happens on the way, the rest can be told from what is somebody
+ * else's. */
+static err_code sweep(int fd, const char *path, const char *list_name, bool remove_them, err *e)
+{
+    const int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *const dir = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!dir) {
+        if (copy >= 0) {
+            close(copy);
+        }
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot read the directory", path);
+    }
+    json_t *const list = read_list(fd, path, list_name);
+    err_code code = OK;
+    char foreign[NAME_MAX + 1] = "";
+    for (const struct dirent *f = readdir(dir); f && code == OK; f = readdir(dir)) {
+        if (is_dots(f->d_name)) {
+            continue;
+        }
+        if (!is_own(fd, list, list_name, f->d_name)) {
+            if (foreign[0] == '\0' || strcmp(f->d_name, foreign) < 0) {
+                snprintf(foreign, sizeof foreign, "%s", f->d_name);
+            }
+        } else if (remove_them && !output_stands_for(f->d_name, list_name) &&
+                   unlinkat(fd, f->d_name, 0) != 0) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, f->d_name);
+        }
+    }
+    closedir(dir);
+    json_decref(list);
+    if (code == OK && foreign[0] != '\0') {
+        code = refuse_foreign(path, foreign, e);
+    }
+    if (code == OK && remove_them && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, list_name);
+    }
+    return code;
+}
+
+/* Nothing is removed before it is known that nothing has to stay. */
+static err_code clear(int fd, const char *path, const char *list, err *e)
+{
+    const err_code code = sweep(fd, path, list, false, e);
+    return code == OK ? sweep(fd, path, list, true, e) : code;
+}
+
+/* ---- opening --------------------------------------------------- */
+
+static err_code check_existing(const whole_dir *d, err *e)
+{
+    struct stat st;
+    if (lstat(d->path, &st) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return err_set(e, ERR_IO, "%s: exists and is not a directory", d->path);
+    }
+    if (!d->force) {
+        err_set(e, ERR_IO, "%s: exists", d->path);
+        err_hint(e, "-f replaces an earlier export");
+        return ERR_IO;
+    }
+    const int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->path);
+    }
+    const err_code code = sweep(fd, d->path, d->list, false, e);
+    close(fd);
+    return code;
+}
+
+/* Does the temporary name lead to what is open? */
+static bool has_its_name(const whole_dir *d)
+{
+    struct stat opened;
+    struct stat named;
+    return fstat(d->fd, &opened) == 0 && lstat(d->part, &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+/* What is locked is ours, unless who held it before gave it its name meanwhile; what cannot be
+ * locked (some network file systems) is so only if it was made just now. */
+static err_code lock_part(const whole_dir *d, bool created, bool *again, err *e)
+{
+    *again = false;
+    if (flock(d->fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) {
+            return err_set(e, ERR_IO, "%s: another run is writing it", d->part);
+        }
+        if (!created) {
+            err_set_errno(e, ERR_IO, errno, "%s: cannot lock", d->part);
+            err_hint(e, "remove it if no other run is writing it");
+            return ERR_IO;
+        }
+    }
+    *again = !has_its_name(d);
+    return *again || created ? OK : clear(d->fd, d->part, d->list, e);
+}
+
+static err_code open_part(whole_dir *d, bool *again, err *e)
+{
+    const bool created = mkdir(d->part, 0700) == 0;
+    *again = false;
+    if (!created && errno != EEXIST) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot create", d->part);
+    }
+    d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (d->fd < 0) {
+        err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->part);
+        if (created) {
+            (void)rmdir(d->part); /* that it stays is not worth a second message */
+        }
+        return ERR_IO;
+    }
+    const err_code code = lock_part(d, created, again, e);
+    if (code != OK || *again) {
+        close(d->fd);
+        d->fd = -1;
+    }
+    return code;
+}
+
+err_code whole_dir_open(const char *path, bool force, const char *list, whole_dir **out, err *e)
+{
+    whole_dir *const d = calloc(1, sizeof *d);
+    if (!d) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    d->fd = d->dir_fd = -1;
+    d->force = force;
+    d->list = list;
+    err_code code = make_names(d, path, e);
+    if (code == OK) {
+        code = check_existing(d, e);
+    }
+    if (code == OK) {
+        d->dir_fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* Who may write into a directory may not be allowed to read it, and then cannot sync it. */
+        if (d->dir_fd < 0 && errno != EACCES) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->dir);
+        }
+    }
+    for (bool again = true; code == OK && again;) {
+        code = open_part(d, &again, e);
+    }
+    if (code != OK) {
+        dir_free(d);
+        return code;
+    }
+    *out = d;
+    return OK;
+}
+
+/* ---- the list -------------------------------------------------- */
+
+static json_t *make_list(const char *const *names, size_t count, const char *members, err *e)
+{
+    json_t *list = NULL;
+    json_t *const files = json_array();
+    err_code code = json_parse("list", members, strlen(members), false, &list, e);
+    int failed = 0; /* jansson returns -1 without memory, or if a name is no UTF-8 */
+    for (size_t i = 0; i < count; i++) {
+        failed |= json_array_append_new(files, json_string(names[i]));
+    }
+    failed |= json_object_set_new(list, "files", files); /* takes files in every case */
+    if (code == OK && failed) {
+        err_set(e, ERR_MEMORY, "no memory for a list of %zu files", count);
+        json_decref(list);
+        list = NULL;
+    }
+    return list;
+}
+
+err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, const char *members,
+                        err *e)
+{
+    size_t bytes = 0;
+    json_t *const list = make_list(names, count, members, e);
+    char *const text = list ? json_canonical(list, &bytes) : NULL;
+    char *const path = io_join(d->part, d->list);
+    output *file = NULL;
+    err_code code = text && path ? output_open(path, false, &file, e)
+                                 : err_set(e, ERR_MEMORY, "%s: no memory", d->part);
+    if (code == OK) {
+        code = output_write(file, 0, text, bytes, e);
+    }
+    if (code == OK) {
+        code = output_sync(file, e);
+    }
+    if (code == OK) {
+        code = output_commit(&file, e);
+    }
+    output_abandon(&file);
+    json_decref(list);
+    free(text);
+    free(path);
+    return code;
+}
+
+const char *whole_dir_part(const whole_dir *d)
+{
+    return d->part;
+}
+
+/* ---- commit ---------------------------------------------------- */
+
+/* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
+static err_code sync_directory(int fd, const char *path, err *e)
+{
+    return fd < 0 || fsync(fd) == 0 || errno == EINVAL
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);
+}
+
+/* Where nothing stands in the way. */
+static err_code rename_part(const whole_dir *d, err *e)
+{
+    int result = renameat2(AT_FDCWD, d->part, AT_FDCWD, d->path, RENAME_NOREPLACE);
+    if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
+        /* The file system cannot do it in one step: look first. A directory that is not empty is
+         * never replaced by rename. */
+        struct stat st;
+        errno = EEXIST;
+        if (lstat(d->path, &st) != 0 && errno == ENOENT) {
+            result = rename(d->part, d->path);
+        }
+    }
+    return result == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", d->part, d->path);
+}
+
+/* New and old change places in one step; then the old one, which has the temporary name now, is
+ * removed. *named: the new one has its name. */
+static err_code exchange(const whole_dir *d, bool *named, err *e)
+{
+    const int old = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (old < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->path);
+    }
+    err_code code = sweep(old, d->path, d->list, false, e);
+    if (code == OK && renameat2(AT_FDCWD, d->part, AT_FDCWD, d->path, RENAME_EXCHANGE) != 0) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot take the place of %s", d->part, d->path);
+        err_hint(e, "remove %s first", d->path);
+    } else if (code == OK) {
+        *named = true;
+        code = clear(old, d->part, d->list, e);
+        if (code == OK && rmdir(d->part) != 0) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->part);
+        }
+    }
+    close(old);
+    return code;
+}
+
+err_code whole_dir_commit(whole_dir **out, err *e)
+{
+    whole_dir *const d = *out;
+    const mode_t mask = umask(0);
+    umask(mask);
+    if (fchmod(d->fd, 0777 & ~mask) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->part);
+    }
+    struct stat st;
+    bool named = false;
+    err_code code = sync_directory(d->fd, d->part, e);
+    if (code == OK && d->force && lstat(d->path, &st) == 0) {
+        code = exchange(d, &named, e);
+    } else if (code == OK) {
+        code = rename_part(d, e);
+        named = code == OK;
+    }
+    if (named) {
+        const err_code last = sync_directory(d->dir_fd, d->dir, e);
+        code = code == OK ? last : code;
+        dir_free(d);
+        *out = NULL;
+    }
+    return code;
+}
+
+void whole_dir_abandon(whole_dir **out)
+{
+    whole_dir *const d = *out;
+    if (!d) {
+        return;
+    }
+    /* To look into it takes descriptors, and their lack may be what failed: first as if it were
+     * empty. */
+    if (has_its_name(d) && rmdir(d->part) != 0 && clear(d->fd, d->part, d->list, NULL) == OK) {
+        (void)rmdir(d->part); /* what is left of it the next run removes */
+    }
+    dir_free(d);
+    *out = NULL;
+}

@@ -1,0 +1,403 @@
+#include "format/pack/pack_file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/archive/embed_tar.h"
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "format/base/memory.h"
+#include "format/base/num.h"
+
+/* Four bytes that no text begins with: the rest of the magic is what a bad transfer changes. */
+static bool begins_packed(int fd, const char *path)
+{
+    unsigned char start[4];
+    return io_read_at(fd, path, 0, start, sizeof start, NULL) == OK &&
+           memcmp(start, pack_superblock_magic, sizeof start) == 0;
+}
+
+bool pack_is_packed(const char *path)
+{
+    int fd = -1;
+    if (io_open_read(path, &fd, NULL, NULL) != OK) {
+        return false;
+    }
+    const bool packed = begins_packed(fd, path);
+    close(fd);
+    return packed;
+}
+
+err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
+                           const unsigned char *trailer, const pack_trailer *t, uint64_t file_bytes,
+                           err *e)
+{
+    if (t->file_bytes != file_bytes) {
+        return err_set(e, ERR_DAMAGED,
+                       "trailer: length of the file, expected %" PRIu64 ", found %" PRIu64,
+                       t->file_bytes, file_bytes);
+    }
+    if (s->incompat != t->incompat || s->compat != t->compat || s->data_end != t->data_end ||
+        memcmp(s->plan_id, t->plan_id, XXH3_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: its copies differ from the superblock");
+    }
+    if (t->sections < s->head_sections ||
+        memcmp(superblock + PACK_DIR_OFF, trailer + PACK_DIR_OFF,
+               (size_t)s->head_sections * PACK_ENTRY_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: its directory differs from the superblock's");
+    }
+    unsigned char root[SHA256_BYTES];
+    pack_root(superblock, trailer, root);
+    if (memcmp(root, t->root, SHA256_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "trailer: the root digest does not match");
+    }
+    return OK;
+}
+
+err_code pack_section_load(int fd, const char *path, const pack_section *s, unsigned char **data,
+                           err *e)
+{
+    char name[5];
+    pack_tag_name(s->tag, name);
+    unsigned char *const buffer = malloc(s->len + 1);
+    if (!buffer) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for section %s", path, name);
+    }
+    err_code code = io_read_at(fd, path, s->off, buffer, s->len, e);
+    unsigned char sha[SHA256_BYTES];
+    if (code == OK) {
+        digest_sha256(buffer, s->len, sha);
+        if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
+            code =
+                err_set(e, ERR_DAMAGED,
+                        "section %s: its digest does not match (offset %" PRIu64 ")", name, s->off);
+        }
+    }
+    if (code != OK) {
+        free(buffer);
+        return code;
+    }
+    buffer[s->len] = '\0';
+    *data = buffer;
+    return OK;
+}
+
+const pack_section *pack_find_section(const pack_file *p, uint32_t tag)
+{
+    for (uint32_t i = 0; i < p->trailer.sections; i++) {
+        if (p->trailer.dir[i].tag == tag) {
+            return &p->trailer.dir[i];
+        }
+    }
+    return NULL;
+}
+
+err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **data, uint64_t *bytes,
+                           err *e)
+{
+    const pack_section *const s = pack_find_section(p, tag);
+    if (!s) {
+        return err_set(e, ERR_INTERNAL, "%s: section asked for that is not there", p->path);
+    }
+    *bytes = s->len;
+    return pack_section_load(p->fd, p->path, s, data, e);
+}
+
+err_code pack_read_members(const pack_file *p, member **members, size_t *count, err *e)
+{
+    unsigned char *data = NULL;
+    uint64_t bytes = 0;
+    *members = NULL;
+    *count = 0;
+    err_code code = pack_read_section(p, TAG_FILE, &data, &bytes, e);
+    if (code == OK) {
+        code = archive_unpack((const char *)data, bytes, members, count, e);
+    }
+    if (code == ERR_DAMAGED || code == ERR_INPUT) {
+        err_prefix(e, "%s", p->path);
+    }
+    free(data);
+    return code;
+}
+
+static err_code copy_member(const pack_file *p, const member *m, char **data, size_t *bytes, err *e)
+{
+    if (m->bytes > JSON_FILE_LIMIT) {
+        return err_set(e, ERR_INPUT, "%s: embedded file %s: %zu bytes, more than the limit of %d",
+                       p->path, m->name, m->bytes, JSON_FILE_LIMIT);
+    }
+    *data = malloc(m->bytes + 1);
+    if (!*data) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", p->path, m->bytes);
+    }
+    memcpy(*data, m->data, m->bytes);
+    (*data)[m->bytes] = '\0';
+    *bytes = m->bytes;
+    return OK;
+}
+
+err_code pack_read_member(const pack_file *p, const char *name, char **data, size_t *bytes, err *e)
+{
+    member *members = NULL;
+    size_t count = 0;
+    *data = NULL;
+    *bytes = 0;
+    err_code code = pack_read_members(p, &members, &count, e);
+    for (size_t i = 0; i < count && code == OK; i++) {
+        if (strcmp(members[i].name, name) == 0) {
+            code = copy_member(p, &members[i], data, bytes, e);
+        }
+    }
+    members_free(members, count);
+    return code;
+}
+
+/* The blocks at both ends, their agreement, and the directory. */
+static err_code open_ends(pack_file *p, err *e)
+{
+    unsigned char front[PACK_BLOCK];
+    unsigned char back[PACK_BLOCK];
+    err_code code = io_read_at(p->fd, p->path, 0, front, sizeof front, e);
+    if (code == OK) {
+        code = pack_superblock_decode(front, &p->superblock, e);
+    }
+    if (code == OK && p->file_bytes % PACK_BLOCK != 0) {
+        code = err_set(
+            e, ERR_DAMAGED, "%" PRIu64 " bytes are no multiple of 4096: %s", p->file_bytes,
+            p->file_bytes < p->superblock.data_end ? "truncated"
+                                                   : "truncated, or there are surplus bytes");
+    }
+    if (code == OK) {
+        code = io_read_at(p->fd, p->path, p->file_bytes - PACK_BLOCK, back, sizeof back, e);
+    }
+    if (code == OK) {
+        code = pack_trailer_decode(back, &p->trailer, e);
+    }
+    if (code == OK) {
+        code = pack_copies_check(front, &p->superblock, back, &p->trailer, p->file_bytes, e);
+    }
+    uint64_t expected = 0;
+    if (code == OK) {
+        code =
+            pack_directory_check(p->trailer.dir, p->superblock.head_sections, p->trailer.sections,
+                                 p->superblock.data_off, p->superblock.data_end, &expected, e);
+    }
+    if (code == OK && expected != p->file_bytes) {
+        code = err_set(e, ERR_INPUT, "the sections end at %" PRIu64 ", the file at %" PRIu64,
+                       expected, p->file_bytes);
+    }
+    return code;
+}
+
+/* The head passes through one small piece of memory: each byte is digested, in file order, and the
+ * records are decoded while they are in the cache. */
+enum { PIECE = 256 << 10 };
+
+typedef struct head_pass {
+    const pack_file *file;
+    uint64_t at; /* bytes before it are digested */
+    digest_stream *digest;
+    unsigned char *piece, *strs;
+    pack_decoder decoder;
+    err broken; /* the first broken rule: to be told only when the digest is right */
+} head_pass;
+
+/* Digest up to `end`. `to`: where the bytes go, NULL if the piece will do. */
+static err_code pass_bytes(head_pass *h, uint64_t end, unsigned char *to, err *e)
+{
+    err_code code = OK;
+    while (code == OK && h->at < end) {
+        const uint64_t n = num_min(PIECE, end - h->at);
+        unsigned char *const p = to ? to : h->piece;
+        code = io_read_at(h->file->fd, h->file->path, h->at, p, n, e);
+        if (code == OK) {
+            digest_add(h->digest, p, n);
+            h->at += n;
+            to = to ? to + n : NULL;
+        }
+    }
+    return code;
+}
+
+/* `s` and what lies before it. */
+static err_code pass_section(head_pass *h, const pack_section *s, unsigned char *to, err *e)
+{
+    const err_code code = pass_bytes(h, s->off, NULL, e);
+    return code == OK ? pass_bytes(h, s->off + s->len, to, e) : code;
+}
+
+static err_code pass_records(head_pass *h, const pack_section *tens, err *e)
+{
+    err_code code = pass_bytes(h, tens->off, NULL, e);
+    while (code == OK && h->at < tens->off + tens->len) {
+        const uint64_t n = num_min(PIECE, tens->off + tens->len - h->at);
+        code = pass_bytes(h, h->at + n, NULL, e);
+        if (code == OK && h->broken.code == OK) {
+            h->broken.code =
+                pack_decode_records(&h->decoder, h->piece, n / PACK_RECORD_BYTES, &h->broken);
+        }
+    }
+    return code;
+}
+
+/* Names are read before their turn, because the records are decoded with them; what is digested in
+ * their turn is what was read then. */
+static err_code pass_head(head_pass *h, pack_table *table, err *e)
+{
+    const pack_file *const p = h->file;
+    const pack_section *const tens = pack_find_section(p, TAG_TENS);
+    const pack_section *const nidx = pack_find_section(p, TAG_NIDX);
+    const pack_section *const strs = pack_find_section(p, TAG_STRS);
+    h->strs = memory_large(strs->len);
+    if (!h->strs) {
+        return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes of names", strs->len);
+    }
+    err_code code = io_read_at(p->fd, p->path, strs->off, h->strs, strs->len, e);
+    if (code == OK) {
+        h->broken.code = pack_decode_begin(&h->decoder, tens->len, nidx->len, h->strs, strs->len,
+                                           &p->superblock, table, &h->broken);
+        code = pass_records(h, tens, e);
+    }
+    if (code == OK) { /* no by_name, no table: the lengths are wrong */
+        code = pass_section(h, nidx, (unsigned char *)table->by_name, e);
+    }
+    if (code == OK) {
+        code = pass_bytes(h, strs->off, NULL, e);
+    }
+    if (code == OK) {
+        digest_add(h->digest, h->strs, strs->len);
+        h->at += strs->len;
+        code = pass_bytes(h, p->superblock.data_off, NULL, e);
+    }
+    return code;
+}
+
+static err_code digest_head(head_pass *h, pack_table *table, err *e)
+{
+    unsigned char id[XXH3_BYTES];
+    h->digest = digest_start(DIGEST_XXH3);
+    if (!h->digest) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
+    }
+    const err_code code = pass_head(h, table, e);
+    digest_finish(h->digest, id);
+    if (code == OK && memcmp(id, h->file->superblock.plan_id, XXH3_BYTES) != 0) {
+        return err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
+    }
+    return code;
+}
+
+/* The directory was checked: all head sections lie within the head. */
+static err_code open_table(pack_file *p, err *e)
+{
+    head_pass h = {.file = p, .at = PACK_BLOCK, .piece = malloc(PIECE)};
+    err_code code = h.piece ? digest_head(&h, &p->table, e)
+                            : err_set(e, ERR_MEMORY, "no memory for the head of the file");
+    if (code == OK && h.broken.code != OK) {
+        code = err_set(e, h.broken.code, "%s", h.broken.text);
+    }
+    if (code == OK) {
+        code = pack_decode_end(&h.decoder, (const unsigned char *)p->table.by_name, e);
+    }
+    free(h.strs);
+    free(h.piece);
+    return code;
+}
+
+static err_code open_file(const char *path, int *fd, struct stat *st, err *e)
+{
+    const err_code code = io_open_read(path, fd, st, e);
+    if (code != OK && stat(path, st) == 0 && S_ISDIR(st->st_mode)) {
+        err_hint(e, "if it is a checkpoint, octavo convert makes a packed file of it");
+    }
+    return code;
+}
+
+err_code pack_open(const char *path, pack_file **out, err *e)
+{
+    struct stat st;
+    pack_file *const p = calloc(1, sizeof *p);
+    if (!p) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    p->fd = -1;
+    p->path = strdup(path);
+    err_code code = p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    if (code == OK) {
+        code = open_file(path, &p->fd, &st, e);
+    }
+    if (code != OK) {
+        pack_close(p);
+        return code;
+    }
+    p->file_bytes = (uint64_t)st.st_size;
+    if (p->file_bytes < 2 * PACK_BLOCK) {
+        const bool begun = begins_packed(p->fd, path);
+        code =
+            err_set(e, begun ? ERR_DAMAGED : ERR_INPUT,
+                    begun ? "%" PRIu64 " bytes: truncated" : "not a packed file: %" PRIu64 " bytes",
+                    p->file_bytes);
+    }
+    if (code == OK) {
+        code = open_ends(p, e);
+    }
+    if (code == OK) {
+        code = open_table(p, e);
+    }
+    if (code != OK) {
+        err_prefix(e, "%s", path);
+        pack_close(p);
+        return code;
+    }
+    *out = p;
+    return OK;
+}
+
+void pack_close(pack_file *p)
+{
+    if (!p) {
+        return;
+    }
+    if (p->fd >= 0) {
+        close(p->fd);
+    }
+    pack_table_free(&p->table);
+    free(p->path);
+    free(p);
+}
+
+static err_code load_array(const pack_file *p, uint32_t tag, uint64_t expected,
+                           unsigned char **data, err *e)
+{
+    const pack_section *const s = pack_find_section(p, tag);
+    if (!s || s->len != expected) {
+        char name[5];
+        pack_tag_name(tag, name);
+        return err_set(e, ERR_INPUT, "%s: section %s: length, expected %" PRIu64 ", found %" PRIu64,
+                       p->path, name, expected, s ? s->len : 0);
+    }
+    return pack_section_load(p->fd, p->path, s, data, e);
+}
+
+err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e)
+{
+    const pack_table *const t = &p->table;
+    const size_t each = digest_bytes(p->superblock.digest);
+    *out = (pack_evidence){.alg = p->superblock.digest};
+    err_code code = load_array(p, TAG_CHNK, t->chunk_count * each, &out->chunks, e);
+    if (code == OK) {
+        code = load_array(p, TAG_TDIG, t->count * each, &out->tensors, e);
+    }
+    if (code == OK) {
+        code = load_array(p, TAG_SDIG, t->source_count * XXH3_BYTES, &out->sources, e);
+    }
+    if (code == OK) {
+        code = load_array(p, TAG_STAT, t->stat_count * PACK_STAT_BYTES, &out->stats, e);
+    }
+    if (code != OK) {
+        pack_evidence_free(out);
+    }
+    return code;
+}

@@ -1,0 +1,62 @@
+/* Open a packed file and read from it (spec/format.md section 11).
+ *
+ * pack_open believes nothing before the digest that covers it was checked, and copies what it
+ * checks: the file may change underneath without harm. It reads superblock, trailer and head, never
+ * the data. */
+#ifndef PACK_FILE_H
+#define PACK_FILE_H
+
+#include "format/pack/pack_evidence.h"
+
+struct member; /* format/archive/embed_tar.h */
+
+typedef struct pack_file {
+    char *path;
+    int fd;
+    uint64_t file_bytes;
+    pack_superblock superblock;
+    pack_trailer trailer;
+    pack_table table;
+} pack_file;
+
+/* True if the file begins like a packed file (for commands that take either kind). */
+bool pack_is_packed(const char *path);
+
+/* Errors: ERR_IO, ERR_DAMAGED a digest, copy or length is wrong, ERR_INPUT not a packed file or an
+ * illegal field. *out: pack_close. */
+MUST_CHECK err_code pack_open(const char *path, pack_file **out, err *e);
+void pack_close(pack_file *p); /* NULL is fine */
+
+/* The entry of a section, NULL if the file has none of this tag. */
+const pack_section *pack_find_section(const pack_file *p, uint32_t tag);
+
+/* Read a section and check its digest. *data: free(); a NUL stands behind the last byte. */
+MUST_CHECK err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **data,
+                                      uint64_t *bytes, err *e);
+
+/* All embedded files, in the order of their names. *members: members_free. ERR_DAMAGED: the digest
+ * of their section, ERR_INPUT: it does not hold the archive that it has to. */
+MUST_CHECK err_code pack_read_members(const pack_file *p, struct member **members, size_t *count,
+                                      err *e);
+
+/* One embedded file of at most JSON_FILE_LIMIT bytes (a larger one is ERR_INPUT). *data is NULL if
+ * there is none, else the caller's to free(), with a NUL behind it. */
+MUST_CHECK err_code pack_read_member(const pack_file *p, const char *name, char **data,
+                                     size_t *bytes, err *e);
+
+/* Digests and statistics. ERR_INPUT if a section has not the length that the table asks for. */
+MUST_CHECK err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e);
+
+/* The steps of pack_open, for a checker that goes on behind the first damage. ---- */
+
+/* Compare what stands in both blocks. ERR_DAMAGED: a copy differs, or file_bytes is not the length
+ * of the file. */
+MUST_CHECK err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
+                                      const unsigned char *trailer, const pack_trailer *t,
+                                      uint64_t file_bytes, err *e);
+
+/* Read `s` from an open file and check its SHA-256. */
+MUST_CHECK err_code pack_section_load(int fd, const char *path, const pack_section *s,
+                                      unsigned char **data, err *e);
+
+#endif

@@ -1,0 +1,66 @@
+#include "format/pack/pack_read.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "format/file/io.h"
+
+/* The chunk of a record that holds a byte of it. */
+static uint64_t chunk_of(const pack_record *r, uint64_t byte)
+{
+    const uint64_t slice_bytes = pack_record_slice_bytes(r);
+    const uint64_t per_slice = r->chunk_count / pack_record_slices(r);
+    return byte / slice_bytes * per_slice + byte % slice_bytes / r->chunk_bytes;
+}
+
+pack_range pack_record_range(const pack_record *r, uint64_t begin, uint64_t bytes)
+{
+    pack_range at = {.record = r, .begin = begin};
+    if (bytes > 0) {
+        const uint64_t last = chunk_of(r, begin + bytes - 1);
+        const pack_chunk end = pack_record_chunk(r, last);
+        at.first = chunk_of(r, begin);
+        at.count = last - at.first + 1;
+        at.begin = pack_record_chunk(r, at.first).off - r->off;
+        at.bytes = end.off + end.bytes - r->off - at.begin;
+    }
+    return at;
+}
+
+static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pack_record *r,
+                            uint64_t number, const unsigned char *data, err *e)
+{
+    const pack_chunk c = pack_record_chunk(r, number);
+    unsigned char found[DIGEST_MAX];
+    digest_of(v->alg, data, c.bytes, found);
+    if (memcmp(found, pack_evidence_chunk(v, r->chunk_first + number), digest_bytes(v->alg)) == 0) {
+        return OK;
+    }
+    err_set(e, ERR_DAMAGED,
+            "%s: tensor %s, chunk %" PRIu64 ": its digest does not match (offset %" PRIu64
+            ", %" PRIu64 " bytes)",
+            p->path, r->name, number, c.off, c.bytes);
+    err_hint(e, "octavo verify names every damaged place");
+    return ERR_DAMAGED;
+}
+
+err_code pack_check_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
+                          const unsigned char *data, err *e)
+{
+    const pack_record *const r = at->record;
+    err_code code = OK;
+    uint64_t done = 0;
+    for (uint64_t i = at->first; i < at->first + at->count && code == OK; i++) {
+        code = check_chunk(p, v, r, i, data + done, e);
+        done += pack_record_chunk(r, i).bytes;
+    }
+    return code;
+}
+
+err_code pack_read_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
+                         unsigned char *room, err *e)
+{
+    const err_code code =
+        io_read_at(p->fd, p->path, at->record->off + at->begin, room, at->bytes, e);
+    return code == OK ? pack_check_range(p, v, at, room, e) : code;
+}

@@ -1,0 +1,163 @@
+/* The tensors of a packed file: records, where their bytes lie, how they are cut (spec/format.md 5,
+ * 6, 7).
+ *
+ * A writer fills in what a record *is* (the fields marked "given"), sorts with pack_table_sort and
+ * lets pack_table_place compute where everything goes. A reader decodes records and compares them
+ * with what pack_table_place computes from the same given fields: there is one definition of the
+ * layout. */
+#ifndef PACK_TABLE_H
+#define PACK_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/tensor/dialect_id.h"
+#include "format/tensor/dtype.h"
+#include "format/base/err.h"
+#include "format/tensor/tensor_name.h"
+#include "format/pack/pack_layout.h"
+#include "format/safetensors/safetensors.h"
+
+enum { PACK_TILE = 128 };
+#define PACK_NO_SCALE UINT32_MAX
+
+typedef enum __attribute__((packed)) pack_class {
+    CLASS_KEPT,
+    CLASS_CODES,
+    CLASS_SCALES
+} pack_class;
+typedef enum __attribute__((packed)) pack_origin {
+    ORIGIN_KEPT,
+    ORIGIN_QUANTIZED,
+    ORIGIN_CARRIED
+} pack_origin;
+
+/* Ordered by size: opening a large table is bound by memory, and 136 bytes a record do it. */
+typedef struct pack_record {
+    /* given */
+    const char *name;                /* NUL-terminated, owned by the table */
+    uint64_t shape[TENSOR_MAX_DIMS]; /* slowest dimension first */
+    dtype type, src_type;
+    uint8_t ndim;
+    pack_class cls;
+    pack_origin origin;
+    pack_dialect dialect;
+    bool pow2;  /* scales: all powers of two */
+    bool stack; /* computed by pack_table_sort and by decoding: the name has a `*` */
+    uint16_t block_rows, block_cols; /* codes: 128, 128 */
+    uint32_t scale_idx;              /* codes: the record of its scales; others PACK_NO_SCALE */
+    /* computed by pack_table_place */
+    int32_t layer;     /* -1: none; by pack_table_sort and decoding already */
+    uint64_t off, len; /* bytes */
+    uint64_t chunk_bytes, chunk_first, chunk_count;
+    uint64_t source_first; /* index of its first source tensor in SDIG; computed scales: none */
+    uint64_t stat_first;   /* index of its first row in STAT; codes made here only */
+} pack_record;
+
+typedef struct pack_table {
+    pack_record *records;
+    uint32_t count;
+    uint32_t *by_name; /* record numbers in name order */
+    char *names;       /* all names, each with a NUL */
+    bool has_stacks;
+    uint64_t data_off, data_end;
+    uint64_t chunk_count, source_count, stat_count;
+} pack_table;
+
+/* A slice: the whole record, or one member of a stack (and of codes of three dimensions). */
+uint64_t pack_record_slices(const pack_record *r); /* >= 1; 0 only for a shape that begins with 0 */
+uint64_t pack_record_slice_bytes(const pack_record *r); /* bytes of one slice */
+uint64_t pack_record_sources(
+    const pack_record *r); /* source tensors it was made of: E, 1, or 0 for computed scales */
+bool pack_record_computed(const pack_record *r);    /* scales that the writer made */
+bool pack_record_has_stats(const pack_record *r);   /* codes quantized by the writer */
+bool pack_record_requantized(const pack_record *r); /* of these, from FP8 */
+
+/* Rows and columns of one slice of a codes record (or of the scales of one). */
+uint64_t pack_record_rows(const pack_record *r);
+uint64_t pack_record_cols(const pack_record *r);
+
+/* Bytes of the source that stand behind `bytes` bytes of the record. */
+uint64_t pack_source_bytes(const pack_record *r, uint64_t bytes);
+
+typedef struct pack_chunk {
+    uint64_t slice;
+    uint64_t begin; /* within the slice, bytes */
+    uint64_t bytes;
+    uint64_t off; /* in the file */
+} pack_chunk;
+
+/* Chunk `i` (0 … chunk_count-1) of a record. */
+pack_chunk pack_record_chunk(const pack_record *r, uint64_t i);
+
+/* The record whose chunks include chunk `number` of the file (< chunk_count). */
+uint32_t pack_table_chunk_owner(const pack_table *t, uint64_t number);
+
+/* The record of this name, NULL if there is none. Needs by_name. */
+const pack_record *pack_table_find(const pack_table *t, const char *name);
+
+/* An empty table with room for `count` records and `name_bytes` bytes of names, NULs included. Free
+ * with pack_table_free. Errors: ERR_MEMORY. */
+MUST_CHECK err_code pack_table_create(uint32_t count, uint64_t name_bytes, pack_table *out, err *e);
+void pack_table_free(pack_table *t);
+
+/* Sort the records by (layer, class, name), mending scale_idx, and fill by_name. ERR_INPUT: two
+ * records of one name, or one whose name a stack stands for. */
+MUST_CHECK err_code pack_table_sort(pack_table *t, err *e);
+
+/* ERR_INPUT if a plain record bears a name that a stack stands for. Needs by_name. */
+MUST_CHECK err_code pack_table_check_stacks(const pack_table *t, err *e);
+
+/* Compute the fields marked above and data_end, for data that starts at data_off. ERR_INPUT: too
+ * large. */
+MUST_CHECK err_code pack_table_place(pack_table *t, uint64_t data_off, err *e);
+
+/* The same, one record after another in table order. */
+void pack_place_begin(pack_table *t, uint64_t data_off);
+MUST_CHECK err_code pack_place_next(pack_table *t, pack_record *r, err *e);
+MUST_CHECK err_code pack_place_end(pack_table *t, err *e);
+
+/* Bytes of the three sections of a sorted table; encode into buffers of these sizes. */
+uint64_t pack_table_names_bytes(const pack_table *t);
+void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *nidx,
+                       unsigned char *strs);
+
+/* Decode and check everything spec/format.md section 5 says. The sections' digests must have been
+ * checked before. Errors: ERR_INPUT. */
+MUST_CHECK err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
+                                      const unsigned char *nidx, uint64_t nidx_bytes,
+                                      const unsigned char *strs, uint64_t strs_bytes,
+                                      const pack_superblock *s, pack_table *out, err *e);
+
+/* The same while TENS arrives in parts, each of whole records. Any bytes do no harm, but before the
+ * digests were checked nothing in the table may be used, and no error told.
+ *
+ *     pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, &superblock, &table, e);
+ *     pack_decode_records(&d, part, records, e);      until all are there
+ *     pack_decode_end(&d, nidx, e);
+ *     pack_table_free(&table);                        after an error too
+ *
+ * strs stays where it is until the last record. nidx may lie in table.by_name, which has room for
+ * it. An error ends the decoding. */
+typedef struct pack_decoder {
+    const pack_superblock *superblock;
+    const char *strs;
+    uint64_t strs_bytes;
+    pack_table *table;
+    uint32_t next;          /* record */
+    uint64_t name_off;      /* of its name in strs */
+    char *name_to;          /* where that goes in the table */
+    uint64_t window_end;    /* names that start before it */
+    bool plain;             /* are valid and of no stack */
+    layer_memory layers;    /* of the records before */
+    uint32_t codes, scales; /* records of these classes so far */
+} pack_decoder;
+
+MUST_CHECK err_code pack_decode_begin(pack_decoder *d, uint64_t tens_bytes, uint64_t nidx_bytes,
+                                      const unsigned char *strs, uint64_t strs_bytes,
+                                      const pack_superblock *s, pack_table *out, err *e);
+MUST_CHECK err_code pack_decode_records(pack_decoder *d, const unsigned char *p, uint64_t count,
+                                        err *e);
+MUST_CHECK err_code pack_decode_end(pack_decoder *d, const unsigned char *nidx, err *e);
+
+#endif

@@ -1,0 +1,278 @@
+#include "format/safetensors/safetensors.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/file/file_kind.h"
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/safetensors/safetensors_member.h"
+#include "format/safetensors/safetensors_scan.h"
+
+enum { LENGTH_BYTES = 8 };
+
+/* Room for what the scan counted, filled one member after the other. */
+typedef struct builder {
+    st_header h;
+    size_t names_used;
+    bool metadata_seen;
+} builder;
+
+static err_code add_tensor(builder *b, st_slice text, size_t name_bytes, err *e)
+{
+    const char *name = b->h.names + b->names_used;
+    err_code code = st_member_check_name(name, name_bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    st_tensor *t = &b->h.tensors[b->h.count++];
+    t->name = name;
+    b->names_used += name_bytes + 1;
+    code = st_member_tensor(text, t, e);
+    if (code != OK) {
+        err_prefix(e, "tensor %s", name);
+    }
+    return code;
+}
+
+static err_code add_member(builder *b, const st_member *m, err *e)
+{
+    char *name = b->h.names + b->names_used;
+    size_t bytes = 0;
+    const err_code code = st_member_key(m->key, name, &bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    if (!st_member_is_metadata(name, bytes)) {
+        return add_tensor(b, m->value, bytes, e);
+    }
+    if (b->metadata_seen) {
+        return err_set(e, ERR_INPUT, "%s stands twice in the header", name);
+    }
+    b->metadata_seen = true;
+    return st_member_metadata(m->value, e);
+}
+
+static err_code add_members(builder *b, const char *path, const char *text, size_t bytes, err *e)
+{
+    st_scan s = {.path = path, .text = text, .bytes = bytes};
+    for (;;) {
+        st_member m;
+        bool more = false;
+        err_code code = st_scan_next(&s, &m, &more, e);
+        if (code != OK || !more) {
+            return code;
+        }
+        code = add_member(b, &m, e);
+        if (code != OK) {
+            err_prefix(e, "%s", path);
+            return code;
+        }
+    }
+}
+
+static int compare_range(const void *a, const void *b)
+{
+    const st_tensor *x = a;
+    const st_tensor *y = b;
+    if (x->off != y->off) {
+        return x->off < y->off ? -1 : 1;
+    }
+    if (x->bytes != y->bytes) {
+        return x->bytes < y->bytes ? -1 : 1;
+    }
+    return strcmp(x->name, y->name);
+}
+
+static int compare_name(const void *a, const void *b)
+{
+    const char *const *x = a;
+    const char *const *y = b;
+    return strcmp(*x, *y);
+}
+
+static err_code check_unique(const st_header *h, const char *path, err *e)
+{
+    const char **names = calloc(h->count + 1, sizeof *names);
+    if (!names) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu names", path, h->count);
+    }
+    for (size_t i = 0; i < h->count; i++) {
+        names[i] = h->tensors[i].name;
+    }
+    qsort(names, h->count, sizeof *names, compare_name);
+    err_code code = OK;
+    for (size_t i = 1; i < h->count && code == OK; i++) {
+        if (strcmp(names[i - 1], names[i]) == 0) {
+            code =
+                err_set(e, ERR_INPUT, "%s: tensor %s: stands twice in the header", path, names[i]);
+        }
+    }
+    free(names);
+    return code;
+}
+
+/* The tensors are sorted by range: each has to start where the one before it ends. No end can wrap
+ * around, since both offset and end were read as numbers below 2^63. */
+static err_code check_tiling(const st_header *h, const char *path, uint64_t data_bytes, err *e)
+{
+    uint64_t cursor = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        const st_tensor *t = &h->tensors[i];
+        if (t->off != cursor) {
+            return err_set(
+                e, ERR_INPUT, "%s: tensor %s: %s, expected data offset %" PRIu64 ", found %" PRIu64,
+                path, t->name, t->off < cursor ? "overlaps the one before" : "hole before it",
+                cursor, t->off);
+        }
+        cursor += t->bytes;
+        if (cursor > data_bytes) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: truncated: it ends at byte %" PRIu64
+                           " of the data, the file has %" PRIu64,
+                           path, t->name, cursor, data_bytes);
+        }
+    }
+    if (cursor != data_bytes) {
+        return err_set(e, ERR_INPUT, "%s: %" PRIu64 " surplus bytes behind the last tensor%s%s",
+                       path, data_bytes - cursor, h->count ? " " : "",
+                       h->count ? h->tensors[h->count - 1].name : "");
+    }
+    return OK;
+}
+
+static err_code build(builder *b, const char *path, const char *text, size_t bytes, err *e)
+{
+    size_t members = 0;
+    size_t key_bytes = 0;
+    const err_code code = st_scan_all(path, text, bytes, &members, &key_bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    b->h.tensors = calloc(members + 1, sizeof *b->h.tensors);
+    b->h.names = malloc(key_bytes + 1);
+    if (!b->h.tensors || !b->h.names) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", path, members);
+    }
+    return add_members(b, path, text, bytes, e);
+}
+
+err_code st_header_parse(const char *path, const char *text, size_t text_bytes, uint64_t file_bytes,
+                         st_header *out, err *e)
+{
+    builder b = {.h = {.header_bytes = LENGTH_BYTES + (uint64_t)text_bytes}};
+    st_header *const h = &b.h;
+    *out = (st_header){0};
+    if (file_bytes < h->header_bytes) {
+        return err_set(e, ERR_INPUT,
+                       "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64, path,
+                       file_bytes, h->header_bytes);
+    }
+    err_code code = build(&b, path, text, text_bytes, e);
+    if (code == OK) {
+        code = check_unique(h, path, e);
+    }
+    if (code == OK) {
+        qsort(h->tensors, h->count, sizeof *h->tensors, compare_range);
+        code = check_tiling(h, path, file_bytes - h->header_bytes, e);
+    }
+    if (code != OK) {
+        st_header_free(h);
+        return code;
+    }
+    for (size_t i = 0; i < h->count; i++) {
+        h->tensors[i].off += h->header_bytes;
+    }
+    *out = *h;
+    return OK;
+}
+
+/* Mostly something else than safetensors was named. Whoever names a JSON file of a checkpoint means
+ * the checkpoint. */
+static err_code refuse_other(const char *path, const unsigned char *raw, uint64_t value, err *e)
+{
+    const file_kind *const kind = file_kind_find(raw, LENGTH_BYTES);
+    const char *const dot = strrchr(path, '.');
+    if (!kind) {
+        return err_set(e, ERR_INPUT,
+                       "%s: not safetensors, or a header of %" PRIu64
+                       " bytes, at most %d are allowed",
+                       path, value, ST_MAX_HEADER_BYTES);
+    }
+    err_set(e, ERR_INPUT, "%s: %s, not %s", path, kind->name, kind->wanted);
+    if (kind->hint) {
+        err_hint(e, "%s", kind->hint);
+    } else if (dot && strcmp(dot, ".json") == 0) {
+        err_hint(e, "name the directory of the checkpoint");
+    }
+    return ERR_INPUT;
+}
+
+static err_code read_length(int fd, const char *path, uint64_t base, uint64_t file_bytes,
+                            size_t *length, err *e)
+{
+    unsigned char raw[LENGTH_BYTES];
+    if (file_bytes < sizeof raw) {
+        return err_set(e, ERR_INPUT,
+                       "%s: not a safetensors file: %" PRIu64 " bytes, expected at least 8", path,
+                       file_bytes);
+    }
+    const err_code code = io_read_at(fd, path, base, raw, sizeof raw, e);
+    if (code != OK) {
+        return code;
+    }
+    const uint64_t value = le64_load(raw);
+    if (value > ST_MAX_HEADER_BYTES) {
+        return refuse_other(path, raw, value, e);
+    }
+    if (value > file_bytes - sizeof raw) {
+        return err_set(e, ERR_INPUT,
+                       "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64, path,
+                       file_bytes, LENGTH_BYTES + value);
+    }
+    *length = (size_t)value;
+    return OK;
+}
+
+err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header *out, err *e)
+{
+    return st_header_read_at(fd, path, 0, file_bytes, out, e);
+}
+
+err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t file_bytes,
+                           st_header *out, err *e)
+{
+    size_t length = 0;
+    *out = (st_header){0};
+    err_code code = read_length(fd, path, base, file_bytes, &length, e);
+    if (code != OK) {
+        return code;
+    }
+    char *bytes = malloc(LENGTH_BYTES + length);
+    if (!bytes) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for a header of %zu bytes", path, length);
+    }
+    code = io_read_at(fd, path, base, bytes, LENGTH_BYTES + length, e);
+    /* Length and text come from one read now: the length that was checked must still be there. */
+    if (code == OK && le64_load((const unsigned char *)bytes) != length) {
+        code = err_set(e, ERR_IO, "%s: changed while it was read", path);
+    }
+    if (code == OK) {
+        code = st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, out, e);
+    }
+    if (code == OK) {
+        digest_sha256(bytes, LENGTH_BYTES + length, out->sha256);
+    }
+    free(bytes);
+    return code;
+}
+
+void st_header_free(st_header *h)
+{
+    if (h) {
+        free(h->tensors);
+        free(h->names);
+        *h = (st_header){0};
+    }
+}

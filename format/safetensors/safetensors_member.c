@@ -1,0 +1,176 @@
+#include "format/safetensors/safetensors_member.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "format/json/json.h"
+#include "format/tensor/tensor_name.h"
+
+static const char metadata_key[] = "__metadata__";
+
+static err_code load_slice(st_slice s, size_t flags, json_t **out, err *e)
+{
+    json_error_t why = {0};
+    *out = json_loadb(s.text, s.bytes, JSON_REJECT_DUPLICATES | flags, &why);
+    return *out ? OK : json_failure(&why, e);
+}
+
+static err_code read_number(const json_t *value, const char *what, uint64_t *number, err *e)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        return err_set(e, ERR_INPUT, "%s holds something else than integers from 0 to 2^63 - 1",
+                       what);
+    }
+    *number = (uint64_t)json_integer_value(value);
+    return OK;
+}
+
+static err_code read_dtype(const json_t *object, st_tensor *t, err *e)
+{
+    const json_t *value = json_object_get(object, "dtype");
+    if (!json_is_string(value)) {
+        return err_set(e, ERR_INPUT, "dtype is missing or not a string");
+    }
+    t->type = dtype_parse(json_string_value(value), json_string_length(value));
+    if (t->type == DTYPE_NONE) {
+        return err_set(e, ERR_INPUT, "unknown dtype \"%.40s\"", json_string_value(value));
+    }
+    return OK;
+}
+
+static err_code read_shape(const json_t *object, st_tensor *t, err *e)
+{
+    const json_t *value = json_object_get(object, "shape");
+    if (!json_is_array(value)) {
+        return err_set(e, ERR_INPUT, "shape is missing or not an array");
+    }
+    const size_t ndim = json_array_size(value);
+    if (ndim > TENSOR_MAX_DIMS) {
+        return err_set(e, ERR_INPUT, "%zu dimensions, at most %d are supported", ndim,
+                       TENSOR_MAX_DIMS);
+    }
+    err_code code = OK;
+    for (size_t i = 0; i < ndim && code == OK; i++) {
+        code = read_number(json_array_get(value, i), "shape", &t->shape[i], e);
+    }
+    t->ndim = (unsigned)ndim;
+    return code;
+}
+
+/* Into t->off and t->bytes; the offset is still relative to the data area. */
+static err_code read_range(const json_t *object, st_tensor *t, err *e)
+{
+    const json_t *value = json_object_get(object, "data_offsets");
+    if (!json_is_array(value) || json_array_size(value) != 2) {
+        return err_set(e, ERR_INPUT, "data_offsets is missing or not an array of two");
+    }
+    uint64_t end = 0;
+    err_code code = read_number(json_array_get(value, 0), "data_offsets", &t->off, e);
+    if (code == OK) {
+        code = read_number(json_array_get(value, 1), "data_offsets", &end, e);
+    }
+    if (code == OK && end < t->off) {
+        code =
+            err_set(e, ERR_INPUT, "data_offsets end at %" PRIu64 ", before they start at %" PRIu64,
+                    end, t->off);
+    }
+    t->bytes = end - t->off;
+    return code;
+}
+
+static err_code check_size(const st_tensor *t, err *e)
+{
+    uint64_t elements = 0;
+    uint64_t bytes = 0;
+    if (!dtype_tensor_bytes(t->type, t->shape, t->ndim, &elements, &bytes)) {
+        return err_set(e, ERR_INPUT, "shape and dtype %s give no whole number of bytes below 2^61",
+                       dtype_name(t->type));
+    }
+    if (bytes != t->bytes) {
+        return err_set(e, ERR_INPUT,
+                       "shape and dtype %s: expected %" PRIu64 " bytes, found %" PRIu64
+                       " between its data_offsets",
+                       dtype_name(t->type), bytes, t->bytes);
+    }
+    return OK;
+}
+
+err_code st_member_tensor(st_slice text, st_tensor *t, err *e)
+{
+    json_t *object = NULL;
+    err_code code = load_slice(text, 0, &object, e);
+    if (code == OK) {
+        code = read_dtype(object, t, e);
+    }
+    if (code == OK) {
+        code = read_shape(object, t, e);
+    }
+    if (code == OK) {
+        code = read_range(object, t, e);
+    }
+    /* A field that we do not know could change what the bytes mean. */
+    if (code == OK && json_object_size(object) != 3) {
+        code = err_set(e, ERR_INPUT, "fields other than dtype, shape and data_offsets");
+    }
+    json_decref(object);
+    return code == OK ? check_size(t, e) : code;
+}
+
+err_code st_member_metadata(st_slice text, err *e)
+{
+    json_t *object = NULL;
+    err_code code = load_slice(text, JSON_ALLOW_NUL, &object, e);
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value)) {
+            code = err_set(e, ERR_INPUT, "\"%.80s\" is not a string", key);
+            break;
+        }
+    }
+    json_decref(object);
+    if (code != OK) {
+        err_prefix(e, "%s", metadata_key);
+    }
+    return code;
+}
+
+bool st_member_is_metadata(const char *name, size_t bytes)
+{
+    return bytes == sizeof metadata_key - 1 && memcmp(name, metadata_key, bytes) == 0;
+}
+
+err_code st_member_key(st_slice text, char *to, size_t *bytes, err *e)
+{
+    /* A character of a name takes at most six characters per byte; anything longer need not be
+     * unescaped. */
+    if (text.bytes > 6 * NAME_MAX_BYTES + 2) {
+        return err_set(e, ERR_INPUT, "a name of %zu bytes, at most %d are allowed", text.bytes - 2,
+                       NAME_MAX_BYTES);
+    }
+    json_t *key = NULL;
+    const err_code code = load_slice(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &key, e);
+    if (code == OK) {
+        *bytes = json_string_length(key);
+        memcpy(to, json_string_value(key), *bytes);
+        to[*bytes] = '\0';
+    }
+    json_decref(key);
+    return code;
+}
+
+err_code st_member_check_name(const char *name, size_t bytes, err *e)
+{
+    if (!name_valid(name, bytes)) {
+        return err_set(e, ERR_INPUT,
+                       "tensor \"%.80s\": a name has 1 to %d bytes and no control characters, this "
+                       "one has %zu bytes",
+                       name, NAME_MAX_BYTES, bytes);
+    }
+    if (strchr(name, '*')) {
+        return err_set(e, ERR_INPUT, "tensor %s: '*' in a name is not supported", name);
+    }
+    return OK;
+}

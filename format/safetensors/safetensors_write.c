@@ -1,0 +1,244 @@
+#include "format/safetensors/safetensors_write.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json/json.h"
+#include "format/base/num.h"
+#include "format/output/output.h"
+#include "format/base/utf8.h"
+
+enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
+
+struct st_writer {
+    output *out;
+    uint64_t *off; /* of each tensor in the file, and behind the last one its end */
+    size_t count;
+    _Atomic uint64_t written; /* bytes of tensors */
+};
+
+/* The length field and the text of a header, padded. */
+typedef struct header {
+    unsigned char *bytes;
+    size_t length;
+} header;
+
+/* ---- the header ------------------------------------------------ */
+
+/* Into off: relative to the data. */
+static err_code place_tensors(const st_tensor *tensors, size_t count, uint64_t *off, err *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        const st_tensor *const t = &tensors[i];
+        uint64_t elements = 0;
+        uint64_t bytes = 0;
+        if (t->ndim > TENSOR_MAX_DIMS ||
+            !dtype_tensor_bytes(t->type, t->shape, t->ndim, &elements, &bytes) ||
+            !num_add(off[i], bytes, &off[i + 1]) || off[i + 1] > INT64_MAX) {
+            return err_set(e, ERR_INPUT, "tensor %s: shape and dtype %s give no possible size",
+                           t->name, dtype_name(t->type));
+        }
+    }
+    return OK;
+}
+
+static json_t *tensor_json(const st_tensor *t, uint64_t start, uint64_t end)
+{
+    json_t *const shape = json_array();
+    int failed = 0; /* jansson returns -1 without memory */
+    for (unsigned i = 0; i < t->ndim; i++) {
+        failed |= json_array_append_new(shape, json_integer((json_int_t)t->shape[i]));
+    }
+    json_t *const o = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(t->type), "shape",
+                                shape, "data_offsets", (json_int_t)start, (json_int_t)end);
+    if (o && failed) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+/* jansson keeps the order in which members were added. Names that are no UTF-8 it does not take. */
+static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count,
+                            const uint64_t *off, err *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *const name = tensors[i].name;
+        if (!utf8_valid(name)) {
+            return err_set(e, ERR_INPUT, "tensor %s: the name is not UTF-8", name);
+        }
+        if (json_object_get(root, name)) {
+            return err_set(e, ERR_INPUT, "tensor %s: given twice", name);
+        }
+        if (json_object_set_new(root, name, tensor_json(&tensors[i], off[i], off[i + 1])) != 0) {
+            return err_set(e, ERR_MEMORY, "no memory for a header of %zu tensors", count);
+        }
+    }
+    return OK;
+}
+
+/* The text behind its length, with spaces up to a multiple of 8. */
+static err_code frame(const char *text, header *h, err *e)
+{
+    const size_t length = strlen(text);
+    uint64_t padded = 0;
+    if (!num_align_up(length, ALIGNMENT, &padded) || padded > ST_MAX_HEADER_BYTES) {
+        return err_set(e, ERR_INPUT, "a header of %zu bytes, at most %d are allowed", length,
+                       ST_MAX_HEADER_BYTES);
+    }
+    h->length = LENGTH_BYTES + (size_t)padded;
+    h->bytes = malloc(h->length);
+    if (!h->bytes) {
+        return err_set(e, ERR_MEMORY, "no memory for a header of %zu bytes", h->length);
+    }
+    le64_store(h->bytes, padded);
+    memcpy(h->bytes + LENGTH_BYTES, text, length);
+    memset(h->bytes + LENGTH_BYTES + length, ' ', (size_t)padded - length);
+    return OK;
+}
+
+static err_code make_header(const st_tensor *tensors, size_t count, const json_t *metadata,
+                            const uint64_t *off, header *h, err *e)
+{
+    json_t *const root = json_object();
+    err_code code = root ? OK : err_set(e, ERR_MEMORY, "no memory for a header");
+    if (code == OK && metadata &&
+        json_object_set_new(root, "__metadata__", json_deep_copy(metadata)) != 0) {
+        code = err_set(e, ERR_MEMORY, "no memory for a header");
+    }
+    if (code == OK) {
+        code = add_tensors(root, tensors, count, off, e);
+    }
+    char *const text = code == OK ? json_dumps(root, JSON_COMPACT) : NULL;
+    if (code == OK) {
+        code = text ? frame(text, h, e) : err_set(e, ERR_MEMORY, "no memory for a header");
+    }
+    free(text);
+    json_decref(root);
+    return code;
+}
+
+/* The reader has the rules; what it would refuse is not written. */
+static err_code check_header(const char *path, const header *h, uint64_t data_bytes, err *e)
+{
+    st_header back;
+    const err_code code =
+        st_header_parse(path, (const char *)h->bytes + LENGTH_BYTES, h->length - LENGTH_BYTES,
+                        h->length + data_bytes, &back, e);
+    if (code == OK) {
+        st_header_free(&back);
+    }
+    return code;
+}
+
+/* ---- the file -------------------------------------------------- */
+
+static err_code start_file(const char *path, bool force, st_writer *w, const header *h, err *e)
+{
+    err_code code = output_open(path, force, &w->out, e);
+    if (code == OK) {
+        code = output_reserve(w->out, w->off[w->count], e);
+    }
+    return code == OK ? output_write(w->out, 0, h->bytes, h->length, e) : code;
+}
+
+static err_code plan_file(const char *path, const st_tensor *tensors, const json_t *metadata,
+                          st_writer *w, header *h, err *e)
+{
+    err_code code = place_tensors(tensors, w->count, w->off, e);
+    if (code == OK) {
+        code = make_header(tensors, w->count, metadata, w->off, h, e);
+    }
+    if (code != OK) {
+        err_prefix(e, "%s", path);
+        return code;
+    }
+    code = check_header(path, h, w->off[w->count], e);
+    for (size_t i = 0; i <= w->count; i++) {
+        w->off[i] += h->length; /* both are below 2^63 */
+    }
+    if (code == OK && w->off[w->count] > INT64_MAX) {
+        code = err_set(e, ERR_INPUT, "%s: more bytes than a file can have", path);
+    }
+    return code;
+}
+
+static void writer_free(st_writer *w)
+{
+    if (w) {
+        output_abandon(&w->out);
+        free(w->off);
+        free(w);
+    }
+}
+
+err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, size_t count,
+                        const json_t *metadata, st_writer **out, err *e)
+{
+    header h = {0};
+    st_writer *const w = calloc(1, sizeof *w);
+    uint64_t *const off = calloc(count + 1, sizeof *off);
+    if (!w || !off) {
+        free(w);
+        free(off);
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", path, count);
+    }
+    w->off = off;
+    w->count = count;
+    err_code code = plan_file(path, tensors, metadata, w, &h, e);
+    if (code == OK) {
+        code = start_file(path, force, w, &h, e);
+    }
+    free(h.bytes);
+    if (code != OK) {
+        writer_free(w);
+        return code;
+    }
+    *out = w;
+    return OK;
+}
+
+err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *data,
+                         uint64_t bytes, err *e)
+{
+    uint64_t end = 0;
+    if (tensor >= w->count || !num_add(off, bytes, &end) ||
+        end > w->off[tensor + 1] - w->off[tensor]) {
+        return err_set(e, ERR_INTERNAL, "%s: tensor %zu written beyond its end",
+                       output_part_path(w->out), tensor);
+    }
+    const err_code code = output_write(w->out, w->off[tensor] + off, data, bytes, e);
+    if (code == OK) {
+        atomic_fetch_add(&w->written, bytes);
+    }
+    return code;
+}
+
+err_code st_writer_commit(st_writer **out, err *e)
+{
+    st_writer *const w = *out;
+    const uint64_t expected = w->off[w->count] - w->off[0];
+    const uint64_t written = atomic_load(&w->written);
+    if (written != expected) {
+        return err_set(e, ERR_INTERNAL,
+                       "%s: %" PRIu64 " bytes of tensors written, expected %" PRIu64,
+                       output_part_path(w->out), written, expected);
+    }
+    err_code code = output_sync(w->out, e);
+    if (code == OK) {
+        code = output_commit(&w->out, e);
+    }
+    if (!w->out) { /* the file has its name */
+        writer_free(w);
+        *out = NULL;
+    }
+    return code;
+}
+
+void st_writer_abandon(st_writer **w)
+{
+    writer_free(*w);
+    *w = NULL;
+}

@@ -1,0 +1,42 @@
+/* Writing a safetensors file whose tensors are known beforehand.
+ *
+ *     const st_tensor tensors[] = {{.name = "a", .type = DTYPE_F32, .ndim = 2, .shape = {3, 4}}};
+ *     st_writer_open(path, force, tensors, 1, NULL, &w, e);
+ *     st_writer_write(w, 0, 0, data, 48, e);      tensor, offset within it: any thread, any order
+ *     st_writer_commit(&w, e);                    now the file is there, complete and durable
+ *     st_writer_abandon(&w);                      after any failure; fine after commit
+ *
+ * Tensors lie in the given order without gaps, so wide elements first keeps all of them aligned.
+ * Until commit nothing appears under the name (format/output/output.h). */
+#ifndef SAFETENSORS_WRITE_H
+#define SAFETENSORS_WRITE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/base/err.h"
+#include "format/safetensors/safetensors.h"
+
+typedef struct st_writer st_writer;
+
+/* Write the header and reserve the space. Of the tensors name, type, ndim and shape are read, only
+ * during this call; `metadata` is an object of strings, or NULL. The header passes st_header_parse
+ * before there is a file, so that the result can be read back. ERR_INPUT: a name, shape or metadata
+ * that a safetensors file cannot have, a name twice, sizes that overflow; ERR_IO, ERR_MEMORY. */
+MUST_CHECK err_code st_writer_open(const char *path, bool force, const st_tensor *tensors,
+                                   size_t count, const json_t *metadata, st_writer **out, err *e);
+
+/* Write `bytes` little-endian bytes of a tensor. Every byte is written once. ERR_INTERNAL: beyond
+ * its end. */
+MUST_CHECK err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *data,
+                                    uint64_t bytes, err *e);
+
+/* Sync, and give the file its name. ERR_INTERNAL: other than all bytes were written. Releases *w
+ * unless it fails before the file has its name. */
+MUST_CHECK err_code st_writer_commit(st_writer **w, err *e);
+
+void st_writer_abandon(st_writer **w); /* a NULL writer is fine */
+
+#endif

@@ -1,0 +1,395 @@
+#include "format/store/model_store.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/checkpoint/fp8_pairs.h"
+#include "format/file/io.h"
+#include "format/tensor/tensor_name.h"
+#include "format/base/num.h"
+#include "format/tensor/scale_value.h"
+
+enum { STORE_TAKEN = TENSOR_MAX_DIMS + 1 }; /* dimensions of scales that have found their tensor */
+
+static err_code no_memory(const char *path, err *e)
+{
+    return err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", path);
+}
+
+/* Fill in what follows from dtype and shape. */
+static err_code describe(store_tensor *t, const char *name, dtype type, const uint64_t *shape,
+                         unsigned ndim, err *e)
+{
+    *t = (store_tensor){.name = name, .type = type, .ndim = ndim, .rows = 1, .cols = 1};
+    bool fits = true;
+    for (unsigned i = 0; i < ndim; i++) {
+        t->shape[i] = shape[i];
+        if (i + 1 < ndim) {
+            fits = fits && num_mul(t->rows, shape[i], &t->rows);
+        } else {
+            t->cols = shape[i];
+        }
+    }
+    uint64_t bits = 0;
+    if (!fits || !num_mul(t->cols, dtype_bits(type), &bits)) {
+        return err_set(e, ERR_INPUT, "tensor %s: shape out of range", name);
+    }
+    t->row_bytes = bits % 8 == 0 ? bits / 8 : 0;
+    return OK;
+}
+
+/* ---- checkpoint ------------------------------------------------ */
+
+/* Are these FP8 and its scales as a packed file holds them? Others are tensors as any. */
+static bool is_tiled(const fp8_pair *p)
+{
+    return p->kind == FP8_WEIGHT && p->block_rows == PACK_TILE && p->block_cols == PACK_TILE;
+}
+
+static bool are_tiled_scales(const checkpoint *cp, const fp8_pairs *pairs, size_t i)
+{
+    return pairs->of[i].kind == FP8_SCALES &&
+           is_tiled(&pairs->of[pairs->of[i].other - cp->tensors]);
+}
+
+static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err *e)
+{
+    store_tensor *const t = &s->tensors[s->count++];
+    const err_code code = describe(t, from->name, from->type, from->shape, from->ndim, e);
+    t->off = from->off;
+    t->of_source = from;
+    if (is_tiled(p)) {
+        t->quantized = true;
+        t->source_scales = p->other;
+        t->scale_type = p->other->type;
+        t->pow2 = t->scale_type == DTYPE_F8_E8M0;
+    }
+    return code;
+}
+
+static err_code list_source(store *s, err *e)
+{
+    const checkpoint *const cp = s->source;
+    fp8_pairs pairs = {0};
+    err_code code = fp8_pairs_find(cp, &pairs, e);
+    s->tensors = calloc(cp->tensor_count + 1, sizeof *s->tensors);
+    if (code == OK && !s->tensors) {
+        code = no_memory(s->path, e);
+    }
+    for (size_t i = 0; i < cp->tensor_count && code == OK; i++) {
+        if (!are_tiled_scales(cp, &pairs, i)) {
+            code = add_source(s, &cp->tensors[i], &pairs.of[i], e);
+        }
+    }
+    fp8_pairs_free(&pairs);
+    return code;
+}
+
+/* ---- packed file ----------------------------------------------- */
+
+/* Bytes that the names of a stack's members take at most. */
+static uint64_t names_bytes(const pack_record *r)
+{
+    const int digits = snprintf(NULL, 0, "%" PRIu64, r->shape[0]);
+    uint64_t bytes = 0;
+    return num_mul(strlen(r->name) + (uint64_t)digits, r->shape[0], &bytes) ? bytes : UINT64_MAX;
+}
+
+/* A table of a few records may promise any number of tensors; their digests are in the file. */
+static err_code check_count(const pack_file *p, err *e)
+{
+    const uint64_t expected = p->table.source_count * XXH3_BYTES;
+    const pack_section *const s = pack_find_section(p, TAG_SDIG);
+    const uint64_t found = s ? s->len : 0;
+    return found == expected
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "%s: section SDIG: length, expected %" PRIu64 ", found %" PRIu64, p->path,
+                         expected, found);
+}
+
+static err_code allocate(store *s, err *e)
+{
+    const pack_table *const table = &s->packed->table;
+    uint64_t bytes = 1;
+    for (uint32_t i = 0; i < table->count; i++) {
+        const pack_record *const r = &table->records[i];
+        if (r->stack && r->cls != CLASS_SCALES && !num_add(bytes, names_bytes(r), &bytes)) {
+            return no_memory(s->path, e);
+        }
+    }
+    s->names = malloc(bytes);
+    s->tensors = calloc(table->source_count + 1, sizeof *s->tensors);
+    return s->names && s->tensors ? OK : no_memory(s->path, e);
+}
+
+/* Member `i` of a record: all of it, unless it is a stack. */
+static err_code add_member(store *s, const pack_record *r, uint64_t i, char **name_to, err *e)
+{
+    char expanded[NAME_MAX_BYTES + 1];
+    const char *name = r->name;
+    if (r->stack) {
+        if (!name_expand_stack(r->name, i, expanded)) {
+            return err_set(e, ERR_INPUT,
+                           "tensor %s: the name of member %" PRIu64 " is longer than %d bytes",
+                           r->name, i, NAME_MAX_BYTES);
+        }
+        const size_t bytes = strlen(expanded) + 1;
+        name = memcpy(*name_to, expanded, bytes);
+        *name_to += bytes;
+    }
+    store_tensor *const t = &s->tensors[s->count++];
+    const err_code code = describe(t, name, r->type, r->shape + r->stack, r->ndim - r->stack, e);
+    const uint64_t members = pack_record_sources(r);
+    t->off = r->off + r->len / members * i;
+    t->of_record = r;
+    if (r->cls == CLASS_CODES) {
+        const pack_record *const scales = &s->packed->table.records[r->scale_idx];
+        t->quantized = true;
+        t->pow2 = scales->pow2;
+        t->scale_type = scales->type;
+        t->dialect = r->dialect;
+        t->scale_record = scales;
+        t->scale_off = scales->off + scales->len / members * i;
+    }
+    return code;
+}
+
+/* FP8 that a rule kept has its scales beside it, as in a checkpoint; NULL: it is none, or has none.
+ */
+static store_tensor *kept_scales(const store *s, const store_tensor *t)
+{
+    store_tensor *found = NULL;
+    for (int i = 0; i < FP8_SUFFIXES && !found && t->type == DTYPE_F8_E4M3 && !t->quantized; i++) {
+        char name[NAME_MAX_BYTES + 16];
+        snprintf(name, sizeof name, "%s%s", t->name, fp8_suffixes[i]);
+        found = (store_tensor *)store_find(s, name);
+    }
+    const bool fits = found && (t->ndim == 2 || t->ndim == 3) && found->ndim == t->ndim &&
+                      t->rows > 0 && t->cols > 0 && fp8_scale_type(found->type) &&
+                      fp8_is_tiled(t->shape, found->shape, t->ndim, PACK_TILE, PACK_TILE);
+    return fits ? found : NULL;
+}
+
+/* Make these quantized tensors, so that scales have no entries of their own. */
+static void pair_kept(store *s)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        store_tensor *const t = &s->tensors[i];
+        store_tensor *const scales = kept_scales(s, t);
+        if (scales) {
+            t->quantized = true;
+            t->scale_type = scales->type;
+            t->pow2 = scales->type == DTYPE_F8_E8M0;
+            t->scale_record = scales->of_record;
+            t->scale_off = scales->off;
+            scales->ndim = STORE_TAKEN;
+        }
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->tensors[i].ndim != STORE_TAKEN) {
+            s->tensors[left++] = s->tensors[i];
+        }
+    }
+    s->count = left;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const store_tensor *)a)->name, ((const store_tensor *)b)->name);
+}
+
+static err_code list_packed(store *s, err *e)
+{
+    const pack_table *const table = &s->packed->table;
+    err_code code = check_count(s->packed, e);
+    if (code == OK) {
+        code = allocate(s, e);
+    }
+    char *name_to = s->names;
+    for (uint32_t i = 0; i < table->count && code == OK; i++) {
+        const pack_record *const r = &table->records[i];
+        const uint64_t members = r->cls == CLASS_SCALES ? 0 : pack_record_sources(r);
+        for (uint64_t k = 0; k < members && code == OK; k++) {
+            code = add_member(s, r, k, &name_to, e);
+        }
+    }
+    if (code == OK && s->count > 1) {
+        qsort(s->tensors, s->count, sizeof *s->tensors, compare_names);
+        pair_kept(s);
+    }
+    return code;
+}
+
+/* ---- both ------------------------------------------------------ */
+
+static err_code open_either(store *s, const monitor *m, err *e)
+{
+    const char *const dot = strrchr(s->path, '.');
+    if (pack_is_packed(s->path) || (dot && strcmp(dot, ".octavo") == 0)) {
+        const err_code code = pack_open(s->path, &s->packed, e);
+        return code == OK ? list_packed(s, e) : code;
+    }
+    const err_code code = checkpoint_open(s->path, m, &s->source, e);
+    return code == OK ? list_source(s, e) : code;
+}
+
+err_code store_open(const char *path, const monitor *m, store **out, err *e)
+{
+    *out = NULL;
+    store *const s = calloc(1, sizeof *s);
+    if (!s) {
+        return no_memory(path, e);
+    }
+    s->path = strdup(path);
+    const err_code code = s->path ? open_either(s, m, e) : no_memory(path, e);
+    if (code != OK) {
+        store_close(s);
+        return code;
+    }
+    *out = s;
+    return OK;
+}
+
+void store_close(store *s)
+{
+    if (!s) {
+        return;
+    }
+    free(s->tensors);
+    free(s->names);
+    checkpoint_close(s->source);
+    pack_close(s->packed);
+    free(s->path);
+    free(s);
+}
+
+static int compare_name(const void *key, const void *element)
+{
+    return strcmp(key, ((const store_tensor *)element)->name);
+}
+
+uint64_t store_bytes(const store *s)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        bytes += s->tensors[i].rows * s->tensors[i].row_bytes; /* checked when it was opened */
+    }
+    return bytes;
+}
+
+const store_tensor *store_find(const store *s, const char *name)
+{
+    return bsearch(name, s->tensors, s->count, sizeof *s->tensors, compare_name);
+}
+
+static uint64_t tiles_across(const store_tensor *t)
+{
+    return num_ceil_div(t->cols, PACK_TILE);
+}
+
+/* Rows of a quantized tensor that share no tile with others. */
+static uint64_t slice_rows(const store_tensor *t)
+{
+    return t->shape[t->ndim - 2];
+}
+
+size_t store_scale_count(const store_tensor *t, uint64_t rows)
+{
+    return t->quantized ? num_ceil_div(rows, PACK_TILE) * tiles_across(t) : 0;
+}
+
+static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows, err *e)
+{
+    if (first > t->rows || rows > t->rows - first) {
+        return err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
+    }
+    if (t->row_bytes == 0 && t->cols > 0) {
+        return err_set(e, ERR_INPUT, "tensor %s: rows of %s that are not whole bytes", t->name,
+                       dtype_name(t->type));
+    }
+    if (!t->quantized) {
+        return OK;
+    }
+    const uint64_t within = first % slice_rows(t);
+    if (within % PACK_TILE != 0) {
+        return err_set(e, ERR_INTERNAL, "tensor %s: read from within a tile", t->name);
+    }
+    if (rows > slice_rows(t) - within) {
+        return err_set(e, ERR_INPUT,
+                       "tensor %s: its slices of %" PRIu64 " rows cannot be read together", t->name,
+                       slice_rows(t));
+    }
+    return OK;
+}
+
+static err_code read_scales(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+                            float *scales, err *e)
+{
+    const uint64_t slice = first / slice_rows(t);
+    const uint64_t row = first % slice_rows(t);
+    const uint64_t before =
+        slice * store_scale_count(t, slice_rows(t)) + row / PACK_TILE * tiles_across(t);
+    const size_t count = store_scale_count(t, rows);
+    const size_t each = dtype_bits(t->scale_type) / 8;
+    /* Into the end of the room: a scale is not larger than its float. */
+    unsigned char *const stored = (unsigned char *)(scales + count) - count * each;
+    const err_code code =
+        s->source
+            ? checkpoint_read(s->source, t->source_scales, before * each, stored, count * each, e)
+            : io_read_at(s->packed->fd, s->packed->path, t->scale_off + before * each, stored,
+                         count * each, e);
+    for (size_t i = 0; i < count && code == OK; i++) {
+        scales[i] = scale_value(t->scale_type, stored + i * each);
+    }
+    return code;
+}
+
+err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+                    void *data, float *scales, err *e)
+{
+    err_code code = check_rows(t, first, rows, e);
+    if (code != OK || rows == 0) {
+        return code;
+    }
+    const uint64_t off = first * t->row_bytes; /* within the tensor, so both products fit */
+    const size_t bytes = rows * t->row_bytes;
+    code = s->source ? checkpoint_read(s->source, t->of_source, off, data, bytes, e)
+                     : io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e);
+    return code == OK && t->quantized ? read_scales(s, t, first, rows, scales, e) : code;
+}
+
+/* No bytes would mean all that follow. */
+static void advise(int fd, uint64_t off, uint64_t bytes)
+{
+    if (bytes > 0) {
+        posix_fadvise(fd, (off_t)off, (off_t)bytes, POSIX_FADV_WILLNEED);
+    }
+}
+
+void store_prefetch(const store *s, const store_tensor *t)
+{
+    if (s->source) {
+        checkpoint_prefetch(s->source, t->of_source);
+        if (t->quantized) {
+            checkpoint_prefetch(s->source, t->source_scales);
+        }
+        return;
+    }
+    advise(s->packed->fd, t->off, t->rows * t->row_bytes);
+    if (t->quantized) {
+        const uint64_t slices = t->rows / slice_rows(t);
+        advise(s->packed->fd, t->scale_off,
+               slices * store_scale_count(t, slice_rows(t)) * (dtype_bits(t->scale_type) / 8));
+    }
+}
+
+err_code store_file(const store *s, const char *name, char **data, size_t *bytes, err *e)
+{
+    return s->source ? checkpoint_read_file(s->source, name, data, bytes, e)
+                     : pack_read_member(s->packed, name, data, bytes, e);
+}

@@ -1,0 +1,37 @@
+/* Dialects: whose arithmetic makes scales and codes (spec/quant.md 2, 3 and 7), as numbers in a
+ * packed file and as words for people and recipes. */
+#ifndef DIALECTS_H
+#define DIALECTS_H
+
+#include <stdbool.h>
+
+#include "format/tensor/dtype.h"
+
+/* name, word; numbers count from 1 and are never used again for something else */
+#define DIALECT_LIST(X)                                                                            \
+    X(IEEE, "ieee")                                                                                \
+    X(DEEPGEMM, "deepgemm")                                                                        \
+    X(TRANSFORMERS, "transformers")                                                                \
+    X(TRANSFORMER_ENGINE, "transformer-engine")                                                    \
+    X(COMPRESSED_TENSORS, "compressed-tensors")                                                    \
+    X(LINGHE, "linghe")
+
+/* One byte, because tables of 100,000 records hold it. */
+typedef enum __attribute__((packed)) pack_dialect {
+    DIALECT_NONE,
+#define X(name, word) DIALECT_##name,
+    DIALECT_LIST(X)
+#undef X
+        DIALECT_COUNT
+} pack_dialect;
+
+const char *dialect_name(pack_dialect d); /* "none" for 0 */
+
+/* DIALECT_NONE if no dialect is called so. */
+pack_dialect dialect_parse(const char *word);
+
+/* Is there such a thing? NULL, or what there is not: compressed-tensors has no ue8m0 scales, and
+ * linghe's f32 scales are known for sources of 16 bits. `source`: DTYPE_NONE for any. */
+const char *dialect_lacks(pack_dialect d, dtype source, bool pow2);
+
+#endif

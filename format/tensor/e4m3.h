@@ -1,0 +1,63 @@
+/* FP8 E4M3FN: what a code means, and the code nearest to a number (spec/quant.md section 3).
+ *
+ * Compiles as C11 and as CUDA C++17 (format/tensor/float_bits.h). Rounding uses the float addition of the
+ * machine: the rounding mode must be to nearest even, the default, and the compiler must not
+ * reassociate (no fast-math). */
+#ifndef E4M3_H
+#define E4M3_H
+
+#include "format/tensor/float_bits.h"
+
+#define E4M3_MAX       448.0f
+#define E4M3_SATURATED 464.0f /* would round to 480 without a limit (the tie: down to 448) */
+
+/* A magnitude rounded to E4M3: the code without sign, and the number that it stands for. */
+typedef struct e4m3_rounded {
+    uint32_t code;
+    float value;
+} e4m3_rounded;
+
+/* Round y >= 0 to the nearest E4M3 number, ties to the even code, at most 448 (also for infinity
+ * and NaN).
+ *
+ * The step of E4M3 near y is 2^(E-3), with 2^E the power of two of y, at least 2^-6. Adding
+ * 2^(E+20), whose last bit is worth as much, makes the machine round y to that step; the sum then
+ * holds code and value as a difference. Both limits are taken on the bits, which order like the
+ * numbers: compilers turn those into one instruction each. */
+SHARED_FN e4m3_rounded e4m3_round(float y)
+{
+    int32_t magnitude = (int32_t)float_bits(y);
+    int32_t bits = magnitude < 0x43e00000 ? magnitude : 0x43e00000; /* 448 */
+    int32_t power = bits & 0x7f800000;
+    int32_t exponent = power > 0x3c800000 ? power : 0x3c800000; /* 2^-6 */
+    uint32_t shift = (uint32_t)exponent + (20u << 23);
+    float sum = float_from_bits((uint32_t)bits) + float_from_bits(shift);
+    e4m3_rounded r;
+    /* The difference of the bits is the value in steps, 8 + mantissa; the exponent field of 2^-6 is
+     * 121, in codes 1. */
+    r.code = float_bits(sum) - shift + ((uint32_t)exponent >> 20) - 121 * 8;
+    r.value = sum - float_from_bits(shift);
+    return r;
+}
+
+/* The code of y, sign included; -0 and what rounds to it give 0x80. */
+SHARED_FN uint8_t e4m3_encode(float y)
+{
+    uint32_t bits = float_bits(y);
+    e4m3_rounded r = e4m3_round(float_from_bits(bits & 0x7fffffffu));
+    return (uint8_t)(r.code | (bits >> 24 & 0x80));
+}
+
+/* The number that a code stands for; NaN for 0x7F and 0xFF. Exact, without subnormal float32 on the
+ * way. */
+SHARED_FN float e4m3_decode(uint8_t code)
+{
+    uint32_t sign = ((uint32_t)code & 0x80) << 24;
+    uint32_t magnitude = (uint32_t)code & 0x7f;
+    uint32_t normal = (magnitude << 20) + (120u << 23);
+    uint32_t subnormal = float_bits(float_from_bits((magnitude << 20) + (121u << 23)) - 0x1p-6f);
+    uint32_t finite = magnitude < 8 ? subnormal : normal;
+    return float_from_bits((magnitude == 0x7f ? 0x7fc00000u : finite) | sign);
+}
+
+#endif

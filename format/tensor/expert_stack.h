@@ -1,0 +1,40 @@
+/* Expert stacks: E tensors that differ only in their expert number, seen as one (spec/quant.md
+ * section 6).
+ *
+ *     stack_fold(items, count, &list, e);
+ *     list.groups[g].name              "model.layers.3.mlp.experts.*.up_proj.weight",
+ *                                      or the tensor's own name
+ *     list.members[group.first + i]    index into items of member i,
+ *                                      ascending expert number */
+#ifndef STACK_H
+#define STACK_H
+
+#include "format/tensor/dtype.h"
+#include "format/base/err.h"
+#include "format/tensor/tensor_name.h"
+
+typedef struct stack_item {
+    const char *name;
+    dtype type;
+    unsigned ndim;
+    const uint64_t *shape;
+    int decision; /* members of a stack agree in it */
+} stack_item;
+
+typedef struct stack_group {
+    char name[NAME_MAX_BYTES + 1];
+    size_t first, count; /* members of the list; count >= 2: a stack */
+} stack_group;
+
+typedef struct stack_list {
+    stack_group *groups; /* in no particular order */
+    size_t group_count;
+    size_t *members; /* every item once */
+} stack_list;
+
+/* Errors: ERR_MEMORY. Free with stack_list_free. Names are not longer than NAME_MAX_BYTES. */
+MUST_CHECK err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e);
+
+void stack_list_free(stack_list *list);
+
+#endif

@@ -1,0 +1,206 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "tests/aid/naive_parts.h"
+
+/* NULL, and the ops has failed, without memory. */
+static float *scratch(ops *o, size_t floats)
+{
+    float *const memory = malloc((floats + 1) * sizeof *memory);
+    if (memory == NULL) {
+        err_set(&naive_of(o)->failure, ERR_MEMORY, "no memory for %zu floats", floats);
+    }
+    return memory;
+}
+
+/* The nearest float of d^-1/2. */
+static float alpha_of(unsigned d)
+{
+    return (float)(1 / sqrtl((long double)d));
+}
+
+/* ---- softmax attention ----------------------------------------- */
+
+/* Keys and values of one head; row j of either is that of token j. */
+typedef struct kv_head {
+    float *keys, *values;
+    size_t stride;
+} kv_head;
+
+/* Query q of the token at position `last`, to y; p has room for last + 1 floats. */
+static void attend(const float *q, kv_head m, size_t last, unsigned d, float *p, float *y)
+{
+    const float alpha = alpha_of(d);
+    for (size_t j = 0; j <= last; j++) {
+        float acc = 0;
+        for (size_t c = 0; c < d; c++) {
+            acc = fmaf(q[c], m.keys[j * m.stride + c], acc);
+        }
+        p[j] = acc * alpha;
+    }
+    float largest = p[0];
+    for (size_t j = 1; j <= last; j++) {
+        largest = p[j] > largest ? p[j] : largest;
+    }
+    for (size_t j = 0; j <= last; j++) {
+        p[j] = naive_exp(p[j] - largest);
+    }
+    const float sum = naive_sum32(p, last + 1);
+    for (size_t j = 0; j <= last; j++) {
+        p[j] = p[j] / sum;
+    }
+    for (size_t c = 0; c < d; c++) {
+        float acc = 0;
+        for (size_t j = 0; j <= last; j++) {
+            acc = fmaf(p[j], m.values[j * m.stride + c], acc);
+        }
+        y[c] = acc;
+    }
+}
+
+void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t first, float *cache,
+                     size_t room, mat y)
+{
+    const unsigned d = shape.head_dim;
+    const size_t width = (size_t)shape.kv_heads * d;
+    float *const keys = cache; /* [room, kv_heads, d] */
+    float *const values = cache + room * width;
+    assert(first + q.rows <= room && shape.heads % shape.kv_heads == 0);
+    for (size_t t = 0; t < k.rows; t++) {
+        for (size_t c = 0; c < width; c++) {
+            keys[(first + t) * width + c] = *at(k, t, c);
+            values[(first + t) * width + c] = *at(v, t, c);
+        }
+    }
+    float *const p = scratch(o, first + q.rows);
+    if (p == NULL) {
+        return;
+    }
+    for (size_t t = 0; t < q.rows; t++) {
+        for (size_t h = 0; h < shape.heads; h++) {
+            const size_t shared = h / (shape.heads / shape.kv_heads);
+            const kv_head m = {keys + shared * d, values + shared * d, width};
+            attend(at(q, t, h * d), m, first + t, d, p, at(y, t, h * d));
+        }
+    }
+    free(p);
+}
+
+/* ---- linear attention ------------------------------------------ */
+
+void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
+                            float *state, mat y)
+{
+    (void)o;
+    const size_t d = shape.head_dim;
+    const float alpha = alpha_of(shape.head_dim);
+    assert(shape.kv_heads == shape.heads);
+    for (size_t t = 0; t < q.rows; t++) {
+        for (size_t h = 0; h < shape.heads; h++) {
+            float *const s = state + h * d * d; /* [i][c] */
+            for (size_t i = 0; i < d; i++) {
+                for (size_t c = 0; c < d; c++) {
+                    const float faded = decay[h] * s[i * d + c];
+                    s[i * d + c] = fmaf(*at(k, t, h * d + i), *at(v, t, h * d + c), faded);
+                }
+            }
+            for (size_t c = 0; c < d; c++) {
+                float acc = 0;
+                for (size_t i = 0; i < d; i++) {
+                    acc = fmaf(*at(q, t, h * d + i), s[i * d + c], acc);
+                }
+                *at(y, t, h * d + c) = acc * alpha;
+            }
+        }
+    }
+}
+
+/* ---- router ---------------------------------------------------- */
+
+static float group_score(const float *biased, size_t experts)
+{
+    if (experts == 1) {
+        return biased[0];
+    }
+    size_t largest = 0;
+    for (size_t e = 1; e < experts; e++) {
+        largest = biased[e] > biased[largest] ? e : largest;
+    }
+    size_t second = largest == 0 ? 1 : 0;
+    for (size_t e = 0; e < experts; e++) {
+        second = e != largest && biased[e] > biased[second] ? e : second;
+    }
+    return biased[largest] + biased[second];
+}
+
+/* Would x[a] be taken before x[b]? */
+static bool before(const float *x, size_t a, size_t b)
+{
+    return x[a] > x[b] || (x[a] == x[b] && a < b);
+}
+
+/* Is number `i` among the first `top` of those of 0 … count - 1 that may be taken? */
+static bool among_top(const float *x, const bool *may, size_t count, size_t i, size_t top)
+{
+    size_t ahead = 0;
+    for (size_t other = 0; other < count; other++) {
+        ahead += may[other] && before(x, other, i);
+    }
+    return may[i] && ahead < top;
+}
+
+typedef struct routing {
+    float *s, *biased, *score; /* experts, experts, groups */
+    bool *group, *expert;      /* groups that stay, experts of them */
+} routing;
+
+/* One token: the numbers of its experts and their weights. */
+static void route_token(routing r, const router_shape *shape, uint32_t *index, float *share)
+{
+    const size_t part = shape->experts / shape->groups;
+    for (size_t g = 0; g < shape->groups; g++) {
+        r.score[g] = group_score(r.biased + g * part, part);
+        r.group[g] = true;
+    }
+    for (size_t e = 0; e < shape->experts; e++) {
+        r.expert[e] = among_top(r.score, r.group, shape->groups, e / part, shape->top_groups);
+    }
+    size_t chosen = 0;
+    float sum = 0;
+    for (size_t e = 0; e < shape->experts; e++) {
+        if (among_top(r.biased, r.expert, shape->experts, e, shape->top_k)) {
+            assert(chosen < shape->top_k);
+            index[chosen++] = (uint32_t)e;
+            sum = sum + r.s[e];
+        }
+    }
+    for (size_t i = 0; i < chosen; i++) {
+        const float s = r.s[index[i]];
+        share[i] = shape->normalize ? s / (sum + 1e-20f) * shape->scaling : s * shape->scaling;
+    }
+}
+
+void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
+                 float *share)
+{
+    const size_t experts = shape->experts;
+    assert(experts % shape->groups == 0);
+    float *const memory = scratch(o, 3 * experts);
+    bool *const marks = calloc(2 * experts, sizeof *marks);
+    if (memory == NULL || marks == NULL) {
+        err_set(&naive_of(o)->failure, ERR_MEMORY, "no memory for %zu experts", experts);
+        free(memory);
+        free(marks);
+        return;
+    }
+    const routing r = {memory, memory + experts, memory + 2 * experts, marks, marks + experts};
+    for (size_t t = 0; t < z.rows; t++) {
+        for (size_t e = 0; e < experts; e++) {
+            r.s[e] = naive_sigmoid(*at(z, t, e));
+            r.biased[e] = bias ? r.s[e] + bias[e] : r.s[e];
+        }
+        route_token(r, shape, index + t * shape->top_k, share + t * shape->top_k);
+    }
+    free(memory);
+    free(marks);
+}

@@ -1,0 +1,18 @@
+/* Check a packed file against the checkpoint it was made from, every byte of it.
+ *
+ *     packed_check(path, &made, false, DIGEST_XXH3);
+ *
+ * Codes, scales, statistics and digests are computed once more from spec/quant.md and
+ * spec/format.md, one element at a time. Of the house's own code it uses the table, which has tests
+ * of its own. Ends the test where something differs. */
+#ifndef PACKED_CHECK_H
+#define PACKED_CHECK_H
+
+#include <stdbool.h>
+
+#include "format/base/digest.h"
+#include "tests/aid/made_checkpoint.h"
+
+void packed_check(const char *path, const made_checkpoint *c, bool pow2, digest_alg alg);
+
+#endif

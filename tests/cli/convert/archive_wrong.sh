@@ -1,0 +1,44 @@
+#!/bin/bash
+# Archives that are cut off, damaged, encrypted, or made to lead elsewhere: one message, and nothing is left behind.
+. "$ROOT/tests/cli/lib.sh"
+tiny checkpoint
+
+# try KIND...: convert an archive of each kind (tests/make_archive.py).
+try() {
+    local kind
+    for kind; do
+        "$PYTHON" "$ROOT/tests/make_archive.py" "$kind" checkpoint "$kind"
+        octavo convert "$kind" -o out.octavo
+        rm -f "$kind" out.octavo
+    done
+}
+
+say 'names that lead elsewhere'
+try tar-absolute tar.gz-dotdot zip-absolute stored-dotdot
+
+say 'the same name twice, several checkpoints'
+try tar-twice zip-twice tar.gz-several stored-several
+
+say 'links that lead out, holes'
+try tar-linkout tar.xz-linkout zip-linkout tar-sparse tar.gz-sparse
+
+say 'cut off'
+try tar-cut tar.gz-cut tar.xz-cut zip-cut stored-cut tar-endless zip-endless
+
+say 'damaged'
+try tar-header tar.gz-flip tar.gz-crc tar.xz-flip zip-crc
+
+say 'encrypted'
+try zip-encrypted stored-encrypted
+
+say 'no checkpoint in it, no archive in it'
+mkdir empty
+tar -cf empty.tar empty
+octavo convert empty.tar -o out.octavo
+gzip -c checkpoint/config.json >config.gz
+octavo convert config.gz -o out.octavo
+printf 'PK\3\4 and no more' >short.zip
+octavo inspect short.zip
+: >nothing
+octavo convert nothing -o out.octavo
+files

@@ -1,0 +1,103 @@
+# Tests and benchmarks: included by the Makefile.
+
+UNIT_SRC  := $(filter-out $(if $(CUDA_FOUND),,tests/unit/gpu/test_gpu_%),$(sort $(wildcard tests/unit/*/test_*.c)))
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
+
+AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/aid/*.c))) $(GPU_AID)
+UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
+UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(filter $(UNIT_SRC),$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/*/test_%.c),$(UNIT_SRC)))))
+FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
+BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
+# Under clang's libFuzzer (CONFIG=fuzz) a target fuzzes; elsewhere the driver replays the files it is given.
+FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
+# Programs of tests/ take what they use from the library and from here.
+TEST_AID  := $(OBJ)/tests/libaid.a
+CHECK_LIBS = $(shell pkg-config --libs check)
+TEST_OBJ  := $(AID_OBJ) $(FUZZ_MAIN) $(UNIT_BIN:%=%.o) $(FUZZ_BIN:%=%.o) $(BENCH_BIN:%=%.o)
+
+# ---- programs --------------------------------------------------------------------------------------------------
+$(OBJ)/test-objects: FORCE
+	$(call stamp,$(AID_OBJ))
+
+$(TEST_AID): $(AID_OBJ) $(OBJ)/test-objects
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
+
+$(UNIT_BIN): %: %.o $(TEST_AID) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(CHECK_LIBS) $(LIBS)
+
+$(BENCH_BIN): %: %.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+
+# ---- tests -----------------------------------------------------------------------------------------------------
+# A second make: quiet unless V=1, on all processors unless the caller said -j.
+SUB = $(MAKE) $(if $(V),,-s) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+# What test programs find in their environment.
+export ROOT     := $(CURDIR)
+export TESTDATA := $(CURDIR)/tests/data
+export BUILD    := $(CURDIR)/$(OBJ)
+export OCTAVO   := $(CURDIR)/$(BIN)
+export PYTHON
+export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),20,4)
+export THIN ?= $(if $(SAN),37,1)
+
+demo: ## install what is missing, build, convert the built-in checkpoint, inspect, verify and run the result
+	@tests/setup.sh
+	+@$(SUB) all
+	@mkdir -p build/demo
+	$(BIN) convert tests/data/ring-micro-linear -o build/demo/ring-micro.octavo -f
+	$(BIN) inspect build/demo/ring-micro.octavo
+	$(BIN) verify build/demo/ring-micro.octavo
+	$(BIN) verify build/demo/ring-micro.octavo --against tests/data/ring-micro-linear
+	$(BIN) verify build/demo/ring-micro.octavo --against tests/data/ring-micro-linear --only forward \
+	    --text LICENSE --length 256
+
+test: ## install what is missing, build, run all tests but interop and scale
+	@tests/setup.sh
+	+@$(SUB) test-programs
+	+@$(SUB) test-unit && $(SUB) test-fuzz && $(SUB) test-python && $(SUB) test-cli
+
+test-programs: $(BIN) $(UNIT_BIN) $(FUZZ_BIN)
+
+test-unit: $(UNIT_RUN) ## unit tests; UNIT='dtype js*' chooses
+	@tests/run_unit.sh $(UNIT_RUN)
+
+test-fuzz: $(FUZZ_BIN) ## replay the stored inputs of every fuzz target
+	@tests/run_fuzz.sh replay $(FUZZ_BIN)
+
+test-cli: $(BIN) ## command line tests; CLI='convert/* help/text' chooses
+	@set -f; tests/run_cli.sh $(CLI)
+
+test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; hostile files; the checkpoint maker
+	@tests/interop/run_plain.sh
+	@tests/hostile/run.sh
+	@$(PYTHON) tests/test_make_checkpoint.py >$(OBJ)/maker.log 2>&1 || { cat $(OBJ)/maker.log; exit 1; }
+	@sed -n 's/^Ran \([0-9]* tests\).*/maker: \1 passed/p' $(OBJ)/maker.log
+
+test-interop: $(BIN) $(OBJ)/tests/unit/format/test_safetensors_write ## compare with ml_dtypes, safetensors, tokenizers in a venv
+	@tests/interop/run.sh
+
+test-builds: ## gcc and clang, -O0 and -O3 make the same packed files
+	@tests/same_builds.sh
+
+test-scale: $(BIN) ## convert and verify more than 8 GB, compare memory; by hand, needs 30 GB of disk
+	@tests/scale.sh
+
+fuzz: ## build the fuzz targets with clang's libFuzzer
+	+@$(SUB) CONFIG=fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzz-programs
+
+fuzz-programs: $(FUZZ_BIN)
+
+fuzz-run: fuzz ## fuzz every target for T=60 seconds
+	@tests/run_fuzz.sh $(T) $(FUZZ_SRC:%.c=build/fuzz/%)
+
+bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
+	@tests/bench/run.sh $(OBJ)/tests/bench
+

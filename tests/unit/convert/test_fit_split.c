@@ -1,0 +1,95 @@
+/* Which pieces of a matrix are whole tiles: cases calculated by hand. */
+#include "convert/fit/fit_split.h"
+#include "tests/aid/expect.h"
+
+/* Ring-mini: 16 heads, 4 of k and v, of 128. */
+static const fit_model mini = {.known = true, .heads = 16, .kv_heads = 4, .head_dim = 128};
+
+enum { YES, NO };
+
+static const struct {
+    const char *module;
+    uint64_t rows, cols;
+    bool joined;
+    uint64_t devices;
+    int answer;
+    const char *part; /* of the first bad piece */
+    uint64_t size, split;
+} cases[] = {
+    /* Alone on one device anything goes; k of one head is 128 rows, however many devices. */
+    {"model.layers.0.self_attn.q_proj", 192, 100, false, 1, YES, NULL, 0, 0},
+    {"q_proj", 2048, 100, false, 16, YES, NULL, 0, 0},
+    {"q_proj", 2048, 100, false, 32, NO, NULL, 2048, 32},
+    {"k_proj", 512, 100, false, 4, YES, NULL, 0, 0},
+    {"k_proj", 512, 100, false, 16, YES, NULL, 0, 0},
+    {"v_proj", 256, 100, false, 8, NO, NULL, 256, 4},
+    {"q_proj", 192, 100, true, 1, NO, NULL, 192, 1},
+    /* 2048 + 2 x 512 rows, and 3 x 2048 of linear attention. */
+    {"a.query_key_value", 3072, 2048, true, 8, YES, NULL, 0, 0},
+    {"a.query_key_value", 3072, 2048, true, 32, NO, "q", 2048, 32},
+    {"a.query_key_value", 6144, 2048, true, 16, YES, NULL, 0, 0},
+    {"a.query_key_value", 6144, 2048, true, 3, NO, "q", 2048, 3},
+    {"a.query_key_value", 5000, 2048, true, 3, YES, NULL, 0, 0},
+    /* Halves of 320 rows end within a tile; of 512 they may be cut in four. */
+    {"x.gate_up_proj", 640, 100, true, 1, NO, "gate", 320, 1},
+    {"x.gate_up_proj", 640, 100, false, 1, YES, NULL, 0, 0},
+    {"x.gate_up_proj", 1024, 100, true, 4, YES, NULL, 0, 0},
+    {"x.gate_up_proj", 1024, 100, true, 8, NO, "gate", 512, 8},
+    {"x.gate_proj", 5120, 100, true, 8, YES, NULL, 0, 0},
+    {"x.up_proj", 512, 100, true, 8, NO, NULL, 512, 8},
+    {"x.w1", 14336, 100, true, 16, YES, NULL, 0, 0},
+    /* Rows do not matter where columns are cut. */
+    {"x.down_proj", 200, 512, false, 4, YES, NULL, 0, 0},
+    {"x.down_proj", 200, 512, false, 8, NO, NULL, 512, 8},
+    {"x.down_proj", 200, 500, false, 1, YES, NULL, 0, 0},
+    {"x.o_proj", 200, 500, false, 3, NO, NULL, 500, 3},
+    {"x.dense", 200, 2048, false, 16, YES, NULL, 0, 0},
+    {"x.w2", 200, 14336, false, 128, NO, NULL, 14336, 128},
+    /* Never cut: q_a_proj has to end on a tile if something comes behind it. */
+    {"x.q_a_proj", 1536, 100, true, 64, YES, NULL, 0, 0},
+    {"x.q_a_proj", 1500, 100, true, 1, NO, NULL, 1500, 1},
+    {"x.q_a_proj", 1500, 100, false, 8, YES, NULL, 0, 0},
+    {"x.kv_a_proj_with_mqa", 576, 100, true, 8, YES, NULL, 0, 0},
+    {"x.kv_b_proj", 32768, 100, false, 8, YES, NULL, 0, 0},
+    /* Nobody knows. */
+    {"lm_head", 100, 100, false, 8, YES, NULL, 0, 0},
+};
+
+START_TEST(pieces_are_whole)
+{
+    fit_layout l = fit_layout_of(cases[_i].module, cases[_i].rows, cases[_i].cols, &mini);
+    fit_fault f = {0};
+    ck_assert(!l.joined);
+    l.joined = cases[_i].joined;
+    const bool whole = fit_whole(&l, cases[_i].devices, &f);
+    ck_assert_msg(whole == (cases[_i].answer == YES), "%s", cases[_i].module);
+    if (!whole) {
+        ck_assert_pstr_eq(f.part, cases[_i].part);
+        ck_assert_uint_eq(f.size, cases[_i].size);
+        ck_assert_uint_eq(f.split, cases[_i].split);
+    }
+}
+END_TEST
+
+START_TEST(layouts)
+{
+    const fit_model unknown = {0};
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, &unknown).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, &mini).cut, CUT_ROWS);
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 5000, 1, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.gate_up_proj", 513, 1, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.my_q_proj", 512, 1, &mini).cut, CUT_UNKNOWN);
+    ck_assert_uint_eq(fit_layout_of("x.k_proj", 512, 1, &unknown).parts[0].pieces, 0);
+    const fit_layout q = fit_layout_of("x.q_proj", 512, 1, &mini);
+    ck_assert_str_eq(q.joined_with[0], "k_proj");
+    ck_assert_str_eq(q.joined_with[1], "v_proj");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("fit_split");
+    tcase_add_loop_test(tc, pieces_are_whole, 0, COUNT(cases));
+    tcase_add_test(tc, layouts);
+    return run_tests("fit_split", tc);
+}

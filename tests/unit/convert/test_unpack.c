@@ -1,0 +1,232 @@
+/* Unpacking: tensors of several chunks and stacks whose scales share one, the same bytes with any
+ * number of threads, and nothing left after a failure. Values are the business of test_dequantize
+ * and of tests/interop. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "convert/plain/dequantize.h"
+#include "convert/unpack/unpack.h"
+#include "format/file/io.h"
+#include "format/file/dir_list.h"
+#include "format/base/num.h"
+#include "tests/aid/expect.h"
+#include "tests/aid/scratch.h"
+#include "tests/aid/small_pack.h"
+
+#define STACK "model.layers.0.mlp.experts.*.down_proj.weight"
+#define WIDE  "model.layers.0.mlp.down_proj.weight"
+#define CUBE  "model.layers.1.mlp.experts.gate_up_proj"
+
+/* A row of tiles of WIDE is a chunk of its own. */
+static const small_tensor tensors[] = {
+    {"model.norm.weight", DTYPE_BF16, 1, {77}, false},
+    {STACK, DTYPE_BF16, 3, {3, 140, 150}, true},
+    {WIDE, DTYPE_F32, 2, {260, 16500}, true},
+    {CUBE, DTYPE_F16, 3, {2, 130, 140}, true},
+    {"model.layers.1.mlp.experts.*.bias", DTYPE_F32, 3, {3, 2, 5}, false},
+    {"scalar", DTYPE_I64, 0, {0}, false},
+    {"empty", DTYPE_F32, 2, {0, 4}, false},
+};
+static const small_model model = {tensors, COUNT(tensors), "{\"a\": 1}", 5};
+
+static err e;
+static small_pack small;
+
+static void setup(void)
+{
+    e = (err){0};
+    scratch_make();
+    small_pack_build(&model, &(small_options){0}, &small);
+    scratch_write("p", small.bytes, small.length);
+}
+
+static void teardown(void)
+{
+    small_pack_free(&small);
+    scratch_remove();
+}
+
+static unpack_options to(const char *output)
+{
+    return (unpack_options){.path = scratch("p"),
+                            .output = scratch(output),
+                            .place = UNPACK_FILE,
+                            .threads = 1,
+                            .memory = 64 * MIB};
+}
+
+static err_code unpack(const unpack_options *o, const monitor *m)
+{
+    unpack_job job = {0};
+    err_code code = unpack_prepare(o, &job, &e);
+    if (code == OK) {
+        code = unpack_run(&job, m, &e);
+    }
+    unpack_close(&job);
+    return code;
+}
+
+static void expect_same(const char *a, const char *b)
+{
+    char *x = NULL;
+    char *y = NULL;
+    size_t m = 0;
+    size_t n = 0;
+    expect_ok(io_read_file(scratch(a), 256 << 20, &x, &m, &e), &e);
+    expect_ok(io_read_file(scratch(b), 256 << 20, &y, &n, &e), &e);
+    ck_assert_uint_eq(m, n);
+    ck_assert(memcmp(x, y, m) == 0);
+    free(x);
+    free(y);
+}
+
+static void expect_alone(void)
+{
+    listing l = {0};
+    expect_ok(listing_read(scratch(""), &l, &e), &e);
+    ck_assert_uint_eq(l.count, 1);
+    ck_assert_str_eq(l.names[0], "p");
+    listing_free(&l);
+}
+
+/* The bytes of a tensor in a safetensors file. */
+static unsigned char *load(const char *file, const char *name, dtype type, uint64_t bytes)
+{
+    struct stat st;
+    int fd = -1;
+    st_header h;
+    unsigned char *data = NULL;
+    expect_ok(io_open_read(scratch(file), &fd, &st, &e), &e);
+    expect_ok(st_header_read(fd, file, (uint64_t)st.st_size, &h, &e), &e);
+    for (size_t i = 0; i < h.count; i++) {
+        const st_tensor *const t = &h.tensors[i];
+        if (strcmp(t->name, name) == 0) {
+            ck_assert_int_eq(t->type, type);
+            ck_assert_uint_eq(t->bytes, bytes);
+            data = malloc(bytes + 1);
+            expect_ok(io_read_at(fd, file, t->off, data, bytes, &e), &e);
+        }
+    }
+    ck_assert_msg(data != NULL, "no tensor %s", name);
+    st_header_free(&h);
+    close(fd);
+    return data;
+}
+
+static void expect_bytes(const char *name, dtype type, const char *record, uint64_t number)
+{
+    const pack_record *const r = pack_table_find(&small.table, record);
+    const uint64_t bytes = r->len / unpack_members(r);
+    unsigned char *const data = load("t.safetensors", name, type, bytes);
+    ck_assert(memcmp(data, small.bytes + r->off + number * bytes, bytes) == 0);
+    free(data);
+}
+
+START_TEST(stored_bytes_are_those_of_the_file)
+{
+    const unpack_options o = to("t.safetensors");
+    expect_ok(unpack(&o, NULL), &e);
+    expect_bytes("model.norm.weight", DTYPE_BF16, "model.norm.weight", 0);
+    expect_bytes("model.layers.0.mlp.experts.2.down_proj.weight", DTYPE_F8_E4M3, STACK, 2);
+    expect_bytes("model.layers.0.mlp.experts.1.down_proj.weight_scale_inv", DTYPE_F32,
+                 STACK "_scale_inv", 1);
+    expect_bytes(WIDE, DTYPE_F8_E4M3, WIDE, 0);
+    expect_bytes(CUBE "_scale_inv", DTYPE_F32, CUBE "_scale_inv", 0);
+    expect_bytes("model.layers.1.mlp.experts.1.bias", DTYPE_F32,
+                 "model.layers.1.mlp.experts.*.bias", 1);
+    expect_bytes("scalar", DTYPE_I64, "scalar", 0);
+    expect_bytes("empty", DTYPE_F32, "empty", 0);
+}
+END_TEST
+
+/* All matrices of a record at once, against the file in pieces. */
+static void expect_plain(const char *name, const char *record, uint64_t number, bool cube)
+{
+    const pack_record *const r = pack_table_find(&small.table, record);
+    const pack_record *const s = &small.table.records[r->scale_idx];
+    const uint64_t slices = pack_record_slices(r);
+    const uint64_t each = r->len / slices;
+    const uint64_t count = cube ? slices : 1;
+    unsigned char *const data = load("t.safetensors", name, DTYPE_F32, count * each * 4);
+    unsigned char *const want = malloc(each * 4);
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t slice = cube ? i : number;
+        const code_band b = {.codes = small.bytes + r->off + slice * each,
+                             .scales = small.bytes + s->off + s->len / slices * slice,
+                             .scale_type = s->type,
+                             .rows = pack_record_rows(r),
+                             .cols = pack_record_cols(r)};
+        dequantize(&b, DTYPE_F32, want);
+        ck_assert(memcmp(data + i * each * 4, want, each * 4) == 0);
+    }
+    free(want);
+    free(data);
+}
+
+START_TEST(plain_numbers_of_every_chunk)
+{
+    unpack_options o = to("t.safetensors");
+    o.form = UNPACK_F32;
+    expect_ok(unpack(&o, NULL), &e);
+    expect_plain("model.layers.0.mlp.experts.0.down_proj.weight", STACK, 0, false);
+    expect_plain("model.layers.0.mlp.experts.2.down_proj.weight", STACK, 2, false);
+    expect_plain(WIDE, WIDE, 0, false);
+    expect_plain(CUBE, CUBE, 0, true);
+}
+END_TEST
+
+START_TEST(threads_make_no_difference)
+{
+    unpack_options one = to("a.safetensors");
+    unpack_options many = to("b.safetensors");
+    one.form = many.form = (unpack_form)_i;
+    many.threads = 7;
+    expect_ok(unpack(&one, NULL), &e);
+    expect_ok(unpack(&many, NULL), &e);
+    expect_same("a.safetensors", "b.safetensors");
+}
+END_TEST
+
+static bool yes(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+START_TEST(nothing_is_left_behind)
+{
+    const monitor stop = {.cancelled = yes};
+    unpack_options o = to("t.safetensors");
+    expect_error(unpack(&o, &stop), ERR_CANCELLED, &e, "");
+    expect_alone();
+    o.output = scratch("t");
+    o.place = UNPACK_DIRECTORY;
+    expect_error(unpack(&o, &stop), ERR_CANCELLED, &e, "");
+    expect_alone();
+    o.memory = 1 << 20;
+    expect_error(unpack(&o, NULL), ERR_MEMORY, &e, "tensor " WIDE ": unpacking a chunk");
+    expect_alone();
+    const pack_record *const r = pack_table_find(&small.table, WIDE "_scale_inv");
+    small.bytes[r->off + r->len - 1] ^= 1;
+    scratch_write("p", small.bytes, small.length);
+    o.memory = 64 << 20;
+    o.form = UNPACK_BF16;
+    expect_error(unpack(&o, NULL), ERR_DAMAGED, &e, "tensor " WIDE "_scale_inv, chunk 0");
+    expect_alone();
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("unpack");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, stored_bytes_are_those_of_the_file);
+    tcase_add_test(tc, plain_numbers_of_every_chunk);
+    tcase_add_loop_test(tc, threads_make_no_difference, 0, 3);
+    tcase_add_test(tc, nothing_is_left_behind);
+    return run_tests("unpack", tc);
+}

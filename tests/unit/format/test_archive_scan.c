@@ -1,0 +1,188 @@
+/* Archives that are cut off or damaged, or say something else than is in them: told, not believed.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/aid/made_archive.h"
+
+/* Where a tar has its mark: two blocks of zeros behind the last member. */
+static size_t end_of(const kind *k, const unsigned char *bytes, size_t length)
+{
+    while (k->format != ARCHIVE_FORMAT_ZIP && k->in_place && bytes[length - 1] == 0) {
+        length--;
+    }
+    return length;
+}
+
+/* Cut off anywhere: told, and nothing else happens. */
+START_TEST(cut_off)
+{
+    const kind *const k = &kinds[_i];
+    const content last[] = {usual[1], usual[2], {"zzz", 0, NULL, 7}};
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    make(k, last, 3);
+    expect_ok(io_read_file(scratch("a"), 1 << 30, &data, &bytes, &e), &e);
+    const size_t end = end_of(k, (unsigned char *)data, bytes);
+    for (size_t length = 3; length < end; length += length < end - 1200 ? 1777 : 13) {
+        bundle *b = NULL;
+        scratch_write("a", data, length);
+        const err_code code = bundle_open(scratch("a"), NULL, &b, &e);
+        ck_assert_msg(code == ERR_INPUT, "%zu of %zu bytes: %s", length, end, err_name(code));
+        ck_assert(strstr(e.text, "/a: ") != NULL);
+        e = (err){0};
+    }
+    free(data);
+}
+END_TEST
+
+/* One bit of what is compressed: either it does not matter, or it is told. Libarchive writes zstd
+ * without checksums. */
+START_TEST(flipped)
+{
+    const kind *const k = &kinds[3 + _i];
+    const content few[] = {{"model.safetensors", 0, NULL, 3000}, {"config.json", 0, NULL, 20}};
+    char *data = NULL;
+    size_t bytes = 0;
+    size_t told = 0;
+    err e = {0};
+    make(k, few, 2);
+    expect_ok(io_read_file(scratch("a"), 1 << 30, &data, &bytes, &e), &e);
+    for (size_t at = 3; at < bytes; at++) {
+        bundle *b = NULL;
+        data[at] ^= 4;
+        scratch_write("a", data, bytes);
+        const err_code code = bundle_open(scratch("a"), NULL, &b, &e);
+        ck_assert(code == OK || code == ERR_INPUT);
+        told += code != OK;
+        if (code == OK && k->filter != ARCHIVE_FILTER_ZSTD && bundle_member_of(b, few[0].name)) {
+            expect_content(b, few[0].name, &few[0]);
+        }
+        bundle_close(b);
+        e = (err){0};
+        data[at] ^= 4;
+    }
+    ck_assert_uint_gt(told, k->filter == ARCHIVE_FILTER_ZSTD ? 0 : bytes / 2);
+    free(data);
+}
+END_TEST
+
+/* Replace every occurrence of these bytes. */
+static void patch(const void *from, const void *to, size_t count)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    size_t found = 0;
+    err e = {0};
+    expect_ok(io_read_file(scratch("a"), 1 << 30, &data, &bytes, &e), &e);
+    for (size_t i = 0; i + count <= bytes; i++) {
+        if (memcmp(data + i, from, count) == 0) {
+            memcpy(data + i, to, count);
+            found++;
+        }
+    }
+    ck_assert_uint_gt(found, 0);
+    scratch_write("a", data, bytes);
+    free(data);
+}
+
+/* A zip says of a member that it is smaller, or larger, than what is compressed. */
+START_TEST(other_sizes_than_said)
+{
+    static const unsigned char size[4] = {0x77, 0x33, 0, 0};
+    static const unsigned char smaller[4] = {0x77, 0x13, 0, 0};
+    static const unsigned char larger[4] = {0x77, 0x53, 0, 0};
+    const content one = {"model.safetensors", 0, NULL, 0x3377};
+    for (int i = 0; i < 2; i++) {
+        make(&kinds[8], &one, 1);
+        patch(size, i ? larger : smaller, 4);
+        bundle *b = NULL;
+        err e = {0};
+        ck_assert_int_eq(bundle_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
+        ck_assert_ptr_null(b);
+    }
+}
+END_TEST
+
+/* What is read in place has to be where it is said to be, all of it. */
+START_TEST(stored_beyond_the_end)
+{
+    static const unsigned char size[4] = {0x77, 0x33, 0, 0};
+    static const unsigned char larger[4] = {0x77, 0x33, 0x40, 0};
+    const content one = {"model.safetensors", 0, NULL, 0x3377};
+    make(&ZIP, &one, 1);
+    patch(size, larger, 4);
+    bundle *b = NULL;
+    err e = {0};
+    ck_assert_int_eq(bundle_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
+}
+END_TEST
+
+/* Several streams of gzip are one; zeros behind them are no matter, anything else is. */
+START_TEST(gzip_in_parts)
+{
+    char *first = NULL;
+    char *second = NULL;
+    size_t bytes[2];
+    err e = {0};
+    make(&TGZ, usual, COUNT(usual));
+    expect_ok(io_read_file(scratch("a"), 1 << 30, &first, &bytes[0], &e), &e);
+    make(&TGZ, NULL, 0);
+    expect_ok(io_read_file(scratch("a"), 1 << 30, &second, &bytes[1], &e), &e);
+    char *const both = calloc(1, bytes[0] + bytes[1] + 600000);
+    memcpy(both, first, bytes[0]);
+    memcpy(both + bytes[0], second, bytes[1]);
+    scratch_write("a", both, bytes[0] + bytes[1]);
+    bundle *b = open_good();
+    expect_usual(b);
+    bundle_close(b);
+    scratch_write("a", both, bytes[0] + bytes[1] + 600000);
+    b = open_good();
+    bundle_close(b);
+    both[bytes[0] + bytes[1] + 599999] = 'x';
+    scratch_write("a", both, bytes[0] + bytes[1] + 600000);
+    open_bad(ERR_INPUT, "cannot be unpacked");
+    free(first);
+    free(second);
+    free(both);
+}
+END_TEST
+
+START_TEST(compressed_but_no_tar)
+{
+    const content one = {"ignored", 0, NULL, 5000};
+    const kind raw = {ARCHIVE_FORMAT_RAW, ARCHIVE_FILTER_GZIP, NULL, false};
+    make(&raw, &one, 1);
+    open_bad(ERR_INPUT, "what is compressed in it is no tar");
+}
+END_TEST
+
+/* No room to unpack, and nothing left there. */
+START_TEST(no_temporary_file)
+{
+    make(&TGZ, usual, COUNT(usual));
+    setenv("TMPDIR", scratch("none"), 1);
+    open_bad(ERR_IO, "cannot make a temporary file");
+    setenv("TMPDIR", scratch(""), 1);
+    bundle *const b = open_good();
+    expect_usual(b);
+    bundle_close(b);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("bundle_scan");
+    tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
+    tcase_add_loop_test(tc, cut_off, 0, COUNT(kinds));
+    tcase_add_loop_test(tc, flipped, 0, 4);
+    tcase_add_test(tc, other_sizes_than_said);
+    tcase_add_test(tc, stored_beyond_the_end);
+    tcase_add_test(tc, gzip_in_parts);
+    tcase_add_test(tc, compressed_but_no_tar);
+    tcase_add_test(tc, no_temporary_file);
+    return run_tests("bundle_scan", tc);
+}

@@ -1,0 +1,233 @@
+/* The folder of a checkpoint in an archive, and that a checkpoint in one is the same as in a
+ * directory. */
+#include <archive.h>
+#include <archive_entry.h>
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/checkpoint/checkpoint.h"
+#include "format/checkpoint/checkpoint_dir.h"
+#include "format/file/io.h"
+#include "tests/aid/expect.h"
+#include "tests/aid/scratch.h"
+
+/* An archive of files of scratch("d"), "name=member" each; as gzip if asked. */
+static void pack(bool gzip, const char *const *pairs, size_t count)
+{
+    struct archive *const a = archive_write_new();
+    ck_assert_int_eq(archive_write_set_format_pax_restricted(a), ARCHIVE_OK);
+    if (gzip) {
+        ck_assert_int_eq(archive_write_add_filter_gzip(a), ARCHIVE_OK);
+    }
+    ck_assert_int_eq(archive_write_open_filename(a, scratch("a")), ARCHIVE_OK);
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        char path[80];
+        char *data = NULL;
+        size_t bytes = 0;
+        err e = {0};
+        const char *const equals = strchr(pairs[i], '=');
+        snprintf(name, sizeof name, "%.*s", (int)(equals - pairs[i]), pairs[i]);
+        snprintf(path, sizeof path, "d/%s", name);
+        expect_ok(io_read_file(scratch(path), 1 << 20, &data, &bytes, &e), &e);
+        struct archive_entry *const entry = archive_entry_new();
+        archive_entry_set_pathname(entry, equals + 1);
+        archive_entry_set_filetype(entry, AE_IFREG);
+        archive_entry_set_size(entry, (la_int64_t)bytes);
+        ck_assert_int_eq(archive_write_header(a, entry), ARCHIVE_OK);
+        ck_assert_int_eq(archive_write_data(a, data, bytes), (la_ssize_t)bytes);
+        archive_entry_free(entry);
+        free(data);
+    }
+    ck_assert_int_eq(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+}
+
+static void setup(void)
+{
+    scratch_make();
+    scratch_text("d/config.json", "{\"model_type\":\"x\"}");
+    scratch_text("d/LICENSE", "as you like");
+    scratch_safetensors("d/model.safetensors",
+                        "{\"a\":{\"dtype\":\"U8\",\"shape\":[200000],\"data_offsets\":[0,200000]},"
+                        "\"b\":{\"dtype\":\"F32\",\"shape\":[500],\"data_offsets\":[200000,"
+                        "202000]}}",
+                        202000, 7);
+}
+
+static folder *open_good(void)
+{
+    folder *f = NULL;
+    err e = {0};
+    expect_ok(folder_open(scratch("a"), NULL, &f, &e), &e);
+    return f;
+}
+
+START_TEST(top_or_one_directory)
+{
+    static const char *const top[] = {
+        "config.json=config.json", "model.safetensors=model.safetensors",
+        "LICENSE=original/LICENSE", "model.safetensors=original/model.safetensors"};
+    static const char *const below[] = {"config.json=m/config.json", "LICENSE=readme",
+                                        "model.safetensors=m/model.safetensors",
+                                        "model.safetensors=m/deeper/model.safetensors",
+                                        "model.safetensors=other/.hidden.safetensors"};
+    for (int gzip = 0; gzip < 2; gzip++) {
+        pack(gzip, top, COUNT(top));
+        folder *f = open_good();
+        ck_assert_str_eq(f->path, scratch("a"));
+        listing names;
+        err e = {0};
+        expect_ok(folder_list(f, &names, &e), &e);
+        ck_assert_uint_eq(names.count, 2);
+        ck_assert(listing_has(&names, "config.json") && listing_has(&names, "model.safetensors"));
+        listing_free(&names);
+        folder_close(f);
+
+        pack(gzip, below, COUNT(below));
+        f = open_good();
+        ck_assert_str_eq(f->path, scratch("a/m"));
+        expect_ok(folder_list(f, &names, &e), &e);
+        ck_assert_uint_eq(names.count, 2);
+        listing_free(&names);
+        folder_close(f);
+    }
+}
+END_TEST
+
+START_TEST(none_or_several)
+{
+    static const char *const several[] = {"model.safetensors=one/model.safetensors",
+                                          "LICENSE=other",
+                                          "model.safetensors=two/model.safetensors.index.json",
+                                          "model.safetensors=two/x.safetensors"};
+    static const char *const none[] = {"config.json=config.json",
+                                       "model.safetensors=a/b/c.safetensors"};
+    folder *f = NULL;
+    err e = {0};
+    pack(false, several, COUNT(several));
+    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
+                 "2 directories with .safetensors files: one; two");
+    pack(true, none, COUNT(none));
+    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    pack(true, none, 0);
+    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    ck_assert_ptr_null(f);
+}
+END_TEST
+
+START_TEST(files)
+{
+    static const char *const all[] = {"config.json=m/config.json", "LICENSE=m/LICENSE",
+                                      "model.safetensors=m/model.safetensors"};
+    for (int gzip = 0; gzip < 2; gzip++) {
+        char *data = NULL;
+        size_t bytes = 0;
+        struct stat st;
+        err e = {0};
+        pack(gzip, all, COUNT(all));
+        folder *const f = open_good();
+        expect_ok(folder_read(f, "LICENSE", 100, &data, &bytes, &e), &e);
+        ck_assert_uint_eq(bytes, 11);
+        ck_assert_str_eq(data, "as you like");
+        free(data);
+        expect_error(folder_read(f, "LICENSE", 10, &data, &bytes, &e), ERR_INPUT, &e,
+                     "a/m/LICENSE: 11 bytes, more than the limit of 10");
+        ck_assert_ptr_null(data);
+        expect_ok(folder_read(f, "other", 10, &data, &bytes, &e), &e);
+        ck_assert_ptr_null(data);
+        ck_assert_int_eq(folder_stat(f, "LICENSE", &st), 0);
+        ck_assert(S_ISREG(st.st_mode) && st.st_size == 11);
+        ck_assert_int_eq(folder_stat(f, "other", &st), ENOENT);
+        folder_close(f);
+    }
+}
+END_TEST
+
+/* All bytes of a tensor, by both ways to read. */
+static void expect_same_tensor(checkpoint *a, checkpoint *b, size_t i)
+{
+    const tensor *const t = &a->tensors[i];
+    const size_t room = (direct_room(t->bytes) | 4095) + 1;
+    unsigned char *const one = aligned_alloc(DIRECT_ALIGN, room);
+    unsigned char *const two = aligned_alloc(DIRECT_ALIGN, room);
+    unsigned char *data = NULL;
+    err e = {0};
+    ck_assert_uint_eq(t->off, b->tensors[i].off);
+    expect_ok(checkpoint_read(a, t, 0, one, t->bytes, &e), &e);
+    expect_ok(checkpoint_read(b, &b->tensors[i], 0, two, t->bytes, &e), &e);
+    ck_assert_mem_eq(one, two, t->bytes);
+    expect_ok(checkpoint_read_room(b, &b->tensors[i], 0, two, t->bytes, NULL, &data, &e), &e);
+    ck_assert_mem_eq(one, data, t->bytes);
+    checkpoint_prefetch(b, &b->tensors[i]);
+    free(one);
+    free(two);
+}
+
+static void expect_same(checkpoint *a, checkpoint *b)
+{
+    ck_assert_uint_eq(a->tensor_count, b->tensor_count);
+    ck_assert_uint_eq(a->shards[0].bytes, b->shards[0].bytes);
+    ck_assert_mem_eq(a->shards[0].header_sha256, b->shards[0].header_sha256, SHA256_BYTES);
+    for (size_t i = 0; i < a->tensor_count; i++) {
+        expect_same_tensor(a, b, i);
+    }
+}
+
+START_TEST(a_checkpoint)
+{
+    static const char *const all[] = {"config.json=m/config.json", "LICENSE=m/LICENSE",
+                                      "model.safetensors=m/model.safetensors"};
+    checkpoint *a = NULL;
+    checkpoint *b = NULL;
+    err e = {0};
+    pack(_i, all, COUNT(all));
+    expect_ok(checkpoint_open(scratch("d"), NULL, &a, &e), &e);
+    expect_ok(checkpoint_open(scratch("a"), NULL, &b, &e), &e);
+    ck_assert_str_eq(b->dir, scratch("a/m"));
+    ck_assert_str_eq(b->shards[0].path, scratch("a/m/model.safetensors"));
+    expect_same(a, b);
+    expect_ok(checkpoint_unchanged(b, &e), &e);
+    /* What was unpacked is the checkpoint's own; the archive itself may change while it is read. */
+    scratch_text("a", "changed");
+    if (_i == 0) {
+        expect_error(checkpoint_unchanged(b, &e), ERR_IO, &e, "changed meanwhile");
+    } else {
+        expect_ok(checkpoint_unchanged(b, &e), &e);
+        expect_same(a, b);
+    }
+    checkpoint_close(a);
+    checkpoint_close(b);
+}
+END_TEST
+
+START_TEST(a_missing_shard)
+{
+    static const char *const all[] = {"config.json=m/config.json",
+                                      "index=m/model.safetensors.index.json",
+                                      "model.safetensors=m/model.safetensors"};
+    checkpoint *cp = NULL;
+    err e = {0};
+    scratch_text("d/index",
+                 "{\"weight_map\":{\"a\":\"model.safetensors\",\"b\":\"model.safetensors\","
+                 "\"c\":\"other.safetensors\"}}");
+    pack(_i, all, COUNT(all));
+    expect_error(checkpoint_open(scratch("a"), NULL, &cp, &e), ERR_INPUT, &e,
+                 "shard other.safetensors is missing, with 1 tensors");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("folder");
+    tcase_add_checked_fixture(tc, setup, scratch_remove);
+    tcase_add_test(tc, top_or_one_directory);
+    tcase_add_test(tc, none_or_several);
+    tcase_add_test(tc, files);
+    tcase_add_loop_test(tc, a_checkpoint, 0, 2);
+    tcase_add_loop_test(tc, a_missing_shard, 0, 2);
+    return run_tests("folder", tc);
+}

@@ -1,0 +1,311 @@
+/* Which files travel along: the built-in list, globs on top, and files that cannot. */
+#include <check.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/checkpoint/embed.h"
+#include "tests/aid/scratch.h"
+
+#define expect(text, part)                                                                         \
+    ck_assert_msg(strstr(text, part) != NULL, "\"%s\" lacks \"%s\"", text, part)
+
+static const char *const embedded_names[] = {
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "qwen.tiktoken",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "configuration_bailing.py",
+    "modeling_bailing.py",
+    "tokenization_x.py",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+    "NOTICE.md",
+    "README.md",
+};
+
+static const char *const other_names[] = {
+    ".gitattributes", "Config.json",        "config.json.bak",      "model.py",
+    "xmodeling_a.py", "configuration.json", "golden.bin",           "README",
+    "my_config.json", "pytorch_model.bin",  "quantize_config.json",
+};
+
+/* Never listed at all. */
+static const char *const weights[] = {
+    "model.safetensors",
+    "model-00001-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "x.safetensors",
+};
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+static void make_all(void)
+{
+    for (size_t i = 0; i < COUNT(embedded_names); i++) {
+        scratch_text(embedded_names[i], embedded_names[i]);
+    }
+    for (size_t i = 0; i < COUNT(other_names); i++) {
+        scratch_text(other_names[i], "other");
+    }
+    for (size_t i = 0; i < COUNT(weights); i++) {
+        scratch_text(weights[i], "weights");
+    }
+    scratch_text("sub/config.json", "not at the top");
+    ck_assert_int_eq(mkdir(scratch("LICENSES"), 0777), 0);
+    ck_assert_int_eq(mkfifo(scratch("vocab.tiktoken"), 0666), 0);
+}
+
+static const embed_file *find(const embed_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->files[i].name, name) == 0) {
+            return &list->files[i];
+        }
+    }
+    return NULL;
+}
+
+static folder *opened;
+
+/* The scratch directory, until the test is over. */
+static const folder *scratch_folder(void)
+{
+    err e = {0};
+    folder_close(opened);
+    ck_assert_int_eq(folder_open_directory(scratch_dir, &opened, &e), OK);
+    return opened;
+}
+
+static void close_and_remove(void)
+{
+    folder_close(opened);
+    opened = NULL;
+    scratch_remove();
+}
+
+static void choose_good(const embed_glob *globs, size_t count, embed_list *list)
+{
+    err e = {0};
+    ck_assert_msg(embed_choose(scratch_folder(), globs, count, list, &e) == OK, "%s", e.text);
+}
+
+static void choose_bad(const embed_glob *globs, size_t count, err_code code, const char *says)
+{
+    embed_list list;
+    err e = {0};
+    ck_assert_int_eq(embed_choose(scratch_folder(), globs, count, &list, &e), code);
+    expect(e.text, says);
+    ck_assert_uint_eq(list.count, 0);
+    ck_assert_ptr_null(list.files);
+}
+
+START_TEST(the_built_in_list)
+{
+    embed_list list;
+    make_all();
+    choose_good(NULL, 0, &list);
+    ck_assert_uint_eq(list.count, COUNT(embedded_names) + COUNT(other_names));
+    for (size_t i = 0; i < list.count; i++) {
+        ck_assert(i == 0 || strcmp(list.files[i - 1].name, list.files[i].name) < 0);
+    }
+    for (size_t i = 0; i < COUNT(embedded_names); i++) {
+        const embed_file *f = find(&list, embedded_names[i]);
+        ck_assert_msg(f && f->known && f->embedded, "%s", embedded_names[i]);
+        ck_assert_uint_eq(f->bytes, strlen(embedded_names[i]));
+        ck_assert_str_eq(f->path, scratch(embedded_names[i]));
+        struct stat st;
+        ck_assert_int_eq(stat(f->path, &st), 0);
+        ck_assert_uint_eq(f->inode, (uint64_t)st.st_ino);
+        ck_assert_uint_eq(f->device, (uint64_t)st.st_dev);
+    }
+    for (size_t i = 0; i < COUNT(other_names); i++) {
+        const embed_file *f = find(&list, other_names[i]);
+        ck_assert_msg(f && !f->known && !f->embedded, "%s", other_names[i]);
+    }
+    embed_list_free(&list);
+}
+END_TEST
+
+START_TEST(later_globs_win)
+{
+    embed_list list;
+    make_all();
+    const embed_glob globs[] = {
+        {"*.md", false}, {"golden.*", true}, {"*config*", false}, {"config.json", true}};
+    choose_good(globs, 4, &list);
+    ck_assert(!find(&list, "README.md")->embedded);
+    ck_assert(find(&list, "README.md")->known);
+    ck_assert(!find(&list, "NOTICE.md")->embedded);
+    ck_assert(find(&list, "golden.bin")->embedded);
+    ck_assert(!find(&list, "golden.bin")->known);
+    ck_assert(!find(&list, "generation_config.json")->embedded);
+    ck_assert(find(&list, "config.json")->embedded);
+    ck_assert(find(&list, "LICENSE")->embedded);
+    embed_list_free(&list);
+    const embed_glob nothing[] = {{"*", true}, {"*", false}};
+    choose_good(nothing, 2, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        ck_assert(!list.files[i].embedded);
+    }
+    embed_list_free(&list);
+}
+END_TEST
+
+START_TEST(globs_must_match)
+{
+    make_all();
+    const embed_glob absent = {"chat.txt", true};
+    choose_bad(&absent, 1, ERR_USAGE, "--embed \"chat.txt\": matches no file");
+    const embed_glob absent_out = {"*.exe", false};
+    choose_bad(&absent_out, 1, ERR_USAGE, "--no-embed \"*.exe\": matches no file");
+    const embed_glob index = {"model.safetensors.index.json", true};
+    choose_bad(&index, 1, ERR_USAGE, "matches no file");
+    const embed_glob shards = {"*.safetensors", true};
+    choose_bad(&shards, 1, ERR_USAGE, "matches no file");
+    const embed_glob sub = {"sub", true};
+    choose_bad(&sub, 1, ERR_USAGE, "matches no file");
+    const embed_glob broken = {"[a", true};
+    choose_bad(&broken, 1, ERR_USAGE, "not a glob");
+    const embed_glob empty = {"", true};
+    choose_bad(&empty, 1, ERR_USAGE, "not a glob");
+}
+END_TEST
+
+START_TEST(links_are_followed)
+{
+    embed_list list;
+    scratch_text("blobs/b1", "{}");
+    ck_assert_int_eq(symlink("blobs/b1", scratch("config.json")), 0);
+    ck_assert_int_eq(symlink("nowhere", scratch("stale.txt")), 0);
+    choose_good(NULL, 0, &list);
+    ck_assert_uint_eq(list.count, 1);
+    ck_assert(list.files[0].embedded);
+    ck_assert_uint_eq(list.files[0].bytes, 2);
+    embed_list_free(&list);
+    ck_assert_int_eq(symlink("nowhere", scratch("tokenizer.json")), 0);
+    choose_bad(NULL, 0, ERR_IO, "tokenizer.json");
+    const embed_glob without = {"tokenizer.json", false};
+    choose_bad(&without, 1, ERR_USAGE, "matches no file");
+}
+END_TEST
+
+START_TEST(what_cannot_be_embedded)
+{
+    scratch_text("LICENSE (2)", "");
+    choose_bad(NULL, 0, ERR_INPUT, "LICENSE (2): cannot be embedded");
+    const embed_glob without = {"LICENSE*", false};
+    embed_list list;
+    choose_good(&without, 1, &list);
+    embed_list_free(&list);
+    ck_assert_int_eq(unlink(scratch("LICENSE (2)")), 0);
+
+    scratch_text("tokenizer.json", "");
+    ck_assert_int_eq(truncate(scratch("tokenizer.json"), (64 << 20) + 1), 0);
+    choose_bad(NULL, 0, ERR_INPUT, "expected at most 67108864 bytes, found 67108865");
+    ck_assert_int_eq(truncate(scratch("tokenizer.json"), 64 << 20), 0);
+    choose_good(NULL, 0, &list);
+    embed_list_free(&list);
+    static const char *const more[] = {"vocab.json", "vocab.txt", "merges.txt", "tokenizer.model"};
+    for (size_t i = 0; i < COUNT(more); i++) {
+        scratch_text(more[i], "");
+        ck_assert_int_eq(truncate(scratch(more[i]), 64 << 20), 0);
+    }
+    choose_bad(NULL, 0, ERR_INPUT, "more than 268435456 bytes together");
+}
+END_TEST
+
+START_TEST(no_directory)
+{
+    embed_list list;
+    err e = {0};
+    folder *none = NULL;
+    ck_assert_int_eq(folder_open_directory(scratch("none"), &none, &e), OK);
+    ck_assert_int_eq(embed_choose(none, NULL, 0, &list, &e), ERR_IO);
+    folder_close(none);
+    ck_assert_ptr_null(list.files);
+}
+END_TEST
+
+START_TEST(packing_takes_what_was_chosen)
+{
+    embed_list list;
+    make_all();
+    const embed_glob globs[] = {{"*", false}, {"config.json", true}, {"golden.bin", true}};
+    choose_good(globs, 3, &list);
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    ck_assert_msg(embed_pack(&list, &data, &bytes, &e) == OK, "%s", e.text);
+    member *members = NULL;
+    size_t count = 0;
+    ck_assert_int_eq(archive_unpack(data, bytes, &members, &count, &e), OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(members[0].name, "config.json");
+    ck_assert_uint_eq(members[0].bytes, 11);
+    ck_assert_mem_eq(members[0].data, "config.json", 11);
+    ck_assert_str_eq(members[1].name, "golden.bin");
+    ck_assert_mem_eq(members[1].data, "other", 5);
+    members_free(members, count);
+    free(data);
+
+    scratch_text("golden.bin", "others");
+    ck_assert_int_eq(embed_pack(&list, &data, &bytes, &e), ERR_IO);
+    expect(e.text, "golden.bin: changed meanwhile: expected 5 bytes, found 6");
+    ck_assert_int_eq(unlink(scratch("golden.bin")), 0);
+    e = (err){0};
+    ck_assert_int_eq(embed_pack(&list, &data, &bytes, &e), ERR_IO);
+    embed_list_free(&list);
+}
+END_TEST
+
+START_TEST(packing_nothing)
+{
+    embed_list list;
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    choose_good(NULL, 0, &list);
+    ck_assert_uint_eq(list.count, 0);
+    ck_assert_int_eq(embed_pack(&list, &data, &bytes, &e), OK);
+    ck_assert_uint_eq(bytes, 1024);
+    free(data);
+    embed_list_free(&list);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("embed");
+    TCase *tc = tcase_create("embed");
+    tcase_add_checked_fixture(tc, scratch_make, close_and_remove);
+    tcase_add_test(tc, the_built_in_list);
+    tcase_add_test(tc, later_globs_win);
+    tcase_add_test(tc, globs_must_match);
+    tcase_add_test(tc, links_are_followed);
+    tcase_add_test(tc, what_cannot_be_embedded);
+    tcase_add_test(tc, no_directory);
+    tcase_add_test(tc, packing_takes_what_was_chosen);
+    tcase_add_test(tc, packing_nothing);
+    suite_add_tcase(s, tc);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,48 @@
+/* What a file is called that is none of those that were expected. */
+#include <check.h>
+#include <string.h>
+
+#include "format/file/file_kind.h"
+#include "tests/aid/expect.h"
+
+#define BYTES(text) (text), sizeof(text) - 1
+
+static const struct {
+    const char *start;
+    size_t bytes;
+    const char *name; /* NULL: unknown */
+} starts[] = {
+    {BYTES("\xD7"
+           "F8P\r\n\x1A\n"),
+     "a packed file"},
+    {BYTES("\xD7"
+           "F8P\n\x1A\n "),
+     NULL},
+    {BYTES("GGUF\3\0\0\0"), "a GGUF file"},
+    {BYTES("version https://git-lfs"), "a Git LFS pointer"},
+    {BYTES("{\"a\": 1}"), "JSON text"},
+    {BYTES("{\r\n\t\"a\":1}"), "JSON text"},
+    {BYTES("[1, 2, 3]"), "JSON text"},
+    {BYTES("{\"\0\0\0\0\0\0{"), "a safetensors file"}, /* a header of 8827 bytes */
+    {BYTES("{\"\0\0\0\0\0\0"), NULL},
+    {BYTES("\2\0\0\0\0\0\0\0{}"), "a safetensors file"},
+    {BYTES("\2\0\0\0\0\0\0\1{}"), NULL},
+    {BYTES("{\"a\":1}"), NULL}, /* seven bytes */
+    {BYTES("nonsense"), NULL},
+    {BYTES(""), NULL},
+};
+
+START_TEST(kind_by_first_bytes)
+{
+    const file_kind *const kind =
+        file_kind_find((const unsigned char *)starts[_i].start, starts[_i].bytes);
+    ck_assert_pstr_eq(kind ? kind->name : NULL, starts[_i].name);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("file_kind");
+    tcase_add_loop_test(tc, kind_by_first_bytes, 0, COUNT(starts));
+    return run_tests("file_kind", tc);
+}

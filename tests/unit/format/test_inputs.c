@@ -1,0 +1,105 @@
+/* What an output must not replace: an input under any of its names. */
+#include "format/checkpoint/checkpoint_inputs.h"
+#include "format/output/inputs.h"
+#include "tests/aid/made_dir.h"
+#include "tests/aid/expect.h"
+
+/* ---- what is an input? ----------------------------------------- */
+
+static struct stat stat_of(const char *name)
+{
+    struct stat st;
+    ck_assert_int_eq(stat(scratch(name), &st), 0);
+    return st;
+}
+
+static void make_link(const char *to, const char *name, bool hard)
+{
+    ck_assert_int_eq((hard ? link : symlink)(scratch(to), scratch(name)), 0);
+}
+
+static bool is_file_a(const void *ctx, const struct stat *st)
+{
+    (void)ctx;
+    return input_is(scratch("a"), st);
+}
+
+START_TEST(files_are_known_by_their_inodes)
+{
+    scratch_text("a", "");
+    scratch_text("b", "");
+    make_link("a", "soft", false);
+    make_link("a", "hard", true);
+    const char *const same[] = {"a", "soft", "hard"};
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        const struct stat st = stat_of(same[i]);
+        ck_assert(input_is(scratch("a"), &st) && input_is(scratch("soft"), &st));
+        ck_assert(!input_is(scratch("b"), &st) && !input_is(scratch("missing"), &st));
+        ck_assert(!input_is(NULL, &st));
+    }
+}
+END_TEST
+
+static const struct part {
+    const char *name;
+    bool of_it;
+} parts[] = {
+    {"s1.safetensors", true}, {"s2.safetensors", true}, {INDEX, true},
+    {"config.json", true},    {"tokenizer.json", true}, {"other.json", false},
+};
+
+START_TEST(parts_of_a_checkpoint)
+{
+    make_pair();
+    scratch_text("tokenizer.json", "{}");
+    scratch_text("other.json", "{}");
+    checkpoint *const cp = open_good("");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const struct stat st = stat_of(parts[i].name);
+        ck_assert_msg(input_is_of_checkpoint(cp, &st) == parts[i].of_it, "%s", parts[i].name);
+    }
+    checkpoint_close(cp);
+}
+END_TEST
+
+/* ---- what does an output replace? ------------------------------ */
+
+static const struct output_case {
+    const char *name, *why; /* NULL: no input */
+} outputs[] = {
+    {"a", "a: the output is one of the inputs"},
+    {"soft", "soft: the output is one of the inputs"},
+    {"hard", "hard: the output is one of the inputs"},
+    {"new", ".new.part: an input has the name of the output's temporary file"},
+    {"b", NULL},
+    {"missing", NULL},
+    {"none/missing", NULL},
+};
+
+START_TEST(inputs_are_spared)
+{
+    const struct output_case *const c = &outputs[_i];
+    err e = {0};
+    scratch_text("a", "");
+    scratch_text("b", "");
+    make_link("a", "soft", false);
+    make_link("a", "hard", true);
+    make_link("a", ".new.part", true);
+    const err_code code = inputs_spare(scratch(c->name), is_file_a, NULL, &e);
+    if (c->why) {
+        expect_error(code, ERR_USAGE, &e, c->why);
+    } else {
+        expect_ok(code, &e);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("inputs");
+    tcase_add_checked_fixture(tc, setup, scratch_remove);
+    tcase_add_test(tc, files_are_known_by_their_inodes);
+    tcase_add_test(tc, parts_of_a_checkpoint);
+    tcase_add_loop_test(tc, inputs_are_spared, 0, sizeof outputs / sizeof outputs[0]);
+    return run_tests("inputs", tc);
+}

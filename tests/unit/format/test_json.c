@@ -1,0 +1,294 @@
+/* JSON from strangers: what is refused, how large integers fare, and the canonical form byte for
+ * byte. */
+#include <check.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "format/json/json.h"
+#include "tests/aid/scratch.h"
+
+static json_t *parse(const char *text, bool reals)
+{
+    json_t *value = NULL;
+    err e = {0};
+    ck_assert_msg(json_parse("t.json", text, strlen(text), reals, &value, &e) == OK, "%s", e.text);
+    return value;
+}
+
+static const struct {
+    const char *text;
+    const char *says; /* part of the message */
+} bad[] = {
+    {"", "t.json"},
+    {"{", "t.json: line 1"},
+    {"{}}", "t.json"},
+    {"{}\n{}", "line 2"},
+    {"\xef\xbb\xbf{}", "t.json"}, /* byte order mark */
+    {"[1,]", "t.json"},
+    {"[01]", "t.json"},
+    {"{\"a\":1,\"a\":2}", "duplicate"},
+    {"{\"a\":1,\"\\u0061\":2}", "duplicate"},
+    {"{'a':1}", "t.json"},
+    {"[\"\xff\"]", "unable to decode byte 0xff"},
+    {"[\"\\ud800\"]", "t.json"},
+    {"[\"a\\u0000\"]", "t.json"},
+    {"[\"a\nb\"]", "t.json"},
+    {"[NaN]", "t.json"},
+    {"[1e999]", "t.json"},
+    {"1", "t.json"},
+    {"[9223372036854775808]", "big integer"},
+    {"[-9223372036854775809]", "integer"},
+    {"[100000000000000000000]", "big integer"},
+};
+
+START_TEST(bad_text_is_refused)
+{
+    json_t *value = NULL;
+    err e = {0};
+    ck_assert_int_eq(json_parse("t.json", bad[_i].text, strlen(bad[_i].text), false, &value, &e),
+                     ERR_INPUT);
+    ck_assert_msg(strstr(e.text, bad[_i].says) != NULL, "%s", e.text);
+    ck_assert_ptr_null(value);
+}
+END_TEST
+
+START_TEST(nul_behind_the_text_is_refused)
+{
+    json_t *value = NULL;
+    err e = {0};
+    ck_assert_int_eq(json_parse("t.json", "{}\0", 3, false, &value, &e), ERR_INPUT);
+}
+END_TEST
+
+START_TEST(integers_stay_integers)
+{
+    json_t *v = parse("[9223372036854775807,-9223372036854775808,0,-1,1.0]", true);
+    ck_assert(json_is_integer(json_array_get(v, 0)));
+    ck_assert_int_eq(json_integer_value(json_array_get(v, 0)), INT64_MAX);
+    ck_assert_int_eq(json_integer_value(json_array_get(v, 1)), INT64_MIN);
+    ck_assert(json_is_integer(json_array_get(v, 2)));
+    ck_assert(json_is_integer(json_array_get(v, 3)));
+    ck_assert(json_is_real(json_array_get(v, 4)));
+    json_decref(v);
+}
+END_TEST
+
+/* As in most tokenizer_config.json: int(1e30). The neighbours must stay what they are. */
+START_TEST(huge_integers_become_reals)
+{
+    json_t *v = parse(
+        "{\"model_max_length\": 1000000000000000019884624838656, \"a\": 7, \"b\": "
+        "\"1000000000000000019884624838656\", \"c\": [9223372036854775808,-9223372036854775809]}",
+        true);
+    const json_t *length = json_object_get(v, "model_max_length");
+    ck_assert(json_is_real(length));
+    ck_assert_double_eq(json_real_value(length), 1e30);
+    ck_assert_int_eq(json_integer_value(json_object_get(v, "a")), 7);
+    ck_assert_str_eq(json_string_value(json_object_get(v, "b")), "1000000000000000019884624838656");
+    ck_assert_double_eq(json_real_value(json_array_get(json_object_get(v, "c"), 0)),
+                        9223372036854775808.0);
+    ck_assert_double_eq(json_real_value(json_array_get(json_object_get(v, "c"), 1)),
+                        -9223372036854775808.0);
+    json_decref(v);
+}
+END_TEST
+
+START_TEST(reals_do_not_excuse_errors)
+{
+    static const char *const texts[] = {"[99999999999999999999", "[099999999999999999999]",
+                                        "[99999999999999999999x]", "[-]",
+                                        "{\"a\":99999999999999999999,\"a\":1}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        json_t *value = NULL;
+        err e = {0};
+        ck_assert_int_eq(json_parse("t", texts[i], strlen(texts[i]), true, &value, &e), ERR_INPUT);
+    }
+}
+END_TEST
+
+static err_code parse_repeated(const char *open, const char *item, size_t count, const char *close,
+                               err *e)
+{
+    const size_t item_bytes = strlen(item);
+    const size_t bytes = strlen(open) + count * item_bytes + strlen(close);
+    char *text = malloc(bytes + 1);
+    ck_assert_ptr_nonnull(text);
+    char *p = stpcpy(text, open);
+    for (size_t i = 0; i < count; i++, p += item_bytes) {
+        memcpy(p, item, item_bytes);
+    }
+    memcpy(p, close, strlen(close) + 1);
+    json_t *value = NULL;
+    const err_code code = json_parse("t.json", text, bytes, false, &value, e);
+    json_decref(value);
+    free(text);
+    return code;
+}
+
+START_TEST(depth_is_bounded)
+{
+    char open[JSON_MAX_DEPTH + 2];
+    char close[JSON_MAX_DEPTH + 2];
+    for (size_t depth = JSON_MAX_DEPTH; depth <= JSON_MAX_DEPTH + 1; depth++) {
+        memset(open, '[', depth);
+        memset(close, ']', depth);
+        open[depth] = close[depth] = '\0';
+        err e = {0};
+        ck_assert_int_eq(parse_repeated(open, "", 0, close, &e),
+                         depth > JSON_MAX_DEPTH ? ERR_INPUT : OK);
+    }
+    /* Brackets in strings do not count. */
+    err e = {0};
+    ck_assert_int_eq(parse_repeated("[\"", "[\\\"{", 100, "\"]", &e), OK);
+}
+END_TEST
+
+/* Without the bounds each of these costs gigabytes. */
+START_TEST(hostile_sizes_are_refused_early)
+{
+    err e = {0};
+    ck_assert_int_eq(parse_repeated("[", "[],", 20 << 20, "[]]", &e), ERR_INPUT);
+    e = (err){0};
+    ck_assert_int_eq(parse_repeated("[", "1,", 30 << 20, "1]", &e), ERR_INPUT);
+    e = (err){0};
+    ck_assert_int_eq(parse_repeated("", "[", 60 << 20, "", &e), ERR_INPUT);
+    e = (err){0};
+    ck_assert_int_eq(parse_repeated("[\"", "aaaaaaaaaaaaaaaa", 5 << 20, "\"]", &e), ERR_INPUT);
+    ck_assert_msg(strstr(e.text, "at most 67108864") != NULL, "%s", e.text);
+    struct rusage used;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
+    printf("hostile sizes: %ld MiB\n", used.ru_maxrss >> 10);
+    ck_assert_int_lt(used.ru_maxrss >> 10, 1024);
+}
+END_TEST
+
+START_TEST(a_large_tokenizer_passes)
+{
+    err e = {0};
+    ck_assert_int_eq(parse_repeated("[", "[\"ab\",\"c\"],", 600000, "0]", &e), OK);
+}
+END_TEST
+
+START_TEST(files_are_read)
+{
+    json_t *value = NULL;
+    err e = {0};
+    scratch_text("a.json", "{\"k\": [1]}\n");
+    ck_assert_int_eq(json_parse_file(scratch("a.json"), false, &value, &e), OK);
+    ck_assert_uint_eq(json_array_size(json_object_get(value, "k")), 1);
+    json_decref(value);
+    scratch_text("b.json", "{\n\"k\": ]}");
+    ck_assert_int_eq(json_parse_file(scratch("b.json"), false, &value, &e), ERR_INPUT);
+    ck_assert_msg(strstr(e.text, "b.json: line 2") != NULL, "%s", e.text);
+    ck_assert_ptr_null(value);
+    e = (err){0};
+    ck_assert_int_eq(json_parse_file(scratch("none.json"), false, &value, &e), ERR_IO);
+    ck_assert_ptr_null(value);
+}
+END_TEST
+
+static void check_canonical(json_t *value, const char *expected)
+{
+    size_t bytes = 0;
+    char *text = json_canonical(value, &bytes);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_str_eq(text, expected);
+    ck_assert_uint_eq(bytes, strlen(expected));
+    free(text);
+}
+
+static const struct {
+    const char *text;
+    const char *canonical;
+} forms[] = {
+    {"{}", "{}"},
+    {"[ ]", "[]"},
+    {" { \"b\" : 1 , \"a\" : [ 1 , -2 ] }\n", "{\"a\":[1,-2],\"b\":1}"},
+    {"[9223372036854775807,-9223372036854775808,0,-0]",
+     "[9223372036854775807,-9223372036854775808,0,0]"},
+    {"[\"a/b\"]", "[\"a/b\"]"},
+    {"[\"\\/\"]", "[\"/\"]"},
+    {"[\"\\\"\\\\\"]", "[\"\\\"\\\\\"]"},
+    {"[\"\\\\n\"]", "[\"\\\\n\"]"},
+    {"[\"\\b\\t\\n\\f\\r\"]", "[\"\\u0008\\u0009\\u000A\\u000C\\u000D\"]"},
+    {"[\"\\u0001\\u001f\\u007f ~\"]", "[\"\\u0001\\u001F\x7f ~\"]"},
+    {"[\"\xc3\xa9\\u00e9\"]", "[\"\\u00E9\\u00E9\"]"},
+    {"[\"\\u20ac\\uffff\"]", "[\"\\u20AC\\uFFFF\"]"},
+    {"[\"\\ud83d\\ude00\"]", "[\"\\uD83D\\uDE00\"]"},
+    {"[\"true false null 1.5 e\"]", "[\"true false null 1.5 e\"]"},
+    /* By bytes of UTF-8: shorter first, upper case first, U+FFFF before U+10000 (UTF-16 would turn
+       them). */
+    {"{\"ab\":1,\"a\":2,\"B\":3,\"\":4}", "{\"\":4,\"B\":3,\"a\":2,\"ab\":1}"},
+    {"{\"\\ud800\\udc00\":1,\"\\uffff\":2}", "{\"\\uFFFF\":2,\"\\uD800\\uDC00\":1}"},
+    {"{\"\\n\":1,\"\\\"\":2,\" \":3}", "{\"\\u000A\":1,\" \":3,\"\\\"\":2}"},
+    {"{\"z\":{\"y\":{\"b\":[{}],\"a\":[[]]}}}", "{\"z\":{\"y\":{\"a\":[[]],\"b\":[{}]}}}"},
+};
+
+START_TEST(canonical_form)
+{
+    json_t *value = parse(forms[_i].text, false);
+    check_canonical(value, forms[_i].canonical);
+    json_decref(value);
+    json_t *again = parse(forms[_i].canonical, false);
+    check_canonical(again, forms[_i].canonical);
+    json_decref(again);
+}
+END_TEST
+
+START_TEST(canonical_form_of_values_made_here)
+{
+    json_t *value = json_pack("[s#]", "a\0b", 3);
+    check_canonical(value, "[\"a\\u0000b\"]");
+    json_decref(value);
+    value = json_string("tfn");
+    check_canonical(value, "\"tfn\"");
+    json_decref(value);
+    value = json_integer(-5);
+    check_canonical(value, "-5");
+    json_decref(value);
+}
+END_TEST
+
+START_TEST(not_every_value_has_one)
+{
+    static const char *const texts[] = {"[true]", "[false]", "[null]",
+                                        "[1.0]",  "[1e30]",  "{\"a\":{\"b\":[null]}}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        json_t *value = parse(texts[i], true);
+        size_t bytes = 0;
+        ck_assert_msg(json_canonical(value, &bytes) == NULL, "%s", texts[i]);
+        json_decref(value);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("json");
+    TCase *tc = tcase_create("json");
+    tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
+    tcase_add_loop_test(tc, bad_text_is_refused, 0, sizeof bad / sizeof *bad);
+    tcase_add_test(tc, nul_behind_the_text_is_refused);
+    tcase_add_test(tc, integers_stay_integers);
+    tcase_add_test(tc, huge_integers_become_reals);
+    tcase_add_test(tc, reals_do_not_excuse_errors);
+    tcase_add_test(tc, depth_is_bounded);
+    tcase_add_test(tc, files_are_read);
+    tcase_add_loop_test(tc, canonical_form, 0, sizeof forms / sizeof *forms);
+    tcase_add_test(tc, canonical_form_of_values_made_here);
+    tcase_add_test(tc, not_every_value_has_one);
+    suite_add_tcase(s, tc);
+    TCase *large = tcase_create("large");
+    tcase_set_timeout(large, 30);
+    tcase_add_test(large, hostile_sizes_are_refused_early);
+    tcase_add_test(large, a_large_tokenizer_passes);
+    suite_add_tcase(s, large);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,65 @@
+/* Members taken out of and put into the text of an object: everything else keeps every byte. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json/json_edit.h"
+#include "tests/aid/expect.h"
+
+static const struct {
+    const char *before, *after;
+} removals[] = {
+    {"{}", "{}"},
+    {" { } ", " { } "},
+    {"{\"q\": 1}", "{}"},
+    {"{\"q\": 1 }", "{}"},
+    {"{\"q\": 1, \"a\": 2}", "{\"a\": 2}"},
+    {"{ \"q\" : [1, {\"q\": \"]}\"}] ,\n  \"a\": 2}", "{ \"a\": 2}"},
+    {"{\"a\": 1,\n \"q\": {\"x\": {}}\n}", "{\"a\": 1\n}"},
+    {"{\"a\": 1, \"q\": null, \"b\": 1e400}", "{\"a\": 1, \"b\": 1e400}"},
+    {"{\"a\": {\"q\": 1}, \"b\": \"q\"}", "{\"a\": {\"q\": 1}, \"b\": \"q\"}"},
+    {"{\"a\": \"\\\"q\\\": 1, {\", \"q\": \"}\\\\\"}", "{\"a\": \"\\\"q\\\": 1, {\"}"},
+    {"{\"\\u0071\": true}", "{}"},
+    {"{\"q\": -1.5e3}\n", "{}\n"},
+    {"{\"a\":1,\"q\":2}", "{\"a\":1}"},
+    {"{\"qq\":1,\"Q\":2}", "{\"qq\":1,\"Q\":2}"},
+};
+
+START_TEST(member_is_removed)
+{
+    size_t bytes = 0;
+    const char *const before = removals[_i].before;
+    char *const out = json_edit_remove(before, strlen(before), "q", &bytes);
+    ck_assert_str_eq(out, removals[_i].after);
+    ck_assert_uint_eq(bytes, strlen(out));
+    free(out);
+}
+END_TEST
+
+static const struct {
+    const char *before, *after;
+} appendices[] = {
+    {"{}", "{\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
+    {" { \n} \n", " {\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
+    {"{\"a\": 1e400}", "{\"a\": 1e400,\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
+    {"{\n  \"a\": {}\n}\n", "{\n  \"a\": {},\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
+};
+
+START_TEST(member_is_appended)
+{
+    size_t bytes = 0;
+    const char *const before = appendices[_i].before;
+    char *const out = json_edit_append(before, strlen(before), "q", "{\n  \"x\": 1\n}", &bytes);
+    ck_assert_str_eq(out, appendices[_i].after);
+    ck_assert_uint_eq(bytes, strlen(out));
+    free(out);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("json_edit");
+    tcase_add_loop_test(tc, member_is_removed, 0, COUNT(removals));
+    tcase_add_loop_test(tc, member_is_appended, 0, COUNT(appendices));
+    return run_tests("json_edit", tc);
+}

@@ -1,0 +1,205 @@
+/* Directories that appear complete or not at all, and what a later run may remove. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "format/output/whole_dir.h"
+#include "tests/aid/expect.h"
+#include "tests/aid/scratch.h"
+
+static const char *const names[] = {"a", "b"};
+
+static bool exists(const char *name)
+{
+    struct stat st;
+    return lstat(scratch(name), &st) == 0;
+}
+
+static whole_dir *opened(const char *name, bool force)
+{
+    whole_dir *d = NULL;
+    err e = {0};
+    expect_ok(whole_dir_open(scratch(name), force, "list", &d, &e), &e);
+    return d;
+}
+
+static void refused(const char *name, bool force, const char *why)
+{
+    whole_dir *d = NULL;
+    err e = {0};
+    expect_error(whole_dir_open(scratch(name), force, "list", &d, &e), ERR_IO, &e, why);
+    ck_assert_ptr_null(d);
+}
+
+/* A directory x with the files a and b, whose content is `text`. */
+static void make(bool force, const char *text)
+{
+    err e = {0};
+    whole_dir *d = opened("x", force);
+    ck_assert_str_eq(whole_dir_part(d), scratch(".x.part"));
+    expect_ok(whole_dir_list(d, names, 2, "{\"by\":1}", &e), &e);
+    scratch_text(".x.part/a", text);
+    scratch_text(".x.part/b", text);
+    expect_ok(whole_dir_commit(&d, &e), &e);
+    ck_assert_ptr_null(d);
+    whole_dir_abandon(&d);
+}
+
+static void expect_text_of(const char *name, const char *text)
+{
+    char found[64] = "";
+    FILE *const f = fopen(scratch(name), "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_ptr_nonnull(fgets(found, sizeof found, f));
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_str_eq(found, text);
+}
+
+START_TEST(appears_when_it_is_complete)
+{
+    struct stat st;
+    umask(027);
+    make(false, "one");
+    expect_text_of("x/a", "one");
+    expect_text_of("x/list", "{\"by\":1,\"files\":[\"a\",\"b\"]}");
+    ck_assert(!exists(".x.part"));
+    ck_assert_int_eq(lstat(scratch("x"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0750);
+}
+END_TEST
+
+START_TEST(trailing_slashes_name_the_same)
+{
+    whole_dir *d = opened("y//", false);
+    ck_assert_str_eq(whole_dir_part(d), scratch(".y.part"));
+    whole_dir_abandon(&d);
+    refused(".", false, "not the name of a new directory");
+    refused("y/..", true, "not the name of a new directory");
+    refused("missing/y", false, "cannot open the directory");
+}
+END_TEST
+
+START_TEST(abandoned_leaves_nothing)
+{
+    err e = {0};
+    whole_dir *d = opened("x", false);
+    expect_ok(whole_dir_list(d, names, 2, "{}", &e), &e);
+    scratch_text(".x.part/a", "half");
+    scratch_text(".x.part/.b.part", "of a file");
+    whole_dir_abandon(&d);
+    ck_assert_ptr_null(d);
+    ck_assert(!exists(".x.part") && !exists("x"));
+}
+END_TEST
+
+START_TEST(replaced_only_on_request)
+{
+    make(false, "one");
+    refused("x", false, "exists");
+    make(true, "two");
+    expect_text_of("x/b", "two");
+    ck_assert(!exists(".x.part"));
+    scratch_text("file", "");
+    refused("file", true, "exists and is not a directory");
+    ck_assert_int_eq(symlink("x", scratch("link")), 0);
+    refused("link", true, "exists and is not a directory");
+    ck_assert_int_eq(mkdir(scratch("empty"), 0777), 0);
+    refused("empty", false, "exists");
+    whole_dir *d = opened("empty", true);
+    err e = {0};
+    expect_ok(whole_dir_commit(&d, &e), &e);
+    ck_assert(exists("empty"));
+}
+END_TEST
+
+/* Whatever is not on the list: a file, a directory, a link by the name of a file, an entry of a
+ * list that is none. */
+START_TEST(foreign_files_stay)
+{
+    make(false, "one");
+    scratch_text("x/c", "mine");
+    refused("x", true, "x: holds c, which is no file of an export");
+    ck_assert(exists("x/a") && exists("x/list") && !exists(".x.part"));
+    ck_assert_int_eq(unlink(scratch("x/c")), 0);
+    ck_assert_int_eq(unlink(scratch("x/a")), 0);
+    ck_assert_int_eq(mkdir(scratch("x/a"), 0777), 0);
+    refused("x", true, "holds a, ");
+    ck_assert_int_eq(rmdir(scratch("x/a")), 0);
+    ck_assert_int_eq(symlink("/etc/passwd", scratch("x/a")), 0);
+    refused("x", true, "holds a, ");
+    ck_assert_int_eq(unlink(scratch("x/a")), 0);
+    scratch_text("x/list", "{\"files\":[\"b\"");
+    refused("x", true, "holds b, ");
+    scratch_text("x/list", "{\"files\":\"b\"}");
+    refused("x", true, "holds b, ");
+    scratch_text("x/list", "{\"files\":[3, \"b\"]}");
+    make(true, "three");
+}
+END_TEST
+
+/* Somebody puts a file there while the new directory is written. */
+START_TEST(foreign_files_stay_at_commit)
+{
+    err e = {0};
+    make(false, "one");
+    whole_dir *d = opened("x", true);
+    expect_ok(whole_dir_list(d, names, 2, "{}", &e), &e);
+    scratch_text("x/mine", "mine");
+    expect_error(whole_dir_commit(&d, &e), ERR_IO, &e, "holds mine");
+    whole_dir_abandon(&d);
+    ck_assert(exists("x/mine") && exists("x/a") && !exists(".x.part"));
+    d = opened("y", false);
+    ck_assert_int_eq(mkdir(scratch("y"), 0777), 0);
+    expect_error(whole_dir_commit(&d, &e), ERR_IO, &e, "cannot rename");
+    whole_dir_abandon(&d);
+    ck_assert(exists("y"));
+}
+END_TEST
+
+/* What a killed run left: its list and some files; before it had a list nothing; and what was no
+ * run's. */
+START_TEST(stale_parts_are_replaced)
+{
+    scratch_text(".x.part/list", "{\"files\":[\"a\"]}");
+    scratch_text(".x.part/.a.part", "half");
+    make(false, "one");
+    expect_text_of("x/a", "one");
+    ck_assert_int_eq(mkdir(scratch(".x.part"), 0700), 0);
+    make(true, "two");
+    scratch_text(".x.part/.list.part", "");
+    make(true, "three");
+    scratch_text(".x.part/a", "whose?");
+    refused("x", true, "holds a, ");
+    ck_assert(exists(".x.part/a"));
+    expect_text_of("x/a", "three");
+}
+END_TEST
+
+START_TEST(one_writer_at_a_time)
+{
+    whole_dir *d = opened("x", false);
+    refused("x", false, "another run is writing it");
+    whole_dir_abandon(&d);
+    d = opened("x", false);
+    whole_dir_abandon(&d);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tc = tcase_create("whole_dir");
+    tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
+    tcase_add_test(tc, appears_when_it_is_complete);
+    tcase_add_test(tc, trailing_slashes_name_the_same);
+    tcase_add_test(tc, abandoned_leaves_nothing);
+    tcase_add_test(tc, replaced_only_on_request);
+    tcase_add_test(tc, foreign_files_stay);
+    tcase_add_test(tc, foreign_files_stay_at_commit);
+    tcase_add_test(tc, stale_parts_are_replaced);
+    tcase_add_test(tc, one_writer_at_a_time);
+    return run_tests("whole_dir", tc);
+}

@@ -1,0 +1,235 @@
+/* The weight check's arithmetic against exact oracles. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "format/pack/pack_table.h"
+#include "format/tensor/widen.h"
+#include "tests/aid/expect.h"
+#include "tests/aid/oracle_e4m3.h"
+#include "verify/rule/code_check.h"
+#include "verify/rule/code_rule.h"
+
+static code_rules rules;
+
+static void setup(void)
+{
+    err e = {0};
+    expect_ok(code_rules_create(&rules, &e), &e);
+}
+
+static void teardown(void)
+{
+    code_rules_free(&rules);
+}
+
+/* One row of floats that begins with 448: its scale has to be 1, so the others are quotients. */
+static tile_verdict check_floats(const float *x, const unsigned char *codes, unsigned cols)
+{
+    tile_verdict v;
+    const tile_view t = {.source = (const unsigned char *)x,
+                         .codes = codes,
+                         .type = DTYPE_F32,
+                         .pitch = cols,
+                         .rows = 1,
+                         .cols = cols,
+                         .scale = 1};
+    tile_check(&rules, &t, &v);
+    ck_assert_float_eq(v.scale, 1);
+    ck_assert(v.scale_right);
+    return v;
+}
+
+/* For this quotient all codes but one are wrong: each half of the codes is laid beside it. */
+static void try_quotient(float y)
+{
+    float x[PACK_TILE] = {448};
+    unsigned char codes[PACK_TILE] = {ORACLE_LARGEST};
+    const uint8_t right = oracle_encode(y);
+    for (unsigned sign = 0; sign <= 0x80; sign += 0x80) {
+        for (unsigned j = 1; j < PACK_TILE; j++) {
+            x[j] = y;
+            codes[j] = (unsigned char)(sign | j);
+        }
+        const bool has_right = (right & 0x80) == sign && (right & 0x7f) != 0;
+        const tile_verdict v = check_floats(x, codes, PACK_TILE);
+        ck_assert_msg(v.wrong_codes == PACK_TILE - 1U - has_right,
+                      "quotient %a, right code %02x, sign %u: %u wrong", (double)y, right, sign,
+                      v.wrong_codes);
+        ck_assert_uint_eq(v.wrong_col, has_right && (right & 0x7f) == 1 ? 2 : 1);
+        x[1] = y; /* code 0 is left over */
+        codes[1] = (unsigned char)sign;
+        ck_assert_uint_eq(check_floats(x, codes, 2).wrong_codes, right != sign);
+    }
+}
+
+START_TEST(quotients_around_every_boundary)
+{
+    for (int c = 0; c <= ORACLE_LARGEST; c++) {
+        const float value = ldexpf((float)oracle_units(c), -10);
+        const float middle = ldexpf((float)oracle_midpoint(c), -10);
+        const float near[] = {value,  nextafterf(value, INFINITY),  nextafterf(value, -INFINITY),
+                              middle, nextafterf(middle, INFINITY), nextafterf(middle, -INFINITY)};
+        for (int i = 0; i < COUNT(near); i++) {
+            if (fabsf(near[i]) <= 448) {
+                try_quotient(near[i]);
+                try_quotient(-near[i]);
+            }
+        }
+    }
+    try_quotient(FLT_TRUE_MIN);
+    try_quotient(-0.0f);
+}
+END_TEST
+
+START_TEST(random_quotients)
+{
+    uint64_t state = 20;
+    for (int i = 0; i < 20000; i++) {
+        const uint64_t r = oracle_random(&state);
+        const float y = oracle_float((uint32_t)(r >> 32));
+        try_quotient(fabsf(y) <= 448 ? y : ldexpf((float)(r >> 40), -16));
+    }
+}
+END_TEST
+
+static float scale_of(float amax, bool ue8m0)
+{
+    return code_rule_of(DIALECT_IEEE, DTYPE_F32, ue8m0, amax).scale;
+}
+
+START_TEST(scales)
+{
+    const float edges[] = {0,
+                           FLT_TRUE_MIN,
+                           225 * FLT_TRUE_MIN,
+                           224 * FLT_TRUE_MIN,
+                           0x1p-126f,
+                           0x1p-118f,
+                           448 * 0x1p-126f,
+                           FLT_MAX,
+                           1,
+                           1.75f,
+                           448,
+                           0x1.000002p0f,
+                           0x1.8p-133f};
+    for (int i = 0; i < COUNT(edges); i++) {
+        ck_assert_float_eq(scale_of(edges[i], false), oracle_scale(edges[i], 0));
+        ck_assert_float_eq(scale_of(edges[i], true), oracle_scale(edges[i], 1));
+    }
+    uint64_t state = 30;
+    for (int i = 0; i < 1000000; i++) {
+        const float amax = oracle_float((uint32_t)(oracle_random(&state) >> 33));
+        if (isfinite(amax)) {
+            const float scale = scale_of(amax, false);
+            ck_assert_float_eq(scale, oracle_scale(amax, 0));
+            ck_assert_float_eq(scale, fmaxf(amax / 448.0f, amax == 0 ? 1 : 0x1p-126f));
+            ck_assert_float_eq(scale_of(amax, true), oracle_scale(amax, 1));
+        }
+    }
+}
+END_TEST
+
+START_TEST(half_precision_numbers)
+{
+    for (unsigned h = 0; h < 65536; h++) {
+        const float expected = f16_widen((uint16_t)h);
+        if (isnan(expected)) {
+            ck_assert(isnan(rules.f16[h]));
+        } else {
+            ck_assert_uint_eq(oracle_bits(rules.f16[h]), oracle_bits(expected));
+        }
+    }
+}
+END_TEST
+
+START_TEST(values_of_codes)
+{
+    for (unsigned c = 0; c < 256; c++) {
+        const float expected = oracle_decode((uint8_t)c);
+        ck_assert(isnan(expected) ? isnan(rules.value[c])
+                                  : oracle_bits(rules.value[c]) == oracle_bits(expected));
+    }
+}
+END_TEST
+
+/* What a quantizer refuses can have no right code. */
+START_TEST(infinities_and_nans_are_wrong)
+{
+    const float bad[] = {INFINITY, -INFINITY, NAN};
+    for (int i = 0; i < COUNT(bad); i++) {
+        for (unsigned c = 0; c < 256; c++) {
+            const float x[] = {448, bad[i]};
+            const unsigned char codes[] = {ORACLE_LARGEST, (unsigned char)c};
+            const tile_view t = {
+                (const unsigned char *)x, codes, DTYPE_F32, 2, 1, 2, 1, false, DIALECT_IEEE};
+            tile_verdict v;
+            tile_check(&rules, &t, &v);
+            ck_assert(v.wrong_codes >= 1);
+            ck_assert(!v.scale_right || isnan(bad[i]));
+        }
+    }
+}
+END_TEST
+
+START_TEST(counts_and_errors)
+{
+    /* scale 2: quotients 0, -0, 0.0004 (flushed), 1.03 (to 1), 448 */
+    const float x[2][3] = {{0, -0.0f, 0.0008f}, {2.06f, -896, 896}};
+    const unsigned char codes[2][3] = {{0, 0x80, 0}, {0x38, 0xfe, 0x7e}};
+    const tile_view t = {.source = (const unsigned char *)x,
+                         .codes = codes[0],
+                         .type = DTYPE_F32,
+                         .pitch = 3,
+                         .rows = 2,
+                         .cols = 3,
+                         .scale = 2,
+                         .ue8m0 = true};
+    tile_verdict v;
+    tile_check(&rules, &t, &v);
+    ck_assert(v.scale_right);
+    ck_assert_uint_eq(v.wrong_codes, 0);
+    ck_assert_uint_eq(v.zero, 2);
+    ck_assert_uint_eq(v.flushed, 1);
+    ck_assert_uint_eq(v.saturated, 0);
+    ck_assert_float_eq(v.amax, 896);
+    const double error = (double)2.06f - 2;
+    const double tiny = (double)0.0008f;
+    ck_assert_double_eq_tol(v.max_error, error, 1e-15);
+    ck_assert_double_eq_tol(v.sum_sq_error, error * error + tiny * tiny, 1e-15);
+    ck_assert_double_eq_tol(v.sum_sq_source, 2 * 896.0 * 896 + 2.06 * 2.06, 1e-6);
+}
+END_TEST
+
+START_TEST(the_first_wrong_code_is_named)
+{
+    float x[5 * 7] = {448};
+    unsigned char codes[5 * 7] = {ORACLE_LARGEST};
+    codes[3 * 7 + 2] = 1;
+    codes[3 * 7 + 5] = 1;
+    codes[4 * 7] = 0x80;
+    const tile_view t = {
+        (const unsigned char *)x, codes, DTYPE_F32, 7, 5, 6, 1, false, DIALECT_IEEE};
+    tile_verdict v;
+    tile_check(&rules, &t, &v);
+    ck_assert_uint_eq(v.wrong_codes, 3);
+    ck_assert_uint_eq(v.wrong_row, 3);
+    ck_assert_uint_eq(v.wrong_col, 2);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const t = tcase_create("code_check");
+    tcase_set_timeout(t, 20);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, quotients_around_every_boundary);
+    tcase_add_test(t, random_quotients);
+    tcase_add_test(t, scales);
+    tcase_add_test(t, half_precision_numbers);
+    tcase_add_test(t, values_of_codes);
+    tcase_add_test(t, infinities_and_nans_are_wrong);
+    tcase_add_test(t, counts_and_errors);
+    tcase_add_test(t, the_first_wrong_code_is_named);
+    return run_tests("code_check", t);
+}

@@ -1,0 +1,139 @@
+/* Lists of tokens by expert: by hand, and at random against a search through all choices. */
+#include "verify/model/expert_lists.h"
+
+#include "tests/aid/expect.h"
+#include "tests/aid/oracle_e4m3.h"
+
+static expert_lists create(const pass *p)
+{
+    expert_lists l;
+    err e = {0};
+    expect_ok(expert_lists_create(p, &l, &e), &e);
+    return l;
+}
+
+static void expect_list(const expert_lists *l, unsigned number, unsigned expert, size_t count,
+                        const uint32_t *rows, const float *shares)
+{
+    const expert_list found = expert_lists_get(l, number, expert);
+    ck_assert_uint_eq(found.count, count);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_uint_eq(found.rows[i], rows[i]);
+        ck_assert_float_eq(found.shares[i], shares[i]);
+    }
+}
+
+/* Stream 0 chooses experts 1, 3 and 4; stream 1 is told to take 0 and 3, whatever it chose. */
+START_TEST(two_streams)
+{
+    routing chosen = {(uint32_t[]){1, 3, 1, 4, 3, 4, 1, 3}, (float[]){1, 2, 3, 4, 5, 6, 7, 8}};
+    const routing forced = {(uint32_t[]){0, 3, 0, 3, 0, 3, 0, 3},
+                            (float[]){10, 20, 30, 40, 50, 60, 70, 80}};
+    stream streams[] = {{.chosen = chosen}, {.chosen = chosen, .forced = &forced}};
+    const pass p = {.config = {.experts = 6, .top_k = 2},
+                    .sequences = 2,
+                    .length = 2,
+                    .streams = streams,
+                    .stream_count = 2};
+    expert_lists l = create(&p);
+    expect_list(&l, 0, 0, 0, NULL, NULL);
+    expect_list(&l, 0, 1, 3, (uint32_t[]){0, 1, 3}, (float[]){1, 3, 7});
+    expect_list(&l, 0, 2, 0, NULL, NULL);
+    expect_list(&l, 0, 3, 3, (uint32_t[]){0, 2, 3}, (float[]){2, 5, 8});
+    expect_list(&l, 0, 4, 2, (uint32_t[]){1, 2}, (float[]){4, 6});
+    expect_list(&l, 1, 0, 4, (uint32_t[]){0, 1, 2, 3}, (float[]){10, 30, 50, 70});
+    expect_list(&l, 1, 1, 0, NULL, NULL);
+    expect_list(&l, 1, 3, 4, (uint32_t[]){0, 1, 2, 3}, (float[]){20, 40, 60, 80});
+    expect_list(&l, 1, 5, 0, NULL, NULL);
+    static const unsigned next[] = {0, 1, 3, 3, 4, 6, 6};
+    for (unsigned i = 0; i < COUNT(next); i++) {
+        ck_assert_uint_eq(expert_lists_next(&l, i), next[i]);
+    }
+    expert_lists_free(&l);
+    ck_assert_ptr_null(l.rows);
+    expert_lists_free(&l);
+}
+END_TEST
+
+START_TEST(no_streams)
+{
+    const pass p = {.config = {.experts = 3, .top_k = 2}, .sequences = 1, .length = 5};
+    expert_lists l = create(&p);
+    ck_assert_uint_eq(expert_lists_next(&l, 0), 3);
+    expert_lists_free(&l);
+}
+END_TEST
+
+/* ---- random ---------------------------------------------------- */
+
+enum { STREAMS = 3, ROUNDS = 50, MOST_EXPERTS = 20, MOST_CHOICES = 40 * 4 };
+
+static unsigned below(uint64_t *seed, unsigned n)
+{
+    return (unsigned)(oracle_random(seed) % n);
+}
+
+/* Distinct and ascending within each token. */
+static void choose(const pass *p, uint64_t *seed, routing *r)
+{
+    const unsigned k = p->config.top_k;
+    for (size_t t = 0; t < pass_tokens(p); t++) {
+        unsigned from = 0;
+        for (unsigned i = 0; i < k; i++) {
+            from += below(seed, p->config.experts - k + i + 1 - from);
+            r->index[t * k + i] = from++;
+            r->share[t * k + i] = (float)below(seed, 1000);
+        }
+    }
+}
+
+static void expect_all(const pass *p, const expert_lists *l)
+{
+    const unsigned k = p->config.top_k;
+    for (unsigned s = 0; s < STREAMS; s++) {
+        const routing *const r = &p->streams[s].chosen;
+        for (unsigned x = 0; x < p->config.experts; x++) {
+            uint32_t rows[MOST_CHOICES];
+            float shares[MOST_CHOICES];
+            size_t count = 0;
+            for (size_t i = 0; i < pass_tokens(p) * k; i++) {
+                if (r->index[i] == x) {
+                    rows[count] = (uint32_t)(i / k);
+                    shares[count++] = r->share[i];
+                }
+            }
+            expect_list(l, s, x, count, rows, shares);
+            ck_assert(count == 0 || expert_lists_next(l, x) == x);
+        }
+    }
+}
+
+START_TEST(random_choices)
+{
+    static uint32_t index[STREAMS][MOST_CHOICES];
+    static float share[STREAMS][MOST_CHOICES];
+    uint64_t seed = random_seed(_i);
+    stream streams[STREAMS] = {{0}};
+    pass p = {.streams = streams, .stream_count = STREAMS};
+    p.config.top_k = 1 + below(&seed, 4);
+    p.config.experts = p.config.top_k + below(&seed, MOST_EXPERTS - 4);
+    p.sequences = 1 + below(&seed, 4);
+    p.length = 1 + below(&seed, 10);
+    for (unsigned s = 0; s < STREAMS; s++) {
+        streams[s].chosen = (routing){index[s], share[s]};
+        choose(&p, &seed, &streams[s].chosen);
+    }
+    expert_lists l = create(&p);
+    expect_all(&p, &l);
+    expert_lists_free(&l);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const t = tcase_create("expert_lists");
+    tcase_add_test(t, two_streams);
+    tcase_add_test(t, no_streams);
+    tcase_add_loop_test(t, random_choices, 0, ROUNDS);
+    return run_tests("expert_lists", t);
+}

@@ -1,0 +1,141 @@
+/* The router: choice and ties by hand, shares, rows alone and in batches, the same bits at every
+ * level and number of threads. */
+#include <check.h>
+
+#include "tests/aid/ops_case.h"
+#include "verify/ops/elementary.h"
+
+enum { MOST = 4096 };
+
+typedef struct choice {
+    uint32_t index[MOST];
+    float share[MOST];
+} choice;
+
+static void expect_choice(const choice *c, size_t row, size_t top_k, const uint32_t *expected)
+{
+    for (size_t i = 0; i < top_k; i++) {
+        ck_assert_msg(c->index[row * top_k + i] == expected[i], "row %zu choice %zu: %u, not %u",
+                      row, i, c->index[row * top_k + i], expected[i]);
+    }
+}
+
+START_TEST(choice_by_hand)
+{
+    ops *const o = case_ops();
+    static choice c;
+    const mat z = case_mat(o, 4, 8, NULL);
+    const router_shape shape = {
+        .experts = 8, .top_k = 3, .groups = 4, .top_groups = 2, .normalize = false, .scaling = 1};
+    /* Group sums decide: the largest expert alone does not save its group. All equal: the lower
+     * numbers. Equal groups: the lower one. Equal experts at the end of the choice. */
+    o->put(o, (const float[]){9, -9, 1, 1, 0, 2, -1, -1, /**/ 0, 0,  0, 0, 0, 0, 0,  0, /**/
+                              1, 1,  0, 0, 1, 1, 1,  1,  /**/ 3, -5, 2, 2, 2, 2, -5, 3},
+           z);
+    o->route(o, z, &shape, NULL, c.index, c.share);
+    expect_choice(&c, 0, 3, (const uint32_t[]){2, 3, 5});
+    expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 2});
+    expect_choice(&c, 2, 3, (const uint32_t[]){0, 1, 4});
+    expect_choice(&c, 3, 3, (const uint32_t[]){2, 3, 4});
+    ck_assert(c.share[3] == 0.5f && c.share[0] == elementary_sigmoid(1));
+    /* A bias chooses, but has no part in the shares. */
+    const float bias[] = {1, 1, 0, 0, 0, 0, 0, 2};
+    o->route(o, z, &shape, bias, c.index, c.share);
+    expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 7});
+    ck_assert(c.share[3] == 0.5f && c.share[5] == 0.5f);
+    o->release(o, z.data);
+    case_done(o);
+}
+END_TEST
+
+START_TEST(shares_by_hand)
+{
+    ops *const o = case_ops();
+    static choice c;
+    const mat z = case_mat(o, 1, 4, NULL);
+    const router_shape shape = {
+        .experts = 4, .top_k = 2, .groups = 1, .top_groups = 1, .normalize = true, .scaling = 2.5f};
+    o->put(o, (const float[]){0, 50, 0, 50}, z); /* 1/2 and 1 */
+    o->route(o, z, &shape, NULL, c.index, c.share);
+    expect_choice(&c, 0, 2, (const uint32_t[]){1, 3});
+    ck_assert(c.share[0] == 1.25f && c.share[1] == 1.25f);
+    o->put(o, (const float[]){-200, -200, -200, -200}, z); /* a sum of 0 divides nothing by 0 */
+    o->route(o, z, &shape, NULL, c.index, c.share);
+    ck_assert(c.share[0] == 0 && c.share[1] == 0);
+    o->release(o, z.data);
+    case_done(o);
+}
+END_TEST
+
+static const router_shape shapes[] = {{1, 1, 1, 1, true, 1},
+                                      {8, 2, 8, 3, true, 2.5f},
+                                      {60, 6, 4, 2, true, 1},
+                                      {256, 8, 8, 4, true, 2.5f},
+                                      {64, 6, 1, 1, false, 16}};
+enum { TOKENS = 130 };
+
+static const router_shape *current; /* of the scenario; every test has a process of its own */
+
+static void choose(ops *o, uint64_t seed, float *out)
+{
+    static choice c;
+    const size_t chosen = TOKENS * current->top_k;
+    const mat z = case_mat(o, TOKENS, current->experts, &seed);
+    float bias[256];
+    case_fill(bias, 256, &seed);
+    o->route(o, z, current, bias, c.index, c.share);
+    for (size_t i = 0; i < chosen; i++) {
+        out[i] = (float)c.index[i];
+        out[chosen + i] = c.share[i];
+        ck_assert(i % current->top_k == 0 || c.index[i] > c.index[i - 1]);
+        ck_assert_uint_lt(c.index[i], current->experts);
+    }
+    uint32_t index[8];
+    float share[8];
+    for (size_t t = 0; t < TOKENS; t += 17) {
+        o->route(o, mat_rows(z, t, 1), current, bias, index, share);
+        expect_choice(&c, t, current->top_k, index);
+        expect_same_bits("alone", share, c.share + t * current->top_k, current->top_k);
+    }
+    o->release(o, z.data);
+}
+
+START_TEST(same_everywhere)
+{
+    current = &shapes[_i];
+    expect_same_everywhere(choose, random_seed(_i), 2 * TOKENS * (size_t)current->top_k);
+}
+END_TEST
+
+/* The caller will refuse such logits; until then the indices must exist. */
+START_TEST(nonfinite_logits)
+{
+    ops *const o = case_ops();
+    static choice c;
+    const router_shape *const shape = &shapes[_i];
+    const mat z = case_mat(o, 3, shape->experts, NULL);
+    for (size_t e = 0; e < shape->experts; e++) {
+        z.data[e] = NAN;
+        z.data[z.stride + e] = e % 3 ? INFINITY : NAN;
+        z.data[2 * z.stride + e] = -INFINITY;
+    }
+    o->route(o, z, shape, NULL, c.index, c.share);
+    for (size_t i = 0; i < 3 * (size_t)shape->top_k; i++) {
+        ck_assert(i % shape->top_k == 0 || c.index[i] > c.index[i - 1]);
+        ck_assert_uint_lt(c.index[i], shape->experts);
+    }
+    o->release(o, z.data);
+    case_done(o);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("ops_router");
+    tcase_set_timeout(tc, 20);
+    tcase_add_test(tc, choice_by_hand);
+    tcase_add_test(tc, shares_by_hand);
+    tcase_add_loop_test(tc, same_everywhere, 0, COUNT(shapes));
+    tcase_add_loop_test(tc, nonfinite_logits, 0, COUNT(shapes));
+    return run_tests("ops_router", tc);
+}

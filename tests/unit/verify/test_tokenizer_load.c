@@ -1,0 +1,170 @@
+/* tokenizer.json: everything that could change an id and is not supported is refused with its place
+ * and its value; a file as large as a released one is read fast. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/aid/tokenizer_case.h"
+
+static const struct {
+    const char *head, *pre, *model, *merges;
+    const char *says; /* NULL: accepted */
+} cases[] = {
+    {"", BYTE_LEVEL, "", "[]", NULL},
+    {"", BYTE_LEVEL, "\"dropout\":null,\"unk_token\":\"a\",\"fuse_unk\":true,", MERGES, NULL},
+    {"", BYTE_LEVEL, "\"dropout\":0.0,\"end_of_word_suffix\":\"\",", MERGES, NULL},
+    {"\"decoder\":{\"type\":\"X\"},\"truncation\":null,\"padding\":null,\"normalizer\":null,",
+     BYTE_LEVEL, "", MERGES, NULL},
+    {"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]},", BYTE_LEVEL, "", MERGES,
+     NULL},
+    {"\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"}]},",
+     BYTE_LEVEL, "", MERGES, NULL},
+    {"\"post_processor\":{\"type\":\"BertProcessing\"},", BYTE_LEVEL, "", MERGES,
+     "post_processor: {\"type\":\"BertProcessing\"} is not supported"},
+    {"\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"X\"}]},", BYTE_LEVEL,
+     "", MERGES, "post_processor.processors: {\"type\":\"X\"}"},
+    {"\"truncation\":{\"max_length\":5},", BYTE_LEVEL, "", MERGES,
+     "truncation: {\"max_length\":5}"},
+    {"\"padding\":{},", BYTE_LEVEL, "", MERGES, "padding: {} is not supported"},
+    {"\"normalizer\":{\"type\":\"NFC\"},", BYTE_LEVEL, "", MERGES,
+     "normalizer: {\"type\":\"NFC\"} is not supported"},
+    {"\"surprise\":1,", BYTE_LEVEL, "", MERGES, "file.surprise: 1"},
+    {"\"added_tokens\":{},", BYTE_LEVEL, "", MERGES, "added_tokens: {}"},
+    {"\"added_tokens\":[1],", BYTE_LEVEL, "", MERGES, "added_tokens[0]: 1"},
+    {"\"added_tokens\":[" ADDED(263, "", PLAIN) "],", BYTE_LEVEL, "", MERGES,
+     "added_tokens[0].content: \"\""},
+    {"\"added_tokens\":[" ADDED(-1, "x", PLAIN) "],", BYTE_LEVEL, "", MERGES,
+     "added_tokens[0].id: -1"},
+    {"\"added_tokens\":[{\"id\":1,\"content\":\"x\"}],", BYTE_LEVEL, "", MERGES,
+     "added_tokens[0].single_word: is missing"},
+    {"\"added_tokens\":[" ADDED(265, "x", PLAIN) "],", BYTE_LEVEL, "", MERGES,
+     "added_tokens[0].id: expected 120, found 265"},
+    {"", "null", "", MERGES, "pre_tokenizer: null is not supported"},
+    {"", "{\"type\":\"Metaspace\"}", "", MERGES, "pre_tokenizer: {\"type\":\"Metaspace\"}"},
+    {"", "{\"type\":\"Sequence\",\"pretokenizers\":[]}", "", MERGES, "pre_tokenizer.pretokenizers"},
+    {"", SEQUENCE(BYTE_LEVEL), "", MERGES, "pre_tokenizer.pretokenizers[0]"},
+    {"", SEQUENCE("{\"type\":\"Whitespace\"}"), "", MERGES, "pretokenizers[0]: {\"type\":\"White"},
+    {"", SEQUENCE(SPLIT_AS("Regex", "a", "Sideways", "false")), "", MERGES,
+     "pre_tokenizer.pretokenizers[0].behavior: \"Sideways\""},
+    {"", SEQUENCE(SPLIT_AS("Glob", "a", "Isolated", "false")), "", MERGES,
+     "pre_tokenizer.pretokenizers[0].pattern.Glob: \"a\""},
+    {"", SEQUENCE(SPLIT_AS("Regex", "\\\\b", "Isolated", "false")), "", MERGES,
+     "pretokenizers[0].pattern: an escape at byte 0"},
+    {"", SEQUENCE(SPLIT_AS("Regex", "a", "Isolated", "0")), "", MERGES, "invert: 0"},
+    {"", "{\"type\":\"ByteLevel\"}", "", MERGES, "pre_tokenizer.add_prefix_space: is missing"},
+    {"", BYTE_LEVEL, "\"dropout\":0.1,", MERGES, "model.dropout: 0.1"},
+    {"", BYTE_LEVEL, "\"byte_fallback\":true,", MERGES, "model.byte_fallback: true"},
+    {"", BYTE_LEVEL, "\"continuing_subword_prefix\":\"##\",", MERGES,
+     "model.continuing_subword_prefix: \"##\""},
+    {"", BYTE_LEVEL, "\"end_of_word_suffix\":\"</w>\",", MERGES, "model.end_of_word_suffix"},
+    {"", BYTE_LEVEL, "\"ignore_merges\":3,", MERGES, "model.ignore_merges: 3"},
+    {"", BYTE_LEVEL, "\"surprise\":[],", MERGES, "model.surprise: []"},
+    {"", BYTE_LEVEL, "", "{}", "model.merges: {}"},
+    {"", BYTE_LEVEL, "", "[\"ab\"]", "model.merges[0]: \"ab\""},
+    {"", BYTE_LEVEL, "", "[\"a b c\"]", "model.merges[0]: \"a b c\""},
+    {"", BYTE_LEVEL, "", "[[\"a\"]]", "model.merges[0]: [\"a\"]"},
+    {"", BYTE_LEVEL, "", "[[\"a\",1]]", "model.merges[0]: [\"a\",1]"},
+    {"", BYTE_LEVEL, "", "[\"a b\",[\"ab\",\"c\"]]", "pairs and texts are mixed"},
+    {"", BYTE_LEVEL, "", "[\"a b\",\"a z\"]", "model.merges[1]: \"az\" is not in model.vocab"},
+    {"", BYTE_LEVEL, "", "[\"a bb\"]", "model.merges[0]: \"bb\" is not in model.vocab"},
+    {"", BYTE_LEVEL, "", "[\"aa b\"]", "model.merges[0]: \"aa\" is not in model.vocab"},
+    {"", BYTE_LEVEL, "", "[\"a b\",\"b c\",\"a b\"]", "are the same"},
+};
+
+START_TEST(files_are_judged)
+{
+    tokenizer *t = NULL;
+    err e = {0};
+    if (cases[_i].says) {
+        expect_error(
+            try_make(cases[_i].head, cases[_i].pre, cases[_i].model, cases[_i].merges, &t, &e),
+            ERR_INPUT, &e, cases[_i].says);
+        ck_assert_ptr_null(t);
+    } else {
+        expect_ok(
+            try_make(cases[_i].head, cases[_i].pre, cases[_i].model, cases[_i].merges, &t, &e), &e);
+        tokenizer_free(t);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *json;
+    const char *says;
+} roots[] = {
+    {"[]", "file: [] is not supported"},
+    {"{}", "t.json: model: is missing"},
+    {"{\"version\":\"2.0\"}", "version: \"2.0\""},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model.type: \"Unigram\""},
+    {"{\"model\":{}}", "model.vocab: is missing"},
+    {"{\"model\":{\"vocab\":{}}}", "model.merges: is missing"},
+    {"{\"model\":{\"vocab\":{\"a\":1,\"b\":1},\"merges\":[]}}", "two tokens have the id 1"},
+    {"{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "token \"a\": model.vocab: -1"},
+    {"{\"model\":{\"vocab\":{\"a\":2147483648},\"merges\":[]}}", "model.vocab: 2147483648"},
+    {"{\"model\":{\"vocab\":{\"a\":1.5},\"merges\":[]}}", "model.vocab: 1.5"},
+    {"{\"model\":{\"vocab\":{\"a\":1,\"a\":2},\"merges\":[]}}", "duplicate"},
+    {"{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]}}", "pre_tokenizer: is missing"},
+};
+
+START_TEST(broken_files_are_refused)
+{
+    tokenizer *t = NULL;
+    err e = {0};
+    expect_error(tokenizer_create("t.json", roots[_i].json, strlen(roots[_i].json), &t, &e),
+                 ERR_INPUT, &e, roots[_i].says);
+    ck_assert_ptr_null(t);
+}
+END_TEST
+
+/* As large as that of Ring-mini-linear-2.0: words of base 12 with merges that make them. */
+START_TEST(a_large_file_is_read_fast)
+{
+    enum { TOKENS = 157000, BASE = 12, WORD_BYTES = 96 };
+    char *text = NULL;
+    size_t bytes = 0;
+    char *const vocab = made_vocab();
+    char(*const words)[WORD_BYTES] = calloc(TOKENS, sizeof *words);
+    FILE *const f = open_memstream(&text, &bytes);
+    ck_assert(vocab && words && f);
+    fprintf(f,
+            "{\"version\":\"1.0\",\"pre_tokenizer\":" BYTE_LEVEL ",\"model\":{\"type\":\"BPE\","
+            "\"ignore_merges\":%s,\"vocab\":{%s",
+            _i ? "true" : "false", vocab);
+    for (unsigned i = 1; i < TOKENS; i++) {
+        /* A word is an earlier one and a letter more. */
+        snprintf(words[i], sizeof *words, "%s%c", words[i / BASE], (char)('A' + i % BASE));
+        if (i >= BASE) {
+            fprintf(f, ",\"%s\":%u", words[i], 263 + i);
+        }
+    }
+    fputs("},\"merges\":[", f);
+    for (unsigned i = BASE; i < TOKENS; i++) {
+        fprintf(f, "%s[\"%s\",\"%c\"]", i > BASE ? "," : "", words[i / BASE],
+                (char)('A' + i % BASE));
+    }
+    fputs("]}}", f);
+    ck_assert_int_eq(fclose(f), 0);
+    tokenizer *t = NULL;
+    err e = {0};
+    const clock_t begin = clock();
+    expect_ok(tokenizer_create("t.json", text, bytes, &t, &e), &e);
+    expect_seconds(begin, 1, "a large tokenizer read");
+    /* HGKDD: of its pairs DD comes first, then GK. */
+    expect_ids(t, words[TOKENS - 1], _i ? "157262" : "72 345 302");
+    tokenizer_free(t);
+    free(text);
+    free(words);
+    free(vocab);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *const tc = tcase_create("tokenizer_load");
+    tcase_set_timeout(tc, 30);
+    tcase_add_loop_test(tc, files_are_judged, 0, COUNT(cases));
+    tcase_add_loop_test(tc, broken_files_are_refused, 0, COUNT(roots));
+    tcase_add_loop_test(tc, a_large_file_is_read_fast, 0, 2);
+    return run_tests("tokenizer_load", tc);
+}

@@ -1,0 +1,205 @@
+/* The files that belong to a model: embedded, or beside the shards as convert would embed them; and
+ * the recipes of two packed files. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/archive/embed_tar.h"
+#include "format/checkpoint/embed.h"
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "verify/diff/diff_job.h"
+
+static const char *const sides[] = {"A", "B"};
+
+/* The files of one side, sorted by name. Those of a checkpoint are read when their turn comes. */
+typedef struct file_list {
+    bool packed;
+    member *members; /* of a packed file */
+    size_t count;
+    embed_list beside; /* of a checkpoint */
+} file_list;
+
+/* One file of a pair. */
+typedef struct file_text {
+    const char *data; /* NULL: missing */
+    size_t bytes;
+    char *owned;
+} file_text;
+
+static err_code list_files(const store *s, file_list *out, err *e)
+{
+    out->packed = s->packed != NULL;
+    return s->packed ? pack_read_members(s->packed, &out->members, &out->count, e)
+                     : embed_choose(s->source->folder, NULL, 0, &out->beside, e);
+}
+
+static void free_files(file_list *l)
+{
+    members_free(l->members, l->count);
+    embed_list_free(&l->beside);
+}
+
+/* The name of file `i`, "" for one that does not travel; NULL behind the last one. */
+static const char *name_at(const file_list *l, size_t i)
+{
+    if (l->packed) {
+        return i < l->count ? l->members[i].name : NULL;
+    }
+    return i >= l->beside.count ? NULL : l->beside.files[i].embedded ? l->beside.files[i].name : "";
+}
+
+/* Go on to the next file that travels. */
+static const char *next_name(const file_list *l, size_t *i)
+{
+    while (name_at(l, *i) && !*name_at(l, *i)) {
+        ++*i;
+    }
+    return name_at(l, *i);
+}
+
+static err_code load(const file_list *l, size_t i, file_text *out, err *e)
+{
+    if (l->packed) {
+        *out = (file_text){.data = l->members[i].data, .bytes = l->members[i].bytes};
+        return OK;
+    }
+    const err_code code = embed_read(&l->beside, i, JSON_FILE_LIMIT, &out->owned, &out->bytes, e);
+    out->data = out->owned;
+    return code;
+}
+
+/* ---- one file -------------------------------------------------- */
+
+static bool is_json(const char *name)
+{
+    const char *const dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".json") == 0;
+}
+
+/* NULL if it is none: then bytes are all that can be told. */
+static json_t *parse(const char *name, const file_text *f)
+{
+    json_t *value = NULL;
+    return json_parse(name, f->data, f->bytes, true, &value, NULL) == OK ? value : NULL;
+}
+
+static void compare_texts(difference_list *list, const char *name, const file_text *a,
+                          const file_text *b)
+{
+    char what[NAME_MAX + 8];
+    snprintf(what, sizeof what, "file %s", name);
+    json_t *const x = is_json(name) ? parse(name, a) : NULL;
+    json_t *const y = is_json(name) ? parse(name, b) : NULL;
+    const size_t before = list->count;
+    if (x && y) {
+        difference_json(list, what, sides, x, y);
+    }
+    if (list->count == before) {
+        difference_add(list,
+                       x && y ? "%s: the same values, spelled otherwise: %zu bytes in A, %zu in B"
+                              : "%s: other bytes: %zu in A, %zu in B",
+                       what, a->bytes, b->bytes);
+    }
+    json_decref(x);
+    json_decref(y);
+}
+
+static err_code compare_file(diff_job *j, const char *name, const file_list lists[2],
+                             const size_t at[2], err *e)
+{
+    diff_report *const r = j->report;
+    file_text text[2] = {0};
+    err_code code = load(&lists[0], at[0], &text[0], e);
+    if (code == OK) {
+        code = load(&lists[1], at[1], &text[1], e);
+    }
+    if (code == OK && text[0].bytes == text[1].bytes &&
+        memcmp(text[0].data, text[1].data, text[0].bytes) == 0) {
+        r->files_alike++;
+    } else if (code == OK) {
+        r->files_different++;
+        compare_texts(&r->files, name, &text[0], &text[1]);
+    }
+    free(text[0].owned);
+    free(text[1].owned);
+    return code;
+}
+
+static err_code compare_files(diff_job *j, const file_list lists[2], err *e)
+{
+    size_t at[2] = {0};
+    err_code code = OK;
+    while (code == OK) {
+        const char *const a = next_name(&lists[0], &at[0]);
+        const char *const b = next_name(&lists[1], &at[1]);
+        if (!a && !b) {
+            break;
+        }
+        const int order = !a ? 1 : !b ? -1 : strcmp(a, b);
+        if (order == 0) {
+            code = compare_file(j, a, lists, at, e);
+        } else {
+            j->report->files_different++;
+            difference_add(&j->report->files, "file %s: only in %s", order < 0 ? a : b,
+                           sides[order < 0 ? 0 : 1]);
+        }
+        at[0] += order <= 0;
+        at[1] += order >= 0;
+    }
+    return code;
+}
+
+/* ---- recipes --------------------------------------------------- */
+
+static err_code load_recipe(const pack_file *p, json_t **out, err *e)
+{
+    unsigned char *text = NULL;
+    uint64_t bytes = 0;
+    err_code code = pack_read_section(p, TAG_RCPE, &text, &bytes, e);
+    if (code == OK) {
+        code = json_parse("the recipe", (const char *)text, bytes, false, out, e);
+    }
+    free(text);
+    if (code != OK) {
+        err_prefix(e, "%s", p->path);
+    }
+    return code;
+}
+
+static err_code compare_recipes(diff_job *j, err *e)
+{
+    json_t *recipes[2] = {NULL};
+    err_code code = load_recipe(j->stores[0]->packed, &recipes[0], e);
+    if (code == OK) {
+        code = load_recipe(j->stores[1]->packed, &recipes[1], e);
+    }
+    if (code == OK) {
+        difference_json(&j->report->files, "recipe", sides, recipes[0], recipes[1]);
+    }
+    json_decref(recipes[0]);
+    json_decref(recipes[1]);
+    return code;
+}
+
+err_code diff_files(diff_job *j, err *e)
+{
+    file_list lists[2] = {0};
+    err_code code = list_files(j->stores[0], &lists[0], e);
+    if (code == OK) {
+        code = list_files(j->stores[1], &lists[1], e);
+    }
+    if (code == OK) {
+        code = compare_files(j, lists, e);
+    }
+    if (code == OK && j->stores[0]->packed && j->stores[1]->packed) {
+        code = compare_recipes(j, e);
+    }
+    if (code == OK && j->report->files.incomplete) {
+        code = err_set(e, ERR_MEMORY, "no memory for the list of differences");
+    }
+    free_files(&lists[0]);
+    free_files(&lists[1]);
+    return code;
+}

@@ -1,0 +1,323 @@
+/* The data of all pairs, unit by unit. Each leaves a finding of its own, and they are added up in
+ * order, so nothing depends on which worker took it. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "verify/diff/diff_job.h"
+
+/* The buffers of one worker: for data and scales of both sides. */
+typedef struct buffers {
+    unsigned char *data[2], *scales[2];
+} buffers;
+
+typedef struct unit_job {
+    diff_job *j;
+    diff_unit *units; /* those that have to be read, in the order of pairs */
+    diff_finding *findings;
+    size_t count, room;
+    uint64_t data_room, scale_room; /* of one side of the largest unit */
+    const char *largest_name;
+    uint64_t total_bytes;
+    unsigned workers;
+    buffers *buffers; /* [workers] */
+} unit_job;
+
+/* ---- where the bytes of a unit lie ----------------------------- */
+
+/* A piece of one side: of a tensor in a checkpoint, or within whole chunks of a packed file. */
+typedef struct piece {
+    const tensor *source; /* NULL: a packed file */
+    uint64_t off, bytes;  /* within the tensor, or within the record */
+    pack_range chunks;
+} piece;
+
+static piece piece_in_record(const pack_record *r, uint64_t off, uint64_t bytes)
+{
+    return (piece){.off = off, .bytes = bytes, .chunks = pack_record_range(r, off, bytes)};
+}
+
+static piece data_piece(const diff_job *j, const diff_unit *u, int side)
+{
+    const diff_pair *const p = &j->pairs[u->pair];
+    const store_tensor *const t = p->side[side];
+    const uint64_t each = p->way == DIFF_PLAIN ? 1 : dtype_bits(t->type) / 8;
+    const uint64_t off = (u->slice * p->slice_size + u->begin) * each;
+    if (t->of_source) {
+        return (piece){.source = t->of_source, .off = off, .bytes = u->size * each};
+    }
+    const uint64_t before = t->off - t->of_record->off; /* members of a stack */
+    return piece_in_record(t->of_record, before + off, u->size * each);
+}
+
+static bool has_scales(const diff_pair *p, int side)
+{
+    return p->way == DIFF_CODED || (p->way == DIFF_ROUNDED && (unsigned)side == p->coded);
+}
+
+static piece scale_piece(const diff_job *j, const diff_unit *u, int side)
+{
+    const diff_pair *const p = &j->pairs[u->pair];
+    const store_tensor *const t = p->side[side];
+    const uint64_t each = dtype_bits(t->scale_type) / 8;
+    const uint64_t bytes = diff_tiles(p, u->size) * each;
+    const uint64_t off = (u->slice * diff_tiles(p, p->slice_size) + diff_tiles(p, u->begin)) * each;
+    if (t->source_scales) {
+        return (piece){.source = t->source_scales, .off = off, .bytes = bytes};
+    }
+    const pack_record *const r = t->scale_record;
+    return piece_in_record(r, t->scale_off - r->off + off, bytes);
+}
+
+/* ---- what digests say ------------------------------------------ */
+
+/* The same place in the same chunks, by their digests. */
+static bool same_chunks(const diff_job *j, const piece *a, const piece *b)
+{
+    const pack_evidence *const v = j->evidence;
+    const pack_range *const x = &a->chunks;
+    const pack_range *const y = &b->chunks;
+    bool same = v[0].alg == v[1].alg && x->count == y->count && x->bytes == y->bytes &&
+                a->off - x->begin == b->off - y->begin;
+    for (uint64_t i = 0; i < x->count && same; i++) {
+        const uint64_t left = x->record->chunk_first + x->first + i;
+        const uint64_t right = y->record->chunk_first + y->first + i;
+        same = pack_record_chunk(x->record, x->first + i).bytes ==
+                   pack_record_chunk(y->record, y->first + i).bytes &&
+               memcmp(pack_evidence_chunk(&v[0], left), pack_evidence_chunk(&v[1], right),
+                      digest_bytes(v[0].alg)) == 0;
+    }
+    return same;
+}
+
+/* Do two packed files say that this unit is alike? */
+static bool is_known(const diff_job *j, const diff_unit *u)
+{
+    const diff_pair *const p = &j->pairs[u->pair];
+    if (j->options->full || !j->stores[0]->packed || !j->stores[1]->packed ||
+        p->way == DIFF_ROUNDED) {
+        return false;
+    }
+    const piece data[] = {data_piece(j, u, 0), data_piece(j, u, 1)};
+    if (p->way == DIFF_PLAIN || !same_chunks(j, &data[0], &data[1])) {
+        return same_chunks(j, &data[0], &data[1]);
+    }
+    const piece scales[] = {scale_piece(j, u, 0), scale_piece(j, u, 1)};
+    return same_chunks(j, &scales[0], &scales[1]);
+}
+
+/* ---- one unit -------------------------------------------------- */
+
+static uint64_t room_of(const piece *at)
+{
+    uint64_t room = at->source ? direct_room(at->bytes) : at->chunks.bytes;
+    return num_align_up(room, DIRECT_ALIGN, &room) ? room : UINT64_MAX;
+}
+
+static err_code read_piece(const diff_job *j, int side, const piece *at, unsigned char *room,
+                           const unsigned char **data, err *e)
+{
+    const store *const s = j->stores[side];
+    if (at->source) {
+        unsigned char *found = NULL;
+        const err_code code =
+            checkpoint_read_room(s->source, at->source, at->off, room, at->bytes, NULL, &found, e);
+        *data = found;
+        return code;
+    }
+    *data = room + (at->off - at->chunks.begin);
+    return pack_read_range(s->packed, &j->evidence[side], &at->chunks, room, e);
+}
+
+static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    const unit_job *const w = ctx;
+    const diff_unit *const u = &w->units[task];
+    const diff_pair *const p = &w->j->pairs[u->pair];
+    const buffers *const b = &w->buffers[worker];
+    diff_data d = {0};
+    err_code code = OK;
+    for (int side = 0; side < 2 && code == OK; side++) {
+        const piece data = data_piece(w->j, u, side);
+        code = read_piece(w->j, side, &data, b->data[side], &d.data[side], e);
+        if (code == OK && has_scales(p, side)) {
+            const piece scales = scale_piece(w->j, u, side);
+            code = read_piece(w->j, side, &scales, b->scales[side], &d.scales[side], e);
+        }
+        monitor_advance(w->j->monitor, data.bytes);
+    }
+    if (code == OK) {
+        diff_compare(w->j, u, &d, &w->findings[task]);
+    }
+    return code;
+}
+
+/* ---- all units ------------------------------------------------- */
+
+static void measure(unit_job *w, const diff_unit *u)
+{
+    const diff_pair *const p = &w->j->pairs[u->pair];
+    for (int side = 0; side < 2; side++) {
+        const piece data = data_piece(w->j, u, side);
+        if (room_of(&data) > w->data_room) {
+            w->data_room = room_of(&data);
+            w->largest_name = p->side[side]->name;
+        }
+        if (has_scales(p, side)) {
+            const piece scales = scale_piece(w->j, u, side);
+            w->scale_room = num_max(w->scale_room, room_of(&scales));
+        }
+        w->total_bytes += data.bytes;
+    }
+}
+
+static err_code add_unit(unit_job *w, const diff_unit *u, err *e)
+{
+    if (is_known(w->j, u)) {
+        return OK;
+    }
+    if (w->count == w->room) {
+        const size_t room = w->room ? 2 * w->room : 1024;
+        diff_unit *const grown = reallocarray(w->units, room, sizeof *grown);
+        if (!grown) {
+            return err_set(e, ERR_MEMORY, "no memory for %zu pieces", room);
+        }
+        w->units = grown;
+        w->room = room;
+    }
+    w->units[w->count++] = *u;
+    measure(w, u);
+    return OK;
+}
+
+static err_code plan_units(unit_job *w, err *e)
+{
+    err_code code = OK;
+    for (size_t i = 0; i < w->j->report->count; i++) {
+        const diff_pair *const p = &w->j->pairs[i];
+        const uint64_t slices = p->way == DIFF_NOT ? 0 : p->slices;
+        for (diff_unit u = {.pair = i}; u.slice < slices; u.slice++) {
+            for (u.begin = 0; u.begin < p->slice_size && code == OK; u.begin += p->unit_size) {
+                u.size = num_min(p->unit_size, p->slice_size - u.begin);
+                code = add_unit(w, &u, e);
+            }
+        }
+    }
+    w->findings = calloc(w->count + 1, sizeof *w->findings);
+    return code != OK || w->findings
+               ? code
+               : err_set(e, ERR_MEMORY, "no memory for %zu findings", w->count);
+}
+
+static err_code create_buffers(unit_job *w, err *e)
+{
+    const diff_options *const o = w->j->options;
+    const uint64_t need = 2 * (w->data_room + w->scale_room);
+    if (need > o->memory) {
+        return err_set(e, ERR_MEMORY,
+                       "tensor %s: comparing a piece takes buffers of %" PRIu64 " bytes, %" PRIu64
+                       " are allowed",
+                       w->largest_name, need, o->memory);
+    }
+    w->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
+    w->buffers = calloc(w->workers, sizeof *w->buffers);
+    for (unsigned i = 0; w->buffers && i < w->workers; i++) {
+        buffers *const b = &w->buffers[i];
+        b->data[0] = aligned_alloc(DIRECT_ALIGN, need + DIRECT_ALIGN);
+        if (!b->data[0]) {
+            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
+                           w->workers, need);
+        }
+        b->data[1] = b->data[0] + w->data_room;
+        b->scales[0] = b->data[1] + w->data_room;
+        b->scales[1] = b->scales[0] + w->scale_room;
+    }
+    return w->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
+}
+
+/* ---- what they add up to --------------------------------------- */
+
+static void add_finding(const diff_unit *u, const diff_finding *f, diff_result *r)
+{
+    if (f->different > 0) {
+        r->first = r->different ? r->first : f->first;
+        r->different += f->different;
+    }
+    if (f->different_scales > 0) {
+        r->first_scale = r->different_scales ? r->first_scale : f->first_scale;
+        r->different_scales += f->different_scales;
+    }
+    if (f->largest >= 0) {
+        r->largest = fmax(r->largest, f->largest);
+    }
+    if (f->worst_sqnr < INFINITY && !(f->worst_sqnr >= r->worst_tile_sqnr)) {
+        r->worst_tile_sqnr = f->worst_sqnr;
+        r->worst_slice = u->slice;
+        r->worst_row = f->worst_row;
+        r->worst_col = f->worst_col;
+    }
+}
+
+static void judge(const diff_pair *p, double source, double error, diff_result *r)
+{
+    const uint64_t each = num_max(1, dtype_bits(p->side[0]->type) / 8);
+    r->elements = p->slices * p->slice_size / (p->way == DIFF_PLAIN ? each : 1);
+    r->measured = p->way == DIFF_ROUNDED;
+    if (r->measured) {
+        r->sqnr = error == 0 ? NAN : 10 * log10(source / error);
+        r->what |= r->different + r->different_scales > 0 ? (unsigned)DIFF_ROUNDING : 0;
+        return;
+    }
+    const unsigned elements = p->way == DIFF_PLAIN ? DIFF_BITS : DIFF_CODES;
+    r->what |= r->different > 0 ? elements : 0;
+    r->what |= r->different_scales > 0 ? (unsigned)DIFF_SCALES : 0;
+}
+
+static void add_up(const unit_job *w)
+{
+    diff_report *const all = w->j->report;
+    size_t at = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        diff_result *const r = &all->results[i];
+        double source = 0;
+        double error = 0;
+        r->largest = r->worst_tile_sqnr = r->sqnr = NAN;
+        for (; at < w->count && w->units[at].pair == i; at++) {
+            add_finding(&w->units[at], &w->findings[at], r);
+            source += w->findings[at].sum_sq_source;
+            error += w->findings[at].sum_sq_error;
+        }
+        if (w->j->pairs[i].way != DIFF_NOT) {
+            judge(&w->j->pairs[i], source, error, r);
+        }
+        all->sum_sq_source += source;
+        all->sum_sq_error += error;
+    }
+    all->bytes_read = w->total_bytes;
+}
+
+err_code diff_units(diff_job *j, err *e)
+{
+    unit_job w = {.j = j, .largest_name = ""};
+    err_code code = plan_units(&w, e);
+    if (code == OK) {
+        code = create_buffers(&w, e);
+    }
+    if (code == OK) {
+        monitor_stage(j->monitor, "diff", w.total_bytes);
+        code = parallel_for(w.workers, w.count, compare_unit, &w, j->monitor, e);
+    }
+    if (code == OK) {
+        add_up(&w);
+    }
+    for (unsigned i = 0; w.buffers && i < w.workers; i++) {
+        free(w.buffers[i].data[0]);
+    }
+    free(w.buffers);
+    free(w.findings);
+    free(w.units);
+    return code;
+}

@@ -1,0 +1,210 @@
+#include "verify/forward/forward.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify/forward/forward_job.h"
+
+/* ---- opening and closing --------------------------------------- */
+
+err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err *e)
+{
+    s->pass = (pass){
+        .ops = o,
+        .store = model,
+        .pool = &j->pool,
+        .monitor = j->monitor,
+        .sequences = j->options->sequences,
+        .length = j->options->length,
+        .streams = s->streams, /* from here on: what is planned is closed, opened or not */
+    };
+    err_code code = model_config_read(model, j->monitor, &s->pass.config, e);
+    if (code == OK) {
+        code = model_tensors_check(&s->pass.config, model, j->monitor, e);
+    }
+    return code;
+}
+
+static void find_targets(forward_job *j)
+{
+    const forward_options *const o = j->options;
+    for (size_t s = 0; s < o->sequences; s++) {
+        const int32_t *const ids = o->ids + s * o->length;
+        int64_t *const targets = j->targets + s * o->length;
+        for (size_t t = 0; t < o->length; t++) {
+            targets[t] = t + 1 < o->length ? ids[t + 1] : -1;
+        }
+    }
+}
+
+static err_code create_results(forward_job *j, err *e)
+{
+    const forward_options *const o = j->options;
+    const size_t tokens = o->sequences * o->length;
+    forward_report *const r = j->report;
+    bool complete = true;
+    r->config = j->a.pass.config;
+    r->sequences = o->sequences;
+    r->length = o->length;
+    r->unequal_layer = -1;
+    for (unsigned f = 0; f < r->form_count; f++) {
+        forward_form *const form = &r->forms[f];
+        form->layers = calloc(r->config.layers, sizeof *form->layers);
+        form->positions = calloc(tokens + 1, sizeof *form->positions);
+        complete = complete && form->layers && form->positions;
+        for (unsigned i = 0; form->layers && i < r->config.layers; i++) {
+            form->layers[i] = (layer_measure){NAN, NAN, NAN, NAN, NAN};
+        }
+    }
+    return complete ? OK
+                    : err_set(e, ERR_MEMORY, "no memory for the results of %zu tokens", tokens);
+}
+
+static err_code create_buffers(forward_job *j, err *e)
+{
+    const size_t tokens = j->options->sequences * j->options->length;
+    const size_t states = tokens * j->a.pass.config.hidden;
+    j->targets = malloc((tokens + 1) * sizeof *j->targets);
+    bool complete = j->targets;
+    for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
+        j->states[i] = malloc((states + 1) * sizeof(float));
+        complete = complete && j->states[i];
+    }
+    if (!complete) {
+        return err_set(e, ERR_MEMORY, "no memory for the states of %zu tokens", tokens);
+    }
+    find_targets(j);
+    return OK;
+}
+
+/* The forms of activations that were asked for, float32 first. */
+void forward_name_forms(forward_job *j)
+{
+    forward_report *const r = j->report;
+    if (j->options->f32) {
+        r->forms[r->form_count++] = (forward_form){.fp8 = false};
+    }
+    if (j->options->fp8) {
+        r->forms[r->form_count++] = (forward_form){.fp8 = true};
+    }
+}
+
+static err_code open_dump(forward_job *j, err *e)
+{
+    const forward_options *const o = j->options;
+    const side *const s = j->b.pass.stream_count ? &j->b : &j->a;
+    return o->dump ? dump_open(o->dump, o->force, &s->pass.config, o->sequences, o->length, o->ids,
+                               &j->dump, e)
+                   : OK;
+}
+
+static err_code open_side(side *s, err *e)
+{
+    return s->pass.stream_count ? pass_open(&s->pass, e) : OK;
+}
+
+err_code forward_job_open(forward_job *j, err *e)
+{
+    size_t block = 0;
+    err_code code = forward_logits_block(j, &block, e); /* what cannot work is known early */
+    if (code == OK) {
+        code = open_dump(j, e);
+    }
+    if (code == OK) {
+        code = create_results(j, e);
+    }
+    if (code == OK) {
+        code = create_buffers(j, e);
+    }
+    if (code == OK) {
+        code = open_side(&j->a, e);
+    }
+    return code == OK ? open_side(&j->b, e) : code;
+}
+
+void forward_job_close(forward_job *j)
+{
+    side *const sides[] = {&j->a, &j->b};
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
+        j->report->bytes_read[i] = sides[i]->pass.bytes_read;
+        pass_close(&sides[i]->pass);
+    }
+    dump_abandon(&j->dump);
+    weight_pool_free(&j->pool);
+    free(j->targets);
+    for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
+        free(j->states[i]);
+    }
+}
+
+void forward_report_free(forward_report *r)
+{
+    for (unsigned f = 0; f < r->form_count; f++) {
+        free(r->forms[f].layers);
+        free(r->forms[f].positions);
+    }
+    *r = (forward_report){0};
+}
+
+/* ---- steps ----------------------------------------------------- */
+
+err_code forward_embed(forward_job *j, side *s, err *e)
+{
+    err_code code = OK;
+    for (unsigned i = 0; i < s->pass.stream_count && code == OK; i++) {
+        code = pass_embed(&s->pass, i, j->options->ids, e);
+    }
+    return code;
+}
+
+/* A sum of absolute values is finite if every summand is. */
+bool forward_all_finite(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += fabs((double)x[i]);
+    }
+    return isfinite(sum);
+}
+
+err_code forward_take(forward_job *j, side *s, unsigned number, int64_t layer, float *to, err *e)
+{
+    const mat x = pass_stream(&s->pass, number);
+    s->pass.ops->get(s->pass.ops, x, to);
+    const err_code code = s->pass.ops->status(s->pass.ops, e);
+    for (size_t row = 0; row < x.rows && code == OK; row++) {
+        if (!forward_all_finite(to + row * x.cols, x.cols)) {
+            const size_t length = j->options->length;
+            return err_set(e, ERR_NUMERIC,
+                           "%s: layer %lld, sequence %zu, token %zu: a hidden state is not finite",
+                           s->pass.store->path, (long long)layer, row / length, row % length);
+        }
+    }
+    return code;
+}
+
+err_code forward_compare_modes(forward_job *j, side *s, unsigned number, unsigned layer,
+                               const float *states, err *e)
+{
+    float *const decoded = j->states[3];
+    const mat x = pass_stream(&s->pass, number);
+    const err_code code = forward_take(j, s, number, layer, decoded, e);
+    j->report->modes_compared = true;
+    if (code == OK && j->report->unequal_layer < 0 &&
+        memcmp(decoded, states, x.rows * x.cols * sizeof *states) != 0) {
+        j->report->unequal_layer = layer;
+    }
+    return code;
+}
+
+double forward_agreement(const forward_job *j, const routing *x, const routing *y)
+{
+    const size_t tokens = j->options->sequences * j->options->length;
+    const size_t k = j->a.pass.config.top_k;
+    size_t same = 0;
+    for (size_t t = 0; t < tokens; t++) { /* ascending in both, so equal sets are equal rows */
+        same += memcmp(x->index + t * k, y->index + t * k, k * sizeof *x->index) == 0;
+    }
+    return (double)same / (double)tokens;
+}

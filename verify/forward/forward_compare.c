@@ -1,0 +1,186 @@
+/* A source and its packed form, side by side (spec/forward.md section 8). */
+#include <math.h>
+
+#include "verify/forward/forward_job.h"
+
+/* Streams of the source: its own, and the same token by token. Of the packed model, for each form
+ * of activations: its own; one that is fed the source's states and experts before every layer; and
+ * the first one token by token. */
+enum { OWN, LOCAL, DECODED };
+enum { SOURCE_DECODED = 1 };
+
+static bool both_modes(const forward_job *j)
+{
+    return j->options->prefill && j->options->decode;
+}
+
+static unsigned packed_streams(const forward_job *j) /* of one form */
+{
+    return both_modes(j) ? DECODED + 1 : LOCAL + 1;
+}
+
+static unsigned packed_stream(const forward_job *j, unsigned form, unsigned kind)
+{
+    return form * packed_streams(j) + kind;
+}
+
+static void plan_streams(forward_job *j)
+{
+    const forward_options *const o = j->options;
+    j->a.pass.stream_count = both_modes(j) ? SOURCE_DECODED + 1 : OWN + 1;
+    for (unsigned i = 0; i < j->a.pass.stream_count; i++) {
+        j->a.streams[i] =
+            (stream){.slope = o->slopes[0], .decode = !o->prefill || i == SOURCE_DECODED};
+    }
+    j->b.pass.stream_count = j->report->form_count * packed_streams(j);
+    for (unsigned i = 0; i < j->b.pass.stream_count; i++) {
+        const unsigned kind = i % packed_streams(j);
+        j->b.streams[i] = (stream){
+            .fp8 = j->report->forms[i / packed_streams(j)].fp8,
+            .slope = o->slopes[1],
+            .decode = !o->prefill || kind == DECODED,
+            .forced = kind == LOCAL ? &j->a.streams[OWN].chosen : NULL,
+        };
+    }
+}
+
+/* ---- one layer ------------------------------------------------- */
+
+/* `before` and `after`: the source's states around the layer. */
+static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const float *before,
+                             const float *after, err *e)
+{
+    side *const b = &j->b;
+    const size_t n = pass_tokens(&b->pass) * b->pass.config.hidden;
+    float *const states = j->states[2];
+    layer_measure *const m = &j->report->forms[f].layers[layer];
+    hidden_sums local = {0};
+    hidden_sums whole = {0};
+    err_code code = forward_take(j, b, packed_stream(j, f, LOCAL), layer, states, e);
+    if (code != OK) {
+        return code;
+    }
+    hidden_sums_add_increment(&local, before, after, states, n);
+    code = forward_take(j, b, packed_stream(j, f, OWN), layer, states, e);
+    if (code != OK) {
+        return code;
+    }
+    hidden_sums_add(&whole, after, states, n);
+    m->local_error = hidden_relative_rms(&local);
+    m->hidden_rms = hidden_relative_rms(&whole);
+    m->hidden_cosine = hidden_cosine(&whole);
+    if (layer >= b->pass.config.dense_layers) {
+        m->router_agreement = forward_agreement(j, &j->a.streams[OWN].chosen,
+                                                &b->streams[packed_stream(j, f, OWN)].chosen);
+    }
+    return both_modes(j)
+               ? forward_compare_modes(j, b, packed_stream(j, f, DECODED), layer, states, e)
+               : OK;
+}
+
+/* The packed model's own states and choices, of the first form, go to the dump. */
+static err_code dump_layer(forward_job *j, unsigned layer, err *e)
+{
+    side *const b = &j->b;
+    const unsigned own = packed_stream(j, 0, OWN);
+    err_code code = forward_take(j, b, own, layer, j->states[2], e);
+    if (code == OK) {
+        code = dump_hidden(j->dump, layer + 1, j->states[2], e);
+    }
+    if (code == OK && layer >= b->pass.config.dense_layers) {
+        code = dump_routing(j->dump, layer, &b->streams[own].chosen, e);
+    }
+    return code;
+}
+
+static err_code compare_layer(forward_job *j, unsigned layer, err *e)
+{
+    float *const before = j->states[layer % 2]; /* what was after the layer before */
+    float *const after = j->states[(layer + 1) % 2];
+    err_code code = pass_layer(&j->a.pass, layer, e);
+    if (code == OK) {
+        code = forward_take(j, &j->a, OWN, layer, after, e);
+    }
+    if (code == OK && both_modes(j)) {
+        code = forward_compare_modes(j, &j->a, SOURCE_DECODED, layer, after, e);
+    }
+    for (unsigned f = 0; f < j->report->form_count; f++) {
+        j->b.pass.ops->put(j->b.pass.ops, before,
+                           pass_stream(&j->b.pass, packed_stream(j, f, LOCAL)));
+    }
+    if (code == OK) {
+        code = pass_layer(&j->b.pass, layer, e);
+    }
+    for (unsigned f = 0; f < j->report->form_count && code == OK; f++) {
+        code = measure_form(j, f, layer, before, after, e);
+    }
+    return code == OK && j->dump ? dump_layer(j, layer, e) : code;
+}
+
+/* ---- the whole ------------------------------------------------- */
+
+static err_code check_shapes(const forward_job *j, err *e)
+{
+    const model_config *const a = &j->a.pass.config;
+    const model_config *const b = &j->b.pass.config;
+    if (a->hidden != b->hidden || a->layers != b->layers || a->vocab != b->vocab ||
+        a->dense_layers != b->dense_layers || a->experts != b->experts || a->top_k != b->top_k) {
+        return err_set(e, ERR_DIFFERENT,
+                       "%s and %s: models of different shapes, which cannot be compared",
+                       j->b.pass.store->path, j->a.pass.store->path);
+    }
+    return OK;
+}
+
+static err_code start(forward_job *j, err *e)
+{
+    err_code code = forward_embed(j, &j->a, e);
+    if (code == OK) {
+        code = forward_embed(j, &j->b, e);
+    }
+    if (code == OK) {
+        code = forward_take(j, &j->a, OWN, -1, j->states[0], e);
+    }
+    if (code == OK && j->dump) {
+        code = forward_take(j, &j->b, packed_stream(j, 0, OWN), -1, j->states[2], e);
+    }
+    return code == OK && j->dump ? dump_hidden(j->dump, 0, j->states[2], e) : code;
+}
+
+static err_code run(forward_job *j, err *e)
+{
+    err_code code = start(j, e);
+    for (unsigned i = 0; i < j->a.pass.config.layers && code == OK; i++) {
+        code = compare_layer(j, i, e);
+    }
+    if (code == OK) {
+        const unsigned own[2] = {packed_stream(j, 0, OWN), packed_stream(j, 1, OWN)};
+        code = forward_logits(j, own, e);
+    }
+    return code == OK && j->dump ? dump_commit(&j->dump, e) : code;
+}
+
+err_code forward_compare(store *source, store *packed, const forward_options *options, ops *o,
+                         const monitor *m, forward_report *out, err *e)
+{
+    forward_job j = {.options = options, .monitor = m, .report = out};
+    *out = (forward_report){.embedding_rms = NAN};
+    monitor_stage(m, "forward", store_bytes(source) + store_bytes(packed));
+    forward_name_forms(&j);
+    err_code code = forward_side_prepare(&j, &j.a, source, o, e);
+    if (code == OK) {
+        code = forward_side_prepare(&j, &j.b, packed, o, e);
+    }
+    if (code == OK) {
+        code = check_shapes(&j, e);
+    }
+    if (code == OK) {
+        plan_streams(&j);
+        code = forward_job_open(&j, e);
+    }
+    if (code == OK) {
+        code = run(&j, e);
+    }
+    forward_job_close(&j);
+    return code;
+}

@@ -1,0 +1,170 @@
+/* The end of a forward pass: logits, some tokens at a time as memory allows, and what they say of
+ * each position. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "verify/forward/forward_job.h"
+
+enum { PLACES_MAX = 3 }; /* the first is what the others, the forms, are compared with */
+
+typedef struct logits_work {
+    forward_job *job;
+    size_t vocab;
+    float *device[PLACES_MAX];  /* ops: [block, vocab]; NULL: the place is not used */
+    float *host[PLACES_MAX];    /* [block, vocab]; NULL likewise */
+    float *memory;              /* what host points into */
+    size_t block, first, count; /* tokens: in a block; of the block at work */
+} logits_work;
+
+/* The logits of the source, or those of the reference. */
+static bool has_base(const forward_job *j)
+{
+    return j->b.pass.stream_count > 0 || j->reference_logits;
+}
+
+/* ---- memory ---------------------------------------------------- */
+
+err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
+{
+    const uint64_t places = j->report->form_count + (has_base(j) ? 1 : 0);
+    const uint64_t each = /* for the ops and on the host */
+        2 * places * j->a.pass.config.vocab * sizeof(float);
+    const uint64_t fit = j->options->memory / each;
+    const size_t tokens = pass_tokens(&j->a.pass);
+    if (fit == 0) {
+        return err_set(e, ERR_MEMORY,
+                       "%s: logits of one token take %" PRIu64 " bytes, --memory allows %" PRIu64,
+                       j->a.pass.store->path, each, j->options->memory);
+    }
+    *block = num_min(num_min(fit, PASS_BLOCK), tokens);
+    return OK;
+}
+
+static err_code allocate(logits_work *w, err *e)
+{
+    const forward_job *const j = w->job;
+    ops *const o = j->a.pass.ops;
+    const unsigned first = has_base(j) ? 0 : 1;
+    const size_t floats = w->block * w->vocab;
+    bool complete = true;
+    w->memory = malloc((j->report->form_count + 1 - first) * floats * sizeof(float));
+    for (unsigned i = first; i <= j->report->form_count; i++) {
+        const bool computed = i > 0 || j->b.pass.stream_count > 0;
+        w->host[i] = w->memory ? w->memory + (i - first) * floats : NULL;
+        w->device[i] = computed ? o->alloc(o, floats) : NULL;
+        complete = complete && (!computed || w->device[i]);
+    }
+    return complete && w->memory
+               ? OK
+               : err_set(e, ERR_MEMORY, "no memory for logits of %zu tokens", w->block);
+}
+
+static void release(logits_work *w)
+{
+    ops *const o = w->job->a.pass.ops;
+    for (unsigned i = 0; i < PLACES_MAX; i++) {
+        o->release(o, w->device[i]);
+    }
+    free(w->memory);
+}
+
+/* ---- one block ------------------------------------------------- */
+
+static mat block_mat(const logits_work *w, unsigned place)
+{
+    return (mat){w->device[place], w->count, w->vocab, w->vocab};
+}
+
+static err_code check_finite(const logits_work *w, const side *s, const float *logits, err *e)
+{
+    const size_t length = w->job->options->length;
+    for (size_t i = 0; i < w->count; i++) {
+        if (!forward_all_finite(logits + i * w->vocab, w->vocab)) {
+            return err_set(e, ERR_NUMERIC, "%s: sequence %zu, token %zu: a logit is not finite",
+                           s->pass.store->path, (w->first + i) / length, (w->first + i) % length);
+        }
+    }
+    return OK;
+}
+
+/* Logits of the streams `numbers` of one side into the places from `place` on. */
+static err_code compute(logits_work *w, side *s, const unsigned *numbers, unsigned count,
+                        unsigned place, err *e)
+{
+    mat out[PLACES_MAX] = {0};
+    ops *const o = s->pass.ops;
+    for (unsigned i = 0; i < count; i++) {
+        out[i] = block_mat(w, place + i);
+    }
+    err_code code = pass_logits(&s->pass, numbers, count, w->first, w->count, out, e);
+    for (unsigned i = 0; i < count && code == OK; i++) {
+        o->get(o, out[i], w->host[place + i]);
+        code = o->status(o, e);
+        if (code == OK) {
+            code = check_finite(w, s, w->host[place + i], e);
+        }
+    }
+    return code;
+}
+
+static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    const logits_work *const w = ctx;
+    forward_report *const r = w->job->report;
+    const size_t token = w->first + task;
+    (void)worker;
+    (void)e;
+    for (unsigned f = 0; f < r->form_count; f++) {
+        const float *const form = w->host[f + 1] + task * w->vocab;
+        const float *const base = w->host[0] ? w->host[0] + task * w->vocab : NULL;
+        measure_position(base ? base : form, base ? form : NULL, w->vocab, w->job->targets[token],
+                         &r->forms[f].positions[token]);
+    }
+    return OK;
+}
+
+static err_code do_block(logits_work *w, const unsigned *own, err *e)
+{
+    forward_job *const j = w->job;
+    const unsigned source = 0;
+    err_code code = OK;
+    if (j->b.pass.stream_count > 0) {
+        code = compute(w, &j->a, &source, 1, 0, e);
+        if (code == OK) {
+            code = compute(w, &j->b, own, j->report->form_count, 1, e);
+        }
+    } else {
+        code = compute(w, &j->a, own, j->report->form_count, 1, e);
+        if (code == OK && j->reference_logits) {
+            code = reference_read_rows(j->options->reference, j->reference_logits, w->first,
+                                       w->count, w->vocab, w->host[0], e);
+        }
+    }
+    if (code == OK && j->dump) {
+        code = dump_logits(j->dump, w->first, w->count, w->host[1], e);
+    }
+    return code == OK ? parallel_for(j->options->threads, w->count, measure_token, w, j->monitor, e)
+                      : code;
+}
+
+err_code forward_logits(forward_job *j, const unsigned *own, err *e)
+{
+    const size_t tokens = pass_tokens(&j->a.pass);
+    logits_work w = {.job = j, .vocab = j->a.pass.config.vocab};
+    err_code code = forward_logits_block(j, &w.block, e);
+    if (code == OK) {
+        code = allocate(&w, e);
+    }
+    for (; w.first < tokens && code == OK; w.first += w.count) {
+        w.count = num_min(w.block, tokens - w.first);
+        code = do_block(&w, own, e);
+    }
+    for (unsigned f = 0; f < j->report->form_count && code == OK; f++) {
+        code = measure_summarize(j->report->forms[f].positions, tokens,
+                                 &j->report->forms[f].summary, e);
+    }
+    release(&w);
+    return code;
+}

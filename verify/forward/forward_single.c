@@ -1,0 +1,335 @@
+/* One model by itself: its perplexity, its dump, and how it agrees with what another engine dumped
+ * of the same tokens, module by module and front to back. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "verify/forward/forward_job.h"
+
+/* Streams: each form's own; the same token by token, if both modes are asked for; with a reference,
+ * two that are fed its states before every layer, one with each form of slopes. */
+typedef struct single {
+    forward_job job;
+    unsigned forms;
+    bool both;
+    bool local;      /* the reference has hidden states */
+    routing experts; /* of the reference, in the layer at work: [tokens, top_k] */
+    bool has_experts;
+} single;
+
+static unsigned decoded_stream(const single *s, unsigned form)
+{
+    return s->forms + form;
+}
+
+static unsigned local_stream(const single *s)
+{
+    return s->both ? 2 * s->forms : s->forms;
+}
+
+static unsigned other_stream(const single *s)
+{
+    return local_stream(s) + 1;
+}
+
+static void plan_streams(single *s)
+{
+    const forward_options *const o = s->job.options;
+    pass *const p = &s->job.a.pass;
+    stream *const streams = s->job.a.streams;
+    const slope_form other = o->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
+    for (unsigned f = 0; f < s->forms; f++) {
+        const bool fp8 = s->job.report->forms[f].fp8;
+        streams[f] = (stream){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
+        if (s->both) {
+            streams[decoded_stream(s, f)] =
+                (stream){.fp8 = fp8, .slope = o->slopes[0], .decode = true};
+        }
+    }
+    p->stream_count = local_stream(s);
+    if (s->local) {
+        streams[p->stream_count++] = (stream){.fp8 = streams[0].fp8, .slope = o->slopes[0]};
+    }
+    if (s->local && p->config.linear) {
+        streams[p->stream_count++] = (stream){.fp8 = streams[0].fp8, .slope = other};
+    }
+}
+
+/* ---- the reference --------------------------------------------- */
+
+typedef struct tensor_name {
+    char s[32];
+} tensor_name;
+
+static const char *numbered(tensor_name *to, const char *what, unsigned number)
+{
+    snprintf(to->s, sizeof to->s, "%s.%u", what, number);
+    return to->s;
+}
+
+/* States after `number` layers. */
+static err_code read_states(const single *s, unsigned number, float *to, err *e)
+{
+    tensor_name n;
+    return reference_read_rows(s->job.options->reference, numbered(&n, "hidden", number), 0,
+                               pass_tokens(&s->job.a.pass), s->job.a.pass.config.hidden, to, e);
+}
+
+/* Put the experts of one token in ascending order. */
+static void sort_experts(uint32_t *index, float *share, unsigned k)
+{
+    for (unsigned i = 1; i < k; i++) {
+        for (unsigned j = i; j > 0 && index[j - 1] > index[j]; j--) {
+            const uint32_t expert = index[j];
+            const float moved = share[j];
+            index[j] = index[j - 1];
+            share[j] = share[j - 1];
+            index[j - 1] = expert;
+            share[j - 1] = moved;
+        }
+    }
+}
+
+/* Of the sorted choices: experts that exist, none twice for a token. */
+static err_code check_experts(const single *s, const char *name, err *e)
+{
+    const model_config *const c = &s->job.a.pass.config;
+    const uint32_t *index = s->experts.index;
+    for (size_t t = 0; t < pass_tokens(&s->job.a.pass); t++, index += c->top_k) {
+        for (unsigned i = 0; i < c->top_k; i++) {
+            const bool twice = i > 0 && index[i] == index[i - 1];
+            if (index[i] >= c->experts || twice) {
+                return err_set(e, ERR_INPUT, "the reference: tensor %s: token %zu: expert %u %s",
+                               name, t, index[i], twice ? "twice" : "does not exist");
+            }
+        }
+    }
+    return OK;
+}
+
+/* The reference's experts, if it has them, are what the local streams take. */
+static err_code read_experts(single *s, unsigned layer, err *e)
+{
+    const reference *const r = s->job.options->reference;
+    pass *const p = &s->job.a.pass;
+    const size_t tokens = pass_tokens(p);
+    const unsigned k = p->config.top_k;
+    tensor_name index;
+    tensor_name share;
+    numbered(&index, "router_index", layer);
+    numbered(&share, "router_weight", layer);
+    s->has_experts =
+        layer >= p->config.dense_layers && reference_has(r, index.s) && reference_has(r, share.s);
+    for (unsigned i = local_stream(s); i < p->stream_count; i++) {
+        p->streams[i].forced = s->has_experts ? &s->experts : NULL;
+    }
+    if (!s->has_experts) {
+        return OK;
+    }
+    err_code code = reference_read_indices(r, index.s, 0, tokens, k, s->experts.index, e);
+    if (code == OK) {
+        code = reference_read_rows(r, share.s, 0, tokens, k, s->experts.share, e);
+    }
+    for (size_t t = 0; t < tokens && code == OK; t++) {
+        sort_experts(s->experts.index + t * k, s->experts.share + t * k, k);
+    }
+    return code == OK ? check_experts(s, index.s, e) : code;
+}
+
+/* Has the reference what it is to be compared in, in the right shapes? */
+static err_code check_layer(const reference *r, const model_config *c, size_t tokens,
+                            unsigned layer, err *e)
+{
+    static const char *const what[] = {"router_index", "router_weight"};
+    tensor_name n;
+    err_code code = reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e);
+    for (unsigned i = 0; i < 2 && code == OK; i++) {
+        if (layer >= c->dense_layers && reference_has(r, numbered(&n, what[i], layer))) {
+            code = reference_check(r, n.s, tokens, c->top_k, e);
+        }
+    }
+    return code;
+}
+
+err_code forward_check_reference(const reference *r, const model_config *c, size_t tokens,
+                                 slope_form slope, err *e)
+{
+    const char *const logits = reference_logits(r, slope == SLOPE_HF);
+    const bool states = reference_has(r, "hidden.0");
+    err_code code = OK;
+    if (!states && !logits) {
+        return err_set(e, ERR_INPUT,
+                       "the reference has neither hidden.0 nor logits: nothing to compare with");
+    }
+    if (states) {
+        code = reference_check(r, "hidden.0", tokens, c->hidden, e);
+    }
+    for (unsigned i = 0; i < c->layers && states && code == OK; i++) {
+        code = check_layer(r, c, tokens, i, e);
+    }
+    return code == OK && logits ? reference_check(r, logits, tokens, c->vocab, e) : code;
+}
+
+/* ---- one layer ------------------------------------------------- */
+
+static double local_error(const float *before, const float *after, const float *ours, size_t n)
+{
+    hidden_sums sums = {0};
+    hidden_sums_add_increment(&sums, before, after, ours, n);
+    return hidden_relative_rms(&sums);
+}
+
+/* What the layer makes of the reference's states, against the reference's next ones. */
+static err_code measure_local(single *s, unsigned layer, const float *before, const float *after,
+                              err *e)
+{
+    forward_job *const j = &s->job;
+    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    layer_measure *const m = &j->report->forms[0].layers[layer];
+    err_code code = forward_take(j, &j->a, local_stream(s), layer, j->states[2], e);
+    if (code == OK) {
+        m->local_error = local_error(before, after, j->states[2], n);
+    }
+    if (code == OK && j->a.pass.stream_count > other_stream(s)) {
+        code = forward_take(j, &j->a, other_stream(s), layer, j->states[2], e);
+        if (code == OK && model_layer_kind(&j->a.pass.config, layer) == LAYER_LINEAR) {
+            m->other_slope_error = local_error(before, after, j->states[2], n);
+        }
+    }
+    return code;
+}
+
+/* One form's own states, `after` the reference's if there are such. */
+static err_code measure_own(single *s, unsigned f, unsigned layer, const float *after, err *e)
+{
+    forward_job *const j = &s->job;
+    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    layer_measure *const m = &j->report->forms[f].layers[layer];
+    const routing *const chosen = &j->a.streams[f].chosen;
+    const bool experts = layer >= j->a.pass.config.dense_layers;
+    float *const states = j->states[2];
+    err_code code = forward_take(j, &j->a, f, layer, states, e);
+    if (code == OK && s->local) {
+        hidden_sums sums = {0};
+        hidden_sums_add(&sums, after, states, n);
+        m->hidden_rms = hidden_relative_rms(&sums);
+        m->hidden_cosine = hidden_cosine(&sums);
+    }
+    if (code == OK && s->has_experts) {
+        m->router_agreement = forward_agreement(j, &s->experts, chosen);
+    }
+    if (code == OK && s->both) {
+        code = forward_compare_modes(j, &j->a, decoded_stream(s, f), layer, states, e);
+    }
+    if (code == OK && f == 0 && j->dump) {
+        code = dump_hidden(j->dump, layer + 1, states, e);
+    }
+    if (code == OK && f == 0 && j->dump && experts) {
+        code = dump_routing(j->dump, layer, chosen, e);
+    }
+    return code;
+}
+
+static err_code do_layer(single *s, unsigned layer, err *e)
+{
+    forward_job *const j = &s->job;
+    float *const before = j->states[layer % 2];
+    float *const after = j->states[(layer + 1) % 2];
+    err_code code = s->local ? read_states(s, layer + 1, after, e) : OK;
+    if (code == OK && s->local) {
+        code = read_experts(s, layer, e);
+    }
+    for (unsigned i = local_stream(s); i < j->a.pass.stream_count; i++) {
+        j->a.pass.ops->put(j->a.pass.ops, before, pass_stream(&j->a.pass, i));
+    }
+    if (code == OK) {
+        code = pass_layer(&j->a.pass, layer, e);
+    }
+    for (unsigned f = 0; f < s->forms && code == OK; f++) {
+        code = measure_own(s, f, layer, after, e);
+    }
+    return code == OK && s->local ? measure_local(s, layer, before, after, e) : code;
+}
+
+/* ---- the whole ------------------------------------------------- */
+
+/* Embeddings are the first thing that can differ. */
+static err_code start(single *s, err *e)
+{
+    forward_job *const j = &s->job;
+    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    err_code code = forward_embed(j, &j->a, e);
+    if (code == OK) {
+        code = forward_take(j, &j->a, 0, -1, j->states[2], e);
+    }
+    if (code == OK && j->dump) {
+        code = dump_hidden(j->dump, 0, j->states[2], e);
+    }
+    if (code == OK && s->local) {
+        code = read_states(s, 0, j->states[0], e);
+    }
+    if (code == OK && s->local) {
+        hidden_sums sums = {0};
+        hidden_sums_add(&sums, j->states[0], j->states[2], n);
+        j->report->embedding_rms = hidden_relative_rms(&sums);
+    }
+    return code;
+}
+
+static err_code open_single(single *s, store *model, ops *o, err *e)
+{
+    forward_job *const j = &s->job;
+    const reference *const r = j->options->reference;
+    forward_name_forms(j);
+    s->forms = j->report->form_count;
+    s->both = j->options->prefill && j->options->decode;
+    s->local = r && reference_has(r, "hidden.0");
+    err_code code = forward_side_prepare(j, &j->a, model, o, e);
+    if (code == OK) {
+        plan_streams(s);
+        const slope_form slope = j->options->slopes[0];
+        const size_t tokens = j->options->sequences * j->options->length;
+        j->reference_logits = r ? reference_logits(r, slope == SLOPE_HF) : NULL;
+        code = r ? forward_check_reference(r, &j->a.pass.config, tokens, slope, e) : OK;
+    }
+    if (code == OK) {
+        code = forward_job_open(j, e);
+    }
+    if (code == OK) {
+        const size_t chosen = pass_tokens(&j->a.pass) * j->a.pass.config.top_k + 1;
+        s->experts.index = calloc(chosen, sizeof *s->experts.index);
+        s->experts.share = calloc(chosen, sizeof *s->experts.share);
+        if (!s->experts.index || !s->experts.share) {
+            code = err_set(e, ERR_MEMORY, "no memory for the experts of a reference");
+        }
+    }
+    return code;
+}
+
+err_code forward_single(store *model, const forward_options *options, ops *o, const monitor *m,
+                        forward_report *out, err *e)
+{
+    single s = {.job = {.options = options, .monitor = m, .report = out}};
+    const unsigned own[2] = {0, 1};
+    *out = (forward_report){.embedding_rms = NAN};
+    monitor_stage(m, "forward", store_bytes(model));
+    err_code code = open_single(&s, model, o, e);
+    if (code == OK) {
+        code = start(&s, e);
+    }
+    for (unsigned i = 0; code == OK && i < s.job.a.pass.config.layers; i++) {
+        code = do_layer(&s, i, e);
+    }
+    if (code == OK) {
+        code = forward_logits(&s.job, own, e);
+    }
+    if (code == OK && s.job.dump) {
+        code = dump_commit(&s.job.dump, e);
+    }
+    out->has_states = s.local;
+    out->has_reference = s.local || s.job.reference_logits;
+    forward_job_close(&s.job);
+    free(s.experts.index);
+    free(s.experts.share);
+    return code;
+}

@@ -1,0 +1,290 @@
+#include "verify/forward/measure.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { TOP = 5 };
+
+/* ---- one position ---------------------------------------------- */
+
+/* One side of a position: log p_v = (z_v - max) - ln sum. */
+typedef struct side {
+    const float *z;
+    size_t vocab;
+    size_t top[TOP]; /* tokens, the largest logit first */
+    size_t top_count;
+    double max, sum;
+} side;
+
+/* A compensated sum: a plain one over 200,000 tokens is wrong by more than a small divergence. */
+typedef struct chain {
+    double sum;
+    double excess; /* what the sum has too much */
+} chain;
+
+static void chain_add(chain *c, double x)
+{
+    const double term = x - c->excess;
+    const double next = c->sum + term;
+    c->excess = (next - c->sum) - term;
+    c->sum = next;
+}
+
+/* Tokens come in ascending order and only pass by smaller logits: the lower one stays in front. */
+static void find_top(side *s)
+{
+    const float *const z = s->z;
+    for (size_t v = 0; v < s->vocab; v++) {
+        if (s->top_count == TOP && !(z[v] > z[s->top[TOP - 1]])) {
+            continue;
+        }
+        size_t at = s->top_count < TOP ? s->top_count++ : TOP - 1;
+        for (; at > 0 && z[v] > z[s->top[at - 1]]; at--) {
+            s->top[at] = s->top[at - 1];
+        }
+        s->top[at] = v;
+    }
+    s->max = z[s->top[0]];
+}
+
+static void sum_exponentials(side *s)
+{
+    chain c = {0};
+    for (size_t v = 0; v < s->vocab; v++) {
+        chain_add(&c, exp((double)s->z[v] - s->max));
+    }
+    s->sum = c.sum;
+}
+
+static side prepare(const float *z, size_t vocab)
+{
+    side s = {.z = z, .vocab = vocab};
+    find_top(&s);
+    sum_exponentials(&s);
+    return s;
+}
+
+static double negative_log_probability(const side *s, int64_t v)
+{
+    return log(s->sum) - ((double)s->z[v] - s->max);
+}
+
+static bool same_top_set(const side *a, const side *b)
+{
+    size_t shared = 0;
+    for (size_t i = 0; i < a->top_count; i++) {
+        for (size_t j = 0; j < b->top_count; j++) {
+            shared += a->top[i] == b->top[j];
+        }
+    }
+    return shared == a->top_count;
+}
+
+/* The larger of the two; a NAN stays. */
+static double worse(double so_far, double found)
+{
+    return found > so_far || isnan(found) ? found : so_far;
+}
+
+/* log p - log q is the difference of the logits less that of their normalizers, which is rounded
+ * once for all tokens: nothing large cancels. */
+static void compare(const side *a, const side *b, position_measure *out)
+{
+    const double log_sum = log(a->sum);
+    const double normalizer = (a->max - b->max) + log(a->sum / b->sum);
+    chain kl = {0};
+    double sum = 0;
+    double max = 0;
+    for (size_t v = 0; v < a->vocab; v++) {
+        const double p = exp(((double)a->z[v] - a->max) - log_sum);
+        const double difference = (double)a->z[v] - (double)b->z[v];
+        chain_add(&kl, p * (difference - normalizer));
+        sum += fabs(difference);
+        max = worse(max, fabs(difference));
+    }
+    out->kl = kl.sum;
+    out->mean_difference = sum / (double)a->vocab;
+    out->max_difference = max;
+    out->top1 = a->top[0] == b->top[0];
+    out->top5 = same_top_set(a, b);
+}
+
+void measure_position(const float *source, const float *packed, size_t vocab, int64_t target,
+                      position_measure *out)
+{
+    assert(vocab > 0 && (target < 0 || (uint64_t)target < vocab));
+    *out = (position_measure){.kl = NAN,
+                              .max_difference = NAN,
+                              .mean_difference = NAN,
+                              .source_nll = NAN,
+                              .packed_nll = NAN,
+                              .compared = packed != NULL,
+                              .scored = target >= 0};
+    const side a = prepare(source, vocab);
+    if (out->scored) {
+        out->source_nll = negative_log_probability(&a, target);
+    }
+    if (packed) {
+        const side b = prepare(packed, vocab);
+        compare(&a, &b, out);
+        if (out->scored) {
+            out->packed_nll = negative_log_probability(&b, target);
+        }
+    }
+}
+
+/* ---- all positions --------------------------------------------- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    if (isnan(x) || isnan(y)) {
+        return (isnan(x) ? 1 : 0) - (isnan(y) ? 1 : 0);
+    }
+    return (x > y) - (x < y);
+}
+
+/* The value of rank ceil(n * per_mille / 1000), counted from 1. */
+static double nearest_rank(const double *sorted, size_t n, size_t per_mille)
+{
+    return sorted[n - n * (1000 - per_mille) / 1000 - 1];
+}
+
+static double standard_error(const double *x, size_t n, double mean)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (x[i] - mean) * (x[i] - mean);
+    }
+    return n < 2 ? NAN : sqrt(sum / (double)(n - 1)) / sqrt((double)n);
+}
+
+/* `kl` are the divergences of all compared positions, n > 0; they are sorted here. */
+static void summarize_divergence(double *kl, size_t n, position_summary *out)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += kl[i];
+    }
+    out->kl_mean = sum / (double)n;
+    out->kl_standard_error = standard_error(kl, n, out->kl_mean);
+    qsort(kl, n, sizeof *kl, compare_doubles);
+    out->kl_median = nearest_rank(kl, n, 500);
+    out->kl_p99 = nearest_rank(kl, n, 990);
+    out->kl_p999 = nearest_rank(kl, n, 999);
+    out->kl_max = kl[n - 1];
+}
+
+/* What is compared, but for the divergence; its values go to `kl`. */
+static void summarize_logits(const position_measure *p, size_t count, double *kl,
+                             position_summary *out)
+{
+    size_t top1 = 0;
+    size_t top5 = 0;
+    double sum = 0;
+    double max = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!p[i].compared) {
+            continue;
+        }
+        kl[out->compared++] = p[i].kl;
+        top1 += p[i].top1;
+        top5 += p[i].top5;
+        sum += p[i].mean_difference;
+        max = worse(max, p[i].max_difference);
+    }
+    const double n = (double)out->compared; /* 0 / 0 is NAN */
+    out->top1 = (double)top1 / n;
+    out->top5 = (double)top5 / n;
+    out->logit_mean_difference = sum / n;
+    out->logit_max_difference = out->compared ? max : NAN;
+}
+
+static size_t index_of(const position_measure *p, size_t count, double kl)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (p[i].compared && (p[i].kl == kl || (isnan(kl) && isnan(p[i].kl)))) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static void summarize_perplexity(const position_measure *p, size_t count, position_summary *out)
+{
+    double source = 0;
+    double packed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (p[i].scored) {
+            out->scored++;
+            source += p[i].source_nll;
+            packed += p[i].packed_nll;
+        }
+    }
+    out->source_perplexity = exp(source / (double)out->scored);
+    out->packed_perplexity = exp(packed / (double)out->scored);
+    out->perplexity_ratio = out->packed_perplexity / out->source_perplexity;
+}
+
+err_code measure_summarize(const position_measure *p, size_t count, position_summary *out, err *e)
+{
+    *out = (position_summary){.kl_mean = NAN,
+                              .kl_standard_error = NAN,
+                              .kl_median = NAN,
+                              .kl_p99 = NAN,
+                              .kl_p999 = NAN,
+                              .kl_max = NAN};
+    double *const kl = calloc(count + 1, sizeof *kl);
+    if (!kl) {
+        return err_set(e, ERR_MEMORY, "no memory for the measures of %zu positions", count);
+    }
+    summarize_logits(p, count, kl, out);
+    if (out->compared > 0) {
+        summarize_divergence(kl, out->compared, out);
+        out->kl_max_index = index_of(p, count, out->kl_max);
+    }
+    summarize_perplexity(p, count, out);
+    free(kl);
+    return OK;
+}
+
+/* ---- hidden states --------------------------------------------- */
+
+static void add_pair(hidden_sums *s, double a, double b)
+{
+    s->difference_sq += (b - a) * (b - a);
+    s->source_sq += a * a;
+    s->packed_sq += b * b;
+    s->product += a * b;
+}
+
+void hidden_sums_add(hidden_sums *s, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        add_pair(s, (double)a[i], (double)b[i]);
+    }
+}
+
+void hidden_sums_add_increment(hidden_sums *s, const float *x, const float *a_out,
+                               const float *b_out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        add_pair(s, (double)a_out[i] - (double)x[i], (double)b_out[i] - (double)x[i]);
+    }
+}
+
+double hidden_relative_rms(const hidden_sums *s)
+{
+    /* 0 / 0: equal, and zero. A sum that is NAN is not 0. */
+    return s->difference_sq == 0 ? 0 : sqrt(s->difference_sq) / sqrt(s->source_sq);
+}
+
+double hidden_cosine(const hidden_sums *s)
+{
+    if (s->source_sq == 0 || s->packed_sq == 0) {
+        return s->source_sq == s->packed_sq ? 1 : 0;
+    }
+    return s->product / sqrt(s->source_sq * s->packed_sq);
+}

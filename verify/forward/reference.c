@@ -1,0 +1,308 @@
+#include "verify/forward/reference.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/safetensors/safetensors.h"
+#include "format/tensor/widen.h"
+
+enum { CHUNK_BYTES = 1 << 15, SHAPE_TEXT = TENSOR_MAX_DIMS * 22 + 3 };
+
+struct reference {
+    char *path;
+    int fd;
+    st_header header;
+};
+
+/* ---- opening and finding --------------------------------------- */
+
+err_code reference_open(const char *path, reference **out, err *e)
+{
+    struct stat st;
+    reference *const r = calloc(1, sizeof *r);
+    char *const copy = strdup(path);
+    if (!r || !copy) {
+        free(r);
+        free(copy);
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    r->path = copy;
+    r->fd = -1;
+    err_code code = io_open_read(path, &r->fd, &st, e);
+    if (code == OK) {
+        code = st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e);
+    }
+    if (code != OK) {
+        reference_close(r);
+        return code;
+    }
+    *out = r;
+    return OK;
+}
+
+void reference_close(reference *r)
+{
+    if (r) {
+        if (r->fd >= 0) {
+            close(r->fd);
+        }
+        st_header_free(&r->header);
+        free(r->path);
+        free(r);
+    }
+}
+
+static const st_tensor *find(const reference *r, const char *name)
+{
+    for (size_t i = 0; i < r->header.count; i++) {
+        if (strcmp(r->header.tensors[i].name, name) == 0) {
+            return &r->header.tensors[i];
+        }
+    }
+    return NULL;
+}
+
+bool reference_has(const reference *r, const char *name)
+{
+    return find(r, name) != NULL;
+}
+
+const char *reference_logits(const reference *r, bool hf)
+{
+    static const char *const names[2][3] = {{"logits.trained", "logits.engine", "logits"},
+                                            {"logits.hf", "logits"}};
+    for (size_t i = 0; i < 3 && names[hf][i]; i++) {
+        if (find(r, names[hf][i])) {
+            return names[hf][i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- shapes ---------------------------------------------------- */
+
+/* "[2, 96, 192]" */
+static void print_shape(const st_tensor *t, char *to)
+{
+    size_t used = 0;
+    to[used++] = '[';
+    for (unsigned i = 0; i < t->ndim; i++) {
+        const int bytes =
+            snprintf(to + used, SHAPE_TEXT - used, "%s%" PRIu64, i ? ", " : "", t->shape[i]);
+        used += (size_t)bytes;
+    }
+    memcpy(to + used, "]", 2);
+}
+
+static uint64_t row_length(const st_tensor *t)
+{
+    return t->ndim > 0 ? t->shape[t->ndim - 1] : 1;
+}
+
+/* Cannot overflow: the reader of the header has multiplied the same numbers in the same order. */
+static uint64_t row_count(const st_tensor *t)
+{
+    uint64_t rows = 1;
+    for (unsigned i = 0; i + 1 < t->ndim; i++) {
+        rows *= t->shape[i];
+    }
+    return rows;
+}
+
+static err_code find_rows(const reference *r, const char *name, uint64_t cols,
+                          const st_tensor **out, err *e)
+{
+    char shape[SHAPE_TEXT];
+    const st_tensor *const t = find(r, name);
+    if (!t) {
+        return err_set(e, ERR_INPUT, "%s: no tensor %s", r->path, name);
+    }
+    if (row_length(t) != cols) {
+        print_shape(t, shape);
+        return err_set(e, ERR_INPUT, "%s: tensor %s: expected rows of %" PRIu64 ", found shape %s",
+                       r->path, name, cols, shape);
+    }
+    *out = t;
+    return OK;
+}
+
+static err_code refuse_rows(const reference *r, const st_tensor *t, uint64_t rows, err *e)
+{
+    char shape[SHAPE_TEXT];
+    print_shape(t, shape);
+    return err_set(e, ERR_INPUT, "%s: tensor %s: expected %" PRIu64 " rows, found shape %s",
+                   r->path, t->name, rows, shape);
+}
+
+err_code reference_check(const reference *r, const char *name, uint64_t rows, uint64_t cols, err *e)
+{
+    const st_tensor *t = NULL;
+    const err_code code = find_rows(r, name, cols, &t, e);
+    return code != OK || row_count(t) == rows ? code : refuse_rows(r, t, rows, e);
+}
+
+/* ---- reading --------------------------------------------------- */
+
+static err_code refuse_dtype(const reference *r, const st_tensor *t, const char *expected, err *e)
+{
+    return err_set(e, ERR_INPUT, "%s: tensor %s: expected %s, found %s", r->path, t->name, expected,
+                   dtype_name(t->type));
+}
+
+static void widen(dtype type, const unsigned char *from, size_t count, float *to)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (type == DTYPE_F32) {
+            to[i] = float_from_bits(le32_load(from + 4 * i));
+        } else if (type == DTYPE_BF16) {
+            to[i] = bf16_widen(le16_load(from + 2 * i));
+        } else {
+            to[i] = f16_widen(le16_load(from + 2 * i));
+        }
+    }
+}
+
+/* False if one of them is no index. */
+static bool read_indices(dtype type, const unsigned char *from, size_t count, uint32_t *to)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (type == DTYPE_I32) {
+            to[i] = le32_load(from + 4 * i);
+            if (to[i] > INT32_MAX) {
+                return false;
+            }
+        } else {
+            const uint64_t value = le64_load(from + 8 * i);
+            if (value > UINT32_MAX) { /* negative ones are above, too */
+                return false;
+            }
+            to[i] = (uint32_t)value;
+        }
+    }
+    return true;
+}
+
+/* Elements [first, first + count) of a tensor that has them, into either of the two. */
+static err_code read_elements(const reference *r, const st_tensor *t, uint64_t first,
+                              uint64_t count, float *values, uint32_t *indices, err *e)
+{
+    unsigned char chunk[CHUNK_BYTES];
+    const uint64_t size = dtype_bits(t->type) / 8;
+    for (uint64_t done = 0; done < count;) {
+        const size_t n = (size_t)num_min(count - done, CHUNK_BYTES / size);
+        const err_code code =
+            io_read_at(r->fd, r->path, t->off + (first + done) * size, chunk, n * size, e);
+        if (code != OK) {
+            return code;
+        }
+        if (values) {
+            widen(t->type, chunk, n, values + done);
+        } else if (!read_indices(t->type, chunk, n, indices + done)) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: a number below 0 or above 2^32 - 1 is no index", r->path,
+                           t->name);
+        }
+        done += n;
+    }
+    return OK;
+}
+
+static err_code read_rows(const reference *r, const st_tensor *t, uint64_t first, uint64_t rows,
+                          float *values, uint32_t *indices, err *e)
+{
+    uint64_t end = 0;
+    if (!num_add(first, rows, &end) || end > row_count(t)) {
+        return refuse_rows(r, t, num_max(end, rows), e);
+    }
+    const uint64_t cols = row_length(t); /* the products are those of the shape, or smaller */
+    return read_elements(r, t, first * cols, rows * cols, values, indices, e);
+}
+
+static bool holds_values(const st_tensor *t)
+{
+    return t->type == DTYPE_F32 || t->type == DTYPE_BF16 || t->type == DTYPE_F16;
+}
+
+static bool holds_indices(const st_tensor *t)
+{
+    return t->type == DTYPE_I32 || t->type == DTYPE_I64;
+}
+
+static err_code read_values(const reference *r, const st_tensor *t, uint64_t first, uint64_t rows,
+                            uint64_t cols, float *out, err *e)
+{
+    const err_code code = read_rows(r, t, first, rows, out, NULL, e);
+    for (uint64_t i = 0; i < rows * cols && code == OK; i++) {
+        if (!isfinite(out[i])) {
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: row %" PRIu64 ", column %" PRIu64
+                           ": not a finite number",
+                           r->path, t->name, first + i / cols, i % cols);
+        }
+    }
+    return code;
+}
+
+err_code reference_read_rows(const reference *r, const char *name, uint64_t first, uint64_t rows,
+                             uint64_t cols, float *out, err *e)
+{
+    const st_tensor *t = NULL;
+    const err_code code = find_rows(r, name, cols, &t, e);
+    if (code == OK && !holds_values(t)) {
+        return refuse_dtype(r, t, "F32, BF16 or F16", e);
+    }
+    return code == OK ? read_values(r, t, first, rows, cols, out, e) : code;
+}
+
+err_code reference_read_indices(const reference *r, const char *name, uint64_t first, uint64_t rows,
+                                uint64_t cols, uint32_t *out, err *e)
+{
+    const st_tensor *t = NULL;
+    const err_code code = find_rows(r, name, cols, &t, e);
+    if (code == OK && !holds_indices(t)) {
+        return refuse_dtype(r, t, "I32 or I64", e);
+    }
+    return code == OK ? read_rows(r, t, first, rows, NULL, out, e) : code;
+}
+
+/* ---- token ids ------------------------------------------------- */
+
+static const char ids_name[] = "input_ids";
+
+err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences, size_t *length,
+                       err *e)
+{
+    char shape[SHAPE_TEXT];
+    const st_tensor *const t = find(r, ids_name);
+    if (!t) {
+        return err_set(e, ERR_INPUT, "%s: no tensor %s", r->path, ids_name);
+    }
+    if (t->ndim != 2 || t->bytes == 0) {
+        print_shape(t, shape);
+        return err_set(e, ERR_INPUT, "%s: tensor %s: expected [sequences, tokens], found shape %s",
+                       r->path, ids_name, shape);
+    }
+    if (!holds_indices(t)) {
+        return refuse_dtype(r, t, "I32 or I64", e);
+    }
+    const size_t count = (size_t)(t->shape[0] * t->shape[1]); /* they lie in the file */
+    uint32_t *const read = malloc(count * sizeof *read);
+    if (!read) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tokens", r->path, count);
+    }
+    const err_code code = read_elements(r, t, 0, count, NULL, read, e);
+    if (code != OK) {
+        free(read);
+        return code;
+    }
+    *ids = read;
+    *sequences = (size_t)t->shape[0];
+    *length = (size_t)t->shape[1];
+    return OK;
+}

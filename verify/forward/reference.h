@@ -1,0 +1,61 @@
+/* Activations that another engine has dumped, to compare a forward pass with: a safetensors file of
+ *
+ *     input_ids        [S, T]      I32, I64
+ *     hidden.I         [S, T, H]   F32, BF16, F16; 0: the embeddings, else behind layer I - 1
+ *     router_index.I   [S * T, k]  I32, I64; of layer I, the order within a row means nothing
+ *     router_weight.I  [S * T, k]  F32, BF16, F16
+ *     logits           [S, T, V]   F32, BF16, F16; or one for each form of decay, see below
+ *
+ *     reference_open(path, &r, e);
+ *     reference_ids(r, &ids, &sequences, &length, e);
+ *     if (reference_has(r, "hidden.3")) {
+ *         reference_check(r, "hidden.3", sequences * length, hidden, e);
+ *         reference_read_rows(r, "hidden.3", first, rows, hidden, values, e);
+ *     }
+ *     reference_close(r);
+ *
+ * The last dimension of a tensor is its row, the others are counted through. Nothing here compares.
+ * Reading may happen from several threads. */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/base/err.h"
+
+typedef struct reference reference;
+
+/* ERR_IO, ERR_MEMORY, ERR_INPUT not a safetensors file. */
+MUST_CHECK err_code reference_open(const char *path, reference **out, err *e);
+void reference_close(reference *r); /* NULL is fine */
+
+bool reference_has(const reference *r, const char *name);
+
+/* The name of the logits that a model with decay of the form `hf` (else `trained`,
+ * spec/forward.md section 7) has to give: "logits.hf" or "logits.trained", for which
+ * "logits.engine" is another name; else "logits". NULL: there are none of this form. */
+const char *reference_logits(const reference *r, bool hf);
+
+/* Token ids, [sequences * length], the caller's to free(). Neither is 0. ERR_INPUT: no input_ids,
+ * other than two dimensions, not integers, an id that is negative or above 2^32 - 1; ERR_IO,
+ * ERR_MEMORY. */
+MUST_CHECK err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences,
+                                  size_t *length, err *e);
+
+/* Does tensor `name` have `rows` rows of `cols`? ERR_INPUT, also if it is not there. */
+MUST_CHECK err_code reference_check(const reference *r, const char *name, uint64_t rows,
+                                    uint64_t cols, err *e);
+
+/* Rows [first, first + rows) of `cols` values, widened exactly, into out [rows * cols]. ERR_INPUT:
+ * no such tensor, rows of another length, fewer rows, another dtype, a value that is not finite;
+ * ERR_IO. */
+MUST_CHECK err_code reference_read_rows(const reference *r, const char *name, uint64_t first,
+                                        uint64_t rows, uint64_t cols, float *out, err *e);
+
+/* The same for integers from 0 to 2^32 - 1; others are ERR_INPUT. */
+MUST_CHECK err_code reference_read_indices(const reference *r, const char *name, uint64_t first,
+                                           uint64_t rows, uint64_t cols, uint32_t *out, err *e);
+
+#endif

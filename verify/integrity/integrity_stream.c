@@ -1,0 +1,245 @@
+/* Integrity of a stream. Where tensors lie stands in front of them and what their digests have to
+ * be behind them: so chunks are digested as they come, and judged in the end.
+ *
+ * All but tensor data is kept, in a file that lies in memory, at its place. When the stream has
+ * ended the walk over that file is the one over any file, and finds the same; only the step that
+ * reads tensor data is done already. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/file/pipe.h"
+#include "verify/integrity/walk.h"
+
+enum { PIECE = 1 << 20, TAIL_LEAST = 64 << 20 };
+
+typedef struct stream_check {
+    walk w;
+    walk probe; /* of the head alone, while there is nothing else */
+    walk_stream stream;
+    data_walk *data;               /* NULL: no table */
+    unsigned char *piece;          /* [PIECE] */
+    unsigned char end[PACK_BLOCK]; /* the last bytes that were read */
+} stream_check;
+
+/* Remember the end of what was read so far, tensor data left out: a stream that ends there has no
+ * trailer anyway. */
+static void note_end(stream_check *c, const unsigned char *bytes, size_t count)
+{
+    if (count >= PACK_BLOCK) {
+        memcpy(c->end, bytes + count - PACK_BLOCK, PACK_BLOCK);
+    } else {
+        memmove(c->end, c->end + count, PACK_BLOCK - count);
+        memcpy(c->end + PACK_BLOCK - count, bytes, count);
+    }
+}
+
+/* The next piece of the stream, `limit` bytes of it at most; none at its end. */
+static err_code read_piece(stream_check *c, uint64_t limit, size_t *got, err *e)
+{
+    const size_t wanted = num_min(limit, PIECE);
+    walk_stream *const s = &c->stream;
+    *got = 0;
+    if (s->ended) {
+        return OK;
+    }
+    const err_code code = pipe_read(s->fd, s->name, s->monitor, c->piece, wanted, got, e);
+    s->at += *got;
+    s->ended = *got < wanted;
+    note_end(c, c->piece, *got);
+    return code;
+}
+
+/* Keep what comes until byte `end`. */
+static err_code keep_until(stream_check *c, uint64_t end, err *e)
+{
+    err_code code = OK;
+    while (code == OK && !c->stream.ended && c->stream.at < end) {
+        size_t got = 0;
+        const uint64_t at = c->stream.at;
+        code = read_piece(c, end - at, &got, e);
+        if (code == OK) {
+            code = io_write_at(c->w.fd, c->w.path, at, c->piece, got, e);
+        }
+    }
+    return code;
+}
+
+/* Let pass what comes until byte `end`. */
+static err_code drop_until(stream_check *c, uint64_t end, err *e)
+{
+    err_code code = OK;
+    while (code == OK && !c->stream.ended && c->stream.at < end) {
+        size_t got = 0;
+        code = read_piece(c, end - c->stream.at, &got, e);
+    }
+    return code;
+}
+
+/* Superblock and head. has_superblock: the head was kept, and what comes is at data_off. */
+static err_code keep_head(stream_check *c, err *e)
+{
+    walk *const p = &c->probe;
+    err why = {0};
+    err_code code = keep_until(c, PACK_BLOCK, e);
+    if (code != OK || c->stream.ended) {
+        return code;
+    }
+    code = io_read_at(p->fd, p->path, 0, p->front, PACK_BLOCK, e);
+    if (code != OK || pack_superblock_decode(p->front, &p->superblock, &why) != OK ||
+        p->superblock.data_off > GIB + PACK_ALIGN) {
+        return code;
+    }
+    p->has_superblock = true;
+    code = keep_until(c, p->superblock.data_off, e);
+    p->file_bytes = c->stream.at;
+    return code == OK && !c->stream.ended ? walk_table(p, e) : code;
+}
+
+/* Digest what the table says, or let it pass. */
+static err_code pass_data(stream_check *c, err *e)
+{
+    walk *const p = &c->probe;
+    if (!p->has_table) {
+        return drop_until(c, p->superblock.data_end, e);
+    }
+    err_code code =
+        data_walk_begin(&c->w, &p->table, p->superblock.digest, &c->stream, &c->data, e);
+    return code == OK ? data_walk_read(c->data, e) : code;
+}
+
+/* The trailer of a whole file ends it: what comes behind is only counted. */
+static bool find_trailer(const unsigned char *piece, size_t bytes, uint64_t off)
+{
+    for (size_t at = 0; at + PACK_BLOCK <= bytes; at += PACK_BLOCK) {
+        pack_trailer t;
+        err ignored = {0};
+        if (memcmp(piece + at, pack_trailer_magic, PACK_MAGIC_BYTES) == 0 &&
+            pack_trailer_decode(piece + at, &t, &ignored) == OK &&
+            t.file_bytes == off + at + PACK_BLOCK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sections of the tail take some bytes for a chunk of 2 MiB: what goes on for longer is no tail. */
+static err_code keep_tail(stream_check *c, err *e)
+{
+    const uint64_t begin = c->probe.superblock.data_end;
+    const uint64_t limit = num_max(c->w.options->memory, TAIL_LEAST);
+    bool found = false;
+    err_code code = keep_until(c, begin, e);
+    while (code == OK && !found && !c->stream.ended) {
+        size_t got = 0;
+        const uint64_t at = c->stream.at;
+        code = read_piece(c, PIECE, &got, e);
+        found = find_trailer(c->piece, got, at);
+        if (code == OK && at - begin > limit) {
+            code = err_set(e, ERR_DAMAGED, "%s: no trailer in the %" PRIu64 " MiB behind its data",
+                           c->w.path, limit / MIB);
+        }
+        if (code == OK) {
+            code = io_write_at(c->w.fd, c->w.path, at, c->piece, got, e);
+        }
+    }
+    return code;
+}
+
+/* The whole stream, front to back. */
+static err_code pass_stream(stream_check *c, err *e)
+{
+    err_code code = keep_head(c, e);
+    if (code == OK && c->probe.has_superblock) {
+        code = pass_data(c, e);
+        if (code == OK) {
+            code = keep_tail(c, e);
+        }
+    }
+    if (code == OK) {
+        code = drop_until(c, UINT64_MAX, e);
+    }
+    const uint64_t last = num_min(c->stream.at, PACK_BLOCK);
+    c->w.file_bytes = c->stream.at;
+    return code == OK ? io_write_at(c->w.fd, c->w.path, c->stream.at - last,
+                                    c->end + PACK_BLOCK - last, last, e)
+                      : code;
+}
+
+/* Without a superblock the head was not kept: nothing but the ends is there to look at. */
+static err_code judge_stream(stream_check *c, err *e)
+{
+    walk *const w = &c->w;
+    err_code code = walk_ends(w, e);
+    if (code == OK && c->probe.has_superblock) {
+        code = walk_sections(w, e);
+    }
+    if (code == OK) {
+        walk_length(w);
+    }
+    if (code == OK && c->data && w->has_table &&
+        (w->chunk_digests_sound || w->tensor_digests_sound)) {
+        code = data_walk_judge(c->data, e);
+    }
+    return code;
+}
+
+static err_code check(stream_check *c, err *e)
+{
+    c->w.fd = memfd_create("octavo", MFD_CLOEXEC);
+    if (c->w.fd < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: no file in memory", c->w.path);
+    }
+    c->probe.fd = c->w.fd;
+    c->piece = malloc(PIECE);
+    const err_code code =
+        c->piece ? pass_stream(c, e) : err_set(e, ERR_MEMORY, "%s: no memory", c->w.path);
+    return code == OK ? judge_stream(c, e) : code;
+}
+
+static void walk_close(walk *w)
+{
+    damage_list_free(&w->damages);
+    pack_table_free(&w->table);
+    free(w->chunk_digests);
+    free(w->tensor_digests);
+    free(w->head);
+}
+
+err_code integrity_check_stream(int fd, const char *name, const integrity_options *options,
+                                const monitor *m, integrity_report *out, int *ends, err *e)
+{
+    *out = (integrity_report){0};
+    *ends = -1;
+    stream_check *const c = calloc(1, sizeof *c);
+    if (!c) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", name);
+    }
+    c->w.path = c->probe.path = name;
+    c->w.options = c->probe.options = options;
+    c->w.monitor = c->probe.monitor = m;
+    c->stream = (walk_stream){.fd = fd, .name = name, .monitor = m};
+    turnstile_open(&c->stream.turns, m);
+    damage_list_init(&c->w.damages);
+    damage_list_init(&c->probe.damages);
+
+    err_code code = check(c, e);
+    const err_code listed = damage_list_finish(&c->w.damages, out, e);
+    out->chunks_checked = c->w.chunks_checked;
+    out->bytes_checked = c->w.bytes_checked;
+    out->tensors_checked = c->w.tensors_checked;
+    *ends = c->w.fd;
+
+    data_walk_free(c->data);
+    walk_close(&c->probe);
+    walk_close(&c->w);
+    turnstile_close(&c->stream.turns);
+    free(c->piece);
+    free(c);
+    return code == OK ? listed : code;
+}

@@ -1,0 +1,92 @@
+/* The walk over a packed file that integrity.c takes, step by step. Internal to verify/.
+ *
+ *     walk_ends       superblock and trailer; each is mended from the other one where that is sure
+ *     walk_sections   directory, head, padding around sections, what the sections must hold, table
+ *     walk_length     is the file as long as it has to be?
+ *     walk_data       tensor data against its digests, padding between tensors
+ *
+ * The steps return what keeps them from looking (ERR_IO, ERR_MEMORY, ERR_CANCELLED); what they find
+ * goes to the list of damages. Members are believed only where the comment says so. */
+#ifndef WALK_H
+#define WALK_H
+
+#include "format/thread/sequencer.h"
+#include "verify/integrity/damage.h"
+
+/* A packed file that comes from front to back, once. */
+typedef struct walk_stream {
+    int fd;
+    const char *name; /* for messages */
+    const monitor *monitor;
+    turnstile turns; /* of batches of tensor data: guards what is below */
+    uint64_t at;     /* bytes read */
+    bool ended;
+} walk_stream;
+
+typedef struct data_walk data_walk;
+
+typedef struct walk {
+    int fd;
+    const char *path;
+    const integrity_options *options;
+    const monitor *monitor;
+    uint64_t file_bytes; /* as the file system has it */
+    uint64_t bytes_checked, chunks_checked;
+    bool tensors_checked;
+    damage_list damages;
+
+    /* walk_ends */
+    bool has_superblock, has_trailer; /* believed: right as found, or mended */
+    bool trailer_reported;            /* it was found, but is damaged */
+    unsigned char front[PACK_BLOCK], back[PACK_BLOCK];
+    pack_superblock superblock;
+    pack_trailer trailer;
+
+    /* walk_sections: the directory was checked; without a trailer it has the head's sections only
+     */
+    pack_section dir[PACK_MAX_SECTIONS];
+    bool sound[PACK_MAX_SECTIONS]; /* the section's own digest was checked and is right */
+    uint32_t head_count, section_count;
+    unsigned char *head; /* bytes [PACK_BLOCK, data_off) of the file, as far as it has them */
+    uint64_t head_bytes;
+    bool has_table;
+    pack_table table;
+    /* CHNK and TDIG. NULL: not there, or not of the length that the table asks for. */
+    unsigned char *chunk_digests, *tensor_digests;
+    bool chunk_digests_sound, tensor_digests_sound;
+} walk;
+
+MUST_CHECK err_code walk_ends(walk *w, err *e);
+MUST_CHECK err_code walk_sections(walk *w, err *e);
+void walk_length(walk *w);
+MUST_CHECK err_code walk_data(walk *w, err *e);
+
+/* The table alone, of a file that has a superblock and a head and may not have more yet. */
+MUST_CHECK err_code walk_table(walk *w, err *e);
+
+/* The steps of walk_data, for data that is gone before the digests come that it has to have:
+ *
+ *     data_walk_begin     with a table and an algorithm that stay where they are
+ *     data_walk_read      digests of all chunks, from w->fd, or from a stream that
+ *                         stands at data_off
+ *     data_walk_judge     what they mean, when w->chunk_digests and w->tensor_digests
+ *                         are there
+ *
+ * Of a stream that ends too soon the chunks that are whole are judged. */
+MUST_CHECK err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg,
+                                    walk_stream *stream, data_walk **out, err *e);
+MUST_CHECK err_code data_walk_read(data_walk *d, err *e);
+MUST_CHECK err_code data_walk_judge(data_walk *d, err *e);
+void data_walk_free(data_walk *d); /* NULL is fine */
+
+/* Where the data of the last tensor ends. */
+uint64_t walk_last_end(const pack_table *t);
+
+/* Report what is not zero in `bytes` bytes of padding that stand at `off` in the file. Any thread.
+ */
+void walk_padding(damage_list *to, const unsigned char *padding, uint64_t off, uint64_t bytes);
+
+/* The same for at most PACK_BLOCK bytes that have to be read first. */
+MUST_CHECK err_code walk_padding_at(walk *w, uint64_t off, uint64_t end, err *e);
+
+#endif

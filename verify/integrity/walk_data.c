@@ -1,0 +1,426 @@
+/* Tensor data: every chunk against its digest, and the padding between tensors.
+ *
+ * The file is read front to back in batches: runs of chunks, with the padding before them, that fit
+ * a buffer. Workers take batches in file order and leave digests in an array; what they mean is
+ * judged afterwards by one thread, so the report does not depend on the number of workers. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/glob.h"
+#include "format/file/io.h"
+#include "format/tensor/tensor_name.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "format/file/pipe.h"
+#include "format/tensor/scale_value.h"
+#include "verify/integrity/walk.h"
+
+enum { BATCH_BYTES = 4 << 20 };
+
+typedef struct batch {
+    uint64_t first, count; /* chunks of the file */
+    uint64_t begin, end;   /* bytes of the file */
+} batch;
+
+struct data_walk {
+    walk *w;
+    walk_stream *stream; /* NULL: the file itself is read */
+    const pack_table *table;
+    bool *chosen;        /* [table.chunk_count] */
+    pack_evidence found; /* chunks alone: digests of the chosen ones */
+    uint64_t *odd_scale; /* [table.chunk_count] 1 + where POW2 is not kept first, 0: nowhere */
+    batch *batches;
+    uint64_t batch_count;
+    uint64_t largest; /* chunk that was chosen */
+    const char *largest_name;
+    damage_list padding; /* what is wrong between chunks */
+    unsigned workers;
+    unsigned char **buffers; /* [workers] of buffer_bytes */
+    size_t buffer_bytes;
+};
+
+/* Does the glob choose this slice: by the name of the record, or of the member of the stack? */
+static bool slice_chosen(const char *glob, const pack_record *r, uint64_t slice)
+{
+    char member[NAME_MAX_BYTES + 1];
+    return !glob || glob_match(glob, r->name) ||
+           (r->cls != CLASS_SCALES && name_expand_stack(r->name, slice, member) &&
+            glob_match(glob, member));
+}
+
+static err_code choose(data_walk *d, err *e)
+{
+    const char *const glob = d->w->options->tensor_glob;
+    bool any = false;
+    for (uint32_t i = 0; i < d->table->count; i++) {
+        const pack_record *const r = &d->table->records[i];
+        any = any || slice_chosen(glob, r, 0);
+        for (uint64_t k = 0; k < r->chunk_count; k++) {
+            const pack_chunk c = pack_record_chunk(r, k);
+            const bool chosen = slice_chosen(glob, r, c.slice);
+            d->chosen[r->chunk_first + k] = chosen;
+            any = any || chosen;
+            if (chosen && c.bytes > d->largest) {
+                d->largest = c.bytes;
+                d->largest_name = r->name;
+            }
+        }
+    }
+    return any || !glob ? OK
+                        : err_set(e, ERR_USAGE, "%s: no tensor matches '%s'", d->w->path, glob);
+}
+
+/* Buffers within the budget: one for each worker, large enough for the largest chunk and what
+ * aligns it. Fewer workers, then smaller batches, if they would not fit. */
+static err_code size_buffers(data_walk *d, err *e)
+{
+    const integrity_options *const o = d->w->options;
+    const uint64_t least = d->largest + PACK_ALIGN;
+    if (d->largest > 0 && least > o->memory) {
+        return err_set(e, ERR_MEMORY,
+                       "%s: tensor %s: a chunk takes a buffer of %" PRIu64 " bytes, %" PRIu64
+                       " are allowed",
+                       d->w->path, d->largest_name, least, o->memory);
+    }
+    d->workers = (unsigned)num_max(1, num_min(o->threads, o->memory / least));
+    const uint64_t useful = num_min(BATCH_BYTES, d->table->data_end - d->table->data_off);
+    d->buffer_bytes = num_max(least, num_min(useful, o->memory / d->workers));
+    return OK;
+}
+
+/* Cut the chosen chunks into batches. With a glob, a batch starts at its first chunk, and ends
+ * where one is left out. */
+static void plan_batches(data_walk *d)
+{
+    const bool all = d->w->options->tensor_glob == NULL;
+    uint64_t cursor = d->table->data_off;
+    batch *b = NULL;
+    for (uint32_t i = 0; i < d->table->count; i++) {
+        const pack_record *const r = &d->table->records[i];
+        for (uint64_t k = 0; k < r->chunk_count; k++) {
+            const pack_chunk c = pack_record_chunk(r, k);
+            const uint64_t number = r->chunk_first + k;
+            const uint64_t end = c.off + c.bytes;
+            if (!d->chosen[number] || (!d->stream && end > d->w->file_bytes)) {
+                b = NULL;
+                d->chosen[number] = false;
+            } else if (b && end - b->begin <= d->buffer_bytes) {
+                b->count++;
+                b->end = end;
+            } else {
+                b = &d->batches[d->batch_count++];
+                *b = (batch){number, 1, all ? cursor : c.off, end};
+            }
+            cursor = end;
+        }
+    }
+}
+
+static void tensor_place(const pack_record *r, char place[NAME_MAX_BYTES + 8])
+{
+    snprintf(place, NAME_MAX_BYTES + 8, "tensor %s", r->name);
+}
+
+static bool chunk_differs(const data_walk *d, uint64_t number)
+{
+    const pack_evidence stored = {.alg = d->found.alg, .chunks = d->w->chunk_digests};
+    return d->chosen[number] &&
+           memcmp(pack_evidence_chunk(&d->found, number), pack_evidence_chunk(&stored, number),
+                  digest_bytes(stored.alg)) != 0;
+}
+
+/* Scales that are said to be powers of two have to be. Where the first one stands that is not, plus
+ * one; 0: nowhere. */
+static uint64_t find_odd_scale(dtype type, const unsigned char *scales, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes; i += dtype_bits(type) / 8) {
+        if (!scale_is_pow2(scale_value(type, scales + i))) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+/* The stream ends at `end`: chunks that it does not reach are not there. */
+static void cut_batch(const data_walk *d, batch *b, uint64_t end)
+{
+    for (uint64_t number = b->first; number < b->first + b->count; number++) {
+        const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
+        const pack_chunk c = pack_record_chunk(r, number - r->chunk_first);
+        if (c.off + c.bytes > end) {
+            for (uint64_t k = number; k < b->first + b->count; k++) {
+                d->chosen[k] = false;
+            }
+            b->count = number - b->first;
+        }
+    }
+    b->end = end;
+}
+
+/* Batches of a stream are read in their order; what comes then is done side by side. */
+static err_code read_streamed(const data_walk *d, batch *b, uint64_t task, unsigned char *data,
+                              err *e)
+{
+    walk_stream *const s = d->stream;
+    size_t got = 0;
+    err_code code = turnstile_enter(&s->turns, task, e);
+    if (code == OK && !s->ended) {
+        code = pipe_read(s->fd, s->name, s->monitor, data, b->end - b->begin, &got, e);
+    }
+    if (code != OK) {
+        turnstile_stop(&s->turns);
+        return code;
+    }
+    s->at += got;
+    s->ended = got < b->end - b->begin;
+    turnstile_leave(&s->turns, task);
+    if (got < b->end - b->begin) {
+        cut_batch(d, b, b->begin + got);
+    }
+    return OK;
+}
+
+static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    data_walk *const d = ctx;
+    batch *const b = &d->batches[task];
+    unsigned char *const data = d->buffers[worker];
+    const err_code code =
+        d->stream ? read_streamed(d, b, task, data, e)
+                  : io_read_at(d->w->fd, d->w->path, b->begin, data, b->end - b->begin, e);
+    if (code != OK) {
+        return code;
+    }
+    uint64_t cursor = b->begin;
+    for (uint64_t number = b->first; number < b->first + b->count; number++) {
+        const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
+        const pack_chunk c = pack_record_chunk(r, number - r->chunk_first);
+        if (!d->w->options->tensor_glob) {
+            walk_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
+        }
+        digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
+                  pack_evidence_chunk(&d->found, number));
+        if (r->pow2) {
+            d->odd_scale[number] = find_odd_scale(r->type, data + (c.off - b->begin), c.bytes);
+        }
+        cursor = c.off + c.bytes;
+    }
+    monitor_advance(d->w->monitor, b->end - b->begin);
+    return OK;
+}
+
+/* ---- judging --------------------------------------------------- */
+
+/* Report chunks [from, to) of a record: one slice, one run. */
+static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64_t to)
+{
+    char place[NAME_MAX_BYTES + 8];
+    tensor_place(r, place);
+    const pack_chunk first = pack_record_chunk(r, from);
+    const pack_chunk last = pack_record_chunk(r, to - 1);
+    const damage at = {
+        .slice = pack_record_slices(r) > 1 ? (int64_t)first.slice : -1,
+        .chunk = (int64_t)from,
+        .off = first.off,
+        .bytes = last.off + last.bytes - first.off,
+        .code = ERR_DAMAGED,
+    };
+    if (to - from == 1) {
+        damage_add(&d->w->damages, &at, place, "the digest of its chunk does not match");
+    } else {
+        damage_add(&d->w->damages, &at, place, "the digests of %" PRIu64 " chunks do not match",
+                   to - from);
+    }
+}
+
+/* Report every run of chunks that differ from CHNK; true if there is one. */
+static bool judge_by_chunks(data_walk *d, const pack_record *r)
+{
+    bool any = false;
+    for (uint64_t k = 0; k < r->chunk_count;) {
+        uint64_t end = k;
+        const uint64_t slice = pack_record_chunk(r, k).slice;
+        while (end < r->chunk_count && chunk_differs(d, r->chunk_first + end) &&
+               pack_record_chunk(r, end).slice == slice) {
+            end++;
+        }
+        if (end > k) {
+            report_run(d, r, k, end);
+            any = true;
+        }
+        k = num_max(end, k + 1);
+    }
+    return any;
+}
+
+/* CHNK is damaged: does the record's own digest follow from the chunks as they are? If not, the
+ * chunks that differ from what is left of CHNK are the likely ones. */
+static void judge_by_tensor(data_walk *d, uint32_t record)
+{
+    const pack_record *const r = &d->table->records[record];
+    for (uint64_t k = 0; k < r->chunk_count; k++) {
+        if (!d->chosen[r->chunk_first + k]) {
+            return;
+        }
+    }
+    const pack_evidence stored = {.alg = d->found.alg, .tensors = d->w->tensor_digests};
+    unsigned char digest[DIGEST_MAX];
+    pack_tensor_digest(&d->found, r, digest);
+    if (memcmp(digest, pack_evidence_tensor(&stored, record), digest_bytes(stored.alg)) == 0) {
+        return;
+    }
+    if (!d->w->chunk_digests || !judge_by_chunks(d, r)) {
+        char place[NAME_MAX_BYTES + 8];
+        tensor_place(r, place);
+        damage_add(&d->w->damages, &DAMAGED_AT(r->off, r->len), place, "its digest does not match");
+    }
+}
+
+/* Of chunks that are what was written: scales that POW2 does not allow. */
+static void judge_scales(const data_walk *d, const pack_record *r)
+{
+    for (uint64_t k = 0; k < r->chunk_count; k++) {
+        const uint64_t number = r->chunk_first + k;
+        if (d->chosen[number] && d->odd_scale[number] > 0 && !chunk_differs(d, number)) {
+            char place[NAME_MAX_BYTES + 8];
+            tensor_place(r, place);
+            const uint64_t off = pack_record_chunk(r, k).off + d->odd_scale[number] - 1;
+            damage_add(&d->w->damages, &ILLEGAL_AT(off, dtype_bits(r->type) / 8), place,
+                       "a scale is no power of two, as POW2 says");
+        }
+    }
+}
+
+static void judge(data_walk *d)
+{
+    for (uint64_t i = 0; i < d->batch_count; i++) {
+        d->w->chunks_checked += d->batches[i].count;
+        d->w->bytes_checked += d->batches[i].end - d->batches[i].begin;
+    }
+    for (uint32_t i = 0; i < d->table->count; i++) {
+        if (d->w->chunk_digests_sound) {
+            judge_by_chunks(d, &d->table->records[i]);
+            judge_scales(d, &d->table->records[i]);
+        } else {
+            judge_by_tensor(d, i);
+        }
+    }
+}
+
+static err_code allocate(data_walk *d, err *e)
+{
+    const uint64_t chunks = d->table->chunk_count + 1;
+    d->chosen = calloc(chunks, sizeof *d->chosen);
+    d->batches = calloc(chunks, sizeof *d->batches);
+    d->odd_scale = calloc(chunks, sizeof *d->odd_scale);
+    d->found.chunks = calloc(chunks, digest_bytes(d->found.alg));
+    return d->chosen && d->batches && d->odd_scale && d->found.chunks
+               ? OK
+               : err_set(e, ERR_MEMORY, "%s: no memory for %" PRIu64 " chunks", d->w->path, chunks);
+}
+
+static err_code allocate_buffers(data_walk *d, err *e)
+{
+    d->buffers = calloc(d->workers, sizeof *d->buffers);
+    for (unsigned i = 0; d->buffers && i < d->workers; i++) {
+        d->buffers[i] = malloc(d->buffer_bytes);
+        if (!d->buffers[i]) {
+            return err_set(e, ERR_MEMORY, "%s: no memory for %u buffers of %zu bytes", d->w->path,
+                           d->workers, d->buffer_bytes);
+        }
+    }
+    return d->buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", d->w->path);
+}
+
+uint64_t walk_last_end(const pack_table *t)
+{
+    const pack_record *const r = t->count > 0 ? &t->records[t->count - 1] : NULL;
+    return r ? r->off + r->len : t->data_off;
+}
+
+err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg, walk_stream *stream,
+                         data_walk **out, err *e)
+{
+    data_walk *const d = calloc(1, sizeof *d);
+    *out = d;
+    if (!d) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", w->path);
+    }
+    d->w = w;
+    d->stream = stream;
+    d->table = t;
+    d->found.alg = alg;
+    damage_list_init(&d->padding);
+    err_code code = allocate(d, e);
+    if (code == OK) {
+        code = choose(d, e);
+    }
+    if (code == OK) {
+        code = size_buffers(d, e);
+    }
+    if (code == OK) {
+        plan_batches(d);
+        code = allocate_buffers(d, e);
+    }
+    return code;
+}
+
+err_code data_walk_read(data_walk *d, err *e)
+{
+    if (!d->stream) {
+        posix_fadvise(d->w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    }
+    monitor_stage(d->w->monitor, "verify", d->table->data_end - d->table->data_off);
+    return parallel_for(d->workers, d->batch_count, check_batch, d, d->w->monitor, e);
+}
+
+err_code data_walk_judge(data_walk *d, err *e)
+{
+    if (!d->w->options->tensor_glob) {
+        const err_code code = walk_padding_at(d->w, walk_last_end(d->table), d->table->data_end, e);
+        if (code != OK) {
+            return code;
+        }
+    }
+    damage_list_move(&d->padding, &d->w->damages);
+    judge(d);
+    d->w->tensors_checked = true;
+    return OK;
+}
+
+void data_walk_free(data_walk *d)
+{
+    if (!d) {
+        return;
+    }
+    for (unsigned i = 0; d->buffers && i < d->workers; i++) {
+        free(d->buffers[i]);
+    }
+    free(d->buffers);
+    free(d->batches);
+    free(d->odd_scale);
+    free(d->chosen);
+    free(d->found.chunks);
+    damage_list_free(&d->padding);
+    free(d);
+}
+
+err_code walk_data(walk *w, err *e)
+{
+    data_walk *d = NULL;
+    if (!w->chunk_digests_sound && !w->tensor_digests_sound) {
+        return OK;
+    }
+    err_code code = data_walk_begin(w, &w->table, w->superblock.digest, NULL, &d, e);
+    if (code == OK) {
+        code = data_walk_read(d, e);
+    }
+    if (code == OK) {
+        code = data_walk_judge(d, e);
+    }
+    data_walk_free(d);
+    return code;
+}

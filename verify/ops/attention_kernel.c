@@ -1,0 +1,220 @@
+/* Keys are transposed, so that neighbouring keys lie across the vector and a score stays one chain
+ * over channels; values are not, so that neighbouring channels do, and an output stays one chain
+ * over keys. Blocks of ATTENTION_TOKENS x BLOCK sums stay in registers, of which AVX2 has just
+ * enough; what is left at the end is done token by token. */
+#include "verify/ops/attention_kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "verify/ops/elementary.h"
+#include "verify/ops/lane_sum.h"
+
+#define INLINED static inline __attribute__((always_inline))
+
+enum { BLOCK = 16 }; /* keys or channels */
+
+/* Some tokens of one head. */
+typedef struct span {
+    const attention_job *job;
+    const float *q; /* [tokens], q.stride apart */
+    float *y;       /* [tokens], y.stride apart */
+    const float *keys, *values;
+    float *scores; /* [tokens][pitch] */
+    size_t pitch;
+    size_t first; /* position of the first of them: it sees first + 1 keys */
+    size_t tokens;
+} span;
+
+/* ---- scores ---------------------------------------------------- */
+
+/* The scores of `count` keys from `key` on, without the scale, for tokens t ... t + tokens - 1. */
+INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const unsigned tokens)
+{
+    const size_t room = s->job->room;
+    const size_t stride = s->job->q.stride;
+    const float *restrict q = s->q + t * stride;
+    const float *restrict keys = s->keys + key;
+    float a[ATTENTION_TOKENS][BLOCK];
+    memset(a, 0, sizeof a);
+    for (size_t c = 0; c < s->job->shape.head_dim; c++) {
+#pragma GCC unroll 6
+        for (size_t i = 0; i < tokens; i++) {
+            const float factor = q[i * stride + c];
+#pragma GCC unroll 1
+            for (size_t l = 0; l < count; l++) {
+                a[i][l] = fmaf(factor, keys[c * room + l], a[i][l]);
+            }
+        }
+    }
+    for (size_t i = 0; i < tokens; i++) {
+        memcpy(s->scores + (t + i) * s->pitch + key, a[i], count * sizeof(float));
+    }
+}
+
+/* Those that a token does not see are computed for its neighbours, and ignored. */
+static void score(const span *s)
+{
+    const size_t keys = s->first + s->tokens;
+    for (size_t key = 0; key < keys; key += BLOCK) {
+        const size_t count = num_min(BLOCK, keys - key);
+        if (count == BLOCK && s->tokens == ATTENTION_TOKENS) {
+            score_keys(s, 0, key, BLOCK, ATTENTION_TOKENS);
+            continue;
+        }
+        for (size_t t = 0; t < s->tokens; t++) {
+            if (count == BLOCK) {
+                score_keys(s, t, key, BLOCK, 1);
+            } else {
+                score_keys(s, t, key, count, 1);
+            }
+        }
+    }
+}
+
+/* ---- probabilities --------------------------------------------- */
+
+static float largest_of(const float *x, size_t n)
+{
+    float largest = x[0];
+    for (size_t j = 1; j < n; j++) {
+        largest = x[j] > largest ? x[j] : largest;
+    }
+    return largest;
+}
+
+static void softmax(float *restrict x, size_t n, float scale)
+{
+    for (size_t j = 0; j < n; j++) {
+        x[j] = x[j] * scale;
+    }
+    const float largest = largest_of(x, n);
+    for (size_t j = 0; j < n; j++) {
+        x[j] = elementary_exp(x[j] - largest);
+    }
+    const float sum = sum32(x, n);
+    for (size_t j = 0; j < n; j++) {
+        x[j] = x[j] / sum;
+    }
+}
+
+/* ---- values ---------------------------------------------------- */
+
+/* `count` channels from `c` on, of tokens t ... t + tokens - 1: the keys that all of them see, then
+ * those of each. */
+INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const unsigned tokens)
+{
+    const size_t pitch = s->pitch;
+    const size_t dim = s->job->shape.head_dim;
+    const size_t common = s->first + t + 1;
+    const float *restrict p = s->scores + t * pitch;
+    const float *restrict values = s->values + c;
+    float a[ATTENTION_TOKENS][BLOCK];
+    memset(a, 0, sizeof a);
+    for (size_t j = 0; j < common; j++) {
+#pragma GCC unroll 6
+        for (size_t i = 0; i < tokens; i++) {
+            const float factor = p[i * pitch + j];
+#pragma GCC unroll 1
+            for (size_t l = 0; l < count; l++) {
+                a[i][l] = fmaf(factor, values[j * dim + l], a[i][l]);
+            }
+        }
+    }
+    for (size_t i = 0; i < tokens; i++) {
+        for (size_t j = common; j < common + i; j++) {
+            for (size_t l = 0; l < count; l++) {
+                a[i][l] = fmaf(p[i * pitch + j], values[j * dim + l], a[i][l]);
+            }
+        }
+        memcpy(s->y + (t + i) * s->job->y.stride + c, a[i], count * sizeof(float));
+    }
+}
+
+static void mix(const span *s)
+{
+    const size_t dim = s->job->shape.head_dim;
+    for (size_t c = 0; c < dim; c += BLOCK) {
+        const size_t count = num_min(BLOCK, dim - c);
+        if (count == BLOCK && s->tokens == ATTENTION_TOKENS) {
+            mix_values(s, 0, c, BLOCK, ATTENTION_TOKENS);
+            continue;
+        }
+        for (size_t t = 0; t < s->tokens; t++) {
+            if (count == BLOCK) {
+                mix_values(s, t, c, BLOCK, 1);
+            } else {
+                mix_values(s, t, c, count, 1);
+            }
+        }
+    }
+}
+
+static void attend(const attention_job *job, size_t row, size_t tokens, size_t head, float *work)
+{
+    const size_t dim = job->shape.head_dim;
+    const size_t kv_head = head / (job->shape.heads / job->shape.kv_heads);
+    const span s = {.job = job,
+                    .q = job->q.data + row * job->q.stride + head * dim,
+                    .y = job->y.data + row * job->y.stride + head * dim,
+                    .keys = job->keys + kv_head * dim * job->room,
+                    .values = job->values + kv_head * dim * job->room,
+                    .scores = work,
+                    .pitch = attention_pitch(job->first + row + tokens),
+                    .first = job->first + row,
+                    .tokens = tokens};
+    score(&s);
+    for (size_t t = 0; t < tokens; t++) {
+        softmax(work + t * s.pitch, s.first + t + 1, job->scale);
+    }
+    mix(&s);
+}
+
+/* ---- linear attention ------------------------------------------ */
+
+static void copy_state(float *to, size_t to_pitch, const float *from, size_t from_pitch,
+                       size_t rows, size_t cols)
+{
+    for (size_t i = 0; i < rows; i++) {
+        memcpy(to + i * to_pitch, from + i * from_pitch, cols * sizeof *to);
+    }
+}
+
+/* One token: `state` [dim][LINEAR_COLUMNS]. */
+static void step(float *restrict state, size_t dim, float decay, const float *restrict q,
+                 const float *restrict k, const float *restrict v, float *restrict o)
+{
+    float sum[LINEAR_COLUMNS] = {0};
+    for (size_t i = 0; i < dim; i++) {
+        float *restrict s = state + i * LINEAR_COLUMNS;
+        for (size_t c = 0; c < LINEAR_COLUMNS; c++) {
+            s[c] = fmaf(k[i], v[c], decay * s[c]);
+            sum[c] = fmaf(q[i], s[c], sum[c]);
+        }
+    }
+    memcpy(o, sum, sizeof sum);
+}
+
+static void advance(const linear_job *job, size_t head, size_t col, float *work)
+{
+    const size_t dim = job->shape.head_dim;
+    const size_t cols = num_min(LINEAR_COLUMNS, dim - col);
+    const size_t at = head * dim;
+    float *const state = job->state + head * dim * dim + col;
+    float v[LINEAR_COLUMNS] = {0}; /* zeros beyond the last column */
+    float o[LINEAR_COLUMNS];
+    memset(work, 0, dim * LINEAR_COLUMNS * sizeof *work);
+    copy_state(work, LINEAR_COLUMNS, state, dim, dim, cols);
+    for (size_t t = 0; t < job->q.rows; t++) {
+        memcpy(v, job->v.data + t * job->v.stride + at + col, cols * sizeof *v);
+        step(work, dim, job->decay[head], job->q.data + t * job->q.stride + at,
+             job->k.data + t * job->k.stride + at, v, o);
+        float *const y = job->y.data + t * job->y.stride + at + col;
+        for (size_t c = 0; c < cols; c++) {
+            y[c] = o[c] * job->scale;
+        }
+    }
+    copy_state(state, dim, work, LINEAR_COLUMNS, dim, cols);
+}
+
+const attention_kernel LEVELLED(attention_kernel) = {LEVEL_NAME, attend, advance};

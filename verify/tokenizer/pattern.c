@@ -1,0 +1,197 @@
+#include "verify/tokenizer/pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "verify/tokenizer/pattern_translate.h"
+
+/* One match gets few steps first, then eight times as many and so on; all but the first lot are
+ * charged. So what a text may cost is bounded by its length, and a common match costs one call.
+ * PCRE2 does not count how far it runs without a choice, as `a*b` does in a text of "a" from every
+ * place anew; there the time of the processor is the limit. It is a hundred times what a text
+ * takes, so that no honest pattern depends on the machine. */
+enum {
+    FIRST_STEPS = 1000,
+    MORE_STEPS = 8,
+    STEPS_PER_BYTE = 64,
+    STEPS_PER_TEXT = 100000000,
+    SECONDS_PER_TEXT = 10,
+    BYTES_PER_SECOND = 200000,
+    MATCHES_PER_LOOK = 256, /* at the clock */
+    HEAP_KIB = 64 << 10,    /* for one match without the compiler */
+    STACK_FIRST = 32 << 10, /* bytes, for one with it */
+    STACK_LIMIT = 16 << 20,
+};
+
+struct pattern {
+    pcre2_code *code;
+};
+
+struct pattern_scratch {
+    pcre2_match_context *context;
+    pcre2_match_data *data;
+    pcre2_jit_stack *stack; /* NULL where PCRE2 has no compiler */
+    uint64_t steps;         /* left */
+    uint64_t matches;
+    time_t deadline; /* in seconds of this thread */
+};
+
+/* The pattern is always tried at one place, so PCRE2 need not search. */
+static const uint32_t options =
+    PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE;
+
+static err_code failed(int number, err *e)
+{
+    PCRE2_UCHAR text[256] = "";
+    if (number == PCRE2_ERROR_NOMEMORY || number == PCRE2_ERROR_HEAP_FAILED) {
+        return err_set(e, ERR_MEMORY, "no memory for a pattern");
+    }
+    pcre2_get_error_message(number, text, sizeof text);
+    return err_set(e, ERR_INPUT, "the pattern: %s", (const char *)text);
+}
+
+static err_code compile(const char *translated, pattern **out, err *e)
+{
+    int number = 0;
+    PCRE2_SIZE at = 0;
+    uint32_t empty = 0;
+    pattern *const p = calloc(1, sizeof *p);
+    if (!p) {
+        return err_set(e, ERR_MEMORY, "no memory for a pattern");
+    }
+    err_code code = OK;
+    p->code =
+        pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, options, &number, &at, NULL);
+    if (!p->code) {
+        code = failed(number, e);
+    } else if (pcre2_pattern_info(p->code, PCRE2_INFO_MATCHEMPTY, &empty) != 0 || empty) {
+        code = err_set(e, ERR_INPUT, "the pattern can match nothing, which is not supported");
+    }
+    if (code != OK) {
+        pattern_free(p);
+        return code;
+    }
+    (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
+    *out = p;
+    return OK;
+}
+
+/* Compile a translation, and free it. */
+static err_code compile_and_free(err_code code, char *translated, pattern **out, err *e)
+{
+    if (code == OK) {
+        code = compile(translated, out, e);
+    }
+    free(translated);
+    return code;
+}
+
+err_code pattern_compile(const char *text, size_t bytes, pattern **out, err *e)
+{
+    char *translated = NULL;
+    *out = NULL;
+    const err_code code = pattern_translate(text, bytes, &translated, e);
+    return compile_and_free(code, translated, out, e);
+}
+
+err_code pattern_literal(const char *text, size_t bytes, pattern **out, err *e)
+{
+    char *translated = NULL;
+    *out = NULL;
+    const err_code code = pattern_translate_literal(text, bytes, &translated, e);
+    return compile_and_free(code, translated, out, e);
+}
+
+err_code pattern_word(pattern **out, err *e)
+{
+    char *translated = NULL;
+    *out = NULL;
+    const err_code code = pattern_translate_word(&translated, e);
+    return compile_and_free(code, translated, out, e);
+}
+
+void pattern_free(pattern *p)
+{
+    if (p) {
+        pcre2_code_free(p->code);
+        free(p);
+    }
+}
+
+err_code pattern_scratch_create(pattern_scratch **out, err *e)
+{
+    uint32_t jit = 0;
+    *out = NULL;
+    pattern_scratch *const s = calloc(1, sizeof *s);
+    if (s) {
+        s->context = pcre2_match_context_create(NULL);
+        s->data = pcre2_match_data_create(1, NULL);
+    }
+    if (s && pcre2_config(PCRE2_CONFIG_JIT, &jit) == 0 && jit) {
+        s->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_LIMIT, NULL);
+    }
+    if (!s || !s->context || !s->data || (jit && !s->stack)) {
+        pattern_scratch_free(s);
+        return err_set(e, ERR_MEMORY, "no memory to match a pattern");
+    }
+    pcre2_set_heap_limit(s->context, HEAP_KIB);
+    pcre2_jit_stack_assign(s->context, NULL, s->stack);
+    *out = s;
+    return OK;
+}
+
+void pattern_scratch_free(pattern_scratch *s)
+{
+    if (s) {
+        pcre2_jit_stack_free(s->stack);
+        pcre2_match_data_free(s->data);
+        pcre2_match_context_free(s->context);
+        free(s);
+    }
+}
+
+/* The time that this thread has computed; 0 if nobody knows. */
+static time_t seconds(void)
+{
+    struct timespec now = {0};
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 ? now.tv_sec : 0;
+}
+
+void pattern_budget(pattern_scratch *s, size_t bytes)
+{
+    s->deadline = seconds() + SECONDS_PER_TEXT + (time_t)(bytes / BYTES_PER_SECOND);
+    s->steps = STEPS_PER_TEXT + (uint64_t)bytes * STEPS_PER_BYTE;
+}
+
+static err_code too_much(err *e)
+{
+    return err_set(e, ERR_INPUT, "a pattern needs too many steps to split this text");
+}
+
+err_code pattern_match(const pattern *p, pattern_scratch *s, const char *text, size_t bytes,
+                       size_t at, size_t *end, err *e)
+{
+    int found = PCRE2_ERROR_MATCHLIMIT;
+    *end = 0;
+    if (++s->matches % MATCHES_PER_LOOK == 0 && seconds() > s->deadline) {
+        return too_much(e);
+    }
+    for (uint64_t steps = FIRST_STEPS; found == PCRE2_ERROR_MATCHLIMIT; steps *= MORE_STEPS) {
+        const uint64_t charge = steps == FIRST_STEPS ? 0 : steps;
+        if (charge > s->steps || steps > UINT32_MAX) {
+            return too_much(e);
+        }
+        s->steps -= charge;
+        pcre2_set_match_limit(s->context, (uint32_t)steps);
+        found = pcre2_match(p->code, (PCRE2_SPTR)text, bytes, at, PCRE2_NO_UTF_CHECK, s->data,
+                            s->context);
+    }
+    if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
+        return failed(found, e);
+    }
+    *end = found < 0 ? 0 : pcre2_get_ovector_pointer(s->data)[1];
+    return OK;
+}

@@ -1,0 +1,290 @@
+#include "verify/tokenizer/pattern_translate.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "format/base/utf8.h"
+
+typedef struct span {
+    uint32_t first, last;
+} span;
+
+/* White_Space, which has not changed since Unicode 6.3. PCRE2's own \s has U+180E, too. */
+static const span spaces[] = {
+    {0x9, 0xd},       {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
+    {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+
+/* General categories of which Unicode 16 has what Unicode 14 had and unicode_late. C and Mn lost
+ * characters. */
+static const char *const categories[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "N",  "Nd", "Nl",
+                                         "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",
+                                         "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
+
+err_code translation_refuse(const translation *t, const char *at, const char *what, err *e)
+{
+    return err_set(e, ERR_INPUT, "%s at byte %zu of the pattern is not supported", what,
+                   (size_t)(at - t->start));
+}
+
+bool translation_next_is(const translation *t, const char *text)
+{
+    const size_t bytes = strlen(text);
+    return (size_t)(t->end - t->at) >= bytes && memcmp(t->at, text, bytes) == 0;
+}
+
+bool translation_take(translation *t, const char *text)
+{
+    const bool found = translation_next_is(t, text);
+    t->at += found ? strlen(text) : 0;
+    return found;
+}
+
+void translation_write_point(FILE *out, uint32_t point)
+{
+    fprintf(out, "\\x{%" PRIx32 "}", point);
+}
+
+static void write_range(FILE *out, uint32_t first, uint32_t last)
+{
+    translation_write_point(out, first);
+    if (last > first) {
+        fputc('-', out);
+        translation_write_point(out, last);
+    }
+}
+
+/* \s or \S as members of a class. */
+static void write_spaces(FILE *out, bool negated)
+{
+    uint32_t next = 0;
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+        if (negated) {
+            write_range(out, next, spaces[i].first - 1);
+            next = spaces[i].last + 1;
+        } else {
+            write_range(out, spaces[i].first, spaces[i].last);
+        }
+    }
+    if (negated) {
+        write_range(out, next, 0x10ffff);
+    }
+}
+
+/* \p{name} as members of a class; of one letter or two. */
+static void write_category(FILE *out, const char *name)
+{
+    fprintf(out, "\\p{%s}", name);
+    for (size_t i = 0; i < unicode_late_count; i++) {
+        const unicode_range *const r = &unicode_late[i];
+        if (strncmp(r->category, name, strlen(name)) == 0) {
+            write_range(out, r->first, r->last);
+        }
+    }
+}
+
+/* The script; PCRE2's \p{Han} is Script_Extensions. */
+static void write_han(FILE *out)
+{
+    fputs("\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}", out);
+}
+
+void translation_write_word(FILE *out)
+{
+    static const char *const known[] = {"L", "M", "Nd", "Pc"};
+    fputs("[\\p{Alphabetic}\\x{200c}\\x{200d}", out);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        write_category(out, known[i]);
+    }
+    fputc(']', out);
+}
+
+static bool category_known(const char *name)
+{
+    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++) {
+        if (strcmp(categories[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static err_code read_property(translation *t, bool negated, translated_escape *out, err *e)
+{
+    const char *const begin = t->at;
+    size_t used = 0;
+    if (!translation_take(t, "{")) {
+        return translation_refuse(t, begin, "a property without braces", e);
+    }
+    out->negated = negated != translation_take(t, "^");
+    while (t->at < t->end && *t->at != '}' && used + 1 < sizeof out->class) {
+        out->class[used++] = *t->at++;
+    }
+    if (!translation_take(t, "}") ||
+        (!category_known(out->class) && strcmp(out->class, "Han") != 0)) {
+        return translation_refuse(t, begin, "a property", e);
+    }
+    return OK;
+}
+
+/* Hexadecimal digits: at least one, at most `most`. */
+static bool read_hex(translation *t, unsigned most, uint32_t *point)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    unsigned count = 0;
+    for (*point = 0; count < most && t->at < t->end && *t->at; count++, t->at++) {
+        const char *const digit = strchr(digits, *t->at);
+        if (!digit) {
+            break;
+        }
+        *point = *point << 4 | ((uint32_t)(digit - digits) & 15);
+    }
+    return count > 0;
+}
+
+/* \xHH, \x{H...}, \uHHHH; a byte from \x80 on would be no character. */
+static err_code read_code(translation *t, bool is_x, translated_escape *out, err *e)
+{
+    const char *const begin = t->at;
+    const bool braces = is_x && translation_take(t, "{");
+    const unsigned digits = braces ? 6 : is_x ? 2 : 4;
+    uint32_t limit = is_x && !braces ? 0x7f : 0x10ffff;
+    if (!read_hex(t, digits, &out->point) || (braces && !translation_take(t, "}")) ||
+        (!is_x && t->at - begin != 4) || out->point > limit || out->point == 0 ||
+        (out->point >= 0xd800 && out->point < 0xe000)) {
+        return translation_refuse(t, begin, "a character by its number", e);
+    }
+    return OK;
+}
+
+err_code translation_read_escape(translation *t, translated_escape *out, err *e)
+{
+    static const char controls[] = "tnrf";
+    static const char values[] = "\t\n\r\f";
+    const char *const begin = t->at++;
+    const char c = t->at < t->end ? *t->at++ : '\0';
+    const char *const control = c ? strchr(controls, c) : NULL;
+    *out = (translated_escape){0};
+    if (control) {
+        out->point = (uint32_t)values[control - controls];
+    } else if (c == 's' || c == 'S' || c == 'd' || c == 'D') {
+        out->negated = c == 'S' || c == 'D';
+        snprintf(out->class, sizeof out->class, "%s", c == 's' || c == 'S' ? "s" : "Nd");
+    } else if (c == 'p' || c == 'P') {
+        return read_property(t, c == 'P', out, e);
+    } else if (c == 'x' || c == 'u') {
+        return read_code(t, c == 'x', out, e);
+    } else if (c >= ' ' && c < 0x7f && !(c >= '0' && c <= '9') &&
+               !((c | 32) >= 'a' && (c | 32) <= 'z')) {
+        out->point = (uint32_t)c;
+    } else {
+        return translation_refuse(t, begin, "an escape", e);
+    }
+    return OK;
+}
+
+err_code translation_read_character(translation *t, uint32_t *point, err *e)
+{
+    const size_t length = utf8_length(t->at, (size_t)(t->end - t->at));
+    if (length == 0 || *t->at == '\0') {
+        return translation_refuse(t, t->at, "what is not UTF-8", e);
+    }
+    *point = (unsigned char)*t->at;
+    if (length > 1) {
+        *point &= 0x7fU >> length;
+    }
+    for (size_t i = 1; i < length; i++) {
+        *point = *point << 6 | ((unsigned char)t->at[i] & 0x3f);
+    }
+    t->at += length;
+    return OK;
+}
+
+err_code translation_write_class(const translation *t, const char *at, const translated_escape *x,
+                                 err *e)
+{
+    if (t->folded) {
+        return translation_refuse(t, at, "a class of characters without regard to case", e);
+    }
+    if (strcmp(x->class, "s") == 0) {
+        write_spaces(t->out, x->negated);
+    } else if (x->negated) {
+        return translation_refuse(t, at, "a negated class within a class", e);
+    } else if (strcmp(x->class, "Han") == 0) {
+        write_han(t->out);
+    } else {
+        write_category(t->out, x->class);
+    }
+    return OK;
+}
+
+/* One member of a bracket, a character or a class. */
+static err_code read_member(translation *t, translated_escape *x, err *e)
+{
+    const char *const begin = t->at;
+    *x = (translated_escape){0};
+    if (*begin == '\\') {
+        return translation_read_escape(t, x, e);
+    }
+    if (*begin == '[' || translation_next_is(t, "&&") ||
+        (*begin == '-' && !(begin + 1 < t->end && begin[1] == ']'))) {
+        return translation_refuse(t, begin, "an operator within brackets", e);
+    }
+    return translation_read_character(t, &x->point, e);
+}
+
+static err_code write_range_of(translation *t, const char *begin, uint32_t first, err *e)
+{
+    translated_escape last = {0};
+    t->at++;
+    const err_code code = read_member(t, &last, e);
+    if (code != OK) {
+        return code;
+    }
+    if (last.class[0] || last.point < first || (t->folded && last.point > 0x7f)) {
+        return translation_refuse(t, begin, "a range", e);
+    }
+    write_range(t->out, first, last.point);
+    return OK;
+}
+
+static err_code translate_member(translation *t, err *e)
+{
+    const char *const begin = t->at;
+    translated_escape x;
+    const err_code code = read_member(t, &x, e);
+    if (code != OK) {
+        return code;
+    }
+    const bool range = t->end - t->at > 1 && t->at[0] == '-' && t->at[1] != ']';
+    if (x.class[0]) {
+        return range ? translation_refuse(t, t->at, "a range", e)
+                     : translation_write_class(t, begin, &x, e);
+    }
+    if (t->folded && x.point > 0x7f) {
+        return translation_refuse(t, begin, "a character beyond ASCII without regard to case", e);
+    }
+    if (range) {
+        return write_range_of(t, begin, x.point, e);
+    }
+    translation_write_point(t->out, x.point);
+    return OK;
+}
+
+err_code translation_bracket(translation *t, err *e)
+{
+    const char *const begin = t->at++;
+    const bool negated = translation_take(t, "^");
+    if (translation_next_is(t, "]") || translation_next_is(t, "-") || (negated && t->folded)) {
+        return translation_refuse(t, begin, "a bracket that begins so", e);
+    }
+    fputs(negated ? "[^" : "[", t->out);
+    err_code code = OK;
+    while (code == OK && t->at < t->end && *t->at != ']') {
+        code = translate_member(t, e);
+    }
+    if (code == OK && !translation_take(t, "]")) {
+        code = translation_refuse(t, begin, "a bracket without its end", e);
+    }
+    fputc(']', t->out);
+    return code;
+}

@@ -1,0 +1,254 @@
+#include "verify/tokenizer/pattern_translate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify/tokenizer/pattern.h"
+
+/* Without regard to case Oniguruma takes some ligatures for two letters, PCRE2 does not. */
+static bool is_ligature(uint32_t before, uint32_t point)
+{
+    static const char pairs[] = "ff\nfi\nfl\nss\nst"; /* | 32 never makes a line end */
+    const char pair[] = {(char)(before | 32), (char)(point | 32), '\0'};
+    return before && point < 0x80 && strstr(pairs, pair) != NULL;
+}
+
+static err_code translate_literal(translation *t, const char *begin, uint32_t point, err *e)
+{
+    if (t->folded && (point > 0x7f || is_ligature(t->before, point))) {
+        return translation_refuse(t, begin, "this text without regard to case", e);
+    }
+    t->before = point;
+    translation_write_point(t->out, point);
+    return OK;
+}
+
+static err_code translate_escape(translation *t, err *e)
+{
+    const char *const begin = t->at;
+    translated_escape x;
+    err_code code = translation_read_escape(t, &x, e);
+    if (code != OK) {
+        return code;
+    }
+    if (!x.class[0]) {
+        return translate_literal(t, begin, x.point, e);
+    }
+    fputs(x.negated ? "[^" : "[", t->out);
+    x.negated = false;
+    code = translation_write_class(t, begin, &x, e);
+    fputc(']', t->out);
+    return code;
+}
+
+/* A decimal number of at most five digits; false: there is none. */
+static bool read_number(translation *t, unsigned *value)
+{
+    unsigned digits = 0;
+    for (*value = 0; t->at < t->end && *t->at >= '0' && *t->at <= '9'; digits++) {
+        *value = digits < 5 ? *value * 10 + (unsigned)(*t->at - '0') : 0;
+        t->at++;
+    }
+    return digits > 0 && digits <= 5;
+}
+
+/* {n}, {n,}, {,m} or {n,m}. PCRE2 10.42 takes {,m} for text; lazy and possessive forms mean
+ * something else in each engine. */
+static err_code translate_interval(translation *t, err *e)
+{
+    const char *const begin = t->at++;
+    unsigned least = 0, most = 0;
+    const bool has_least = read_number(t, &least);
+    const bool comma = translation_take(t, ",");
+    const bool has_most = comma && read_number(t, &most);
+    if (!translation_take(t, "}") || !(has_least || has_most) || (has_most && most < least) ||
+        translation_next_is(t, "?") || translation_next_is(t, "+")) {
+        return translation_refuse(t, begin, "an interval", e);
+    }
+    fprintf(t->out, "{%u", least);
+    if (comma) {
+        fputc(',', t->out);
+    }
+    if (has_most) {
+        fprintf(t->out, "%u", most);
+    }
+    fputc('}', t->out);
+    return OK;
+}
+
+/* *, + or ?, greedy, lazy or possessive; or an interval. */
+static err_code translate_quantifier(translation *t, err *e)
+{
+    if (t->at == t->end || !strchr("*+?{", *t->at)) {
+        return OK;
+    }
+    if (*t->at == '{') {
+        const err_code code = translate_interval(t, e);
+        if (code != OK) {
+            return code;
+        }
+    } else {
+        fputc(*t->at++, t->out);
+        if (translation_next_is(t, "?") || translation_next_is(t, "+")) {
+            fputc(*t->at++, t->out);
+        }
+    }
+    if (t->at < t->end && strchr("*+?{", *t->at)) {
+        return translation_refuse(t, t->at, "a quantifier of a quantifier", e);
+    }
+    return OK;
+}
+
+static err_code translate_alternatives(translation *t, err *e);
+
+static err_code translate_group(translation *t, bool *quantifiable, err *e)
+{
+    static const char *const openings[] = {"(?:", "(?>", "(?=", "(?!", "(?<=", "(?<!", "(?i:"};
+    const char *const begin = t->at;
+    const bool folded = t->folded;
+    const char *opening = NULL;
+    for (size_t i = 0; i < sizeof openings / sizeof *openings && !opening; i++) {
+        opening = translation_take(t, openings[i]) ? openings[i] : NULL;
+    }
+    if (!opening && !translation_next_is(t, "(?") && !translation_next_is(t, "(*") &&
+        translation_take(t, "(")) {
+        opening = "(?:"; /* nobody asks what a group captured */
+    }
+    if (!opening || t->depth == PATTERN_MAX_DEPTH) {
+        return translation_refuse(t, begin, opening ? "so deep a group" : "a group of this kind",
+                                  e);
+    }
+    *quantifiable = strchr(":>i", opening[2]) != NULL;
+    t->folded = folded || opening[2] == 'i';
+    t->depth++;
+    fputs(opening, t->out);
+    const err_code code = translate_alternatives(t, e);
+    t->depth--;
+    t->folded = folded;
+    if (code == OK && !translation_take(t, ")")) {
+        return translation_refuse(t, begin, "a group without its end", e);
+    }
+    fputc(')', t->out);
+    return code;
+}
+
+/* One atom with what repeats it. */
+static err_code translate_item(translation *t, err *e)
+{
+    const char *const begin = t->at;
+    bool quantifiable = true;
+    err_code code = OK;
+    uint32_t point = 0;
+    const uint32_t before = t->before;
+    t->before = 0;
+    if (*begin == '(') {
+        code = translate_group(t, &quantifiable, e);
+    } else if (*begin == '[') {
+        code = translation_bracket(t, e);
+    } else if (*begin == '\\') {
+        t->before = before;
+        code = translate_escape(t, e);
+    } else if (translation_take(t, ".")) {
+        fputs("[^\\x{a}]", t->out);
+    } else if (strchr("^$*+?{]", *begin)) {
+        code = translation_refuse(t, begin, "an operator", e);
+    } else {
+        t->before = before;
+        code = translation_read_character(t, &point, e);
+        code = code == OK ? translate_literal(t, begin, point, e) : code;
+    }
+    if (code == OK && !quantifiable && t->at < t->end && strchr("*+?{", *t->at)) {
+        return translation_refuse(t, t->at, "a quantifier here", e);
+    }
+    return code == OK ? translate_quantifier(t, e) : code;
+}
+
+/* Up to the end or the parenthesis that closes the group. */
+static err_code translate_alternatives(translation *t, err *e)
+{
+    err_code code = OK;
+    t->before = 0;
+    while (code == OK && t->at < t->end && *t->at != ')') {
+        if (translation_take(t, "|")) {
+            fputc('|', t->out);
+            t->before = 0;
+        } else {
+            code = translate_item(t, e);
+        }
+    }
+    t->before = 0;
+    return code;
+}
+
+/* The memory that `t->out` wrote to, or the error. */
+static err_code finish(translation *t, err_code code, char **memory, char **out, err *e)
+{
+    const bool failed = ferror(t->out) != 0;
+    if ((fclose(t->out) != 0 || failed) && code == OK) {
+        code = err_set(e, ERR_MEMORY, "no memory for a pattern");
+    }
+    if (code == OK) {
+        *out = *memory;
+    } else {
+        free(*memory);
+    }
+    return code;
+}
+
+static err_code start(translation *t, const char *text, size_t bytes, char **memory,
+                      size_t *memory_bytes, err *e)
+{
+    *t = (translation){.start = text, .at = text, .end = text + bytes};
+    if (bytes > PATTERN_MAX_BYTES) {
+        return err_set(e, ERR_INPUT, "a pattern of %zu bytes, at most %d are allowed", bytes,
+                       PATTERN_MAX_BYTES);
+    }
+    t->out = open_memstream(memory, memory_bytes);
+    return t->out ? OK : err_set(e, ERR_MEMORY, "no memory for a pattern");
+}
+
+err_code pattern_translate(const char *text, size_t bytes, char **out, err *e)
+{
+    translation t;
+    char *memory = NULL;
+    size_t memory_bytes = 0;
+    err_code code = start(&t, text, bytes, &memory, &memory_bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    code = translate_alternatives(&t, e);
+    if (code == OK && t.at < t.end) {
+        code = translation_refuse(&t, t.at, "a closing parenthesis", e);
+    }
+    return finish(&t, code, &memory, out, e);
+}
+
+err_code pattern_translate_literal(const char *text, size_t bytes, char **out, err *e)
+{
+    translation t;
+    char *memory = NULL;
+    size_t memory_bytes = 0;
+    err_code code = start(&t, text, bytes, &memory, &memory_bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    while (code == OK && t.at < t.end) {
+        uint32_t point = 0;
+        code = translation_read_character(&t, &point, e);
+        translation_write_point(t.out, point);
+    }
+    return finish(&t, code, &memory, out, e);
+}
+
+err_code pattern_translate_word(char **out, err *e)
+{
+    translation t;
+    char *memory = NULL;
+    size_t memory_bytes = 0;
+    const err_code code = start(&t, "", 0, &memory, &memory_bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    translation_write_word(t.out);
+    return finish(&t, OK, &memory, out, e);
+}

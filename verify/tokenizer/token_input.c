@@ -1,0 +1,331 @@
+#include "verify/tokenizer/token_input.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/archive/gzip.h"
+#include "format/file/io.h"
+#include "format/json/json.h"
+#include "format/base/num.h"
+#include "format/safetensors/safetensors.h"
+#include "verify/tokenizer/token_npy.h"
+
+enum { PEEK_BYTES = 64, BLOCK_IDS = 8192 };
+
+typedef struct source {
+    const char *path;
+    int fd;
+    uint64_t bytes;
+    uint64_t vocab;
+} source;
+
+/* ---- ids ------------------------------------------------------- */
+
+static err_code check_id(int64_t id, uint64_t vocab, size_t position, err *e)
+{
+    if (id < 0 || (uint64_t)id >= vocab || id > INT32_MAX) {
+        return err_set(e, ERR_INPUT,
+                       "the id %" PRId64 " at position %zu is not in a vocabulary of %" PRIu64, id,
+                       position, vocab);
+    }
+    return OK;
+}
+
+err_code token_input_check(const char *what, const int32_t *ids, size_t count, uint64_t vocab,
+                           err *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (check_id(ids[i], vocab, i, e) != OK) {
+            err_prefix(e, "%s", what);
+            return ERR_INPUT;
+        }
+    }
+    return OK;
+}
+
+/* Room for an array of this shape; [n] is one flat list. */
+static err_code make_room(const uint64_t *shape, unsigned ndim, token_input *out, err *e)
+{
+    uint64_t count = shape[0];
+    if ((ndim > 1 && !num_mul(count, shape[1], &count)) || count > TOKEN_INPUT_MAX_IDS) {
+        return err_set(e, ERR_INPUT, "more than %d ids", TOKEN_INPUT_MAX_IDS);
+    }
+    if (ndim > 1 && (shape[1] == 0 || shape[1] > TOKEN_INPUT_MAX_IDS)) {
+        return err_set(e, ERR_INPUT, "rows of %" PRIu64 " ids", shape[1]);
+    }
+    out->row = ndim > 1 ? (size_t)shape[1] : 0;
+    out->count = (size_t)count;
+    out->ids = calloc(out->count + 1, sizeof *out->ids);
+    return out->ids ? OK : err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " ids", count);
+}
+
+/* Little-endian integers of four or eight bytes at `off`; out->count of them. */
+static err_code read_integers(const source *s, uint64_t off, bool wide, token_input *out, err *e)
+{
+    const size_t width = wide ? 8 : 4;
+    unsigned char *const block = malloc(BLOCK_IDS * width);
+    err_code code = block ? OK : err_set(e, ERR_MEMORY, "no memory for a block");
+    for (size_t first = 0; first < out->count && code == OK; first += BLOCK_IDS) {
+        const size_t count = (size_t)num_min(BLOCK_IDS, out->count - first);
+        code = io_read_at(s->fd, s->path, off + first * width, block, count * width, e);
+        for (size_t i = 0; i < count && code == OK; i++) {
+            const int64_t id =
+                wide ? (int64_t)le64_load(block + 8 * i) : (int32_t)le32_load(block + 4 * i);
+            code = check_id(id, s->vocab, first + i, e);
+            out->ids[first + i] = (int32_t)id;
+        }
+    }
+    free(block);
+    return code;
+}
+
+/* ---- JSON ------------------------------------------------------ */
+
+static err_code take_row(const source *s, const json_t *row, size_t first, token_input *out, err *e)
+{
+    size_t i = 0;
+    const json_t *id = NULL;
+    err_code code = OK;
+    json_array_foreach(row, i, id)
+    {
+        if (!json_is_integer(id)) {
+            return err_set(e, ERR_INPUT, "no integer at position %zu", first + i);
+        }
+        code = check_id(json_integer_value(id), s->vocab, first + i, e);
+        if (code != OK) {
+            return code;
+        }
+        out->ids[first + i] = (int32_t)json_integer_value(id);
+    }
+    return OK;
+}
+
+static err_code take_rows(const source *s, const json_t *rows, token_input *out, err *e)
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    json_array_foreach(rows, i, row)
+    {
+        if (json_array_size(row) != out->row || !json_is_array(row)) {
+            return err_set(e, ERR_INPUT, "row %zu: expected an array of %zu ids", i, out->row);
+        }
+        const err_code code = take_row(s, row, i * out->row, out, e);
+        if (code != OK) {
+            return code;
+        }
+    }
+    return OK;
+}
+
+static err_code read_json(const source *s, token_input *out, err *e)
+{
+    json_t *root = NULL;
+    if (s->bytes > JSON_FILE_LIMIT) {
+        return err_set(e, ERR_INPUT, "%" PRIu64 " bytes of JSON, at most %d are allowed", s->bytes,
+                       JSON_FILE_LIMIT);
+    }
+    const size_t bytes = (size_t)s->bytes;
+    char *const text = malloc(bytes + 1);
+    err_code code = text ? io_read_at(s->fd, s->path, 0, text, bytes, e)
+                         : err_set(e, ERR_MEMORY, "no memory for %zu bytes", bytes);
+    if (code == OK) {
+        code = json_parse("JSON", text, bytes, false, &root, e);
+    }
+    free(text);
+    if (code != OK) {
+        return code;
+    }
+    const json_t *const first = json_array_get(root, 0);
+    const bool rows = json_is_array(first);
+    const uint64_t shape[] = {json_array_size(root), json_array_size(first)};
+    code = make_room(shape, rows ? 2 : 1, out, e);
+    if (code == OK) {
+        code = rows ? take_rows(s, root, out, e) : take_row(s, root, 0, out, e);
+    }
+    json_decref(root);
+    return code;
+}
+
+/* ---- .npy ------------------------------------------------------ */
+
+static err_code check_length(const source *s, const npy_header *h, uint64_t off, size_t count,
+                             err *e)
+{
+    const uint64_t expected = off + (uint64_t)count * (h->wide ? 8 : 4);
+    if (expected != s->bytes) {
+        return err_set(e, ERR_INPUT, "expected %" PRIu64 " bytes by its header, found %" PRIu64,
+                       expected, s->bytes);
+    }
+    return OK;
+}
+
+static err_code read_npy_header(const source *s, npy_header *h, uint64_t *data_off, err *e)
+{
+    unsigned char prefix[NPY_PREFIX_BYTES];
+    uint64_t text_off = 0;
+    if (s->bytes < sizeof prefix) {
+        return err_set(e, ERR_INPUT, "a .npy file of %" PRIu64 " bytes", s->bytes);
+    }
+    err_code code = io_read_at(s->fd, s->path, 0, prefix, sizeof prefix, e);
+    if (code == OK) {
+        code = npy_read_prefix(prefix, &text_off, data_off, e);
+    }
+    if (code == OK && *data_off > s->bytes) {
+        code =
+            err_set(e, ERR_INPUT, "a .npy file of %" PRIu64 " bytes, its header alone has %" PRIu64,
+                    s->bytes, *data_off);
+    }
+    if (code != OK) {
+        return code;
+    }
+    const size_t bytes = (size_t)(*data_off - text_off);
+    char *const text = malloc(bytes + 1);
+    code = text ? io_read_at(s->fd, s->path, text_off, text, bytes, e)
+                : err_set(e, ERR_MEMORY, "no memory for a header of %zu bytes", bytes);
+    if (code == OK) {
+        code = npy_read_header(text, bytes, h, e);
+    }
+    free(text);
+    return code;
+}
+
+static err_code read_npy(const source *s, token_input *out, err *e)
+{
+    npy_header h;
+    uint64_t off = 0;
+    err_code code = read_npy_header(s, &h, &off, e);
+    if (code == OK) {
+        code = make_room(h.shape, h.ndim, out, e);
+    }
+    if (code == OK) {
+        code = check_length(s, &h, off, out->count, e);
+    }
+    return code == OK ? read_integers(s, off, h.wide, out, e) : code;
+}
+
+/* ---- safetensors ----------------------------------------------- */
+
+static bool is_integer(const st_tensor *t)
+{
+    return t->type == DTYPE_I32 || t->type == DTYPE_I64;
+}
+
+static err_code choose_tensor(const st_header *h, const st_tensor **out, err *e)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        const st_tensor *const t = &h->tensors[i];
+        if (strcmp(t->name, "input_ids") == 0) {
+            *out = t;
+            count = 1;
+            break;
+        }
+        if (is_integer(t)) {
+            *out = t;
+            count++;
+        }
+    }
+    if (count != 1) {
+        return err_set(e, ERR_INPUT, "no tensor input_ids, and %zu tensors of I32 or I64", count);
+    }
+    if (!is_integer(*out) || (*out)->ndim < 1 || (*out)->ndim > 2) {
+        return err_set(e, ERR_INPUT,
+                       "tensor %s: expected I32 or I64 of 1 or 2 dimensions, found %s of %u",
+                       (*out)->name, dtype_name((*out)->type), (*out)->ndim);
+    }
+    return OK;
+}
+
+static err_code read_safetensors(const source *s, token_input *out, err *e)
+{
+    st_header h;
+    const st_tensor *t = NULL;
+    err_code code = st_header_read(s->fd, "safetensors", s->bytes, &h, e);
+    if (code != OK) {
+        return code;
+    }
+    code = choose_tensor(&h, &t, e);
+    if (code == OK) {
+        code = make_room(t->shape, t->ndim, out, e);
+    }
+    if (code == OK) {
+        code = read_integers(s, t->off, t->type == DTYPE_I64, out, e);
+    }
+    st_header_free(&h);
+    return code;
+}
+
+/* ---- files ----------------------------------------------------- */
+
+/* A safetensors file begins with a length whose upper bytes are zero; no JSON has a NUL. */
+static err_code read_kind(const source *s, token_input *out, err *e)
+{
+    unsigned char head[PEEK_BYTES] = {0};
+    const size_t bytes = (size_t)num_min(s->bytes, sizeof head);
+    const err_code code = io_read_at(s->fd, s->path, 0, head, bytes, e);
+    if (code != OK) {
+        return code;
+    }
+    if (npy_is_npy(head, bytes)) {
+        return read_npy(s, out, e);
+    }
+    if (bytes >= 8 && memchr(head, '\0', 8)) {
+        return read_safetensors(s, out, e);
+    }
+    size_t at = 0;
+    while (at < bytes && strchr(" \t\r\n", head[at]) && head[at]) {
+        at++;
+    }
+    if (at < bytes && head[at] == '[') {
+        return read_json(s, out, e);
+    }
+    return err_set(e, ERR_INPUT,
+                   "no token ids: expected a JSON array, a .npy file or a safetensors file");
+}
+
+err_code token_input_read(const char *path, uint64_t vocab, token_input *out, err *e)
+{
+    struct stat st;
+    source s = {.path = path, .fd = -1, .vocab = vocab};
+    *out = (token_input){0};
+    err_code code = io_open_read(path, &s.fd, &st, e);
+    if (code != OK) {
+        return code;
+    }
+    s.bytes = (uint64_t)st.st_size;
+    code = read_kind(&s, out, e);
+    close(s.fd); /* nothing was written */
+    if (code != OK) {
+        token_input_free(out);
+        if (code == ERR_INPUT || code == ERR_MEMORY) {
+            err_prefix(e, "%s", path);
+        }
+    }
+    return code;
+}
+
+void token_input_free(token_input *in)
+{
+    free(in->ids);
+    *in = (token_input){0};
+}
+
+err_code token_input_text(const char *path, char **text, size_t *bytes, err *e)
+{
+    const bool standard = strcmp(path, "-") == 0;
+    const char *const name = standard ? "standard input" : path;
+    char *data = NULL;
+    *text = NULL;
+    err_code code = standard
+                        ? io_read_stream(STDIN_FILENO, name, TOKEN_INPUT_MAX_TEXT, &data, bytes, e)
+                        : io_read_file(path, TOKEN_INPUT_MAX_TEXT, &data, bytes, e);
+    if (code != OK || !gzip_is_compressed(data, *bytes)) {
+        *text = data;
+        return code;
+    }
+    code = gzip_unpack(name, data, *bytes, TOKEN_INPUT_MAX_TEXT, text, bytes, e);
+    free(data);
+    return code;
+}

@@ -1,0 +1,312 @@
+#include "verify/tokenizer/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/json/json.h"
+#include "format/base/utf8.h"
+#include "verify/tokenizer/tokenizer_parts.h"
+
+enum { SETS = 2, FIRST_ROOM = 1024 };
+
+struct tokenizer {
+    added_set added[SETS]; /* in this order */
+    split_list splits;
+    bpe_model model;
+    pattern *word; /* for single_word */
+};
+
+/* ---- reading --------------------------------------------------- */
+
+/* ByteLevel changes offsets here, TemplateProcessing adds what nobody asks for. */
+static err_code check_post_processor(const json_t *value, err *e)
+{
+    const json_t *const list = json_object_get(value, "processors");
+    if (!value || json_is_null(value) || tokenizer_is_type(value, "ByteLevel") ||
+        tokenizer_is_type(value, "TemplateProcessing")) {
+        return OK;
+    }
+    if (!tokenizer_is_type(value, "Sequence") || !json_is_array(list)) {
+        return tokenizer_refuse("post_processor", value, e);
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *const part = json_array_get(list, i);
+        if (!tokenizer_is_type(part, "ByteLevel") &&
+            !tokenizer_is_type(part, "TemplateProcessing")) {
+            return tokenizer_refuse("post_processor.processors", part, e);
+        }
+    }
+    return OK;
+}
+
+/* decoder is not looked at: it makes text of ids. */
+static err_code check_root(const json_t *root, err *e)
+{
+    static const char *const keys[] = {
+        "version",       "truncation",     "padding", "added_tokens", "normalizer",
+        "pre_tokenizer", "post_processor", "decoder", "model",        NULL};
+    static const char *const nulls[] = {"truncation", "padding", "normalizer"};
+    const json_t *const version = json_object_get(root, "version");
+    err_code code = tokenizer_check_keys("file", root, keys, e);
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls && code == OK; i++) {
+        const json_t *const value = json_object_get(root, nulls[i]);
+        if (value && !json_is_null(value)) {
+            code = tokenizer_refuse(nulls[i], value, e);
+        }
+    }
+    if (code == OK && version &&
+        (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
+        code = tokenizer_refuse("version", version, e);
+    }
+    return code == OK ? check_post_processor(json_object_get(root, "post_processor"), e) : code;
+}
+
+static bool needs_words(const tokenizer *t)
+{
+    for (int s = 0; s < SETS; s++) {
+        for (size_t i = 0; i < t->added[s].count; i++) {
+            if (t->added[s].tokens[i].single_word) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static err_code read_parts(tokenizer *t, const json_t *root, err *e)
+{
+    err_code code = check_root(root, e);
+    if (code == OK) {
+        code = bpe_read(json_object_get(root, "model"), &t->model, e);
+    }
+    if (code == OK) {
+        code = added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e);
+    }
+    if (code == OK) {
+        code = splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e);
+    }
+    return code == OK && needs_words(t) ? pattern_word(&t->word, e) : code;
+}
+
+err_code tokenizer_create(const char *what, const char *json, size_t bytes, tokenizer **out, err *e)
+{
+    json_t *root = NULL;
+    *out = NULL;
+    err_code code = json_parse(what, json, bytes, true, &root, e);
+    if (code != OK) {
+        return code;
+    }
+    tokenizer *const t = calloc(1, sizeof *t);
+    code = t ? read_parts(t, root, e) : err_set(e, ERR_MEMORY, "no memory for a tokenizer");
+    json_decref(root);
+    if (code != OK) {
+        err_prefix(e, "%s", what);
+        tokenizer_free(t);
+        return code;
+    }
+    if (!t->model.whole_words) { /* nobody looks a token up by its spelling any more */
+        json_decref(t->model.vocab);
+        t->model.vocab = NULL;
+    }
+    *out = t;
+    return OK;
+}
+
+void tokenizer_free(tokenizer *t)
+{
+    if (t) {
+        for (int s = 0; s < SETS; s++) {
+            added_free(&t->added[s]);
+        }
+        splits_free(&t->splits);
+        bpe_free(&t->model);
+        pattern_free(t->word);
+        free(t);
+    }
+}
+
+/* ---- encoding -------------------------------------------------- */
+
+typedef struct encoding {
+    const tokenizer *t;
+    pattern_scratch *scratch;
+    bpe_work work;
+    token_list *out;
+} encoding;
+
+static err_code encode_word(void *ctx, const char *word, size_t bytes, err *e)
+{
+    encoding *const c = ctx;
+    return bpe_encode(&c->t->model, &c->work, word, bytes, c->out, e);
+}
+
+/* The beginning of the character that ends at `end` > 0. */
+static size_t character_before(const char *text, size_t end)
+{
+    do {
+        end--;
+    } while (((unsigned char)text[end] & 0xc0) == 0x80);
+    return end;
+}
+
+static err_code is_word(const encoding *c, const char *text, size_t bytes, size_t at, bool *word,
+                        err *e)
+{
+    size_t end = 0;
+    const err_code code = pattern_match(c->t->word, c->scratch, text, bytes, at, &end, e);
+    *word = end > 0;
+    return code;
+}
+
+/* Has the token [first, last) no word character beside it? */
+static err_code stands_alone(const encoding *c, const char *text, size_t bytes, size_t first,
+                             size_t last, bool *alone, err *e)
+{
+    bool before = false, behind = false;
+    err_code code = OK;
+    if (first > 0) {
+        code = is_word(c, text, bytes, character_before(text, first), &before, e);
+    }
+    if (code == OK && last < bytes) {
+        code = is_word(c, text, bytes, last, &behind, e);
+    }
+    *alone = !before && !behind;
+    return code;
+}
+
+/* White_Space in UTF-8. */
+static bool is_space(const char *p, size_t length)
+{
+    const unsigned char a = (unsigned char)p[0];
+    const unsigned char b = length > 1 ? (unsigned char)p[1] : 0;
+    const unsigned char c = length > 2 ? (unsigned char)p[2] : 0;
+    switch (length) {
+    case 1:
+        return a == ' ' || (a >= '\t' && a <= '\r');
+    case 2:
+        return a == 0xc2 && (b == 0x85 || b == 0xa0);
+    case 3:
+        return (a == 0xe1 && b == 0x9a && c == 0x80) || (a == 0xe3 && b == 0x80 && c == 0x80) ||
+               (a == 0xe2 && ((b == 0x80 && (c <= 0x8a || c == 0xa8 || c == 0xa9 || c == 0xaf)) ||
+                              (b == 0x81 && c == 0x9f)));
+    default:
+        return false;
+    }
+}
+
+/* Where the space before `end` begins, but not before `least`, which may be behind `end`. */
+static size_t skip_space_before(const char *text, size_t least, size_t end)
+{
+    while (end > least) {
+        const size_t at = character_before(text, end);
+        if (!is_space(text + at, end - at)) {
+            break;
+        }
+        end = at;
+    }
+    return end > least ? end : least;
+}
+
+static size_t skip_space(const char *text, size_t bytes, size_t at)
+{
+    while (at < bytes) {
+        const size_t length = utf8_length(text + at, bytes - at);
+        if (!is_space(text + at, length)) {
+            break;
+        }
+        at += length;
+    }
+    return at;
+}
+
+/* Cut a segment at the tokens of set number `set`; what is between them goes on to the next set,
+ * behind the last one to the splits. */
+static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e)
+{
+    if (set == SETS) {
+        return splits_run(&c->t->splits, c->scratch, text, bytes, encode_word, c, e);
+    }
+    const added_set *const tokens = &c->t->added[set];
+    size_t done = 0; /* with this, the space behind a token included */
+    size_t first = 0;
+    err_code code = OK;
+    const added_token *t = added_find(tokens, text, bytes, 0, &first);
+    while (t && code == OK) {
+        const size_t end = first + t->bytes;
+        bool alone = true;
+        if (t->single_word) {
+            code = stands_alone(c, text, bytes, first, end, &alone, e);
+        }
+        if (code == OK && alone) {
+            const size_t begin = t->lstrip ? skip_space_before(text, done, first) : first;
+            const size_t last = t->rstrip ? skip_space(text, bytes, end) : end;
+            if (done < begin) {
+                code = encode_segment(c, text + done, begin - done, set + 1, e);
+            }
+            if (code == OK && begin < last) { /* else all of it is space that rstrip took before */
+                code = token_list_add(c->out, t->id, e);
+            }
+            done = last;
+        }
+        t = added_find(tokens, text, bytes, end, &first);
+    }
+    if (code == OK && done < bytes) {
+        code = encode_segment(c, text + done, bytes - done, set + 1, e);
+    }
+    return code;
+}
+
+static err_code check_text(const char *text, size_t bytes, err *e)
+{
+    if (bytes > INT32_MAX) {
+        return err_set(e, ERR_INPUT, "a text of %zu bytes, at most %d are allowed", bytes,
+                       INT32_MAX);
+    }
+    for (size_t at = 0; at < bytes;) {
+        const size_t length = utf8_length(text + at, bytes - at);
+        if (length == 0) {
+            return err_set(e, ERR_INPUT, "the text is not UTF-8: byte 0x%02x at offset %zu",
+                           (unsigned char)text[at], at);
+        }
+        at += length;
+    }
+    return OK;
+}
+
+err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, token_list *out,
+                          err *e)
+{
+    encoding c = {.t = t, .out = out};
+    err_code code = check_text(text, bytes, e);
+    if (code == OK) {
+        code = pattern_scratch_create(&c.scratch, e);
+    }
+    if (code == OK) {
+        pattern_budget(c.scratch, bytes);
+        code = encode_segment(&c, text, bytes, 0, e);
+    }
+    bpe_work_free(&c.work);
+    pattern_scratch_free(c.scratch);
+    return code;
+}
+
+err_code token_list_add(token_list *list, int32_t id, err *e)
+{
+    if (list->count == list->room) {
+        const size_t room = list->room ? 2 * list->room : FIRST_ROOM;
+        int32_t *const ids = realloc(list->ids, room * sizeof *ids);
+        if (!ids) {
+            return err_set(e, ERR_MEMORY, "no memory for %zu ids", room);
+        }
+        list->ids = ids;
+        list->room = room;
+    }
+    list->ids[list->count++] = id;
+    return OK;
+}
+
+void token_list_free(token_list *list)
+{
+    free(list->ids);
+    *list = (token_list){0};
+}

@@ -1,0 +1,197 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify/tokenizer/tokenizer_parts.h"
+
+static const char *const keys[] = {"id",     "content",    "single_word", "lstrip",
+                                   "rstrip", "normalized", "special",     NULL};
+
+static err_code read_flags(const char *path, const json_t *value, added_token *t, err *e)
+{
+    bool special = false; /* decides what decoding leaves out */
+    const struct {
+        const char *key;
+        bool *to;
+    } flags[] = {{"single_word", &t->single_word},
+                 {"lstrip", &t->lstrip},
+                 {"rstrip", &t->rstrip},
+                 {"normalized", &t->normalized},
+                 {"special", &special}};
+    err_code code = tokenizer_check_keys(path, value, keys, e);
+    for (size_t i = 0; code == OK && i < sizeof flags / sizeof *flags; i++) {
+        code = tokenizer_read_flag(path, value, flags[i].key, -1, flags[i].to, e);
+    }
+    return code;
+}
+
+/* The library does not take the id from the file: it is that of the vocabulary, else the next free
+ * one. A file that says otherwise means something else than it gets there. */
+static err_code check_id(const char *path, const added_token *t, const bpe_model *m, int64_t *next,
+                         err *e)
+{
+    const json_t *const known = json_object_get(m->vocab, t->content);
+    const int64_t expected = known ? json_integer_value(known) : *next;
+    if (t->id != expected || (!known && bpe_number(m, t->id) != BPE_NONE)) {
+        return err_set(e, ERR_INPUT, "%s.id: expected %lld, found %d", path, (long long)expected,
+                       t->id);
+    }
+    *next = t->id >= *next ? (int64_t)t->id + 1 : *next;
+    return OK;
+}
+
+static err_code read_token(const char *path, const json_t *value, added_token *t, err *e)
+{
+    char place[96];
+    err_code code = read_flags(path, value, t, e);
+    if (code != OK) {
+        return code;
+    }
+    const json_t *const content = json_object_get(value, "content");
+    const size_t bytes = json_string_length(content);
+    snprintf(place, sizeof place, "%s.content", path);
+    if (bytes == 0 || bytes > ADDED_MAX_BYTES) {
+        return tokenizer_refuse(place, content, e);
+    }
+    snprintf(place, sizeof place, "%s.id", path);
+    code = tokenizer_read_id(place, json_object_get(value, "id"), &t->id, e);
+    if (code != OK) {
+        return code;
+    }
+    t->bytes = bytes;
+    t->content = strdup(json_string_value(content));
+    return t->content ? OK : err_set(e, ERR_MEMORY, "no memory for an added token");
+}
+
+static int compare_content(const void *a, const void *b)
+{
+    const added_token *const x = a;
+    const added_token *const y = b;
+    return strcmp(x->content, y->content);
+}
+
+static err_code finish_set(added_set *set, err *e)
+{
+    qsort(set->tokens, set->count, sizeof *set->tokens, compare_content);
+    for (size_t i = 0; i < set->count; i++) {
+        const added_token *const t = &set->tokens[i];
+        if (i > 0 && strcmp(t[-1].content, t->content) == 0) {
+            return err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice", t->content);
+        }
+        set->first[(unsigned char)*t->content] = true;
+    }
+    return OK;
+}
+
+static bool contains(const added_set *set, const added_token *t)
+{
+    return set->count && bsearch(t, set->tokens, set->count, sizeof *t, compare_content);
+}
+
+static err_code read_all(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
+{
+    err_code code = OK;
+    size_t i = 0;
+    const json_t *value = NULL;
+    int64_t next = (int64_t)m->count;
+    json_array_foreach(list, i, value)
+    {
+        char path[64];
+        added_token t = {0};
+        snprintf(path, sizeof path, "added_tokens[%zu]", i);
+        code = read_token(path, value, &t, e);
+        if (code != OK) {
+            return code;
+        }
+        sets[t.normalized].tokens[sets[t.normalized].count++] = t;
+        code = check_id(path, &t, m, &next, e);
+        if (code != OK) {
+            return code;
+        }
+    }
+    return code;
+}
+
+err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
+{
+    sets[0] = (added_set){0};
+    sets[1] = (added_set){0};
+    if (list && !json_is_array(list)) {
+        return tokenizer_refuse("added_tokens", list, e);
+    }
+    for (int i = 0; i < 2; i++) {
+        sets[i].tokens = calloc(json_array_size(list) + 1, sizeof *sets[i].tokens);
+        if (!sets[i].tokens) {
+            return err_set(e, ERR_MEMORY, "no memory for added tokens");
+        }
+    }
+    err_code code = read_all(list, m, sets, e);
+    for (int i = 0; i < 2 && code == OK; i++) {
+        code = finish_set(&sets[i], e);
+    }
+    for (size_t i = 0; code == OK && i < sets[1].count; i++) {
+        if (contains(&sets[0], &sets[1].tokens[i])) {
+            code = err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice",
+                           sets[1].tokens[i].content);
+        }
+    }
+    return code;
+}
+
+void added_free(added_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        free(set->tokens[i].content);
+    }
+    free(set->tokens);
+    *set = (added_set){0};
+}
+
+/* The first of the tokens [low, high), which agree in their first `depth` bytes, whose next byte is
+ * not below `byte`. One that ends there comes first of all. */
+static size_t lower_bound(const added_set *set, size_t low, size_t high, size_t depth,
+                          unsigned byte)
+{
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if ((unsigned char)set->tokens[middle].content[depth] < byte) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The longest token that stands at `text`. */
+static const added_token *longest_at(const added_set *set, const char *text, size_t bytes)
+{
+    const added_token *best = NULL;
+    size_t low = 0, high = set->count;
+    for (size_t depth = 0; low < high; depth++) {
+        if (set->tokens[low].bytes == depth) {
+            best = &set->tokens[low];
+        }
+        if (depth == bytes || text[depth] == '\0') {
+            break;
+        }
+        const unsigned byte = (unsigned char)text[depth];
+        low = lower_bound(set, low, high, depth, byte);
+        high = lower_bound(set, low, high, depth, byte + 1);
+    }
+    return best;
+}
+
+const added_token *added_find(const added_set *set, const char *text, size_t bytes, size_t at,
+                              size_t *found)
+{
+    for (; set->count && at < bytes; at++) {
+        const added_token *const t =
+            set->first[(unsigned char)text[at]] ? longest_at(set, text + at, bytes - at) : NULL;
+        if (t) {
+            *found = at;
+            return t;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,352 @@
+/* The chunks of the file against their sources. A chunk of a record and a piece of its source (the
+ * unit of SDIG) are the same elements, so one reading of both serves all questions. Each chunk
+ * leaves a result of its own; nothing depends on which worker took it. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/file/io.h"
+#include "format/base/num.h"
+#include "format/thread/parallel.h"
+#include "format/tensor/scale_value.h"
+#include "verify/rule/code_check.h"
+#include "verify/weights/compare_steps.h"
+
+/* The buffers of one worker, one after the other in one block. */
+typedef struct buffers {
+    unsigned char *source, *packed, *scales;
+    unsigned char *wide,
+        *source_scales; /* of sources in FP8: what they stand for, by which scales */
+} buffers;
+
+typedef struct chunk_job {
+    compare *c;
+    code_rules rules;
+    size_t source_bytes, packed_bytes, scale_bytes; /* of the largest chunk */
+    size_t wide_bytes, source_scale_bytes;
+    const char *largest_name;
+    unsigned workers;
+    buffers *buffers; /* [workers] */
+} chunk_job;
+
+/* A chunk with its source. */
+typedef struct chunk_place {
+    const pack_record *r;
+    pack_chunk chunk;
+    const tensor *source; /* NULL: nothing to compare with */
+    uint64_t source_off;
+    size_t source_bytes;
+} chunk_place;
+
+static chunk_place find_chunk(const compare *c, uint64_t number)
+{
+    const pack_record *const r = &c->table->records[pack_table_chunk_owner(c->table, number)];
+    chunk_place at = {.r = r, .chunk = pack_record_chunk(r, number - r->chunk_first)};
+    const uint64_t sources = pack_record_sources(r);
+    if (sources > 0) {
+        const uint64_t each = pack_record_slices(r) / sources; /* slices of one source tensor */
+        const uint64_t slice_bytes = pack_record_slice_bytes(r);
+        at.source = c->sources[r->source_first + at.chunk.slice / each];
+        at.source_off = pack_source_bytes(r, at.chunk.slice % each * slice_bytes + at.chunk.begin);
+        at.source_bytes = pack_source_bytes(r, at.chunk.bytes);
+    }
+    return at;
+}
+
+/* Tiles of a chunk of codes: whole rows of tiles, the last one clipped. */
+static uint64_t tiles_across(const pack_record *r)
+{
+    return num_ceil_div(pack_record_cols(r), PACK_TILE);
+}
+
+static uint64_t tiles_down(const chunk_place *at)
+{
+    return num_ceil_div(at->chunk.bytes / pack_record_cols(at->r), PACK_TILE);
+}
+
+static uint64_t scale_bytes(const chunk_place *at)
+{
+    return pack_record_has_stats(at->r) ? tiles_across(at->r) * tiles_down(at) * sizeof(float) : 0;
+}
+
+/* Number of the chunk's first tile within its slice. */
+static uint64_t first_tile(const chunk_place *at)
+{
+    return at->chunk.begin / pack_record_cols(at->r) / PACK_TILE * tiles_across(at->r);
+}
+
+/* ---- sources in FP8 that were quantized once more -------------- */
+
+static const fp8_pair *pair_of(const compare *c, const chunk_place *at)
+{
+    const fp8_pair *const p = &c->pairs.of[at->source - c->cp->tensors];
+    return pack_record_requantized(at->r) && p->kind == FP8_WEIGHT ? p : NULL;
+}
+
+static fp8_band band_of(const fp8_pair *p, const chunk_place *at)
+{
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t slice = at->r->stack ? 0 : at->chunk.slice;
+    return fp8_scale_band(p, at->source, slice, at->chunk.begin / cols, at->chunk.bytes / cols);
+}
+
+static err_code read_source_scales(const compare *c, const fp8_pair *p, const chunk_place *at,
+                                   const buffers *b, err *e)
+{
+    const fp8_band band = band_of(p, at);
+    return checkpoint_read(c->cp, p->other, band.off, b->source_scales, band.bytes, e);
+}
+
+/* What the codes of the source stand for (spec/quant.md section 3), as F32. */
+static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_place *at,
+                         const buffers *b)
+{
+    const fp8_band band = band_of(p, at);
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t first_row = at->chunk.begin / cols;
+    const size_t each = dtype_bits(p->other->type) / 8;
+    for (uint64_t i = 0; i < at->chunk.bytes; i++) {
+        const uint64_t row = (first_row + i / cols) / p->block_rows - band.first;
+        const uint64_t scale = row * band.across + i % cols / p->block_cols;
+        const float x = j->rules.value[b->source[i]] *
+                        scale_value(p->other->type, b->source_scales + scale * each);
+        uint32_t bits = 0;
+        memcpy(&bits, &x, sizeof bits);
+        le32_store(b->wide + i * sizeof bits, bits);
+    }
+}
+
+/* ---- one chunk ------------------------------------------------- */
+
+static void compare_bytes(const chunk_place *at, const buffers *b, chunk_result *out)
+{
+    if (memcmp(b->source, b->packed, at->chunk.bytes) == 0) {
+        return;
+    }
+    for (uint64_t i = 0; i < at->chunk.bytes; i++) {
+        if (b->source[i] != b->packed[i]) {
+            out->first_wrong = out->wrong ? out->first_wrong : at->chunk.begin + i;
+            out->wrong++;
+        }
+    }
+}
+
+static float float_at(const unsigned char *p)
+{
+    const uint32_t bits = le32_load(p);
+    float v = 0;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* Add a tile, `row` and `col` counted in tiles of the slice. */
+static void add_tile(const chunk_place *at, const tile_verdict *v, uint64_t row, uint64_t col,
+                     chunk_result *out)
+{
+    const uint64_t cols = pack_record_cols(at->r);
+    if (!v->scale_right) {
+        const uint64_t index = row * tiles_across(at->r) + col;
+        out->first_wrong_scale = out->wrong_scales ? out->first_wrong_scale : index;
+        out->wrong_scales++;
+    }
+    if (v->wrong_codes > 0) {
+        const uint64_t index =
+            (row * PACK_TILE + v->wrong_row) * cols + col * PACK_TILE + v->wrong_col;
+        out->first_wrong = out->wrong ? num_min(out->first_wrong, index) : index;
+        out->wrong += v->wrong_codes;
+    }
+    out->sum_sq_source += v->sum_sq_source;
+    out->sum_sq_error += v->sum_sq_error;
+    out->max_error = fmax(out->max_error, v->max_error);
+    out->amax = fmaxf(out->amax, v->amax);
+    out->scale_min = fminf(out->scale_min, v->scale);
+    out->scale_max = fmaxf(out->scale_max, v->scale);
+    out->saturated += v->saturated;
+    out->zero += v->zero;
+    out->flushed += v->flushed;
+    const double sqnr = 10 * log10(v->sum_sq_source / v->sum_sq_error);
+    if (v->sum_sq_error > 0 && sqnr < out->worst_sqnr) {
+        out->worst_sqnr = sqnr;
+        out->worst_row = row;
+        out->worst_col = col;
+    }
+}
+
+static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffers *b,
+                          chunk_result *out)
+{
+    const uint64_t cols = pack_record_cols(at->r);
+    const uint64_t rows = at->chunk.bytes / cols;
+    const uint64_t first_row = at->chunk.begin / cols / PACK_TILE;
+    const bool wide = pack_record_requantized(at->r);
+    const dtype type = wide ? DTYPE_F32 : at->r->src_type;
+    const size_t each = dtype_bits(type) / 8;
+    const unsigned char *scale = b->scales;
+    for (uint64_t row = 0; row < rows; row += PACK_TILE) {
+        for (uint64_t col = 0; col < cols; col += PACK_TILE) {
+            const size_t element = row * cols + col;
+            const tile_view t = {
+                .source = (wide ? b->wide : b->source) + element * each,
+                .codes = b->packed + element,
+                .type = type,
+                .pitch = cols,
+                .rows = (unsigned)num_min(PACK_TILE, rows - row),
+                .cols = (unsigned)num_min(PACK_TILE, cols - col),
+                .scale = float_at(scale),
+                .ue8m0 = j->c->recipe.scales == SCALES_UE8M0,
+                .dialect = at->r->dialect,
+            };
+            tile_verdict v;
+            tile_check(&j->rules, &t, &v);
+            add_tile(at, &v, first_row + row / PACK_TILE, col / PACK_TILE, out);
+            scale += sizeof(float);
+        }
+    }
+}
+
+static err_code read_scales(const chunk_job *j, const chunk_place *at, const buffers *b, err *e)
+{
+    const pack_file *const p = j->c->p;
+    const pack_record *const s = &j->c->table->records[at->r->scale_idx];
+    const uint64_t slice = s->len / pack_record_slices(at->r) * at->chunk.slice;
+    return io_read_at(p->fd, p->path, s->off + slice + first_tile(at) * sizeof(float), b->scales,
+                      scale_bytes(at), e);
+}
+
+/* Scales of a source in FP8 belong to the piece (spec/format.md section 7). */
+static err_code digest_source(const chunk_place *at, const fp8_pair *p, const buffers *b,
+                              unsigned char digest[XXH3_BYTES], err *e)
+{
+    if (!p) {
+        digest_xxh3(b->source, at->source_bytes, digest);
+        return OK;
+    }
+    digest_stream *const stream = digest_start(DIGEST_XXH3);
+    if (!stream) {
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
+    }
+    digest_add(stream, b->source, at->source_bytes);
+    digest_add(stream, b->source_scales, band_of(p, at).bytes);
+    digest_finish(stream, digest);
+    return OK;
+}
+
+static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    chunk_job *const j = ctx;
+    const compare *const c = j->c;
+    const chunk_place at = find_chunk(c, task);
+    if (!at.source) {
+        return OK;
+    }
+    const buffers *const b = &j->buffers[worker];
+    chunk_result *const out = &c->chunks[task];
+    *out = (chunk_result){.worst_sqnr = INFINITY, .scale_min = INFINITY};
+    err_code code = checkpoint_read(c->cp, at.source, at.source_off, b->source, at.source_bytes, e);
+    if (code == OK) {
+        code = io_read_at(c->p->fd, c->p->path, at.chunk.off, b->packed, at.chunk.bytes, e);
+    }
+    if (code == OK && pack_record_has_stats(at.r)) {
+        code = read_scales(j, &at, b, e);
+    }
+    const fp8_pair *const p = pair_of(c, &at);
+    if (code == OK && p) {
+        code = read_source_scales(c, p, &at, b, e);
+    }
+    if (code == OK) {
+        code = digest_source(&at, p, b, out->digest, e);
+    }
+    if (code != OK) {
+        return code;
+    }
+    if (pack_record_has_stats(at.r)) {
+        if (p) {
+            widen_source(j, p, &at, b);
+        }
+        compare_tiles(j, &at, b, out);
+    } else {
+        compare_bytes(&at, b, out);
+    }
+    monitor_advance(c->monitor, at.source_bytes);
+    return OK;
+}
+
+/* ---- all chunks ------------------------------------------------ */
+
+/* How large buffers have to be; returns the bytes of all sources. */
+static uint64_t measure(chunk_job *j)
+{
+    uint64_t total = 0;
+    uint64_t largest = 0;
+    for (uint64_t i = 0; i < j->c->table->chunk_count; i++) {
+        const chunk_place at = find_chunk(j->c, i);
+        if (!at.source) {
+            continue;
+        }
+        j->source_bytes = num_max(j->source_bytes, at.source_bytes);
+        j->packed_bytes = num_max(j->packed_bytes, at.chunk.bytes);
+        j->scale_bytes = num_max(j->scale_bytes, scale_bytes(&at));
+        const fp8_pair *const p = pair_of(j->c, &at);
+        if (p) {
+            j->wide_bytes = num_max(j->wide_bytes, at.chunk.bytes * sizeof(float));
+            j->source_scale_bytes = num_max(j->source_scale_bytes, band_of(p, &at).bytes);
+        }
+        if (at.source_bytes > largest) {
+            largest = at.source_bytes;
+            j->largest_name = at.r->name;
+        }
+        total += at.source_bytes;
+    }
+    return total;
+}
+
+static err_code create_buffers(chunk_job *j, err *e)
+{
+    const weights_options *const o = j->c->options;
+    const uint64_t need =
+        j->source_bytes + j->packed_bytes + j->scale_bytes + j->wide_bytes + j->source_scale_bytes;
+    if (need > o->memory) {
+        return err_set(e, ERR_MEMORY,
+                       "tensor %s: comparing a chunk takes buffers of %" PRIu64 " bytes, %" PRIu64
+                       " are allowed",
+                       j->largest_name, need, o->memory);
+    }
+    j->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
+    j->buffers = calloc(j->workers, sizeof *j->buffers);
+    for (unsigned i = 0; j->buffers && i < j->workers; i++) {
+        buffers *const b = &j->buffers[i];
+        b->source = malloc(need + 1);
+        if (!b->source) {
+            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
+                           j->workers, need);
+        }
+        b->packed = b->source + j->source_bytes;
+        b->scales = b->packed + j->packed_bytes;
+        b->wide = b->scales + j->scale_bytes;
+        b->source_scales = b->wide + j->wide_bytes;
+    }
+    return j->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
+}
+
+err_code compare_chunks(compare *c, err *e)
+{
+    chunk_job j = {.c = c, .largest_name = ""};
+    const uint64_t total = measure(&j);
+    err_code code = code_rules_create(&j.rules, e);
+    if (code == OK) {
+        code = create_buffers(&j, e);
+    }
+    if (code == OK) {
+        posix_fadvise(c->p->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        monitor_stage(c->monitor, "weights", total);
+        code = parallel_for(j.workers, c->table->chunk_count, compare_chunk, &j, c->monitor, e);
+    }
+    for (unsigned i = 0; j.buffers && i < j.workers; i++) {
+        free(j.buffers[i].source);
+    }
+    free(j.buffers);
+    code_rules_free(&j.rules);
+    return code;
+}

@@ -1,0 +1,189 @@
+/* What the results of chunks add up to: in file order, whatever the order they were made in. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/tensor/tensor_name.h"
+#include "format/base/num.h"
+#include "verify/weights/compare_steps.h"
+
+/* Sums of one slice or one record. */
+typedef struct sums {
+    double source, error;
+} sums;
+
+static double decibel(const sums *s)
+{
+    return s->error == 0 ? NAN : 10 * log10(s->source / s->error);
+}
+
+/* Chunks [*first, *end) of source tensor `member` of a record, numbered in the file. */
+static void chunk_range(const pack_record *r, uint64_t member, uint64_t *first, uint64_t *end)
+{
+    const uint64_t each = r->chunk_count / pack_record_sources(r);
+    *first = r->chunk_first + member * each;
+    *end = *first + each;
+}
+
+static bool source_agrees(const compare *c, const pack_record *r, uint64_t member,
+                          unsigned char *pieces)
+{
+    uint64_t first = 0;
+    uint64_t end = 0;
+    unsigned char digest[XXH3_BYTES];
+    chunk_range(r, member, &first, &end);
+    for (uint64_t i = first; i < end; i++) {
+        memcpy(pieces + (i - first) * XXH3_BYTES, c->chunks[i].digest, XXH3_BYTES);
+    }
+    digest_combine(DIGEST_XXH3, pieces, end - first, digest);
+    const unsigned char *const stored =
+        pack_evidence_source(&c->evidence, r->source_first + member);
+    return memcmp(digest, stored, XXH3_BYTES) == 0;
+}
+
+static void add_chunk(const pack_record *r, uint64_t number, const chunk_result *k,
+                      weight_result *to)
+{
+    const uint64_t slice = pack_record_chunk(r, number - r->chunk_first).slice;
+    const int64_t named = pack_record_slices(r) > 1 ? (int64_t)slice : -1;
+    const uint64_t wrong_before = to->wrong_codes + to->wrong_bytes;
+    if (k->wrong > 0 && wrong_before == 0) {
+        to->first_wrong_slice = named;
+        to->first_wrong_index = k->first_wrong;
+    } else if (k->wrong_scales > 0 && wrong_before + to->wrong_scales == 0) {
+        to->first_wrong_slice = named;
+        to->first_wrong_index = k->first_wrong_scale;
+    }
+    to->wrong_scales += k->wrong_scales;
+    *(to->quantized ? &to->wrong_codes : &to->wrong_bytes) += k->wrong;
+    to->max_error = fmax(to->max_error, k->max_error);
+    if (k->worst_sqnr < INFINITY && !(k->worst_sqnr >= to->worst_tile_sqnr)) {
+        to->worst_tile_sqnr = k->worst_sqnr;
+        to->worst_slice = slice;
+        to->worst_row = k->worst_row;
+        to->worst_col = k->worst_col;
+    }
+}
+
+/* ---- statistics ------------------------------------------------ */
+
+/* The writer sums in float32, by tile; 2^20 of its roundings stay far below these bounds. Squares
+ * of quotients below 2^-75 are `lost` to it, where a dialect has a floor far above the weights. */
+static bool is_near(double found, double expected, double scale, double lost)
+{
+    return fabs(found - expected) <= 1e-5 * fabs(expected) + 1e-8 * scale + lost;
+}
+
+static bool stat_fits(const pack_stat *stored, const chunk_result *k, uint64_t elements)
+{
+    const double lost = (double)elements * 0x1p-149 * (double)k->scale_max * (double)k->scale_max;
+    return stored->amax == k->amax && stored->scale_min == k->scale_min &&
+           stored->scale_max == k->scale_max && stored->saturated == k->saturated &&
+           stored->zero == k->zero && stored->flushed == k->flushed &&
+           is_near(stored->sum_sq_source, k->sum_sq_source, k->sum_sq_source, lost) &&
+           is_near(stored->sum_sq_error, k->sum_sq_error, k->sum_sq_source, lost);
+}
+
+static void check_stat(compare *c, const pack_record *r, uint64_t slice)
+{
+    const uint64_t per_slice = r->chunk_count / pack_record_slices(r);
+    chunk_result all = {.scale_min = INFINITY};
+    for (uint64_t i = 0; i < per_slice; i++) {
+        const chunk_result *const k = &c->chunks[r->chunk_first + slice * per_slice + i];
+        all.amax = fmaxf(all.amax, k->amax);
+        all.scale_min = fminf(all.scale_min, k->scale_min);
+        all.scale_max = fmaxf(all.scale_max, k->scale_max);
+        all.saturated += k->saturated;
+        all.zero += k->zero;
+        all.flushed += k->flushed;
+        all.sum_sq_source += k->sum_sq_source;
+        all.sum_sq_error += k->sum_sq_error;
+    }
+    pack_stat stored;
+    if (!pack_stat_decode(pack_evidence_stat(&c->evidence, r->stat_first + slice), &stored) ||
+        !stat_fits(&stored, &all, pack_record_slice_bytes(r))) {
+        difference_add(&c->differences,
+                       "tensor %s: its statistics (STAT), slice %llu, are not those of its codes",
+                       r->name, (unsigned long long)slice);
+    }
+}
+
+/* ---- records --------------------------------------------------- */
+
+/* Everything about one record; false if none of its sources was compared. `pieces`: room for the
+ * digests of its chunks. */
+static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces, sums *s,
+                         weight_result *to)
+{
+    bool any = false;
+    *to = (weight_result){.name = r->name,
+                          .quantized = pack_record_has_stats(r),
+                          .carried = r->origin == ORIGIN_CARRIED,
+                          .first_wrong_slice = -1,
+                          .worst_tile_sqnr = NAN,
+                          .source_same = true};
+    for (uint64_t m = 0; m < pack_record_sources(r); m++) {
+        if (!c->sources[r->source_first + m]) {
+            continue;
+        }
+        uint64_t i = 0;
+        uint64_t end = 0;
+        any = true;
+        to->source_same = source_agrees(c, r, m, pieces) && to->source_same;
+        for (chunk_range(r, m, &i, &end); i < end; i++) {
+            add_chunk(r, i, &c->chunks[i], to);
+            s->source += c->chunks[i].sum_sq_source;
+            s->error += c->chunks[i].sum_sq_error;
+        }
+    }
+    to->sqnr = to->quantized ? decibel(s) : NAN;
+    return any;
+}
+
+/* What right weights do not explain. */
+static void check_evidence(compare *c, const pack_record *r, const weight_result *w)
+{
+    if (!w->source_same) {
+        difference_add(&c->differences,
+                       "tensor %s: its digest of the source (SDIG) is not that of this source",
+                       r->name);
+    }
+    const uint64_t slices = pack_record_slices(r);
+    for (uint64_t k = 0; pack_record_has_stats(r) && k < slices; k++) {
+        if (c->sources[r->source_first + k * pack_record_sources(r) / slices]) {
+            check_stat(c, r, k);
+        }
+    }
+}
+
+err_code compare_judge(compare *c, weights_report *out, err *e)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < c->table->count; i++) {
+        most = num_max(most, c->table->records[i].chunk_count);
+    }
+    unsigned char *const pieces = malloc((most + 1) * XXH3_BYTES);
+    out->results = calloc(c->table->count + (size_t)1, sizeof *out->results);
+    if (!pieces || !out->results) {
+        free(pieces);
+        return err_set(e, ERR_MEMORY, "no memory for %u results", c->table->count);
+    }
+    for (uint32_t i = 0; i < c->table->count; i++) {
+        const pack_record *const r = &c->table->records[i];
+        weight_result *const w = &out->results[out->count];
+        sums s = {0};
+        if (!judge_record(c, r, pieces, &s, w)) {
+            continue;
+        }
+        out->count++;
+        out->sum_sq_source += s.source;
+        out->sum_sq_error += s.error;
+        if (w->wrong_scales + w->wrong_codes + w->wrong_bytes > 0) {
+            out->wrong_tensors++;
+        } else {
+            check_evidence(c, r, w);
+        }
+    }
+    free(pieces);
+    return OK;
+}

@@ -1,0 +1,209 @@
+/* The tensors of both sides, and what the recipe says about them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/base/glob.h"
+#include "format/tensor/tensor_name.h"
+#include "verify/weights/compare_steps.h"
+
+void compare_source_name(const pack_record *r, uint64_t member, char *name)
+{
+    if (!r->stack || !name_expand_stack(r->name, member, name)) {
+        snprintf(name, NAME_MAX_BYTES + 1, "%s", r->name);
+    }
+}
+
+static bool chosen(const compare *c, const char *name, const char *record_name)
+{
+    const char *const glob = c->options->tensor_glob;
+    return !glob || glob_match(glob, name) || glob_match(glob, record_name);
+}
+
+static bool is_alike(compare *c, const pack_record *r, const tensor *t)
+{
+    const uint64_t *const shape = r->shape + r->stack;
+    const unsigned ndim = r->ndim - (unsigned)r->stack;
+    if (r->src_type != t->type) {
+        difference_add(&c->differences, "tensor %s: dtype, %s when the file was made, %s now",
+                       t->name, dtype_name(r->src_type), dtype_name(t->type));
+        return false;
+    }
+    if (ndim != t->ndim || memcmp(shape, t->shape, ndim * sizeof *shape) != 0) {
+        char packed[SHAPE_TEXT_BYTES];
+        char found[SHAPE_TEXT_BYTES];
+        difference_add(&c->differences, "tensor %s: shape, %s in the packed file, %s in the source",
+                       t->name, dtype_shape_text(shape, ndim, packed),
+                       dtype_shape_text(t->shape, t->ndim, found));
+        return false;
+    }
+    return true;
+}
+
+static recipe_action action_of(const pack_record *r)
+{
+    static const recipe_action actions[] = {[ORIGIN_KEPT] = ACTION_KEEP,
+                                            [ORIGIN_QUANTIZED] = ACTION_QUANTIZE,
+                                            [ORIGIN_CARRIED] = ACTION_CARRY};
+    return actions[r->origin];
+}
+
+/* Does the file's recipe say about this tensor what was done to it? */
+static err_code check_decision(compare *c, const pack_record *r, const tensor *t, err *e)
+{
+    static const char *const done[] = {
+        [ACTION_KEEP] = "kept", [ACTION_QUANTIZE] = "quantized", [ACTION_CARRY] = "carried"};
+    err why = {0};
+    decision d;
+    const err_code code =
+        decide_tensor(&c->recipe, c->cp, &c->pairs, (size_t)(t - c->cp->tensors), &d, &why);
+    if (code == ERR_USAGE || code == ERR_INPUT) {
+        difference_add(&c->differences, "%s", why.text);
+        return OK;
+    }
+    if (code == OK && d.action != action_of(r)) {
+        difference_add(&c->differences, "tensor %s: %s, but the file's recipe says %s: %s", t->name,
+                       done[action_of(r)], recipe_action_name(d.action),
+                       recipe_reason_text(d.reason));
+    }
+    return code == OK ? OK : err_set(e, code, "%s", why.text);
+}
+
+/* The scales of member `i` of codes that were taken over: found by their weight, since the source
+ * may call them otherwise. */
+static void match_scales(compare *c, const pack_record *codes, uint64_t i, const tensor *weight)
+{
+    const pack_record *const r = &c->table->records[codes->scale_idx];
+    const fp8_pair *const p = &c->pairs.of[weight - c->cp->tensors];
+    if (p->kind != FP8_WEIGHT) {
+        difference_add(&c->differences, "tensor %s: has no scales that fit in the source",
+                       weight->name);
+    } else if (is_alike(c, r, p->other)) {
+        c->sources[r->source_first + i] = p->other;
+    }
+}
+
+static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
+{
+    err_code code = OK;
+    for (uint64_t i = 0; i < pack_record_sources(r) && code == OK; i++) {
+        char name[NAME_MAX_BYTES + 1];
+        compare_source_name(r, i, name);
+        if (!chosen(c, name, r->name)) {
+            continue;
+        }
+        *any = true;
+        const tensor *const t = checkpoint_find(c->cp, name);
+        if (!t) {
+            difference_add(&c->differences, "tensor %s: not in the source", name);
+        } else if (is_alike(c, r, t)) {
+            c->sources[r->source_first + i] = t;
+            code = check_decision(c, r, t, e);
+            if (r->origin == ORIGIN_CARRIED) {
+                match_scales(c, r, i, t);
+            }
+        }
+    }
+    return code;
+}
+
+/* Scales have to be powers of two where the recipe wants them, and are marked so just then; and the
+ * dialect has to be its. */
+static void check_arithmetic(compare *c, const pack_record *r)
+{
+    const pack_record *const s = &c->table->records[r->scale_idx];
+    if (s->pow2 != (c->recipe.scales == SCALES_UE8M0)) {
+        difference_add(&c->differences, "tensor %s: %smarked as powers of two, against the recipe",
+                       s->name, s->pow2 ? "" : "not ");
+    }
+    const pack_dialect wanted = recipe_dialect(&c->recipe);
+    if (r->dialect != wanted) {
+        difference_add(&c->differences, "tensor %s: in the dialect %s, the recipe says %s", r->name,
+                       dialect_name(r->dialect), dialect_name(wanted));
+    }
+}
+
+static err_code match_records(compare *c, bool *any, err *e)
+{
+    err_code code = OK;
+    for (uint32_t i = 0; i < c->table->count && code == OK; i++) {
+        const pack_record *const r = &c->table->records[i];
+        if (r->cls == CLASS_SCALES) {
+            continue; /* computed, or matched with their codes */
+        }
+        code = match_record(c, r, any, e);
+        if (code == OK && pack_record_has_stats(r) && chosen(c, r->name, r->name)) {
+            check_arithmetic(c, r);
+        }
+    }
+    return code;
+}
+
+/* The record that stands for a tensor of the source, by its name, which has no `*`; NULL: none. */
+static const pack_record *record_of(const compare *c, const char *name)
+{
+    uint64_t index = 0;
+    char stack[NAME_MAX_BYTES + 1];
+    const pack_record *r = pack_table_find(c->table, name);
+    if (r && r->cls != CLASS_SCALES) {
+        return r;
+    }
+    if (!name_expert_index(name, &index) || !name_make_stack(name, stack)) {
+        return NULL;
+    }
+    r = pack_table_find(c->table, stack);
+    return r && index < r->shape[0] && r->cls != CLASS_SCALES ? r : NULL;
+}
+
+/* Does a record stand for tensor `i` of the source? Scales are in the file with their codes. */
+static bool has_record(const compare *c, size_t i)
+{
+    const fp8_pair *const p = &c->pairs.of[i];
+    const pack_record *const w = p->kind == FP8_SCALES ? record_of(c, p->other->name) : NULL;
+    return record_of(c, c->cp->tensors[i].name) || (w && w->cls == CLASS_CODES);
+}
+
+static void find_surplus(compare *c, bool *any)
+{
+    for (size_t i = 0; i < c->cp->tensor_count; i++) {
+        const char *const name = c->cp->tensors[i].name;
+        if (!chosen(c, name, name)) {
+            continue;
+        }
+        *any = true;
+        if (!has_record(c, i)) {
+            difference_add(&c->differences, "tensor %s: not in the packed file", name);
+        }
+    }
+}
+
+static err_code load_recipe(compare *c, err *e)
+{
+    unsigned char *text = NULL;
+    uint64_t bytes = 0;
+    err_code code = pack_read_section(c->p, TAG_RCPE, &text, &bytes, e);
+    if (code == OK) {
+        code = recipe_parse(&c->recipe, "the file's recipe", (const char *)text, bytes, e);
+    }
+    free(text);
+    return code;
+}
+
+err_code compare_lists(compare *c, err *e)
+{
+    bool any = c->options->tensor_glob == NULL;
+    err_code code = load_recipe(c, e);
+    if (code == OK) {
+        code = fp8_pairs_find(c->cp, &c->pairs, e);
+    }
+    if (code == OK) {
+        code = match_records(c, &any, e);
+    }
+    if (code == OK) {
+        find_surplus(c, &any);
+    }
+    if (code == OK && !any) {
+        code = err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);
+    }
+    return code;
+}
