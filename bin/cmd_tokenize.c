@@ -48,17 +48,17 @@ static err_code read_packed(const char *path, char **json, size_t *bytes, err *e
 }
 
 /* Beside the weights in the folder, which is closed; `path` is what the user called it. */
-static err_code read_beside(folder *f, const char *path, char **json, size_t *bytes, err *e)
+static err_code read_beside(checkpoint_dir *f, const char *path, char **json, size_t *bytes, err *e)
 {
-    const err_code code = folder_read(f, TOKENIZER, JSON_FILE_LIMIT, json, bytes, e);
-    folder_close(f);
+    const err_code code = checkpoint_dir_read(f, TOKENIZER, JSON_FILE_LIMIT, json, bytes, e);
+    checkpoint_dir_close(f);
     return code == OK && !*json ? no_tokenizer(path, e) : code;
 }
 
 static err_code read_folder(const char *path, char **json, size_t *bytes, err *e)
 {
-    folder *f = NULL;
-    const err_code code = folder_open(path, NULL, &f, e);
+    checkpoint_dir *f = NULL;
+    const err_code code = checkpoint_dir_open(path, NULL, &f, e);
     return code == OK ? read_beside(f, path, json, bytes, e) : code;
 }
 
@@ -67,9 +67,9 @@ static err_code read_parent(const char *path, char **json, size_t *bytes, err *e
 {
     const size_t length = (size_t)(io_basename(path) - path);
     char *const dir = length ? strndup(path, length) : strdup(".");
-    folder *f = NULL;
-    err_code code =
-        dir ? folder_open_directory(dir, &f, e) : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    checkpoint_dir *f = NULL;
+    err_code code = dir ? checkpoint_dir_open_directory(dir, &f, e)
+                        : err_set(e, ERR_MEMORY, "%s: no memory", path);
     if (code == OK) {
         code = read_beside(f, path, json, bytes, e);
     }
@@ -86,7 +86,7 @@ static bool ends_with(const char *path, const char *ending)
 static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err *e)
 {
     struct stat st;
-    if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || bundle_recognizes(path)) {
+    if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || archive_recognizes(path)) {
         return read_folder(path, json, bytes, e);
     }
     if (ends_with(path, ".safetensors")) {

@@ -171,7 +171,7 @@ static bool is_checkpoint(const char *path)
 {
     const char *const dot = strrchr(path, '.');
     return is_directory(path) || (dot && strcmp(dot, ".safetensors") == 0) ||
-           bundle_recognizes(path);
+           archive_recognizes(path);
 }
 
 /* A checkpoint in the place of a packed file has neither digests nor rounded weights. */

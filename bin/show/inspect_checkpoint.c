@@ -86,9 +86,9 @@ static void checkpoint_json(const checkpoint *cp, const char *path, const char *
 /* ---- text ------------------------------------------------------ */
 
 /* A row for one tensor, or for the experts that a packed file would stack. */
-static alike_item item_of(const tensor *first, const char *name, size_t members)
+static layer_item item_of(const tensor *first, const char *name, size_t members)
 {
-    alike_item item = {.name = name,
+    layer_item item = {.name = name,
                        .type = first->type,
                        .from = first->type,
                        .ndim = first->ndim,
@@ -98,10 +98,10 @@ static alike_item item_of(const tensor *first, const char *name, size_t members)
     return item;
 }
 
-static err_code print_table(const alike_item *items, size_t count, err *e)
+static err_code print_table(const layer_item *items, size_t count, err *e)
 {
-    alike folded;
-    err_code code = alike_fold(items, count, &folded, e);
+    layer_groups folded;
+    err_code code = layer_fold(items, count, &folded, e);
     if (code != OK) {
         return code;
     }
@@ -114,7 +114,7 @@ static err_code print_table(const alike_item *items, size_t count, err *e)
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
-            const alike_row *const row = &folded.groups[g].rows[i];
+            const layer_row *const row = &folded.groups[g].rows[i];
             shown shape, size;
             table_cell(&t, "  %s", row->name);
             table_cell(&t, "%" PRIu64, row->sum.tensors);
@@ -128,7 +128,7 @@ static err_code print_table(const alike_item *items, size_t count, err *e)
         code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
     }
     table_free(&t);
-    alike_free(&folded);
+    layer_free(&folded);
     return code;
 }
 
@@ -156,7 +156,7 @@ static err_code print_tensors(const tensor *const *chosen, size_t count, size_t 
 {
     stack_list stacks = {0};
     stack_item *const parts = calloc(count + 1, sizeof *parts);
-    alike_item *const items = calloc(count + 1, sizeof *items);
+    layer_item *const items = calloc(count + 1, sizeof *items);
     err_code code = OK;
     if (!parts || !items) {
         code = err_set(e, ERR_MEMORY, "no memory for %zu tensors", count);

@@ -49,12 +49,12 @@ static packed_totals add_up(const packed_view *v)
     return sum;
 }
 
-static alike_item item_of(const packed_view *v, uint32_t number)
+static layer_item item_of(const packed_view *v, uint32_t number)
 {
     const pack_record *const r = &v->file->table.records[number];
     const pack_record *const scales = packed_scales(&v->file->table, r);
     const packed_quality q = packed_view_quality(v, r);
-    alike_item item = {.name = r->name,
+    layer_item item = {.name = r->name,
                        .type = r->type,
                        .from = r->src_type,
                        .ndim = r->ndim,
@@ -77,10 +77,10 @@ static bool is_wanted(const packed_view *v, const pack_record *r, const char *gl
                                       (scales && packed_count_matches(scales, glob) > 0));
 }
 
-static void put_row(table *t, const packed_view *v, const alike_row *row)
+static void put_row(table *t, const packed_view *v, const layer_row *row)
 {
     shown shape, scale_shape, size, overall, worst;
-    const alike_item *const sum = &row->sum;
+    const layer_item *const sum = &row->sum;
     const pack_record *const record = &v->file->table.records[sum->index];
     const pack_record *const scales = packed_scales(&v->file->table, record);
     const bool measured = pack_record_has_stats(record);
@@ -104,10 +104,10 @@ static void put_header(table *t)
     }
 }
 
-static err_code print_table(const packed_view *v, const alike_item *items, size_t count, err *e)
+static err_code print_table(const packed_view *v, const layer_item *items, size_t count, err *e)
 {
-    alike folded;
-    err_code code = alike_fold(items, count, &folded, e);
+    layer_groups folded;
+    err_code code = layer_fold(items, count, &folded, e);
     if (code != OK) {
         return code;
     }
@@ -125,7 +125,7 @@ static err_code print_table(const packed_view *v, const alike_item *items, size_
         code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
     }
     table_free(&t);
-    alike_free(&folded);
+    layer_free(&folded);
     return code;
 }
 
@@ -206,7 +206,7 @@ static err_code print_packed(const packed_view *v, const char *glob, report *r, 
     const pack_table *const t = &v->file->table;
     json_t *config = NULL;
     size_t count = 0;
-    alike_item *const items = calloc((size_t)t->count + 1, sizeof *items);
+    layer_item *const items = calloc((size_t)t->count + 1, sizeof *items);
     if (!items) {
         return err_set(e, ERR_MEMORY, "no memory for %u tensors", t->count);
     }

@@ -16,7 +16,7 @@ enum { TITLE_BYTES = 192, LIST_BYTES = 64 };
 typedef struct placed {
     const char *prefix; /* "model.layers"; "" outside layers */
     int64_t layer;      /* -1: none */
-    alike_row row;
+    layer_row row;
 } placed;
 
 /* The rows of one layer. */
@@ -26,11 +26,11 @@ typedef struct block {
     unsigned char hash[XXH3_BYTES]; /* of everything in which alike layers agree */
 } block;
 
-struct alike_private {
+struct layer_private {
     char *names;
     placed *placed;
     block *blocks;
-    alike_row *rows;
+    layer_row *rows;
 };
 
 /* ---- one name -------------------------------------------------- */
@@ -69,7 +69,7 @@ static void cut_at_layer(char *name, placed *out)
 
 /* Place an item; its name is copied to *arena, which moves behind the copy: at most as long as the
  * name and a NUL. */
-static void place(const alike_item *item, char **arena, placed *out)
+static void place(const layer_item *item, char **arena, placed *out)
 {
     char *const name = *arena;
     *arena = stpcpy(name, item->name) + 1;
@@ -110,7 +110,7 @@ static int by_hash(const void *left, const void *right)
 
 /* ---- folding --------------------------------------------------- */
 
-static void add(alike_item *to, const alike_item *more)
+static void add(layer_item *to, const layer_item *more)
 {
     to->bytes += more->bytes;
     to->tensors += more->tensors;
@@ -131,7 +131,7 @@ static void hash_block(block *b)
     } link;
     memset(&link, 0, sizeof link);
     for (size_t i = 0; i < b->count; i++) {
-        const alike_item *const sum = &b->first[i].row.sum;
+        const layer_item *const sum = &b->first[i].row.sum;
         const uint64_t traits[] = {sum->type, sum->from, sum->mark, sum->ndim, sum->tensors};
         memcpy(link.traits, traits, sizeof traits);
         memcpy(link.traits + 6, sum->shape, sizeof sum->shape);
@@ -204,7 +204,7 @@ static char *make_title(const block *blocks, size_t count)
 }
 
 /* Fold `count` alike blocks into one group with rows at `rows`. */
-static bool make_group(const block *blocks, size_t count, alike_row *rows, alike_group *out)
+static bool make_group(const block *blocks, size_t count, layer_row *rows, layer_group *out)
 {
     for (size_t i = 0; i < blocks[0].count; i++) {
         rows[i] = blocks[0].first[i].row;
@@ -212,7 +212,7 @@ static bool make_group(const block *blocks, size_t count, alike_row *rows, alike
             add(&rows[i].sum, &blocks[b].first[i].row.sum);
         }
     }
-    *out = (alike_group){.title = make_title(blocks, count),
+    *out = (layer_group){.title = make_title(blocks, count),
                          .layers = count,
                          .rows = rows,
                          .row_count = blocks[0].count,
@@ -223,11 +223,11 @@ static bool make_group(const block *blocks, size_t count, alike_row *rows, alike
 /* As in the file: what is outside layers first, then by first layer. */
 static int by_first_layer(const void *left, const void *right)
 {
-    const alike_group *const a = left, *const b = right;
+    const layer_group *const a = left, *const b = right;
     return order_places(a->order, b->order);
 }
 
-static bool make_groups(const block *blocks, size_t count, alike_row *rows, alike *out)
+static bool make_groups(const block *blocks, size_t count, layer_row *rows, layer_groups *out)
 {
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
@@ -244,14 +244,14 @@ static bool make_groups(const block *blocks, size_t count, alike_row *rows, alik
     return true;
 }
 
-static bool allocate(const alike_item *items, size_t count, alike *out)
+static bool allocate(const layer_item *items, size_t count, layer_groups *out)
 {
     size_t name_bytes = 1;
     for (size_t i = 0; i < count; i++) {
         name_bytes += strlen(items[i].name) + 1;
     }
-    struct alike_private *const p = calloc(1, sizeof *p);
-    *out = (alike){.priv = p, .groups = calloc(count + 1, sizeof *out->groups)};
+    struct layer_private *const p = calloc(1, sizeof *p);
+    *out = (layer_groups){.priv = p, .groups = calloc(count + 1, sizeof *out->groups)};
     if (!p) {
         return false;
     }
@@ -262,10 +262,10 @@ static bool allocate(const alike_item *items, size_t count, alike *out)
     return out->groups && p->names && p->placed && p->blocks && p->rows;
 }
 
-err_code alike_fold(const alike_item *items, size_t count, alike *out, err *e)
+err_code layer_fold(const layer_item *items, size_t count, layer_groups *out, err *e)
 {
     if (allocate(items, count, out)) {
-        struct alike_private *const p = out->priv;
+        struct layer_private *const p = out->priv;
         char *arena = p->names;
         for (size_t i = 0; i < count; i++) {
             place(&items[i], &arena, &p->placed[i]);
@@ -276,11 +276,11 @@ err_code alike_fold(const alike_item *items, size_t count, alike *out, err *e)
             return OK;
         }
     }
-    alike_free(out);
+    layer_free(out);
     return err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
 }
 
-void alike_free(alike *a)
+void layer_free(layer_groups *a)
 {
     for (size_t i = 0; i < a->group_count; i++) {
         free(a->groups[i].title);
@@ -293,5 +293,5 @@ void alike_free(alike *a)
     }
     free(a->priv);
     free(a->groups);
-    *a = (alike){0};
+    *a = (layer_groups){0};
 }

@@ -3,14 +3,14 @@
  * A model has thousands of tensors and few kinds of them. Layers whose tensors agree in names,
  * dtypes and shapes fold into one group, "model.layers 1-3, 5-8", with one row for each name.
  *
- *     alike_item items[n];             one for each tensor or stack, filled by the caller
- *     alike a;
- *     alike_fold(items, n, &a, e);
+ *     layer_item items[n];             one for each tensor or stack, filled by the caller
+ *     layer_groups a;
+ *     layer_fold(items, n, &a, e);
  *     for each a.groups[g], for each of its rows: print
- *     alike_free(&a);
+ *     layer_free(&a);
  */
-#ifndef ALIKE_H
-#define ALIKE_H
+#ifndef LAYER_GROUPS_H
+#define LAYER_GROUPS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 #include "format/base/err.h"
 #include "format/safetensors/safetensors.h"
 
-typedef struct alike_item {
+typedef struct layer_item {
     const char *name; /* of the tensor or stack */
     dtype type, from; /* `from`: of the source, or the same */
     unsigned ndim;
@@ -31,30 +31,30 @@ typedef struct alike_item {
     double sum_sq_source, sum_sq_error;
     double worst; /* dB, the least is kept; NAN: none */
     size_t index; /* the caller's, of the first */
-} alike_item;
+} layer_item;
 
-typedef struct alike_row {
+typedef struct layer_row {
     const char *name; /* without what the title says; owned by the alike */
-    alike_item sum;
-} alike_row;
+    layer_item sum;
+} layer_row;
 
-typedef struct alike_group {
+typedef struct layer_group {
     char *title; /* "model.layers 1-3, 5-8", "outside layers" */
     uint64_t layers;
-    const alike_row *rows;
+    const layer_row *rows;
     size_t row_count;
     const struct placed *order; /* private */
-} alike_group;
+} layer_group;
 
-typedef struct alike {
-    alike_group *groups;
+typedef struct layer_groups {
+    layer_group *groups;
     size_t group_count;
-    struct alike_private *priv;
-} alike;
+    struct layer_private *priv;
+} layer_groups;
 
 /* Errors: ERR_MEMORY. */
-MUST_CHECK err_code alike_fold(const alike_item *items, size_t count, alike *out, err *e);
+MUST_CHECK err_code layer_fold(const layer_item *items, size_t count, layer_groups *out, err *e);
 
-void alike_free(alike *a);
+void layer_free(layer_groups *a);
 
 #endif

@@ -41,13 +41,13 @@ static packed_quality quality_of(const packed_view *made, uint32_t number)
 
 /* ---- text ------------------------------------------------------ */
 
-static alike_item item_of(const convert_job *job, uint32_t number, const packed_view *made)
+static layer_item item_of(const convert_job *job, uint32_t number, const packed_view *made)
 {
     const pack_record *const r = &job->plan.table.records[number];
     const pack_record *const scales = packed_scales(&job->plan.table, r);
     const tile_count tiles = count_tiles(r);
     const packed_quality q = quality_of(made, number);
-    alike_item item = {.name = r->name,
+    layer_item item = {.name = r->name,
                        .type = r->type,
                        .from = r->src_type,
                        .ndim = r->ndim,
@@ -65,7 +65,7 @@ static alike_item item_of(const convert_job *job, uint32_t number, const packed_
 }
 
 /* One item for each record but those of scales, whose bytes count with their codes. */
-static err_code make_items(const convert_job *job, const packed_view *made, alike_item **out,
+static err_code make_items(const convert_job *job, const packed_view *made, layer_item **out,
                            size_t *count, err *e)
 {
     const pack_table *const t = &job->plan.table;
@@ -83,7 +83,7 @@ static err_code make_items(const convert_job *job, const packed_view *made, alik
 }
 
 static void put_plan_row(table *t, const convert_job *job, const char *indent, const char *name,
-                         const alike_item *x)
+                         const layer_item *x)
 {
     const pack_record *const r = &job->plan.table.records[x->index];
     const bool quantized = pack_record_has_stats(r);
@@ -111,22 +111,22 @@ static void put_header(table *t, const char *const *names, size_t count)
     }
 }
 
-static err_code put_folded(table *t, const convert_job *job, const alike_item *items, size_t count,
+static err_code put_folded(table *t, const convert_job *job, const layer_item *items, size_t count,
                            err *e)
 {
-    alike folded;
-    const err_code code = alike_fold(items, count, &folded, e);
+    layer_groups folded;
+    const err_code code = layer_fold(items, count, &folded, e);
     if (code != OK) {
         return code;
     }
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
-            const alike_row *const row = &folded.groups[g].rows[i];
+            const layer_row *const row = &folded.groups[g].rows[i];
             put_plan_row(t, job, "  ", row->name, &row->sum);
         }
     }
-    alike_free(&folded);
+    layer_free(&folded);
     return OK;
 }
 
@@ -144,7 +144,7 @@ static err_code print_plan_table(const convert_job *job, bool fold, err *e)
 {
     static const char *const names[] = {"tensor", "count",   "from",  "shape",  "decision",
                                         "tiles",  "clipped", "bytes", "because"};
-    alike_item *items = NULL;
+    layer_item *items = NULL;
     size_t count = 0;
     err_code code = make_items(job, NULL, &items, &count, e);
     if (code != OK) {
@@ -208,7 +208,7 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
 err_code plan_print_tensors(const convert_job *job, const packed_view *made, err *e)
 {
     static const char *const names[] = {"tensor", "from", "shape", "decision", "bytes", "SQNR dB"};
-    alike_item *items = NULL;
+    layer_item *items = NULL;
     size_t count = 0;
     const err_code code = make_items(job, made, &items, &count, e);
     if (code != OK) {
@@ -218,7 +218,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
     table_start(&t, "llllrr");
     put_header(&t, names, sizeof names / sizeof names[0]);
     for (size_t i = 0; i < count; i++) {
-        const alike_item *const x = &items[i];
+        const layer_item *const x = &items[i];
         const pack_record *const r = &job->plan.table.records[x->index];
         shown shape, size, db;
         text_decibel(db.s, stats_sqnr(x->sum_sq_source, x->sum_sq_error));

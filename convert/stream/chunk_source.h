@@ -22,7 +22,7 @@ typedef struct chunk_reader {
 /* Bytes that the scales of a source in FP8 need for any chunk that is quantized once more. */
 uint64_t chunk_scale_room(const plan *p);
 
-/* Read the source of a record's chunk `number` into `room`, item_chunk_in_bytes of it (items.h),
+/* Read the source of a record's chunk `number` into `room`, item_chunk_in_bytes of it (work_items.h),
  * and digest it on the way; *data: where in the room the elements begin that are quantized or kept.
  * `scales` has chunk_scale_room bytes. Any thread. Errors: those of checkpoint_read; ERR_MEMORY. */
 MUST_CHECK err_code chunk_read(const chunk_reader *cr, const pack_record *r, uint64_t number,

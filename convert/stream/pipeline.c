@@ -31,7 +31,7 @@ typedef struct pipeline {
     work_list work;
     bench *benches; /* [slots] */
     scale_runs *runs;
-    turnstile turns;        /* of items, where the output wants them in order */
+    sequencer turns;        /* of items, where the output wants them in order */
     chunk_reader reader;    /* its pieces are ours */
     pack_stat *chunk_stats; /* [chunk_count], of codes records */
     nonfinite_log nonfinite;
@@ -60,7 +60,7 @@ static err_code read_item(pipeline *p, const work_item *item, const bench *b,
 static err_code await_turn(pipeline *p, const work_item *item, err *e)
 {
     return output_is_stream(p->job->out)
-               ? turnstile_enter(&p->turns, (uint64_t)(item - p->work.items), e)
+               ? sequencer_enter(&p->turns, (uint64_t)(item - p->work.items), e)
                : OK;
 }
 
@@ -247,9 +247,9 @@ static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
         code = scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e);
     }
     if (code == OK) {
-        turnstile_leave(&p->turns, task);
+        sequencer_leave(&p->turns, task);
     } else {
-        turnstile_stop(&p->turns);
+        sequencer_stop(&p->turns);
         scale_runs_stop(p->runs);
     }
     return code;
@@ -351,7 +351,7 @@ static err_code pipeline_open(pipeline *p, err *e)
     const pack_table *const t = &p->job->plan->table;
     const engine *const g = p->job->engine;
     nonfinite_open(&p->nonfinite);
-    turnstile_open(&p->turns, p->m);
+    sequencer_open(&p->turns, p->m);
     err_code code = work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e);
     if (code == OK) {
         code = scale_runs_open(t, &p->work, p->m, &p->runs, e);
@@ -379,7 +379,7 @@ static void pipeline_close(pipeline *p)
     free(p->reader.pieces);
     free(p->chunk_stats);
     scale_runs_close(p->runs);
-    turnstile_close(&p->turns);
+    sequencer_close(&p->turns);
     work_list_free(&p->work);
     nonfinite_close(&p->nonfinite);
 }

@@ -11,7 +11,7 @@
 
 bool readback_is_pointless(const output *o)
 {
-    return memory_file_is_one(output_descriptor(o));
+    return mapped_output_is_one(output_descriptor(o));
 }
 
 typedef struct readback {

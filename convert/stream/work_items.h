@@ -1,6 +1,6 @@
 /* The work list of a conversion: runs of whole chunks that fit into one slot, in file order. */
-#ifndef ITEMS_H
-#define ITEMS_H
+#ifndef WORK_ITEMS_H
+#define WORK_ITEMS_H
 
 #include "convert/plan/plan.h"
 

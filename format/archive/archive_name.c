@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *bundle_clean_name(const char *path, bool *no_memory)
+char *archive_clean_name(const char *path, bool *no_memory)
 {
     char *const clean = malloc(strlen(path) + 1);
     size_t used = 0;
@@ -30,7 +30,7 @@ char *bundle_clean_name(const char *path, bool *no_memory)
     return clean;
 }
 
-char *bundle_link_target(const char *name, const char *target, bool *no_memory)
+char *archive_link_target(const char *name, const char *target, bool *no_memory)
 {
     char *const joined = calloc(1, strlen(name) + strlen(target) + 2);
     const char *const slash = strrchr(name, '/');

@@ -29,15 +29,15 @@ enum {
 static const uint64_t other_limit = 64 * MIB; /* embed.c takes no larger file */
 
 typedef struct scan {
-    bundle *b;
+    archive_index *b;
     int fd;
     archive_form form;
     const monitor *m;
     uint64_t at, file_bytes; /* of the archive, where it is read as it is */
-    inflow *in;              /* where it is compressed */
+    decompressor *in;        /* where it is compressed */
     struct archive *a;
-    int *spill;
-    uint64_t spill_end;
+    int *temp_file;
+    uint64_t temp_file_end;
     size_t room; /* of b->members */
     err failure; /* of reading: told when libarchive comes back */
     unsigned char buffer[IN_BYTES];
@@ -52,7 +52,7 @@ static bool is_old_tar(const unsigned char *start)
     struct archive_entry *entry = NULL;
     struct archive *const a = archive_read_new();
     const bool found = a && archive_read_support_format_tar(a) == ARCHIVE_OK &&
-                       archive_read_open_memory(a, start, BUNDLE_START_BYTES) == ARCHIVE_OK &&
+                       archive_read_open_memory(a, start, ARCHIVE_START_BYTES) == ARCHIVE_OK &&
                        archive_read_next_header(a, &entry) == ARCHIVE_OK;
     archive_read_free(a);
     return found;
@@ -66,7 +66,7 @@ static bool is_safetensors(const unsigned char *start)
            strchr("{ \t\r\n", start[8]);
 }
 
-archive_form bundle_form(const unsigned char *start)
+archive_form archive_form_of(const unsigned char *start)
 {
     if (is_safetensors(start)) {
         return FORM_NONE;
@@ -74,14 +74,14 @@ archive_form bundle_form(const unsigned char *start)
     if (memcmp(start, "PK\3\4", 4) == 0 || memcmp(start, "PK\5\6", 4) == 0) {
         return FORM_ZIP;
     }
-    if (inflow_recognizes(start)) {
+    if (decompressor_recognizes(start)) {
         return FORM_COMPRESSED;
     }
     return memcmp(start + TAR_MAGIC_OFF, "ustar", 5) == 0 || is_old_tar(start) ? FORM_TAR
                                                                                : FORM_NONE;
 }
 
-bool bundle_wants(const char *name, uint64_t bytes)
+bool archive_wants(const char *name, uint64_t bytes)
 {
     static const char suffix[] = ".safetensors";
     const size_t length = strlen(name);
@@ -106,7 +106,7 @@ static la_ssize_t read_compressed(struct archive *a, void *ctx, const void **pie
     const unsigned char *from = NULL;
     size_t bytes = 0;
     (void)a;
-    if (inflow_read(s->in, &from, &bytes, &s->failure) != OK) {
+    if (decompressor_read(s->in, &from, &bytes, &s->failure) != OK) {
         return read_failed(s);
     }
     *piece = from;
@@ -192,7 +192,7 @@ static err_code refuse_member(const scan *s, const char *name, const char *what,
 }
 
 /* Where libarchive stands is where the bytes begin; they have to be those that it reads. */
-static err_code place_member(scan *s, bundle_member *m, err *e)
+static err_code place_member(scan *s, archive_member *m, err *e)
 {
     const la_int64_t at = archive_filter_bytes(s->a, 0);
     unsigned char shown[COMPARED_BYTES];
@@ -215,7 +215,7 @@ static err_code place_member(scan *s, bundle_member *m, err *e)
 
 static err_code write_spill(scan *s, uint64_t off, const void *data, size_t bytes, err *e)
 {
-    const err_code code = io_write_at(*s->spill, "temporary file", off, data, bytes, e);
+    const err_code code = io_write_at(*s->temp_file, "temporary file", off, data, bytes, e);
     if (code != OK) {
         err_prefix(e, "%s", s->b->path);
         err_hint(e, "TMPDIR names the directory that archives are unpacked to");
@@ -225,14 +225,14 @@ static err_code write_spill(scan *s, uint64_t off, const void *data, size_t byte
 
 /* Unpack a member behind those that are there, at a multiple of what direct reading wants. Never
  * more than it said it has. */
-static err_code spill_member(scan *s, bundle_member *m, err *e)
+static err_code spill_member(scan *s, archive_member *m, err *e)
 {
     const void *piece = NULL;
     size_t bytes = 0;
     la_int64_t off = 0;
     uint64_t done = 0;
-    err_code code = *s->spill < 0 ? spill_open(s->spill, e) : OK;
-    m->base = num_ceil_div(s->spill_end, DIRECT_ALIGN) * DIRECT_ALIGN;
+    err_code code = *s->temp_file < 0 ? temp_file_open(s->temp_file, e) : OK;
+    m->base = num_ceil_div(s->temp_file_end, DIRECT_ALIGN) * DIRECT_ALIGN;
     m->unpacked = true;
     while (code == OK) {
         const int status = archive_read_data_block(s->a, &piece, &bytes, &off);
@@ -254,7 +254,7 @@ static err_code spill_member(scan *s, bundle_member *m, err *e)
     if (code == OK && done != m->bytes) {
         return refuse_member(s, m->name, "cut off: it has fewer bytes than its header says", e);
     }
-    s->spill_end = m->base + done;
+    s->temp_file_end = m->base + done;
     return code;
 }
 
@@ -266,14 +266,14 @@ static bool is_stored(const scan *s)
            (s->form == FORM_ZIP && name && strstr(name, "(uncompressed)") != NULL);
 }
 
-static err_code take_file(scan *s, struct archive_entry *entry, bundle_member *m, err *e)
+static err_code take_file(scan *s, struct archive_entry *entry, archive_member *m, err *e)
 {
     const la_int64_t size = archive_entry_size(entry);
     if (!archive_entry_size_is_set(entry) || size < 0) {
         return refuse_member(s, m->name, "its header does not tell its size", e);
     }
     m->bytes = (uint64_t)size;
-    const bool wanted = bundle_wants(m->name, m->bytes);
+    const bool wanted = archive_wants(m->name, m->bytes);
     m->lack = archive_entry_is_encrypted(entry)       ? "encrypted"
               : archive_entry_sparse_count(entry) > 0 ? "stored with holes (sparse)"
               : !wanted && !is_stored(s) ? "larger than 64 MiB and no weights: not unpacked"
@@ -284,32 +284,33 @@ static err_code take_file(scan *s, struct archive_entry *entry, bundle_member *m
     return is_stored(s) ? place_member(s, m, e) : spill_member(s, m, e);
 }
 
-static err_code take_link(scan *s, const char *hard, const char *symbolic, bundle_member *m, err *e)
+static err_code take_link(scan *s, const char *hard, const char *symbolic, archive_member *m,
+                          err *e)
 {
     bool no_memory = false;
-    m->kind = BUNDLE_LINK;
-    m->target = hard ? bundle_clean_name(hard, &no_memory)
-                     : bundle_link_target(m->name, symbolic, &no_memory);
+    m->kind = ARCHIVE_LINK;
+    m->target = hard ? archive_clean_name(hard, &no_memory)
+                     : archive_link_target(m->name, symbolic, &no_memory);
     return no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->b->path) : OK;
 }
 
-static bundle_member *add_member(scan *s, char *name)
+static archive_member *add_member(scan *s, char *name)
 {
-    bundle *const b = s->b;
+    archive_index *const b = s->b;
     if (b->count == s->room) {
         const size_t room = s->room ? 2 * s->room : 64;
-        bundle_member *const grown = reallocarray(b->members, room, sizeof *grown);
+        archive_member *const grown = reallocarray(b->members, room, sizeof *grown);
         if (!grown) {
             return NULL;
         }
         b->members = grown;
         s->room = room;
     }
-    b->members[b->count] = (bundle_member){.name = name};
+    b->members[b->count] = (archive_member){.name = name};
     return &b->members[b->count++];
 }
 
-static err_code take_name(scan *s, struct archive_entry *entry, bundle_member **m, err *e)
+static err_code take_name(scan *s, struct archive_entry *entry, archive_member **m, err *e)
 {
     const char *path = archive_entry_pathname(entry);
     bool no_memory = false;
@@ -321,7 +322,7 @@ static err_code take_name(scan *s, struct archive_entry *entry, bundle_member **
                            : "a member without a name",
                       e);
     }
-    char *const name = bundle_clean_name(path, &no_memory);
+    char *const name = archive_clean_name(path, &no_memory);
     if (!name && !no_memory && archive_entry_filetype(entry) == AE_IFDIR &&
         strspn(path, "./") == strlen(path) && !strstr(path, "..") && path[0] != '/') {
         return OK; /* the top itself */
@@ -341,7 +342,7 @@ static err_code take_name(scan *s, struct archive_entry *entry, bundle_member **
 
 static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
 {
-    bundle_member *m = NULL;
+    archive_member *m = NULL;
     const char *const hard = archive_entry_hardlink(entry);
     const char *const symbolic = archive_entry_symlink(entry);
     const err_code code = take_name(s, entry, &m, e);
@@ -355,10 +356,10 @@ static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
     case AE_IFREG:
         return take_file(s, entry, m, e);
     case AE_IFDIR:
-        m->kind = BUNDLE_DIRECTORY;
+        m->kind = ARCHIVE_DIRECTORY;
         return OK;
     default:
-        m->kind = BUNDLE_OTHER;
+        m->kind = ARCHIVE_OTHER;
         return OK;
     }
 }
@@ -376,7 +377,7 @@ static err_code check_end(scan *s, err *e)
     /* Checksums stand at the end of what is compressed, behind the archive. */
     for (size_t bytes = 1; s->in && code == OK && bytes > 0;) {
         const unsigned char *piece = NULL;
-        code = inflow_read(s->in, &piece, &bytes, e);
+        code = decompressor_read(s->in, &piece, &bytes, e);
     }
     return code;
 }
@@ -398,10 +399,11 @@ static err_code pass(scan *s, err *e)
     return code;
 }
 
-err_code bundle_scan(bundle *b, int fd, archive_form form, const monitor *m, int *spill, err *e)
+err_code archive_scan(archive_index *b, int fd, archive_form form, const monitor *m, int *temp_file,
+                      err *e)
 {
     struct stat st;
-    *spill = -1;
+    *temp_file = -1;
     if (form == FORM_NONE) {
         return err_set(e, ERR_INPUT, "%s: not an archive", b->path);
     }
@@ -417,17 +419,17 @@ err_code bundle_scan(bundle *b, int fd, archive_form form, const monitor *m, int
     s->form = form;
     s->m = m;
     s->file_bytes = (uint64_t)st.st_size;
-    s->spill = spill;
+    s->temp_file = temp_file;
     err_code code = OK;
     if (form == FORM_COMPRESSED) {
         monitor_stage(m, "unpack", s->file_bytes);
-        code = inflow_open(fd, b->path, m, &s->in, e);
+        code = decompressor_open(fd, b->path, m, &s->in, e);
     }
     if (code == OK) {
         code = pass(s, e);
     }
     archive_read_free(s->a);
-    inflow_close(s->in);
+    decompressor_close(s->in);
     free(s);
     return code;
 }

@@ -15,7 +15,7 @@
 
 enum { IN_BYTES = 256 << 10, OUT_BYTES = 1 << 20 };
 
-struct inflow {
+struct decompressor {
     int fd;
     const char *path;
     const monitor *m;
@@ -28,7 +28,7 @@ struct inflow {
     unsigned char in[IN_BYTES], out[OUT_BYTES];
 };
 
-bool inflow_recognizes(const unsigned char *start)
+bool decompressor_recognizes(const unsigned char *start)
 {
     static const struct {
         const char *bytes;
@@ -48,7 +48,7 @@ bool inflow_recognizes(const unsigned char *start)
 }
 
 /* Fill the input; f->left is 0 at the end of the file. */
-static err_code fill(inflow *f, err *e)
+static err_code fill(decompressor *f, err *e)
 {
     const size_t wanted = num_min(IN_BYTES, f->file_bytes - f->at);
     f->next = f->in;
@@ -67,7 +67,7 @@ static err_code fill(inflow *f, err *e)
 
 static la_ssize_t read_input(struct archive *a, void *ctx, const void **piece)
 {
-    inflow *const f = ctx;
+    decompressor *const f = ctx;
     *piece = f->in;
     if (fill(f, &f->failure) != OK) {
         archive_set_error(a, EIO, "%s", f->failure.text);
@@ -76,7 +76,7 @@ static la_ssize_t read_input(struct archive *a, void *ctx, const void **piece)
     return (la_ssize_t)f->left;
 }
 
-static err_code refuse(const inflow *f, const char *why, err *e)
+static err_code refuse(const decompressor *f, const char *why, err *e)
 {
     if (f->failure.code != OK) {
         return err_set(e, f->failure.code, "%s", f->failure.text);
@@ -91,7 +91,7 @@ static err_code refuse(const inflow *f, const char *why, err *e)
 }
 
 /* Libarchive as a mere decompressor: one member, "raw". */
-static err_code open_other(inflow *f, err *e)
+static err_code open_other(decompressor *f, err *e)
 {
     struct archive_entry *entry = NULL;
     f->other = archive_read_new();
@@ -112,13 +112,13 @@ static err_code open_other(inflow *f, err *e)
     return archive_filter_count(f->other) > 1 ? OK : refuse(f, NULL, e);
 }
 
-err_code inflow_open(int fd, const char *path, const monitor *m, inflow **out, err *e)
+err_code decompressor_open(int fd, const char *path, const monitor *m, decompressor **out, err *e)
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    inflow *const f = calloc(1, sizeof *f);
+    decompressor *const f = calloc(1, sizeof *f);
     if (!f) {
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
@@ -137,7 +137,7 @@ err_code inflow_open(int fd, const char *path, const monitor *m, inflow **out, e
         code = open_other(f, e);
     }
     if (code != OK) {
-        inflow_close(f);
+        decompressor_close(f);
         return code;
     }
     *out = f;
@@ -145,7 +145,7 @@ err_code inflow_open(int fd, const char *path, const monitor *m, inflow **out, e
 }
 
 /* Behind a gzip stream another one may follow, or zeros that fill a block. */
-static err_code check_rest(inflow *f, bool *more, err *e)
+static err_code check_rest(decompressor *f, bool *more, err *e)
 {
     err_code code = OK;
     *more = false;
@@ -165,7 +165,7 @@ static err_code check_rest(inflow *f, bool *more, err *e)
     return code;
 }
 
-static err_code read_gzip(inflow *f, size_t *bytes, err *e)
+static err_code read_gzip(decompressor *f, size_t *bytes, err *e)
 {
     err_code code = OK;
     while (code == OK && *bytes == 0) {
@@ -188,7 +188,7 @@ static err_code read_gzip(inflow *f, size_t *bytes, err *e)
     return code;
 }
 
-err_code inflow_read(inflow *f, const unsigned char **piece, size_t *bytes, err *e)
+err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes, err *e)
 {
     *piece = f->out;
     *bytes = 0;
@@ -203,7 +203,7 @@ err_code inflow_read(inflow *f, const unsigned char **piece, size_t *bytes, err 
     return OK;
 }
 
-void inflow_close(inflow *f)
+void decompressor_close(decompressor *f)
 {
     if (f) {
         gzip_stream_free(f->gzip);

@@ -1,14 +1,14 @@
 /* What a compressed file holds, from front to back, in bounded memory: gzip, zstd, xz, bzip2 and
  * what else libarchive unpacks here.
  *
- *     inflow *f;
- *     inflow_open(fd, path, m, &f, e);
- *     while (inflow_read(f, &piece, &bytes, e) == OK && bytes > 0) ...
- *     inflow_close(f);
+ *     decompressor *f;
+ *     decompressor_open(fd, path, m, &f, e);
+ *     while (decompressor_read(f, &piece, &bytes, e) == OK && bytes > 0) ...
+ *     decompressor_close(f);
  *
  * The checksums of the compression are checked; for all of them read to the end. */
-#ifndef INFLOW_H
-#define INFLOW_H
+#ifndef DECOMPRESS_H
+#define DECOMPRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,22 +16,24 @@
 #include "format/base/err.h"
 #include "format/base/monitor.h"
 
-typedef struct inflow inflow;
+typedef struct decompressor decompressor;
 
-enum { INFLOW_MAGIC_BYTES = 6 };
+enum { DECOMPRESSOR_MAGIC_BYTES = 6 };
 
-/* Does a file of at least INFLOW_MAGIC_BYTES bytes that begins like this hold a compressed stream?
+/* Does a file of at least DECOMPRESSOR_MAGIC_BYTES bytes that begins like this hold a compressed stream?
  */
-bool inflow_recognizes(const unsigned char *start);
+bool decompressor_recognizes(const unsigned char *start);
 
-/* `fd` and `path` stay the caller's, and must outlive the inflow. The monitor hears of compressed
+/* `fd` and `path` stay the caller's, and must outlive the decompressor. The monitor hears of compressed
  * bytes. Errors: ERR_MEMORY, ERR_IO, ERR_INPUT cannot be unpacked. */
-MUST_CHECK err_code inflow_open(int fd, const char *path, const monitor *m, inflow **out, err *e);
+MUST_CHECK err_code decompressor_open(int fd, const char *path, const monitor *m,
+                                      decompressor **out, err *e);
 
 /* The next piece, which is valid until the next call; *bytes is 0 at the end. ERR_INPUT: cut off,
  * or damaged; ERR_IO, ERR_CANCELLED. */
-MUST_CHECK err_code inflow_read(inflow *f, const unsigned char **piece, size_t *bytes, err *e);
+MUST_CHECK err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes,
+                                      err *e);
 
-void inflow_close(inflow *f); /* NULL is fine */
+void decompressor_close(decompressor *f); /* NULL is fine */
 
 #endif

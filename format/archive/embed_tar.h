@@ -1,7 +1,7 @@
 /* The embedded files: a ustar archive with one spelling (spec/format.md section 9), through
  * libarchive. */
-#ifndef ARCHIVE_FILE_H
-#define ARCHIVE_FILE_H
+#ifndef EMBED_TAR_H
+#define EMBED_TAR_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Globs over names, by byte: '*' any bytes including '.', '?' one byte, [a-z] and [!a-z] sets. The
  * whole name must match. */
-#ifndef GLOB_MATCH_H
-#define GLOB_MATCH_H
+#ifndef GLOB_H
+#define GLOB_H
 
 #include <stdbool.h>
 

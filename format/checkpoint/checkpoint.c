@@ -140,7 +140,8 @@ static err_code check_config(opening *o, err *e)
     char *text = NULL;
     size_t bytes = 0;
     json_t *json = NULL;
-    err_code code = folder_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e);
+    err_code code =
+        checkpoint_dir_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e);
     if (code == OK && !text) {
         o->lacks_config = true;
     } else if (code == OK) {
@@ -255,7 +256,7 @@ void checkpoint_prefetch(checkpoint *cp, const tensor *t)
 err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data, size_t *bytes,
                               err *e)
 {
-    return folder_read(cp->folder, name, JSON_FILE_LIMIT, data, bytes, e);
+    return checkpoint_dir_read(cp->folder, name, JSON_FILE_LIMIT, data, bytes, e);
 }
 
 static int compare_tensor_name(const void *key, const void *element)
@@ -308,6 +309,6 @@ void checkpoint_close(checkpoint *cp)
     free(cp->tensors);
     free(cp->shards);
     free(cp->dir);
-    folder_close(cp->folder);
+    checkpoint_dir_close(cp->folder);
     free(cp);
 }

@@ -39,7 +39,7 @@ typedef struct tensor {
 
 typedef struct checkpoint {
     char *dir; /* where config.json and its like would be: the folder's path */
-    struct folder *folder;
+    struct checkpoint_dir *folder;
     shard *shards; /* sorted by name */
     size_t shard_count;
     tensor *tensors; /* sorted by name bytes */

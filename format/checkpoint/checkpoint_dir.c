@@ -21,21 +21,22 @@ static err_code no_memory(const char *path, err *e)
 /* ---- opening --------------------------------------------------- */
 
 /* Takes `path`. */
-static err_code make_folder(char *path, bundle *archive, char *top, folder **out, err *e)
+static err_code make_folder(char *path, archive_index *archive, char *top, checkpoint_dir **out,
+                            err *e)
 {
-    folder *const f = calloc(1, sizeof *f);
+    checkpoint_dir *const f = calloc(1, sizeof *f);
     if (!f || !path || (archive && !top)) {
         free(f);
         free(path);
         free(top);
         return err_set(e, ERR_MEMORY, "no memory for the folder of a checkpoint");
     }
-    *f = (folder){path, archive, top};
+    *f = (checkpoint_dir){path, archive, top};
     *out = f;
     return OK;
 }
 
-err_code folder_open_directory(const char *dir, folder **out, err *e)
+err_code checkpoint_dir_open_directory(const char *dir, checkpoint_dir **out, err *e)
 {
     return make_folder(strdup(dir), NULL, NULL, out, e);
 }
@@ -54,17 +55,17 @@ static void top_of(const char *name, char *to, size_t room)
 
 /* Members are sorted, so those of one directory stand together, but for names like "a.b" between
  * "a" and "a/x". */
-static err_code find_top(const bundle *b, char **top, err *e)
+static err_code find_top(const archive_index *b, char **top, err *e)
 {
     enum { ROOM = 4096 + 1 };
     char only[ROOM] = "";
     char dir[ROOM];
     text_list found = {0};
     for (size_t i = 0; i < b->count; i++) {
-        const bundle_member *const m = &b->members[i];
+        const archive_member *const m = &b->members[i];
         top_of(m->name, dir, sizeof dir);
         const char *const name = m->name + strlen(dir) + (dir[0] != '\0');
-        if (m->kind == BUNDLE_DIRECTORY || !is_weights(name)) {
+        if (m->kind == ARCHIVE_DIRECTORY || !is_weights(name)) {
             continue;
         }
         if (dir[0] == '\0') {
@@ -89,12 +90,12 @@ static err_code find_top(const bundle *b, char **top, err *e)
     return asprintf(top, "%s/", only) < 0 ? no_memory(b->path, e) : OK;
 }
 
-static err_code open_archive(const char *path, const monitor *m, folder **out, err *e)
+static err_code open_archive(const char *path, const monitor *m, checkpoint_dir **out, err *e)
 {
-    bundle *archive = NULL;
+    archive_index *archive = NULL;
     char *top = NULL;
     char *shown = NULL;
-    err_code code = bundle_open(path, m, &archive, e);
+    err_code code = archive_open(path, m, &archive, e);
     if (code == OK) {
         code = find_top(archive, &top, e);
     }
@@ -108,12 +109,12 @@ static err_code open_archive(const char *path, const monitor *m, folder **out, e
     }
     if (code != OK) {
         free(top);
-        bundle_close(archive);
+        archive_close(archive);
     }
     return code;
 }
 
-err_code folder_open(const char *path, const monitor *m, folder **out, err *e)
+err_code checkpoint_dir_open(const char *path, const monitor *m, checkpoint_dir **out, err *e)
 {
     struct stat st;
     *out = NULL;
@@ -128,10 +129,10 @@ err_code folder_open(const char *path, const monitor *m, folder **out, err *e)
     return code == OK ? make_folder(dir, NULL, NULL, out, e) : code;
 }
 
-void folder_close(folder *f)
+void checkpoint_dir_close(checkpoint_dir *f)
 {
     if (f) {
-        bundle_close(f->archive);
+        archive_close(f->archive);
         free(f->path);
         free(f->top);
         free(f);
@@ -148,16 +149,16 @@ static int compare_name(const void *a, const void *b)
 }
 
 /* What follows the top in a member's name, if it is one component; else NULL. */
-static const char *name_at_top(const folder *f, const char *member)
+static const char *name_at_top(const checkpoint_dir *f, const char *member)
 {
     const size_t bytes = strlen(f->top);
     const char *const name = strncmp(member, f->top, bytes) == 0 ? member + bytes : NULL;
     return name && *name && !strchr(name, '/') ? name : NULL;
 }
 
-static err_code list_archive(const folder *f, listing *out, err *e)
+static err_code list_archive(const checkpoint_dir *f, dir_list *out, err *e)
 {
-    const bundle *const b = f->archive;
+    const archive_index *const b = f->archive;
     out->names = calloc(b->count + 1, sizeof *out->names);
     if (!out->names) {
         return no_memory(f->path, e);
@@ -176,45 +177,46 @@ static err_code list_archive(const folder *f, listing *out, err *e)
     return OK;
 }
 
-err_code folder_list(const folder *f, listing *out, err *e)
+err_code checkpoint_dir_list(const checkpoint_dir *f, dir_list *out, err *e)
 {
-    *out = (listing){0};
-    return f->archive ? list_archive(f, out, e) : listing_read(f->path, out, e);
+    *out = (dir_list){0};
+    return f->archive ? list_archive(f, out, e) : dir_list_read(f->path, out, e);
 }
 
 /* ---- files ----------------------------------------------------- */
 
-err_code folder_find(const folder *f, const char *name, bundle_place *place, err *e)
+err_code checkpoint_dir_find(const checkpoint_dir *f, const char *name, archive_place *place,
+                             err *e)
 {
     char *member = NULL;
-    *place = (bundle_place){0};
+    *place = (archive_place){0};
     if (asprintf(&member, "%s%s", f->top, name) < 0) {
         return no_memory(f->path, e);
     }
-    const err_code code = bundle_find(f->archive, member, place, e);
+    const err_code code = archive_find(f->archive, member, place, e);
     free(member);
     return code;
 }
 
-static int stat_member(const folder *f, const char *name, struct stat *st)
+static int stat_member(const checkpoint_dir *f, const char *name, struct stat *st)
 {
     char *member = NULL;
     if (asprintf(&member, "%s%s", f->top, name) < 0) {
         return ENOMEM;
     }
-    const bundle_member *const m = bundle_member_of(f->archive, member);
+    const archive_member *const m = archive_member_of(f->archive, member);
     free(member);
     if (!m) {
         return ENOENT;
     }
-    *st = (struct stat){.st_mode = m->kind == BUNDLE_FILE ? S_IFREG : S_IFDIR,
+    *st = (struct stat){.st_mode = m->kind == ARCHIVE_FILE ? S_IFREG : S_IFDIR,
                         .st_size = (off_t)m->bytes,
                         .st_dev = (dev_t)f->archive->device,
                         .st_ino = (ino_t)f->archive->inode};
     return 0;
 }
 
-int folder_stat(const folder *f, const char *name, struct stat *st)
+int checkpoint_dir_stat(const checkpoint_dir *f, const char *name, struct stat *st)
 {
     if (f->archive) {
         return stat_member(f, name, st);
@@ -225,12 +227,12 @@ int folder_stat(const folder *f, const char *name, struct stat *st)
     return failure;
 }
 
-static err_code read_member(const folder *f, const char *name, size_t limit, char **data,
+static err_code read_member(const checkpoint_dir *f, const char *name, size_t limit, char **data,
                             size_t *bytes, err *e)
 {
-    bundle_place place;
+    archive_place place;
     int fd = -1;
-    err_code code = folder_find(f, name, &place, e);
+    err_code code = checkpoint_dir_find(f, name, &place, e);
     if (code != OK || !place.file) {
         return code;
     }
@@ -266,8 +268,8 @@ static err_code read_file(const char *path, size_t limit, char **data, size_t *b
     return io_read_file(path, limit, data, bytes, e);
 }
 
-err_code folder_read(const folder *f, const char *name, size_t limit, char **data, size_t *bytes,
-                     err *e)
+err_code checkpoint_dir_read(const checkpoint_dir *f, const char *name, size_t limit, char **data,
+                             size_t *bytes, err *e)
 {
     *data = NULL;
     *bytes = 0;

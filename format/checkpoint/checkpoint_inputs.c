@@ -22,7 +22,7 @@ static bool is_beside_shards(const char *dir, const struct stat *st)
 
 bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st)
 {
-    const bundle *const archive = cp->folder->archive;
+    const archive_index *const archive = cp->folder->archive;
     bool same = archive ? archive->device == st->st_dev && archive->inode == st->st_ino
                         : is_beside_shards(cp->dir, st);
     for (size_t i = 0; i < cp->shard_count && !same; i++) {

@@ -71,10 +71,10 @@ static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_cou
 }
 
 /* Why it cannot be read. */
-static err_code refuse_file(const folder *from, const embed_file *f, int failure, err *e)
+static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int failure, err *e)
 {
-    bundle_place place;
-    const err_code code = from->archive ? folder_find(from, f->name, &place, e) : OK;
+    archive_place place;
+    const err_code code = from->archive ? checkpoint_dir_find(from, f->name, &place, e) : OK;
     return code != OK ? code : err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
@@ -93,7 +93,7 @@ static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
         goto out_free;
     }
-    const int failure = folder_stat(out->from, name, &st);
+    const int failure = checkpoint_dir_stat(out->from, name, &st);
     if (failure == ENOMEM) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
         goto out_free;
@@ -167,13 +167,13 @@ static err_code check_files(const embed_list *list, err *e)
     return OK;
 }
 
-err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_count,
+err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs, size_t glob_count,
                       embed_list *out, err *e)
 {
     *out = (embed_list){.from = from};
     const char *const dir = from->path;
-    listing names;
-    err_code code = folder_list(from, &names, e);
+    dir_list names;
+    err_code code = checkpoint_dir_list(from, &names, e);
     if (code == OK) {
         out->files = calloc(names.count + 1, sizeof *out->files);
         code = out->files ? OK : err_set(e, ERR_MEMORY, "%s: no memory", dir);
@@ -190,7 +190,7 @@ err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_c
     if (code == OK) {
         code = check_files(out, e);
     }
-    listing_free(&names);
+    dir_list_free(&names);
     if (code != OK) {
         embed_list_free(out);
     }
@@ -201,7 +201,7 @@ err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data,
                     err *e)
 {
     const embed_file *const f = &list->files[i];
-    const err_code code = folder_read(list->from, f->name, limit, data, bytes, e);
+    const err_code code = checkpoint_dir_read(list->from, f->name, limit, data, bytes, e);
     return code == OK && !*data ? err_set_errno(e, ERR_IO, ENOENT, "%s: cannot open", f->path)
                                 : code;
 }

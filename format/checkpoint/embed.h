@@ -21,7 +21,7 @@ typedef struct embed_list {
     embed_file *files; /* every regular file at the top level of the directory but shards and index,
                           sorted by name */
     size_t count;
-    const folder *from;
+    const checkpoint_dir *from;
 } embed_list;
 
 /* Choose: the built-in allow-list, then --embed globs add and --no-embed globs remove, in
@@ -33,8 +33,8 @@ typedef struct embed_glob {
     bool embed;
 } embed_glob;
 
-MUST_CHECK err_code embed_choose(const folder *from, const embed_glob *globs, size_t glob_count,
-                                 embed_list *out, err *e);
+MUST_CHECK err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs,
+                                 size_t glob_count, embed_list *out, err *e);
 
 /* Read the chosen files, `from` being still open, and pack them: archive_pack of all that is
  * embedded. */

@@ -37,13 +37,14 @@ static err_code prepare_shards(checkpoint *cp, size_t count, err *e)
 static err_code set_shard(checkpoint *cp, size_t i, const char *name, char *path, err *e)
 {
     shard *const s = &cp->shards[i];
-    bundle_place place = {0};
+    archive_place place = {0};
     s->name = strdup(name);
     s->path = path;
     if (!s->name || !path) {
         return no_memory(cp->dir, e);
     }
-    const err_code code = cp->folder->archive ? folder_find(cp->folder, name, &place, e) : OK;
+    const err_code code =
+        cp->folder->archive ? checkpoint_dir_find(cp->folder, name, &place, e) : OK;
     if (code == OK && place.file) {
         s->file = strdup(place.file);
         s->base = place.base;
@@ -58,14 +59,15 @@ static err_code set_only_shard(checkpoint *cp, const char *name, err *e)
     return code == OK ? set_shard(cp, 0, name, io_join(cp->dir, name), e) : code;
 }
 
-static err_code read_index(const folder *f, shard_index *out, err *e)
+static err_code read_index(const checkpoint_dir *f, shard_index *out, err *e)
 {
     json_t *json = NULL;
     char *text = NULL;
     size_t bytes = 0;
     char *path = io_join(f->path, SHARD_INDEX_NAME);
-    err_code code = path ? folder_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e)
-                         : no_memory(f->path, e);
+    err_code code =
+        path ? checkpoint_dir_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e)
+             : no_memory(f->path, e);
     if (code == OK && !text) {
         code = err_set(e, ERR_IO, "%s: gone meanwhile", path);
     }
@@ -103,7 +105,7 @@ bool shard_is_candidate(const char *name)
 }
 
 /* Without index and model.safetensors: there must be one candidate. */
-static err_code set_only_candidate(const search *s, const listing *l, err *e)
+static err_code set_only_candidate(const search *s, const dir_list *l, err *e)
 {
     text_list names = {0};
     const char *only = NULL;
@@ -134,7 +136,7 @@ static int compare_shard(const void *key, const void *element)
 
 /* They may belong to the checkpoint and be missing from the index, or be something else: the user
  * has to know. */
-static void note_ignored(const search *s, const listing *l)
+static void note_ignored(const search *s, const dir_list *l)
 {
     const checkpoint *cp = s->cp;
     text_list ignored = {0};
@@ -162,16 +164,16 @@ static err_code take_folder(const search *s, err_code code, err *e)
 
 static err_code locate_in_folder(const search *s, const char *path, err *e)
 {
-    listing l;
-    err_code code = take_folder(s, folder_open(path, s->m, &s->cp->folder, e), e);
+    dir_list l;
+    err_code code = take_folder(s, checkpoint_dir_open(path, s->m, &s->cp->folder, e), e);
     if (code != OK) {
         return code;
     }
-    code = folder_list(s->cp->folder, &l, e);
+    code = checkpoint_dir_list(s->cp->folder, &l, e);
     if (code == OK) {
-        if (listing_has(&l, SHARD_INDEX_NAME)) {
+        if (dir_list_has(&l, SHARD_INDEX_NAME)) {
             code = set_indexed_shards(s, e);
-        } else if (listing_has(&l, "model.safetensors")) {
+        } else if (dir_list_has(&l, "model.safetensors")) {
             code = set_only_shard(s->cp, "model.safetensors", e);
         } else {
             code = set_only_candidate(s, &l, e);
@@ -180,7 +182,7 @@ static err_code locate_in_folder(const search *s, const char *path, err *e)
     if (code == OK) {
         note_ignored(s, &l);
     }
-    listing_free(&l);
+    dir_list_free(&l);
     return code;
 }
 
@@ -189,7 +191,8 @@ static err_code locate_file(const search *s, const char *path, err *e)
     const char *name = io_basename(path);
     const size_t before = (size_t)(name - path);
     char *const dir = before == 0 ? strdup(".") : strndup(path, before > 1 ? before - 1 : 1);
-    err_code code = dir ? folder_open_directory(dir, &s->cp->folder, e) : no_memory(path, e);
+    err_code code =
+        dir ? checkpoint_dir_open_directory(dir, &s->cp->folder, e) : no_memory(path, e);
     free(dir);
     code = take_folder(s, code, e);
     if (code == OK) {
@@ -207,7 +210,7 @@ err_code shard_locate(const char *path, const monitor *m, checkpoint *cp, shard_
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
     }
     bool is_folder = S_ISDIR(st.st_mode);
-    const err_code code = is_folder ? OK : bundle_probe(path, &is_folder, e);
+    const err_code code = is_folder ? OK : archive_probe(path, &is_folder, e);
     if (code != OK) {
         return code;
     }

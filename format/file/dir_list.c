@@ -12,7 +12,7 @@ static int compare(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-static bool append(listing *l, size_t *room, const char *name)
+static bool append(dir_list *l, size_t *room, const char *name)
 {
     if (l->count == *room) {
         const size_t more = *room ? 2 * *room : 64;
@@ -31,7 +31,7 @@ static bool append(listing *l, size_t *room, const char *name)
     return true;
 }
 
-static err_code read_entries(DIR *d, const char *dir, listing *l, err *e)
+static err_code read_entries(DIR *d, const char *dir, dir_list *l, err *e)
 {
     size_t room = 0;
     for (;;) {
@@ -47,9 +47,9 @@ static err_code read_entries(DIR *d, const char *dir, listing *l, err *e)
     }
 }
 
-err_code listing_read(const char *dir, listing *out, err *e)
+err_code dir_list_read(const char *dir, dir_list *out, err *e)
 {
-    *out = (listing){0};
+    *out = (dir_list){0};
     DIR *d = opendir(dir);
     if (!d) {
         return err_set_errno(e, errno == ENOMEM ? ERR_MEMORY : ERR_IO, errno,
@@ -63,16 +63,16 @@ err_code listing_read(const char *dir, listing *out, err *e)
     return code;
 }
 
-bool listing_has(const listing *l, const char *name)
+bool dir_list_has(const dir_list *l, const char *name)
 {
     return l->count > 0 && bsearch(&name, l->names, l->count, sizeof *l->names, compare);
 }
 
-void listing_free(listing *l)
+void dir_list_free(dir_list *l)
 {
     for (size_t i = 0; i < l->count; i++) {
         free(l->names[i]);
     }
     free(l->names);
-    *l = (listing){0};
+    *l = (dir_list){0};
 }

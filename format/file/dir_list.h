@@ -1,23 +1,23 @@
 /* The names in a directory, sorted by bytes, so that nothing depends on the order in which a file
  * system keeps them. */
-#ifndef LISTING_H
-#define LISTING_H
+#ifndef DIR_LIST_H
+#define DIR_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "format/base/err.h"
 
-typedef struct listing {
+typedef struct dir_list {
     char **names; /* without "." and ".." */
     size_t count;
-} listing;
+} dir_list;
 
-/* ERR_IO if `dir` cannot be read. Free with listing_free, also after an error. */
-MUST_CHECK err_code listing_read(const char *dir, listing *out, err *e);
+/* ERR_IO if `dir` cannot be read. Free with dir_list_free, also after an error. */
+MUST_CHECK err_code dir_list_read(const char *dir, dir_list *out, err *e);
 
-bool listing_has(const listing *l, const char *name);
+bool dir_list_has(const dir_list *l, const char *name);
 
-void listing_free(listing *l);
+void dir_list_free(dir_list *l);
 
 #endif

@@ -26,7 +26,7 @@ static int open_in(const char *dir)
     return named;
 }
 
-err_code spill_open(int *fd, err *e)
+err_code temp_file_open(int *fd, err *e)
 {
     const char *const wanted = getenv("TMPDIR");
     const char *const dirs[] = {wanted && *wanted ? wanted : "/var/tmp", "/tmp"};

@@ -4,8 +4,8 @@
  *
  * `what` names the file in messages, `key` the value. A value that is NULL is missing, which is an
  * error like all others: ERR_INPUT. */
-#ifndef CONFIG_VALUE_H
-#define CONFIG_VALUE_H
+#ifndef JSON_VALUE_H
+#define JSON_VALUE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -36,15 +36,15 @@ err_code input_guard_file(int fd, const char *path, err *e)
 err_code input_guard_directory(int fd, const char *path, err *e)
 {
     struct stat st;
-    listing names = {0};
+    dir_list names = {0};
     const bool there = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
-    err_code code = there ? listing_read(path, &names, e) : OK;
+    err_code code = there ? dir_list_read(path, &names, e) : OK;
     for (size_t i = 0; i < names.count && code == OK; i++) {
         char *const file = io_join(path, names.names[i]);
         code = file ? refuse(fd, file, e) : no_memory(path, e);
         free(file);
     }
-    listing_free(&names);
+    dir_list_free(&names);
     return code;
 }
 

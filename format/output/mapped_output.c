@@ -20,16 +20,16 @@
 
 enum { LINE = 64, LOT = 48 << 20, KEPT = 32 << 20 };
 
-struct memory_file {
+struct mapped_output {
     int fd;
     unsigned char *map;
     uint64_t bytes;
     size_t page; /* bytes of a page of this system: 4 KiB, or up to 64 on ARM */
-    page_taker *taker;
+    prefault *taker;
     atomic_uint_fast64_t let_go; /* bytes before it are not mapped, or are just being written */
 };
 
-bool memory_file_is_one(int fd)
+bool mapped_output_is_one(int fd)
 {
     struct statfs fs;
     return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
@@ -60,18 +60,18 @@ static int map_pages(unsigned char *first, size_t bytes)
 static unsigned char *map_aligned(int fd, uint64_t bytes, size_t page)
 {
     const uint64_t whole = num_ceil_div(bytes, page) * page;
-    unsigned char *const room = mmap(NULL, whole + PAGE_TAKER_ALIGN, PROT_NONE, MAP_SHARED, fd, 0);
+    unsigned char *const room = mmap(NULL, whole + PREFAULT_ALIGN, PROT_NONE, MAP_SHARED, fd, 0);
     if (room == MAP_FAILED) {
         return NULL;
     }
-    const size_t before = -(uintptr_t)room % PAGE_TAKER_ALIGN;
+    const size_t before = -(uintptr_t)room % PREFAULT_ALIGN;
     unsigned char *const first = room + before;
     void *const map = mmap(first, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     if (map == MAP_FAILED) {
-        munmap(room, whole + PAGE_TAKER_ALIGN);
+        munmap(room, whole + PREFAULT_ALIGN);
         return NULL;
     }
-    munmap(first + whole, PAGE_TAKER_ALIGN - before);
+    munmap(first + whole, PREFAULT_ALIGN - before);
     if (before > 0) {
         munmap(room, before);
     }
@@ -95,10 +95,10 @@ static unsigned char *map_file(int fd, uint64_t bytes, size_t page, int *failure
     return map;
 }
 
-int memory_file_open(int fd, uint64_t bytes, memory_file **out)
+int mapped_output_open(int fd, uint64_t bytes, mapped_output **out)
 {
     *out = NULL;
-    if (bytes == 0 || bytes > SIZE_MAX || !memory_file_is_one(fd)) {
+    if (bytes == 0 || bytes > SIZE_MAX || !mapped_output_is_one(fd)) {
         return 0;
     }
     if (!has_room(fd, bytes)) {
@@ -108,7 +108,7 @@ int memory_file_open(int fd, uint64_t bytes, memory_file **out)
         return errno;
     }
     const long page = sysconf(_SC_PAGESIZE);
-    memory_file *const m = page > 0 ? calloc(1, sizeof *m) : NULL;
+    mapped_output *const m = page > 0 ? calloc(1, sizeof *m) : NULL;
     if (!m) {
         return ENOMEM;
     }
@@ -121,13 +121,13 @@ int memory_file_open(int fd, uint64_t bytes, memory_file **out)
         free(m);
         return failure;
     }
-    m->taker = page_taker_start(fd, m->map, bytes);
+    m->taker = prefault_start(fd, m->map, bytes);
     atomic_init(&m->let_go, 0);
     *out = m;
     return 0;
 }
 
-uint64_t memory_file_bytes(const memory_file *m)
+uint64_t mapped_output_bytes(const mapped_output *m)
 {
     return m->bytes;
 }
@@ -155,23 +155,23 @@ static void copy_past_cache(unsigned char *to, const unsigned char *from, size_t
 /* What a process has mapped counts as its memory, so pages are given back: to the mapping, not to
  * the file. In large lots, some way behind the last bytes written, because every processor waits
  * while a part of a huge page is. Who writes behind that gives back by itself. */
-static void give_back(memory_file *m, uint64_t first, uint64_t end)
+static void give_back(mapped_output *m, uint64_t first, uint64_t end)
 {
     uint64_t done = atomic_load(&m->let_go);
     if (first < done) {
         (void)madvise(m->map + first, end - first, MADV_DONTNEED);
     } else if (end - done >= LOT) {
-        const uint64_t next = (end - KEPT) / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+        const uint64_t next = (end - KEPT) / PREFAULT_ALIGN * PREFAULT_ALIGN;
         if (atomic_compare_exchange_strong(&m->let_go, &done, next)) {
             (void)madvise(m->map + done, next - done, MADV_DONTNEED);
         }
     }
 }
 
-int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t bytes)
+int mapped_output_write(mapped_output *m, uint64_t off, const void *data, size_t bytes)
 {
     const uint64_t first = off / m->page * m->page;
-    page_taker_need(m->taker, off, bytes);
+    prefault_need(m->taker, off, bytes);
     const int failure = map_pages(m->map + first, (size_t)(off + bytes - first));
     if (failure == 0) {
         copy_past_cache(m->map + off, data, bytes);
@@ -180,12 +180,12 @@ int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t byt
     return failure;
 }
 
-void memory_file_close(memory_file *m)
+void mapped_output_close(mapped_output *m)
 {
     if (!m) {
         return;
     }
-    page_taker_stop(m->taker);
+    prefault_stop(m->taker);
     munmap(m->map, m->bytes);
     free(m);
 }

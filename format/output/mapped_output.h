@@ -5,35 +5,35 @@
  * threads that all want some mostly wait for each other: threads of its own take them ahead.
  * Space that runs out is an error here, never a signal.
  *
- *     memory_file *m;
- *     int failure = memory_file_open(fd, bytes, &m);       grows the file to that size
- *     if (m) failure = memory_file_write(m, off, data, n);
- *     memory_file_close(m);
+ *     mapped_output *m;
+ *     int failure = mapped_output_open(fd, bytes, &m);       grows the file to that size
+ *     if (m) failure = mapped_output_write(m, off, data, n);
+ *     mapped_output_close(m);
  *
  * Nobody else may truncate the file meanwhile. */
-#ifndef MEMORY_FILE_H
-#define MEMORY_FILE_H
+#ifndef MAPPED_OUTPUT_H
+#define MAPPED_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct memory_file memory_file;
+typedef struct mapped_output mapped_output;
 
 /* Is this open file in memory? */
-bool memory_file_is_one(int fd);
+bool mapped_output_is_one(int fd);
 
 /* `fd` stays the caller's, and open meanwhile. 0, and *out is NULL where the file is none of these
  * or this system cannot do it; or an errno value: ENOSPC: the file system has no room for so many
  * bytes now. */
-int memory_file_open(int fd, uint64_t bytes, memory_file **out);
+int mapped_output_open(int fd, uint64_t bytes, mapped_output **out);
 
-uint64_t memory_file_bytes(const memory_file *m);
+uint64_t mapped_output_bytes(const mapped_output *m);
 
-/* off + bytes <= memory_file_bytes(m); any thread. 0, or an errno value: ENOSPC: no room is left.
+/* off + bytes <= mapped_output_bytes(m); any thread. 0, or an errno value: ENOSPC: no room is left.
  */
-int memory_file_write(memory_file *m, uint64_t off, const void *data, size_t bytes);
+int mapped_output_write(mapped_output *m, uint64_t off, const void *data, size_t bytes);
 
-void memory_file_close(memory_file *m); /* NULL is fine */
+void mapped_output_close(mapped_output *m); /* NULL is fine */
 
 #endif

@@ -19,15 +19,15 @@ struct output {
     char *part; /* the temporary name, in the same directory */
     int fd, dir_fd;
     bool force;
-    memory_file *memory; /* where the file lies in memory */
-    out_stream *stream;  /* NULL: a file; else there is no descriptor */
+    mapped_output *memory; /* where the file lies in memory */
+    output_pipe *stream;   /* NULL: a file; else there is no descriptor */
 };
 
 static void output_free(output *o)
 {
-    memory_file_close(o->memory);
+    mapped_output_close(o->memory);
     o->memory = NULL;
-    if (o->stream && out_stream_close(&o->stream, NULL) != OK) {
+    if (o->stream && output_pipe_close(&o->stream, NULL) != OK) {
         /* Of an output that is abandoned: there is a worse error already. */
         o->stream = NULL;
     }
@@ -261,7 +261,7 @@ err_code output_open_stream(int fd, const char *name, const monitor *m, output *
     o->part = strdup(name);
     err_code code = o->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", name);
     if (code == OK) {
-        code = out_stream_open(fd, o->part, m, &o->stream, e);
+        code = output_pipe_open(fd, o->part, m, &o->stream, e);
     }
     if (code != OK) {
         output_free(o);
@@ -292,9 +292,9 @@ err_code output_reserve(output *o, uint64_t bytes, err *e)
     if (o->stream) {
         return OK;
     }
-    memory_file_close(o->memory);
+    mapped_output_close(o->memory);
     o->memory = NULL;
-    int failure = memory_file_open(o->fd, bytes, &o->memory);
+    int failure = mapped_output_open(o->fd, bytes, &o->memory);
     if (failure == 0 && !o->memory) {
         failure = allocate(o->fd, bytes);
     }
@@ -315,11 +315,11 @@ enum { LARGE_WRITE = 1 << 18, HINTED_WRITE = 1 << 20 };
 err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e)
 {
     if (o->stream) {
-        return out_stream_write(o->stream, off, data, bytes, e);
+        return output_pipe_write(o->stream, off, data, bytes, e);
     }
-    const uint64_t room = o->memory ? memory_file_bytes(o->memory) : 0;
+    const uint64_t room = o->memory ? mapped_output_bytes(o->memory) : 0;
     if (bytes >= LARGE_WRITE && bytes <= room && off <= room - bytes) {
-        const int failure = memory_file_write(o->memory, off, data, bytes);
+        const int failure = mapped_output_write(o->memory, off, data, bytes);
         return failure == 0 ? OK
                             : err_set_errno(e, ERR_IO, failure, "%s: cannot write at offset %llu",
                                             o->part, (unsigned long long)off);
@@ -336,7 +336,7 @@ err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes,
 err_code output_sync(output *o, err *e)
 {
     if (o->stream) {
-        return out_stream_sync(o->stream, e);
+        return output_pipe_sync(o->stream, e);
     }
     if (fsync(o->fd) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot sync", o->part);
@@ -387,7 +387,7 @@ static int rename_part(const output *o)
 
 static err_code commit_stream(output **out, err *e)
 {
-    const err_code code = out_stream_close(&(*out)->stream, e);
+    const err_code code = output_pipe_close(&(*out)->stream, e);
     output_free(*out);
     *out = NULL;
     return code;

@@ -75,13 +75,13 @@ static err_code names_beside(output_dir *d, err *e)
 /* Nothing but what a killed run left. */
 static err_code check_empty(const char *path, err *e)
 {
-    listing names = {0};
-    err_code code = listing_read(path, &names, e);
-    if (code == OK && names.count > (listing_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
+    dir_list names = {0};
+    err_code code = dir_list_read(path, &names, e);
+    if (code == OK && names.count > (dir_list_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
         code = err_set(e, ERR_IO, "%s: exists and is not empty", path);
         err_hint(e, "-f puts files into it and replaces those of the same name");
     }
-    listing_free(&names);
+    dir_list_free(&names);
     return code;
 }
 
@@ -123,7 +123,7 @@ static bool is_own(const output_dir *d, const char *entry)
     return own && fstatat(d->fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-static err_code check_own(const output_dir *d, const listing *names, err *e)
+static err_code check_own(const output_dir *d, const dir_list *names, err *e)
 {
     for (size_t i = 0; i < names->count; i++) {
         if (!is_own(d, names->names[i])) {
@@ -139,8 +139,8 @@ static err_code check_own(const output_dir *d, const listing *names, err *e)
 /* Nothing is removed before it is known that nothing has to stay. */
 static err_code empty_part(const output_dir *d, err *e)
 {
-    listing names = {0};
-    err_code code = listing_read(d->part, &names, e);
+    dir_list names = {0};
+    err_code code = dir_list_read(d->part, &names, e);
     if (code == OK) {
         code = check_own(d, &names, e);
     }
@@ -149,7 +149,7 @@ static err_code empty_part(const output_dir *d, err *e)
             code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->part, names.names[i]);
         }
     }
-    listing_free(&names);
+    dir_list_free(&names);
     return code;
 }
 
@@ -332,8 +332,8 @@ static err_code move_file(const output_dir *d, const char *name, err *e)
 
 static err_code move_files(const output_dir *d, err *e)
 {
-    listing names = {0};
-    err_code code = listing_read(d->part, &names, e);
+    dir_list names = {0};
+    err_code code = dir_list_read(d->part, &names, e);
     if (code == OK) {
         code = check_own(d, &names, e);
     }
@@ -346,7 +346,7 @@ static err_code move_files(const output_dir *d, err *e)
     if (code == OK && rmdir(d->part) != 0) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->part);
     }
-    listing_free(&names);
+    dir_list_free(&names);
     return code;
 }
 

@@ -8,31 +8,31 @@
 #include "format/base/num.h"
 #include "format/file/pipe.h"
 
-struct out_stream {
+struct output_pipe {
     int fd;
     const char *name;
     const monitor *m;
     uint64_t at; /* bytes written */
 };
 
-err_code out_stream_open(int fd, const char *name, const monitor *m, out_stream **out, err *e)
+err_code output_pipe_open(int fd, const char *name, const monitor *m, output_pipe **out, err *e)
 {
     const int own = pipe_open_write(fd, name, e);
     if (own < 0) {
         return ERR_IO;
     }
-    out_stream *const s = malloc(sizeof *s);
+    output_pipe *const s = malloc(sizeof *s);
     if (!s) {
         close(own);
         return err_set(e, ERR_MEMORY, "%s: no memory", name);
     }
-    *s = (out_stream){.fd = own, .name = name, .m = m};
+    *s = (output_pipe){.fd = own, .name = name, .m = m};
     *out = s;
     return OK;
 }
 
 /* A gap between tensors is less than 64 KiB. */
-static err_code write_zeros(out_stream *s, uint64_t end, err *e)
+static err_code write_zeros(output_pipe *s, uint64_t end, err *e)
 {
     static const unsigned char zeros[64 << 10];
     err_code code = OK;
@@ -44,7 +44,7 @@ static err_code write_zeros(out_stream *s, uint64_t end, err *e)
     return code;
 }
 
-err_code out_stream_write(out_stream *s, uint64_t off, const void *data, uint64_t bytes, err *e)
+err_code output_pipe_write(output_pipe *s, uint64_t off, const void *data, uint64_t bytes, err *e)
 {
     if (off < s->at) {
         return err_set(e, ERR_INTERNAL, "%s: written out of order", s->name);
@@ -57,7 +57,7 @@ err_code out_stream_write(out_stream *s, uint64_t off, const void *data, uint64_
     return code;
 }
 
-err_code out_stream_sync(const out_stream *s, err *e)
+err_code output_pipe_sync(const output_pipe *s, err *e)
 {
     struct stat st;
     const bool is_file = fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
@@ -66,7 +66,7 @@ err_code out_stream_sync(const out_stream *s, err *e)
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync", s->name);
 }
 
-err_code out_stream_close(out_stream **s, err *e)
+err_code output_pipe_close(output_pipe **s, err *e)
 {
     const char *const name = (*s)->name;
     const int failed = close((*s)->fd);

@@ -28,7 +28,7 @@ enum {
 
 typedef enum step_state { STEP_FREE, STEP_BUSY, STEP_DONE } step_state;
 
-struct page_taker {
+struct prefault {
     int fd;
     unsigned char *map;
     uint64_t bytes;
@@ -51,7 +51,7 @@ struct page_taker {
  * who do without where this thread is not yet. */
 static void *take_small(void *arg)
 {
-    page_taker *const t = arg;
+    prefault *const t = arg;
     int result = 0;
     for (uint64_t off = t->from; off < t->bytes && result == 0 && !atomic_load(&t->stop);) {
         const uint64_t n = num_min(t->bytes - off, STEP);
@@ -72,7 +72,7 @@ static void *take_small(void *arg)
 static int begin(int fd, uint64_t off, uint64_t bytes)
 {
     int result = 0;
-    for (uint64_t at = 0; at < bytes && result == 0; at += PAGE_TAKER_ALIGN) {
+    for (uint64_t at = 0; at < bytes && result == 0; at += PREFAULT_ALIGN) {
         result = fallocate(fd, 0, (off_t)(off + at), SMALL_PAGE);
     }
     return result;
@@ -92,7 +92,7 @@ static int collapse(unsigned char *first, uint64_t bytes)
  * back: it counts as this process's memory, and a page that the file system itself made huge is not
  * cleared in the mapping before it is touched. Where that is refused (locked memory) nothing more
  * is taken so. */
-static bool take_huge(const page_taker *t, uint64_t off, uint64_t bytes)
+static bool take_huge(const prefault *t, uint64_t off, uint64_t bytes)
 {
     unsigned char *const first = t->map + off;
     const int result = begin(t->fd, off, bytes) == 0 ? collapse(first, bytes) : -1;
@@ -101,12 +101,12 @@ static bool take_huge(const page_taker *t, uint64_t off, uint64_t bytes)
 }
 
 /* With the lock held, which it lets go of meanwhile. */
-static void take_step(page_taker *t, uint64_t step)
+static void take_step(prefault *t, uint64_t step)
 {
     const uint64_t off = step * STEP;
     t->steps[step] = STEP_BUSY;
     pthread_mutex_unlock(&t->lock);
-    const uint64_t whole = t->bytes / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+    const uint64_t whole = t->bytes / PREFAULT_ALIGN * PREFAULT_ALIGN;
     const bool hope = take_huge(t, off, num_min(whole - off, STEP));
     pthread_mutex_lock(&t->lock);
     t->steps[step] = STEP_DONE;
@@ -120,7 +120,7 @@ static void take_step(page_taker *t, uint64_t step)
 /* When there are no more huge pages, the first thread that finds out goes on with small ones. */
 static void *take_steps(void *arg)
 {
-    page_taker *const t = arg;
+    prefault *const t = arg;
     pthread_mutex_lock(&t->lock);
     while (t->next < t->step_count && !t->refused && !atomic_load(&t->stop)) {
         const uint64_t step = t->next++;
@@ -134,7 +134,7 @@ static void *take_steps(void *arg)
     return first ? take_small(t) : NULL;
 }
 
-void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes)
+void prefault_need(prefault *t, uint64_t off, uint64_t bytes)
 {
     if (!t || !t->steps) {
         return;
@@ -155,25 +155,25 @@ void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes)
 /* ---- start and stop -------------------------------------------- */
 
 /* Does the file system give huge pages by itself? The first page of the file was touched. */
-static bool has_huge_pages(const page_taker *t)
+static bool has_huge_pages(const prefault *t)
 {
     struct stat st;
-    return fstat(t->fd, &st) == 0 && st.st_blocks * 512 >= PAGE_TAKER_ALIGN;
+    return fstat(t->fd, &st) == 0 && st.st_blocks * 512 >= PREFAULT_ALIGN;
 }
 
 /* Huge pages, if the first can be had. */
-static void try_huge(page_taker *t)
+static void try_huge(prefault *t)
 {
-    const uint64_t whole = t->bytes / PAGE_TAKER_ALIGN * PAGE_TAKER_ALIGN;
+    const uint64_t whole = t->bytes / PREFAULT_ALIGN * PREFAULT_ALIGN;
     if (whole == 0 || sysconf(_SC_PAGESIZE) != SMALL_PAGE || has_huge_pages(t) ||
-        !take_huge(t, 0, PAGE_TAKER_ALIGN)) {
+        !take_huge(t, 0, PREFAULT_ALIGN)) {
         return;
     }
     t->step_count = num_ceil_div(whole, STEP);
     t->steps = calloc(t->step_count, 1);
 }
 
-static void start_threads(page_taker *t)
+static void start_threads(prefault *t)
 {
     void *(*const take)(void *) = t->steps ? take_steps : take_small;
     const uint64_t shares = num_ceil_div(parallel_processors(), PROCESSORS_FOR_A_TAKER);
@@ -184,9 +184,9 @@ static void start_threads(page_taker *t)
     }
 }
 
-page_taker *page_taker_start(int fd, unsigned char *map, uint64_t bytes)
+prefault *prefault_start(int fd, unsigned char *map, uint64_t bytes)
 {
-    page_taker *const t = calloc(1, sizeof *t);
+    prefault *const t = calloc(1, sizeof *t);
     if (!t) {
         return NULL;
     }
@@ -201,7 +201,7 @@ page_taker *page_taker_start(int fd, unsigned char *map, uint64_t bytes)
     return t;
 }
 
-void page_taker_stop(page_taker *t)
+void prefault_stop(prefault *t)
 {
     if (!t) {
         return;

@@ -5,31 +5,31 @@
  * Linux since 6.1 puts them into any file in memory for who asks (MADV_COLLAPSE). Where that cannot
  * be had, one thread takes small pages ahead.
  *
- *     page_taker *const t = page_taker_start(fd, map, bytes);
- *     page_taker_need(t, off, n);        before map[off, off + n) is filled; any thread
- *     page_taker_stop(t);
+ *     prefault *const t = prefault_start(fd, map, bytes);
+ *     prefault_need(t, off, n);        before map[off, off + n) is filled; any thread
+ *     prefault_stop(t);
  *
  * All of it is help: pages that were not taken come when they are touched, and who touches them
  * finds out when there are no more. */
-#ifndef PAGE_TAKER_H
-#define PAGE_TAKER_H
+#ifndef PREFAULT_H
+#define PREFAULT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct page_taker page_taker;
+typedef struct prefault prefault;
 
 /* Huge pages of the systems that this is made for; where pages are not of 4 KiB they are too large
  * to be of use. A mapping has to begin at a multiple. */
-enum { PAGE_TAKER_ALIGN = 2 << 20 };
+enum { PREFAULT_ALIGN = 2 << 20 };
 
 /* `map`: all `bytes` of the file, shared, for writing; stays the caller's, like `fd`. NULL: there
  * is no help. */
-page_taker *page_taker_start(int fd, unsigned char *map, uint64_t bytes);
+prefault *prefault_start(int fd, unsigned char *map, uint64_t bytes);
 
 /* Take these pages, if huge ones can be had, or wait for who takes them just now. */
-void page_taker_need(page_taker *t, uint64_t off, uint64_t bytes);
+void prefault_need(prefault *t, uint64_t off, uint64_t bytes);
 
-void page_taker_stop(page_taker *t); /* NULL is fine, here and above */
+void prefault_stop(prefault *t); /* NULL is fine, here and above */
 
 #endif

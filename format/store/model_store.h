@@ -10,8 +10,8 @@
  * to their tensor and have none, in checkpoints (format/checkpoint/fp8_pairs.h) as in packed files. What is
  * read is not compared with digests. store_read and store_prefetch may be called from several
  * threads. */
-#ifndef STORE_H
-#define STORE_H
+#ifndef MODEL_STORE_H
+#define MODEL_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Dialects: whose arithmetic makes scales and codes (spec/quant.md 2, 3 and 7), as numbers in a
  * packed file and as words for people and recipes. */
-#ifndef DIALECTS_H
-#define DIALECTS_H
+#ifndef DIALECT_ID_H
+#define DIALECT_ID_H
 
 #include <stdbool.h>
 

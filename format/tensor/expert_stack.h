@@ -6,8 +6,8 @@
  *                                      or the tensor's own name
  *     list.members[group.first + i]    index into items of member i,
  *                                      ascending expert number */
-#ifndef STACK_H
-#define STACK_H
+#ifndef EXPERT_STACK_H
+#define EXPERT_STACK_H
 
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"

@@ -3,8 +3,8 @@
  * Such a header is plain C inline functions that compile as C11 and as CUDA C++17 alike: one
  * definition of the arithmetic, so that every engine gives the same bits. Compile with
  * -ffp-contract=off, or -fmad=false. */
-#ifndef BITS_H
-#define BITS_H
+#ifndef FLOAT_BITS_H
+#define FLOAT_BITS_H
 
 #include <stdint.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Tensor names: components joined by '.', and the two numbers that are read from them
  * (spec/format.md 5, 5.2). */
-#ifndef NAME_H
-#define NAME_H
+#ifndef TENSOR_NAME_H
+#define TENSOR_NAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

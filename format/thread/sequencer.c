@@ -2,15 +2,15 @@
 
 #include <time.h>
 
-void turnstile_open(turnstile *t, const monitor *m)
+void sequencer_open(sequencer *t, const monitor *m)
 {
-    *t = (turnstile){.m = m};
+    *t = (sequencer){.m = m};
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->moved, NULL);
 }
 
 /* Under the lock. A cancelled job leaves numbers out, so nobody may wait for them for ever. */
-static void wait_a_moment(turnstile *t)
+static void wait_a_moment(sequencer *t)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
@@ -21,7 +21,7 @@ static void wait_a_moment(turnstile *t)
     t->stopped = t->stopped || monitor_cancelled(t->m);
 }
 
-err_code turnstile_enter(turnstile *t, uint64_t number, err *e)
+err_code sequencer_enter(sequencer *t, uint64_t number, err *e)
 {
     pthread_mutex_lock(&t->lock);
     while (!t->stopped && t->next != number) {
@@ -32,7 +32,7 @@ err_code turnstile_enter(turnstile *t, uint64_t number, err *e)
     return stopped ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
 }
 
-void turnstile_leave(turnstile *t, uint64_t number)
+void sequencer_leave(sequencer *t, uint64_t number)
 {
     pthread_mutex_lock(&t->lock);
     t->next = number + 1;
@@ -40,7 +40,7 @@ void turnstile_leave(turnstile *t, uint64_t number)
     pthread_mutex_unlock(&t->lock);
 }
 
-void turnstile_stop(turnstile *t)
+void sequencer_stop(sequencer *t)
 {
     pthread_mutex_lock(&t->lock);
     t->stopped = true;
@@ -48,7 +48,7 @@ void turnstile_stop(turnstile *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void turnstile_close(turnstile *t)
+void sequencer_close(sequencer *t)
 {
     pthread_mutex_destroy(&t->lock);
     pthread_cond_destroy(&t->moved);

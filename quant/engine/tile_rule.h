@@ -5,8 +5,8 @@
  *     code = e4m3_encode(dialect_narrow(y, r.step));     r.scale is stored
  *
  * For DIALECT_IEEE these are sections 2 and 3. Compiles as C11 and as CUDA C++17. */
-#ifndef DIALECT_H
-#define DIALECT_H
+#ifndef TILE_RULE_H
+#define TILE_RULE_H
 
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/float_bits.h"

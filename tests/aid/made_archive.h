@@ -1,7 +1,7 @@
 /* Archives that a test makes by libarchive, as scratch("a"), and what has to be found in them.
  *
  *     make(&TGZ, usual, COUNT(usual));
- *     bundle *b = open_good();
+ *     archive_index *b = open_good();
  *     expect_usual(b);                                  or open_bad(ERR_INPUT, "in it twice")
  */
 #ifndef MADE_ARCHIVE_H
@@ -94,29 +94,29 @@ static inline void make(const kind *k, const content *contents, size_t count)
     archive_write_free(a);
 }
 
-static inline bundle *open_good(void)
+static inline archive_index *open_good(void)
 {
-    bundle *b = NULL;
+    archive_index *b = NULL;
     err e = {0};
-    ck_assert(bundle_recognizes(scratch("a")));
-    expect_ok(bundle_open(scratch("a"), NULL, &b, &e), &e);
+    ck_assert(archive_recognizes(scratch("a")));
+    expect_ok(archive_open(scratch("a"), NULL, &b, &e), &e);
     return b;
 }
 
 static inline void open_bad(err_code code, const char *part)
 {
-    bundle *b = NULL;
+    archive_index *b = NULL;
     err e = {0};
-    expect_error(bundle_open(scratch("a"), NULL, &b, &e), code, &e, part);
+    expect_error(archive_open(scratch("a"), NULL, &b, &e), code, &e, part);
     ck_assert_ptr_null(b);
 }
 
-static inline void expect_content(const bundle *b, const char *name, const content *c)
+static inline void expect_content(const archive_index *b, const char *name, const content *c)
 {
-    bundle_place place;
+    archive_place place;
     err e = {0};
     int fd = -1;
-    expect_ok(bundle_find(b, name, &place, &e), &e);
+    expect_ok(archive_find(b, name, &place, &e), &e);
     ck_assert_ptr_nonnull(place.file);
     ck_assert_uint_eq(place.bytes, c->bytes);
     unsigned char *const found = malloc(c->bytes + 1);
@@ -129,14 +129,14 @@ static inline void expect_content(const bundle *b, const char *name, const conte
     free(found);
 }
 
-static inline void expect_none(const bundle *b, const char *name, const char *part)
+static inline void expect_none(const archive_index *b, const char *name, const char *part)
 {
-    bundle_place place;
+    archive_place place;
     err e = {0};
     if (part) {
-        expect_error(bundle_find(b, name, &place, &e), ERR_INPUT, &e, part);
+        expect_error(archive_find(b, name, &place, &e), ERR_INPUT, &e, part);
     } else {
-        expect_ok(bundle_find(b, name, &place, &e), &e);
+        expect_ok(archive_find(b, name, &place, &e), &e);
     }
     ck_assert_ptr_null(place.file);
 }
@@ -157,13 +157,13 @@ static const content usual[] = {
 static inline void clean(const char *name, char *to, size_t room)
 {
     bool no_memory = false;
-    char *const text = bundle_clean_name(name, &no_memory);
+    char *const text = archive_clean_name(name, &no_memory);
     ck_assert_ptr_nonnull(text);
     snprintf(to, room, "%s", text);
     free(text);
 }
 
-static inline void expect_usual(const bundle *b)
+static inline void expect_usual(const archive_index *b)
 {
     char name[256];
     for (int i = 1; i < COUNT(usual); i++) {

@@ -4,8 +4,8 @@
  *     make_pair();
  *     checkpoint *cp = open_good("");
  *     expect(notes, "no config.json"); */
-#ifndef CHECKPOINT_DIR_H
-#define CHECKPOINT_DIR_H
+#ifndef MADE_DIR_H
+#define MADE_DIR_H
 
 #include <check.h>
 #include <stdio.h>

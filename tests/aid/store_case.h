@@ -1,4 +1,4 @@
-/* A checkpoint and a packed file made from it, both open, for tests of store.h.
+/* A checkpoint and a packed file made from it, both open, for tests of model_store.h.
  *
  *     tcase_add_checked_fixture(t, store_case_setup, store_case_end);
  *     ... store_find(from_source, Q), store_find(from_packed, Q) ...

@@ -18,15 +18,15 @@ static void require(bool holds)
     }
 }
 
-static void check_member(const bundle *b, const bundle_member *m)
+static void check_member(const archive_index *b, const archive_member *m)
 {
-    bundle_place place;
+    archive_place place;
     err e = {0};
     bool no_memory = false;
-    char *const again = bundle_clean_name(m->name, &no_memory);
+    char *const again = archive_clean_name(m->name, &no_memory);
     require(again && strcmp(again, m->name) == 0);
     free(again);
-    const err_code code = bundle_find(b, m->name, &place, &e);
+    const err_code code = archive_find(b, m->name, &place, &e);
     require(code == e.code && (code == OK || (code == ERR_INPUT && !place.file)));
     if (code != OK) {
         return;
@@ -42,20 +42,20 @@ static void check_member(const bundle *b, const bundle_member *m)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
-    bundle *b = NULL;
+    archive_index *b = NULL;
     err e = {0};
     const int fd = memfd_create("fuzz", MFD_CLOEXEC);
     require(fd >= 0 && io_write_at(fd, "fuzz", 0, data, size, NULL) == OK);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const bool recognized = bundle_recognizes(path);
-    const err_code code = bundle_open(path, NULL, &b, &e);
+    const bool recognized = archive_recognizes(path);
+    const err_code code = archive_open(path, NULL, &b, &e);
     require(code == e.code && (code == OK || e.text[0]));
     require(code == OK ? recognized && b : !b);
     for (size_t i = 0; b && i < b->count; i++) {
         require(i == 0 || strcmp(b->members[i - 1].name, b->members[i].name) <= 0);
         check_member(b, &b->members[i]);
     }
-    bundle_close(b);
+    archive_close(b);
     close(fd);
     return 0;
 }

@@ -224,7 +224,7 @@ err_code integrity_check_stream(int fd, const char *name, const integrity_option
     c->w.options = c->probe.options = options;
     c->w.monitor = c->probe.monitor = m;
     c->stream = (walk_stream){.fd = fd, .name = name, .monitor = m};
-    turnstile_open(&c->stream.turns, m);
+    sequencer_open(&c->stream.turns, m);
     damage_list_init(&c->w.damages);
     damage_list_init(&c->probe.damages);
 
@@ -238,7 +238,7 @@ err_code integrity_check_stream(int fd, const char *name, const integrity_option
     data_walk_free(c->data);
     walk_close(&c->probe);
     walk_close(&c->w);
-    turnstile_close(&c->stream.turns);
+    sequencer_close(&c->stream.turns);
     free(c->piece);
     free(c);
     return code == OK ? listed : code;

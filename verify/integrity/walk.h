@@ -18,7 +18,7 @@ typedef struct walk_stream {
     int fd;
     const char *name; /* for messages */
     const monitor *monitor;
-    turnstile turns; /* of batches of tensor data: guards what is below */
+    sequencer turns; /* of batches of tensor data: guards what is below */
     uint64_t at;     /* bytes read */
     bool ended;
 } walk_stream;

@@ -166,17 +166,17 @@ static err_code read_streamed(const data_walk *d, batch *b, uint64_t task, unsig
 {
     walk_stream *const s = d->stream;
     size_t got = 0;
-    err_code code = turnstile_enter(&s->turns, task, e);
+    err_code code = sequencer_enter(&s->turns, task, e);
     if (code == OK && !s->ended) {
         code = pipe_read(s->fd, s->name, s->monitor, data, b->end - b->begin, &got, e);
     }
     if (code != OK) {
-        turnstile_stop(&s->turns);
+        sequencer_stop(&s->turns);
         return code;
     }
     s->at += got;
     s->ended = got < b->end - b->begin;
-    turnstile_leave(&s->turns, task);
+    sequencer_leave(&s->turns, task);
     if (got < b->end - b->begin) {
         cut_batch(d, b, b->begin + got);
     }

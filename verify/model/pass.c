@@ -147,7 +147,7 @@ static size_t state_floats(const pass *p)
     return num_max(linear, attention_cache_floats(shape, p->length));
 }
 
-/* What the functions of model_ring.c and pass_ends.c take at most between two resets. */
+/* What the functions of bailing.c and pass_embed.c take at most between two resets. */
 static size_t scratch_floats(const pass *p)
 {
     const model_config *const c = &p->config;

@@ -87,7 +87,7 @@ mat pass_stream(const pass *p, unsigned number);
 /* Start a stream with the embeddings of ids [tokens], each within the vocabulary. */
 MUST_CHECK err_code pass_embed(pass *p, unsigned number, const int32_t *ids, err *e);
 
-/* Send every stream through layer `layer` (model_ring.c). */
+/* Send every stream through layer `layer` (bailing.c). */
 MUST_CHECK err_code pass_layer(pass *p, unsigned layer, err *e);
 
 /* Logits of tokens [first, first + count) of several streams, count <= PASS_BLOCK; out[i] [count,

@@ -1,7 +1,7 @@
 /* How positions turn channels, in both spellings that configurations have for it: rope_theta and
  * partial_rotary_factor with rope_scaling, or all of them within rope_parameters. */
-#ifndef MODEL_ROPE_H
-#define MODEL_ROPE_H
+#ifndef ROPE_CONFIG_H
+#define ROPE_CONFIG_H
 
 #include "format/json/json.h"
 #include "verify/model/model_config.h"

@@ -2,8 +2,8 @@
  * embedding (spec/forward.md sections 5 and 7).
  *
  * They are computed on the host in long double and rounded once, whatever device uses them. */
-#ifndef MODEL_TABLES_H
-#define MODEL_TABLES_H
+#ifndef ROPE_TABLES_H
+#define ROPE_TABLES_H
 
 #include "verify/model/model_config.h"
 

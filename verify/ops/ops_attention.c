@@ -78,8 +78,8 @@ void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t fi
     if (!r.work) {
         return;
     }
-    team_run(s->team, shape.kv_heads, store_task, &r);
-    team_run(s->team, r.blocks * shape.heads, attend_task, &r);
+    thread_pool_run(s->pool, shape.kv_heads, store_task, &r);
+    thread_pool_run(s->pool, r.blocks * shape.heads, attend_task, &r);
 }
 
 /* ---- linear attention ------------------------------------------ */
@@ -118,6 +118,6 @@ void ops_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, co
                     .blocks = num_ceil_div(shape.head_dim, LINEAR_COLUMNS)};
     r.work = ops_own_space(s, linear_work_floats(shape), &r.work_pitch);
     if (r.work) {
-        team_run(s->team, shape.heads * r.blocks, advance_task, &r);
+        thread_pool_run(s->pool, shape.heads * r.blocks, advance_task, &r);
     }
 }

@@ -77,7 +77,7 @@ static err_code cpu_status(ops *o, err *e)
 static void cpu_destroy(ops *o)
 {
     ops_state *const s = ops_state_of(o);
-    team_free(s->team);
+    thread_pool_free(s->pool);
     free(s->common.data);
     free(s->own.data);
     free(s);
@@ -145,7 +145,7 @@ err_code ops_cpu_create(unsigned threads, ops **out, err *e)
     s->matmul = matmul_kernel_at(level);
     s->row = row_kernel_at(level);
     s->attention = attention_kernel_at(level);
-    code = team_create(threads, &s->team, e);
+    code = thread_pool_create(threads, &s->pool, e);
     if (code != OK) {
         free(s);
         return code;

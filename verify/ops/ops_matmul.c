@@ -1,4 +1,4 @@
-/* Two runs of the team: pack x, then multiply block by block. Blocks of rows of w are as even as
+/* Two runs of the pool: pack x, then multiply block by block. Blocks of rows of w are as even as
  * micro-tiles allow, and enough that no thread waits long for the last one. */
 #include "format/base/num.h"
 #include "verify/ops/ops_state.h"
@@ -73,6 +73,6 @@ void ops_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
     if (!r.job.panels || !r.work) {
         return;
     }
-    team_run(s->team, r.panels * r.slices, pack_task, &r);
-    team_run(s->team, r.blocks * num_ceil_div(r.panels, r.chunk_panels), multiply_task, &r);
+    thread_pool_run(s->pool, r.panels * r.slices, pack_task, &r);
+    thread_pool_run(s->pool, r.blocks * num_ceil_div(r.panels, r.chunk_panels), multiply_task, &r);
 }

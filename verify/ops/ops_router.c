@@ -118,6 +118,6 @@ void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bia
         .kernel = s->row, .z = z, .shape = shape, .bias = bias, .index = index, .share = share};
     r.work = ops_own_space(s, 4 * (size_t)shape->experts, &r.work_pitch);
     if (r.work) {
-        team_run(s->team, z.rows, route_task, &r);
+        thread_pool_run(s->pool, z.rows, route_task, &r);
     }
 }

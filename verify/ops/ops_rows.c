@@ -50,7 +50,7 @@ static void run(ops_state *s, row_job *j, size_t rows, size_t cols)
     j->kernel = s->row;
     j->rows = rows;
     j->task_rows = num_ceil_div(TASK_FLOATS, cols);
-    team_run(s->team, num_ceil_div(rows, j->task_rows), do_rows, j);
+    thread_pool_run(s->pool, num_ceil_div(rows, j->task_rows), do_rows, j);
 }
 
 /* ---- one row of each operation --------------------------------- */

@@ -2,7 +2,7 @@
 #ifndef OPS_STATE_H
 #define OPS_STATE_H
 
-#include "format/thread/team.h"
+#include "format/thread/thread_pool.h"
 #include "verify/ops/attention_kernel.h"
 #include "verify/ops/matmul_kernel.h"
 #include "verify/ops/ops.h"
@@ -15,7 +15,7 @@ typedef struct ops_space {
 
 typedef struct ops_state {
     ops base; /* first: an ops * of ours is an ops_state * */
-    team *team;
+    thread_pool *pool;
     unsigned threads;
     const matmul_kernel *matmul;
     const row_kernel *row;

@@ -6,8 +6,8 @@
  *     difference_list_free(&list);
  *
  * One thread. */
-#ifndef DIFFERENCES_H
-#define DIFFERENCES_H
+#ifndef DIFFERENCE_LIST_H
+#define DIFFERENCE_LIST_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
  *     compare_judge     what the chunks add up to, by record
  *
  * What a step finds goes to the list of differences; it returns what keeps it from looking. */
-#ifndef COMPARE_H
-#define COMPARE_H
+#ifndef COMPARE_STEPS_H
+#define COMPARE_STEPS_H
 
 #include "quant/recipe/decide.h"
 #include "verify/rule/difference_list.h"

@@ -13,10 +13,10 @@
 enum { ITEMS_MAX = 20000 };
 
 static err e;
-static alike_item items[ITEMS_MAX];
+static layer_item items[ITEMS_MAX];
 static char names[ITEMS_MAX][64];
 static size_t count;
-static alike folded;
+static layer_groups folded;
 
 static void start(void)
 {
@@ -26,17 +26,17 @@ static void start(void)
 
 static void finish(void)
 {
-    alike_free(&folded);
+    layer_free(&folded);
 }
 
-__attribute__((format(printf, 2, 3))) static alike_item *add(uint64_t rows, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static layer_item *add(uint64_t rows, const char *format, ...)
 {
     char *const name = names[count];
     va_list args;
     va_start(args, format);
     vsnprintf(name, sizeof names[0], format, args);
     va_end(args);
-    items[count] = (alike_item){.name = name,
+    items[count] = (layer_item){.name = name,
                                 .type = DTYPE_BF16,
                                 .from = DTYPE_BF16,
                                 .ndim = 1,
@@ -52,7 +52,7 @@ __attribute__((format(printf, 2, 3))) static alike_item *add(uint64_t rows, cons
 
 static void fold(void)
 {
-    expect_ok(alike_fold(items, count, &folded, &e), &e);
+    expect_ok(layer_fold(items, count, &folded, &e), &e);
 }
 
 /* All titles in one text, "a|b|c". */
@@ -86,12 +86,12 @@ START_TEST(layers_that_agree_are_one_group)
     ck_assert_str_eq(titles(), "outside layers|model.layers 0|"
                                "model.layers 1-3, 5-8: 7 layers alike|"
                                "model.layers 4, 9: 2 layers alike");
-    const alike_group *const g = &folded.groups[2];
+    const layer_group *const g = &folded.groups[2];
     ck_assert_uint_eq(g->layers, 7);
     ck_assert_uint_eq(g->row_count, 2);
     ck_assert_str_eq(g->rows[0].name, "attention.dense");
     ck_assert_str_eq(g->rows[1].name, "norm");
-    const alike_item *const sum = &g->rows[0].sum;
+    const layer_item *const sum = &g->rows[0].sum;
     ck_assert_uint_eq(sum->tensors, 7);
     ck_assert_uint_eq(sum->bytes, 7 * 12);
     ck_assert_double_eq(sum->sum_sq_source, 28);
@@ -188,7 +188,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("alike");
+    TCase *const tc = tcase_create("layer_groups");
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_test(tc, nothing_is_no_group);
     tcase_add_test(tc, layers_that_agree_are_one_group);
@@ -198,5 +198,5 @@ int main(void)
     tcase_add_test(tc, long_lists_are_cut);
     tcase_add_test(tc, long_names_are_left_alone);
     tcase_add_test(tc, many_different_layers);
-    return run_tests("alike", tc);
+    return run_tests("layer_groups", tc);
 }

@@ -86,11 +86,11 @@ static void expect_same(const char *a, const char *b)
 
 static void expect_alone(void)
 {
-    listing l = {0};
-    expect_ok(listing_read(scratch(""), &l, &e), &e);
+    dir_list l = {0};
+    expect_ok(dir_list_read(scratch(""), &l, &e), &e);
     ck_assert_uint_eq(l.count, 1);
     ck_assert_str_eq(l.names[0], "p");
-    listing_free(&l);
+    dir_list_free(&l);
 }
 
 /* The bytes of a tensor in a safetensors file. */

@@ -190,11 +190,11 @@ END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("items");
+    TCase *tc = tcase_create("work_items");
     tcase_add_loop_test(tc, random_table_is_cut, 0, 40);
     tcase_add_test(tc, largest_chunk_is_found);
     tcase_add_test(tc, no_records_no_items);
     tcase_add_test(tc, small_members_go_together);
     tcase_add_test(tc, an_item_has_so_many_chunks);
-    return run_tests("items", tc);
+    return run_tests("work_items", tc);
 }

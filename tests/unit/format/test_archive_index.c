@@ -10,18 +10,18 @@ START_TEST(every_kind)
 {
     const kind *const k = &kinds[_i];
     make(k, usual, COUNT(usual));
-    bundle *const b = open_good();
+    archive_index *const b = open_good();
     ck_assert_uint_eq(b->count, COUNT(usual));
     expect_usual(b);
     ck_assert_int_eq(b->spilled == NULL, k->in_place);
     for (size_t i = 0; i < b->count; i++) {
-        ck_assert(b->members[i].kind == BUNDLE_DIRECTORY || b->members[i].bytes == 0 ||
+        ck_assert(b->members[i].kind == ARCHIVE_DIRECTORY || b->members[i].bytes == 0 ||
                   b->members[i].unpacked == !k->in_place);
         ck_assert(!b->members[i].unpacked || b->members[i].base % 4096 == 0);
     }
     expect_none(b, "top/other", NULL);
     expect_none(b, "top", "not a regular file");
-    bundle_close(b);
+    archive_close(b);
 }
 END_TEST
 
@@ -30,7 +30,7 @@ END_TEST
 static bool recognizes(const void *bytes, size_t count)
 {
     scratch_write("f", bytes, count);
-    return bundle_recognizes(scratch("f"));
+    return archive_recognizes(scratch("f"));
 }
 
 START_TEST(what_is_none)
@@ -42,8 +42,8 @@ START_TEST(what_is_none)
     ck_assert(!recognizes(gzip_like, sizeof gzip_like));
     ck_assert(!recognizes(zeros, sizeof zeros));
     ck_assert(!recognizes("{\"a\":1}", 7));
-    ck_assert(!bundle_recognizes(scratch("")));
-    ck_assert(!bundle_recognizes(scratch("none")));
+    ck_assert(!archive_recognizes(scratch("")));
+    ck_assert(!archive_recognizes(scratch("none")));
     ck_assert(recognizes("\x1f\x8b\x08\0\0\0\0\0\2\3", 10));
     ck_assert(recognizes("PK\3\4....", 8));
     scratch_text("a", "something else, and long enough");
@@ -65,13 +65,13 @@ START_TEST(old_tar)
     snprintf((char *)block + 148, 8, "%06o", sum);
     memcpy(block + 512, "fghij", 5);
     scratch_write("a", block, sizeof block);
-    bundle *const b = open_good();
-    bundle_place place;
+    archive_index *const b = open_good();
+    archive_place place;
     err e = {0};
-    expect_ok(bundle_find(b, "file", &place, &e), &e);
+    expect_ok(archive_find(b, "file", &place, &e), &e);
     ck_assert_uint_eq(place.base, 512);
     ck_assert_uint_eq(place.bytes, 5);
-    bundle_close(b);
+    archive_close(b);
 }
 END_TEST
 
@@ -100,7 +100,7 @@ START_TEST(names_that_are_there_twice)
     }
     const content directories[] = {{"top/", AE_IFDIR, NULL, 0}, {"top", AE_IFDIR, NULL, 0}};
     make(&TAR, directories, 2);
-    bundle_close(open_good());
+    archive_close(open_good());
 }
 END_TEST
 
@@ -119,7 +119,7 @@ START_TEST(links)
     };
     for (int k = 0; k < 4; k++) { /* zip has no hard links and no pipes */
         make(&kinds[k], all, COUNT(all));
-        bundle *const b = open_good();
+        archive_index *const b = open_good();
         expect_content(b, "top/model.safetensors", &all[0]);
         expect_content(b, "top/again", &all[0]);
         expect_content(b, "top/hard", &all[0]);
@@ -128,7 +128,7 @@ START_TEST(links)
         expect_none(b, "top/nowhere", "leads to nothing in the archive");
         expect_none(b, "top/loop", "leads to nothing in the archive");
         expect_none(b, "top/fifo", "not a regular file");
-        bundle_close(b);
+        archive_close(b);
     }
 }
 END_TEST
@@ -136,11 +136,11 @@ END_TEST
 START_TEST(wanted)
 {
     const uint64_t limit = (uint64_t)64 << 20;
-    ck_assert(bundle_wants("a/b/c/d.safetensors", UINT64_MAX));
-    ck_assert(bundle_wants("config.json", limit));
-    ck_assert(bundle_wants("top/config.json", limit));
-    ck_assert(!bundle_wants("top/config.json", limit + 1));
-    ck_assert(!bundle_wants("top/sub/config.json", 1));
+    ck_assert(archive_wants("a/b/c/d.safetensors", UINT64_MAX));
+    ck_assert(archive_wants("config.json", limit));
+    ck_assert(archive_wants("top/config.json", limit));
+    ck_assert(!archive_wants("top/config.json", limit + 1));
+    ck_assert(!archive_wants("top/sub/config.json", 1));
 }
 END_TEST
 
@@ -148,14 +148,14 @@ START_TEST(not_wanted_is_not_unpacked)
 {
     const content all[] = {{"top/sub/notes", 0, NULL, 5000}, usual[1]};
     make(&TGZ, all, 2);
-    bundle *const b = open_good();
+    archive_index *const b = open_good();
     expect_none(b, "top/sub/notes", "not unpacked");
     expect_content(b, "top/model-1.safetensors", &usual[1]);
-    bundle_close(b);
+    archive_close(b);
     make(&TAR, all, 2);
-    bundle *const in_place = open_good();
+    archive_index *const in_place = open_good();
     expect_content(in_place, "top/sub/notes", &all[0]);
-    bundle_close(in_place);
+    archive_close(in_place);
 }
 END_TEST
 
@@ -168,16 +168,16 @@ static bool always(void *ctx)
 START_TEST(cancelled)
 {
     const monitor m = {.cancelled = always};
-    bundle *b = NULL;
+    archive_index *b = NULL;
     err e = {0};
     make(&kinds[_i], usual, COUNT(usual));
-    expect_error(bundle_open(scratch("a"), &m, &b, &e), ERR_CANCELLED, &e, "interrupted");
+    expect_error(archive_open(scratch("a"), &m, &b, &e), ERR_CANCELLED, &e, "interrupted");
 }
 END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("bundle");
+    TCase *tc = tcase_create("archive_index");
     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
     tcase_add_loop_test(tc, every_kind, 0, COUNT(kinds));
     tcase_add_test(tc, what_is_none);
@@ -188,5 +188,5 @@ int main(void)
     tcase_add_test(tc, wanted);
     tcase_add_test(tc, not_wanted_is_not_unpacked);
     tcase_add_loop_test(tc, cancelled, 0, COUNT(kinds));
-    return run_tests("bundle", tc);
+    return run_tests("archive_index", tc);
 }

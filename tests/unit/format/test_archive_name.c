@@ -17,7 +17,7 @@ START_TEST(clean_names)
         ck_assert_str_eq(name, pairs[i][1]);
     }
     for (int i = 0; i < COUNT(bad); i++) {
-        ck_assert_ptr_null(bundle_clean_name(bad[i], &no_memory));
+        ck_assert_ptr_null(archive_clean_name(bad[i], &no_memory));
         ck_assert(!no_memory);
     }
 }
@@ -32,7 +32,7 @@ START_TEST(link_targets)
         {"a", "", NULL},          {"d/a", "b//c/", "d/b/c"}};
     for (int i = 0; i < COUNT(rows); i++) {
         bool no_memory = false;
-        char *const found = bundle_link_target(rows[i][0], rows[i][1], &no_memory);
+        char *const found = archive_link_target(rows[i][0], rows[i][1], &no_memory);
         ck_assert_msg(found && rows[i][2] ? strcmp(found, rows[i][2]) == 0 : !found && !rows[i][2],
                       "%s -> %s: %s", rows[i][0], rows[i][1], found ? found : "none");
         free(found);
@@ -42,8 +42,8 @@ END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("bundle_name");
+    TCase *tc = tcase_create("archive_name");
     tcase_add_test(tc, clean_names);
     tcase_add_test(tc, link_targets);
-    return run_tests("bundle_name", tc);
+    return run_tests("archive_name", tc);
 }

@@ -28,9 +28,9 @@ START_TEST(cut_off)
     expect_ok(io_read_file(scratch("a"), 1 << 30, &data, &bytes, &e), &e);
     const size_t end = end_of(k, (unsigned char *)data, bytes);
     for (size_t length = 3; length < end; length += length < end - 1200 ? 1777 : 13) {
-        bundle *b = NULL;
+        archive_index *b = NULL;
         scratch_write("a", data, length);
-        const err_code code = bundle_open(scratch("a"), NULL, &b, &e);
+        const err_code code = archive_open(scratch("a"), NULL, &b, &e);
         ck_assert_msg(code == ERR_INPUT, "%zu of %zu bytes: %s", length, end, err_name(code));
         ck_assert(strstr(e.text, "/a: ") != NULL);
         e = (err){0};
@@ -52,16 +52,16 @@ START_TEST(flipped)
     make(k, few, 2);
     expect_ok(io_read_file(scratch("a"), 1 << 30, &data, &bytes, &e), &e);
     for (size_t at = 3; at < bytes; at++) {
-        bundle *b = NULL;
+        archive_index *b = NULL;
         data[at] ^= 4;
         scratch_write("a", data, bytes);
-        const err_code code = bundle_open(scratch("a"), NULL, &b, &e);
+        const err_code code = archive_open(scratch("a"), NULL, &b, &e);
         ck_assert(code == OK || code == ERR_INPUT);
         told += code != OK;
-        if (code == OK && k->filter != ARCHIVE_FILTER_ZSTD && bundle_member_of(b, few[0].name)) {
+        if (code == OK && k->filter != ARCHIVE_FILTER_ZSTD && archive_member_of(b, few[0].name)) {
             expect_content(b, few[0].name, &few[0]);
         }
-        bundle_close(b);
+        archive_close(b);
         e = (err){0};
         data[at] ^= 4;
     }
@@ -99,9 +99,9 @@ START_TEST(other_sizes_than_said)
     for (int i = 0; i < 2; i++) {
         make(&kinds[8], &one, 1);
         patch(size, i ? larger : smaller, 4);
-        bundle *b = NULL;
+        archive_index *b = NULL;
         err e = {0};
-        ck_assert_int_eq(bundle_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
+        ck_assert_int_eq(archive_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
         ck_assert_ptr_null(b);
     }
 }
@@ -115,9 +115,9 @@ START_TEST(stored_beyond_the_end)
     const content one = {"model.safetensors", 0, NULL, 0x3377};
     make(&ZIP, &one, 1);
     patch(size, larger, 4);
-    bundle *b = NULL;
+    archive_index *b = NULL;
     err e = {0};
-    ck_assert_int_eq(bundle_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
+    ck_assert_int_eq(archive_open(scratch("a"), NULL, &b, &e), ERR_INPUT);
 }
 END_TEST
 
@@ -136,12 +136,12 @@ START_TEST(gzip_in_parts)
     memcpy(both, first, bytes[0]);
     memcpy(both + bytes[0], second, bytes[1]);
     scratch_write("a", both, bytes[0] + bytes[1]);
-    bundle *b = open_good();
+    archive_index *b = open_good();
     expect_usual(b);
-    bundle_close(b);
+    archive_close(b);
     scratch_write("a", both, bytes[0] + bytes[1] + 600000);
     b = open_good();
-    bundle_close(b);
+    archive_close(b);
     both[bytes[0] + bytes[1] + 599999] = 'x';
     scratch_write("a", both, bytes[0] + bytes[1] + 600000);
     open_bad(ERR_INPUT, "cannot be unpacked");
@@ -167,15 +167,15 @@ START_TEST(no_temporary_file)
     setenv("TMPDIR", scratch("none"), 1);
     open_bad(ERR_IO, "cannot make a temporary file");
     setenv("TMPDIR", scratch(""), 1);
-    bundle *const b = open_good();
+    archive_index *const b = open_good();
     expect_usual(b);
-    bundle_close(b);
+    archive_close(b);
 }
 END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("bundle_scan");
+    TCase *tc = tcase_create("archive_scan");
     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
     tcase_add_loop_test(tc, cut_off, 0, COUNT(kinds));
     tcase_add_loop_test(tc, flipped, 0, 4);
@@ -184,5 +184,5 @@ int main(void)
     tcase_add_test(tc, gzip_in_parts);
     tcase_add_test(tc, compressed_but_no_tar);
     tcase_add_test(tc, no_temporary_file);
-    return run_tests("bundle_scan", tc);
+    return run_tests("archive_scan", tc);
 }

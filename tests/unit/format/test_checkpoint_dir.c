@@ -58,11 +58,11 @@ static void setup(void)
                         202000, 7);
 }
 
-static folder *open_good(void)
+static checkpoint_dir *open_good(void)
 {
-    folder *f = NULL;
+    checkpoint_dir *f = NULL;
     err e = {0};
-    expect_ok(folder_open(scratch("a"), NULL, &f, &e), &e);
+    expect_ok(checkpoint_dir_open(scratch("a"), NULL, &f, &e), &e);
     return f;
 }
 
@@ -77,23 +77,23 @@ START_TEST(top_or_one_directory)
                                         "model.safetensors=other/.hidden.safetensors"};
     for (int gzip = 0; gzip < 2; gzip++) {
         pack(gzip, top, COUNT(top));
-        folder *f = open_good();
+        checkpoint_dir *f = open_good();
         ck_assert_str_eq(f->path, scratch("a"));
-        listing names;
+        dir_list names;
         err e = {0};
-        expect_ok(folder_list(f, &names, &e), &e);
+        expect_ok(checkpoint_dir_list(f, &names, &e), &e);
         ck_assert_uint_eq(names.count, 2);
-        ck_assert(listing_has(&names, "config.json") && listing_has(&names, "model.safetensors"));
-        listing_free(&names);
-        folder_close(f);
+        ck_assert(dir_list_has(&names, "config.json") && dir_list_has(&names, "model.safetensors"));
+        dir_list_free(&names);
+        checkpoint_dir_close(f);
 
         pack(gzip, below, COUNT(below));
         f = open_good();
         ck_assert_str_eq(f->path, scratch("a/m"));
-        expect_ok(folder_list(f, &names, &e), &e);
+        expect_ok(checkpoint_dir_list(f, &names, &e), &e);
         ck_assert_uint_eq(names.count, 2);
-        listing_free(&names);
-        folder_close(f);
+        dir_list_free(&names);
+        checkpoint_dir_close(f);
     }
 }
 END_TEST
@@ -106,15 +106,15 @@ START_TEST(none_or_several)
                                           "model.safetensors=two/x.safetensors"};
     static const char *const none[] = {"config.json=config.json",
                                        "model.safetensors=a/b/c.safetensors"};
-    folder *f = NULL;
+    checkpoint_dir *f = NULL;
     err e = {0};
     pack(false, several, COUNT(several));
-    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
+    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
                  "2 directories with .safetensors files: one; two");
     pack(true, none, COUNT(none));
-    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
     pack(true, none, 0);
-    expect_error(folder_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
     ck_assert_ptr_null(f);
 }
 END_TEST
@@ -129,20 +129,20 @@ START_TEST(files)
         struct stat st;
         err e = {0};
         pack(gzip, all, COUNT(all));
-        folder *const f = open_good();
-        expect_ok(folder_read(f, "LICENSE", 100, &data, &bytes, &e), &e);
+        checkpoint_dir *const f = open_good();
+        expect_ok(checkpoint_dir_read(f, "LICENSE", 100, &data, &bytes, &e), &e);
         ck_assert_uint_eq(bytes, 11);
         ck_assert_str_eq(data, "as you like");
         free(data);
-        expect_error(folder_read(f, "LICENSE", 10, &data, &bytes, &e), ERR_INPUT, &e,
+        expect_error(checkpoint_dir_read(f, "LICENSE", 10, &data, &bytes, &e), ERR_INPUT, &e,
                      "a/m/LICENSE: 11 bytes, more than the limit of 10");
         ck_assert_ptr_null(data);
-        expect_ok(folder_read(f, "other", 10, &data, &bytes, &e), &e);
+        expect_ok(checkpoint_dir_read(f, "other", 10, &data, &bytes, &e), &e);
         ck_assert_ptr_null(data);
-        ck_assert_int_eq(folder_stat(f, "LICENSE", &st), 0);
+        ck_assert_int_eq(checkpoint_dir_stat(f, "LICENSE", &st), 0);
         ck_assert(S_ISREG(st.st_mode) && st.st_size == 11);
-        ck_assert_int_eq(folder_stat(f, "other", &st), ENOENT);
-        folder_close(f);
+        ck_assert_int_eq(checkpoint_dir_stat(f, "other", &st), ENOENT);
+        checkpoint_dir_close(f);
     }
 }
 END_TEST
@@ -222,12 +222,12 @@ END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("folder");
+    TCase *tc = tcase_create("checkpoint_dir");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, top_or_one_directory);
     tcase_add_test(tc, none_or_several);
     tcase_add_test(tc, files);
     tcase_add_loop_test(tc, a_checkpoint, 0, 2);
     tcase_add_loop_test(tc, a_missing_shard, 0, 2);
-    return run_tests("folder", tc);
+    return run_tests("checkpoint_dir", tc);
 }

@@ -39,8 +39,8 @@ END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("dialects");
+    TCase *const tc = tcase_create("dialect_id");
     tcase_add_test(tc, words_and_numbers);
     tcase_add_test(tc, what_there_is_not);
-    return run_tests("dialects", tc);
+    return run_tests("dialect_id", tc);
 }

@@ -81,20 +81,20 @@ static const embed_file *find(const embed_list *list, const char *name)
     return NULL;
 }
 
-static folder *opened;
+static checkpoint_dir *opened;
 
 /* The scratch directory, until the test is over. */
-static const folder *scratch_folder(void)
+static const checkpoint_dir *scratch_folder(void)
 {
     err e = {0};
-    folder_close(opened);
-    ck_assert_int_eq(folder_open_directory(scratch_dir, &opened, &e), OK);
+    checkpoint_dir_close(opened);
+    ck_assert_int_eq(checkpoint_dir_open_directory(scratch_dir, &opened, &e), OK);
     return opened;
 }
 
 static void close_and_remove(void)
 {
-    folder_close(opened);
+    checkpoint_dir_close(opened);
     opened = NULL;
     scratch_remove();
 }
@@ -234,10 +234,10 @@ START_TEST(no_directory)
 {
     embed_list list;
     err e = {0};
-    folder *none = NULL;
-    ck_assert_int_eq(folder_open_directory(scratch("none"), &none, &e), OK);
+    checkpoint_dir *none = NULL;
+    ck_assert_int_eq(checkpoint_dir_open_directory(scratch("none"), &none, &e), OK);
     ck_assert_int_eq(embed_choose(none, NULL, 0, &list, &e), ERR_IO);
-    folder_close(none);
+    checkpoint_dir_close(none);
     ck_assert_ptr_null(list.files);
 }
 END_TEST

@@ -243,12 +243,12 @@ END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("stack");
+    TCase *tc = tcase_create("expert_stack");
     tcase_add_loop_test(tc, case_is_folded, 0, COUNT(cases));
     tcase_add_test(tc, leading_zero_stands_alone);
     tcase_add_test(tc, layers_do_not_mix);
     tcase_add_test(tc, nothing_folds_to_nothing);
     tcase_add_test(tc, members_ascend_beyond_ten);
     tcase_add_test(tc, longest_names_fit);
-    return run_tests("stack", tc);
+    return run_tests("expert_stack", tc);
 }

@@ -69,7 +69,7 @@ static int open_in_memory(void)
 {
     const int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
     ck_assert_int_ge(fd, 0);
-    ck_assert(memory_file_is_one(fd));
+    ck_assert(mapped_output_is_one(fd));
     return fd;
 }
 
@@ -86,7 +86,7 @@ static unsigned char *random_bytes(size_t bytes)
 
 typedef struct writer {
     pthread_t thread;
-    memory_file *file;
+    mapped_output *file;
     const unsigned char *data;
     size_t bytes, first;
     int failure;
@@ -98,7 +98,7 @@ static void *write_pieces(void *arg)
     writer *const w = arg;
     for (size_t off = w->first; off < w->bytes && w->failure == 0; off += (size_t)THREADS * PIECE) {
         const size_t n = w->bytes - off < PIECE ? w->bytes - off : PIECE;
-        w->failure = memory_file_write(w->file, off, w->data + off, n);
+        w->failure = mapped_output_write(w->file, off, w->data + off, n);
     }
     return NULL;
 }
@@ -109,9 +109,9 @@ static int write_by_many(size_t bytes)
     const int fd = open_in_memory();
     unsigned char *const data = random_bytes(bytes);
     unsigned char *const found = malloc(bytes + 1);
-    memory_file *m = NULL;
+    mapped_output *m = NULL;
     writer writers[THREADS];
-    ck_assert_int_eq(memory_file_open(fd, bytes, &m), 0);
+    ck_assert_int_eq(mapped_output_open(fd, bytes, &m), 0);
     ck_assert_ptr_nonnull(m);
     for (int i = 0; i < THREADS; i++) {
         writers[i] = (writer){.file = m, .data = data, .bytes = bytes, .first = (size_t)i * PIECE};
@@ -121,7 +121,7 @@ static int write_by_many(size_t bytes)
         pthread_join(writers[i].thread, NULL);
         ck_assert_int_eq(writers[i].failure, 0);
     }
-    memory_file_close(m);
+    mapped_output_close(m);
     ck_assert_int_eq(pread(fd, found, bytes + 1, 0), (ssize_t)bytes);
     ck_assert_mem_eq(found, data, bytes);
     free(found);
@@ -224,17 +224,17 @@ START_TEST(memory_is_not_kept)
     enum { LARGE = 1000 * PIECE };
     const int fd = open_in_memory();
     struct rusage before, after;
-    memory_file *m = NULL;
+    mapped_output *m = NULL;
     unsigned char *const data = random_bytes(PIECE);
-    ck_assert_int_eq(memory_file_open(fd, LARGE, &m), 0);
+    ck_assert_int_eq(mapped_output_open(fd, LARGE, &m), 0);
     getrusage(RUSAGE_SELF, &before);
     for (size_t off = 0; off < LARGE; off += PIECE) {
         const size_t backwards = LARGE - PIECE - off;
-        ck_assert_int_eq(memory_file_write(m, _i ? backwards : off, data, PIECE), 0);
+        ck_assert_int_eq(mapped_output_write(m, _i ? backwards : off, data, PIECE), 0);
     }
     getrusage(RUSAGE_SELF, &after);
     ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 160 << 10); /* KiB */
-    memory_file_close(m);
+    mapped_output_close(m);
     free(data);
     close(fd);
 }
@@ -246,17 +246,17 @@ START_TEST(large_pages)
     const int fd = open_in_memory();
     unsigned char *const data = random_bytes(PIECE);
     unsigned char *const found = malloc(PIECE);
-    memory_file *m = NULL;
+    mapped_output *m = NULL;
     page_bytes = LARGE;
     first_advised = NULL; /* the mapping's beginning comes first */
-    ck_assert_int_eq(memory_file_open(fd, BYTES, &m), 0);
+    ck_assert_int_eq(mapped_output_open(fd, BYTES, &m), 0);
     ck_assert_ptr_nonnull(m);
     for (size_t off = 0; off <= 2 * LARGE; off += 4095) {
-        ck_assert_int_eq(memory_file_write(m, off, data, PIECE), 0);
+        ck_assert_int_eq(mapped_output_write(m, off, data, PIECE), 0);
         ck_assert_int_eq(pread(fd, found, PIECE, (off_t)off), PIECE);
         ck_assert_mem_eq(found, data, PIECE);
     }
-    memory_file_close(m);
+    mapped_output_close(m);
     page_bytes = 0;
     free(found);
     free(data);
@@ -266,18 +266,18 @@ END_TEST
 
 START_TEST(elsewhere_nothing_is_opened)
 {
-    memory_file *m = NULL;
+    mapped_output *m = NULL;
     const int fd = open("/proc/self/exe", O_RDONLY);
     ck_assert_int_ge(fd, 0);
-    if (!memory_file_is_one(fd)) {
-        ck_assert_int_eq(memory_file_open(fd, 4096, &m), 0);
+    if (!mapped_output_is_one(fd)) {
+        ck_assert_int_eq(mapped_output_open(fd, 4096, &m), 0);
         ck_assert_ptr_null(m);
     }
     close(fd);
     const int empty = open_in_memory();
-    ck_assert_int_eq(memory_file_open(empty, 0, &m), 0);
+    ck_assert_int_eq(mapped_output_open(empty, 0, &m), 0);
     ck_assert_ptr_null(m);
-    memory_file_close(m);
+    mapped_output_close(m);
     close(empty);
 }
 END_TEST
@@ -297,7 +297,7 @@ START_TEST(space_runs_out)
 {
     char dir[] = "/tmp/memory_file_XXXXXX";
     char path[64];
-    memory_file *m = NULL;
+    mapped_output *m = NULL;
     ck_assert_ptr_nonnull(mkdtemp(dir));
     if (mount("none", dir, "tmpfs", 0, "size=4m") != 0) {
         printf("skipped: cannot mount a file system: %s\n", strerror(errno));
@@ -310,16 +310,16 @@ START_TEST(space_runs_out)
     const int other = open(path, O_RDWR | O_CREAT, 0600);
     unsigned char *const data = random_bytes(2 << 20);
     refuse(EINVAL, 0, ALWAYS);
-    ck_assert_int_eq(memory_file_open(fd, 5 << 20, &m), ENOSPC);
+    ck_assert_int_eq(mapped_output_open(fd, 5 << 20, &m), ENOSPC);
     ck_assert_ptr_null(m);
-    ck_assert_int_eq(memory_file_open(fd, 3 << 20, &m), 0);
+    ck_assert_int_eq(mapped_output_open(fd, 3 << 20, &m), 0);
     wait_for_pages(fd, 3 << 20);
     ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 20, 2 << 20),
                      0);
     ck_assert_int_eq(fallocate(other, 0, 0, 5 << 19), 0); /* half a MiB is left */
-    ck_assert_int_eq(memory_file_write(m, 1 << 20, data, 256 << 10), 0);
-    ck_assert_int_eq(memory_file_write(m, 1 << 20, data, 2 << 20), ENOSPC);
-    memory_file_close(m);
+    ck_assert_int_eq(mapped_output_write(m, 1 << 20, data, 256 << 10), 0);
+    ck_assert_int_eq(mapped_output_write(m, 1 << 20, data, 2 << 20), ENOSPC);
+    mapped_output_close(m);
     free(data);
     close(fd);
     close(other);
@@ -331,7 +331,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("memory_file");
+    TCase *const tc = tcase_create("mapped_output");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, many_threads);
     tcase_add_loop_test(tc, huge_pages_are_refused, 0, COUNT(refusals));
@@ -340,5 +340,5 @@ int main(void)
     tcase_add_test(tc, large_pages);
     tcase_add_test(tc, elsewhere_nothing_is_opened);
     tcase_add_test(tc, space_runs_out);
-    return run_tests("memory_file", tc);
+    return run_tests("mapped_output", tc);
 }

@@ -334,7 +334,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const t = tcase_create("store");
+    TCase *const t = tcase_create("model_store");
     tcase_add_checked_fixture(t, store_case_setup, store_case_end);
     tcase_add_test(t, both_kinds_have_the_same_tensors);
     tcase_add_test(t, rows_and_columns);
@@ -349,5 +349,5 @@ int main(void)
     tcase_add_test(t, a_table_that_promises_more_than_there_is);
     tcase_add_test(t, members_with_names_too_long);
     tcase_add_test(t, a_converted_model);
-    return run_tests("store", t);
+    return run_tests("model_store", t);
 }

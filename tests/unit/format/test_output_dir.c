@@ -53,14 +53,14 @@ static void put(const output_dir *d, const char *name, const char *text)
 static const char *names_in(const char *name)
 {
     static char text[1024];
-    listing l = {0};
+    dir_list l = {0};
     text[0] = '\0';
-    expect_ok(listing_read(scratch(name), &l, &e), &e);
+    expect_ok(dir_list_read(scratch(name), &l, &e), &e);
     for (size_t i = 0; i < l.count; i++) {
         const size_t used = strlen(text);
         snprintf(text + used, sizeof text - used, "%s ", l.names[i]);
     }
-    listing_free(&l);
+    dir_list_free(&l);
     return text;
 }
 

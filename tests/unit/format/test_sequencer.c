@@ -1,4 +1,4 @@
-/* A turnstile: whoever comes in whatever order leaves in the order of the numbers. */
+/* A sequencer: whoever comes in whatever order leaves in the order of the numbers. */
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,8 +11,8 @@
 enum { TASKS = 2000 };
 
 typedef struct site {
-    turnstile turns;
-    uint64_t next; /* no lock: the turnstile has to do */
+    sequencer turns;
+    uint64_t next; /* no lock: the sequencer has to do */
     uint64_t fails;
     unsigned again;
 } site;
@@ -22,16 +22,16 @@ static err_code pass(void *ctx, unsigned worker, uint64_t task, err *e)
     site *const s = ctx;
     (void)worker;
     if (task == s->fails) {
-        turnstile_stop(&s->turns);
+        sequencer_stop(&s->turns);
         return err_set(e, ERR_INPUT, "task %d", (int)task);
     }
     err_code code = OK;
     for (unsigned i = 0; i <= s->again && code == OK; i++) {
-        code = turnstile_enter(&s->turns, task, e);
+        code = sequencer_enter(&s->turns, task, e);
     }
     if (code == OK) {
         ck_assert_uint_eq(s->next++, task);
-        turnstile_leave(&s->turns, task);
+        sequencer_leave(&s->turns, task);
     }
     return code;
 }
@@ -40,10 +40,10 @@ START_TEST(one_after_another)
 {
     site s = {.fails = TASKS, .again = (unsigned)_i % 2};
     err e = {0};
-    turnstile_open(&s.turns, NULL);
+    sequencer_open(&s.turns, NULL);
     expect_ok(parallel_for(1 + 3 * (unsigned)_i, TASKS, pass, &s, NULL, &e), &e);
     ck_assert_uint_eq(s.next, TASKS);
-    turnstile_close(&s.turns);
+    sequencer_close(&s.turns);
 }
 END_TEST
 
@@ -51,10 +51,10 @@ START_TEST(failure_lets_nobody_wait)
 {
     site s = {.fails = 100};
     err e = {0};
-    turnstile_open(&s.turns, NULL);
+    sequencer_open(&s.turns, NULL);
     expect_error(parallel_for(8, TASKS, pass, &s, NULL, &e), ERR_INPUT, &e, "task 100");
     ck_assert_uint_le(s.next, 100);
-    turnstile_close(&s.turns);
+    sequencer_close(&s.turns);
 }
 END_TEST
 
@@ -67,7 +67,7 @@ static void *enter_second(void *arg)
 {
     site *const s = arg;
     err e = {0};
-    ck_assert_int_eq(turnstile_enter(&s->turns, 1, &e), ERR_CANCELLED);
+    ck_assert_int_eq(sequencer_enter(&s->turns, 1, &e), ERR_CANCELLED);
     return NULL;
 }
 
@@ -77,20 +77,20 @@ START_TEST(monitor_is_asked)
     const monitor m = {.cancelled = is_set, .ctx = &stop};
     site s = {0};
     pthread_t thread;
-    turnstile_open(&s.turns, &m);
+    sequencer_open(&s.turns, &m);
     ck_assert_int_eq(pthread_create(&thread, NULL, enter_second, &s), 0);
     nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
     stop = true;
     pthread_join(thread, NULL);
-    turnstile_close(&s.turns);
+    sequencer_close(&s.turns);
 }
 END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("turnstile");
+    TCase *tc = tcase_create("sequencer");
     tcase_add_loop_test(tc, one_after_another, 0, 4);
     tcase_add_test(tc, failure_lets_nobody_wait);
     tcase_add_test(tc, monitor_is_asked);
-    return run_tests("turnstile", tc);
+    return run_tests("sequencer", tc);
 }

@@ -136,10 +136,10 @@ END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("dialect");
+    TCase *const tc = tcase_create("tile_rule");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, every_amax_of_16_bits);
     tcase_add_test(tc, float32_amax);
     tcase_add_test(tc, rounding_to_16_bits);
-    return run_tests("dialect", tc);
+    return run_tests("tile_rule", tc);
 }

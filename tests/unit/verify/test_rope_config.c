@@ -91,8 +91,8 @@ END_TEST
 
 int main(void)
 {
-    TCase *const t = tcase_create("model_rope");
+    TCase *const t = tcase_create("rope_config");
     tcase_add_test(t, both_spellings_of_rope);
     tcase_add_loop_test(t, every_rule, 0, COUNT(bad));
-    return run_tests("model_rope", t);
+    return run_tests("rope_config", t);
 }

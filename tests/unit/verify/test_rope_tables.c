@@ -182,7 +182,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const t = tcase_create("model_tables");
+    TCase *const t = tcase_create("rope_tables");
     tcase_add_loop_test(t, decays_of_the_published_models, 0, COUNT(decays));
     tcase_add_test(t, heads_that_are_no_power_of_two);
     tcase_add_test(t, a_single_layer);
@@ -191,5 +191,5 @@ int main(void)
     tcase_add_test(t, yarn_with_a_ramp_of_no_width);
     tcase_add_test(t, yarn_amplitude);
     tcase_add_test(t, positions_that_are_allowed);
-    return run_tests("model_tables", t);
+    return run_tests("rope_tables", t);
 }

@@ -6,7 +6,7 @@
  *
  * Those who sleep say so first and look at the gate again; those who change the gate look for
  * sleepers afterwards. With sequentially consistent atomics one of the two sees the other. */
-#include "format/thread/team.h"
+#include "format/thread/thread_pool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,16 +22,16 @@
 enum { LOOKS = 1000, CACHE_LINE = 64 };
 
 typedef struct member {
-    team *team;
+    thread_pool *pool;
     unsigned number;
     pthread_t thread;
 } member;
 
-struct team {
+struct thread_pool {
     _Alignas(CACHE_LINE) _Atomic uint64_t gate;
     _Alignas(CACHE_LINE) atomic_size_t next; /* task to hand out */
     _Alignas(CACHE_LINE) size_t tasks;
-    team_fn fn;
+    thread_pool_fn fn;
     void *ctx;
     bool closing; /* written before the last opening */
     unsigned threads, started;
@@ -60,7 +60,7 @@ static bool gate_offers(uint64_t gate, uint64_t seen)
     return (gate & GATE_OPEN) && gate / GATE_RUN != seen;
 }
 
-static void do_tasks(team *t, unsigned worker)
+static void do_tasks(thread_pool *t, unsigned worker)
 {
     for (;;) {
         const size_t task = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
@@ -71,7 +71,7 @@ static void do_tasks(team *t, unsigned worker)
     }
 }
 
-static void wait_for_work(team *t, uint64_t seen)
+static void wait_for_work(thread_pool *t, uint64_t seen)
 {
     for (int i = 0; i < LOOKS; i++) {
         if (gate_offers(atomic_load_explicit(&t->gate, memory_order_relaxed), seen)) {
@@ -89,7 +89,7 @@ static void wait_for_work(team *t, uint64_t seen)
 }
 
 /* False: the gate was closed meanwhile. */
-static bool enter(team *t, uint64_t *seen)
+static bool enter(thread_pool *t, uint64_t *seen)
 {
     uint64_t gate = atomic_load(&t->gate);
     while (gate_offers(gate, *seen)) {
@@ -101,7 +101,7 @@ static bool enter(team *t, uint64_t *seen)
     return false;
 }
 
-static void leave(team *t)
+static void leave(thread_pool *t)
 {
     const uint64_t gate = atomic_fetch_sub(&t->gate, 1) - 1;
     const bool last = gate_inside(gate) == 0 && !(gate & GATE_OPEN);
@@ -115,7 +115,7 @@ static void leave(team *t)
 static void *member_main(void *arg)
 {
     const member *const me = arg;
-    team *const t = me->team;
+    thread_pool *const t = me->pool;
     uint64_t seen = 0;
     for (bool closing = false; !closing;) {
         wait_for_work(t, seen);
@@ -128,7 +128,7 @@ static void *member_main(void *arg)
     return NULL;
 }
 
-static void open_gate(team *t)
+static void open_gate(thread_pool *t)
 {
     const uint64_t run = atomic_load_explicit(&t->gate, memory_order_relaxed) / GATE_RUN;
     atomic_store(&t->gate, (run + 1) * GATE_RUN | GATE_OPEN);
@@ -139,7 +139,7 @@ static void open_gate(team *t)
     }
 }
 
-static void close_gate(team *t)
+static void close_gate(thread_pool *t)
 {
     uint64_t gate = atomic_fetch_and(&t->gate, ~GATE_OPEN);
     for (int i = 0; i < LOOKS && gate_inside(gate) > 0; i++) {
@@ -158,7 +158,7 @@ static void close_gate(team *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void team_run(team *t, size_t tasks, team_fn fn, void *ctx)
+void thread_pool_run(thread_pool *t, size_t tasks, thread_pool_fn fn, void *ctx)
 {
     if (tasks <= 1 || t->threads == 1) {
         for (size_t task = 0; task < tasks; task++) {
@@ -175,33 +175,33 @@ void team_run(team *t, size_t tasks, team_fn fn, void *ctx)
     close_gate(t);
 }
 
-unsigned team_threads(const team *t)
+unsigned thread_pool_threads(const thread_pool *t)
 {
     return t->threads;
 }
 
-err_code team_create(unsigned threads, team **out, err *e)
+err_code thread_pool_create(unsigned threads, thread_pool **out, err *e)
 {
-    team *const t = aligned_alloc(CACHE_LINE, sizeof *t);
+    thread_pool *const t = aligned_alloc(CACHE_LINE, sizeof *t);
     member *const members = calloc(threads, sizeof *members);
     if (!t || !members) {
         free(t);
         free(members);
         return err_set(e, ERR_MEMORY, "no memory for %u threads", threads);
     }
-    *t = (team){.threads = threads,
-                .members = members,
-                .lock = PTHREAD_MUTEX_INITIALIZER,
-                .work = PTHREAD_COND_INITIALIZER,
-                .empty = PTHREAD_COND_INITIALIZER};
+    *t = (thread_pool){.threads = threads,
+                       .members = members,
+                       .lock = PTHREAD_MUTEX_INITIALIZER,
+                       .work = PTHREAD_COND_INITIALIZER,
+                       .empty = PTHREAD_COND_INITIALIZER};
     for (; t->started + 1 < threads; t->started++) {
         member *const m = &members[t->started];
-        *m = (member){.team = t, .number = t->started + 1};
+        *m = (member){.pool = t, .number = t->started + 1};
         const int failure = pthread_create(&m->thread, NULL, member_main, m);
         if (failure) {
             err_set_errno(e, ERR_MEMORY, failure, "cannot start thread %u of %u", m->number + 1,
                           threads);
-            team_free(t);
+            thread_pool_free(t);
             return ERR_MEMORY;
         }
     }
@@ -209,7 +209,7 @@ err_code team_create(unsigned threads, team **out, err *e)
     return OK;
 }
 
-void team_free(team *t)
+void thread_pool_free(thread_pool *t)
 {
     if (!t) {
         return;

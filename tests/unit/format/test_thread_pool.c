@@ -1,11 +1,11 @@
-/* A team that stays: every task of every run once, by workers that exist, whether the threads look
+/* A pool that stays: every task of every run once, by workers that exist, whether the threads look
  * out, sleep or come late; and what they wrote is there afterwards. */
 #include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "format/thread/team.h"
+#include "format/thread/thread_pool.h"
 #include "tests/aid/expect.h"
 
 enum { MAX_TASKS = 3000, MAX_THREADS = 16 };
@@ -34,12 +34,12 @@ static void count_task(void *ctx, unsigned worker, size_t task)
     atomic_fetch_sub(&t->busy[worker], 1);
 }
 
-static team *create(unsigned threads)
+static thread_pool *create(unsigned threads)
 {
-    team *t = NULL;
+    thread_pool *t = NULL;
     err e = {0};
-    expect_ok(team_create(threads, &t, &e), &e);
-    ck_assert_uint_eq(team_threads(t), threads);
+    expect_ok(thread_pool_create(threads, &t, &e), &e);
+    ck_assert_uint_eq(thread_pool_threads(t), threads);
     return t;
 }
 
@@ -55,13 +55,13 @@ static void expect_runs(const tally *t, size_t tasks, unsigned runs)
 START_TEST(every_task_once)
 {
     static const size_t loads[] = {0, 1, 2, 7, 100, MAX_TASKS};
-    team *const crew = create(sizes[_i]);
+    thread_pool *const pool = create(sizes[_i]);
     for (int i = 0; i < COUNT(loads); i++) {
         tally t = {.threads = sizes[_i]};
-        team_run(crew, loads[i], count_task, &t);
+        thread_pool_run(pool, loads[i], count_task, &t);
         expect_runs(&t, loads[i], 1);
     }
-    team_free(crew);
+    thread_pool_free(pool);
 }
 END_TEST
 
@@ -69,13 +69,13 @@ END_TEST
 START_TEST(many_short_runs)
 {
     enum { RUNS = 3000, TASKS = 5 };
-    team *const crew = create(sizes[_i]);
+    thread_pool *const pool = create(sizes[_i]);
     tally t = {.threads = sizes[_i]};
     for (int i = 0; i < RUNS; i++) {
-        team_run(crew, TASKS, count_task, &t);
+        thread_pool_run(pool, TASKS, count_task, &t);
     }
     expect_runs(&t, TASKS, RUNS);
-    team_free(crew);
+    thread_pool_free(pool);
 }
 END_TEST
 
@@ -83,14 +83,14 @@ END_TEST
 START_TEST(sleepers_wake)
 {
     enum { RUNS = 20, TASKS = 9 };
-    team *const crew = create(sizes[_i]);
+    thread_pool *const pool = create(sizes[_i]);
     tally t = {.threads = sizes[_i], .sleep_us = 500};
     for (int i = 0; i < RUNS; i++) {
         sleep_us(1000);
-        team_run(crew, TASKS, count_task, &t);
+        thread_pool_run(pool, TASKS, count_task, &t);
         expect_runs(&t, TASKS, (unsigned)i + 1);
     }
-    team_free(crew);
+    thread_pool_free(pool);
 }
 END_TEST
 
@@ -109,23 +109,23 @@ static void add_half(void *ctx, unsigned worker, size_t task)
 
 START_TEST(results_are_visible)
 {
-    team *const crew = create(sizes[_i]);
+    thread_pool *const pool = create(sizes[_i]);
     halves h;
     for (unsigned i = 0; i < 1024; i++) {
         h.values[i] = i;
     }
     for (h.half = 512; h.half > 0; h.half /= 2) {
-        team_run(crew, h.half, add_half, &h);
+        thread_pool_run(pool, h.half, add_half, &h);
     }
     ck_assert_uint_eq(h.values[0], 1023 * 1024 / 2);
-    team_free(crew);
+    thread_pool_free(pool);
 }
 END_TEST
 
-START_TEST(unused_team)
+START_TEST(unused_pool)
 {
-    team_free(create(sizes[_i]));
-    team_free(NULL);
+    thread_pool_free(create(sizes[_i]));
+    thread_pool_free(NULL);
 }
 END_TEST
 
@@ -143,22 +143,22 @@ static void meet(void *ctx, unsigned worker, size_t task)
 
 START_TEST(tasks_overlap)
 {
-    team *const crew = create(2);
+    thread_pool *const pool = create(2);
     atomic_int met = 0;
-    team_run(crew, 2, meet, &met);
+    thread_pool_run(pool, 2, meet, &met);
     ck_assert_int_eq(met, 2);
-    team_free(crew);
+    thread_pool_free(pool);
 }
 END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("team");
+    TCase *const tc = tcase_create("thread_pool");
     tcase_add_loop_test(tc, every_task_once, 0, COUNT(sizes));
     tcase_add_loop_test(tc, many_short_runs, 0, COUNT(sizes));
     tcase_add_loop_test(tc, sleepers_wake, 0, COUNT(sizes));
     tcase_add_loop_test(tc, results_are_visible, 0, COUNT(sizes));
-    tcase_add_loop_test(tc, unused_team, 0, COUNT(sizes));
+    tcase_add_loop_test(tc, unused_pool, 0, COUNT(sizes));
     tcase_add_test(tc, tasks_overlap);
-    return run_tests("team", tc);
+    return run_tests("thread_pool", tc);
 }
