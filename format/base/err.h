@@ -41,6 +41,25 @@ typedef struct err {
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
+/* Go on if the call succeeds, else return its err_code: where nothing has to be released. */
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        const err_code try_code = (call);                                                          \
+        if (try_code != OK) {                                                                      \
+            return try_code;                                                                       \
+        }                                                                                          \
+    } while (0)
+
+/* The same where something has to be released: keep the err_code in `code`, go to `out`, where
+ * the function releases everything and returns `code`. */
+#define TRY_OUT(call)                                                                              \
+    do {                                                                                           \
+        code = (call);                                                                             \
+        if (code != OK) {                                                                          \
+            goto out;                                                                              \
+        }                                                                                          \
+    } while (0)
+
 /* Set `e` unless it is set already or NULL; bytes that a terminal could interpret become '?'.
  * Returns `code`. */
 err_code err_set(err *e, err_code code, const char *format, ...)
