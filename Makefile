@@ -124,7 +124,7 @@ lint: ## format, clang-tidy, cppcheck, shellcheck, mandoc, include law, and more
 	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh
 
 format: ## let clang-format lay out all C files
-	clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES)
 
 format-check: ## name the places that `make format` would change
 	@clang-format --dry-run --Werror $(C_FILES)
