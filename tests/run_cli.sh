@@ -11,6 +11,7 @@
 #     NAME.stdout, NAME.stderr              the output, exactly
 #     NAME.stdout.glob, NAME.stderr.glob    the output, line by line as shell globs
 #     NAME.exit                             the exit status, 0 if there is no such file
+# ACCEPT=1 writes the output into the files (not into globs) instead of comparing: read the change before you commit it.
 # Exit status 77 skips the test; the last line it printed is the reason. Exit status of this script: 0 or 1.
 set -u
 shopt -s nullglob
@@ -56,6 +57,9 @@ judge() {
         [[ -e $base.stdout || -e $base.stdout.glob ]] || tail -n 20 "$3/stdout"
         [[ -e $base.stderr || -e $base.stderr.glob ]] || tail -n 20 "$3/stderr"
     fi
+    for name in stdout stderr; do
+        [[ -n ${ACCEPT-} && -e $base.$name ]] && cp "$3/$name" "$base.$name"
+    done
     for name in stdout stderr stdout.glob stderr.glob; do
         [[ -e $base.$name ]] && same "$base.$name" "$3/${name%.glob}"
     done
