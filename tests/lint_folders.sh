@@ -1,10 +1,10 @@
 #!/bin/bash
 # Check sources and symbols against the table of folders, tests/folders.txt.
 #
-#     tests/lint_folders.sh table       the table agrees with the tree
+#     tests/lint_folders.sh table       the table agrees with the tree and with the one in CONTRIBUTING.md
 #     tests/lint_folders.sh includes    an #include is one that the table allows; libraries stay in the files wrapping them
 #     tests/lint_folders.sh symbols     the same of what objects in build/release need from one another
-#     tests/lint_folders.sh print       the table as Markdown
+#     tests/lint_folders.sh write       write the table into CONTRIBUTING.md
 set -u
 cd "$(dirname "$0")/.." || exit 1
 rooms=(format quant convert verify gpu bin)
@@ -41,6 +41,7 @@ check_table() {
     # In a room itself lie only its folders, and what ties them together; in a folder lie only files.
     git ls-files -- "${rooms[@]}" | grep -E '^[a-z]+/[^/]*$|^[a-z]+/[^/]*/[^/]*/' |
         grep -vE '^bin/(main\.c|cmd\.h|cmd_[a-z]+\.c)$|^gpu/(none\.c|cuda\.mk)$' && bad=1
+    diff --label CONTRIBUTING.md --label tests/folders.txt -U0 CONTRIBUTING.md <(with_table) || bad=1
     return "$bad"
 }
 
@@ -113,16 +114,27 @@ check_symbols() {
     }'
 }
 
-print_table() {
+# CONTRIBUTING.md with the table of today.
+with_table() {
+    sed '/<!-- folders/q' CONTRIBUTING.md
     echo '| folder | what lives there | may include |'
     echo '|---|---|---|'
-    awk -F '[ \t]*[|][ \t]*' '!/^#/ && NF == 3 { gsub(/\*/, "\\*", $3); printf "| `%s/` | %s | %s |\n", $1, $2, $3 == "" ? "–" : $3 }' tests/folders.txt
+    awk -F '[ \t]*[|][ \t]*' '!/^#/ && NF == 3 {
+        gsub(/\*/, "\\*", $3)
+        printf "| `%s/` | %s | %s |\n", $1, $2, $3 == "" ? "–" : $3
+    }' tests/folders.txt
+    sed -n '/<!-- end of folders/,$p' CONTRIBUTING.md
+}
+
+write_table() {
+    local text
+    text=$(with_table) && printf '%s\n' "$text" >CONTRIBUTING.md
 }
 
 case ${1-} in
 table) check_table ;;
 includes) check_includes ;;
 symbols) check_symbols ;;
-print) print_table ;;
+write) write_table ;;
 *) sed -n '2,7s/^# \{0,1\}//p' "$0" && exit 1 ;;
 esac
