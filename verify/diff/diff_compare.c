@@ -107,7 +107,8 @@ static double largest_weight(const code_rules *rules, const diff_data *d, const 
         for (unsigned k = 0; k < t->cols; k++) {
             const double a = (double)weights[0][d->data[0][at + k]];
             const double b = (double)weights[1][d->data[1][at + k]];
-            largest = fmax(largest, fabs(a - b));
+            const double difference = fabs(a - b);
+            largest = difference > largest ? difference : largest; /* not if it is a NaN */
         }
     }
     return largest;
