@@ -4,6 +4,9 @@
 # CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc is.
 # SAN=address,undefined or SAN=thread chooses a config of its own. Any other mixture wants a name:
 #     make CONFIG=clang CC=clang          gives build/clang/octavo
+# CC, AR and PKG_CONFIG name the tools. A compiler for another machine brings its own of the others, where they are:
+#     make CONFIG=aarch64 CC=aarch64-linux-gnu-gcc
+#     make CONFIG=aarch64-clang CC='clang --target=aarch64-linux-gnu'
 VERSION := 0.1.0
 
 comma := ,
@@ -16,14 +19,26 @@ DEFINES :=
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 T       ?= 60
 
+# The prefix of a cross compiler, as in aarch64-linux-gnu-gcc-12 or --target=aarch64-linux-gnu, if its tools are there.
+CROSS     := $(shell printf '%s\n' '$(CC)' | \
+    sed -nE 's/.*--target=([^ ]+).*/\1-/p; t; s/.*[^ ]* //; s/^(.+-)(gcc|cc|clang)(-[0-9.]+)?$$/\1/p')
+cross_tool = $(or $(if $(CROSS),$(shell command -v $(CROSS)$(1) 2>/dev/null)),$(1))
+ifeq ($(origin AR),default)
+AR := $(call cross_tool,ar)
+endif
+PKG_CONFIG ?= $(call cross_tool,pkg-config)
+# What the compiler compiles for: x86_64-linux-gnu, aarch64-unknown-linux-gnu.
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+NATIVE  := $(filter $(shell uname -m)-%,$(MACHINE))
+
 OBJ := build/$(CONFIG)
 BIN := $(if $(filter release,$(CONFIG)),build,$(OBJ))/octavo
 
 # ---- flags -----------------------------------------------------------------------------------------------------
 PACKAGES  := jansson libarchive libxxhash libcrypto libpcre2-8 zlib
-PKG_FOUND := $(shell pkg-config --exists $(PACKAGES) 2>/dev/null && echo yes)
-PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-PKG_LIBS  := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+PKG_FOUND := $(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo yes)
+PKG_FLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS  := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
     -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wwrite-strings -Werror=implicit $(if $(WERROR),-Werror)
@@ -47,7 +62,7 @@ include gpu/cuda.mk
 # ---- sources ---------------------------------------------------------------------------------------------------
 # A levelled source is a template: compiled once for each instruction level, with KERNEL_LEVEL in its names.
 LEVELLED := $(filter %_kernel.c,$(call sources,quant verify))
-LEVELS   := baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),v3 v4)
+LEVELS   := baseline $(if $(filter x86_64%,$(MACHINE)),v3 v4)
 ARCH_v3  := -march=x86-64-v3
 ARCH_v4  := -march=x86-64-v4 -mprefer-vector-width=512
 
@@ -77,7 +92,7 @@ stamp = @mkdir -p $(@D); printf '%s\n' $(call quote,$(1)) | cmp -s - $@ || print
 all: $(BIN) ## build build/octavo (the default)
 
 $(OBJ)/flags: FORCE
-	$(if $(PKG_FOUND),,@tests/setup.sh --check)
+	$(if $(PKG_FOUND),,$(if $(NATIVE),@tests/setup.sh --check,$(error $(PKG_CONFIG) does not find all of: $(PACKAGES))))
 	$(call stamp,$(COMPILE) | $(LINK) $(LIBS))
 
 $(OBJ)/objects: FORCE
@@ -106,7 +121,7 @@ $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 $(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
 $(LIBRARY): $(OBJ)/objects
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
 $(BIN): $(BIN_OBJ) $(LIBRARY)
 	$(call say,LINK,$@)

@@ -1,22 +1,27 @@
 # CUDA in the build: included by the Makefile.
 #
 # Kernels (*.cu) are compiled by nvcc, for all devices that they shall run on, and lie in the program as data; all else is
-# C. CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc of CUDA 12.8 or later is. The runtime is
-# linked in, so that the program runs where there is no driver.
+# C. CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc of CUDA 12.8 or later is, with the
+# runtime for the machine that CC compiles for. The runtime is linked in, so that the program runs where there is no driver.
 CUDA ?= auto
 NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 
+CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+# For another machine: the toolkit's part for that. NVIDIA calls AArch64 sbsa.
+CUDA_PART  := $(CUDA_HOME)$(if $(NATIVE),,/targets/$(if $(filter aarch64-%,$(MACHINE)),sbsa,none)-linux)
 # "yes" or nothing.
 CUDA_FOUND := $(if $(filter-out 0,$(CUDA)),$(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | \
     sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '$$1 * 100 + $$2 >= 1208 { print "yes" }')))
+ifeq ($(NATIVE)$(wildcard $(CUDA_PART)/lib/libcudart_static.a),)
+CUDA_FOUND :=
+endif
 ifeq ($(CUDA)$(CUDA_FOUND),1)
-$(error CUDA=1 needs nvcc of CUDA 12.8 or later: on the PATH, or NVCC=FILE)
+$(error CUDA=1 needs nvcc of CUDA 12.8 or later, on the PATH or NVCC=FILE, and its runtime for $(MACHINE))
 endif
 
 ifneq ($(CUDA_FOUND),)
-CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
-CUDA_FLAGS := -isystem $(CUDA_HOME)/include
-CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl
+CUDA_FLAGS := -isystem $(CUDA_PART)/include
+CUDA_LIBS  := -L$(CUDA_PART)/lib$(if $(NATIVE),64) -lcudart_static -lrt -ldl
 GPU_SRC    := $(filter-out gpu/none.c,$(call sources,gpu))
 GPU_OBJ    := $(OBJ)/gpu/quantize/kernels_image.o
 GPU_AID    := $(OBJ)/tests/aid/oracle_image.o

@@ -13,7 +13,7 @@ BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
 FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
 # Programs of tests/ take what they use from the library and from here.
 TEST_AID  := $(OBJ)/tests/libaid.a
-CHECK_LIBS = $(shell pkg-config --libs check)
+CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 TEST_OBJ  := $(AID_OBJ) $(FUZZ_MAIN) $(UNIT_BIN:%=%.o) $(FUZZ_BIN:%=%.o) $(BENCH_BIN:%=%.o)
 
 # ---- programs --------------------------------------------------------------------------------------------------
@@ -22,7 +22,7 @@ $(OBJ)/test-objects: FORCE
 
 $(TEST_AID): $(AID_OBJ) $(OBJ)/test-objects
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcsD $@ $(filter %.o,$^)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
 $(UNIT_BIN): %: %.o $(TEST_AID) $(LIBRARY)
 	$(call say,LINK,$@)
