@@ -74,7 +74,8 @@ static err_code print(machine *m, err *e)
 {
     const char *const runtime = device_runtime();
     text_mask(m->model);
-    printf("CPU    %s%slevel %s, %u thread%s\n", m->model, m->model[0] ? ", " : "", m->level,
+    /* Linux names no model of AArch64 processors. */
+    printf("CPU    %s, level %s, %u thread%s\n", m->model[0] ? m->model : cpu_machine(), m->level,
            m->threads, text_s(m->threads));
     if (m->gpus.count == 0) {
         printf("CUDA   %s%sno device: %s\n", runtime ? runtime : "", runtime ? ", " : "",

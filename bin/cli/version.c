@@ -15,6 +15,7 @@ err_code version_print(err *e)
     if (code == OK) {
         printf("octavo %s\n", version_number);
         printf("git    %s\n", version_git);
+        printf("for    Linux on %s\n", cpu_machine());
         printf("CPU    %s\n", cpu_level_name(level));
         printf("CUDA   %s\n", device_runtime() ? device_runtime() : "not built in");
     }

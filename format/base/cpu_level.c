@@ -36,7 +36,14 @@ static bool has_v4(void)
            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
 }
+static const char machine[] = "x86-64";
 #else
+#ifdef __aarch64__
+static const char machine[] = "AArch64";
+#else
+static const char machine[] = "another machine";
+#endif
+
 static bool has_v3(void)
 {
     return false;
@@ -93,4 +100,9 @@ err_code cpu_level_choose(cpu_level *level, err *e)
         }
     }
     return err_set(e, ERR_USAGE, "OCTAVO_CPU: expected baseline, v3 or v4, found \"%s\"", wanted);
+}
+
+const char *cpu_machine(void)
+{
+    return machine;
 }

@@ -19,4 +19,7 @@ bool cpu_level_available(cpu_level level);
 
 const char *cpu_level_name(cpu_level level); /* "baseline", "v3", "v4" */
 
+/* What this program was compiled for: "x86-64", "AArch64", or "another machine", which nobody tries. */
+const char *cpu_machine(void);
+
 #endif

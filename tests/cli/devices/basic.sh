@@ -7,7 +7,7 @@ octavo devices --device cuda
 OCTAVO_CPU=v9 octavo devices
 
 "$OCTAVO" devices >text || echo "failed: $?"
-sed -E -e 's/^CPU    (.+, )?level (baseline|v3|v4), ([0-9]+ threads|1 thread)$/CPU    MODEL/' \
+sed -E -e 's/^CPU    .+, level (baseline|v3|v4), ([0-9]+ threads|1 thread)$/CPU    MODEL/' \
     -e 's/^CUDA   ([0-9.]+|([0-9.]+, )?no device: .+)$/CUDA   ANSWER/' text | head -n 2
 
 OCTAVO_CPU=baseline "$OCTAVO" devices --json >object || echo "failed: $?"

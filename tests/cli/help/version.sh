@@ -2,7 +2,8 @@
 # The version: number, commit, what the processor can do.
 . "$ROOT/tests/cli/lib.sh"
 
-"$OCTAVO" -V | sed -E 's/^git    ([0-9a-f]+(-dirty)?|unknown)$/git    ID/; s/ (baseline|v3|v4)$/ LEVEL/; s/^CUDA   ([0-9.]+|not built in)$/CUDA   RUNTIME/'
+machine=$(uname -m | sed 's/x86_64/x86-64/; s/aarch64/AArch64/')
+"$OCTAVO" -V | sed -E 's/^git    ([0-9a-f]+(-dirty)?|unknown)$/git    ID/; s/ (baseline|v3|v4)$/ LEVEL/; s/^(for    Linux on )'"$machine"'$/\1MACHINE/; s/^CUDA   ([0-9.]+|not built in)$/CUDA   RUNTIME/'
 for way in --version 'convert -V' 'verify --version' 'help -V' 'inspect --json -V'; do
     # shellcheck disable=SC2086 # words on purpose
     "$OCTAVO" $way | cmp - <("$OCTAVO" -V) || echo "octavo $way differs"
