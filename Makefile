@@ -79,7 +79,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 .PHONY: FORCE all demo test test-programs test-unit test-fuzz test-cli test-python test-interop test-scale test-builds \
-    fuzz fuzz-programs fuzz-run bench lint format format-check man completion install uninstall clean \
+    fuzz fuzz-programs fuzz-run bench lint lint-all format format-check man completion install uninstall clean \
     help
 
 Q   := $(if $(V),,@)
@@ -135,8 +135,11 @@ include spec/man.mk
 # ---- source text -----------------------------------------------------------------------------------------------
 C_FILES := $(sort $(wildcard $(foreach d,$(ROOMS) $(ROOMS:%=%/*) tests tests/* tests/unit/*,$d/*.c $d/*.h $d/*.cu $d/*.cuh)))
 
-lint: ## format, clang-tidy, cppcheck, shellcheck, mandoc, include law, and more
-	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh
+lint: ## format, clang-tidy of what changed, cppcheck, shellcheck, mandoc, include law, and more
+	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh $(LINT)
+
+lint-all: ## the same, clang-tidy of everything; names this commit in tests/lint_base, to be committed
+	@$(MAKE) --no-print-directory lint LINT=--all
 
 format: ## let clang-format lay out all C files
 	@clang-format -i $(C_FILES)

@@ -2,7 +2,11 @@
 # Look at the source text for what the compiler does not say. `make lint` calls this with CC and CFLAGS set.
 #
 #     tests/lint.sh [CHECK]...       default: all; each CHECK is one of the check_ functions below
+#     tests/lint.sh --all [CHECK]... the same, of all files
 #
+# clang-tidy, by far the slowest, looks only at what may read otherwise than in the commit that tests/lint_base names, the
+# last one of which it saw all files (tests/lint_changed.sh). --all without a CHECK names a new one there if nothing
+# complains.
 # Prints one line for each check, complaints before it. Exit status 0: none, 1: some.
 # shellcheck disable=SC2317 # the checks are called by their names
 set -u
@@ -42,15 +46,13 @@ check_layout() {
 # One process a file: in one process clang-tidy 14 carries the state of va_lists over from file to file. err.c defines
 # what analyzer.h explains to the others.
 check_tidy() {
-    local -a others=()
-    local file
-    for file in "${sources[@]}"; do
-        [[ $file == format/base/err.c ]] || others+=("$file")
-    done
+    local -a look=()
+    mapfile -t look < <(tests/lint_changed.sh "$base" | grep -Fx -f <(printf '%s\n' "${sources[@]}"))
+    echo "lint: tidy looks at ${#look[@]} of ${#sources[@]} sources${base:+, changed since $base}"
     {
-        printf '%s\0' "${others[@]}" |
-            xargs -0 -P "$(nproc)" -I FILE clang-tidy --quiet FILE -- "${flags[@]}" -include tests/analyzer.h &&
-            clang-tidy --quiet format/base/err.c -- "${flags[@]}"
+        printf '%s\n' "${look[@]}" | sed -e '/^$/d' -e '\|^format/base/err\.c$|d' |
+            xargs -r -P "$(nproc)" -I FILE clang-tidy --quiet FILE -- "${flags[@]}" -include tests/analyzer.h &&
+            { [[ " ${look[*]} " != *" format/base/err.c "* ]] || clang-tidy --quiet format/base/err.c -- "${flags[@]}"; }
     } 2>/dev/null
 }
 
@@ -120,15 +122,36 @@ check_length() {
         awk '$2 != "total" && ($1 > 500 || $2 == "Makefile" && $1 > 250) { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
 }
 
+# After a look at everything: what is in HEAD needs no second one.
+move_base() {
+    if [[ ${with_cuda[*]-} ]]; then
+        echo "lint: tests/lint_base stays: without CUDA's headers this was not a look at everything"
+    elif [[ $(git status --porcelain) ]]; then
+        echo "lint: tests/lint_base stays: there are changes that are not committed"
+    else
+        git rev-parse HEAD >tests/lint_base
+        echo "lint: tests/lint_base names $(git log -1 --format='%h %s'); commit it"
+    fi
+}
+
 failed=0
+base=$(cat tests/lint_base 2>/dev/null)
+all=
+if [[ ${1-} == --all ]]; then
+    base=
+    shift
+    (($#)) || all=yes
+fi
 (($#)) || set -- layout folders includes symbols headers banned names length shell manual cppcheck tidy
 for check in "$@"; do
     start=$SECONDS
     if output=$("check_$check" 2>&1); then
+        grep '^lint: ' <<<"$output"
         echo "lint: $check ok ($((SECONDS - start)) s)"
     else
         printf '%s\nlint: %s FAILED\n' "$output" "$check"
         failed=1
     fi
 done
+[[ -z $all ]] || ((failed)) || move_base
 exit $failed
