@@ -135,11 +135,11 @@ include spec/man.mk
 # ---- source text -----------------------------------------------------------------------------------------------
 C_FILES := $(sort $(wildcard $(foreach d,$(ROOMS) $(ROOMS:%=%/*) tests tests/* tests/unit/*,$d/*.c $d/*.h $d/*.cu $d/*.cuh)))
 
-lint: ## format, clang-tidy of what changed, cppcheck, shellcheck, mandoc, include law, and more
-	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh $(LINT)
+lint: ## format, clang-tidy of what changed, cppcheck, shellcheck, mandoc, include law...; CHECKS='shell names' chooses
+	@CC='$(CC)' CFLAGS='$(LANGUAGE) $(WARNINGS) $(PKG_FLAGS) $(CUDA_FLAGS)' tests/lint.sh $(CHECKS)
 
 lint-all: ## the same, clang-tidy of everything; names this commit in tests/lint_base, to be committed
-	@$(MAKE) --no-print-directory lint LINT=--all
+	@$(MAKE) --no-print-directory lint CHECKS=--all
 
 format: ## let clang-format lay out all C files
 	@clang-format -i $(C_FILES)
