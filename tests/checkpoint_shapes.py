@@ -1,9 +1,9 @@
-"""Names, shapes and dtypes of the tensors that a released checkpoint of a given config.json has.
+"""Names, shapes and dtypes of the tensors that a released checkpoint with a given config.json has.
 
 tensors(config) yields Spec(name, shape, kind) in the order of the model; `kind` says what the
-values look like and which dtype they have: "weight", "norm", "bias" and "decay" have the
-checkpoint's, "f32-bias" is float32 in every release. tests/test_make_checkpoint.py compares all of
-it with the headers of real checkpoints.
+values look like and which dtype they have: "weight", "norm", "bias" and "decay" have the dtype of
+the checkpoint, "f32-bias" is float32 in every release. tests/test_make_checkpoint.py compares all of it
+with the headers of real checkpoints.
 """
 
 from collections import namedtuple
@@ -23,7 +23,7 @@ def tensors(config):
         )
     for key in ("attention_bias", "mlp_bias", "use_bias", "use_qkv_bias"):
         if config.get(key):
-            raise Unsupported(f"{key} is set, and the names of these biases are not known here")
+            raise Unsupported(f"{key} is set, but the names of these biases are not known here")
     embedding = "model.word_embeddings" if model is bailing_layer else "model.embed_tokens"
     h, vocab = config["hidden_size"], config["vocab_size"]
     yield Spec(f"{embedding}.weight", [vocab, h], "weight")
@@ -171,13 +171,13 @@ def block_sparse_layer(c, i):
 
 
 def is_softmax_layer(c, i):
-    """Ring-linear: the last layer of a group, and what is left behind the last whole group."""
+    """Ring-linear: the last layer of a group, and the layers after the last whole group."""
     layers, group = c["num_hidden_layers"], c["layer_group_size"]
     return (i + 1) % group == 0 or i >= layers // group * group
 
 
 def bailing_layer(c, i):
-    """Ling and Ring 2.0, Ring-linear 2.0; layers behind the last one are prediction layers."""
+    """Ling and Ring 2.0, Ring-linear 2.0; layers after the last one are prediction layers."""
     h, d, heads = c["hidden_size"], head_dim(c), c["num_attention_heads"]
     linear = c["model_type"] == "bailing_moe_linear" and not is_softmax_layer(c, i)
     predicts = i >= c["num_hidden_layers"]

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""An archive of a checkpoint's directory, well made or spoiled.
+"""Write an archive of a checkpoint's directory, intact or with a fault.
 
     make_archive.py KIND DIRECTORY ARCHIVE
 
-KIND is a form, maybe with a fault behind a dash: tar, tar.gz, tar.xz, zip (deflated), stored (zip);
-tar-absolute, zip-dotdot, tar.gz-twice, ... as the functions fault_* below are called. Members lie in
-the directory top/.
+KIND is a format: tar, tar.gz, tar.xz, zip (deflated) or stored (zip); optionally followed by a dash
+and a fault, named after the functions fault_* and spoil_* below: tar-absolute, zip-dotdot,
+tar.gz-twice, ... The members are in the directory top/.
 """
 
 import gzip
@@ -70,7 +70,7 @@ class Zip:
         return self.bytes.getvalue()
 
 
-# ---- faults: what is added, or done to the bytes ----
+# ---- faults: members that are added, changes of the bytes ----
 
 def fault_absolute(archive, files):
     archive.add("/etc/octavo", b"x")
@@ -101,7 +101,7 @@ def spoil_cut(data):
 
 
 def spoil_endless(data):
-    """Without what stands behind the last member."""
+    """Without whatever follows the last member."""
     if data[:2] == b"PK":
         return data[:-22]
     return data[:(len(data.rstrip(b"\0")) + 511) // 512 * 512]
@@ -113,7 +113,7 @@ def spoil_flip(data):
 
 
 def spoil_crc(data):
-    """gzip: the checksum at its end. zip: those in the list at its end."""
+    """gzip: the checksum at its end. zip: those in the central directory."""
     if data[:2] != b"PK":
         return data[:-8] + bytes([data[-8] ^ 1]) + data[-7:]
     return patch_zip(data, 16, lambda crc: crc ^ 1)
@@ -130,7 +130,7 @@ def spoil_header(data):
 
 
 def patch_zip(data, at, change):
-    """Change a field of every entry: `at` in the list, 2 less in the header before the data."""
+    """Change a field of every entry: at `at` in the central directory, 2 less in the local header."""
     out = bytearray(data)
     for magic, off in ((b"PK\1\2", at), (b"PK\3\4", at - 2)):
         place = out.find(magic)
@@ -167,6 +167,6 @@ def make(kind, directory):
 
 if __name__ == "__main__":
     import warnings
-    warnings.simplefilter("ignore")  # of names that are there twice
+    warnings.simplefilter("ignore")  # about duplicate names
     with open(sys.argv[3], "wb") as out:
         out.write(make(sys.argv[1], sys.argv[2]))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Write a checkpoint of any config.json at any size, as fast as the disk takes it.
+"""Write a checkpoint for any config.json, at any size, as fast as the disk allows.
 
     make_checkpoint.py --preset ring-mini|ring-flash|FILE.json -o DIR [--layers N] [--experts N]
                        [--vocab N] [--shard-bytes SIZE] [--seed N] [--dtype bf16|f16|f32]
@@ -8,12 +8,12 @@
 Names, shapes and dtypes are those of the release (checkpoint_shapes.py), shards and index as well.
 Values are Gaussian with a standard deviation near 0.02 that varies by tensor, one in 100,000 an
 outlier; norms are around 1. The same options give the same bytes (with the same numpy). A weight is
-a window into one pool of random numbers per seed, which is what makes this fast: no two tensors
-start at the same place, but it is no data for statistics.
+a window into one pool of random numbers per seed, which makes this fast: no two tensors start at
+the same position, but the data is not suitable for statistics.
 
---layers, --experts and --vocab cut the model down. SIZE takes K, M, G (powers of 1024). -n prints
-totals only. --jobs writes as many shards side by side, the same bytes; it wants shards that are
-small enough to go around. Memory: a few hundred MB whatever the size. Presets are config.json files
+--layers, --experts and --vocab reduce the model. SIZE takes K, M, G (powers of 1024). -n prints only
+the totals. --jobs N writes N shards in parallel, with the same bytes, if there are that many
+(--shard-bytes). Memory: a few hundred MB at any size. Presets are config.json files
 in tests/data/presets.
 """
 
@@ -37,7 +37,7 @@ SPREADS = (0.012, 0.02, 0.025, 0.04)
 OUTLIERS_PER_ELEMENT = 1e-5
 
 
-# The config, cut down
+# The reduced config
 
 
 def load_config(preset):
@@ -47,7 +47,7 @@ def load_config(preset):
 
 
 def cut_down(config, layers, experts, vocab, dtype):
-    """Set the new sizes and whatever else in the config has to follow them."""
+    """Set the new sizes and all other values of the config that depend on them."""
     config[next((k for k in ("dtype", "torch_dtype") if k in config), "torch_dtype")] = DTYPES[
         dtype
     ][1]
@@ -78,7 +78,7 @@ def cut_experts(config, experts):
     if key is None:
         raise Unsupported("--experts, but the model has none")
     config[key] = experts
-    # Groups must divide the experts, and what is chosen must be there.
+    # The number of groups divides that of experts, and no more are chosen than there are.
     groups = config.get("n_group") or 1
     while experts % groups:
         groups -= 1
@@ -95,7 +95,7 @@ def cut_experts(config, experts):
 
 
 class Values:
-    """Bytes of tensors: weights are windows into a pool, the rest is drawn."""
+    """Bytes of tensors: weights are windows into a pool, all others are drawn."""
 
     def __init__(self, seed, dtype, largest):
         self.seed, self.dtype = seed, dtype
@@ -182,8 +182,8 @@ def write_shard(path, specs, values):
 
 
 def write_shards(jobs, values, work):
-    """work: [(path, specs), …]. A process each, since threads would take turns at the interpreter;
-    forked, so that all share one pool of random numbers."""
+    """work: [(path, specs), …]. One process per job, because threads would take turns in the
+    interpreter; forked, so that all share one pool of random numbers."""
     if jobs <= 1 or len(work) == 1:
         for path, specs in work:
             write_shard(path, specs, values)
@@ -244,13 +244,13 @@ def parse_size(text):
 def main():
     parser = argparse.ArgumentParser(description="write a checkpoint of any size for tests")
     parser.add_argument("--preset", required=True, help="ring-mini, ring-flash or a config.json")
-    parser.add_argument("-o", dest="output", metavar="DIR", help="must not hold a checkpoint yet")
+    parser.add_argument("-o", dest="output", metavar="DIR", help="must not contain a checkpoint")
     for name in ("layers", "experts", "vocab"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--shard-bytes", type=parse_size, default=10 << 30, metavar="SIZE")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="shards side by side")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="shards in parallel")
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="print the totals, write nothing"
     )
@@ -265,7 +265,7 @@ def main():
             print("%d tensors, %d parameters, %d bytes" % totals(list(tensors(config)), dtype))
             return 0
         if not args.output:
-            parser.error("-o DIR is needed")
+            parser.error("-o DIR is required")
         done = write_checkpoint(args.output, config, dtype, args.seed, args.shard_bytes, args.jobs)
     except (Unsupported, OSError) as e:
         sys.exit(f"make_checkpoint.py: {e}")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Run a command and print what it took: `measure.py LABEL COMMAND...`
+"""Run a command and print its time and peak memory: `measure.py LABEL COMMAND...`
 
 One line on stderr: label, seconds, peak resident memory in MiB. The exit status is that of the command. With
 MEASURE_FILE set, the peak in KiB is also appended to that file, for scripts that compare.

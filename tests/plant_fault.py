@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plant a fault in a packed file as a mistaken converter would: every digest is right, the model is wrong.
+"""Plant a fault in a packed file as a faulty converter would: every digest matches, but the model is wrong.
 
     plant_fault.py scale  TENSOR IN OUT      double the scale of the first tile
     plant_fault.py experts LAYER IN OUT      exchange experts 0 and 1, all three matrices
@@ -42,7 +42,7 @@ def swap_experts(image, layer):
 
 
 def swap_heads(image, layer):
-    """Both heads lie in the first row of tiles, so that their scales are the same."""
+    """Both heads are in the first row of tiles, so their scales are the same."""
     r = record(image, f"model.layers.{layer}.attention.query_key_value.weight")
     config = image.section("FILE")
     head_dim = json.loads(config[config.index(b"{") : config.index(b"}\0") + 1])["head_dim"]

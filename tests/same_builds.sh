@@ -1,10 +1,11 @@
 #!/bin/bash
-# Builds by gcc and clang, without and with optimization, make the same packed files, at every level of the processor.
+# gcc and clang builds, with and without optimization, write the same packed files at every instruction level of the CPU.
 #
-#     tests/same_builds.sh         by `make test-builds`; needs clang; takes a few minutes
+#     tests/same_builds.sh         run by `make test-builds`; needs clang; takes a few minutes
 #
-# Compares on the built-in example, the tiny checkpoint and, where there are some beside the source tree (or in OCTAVO_MODELS),
-# checkpoints of many kinds; verify of every build passes on the file of the first. The builds stay in build/same-*.
+# Compares the files of the built-in example, the tiny checkpoint and, if there are any next to the source tree (or in
+# OCTAVO_MODELS), checkpoints of many kinds; verify of every build must pass on the file of the first build. The builds
+# remain in build/same-*.
 set -u
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$root" || exit 1
@@ -45,7 +46,7 @@ best=$("${builds[0]}" -V | sed -n 's/^CPU  *//p')
 [[ $best == baseline ]] || levels+=(v3)
 [[ $best != v4 ]] || levels+=(v4)
 
-# compare CHECKPOINT SCALES: all builds and levels against the first.
+# compare CHECKPOINT SCALES: compare all builds and levels with the first.
 compare() {
     local build level what
     rm -f "$work"/*.octavo
@@ -57,7 +58,7 @@ compare() {
                 >"$work/log" 2>&1 || complain "$what: conversion"
             [[ -e $work/first.octavo ]] || mv "$work/out.octavo" "$work/first.octavo"
             [[ ! -e $work/out.octavo ]] || cmp "$work/first.octavo" "$work/out.octavo" >"$work/log" 2>&1 ||
-                complain "$what: other bytes"
+                complain "$what: different bytes"
         done
         "$build" verify "$work/first.octavo" --against "$1" -q >"$work/log" 2>&1 || complain "$what: verify --against"
     done

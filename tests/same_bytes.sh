@@ -1,10 +1,10 @@
 #!/bin/bash
-# The same checkpoint gives the same bytes, whatever the machine, the user and the options that are not about data.
+# The same checkpoint gives the same bytes, whatever the machine, the user, and the options that do not affect data.
 #
 #     tests/same_bytes.sh CHECKPOINT...       OCTAVO: the tool (default build/octavo)
 #
-# Converts each checkpoint in many surroundings and compares the files; `verify` and `verify --against` pass on the
-# first. Prints what differs, and one line that counts. Works in a directory of its own below TMPDIR.
+# Converts each checkpoint in many environments and compares the files; `verify` and `verify --against` must pass on the
+# first. Prints what differs, and a summary line. Works in a temporary directory below TMPDIR.
 set -u
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 octavo=$(readlink -f "${OCTAVO:-$root/build/octavo}")
@@ -24,7 +24,7 @@ complain() {
     sed 's/^/    /' "$work/log" | head -n 5
 }
 
-# variant WHAT COMMAND...: run the command, which has to write $work/out.octavo, and compare that with the first file.
+# variant WHAT COMMAND...: run the command, which must write $work/out.octavo, and compare that with the first file.
 variant() {
     local what=$1
     shift
@@ -32,12 +32,12 @@ variant() {
     if ! "$@" >"$work/log" 2>&1; then
         complain "$what: conversion failed"
     elif ! cmp "$work/first.octavo" "$work/out.octavo" >"$work/log" 2>&1; then
-        complain "$what: other bytes"
+        complain "$what: different bytes"
     fi
     rm -f "$work/out.octavo"
 }
 
-# The levels of the processor that this machine has; octavo -V tells the best.
+# The instruction levels that this machine supports; octavo -V prints the highest.
 levels=(baseline)
 best=$("$octavo" -V | sed -n 's/^CPU  *//p')
 [[ $best == baseline ]] || levels+=(v3)
@@ -62,7 +62,7 @@ for checkpoint in "${checkpoints[@]}"; do
     fi
     "$octavo" verify first.octavo >log 2>&1 || complain 'verify'
     "$octavo" verify first.octavo --against "$checkpoint" --only weights >log 2>&1 || complain 'verify --against'
-    variant 'once more' convert
+    variant 'again' convert
     for threads in 1 2 5; do
         variant "--threads $threads" convert --threads $threads
     done
@@ -73,13 +73,13 @@ for checkpoint in "${checkpoints[@]}"; do
     for locale in C C.UTF-8 de_DE.UTF-8 tr_TR.UTF-8; do
         variant "LC_ALL=$locale" env LC_ALL=$locale LANG=$locale "$octavo" convert "$checkpoint" -o out.octavo
     done
-    variant 'a bare environment' env -i TZ=Pacific/Kiritimati "$octavo" convert "$checkpoint" -o out.octavo
-    variant 'memory with something in it' env MALLOC_PERTURB_=165 "$octavo" convert "$checkpoint" -o out.octavo
+    variant 'an empty environment' env -i TZ=Pacific/Kiritimati "$octavo" convert "$checkpoint" -o out.octavo
+    variant 'memory that is not zero' env MALLOC_PERTURB_=165 "$octavo" convert "$checkpoint" -o out.octavo
     variant 'umask 077' eval '(with_umask 077 600)'
     variant 'umask 000' eval '(with_umask 000 666)'
     variant 'little memory' convert --memory 16M --threads 3
-    variant 'much memory' convert --memory 2G
-    variant 'all sorts of output' convert --progress always --no-read-back -v --json
+    variant 'a lot of memory' convert --memory 2G
+    variant 'all kinds of output' convert --progress always --no-read-back -v --json
 done
 echo "same bytes: $# checkpoints, $files files compared, levels ${levels[*]}, $failed failures"
 ((failed == 0))

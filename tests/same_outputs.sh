@@ -3,10 +3,10 @@
 #
 #     tests/same_outputs.sh COMMIT|PROGRAM [CHECKPOINT...]
 #
-# Compares with a PROGRAM, or with one that it builds from COMMIT, without CUDA. OCTAVO: the tool under test (default
-# build/octavo); DEVICE: where it converts (default cpu). Default checkpoints: the built-in one and, where they are,
-# those of OCTAVO_MODELS (default ../shared/models), without their second zoo. What only the tool under test can do is
-# counted, what only the old one could is a difference. Exit status 0: the same. Works below TMPDIR.
+# Compares octavo with PROGRAM, or with one built from COMMIT without CUDA. OCTAVO: the tool under test (default
+# build/octavo); DEVICE: where it converts (default cpu). Default checkpoints: the built-in one and, if present,
+# those of OCTAVO_MODELS (default ../shared/models) except its second zoo. Outputs that only the tool under test writes
+# are counted; outputs that only the old one writes are differences. Exit status 0: no differences. Works below TMPDIR.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 models=${OCTAVO_MODELS:-$root/../shared/models}
@@ -27,8 +27,8 @@ else
     old=$work/tree/build/octavo
 fi
 
-# run PROGRAM OUT NAME ARGUMENTS...: run it, with what it writes at $out; OUT/NAME.status is the exit status. What a
-# command says may change its wording.
+# run PROGRAM OUT NAME ARGUMENTS...: run PROGRAM with its output at $out (`@` in ARGUMENTS); OUT/NAME.status is its exit
+# status. Messages are not compared: their wording may change.
 run() {
     local program=$1 name=$3
     out=$2/$name
@@ -66,7 +66,7 @@ everything() {
     rm -f "$dir"/*.stdout
 }
 
-# compare CHECKPOINT: every output of the old one against that of the new one.
+# compare CHECKPOINT: compare every output of the old program with that of the new one.
 compare() {
     local status name
     for status in "$work"/old/*.status; do

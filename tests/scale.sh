@@ -1,10 +1,10 @@
 #!/bin/bash
-# The tests that need room: a mini-shaped checkpoint of more than 8 GB and one of about 1 GB are converted and verified,
+# The tests that need disk space: a mini-shaped checkpoint of more than 8 GB and one of about 1 GB are converted and verified,
 # and the conversion of the large one must not take more memory than that of the small one (within 5 %).
 #
-# `scale.sh forward`: only the last part, the forward pass of a whole mini-shaped model (52 GB).
-# OCTAVO: the tool (default build/octavo). SCALE_DIR: where to work (default build/scale, needs 30 GB). By hand: it
-# takes minutes, and its figures belong into the notes of a release.
+# `scale.sh forward` runs only the last part: the forward pass of a whole mini-shaped model (52 GB).
+# OCTAVO: the tool (default build/octavo). SCALE_DIR: where to work (default build/scale, needs 30 GB). Run by hand:
+# it takes minutes, and its figures belong in the release notes.
 set -eu
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 octavo=$(readlink -f "${OCTAVO:-$root/build/octavo}")
@@ -14,7 +14,7 @@ mkdir -p "$dir"
 export MEASURE_FILE=$dir/peaks
 trap 'rm -rf "$dir"' EXIT
 
-# run LABEL COMMAND...: its output is shown, and what it took.
+# run LABEL COMMAND...: print its output, then its time and peak memory.
 run() {
     "$python" "$root/tests/measure.py" "$@"
 }
@@ -36,14 +36,14 @@ job() {
 # A whole model, 20 layers: both sides stream from the disk.
 forward() {
     if [ "$(df --output=avail -k "$dir" | tail -n 1)" -lt $((52 * 1000 * 1000)) ]; then
-        echo "forward pass of 20 layers: skipped, it takes 52 GB of disk"
+        echo "forward pass of 20 layers: skipped, it needs 52 GB of disk space"
         return
     fi
     "$python" "$root/tests/make_checkpoint.py" --preset ring-mini -o "$dir/mini"
     run "mini: convert" "$octavo" convert "$dir/mini" -o "$dir/mini.octavo"
     "$python" -c 'import json, random; random.seed(1); print(json.dumps([random.randrange(157184) for _ in range(256)]))' \
         >"$dir/tokens.json"
-    # Limits are about trained weights; these are random.
+    # The built-in limits are for trained weights; these are random.
     echo '{"octavo_limits": 1, "f32": {"local_error": null, "kl_mean": null, "top1": null}}' >"$dir/limits.json"
     OCTAVO=$octavo PYTHON=$python "$root/tests/bench/forward.sh" "$dir/mini" "$dir/mini.octavo" "--tokens=$dir/tokens.json" \
         256 1 --limits "$dir/limits.json" | tee "$dir/forward"

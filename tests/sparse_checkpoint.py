@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Write a checkpoint that has headers and no data: what a plan looks at, at any size.
+"""Write a checkpoint with headers but no data, which is all that a plan reads, at any size.
 
     sparse_checkpoint.py ring-mini|ring-flash|FILE.json DIR [--set KEY JSON]... [--drop GLOB]...
                          [--add NAME ROWSxCOLS]... [--no-config]
 
-The one shard is a sparse file, so that 208 GB take a few MB. Names, shapes and dtypes are those of
-the release (checkpoint_shapes.py). --set changes the config.json; --drop leaves tensors out, --add
-puts BF16 ones in.
+The only shard is a sparse file, so 208 GB take up a few MB. Names, shapes and dtypes are those of
+the release (checkpoint_shapes.py). --set changes config.json; --drop omits tensors, --add adds
+BF16 tensors.
 """
 
 import argparse

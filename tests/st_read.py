@@ -1,4 +1,4 @@
-"""Reading safetensors files, without a library: for small, good ones."""
+"""Read safetensors files without a library; for small, well-formed files."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""Writing safetensors files: the header as the reference library writes it, for the makers of test
-data."""
+"""Write safetensors files, with headers like those of the reference library, for the scripts that
+make test data."""
 
 import json
 import struct
@@ -45,7 +45,7 @@ def file_order(tensors):
 
 
 def header_text(tensors, metadata=None):
-    """The JSON of a header for [(name, dtype, shape)] in this order, and the bytes of data behind
+    """The JSON of a header for [(name, dtype, shape)] in this order, and the bytes of data after
     it."""
     entries = {"__metadata__": metadata} if metadata else {}
     at = 0
@@ -64,7 +64,7 @@ def frame(text):
 
 
 def write_file(path, tensors, metadata=None):
-    """A whole file of [(name, dtype, shape, bytes)]."""
+    """Write a whole file of [(name, dtype, shape, bytes)]."""
     text, size = header_text([t[:3] for t in tensors], metadata)
     assert size == sum(len(t[3]) for t in tensors)
     with open(path, "wb") as f:

@@ -119,7 +119,7 @@ class MakeCheckpoint(unittest.TestCase):
         self.assertNotEqual(a.tensors[name].data.tobytes(), c.tensors[name].data.tobytes())
 
     def test_jobs(self):
-        """The same files whatever wrote them; an error in one process is the error of the run."""
+        """Any number of processes write the same files; an error in one process fails the run."""
         micro = os.path.join(HERE, "data", "ring-micro-linear", "config.json")
         options = (micro, "--shard-bytes", "1M", "--jobs")
         for jobs in ("1", "3", "64"):

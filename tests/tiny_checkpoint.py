@@ -4,7 +4,7 @@
     tiny_checkpoint.py DIR [--single] [--seed N] [--plant NAME INDEX HEX]...
 
 --single: one file and no index. --plant puts an element into a tensor before it is written: HEX are
-its bytes as they stand in the file. The same options always give the same bytes.
+its bytes as they are stored in the file. The same options always give the same bytes.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""Let every system call of octavo fail in turn, and see that it ends as it should.
+"""Let every system call of octavo fail in turn, and check that octavo ends as it should.
 
     sweep.py GROUP        in an empty directory, OCTAVO in the environment
 
 GROUP is one of the functions group_* below. strace makes the n-th call fail or sends a signal there; n
-runs from 1 until a run goes through untouched. After each run: the exit status; one line that names
-the file; the output absent, or the old one to the bit, or complete; nothing else left behind.
+runs from 1 until no fault happens in a run. Checked after each run: the exit status; one message that names
+the file; the output is absent, or the old one bit for bit, or complete; nothing else is left behind.
 
-Prints what went wrong and one line that counts; exit status 1 if anything did.
+Prints what went wrong and a summary line; exit status 1 if anything did.
 """
 
 import gzip
@@ -29,13 +29,13 @@ PART = os.path.join(DIRECTORY, "out", ".out.octavo.part")
 LARGE = os.path.join(DIRECTORY, "large")
 LARGE_SHARD = os.path.join(LARGE, "model.safetensors")
 SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
-# What a driver does with failing calls is not ours to test.
+# How the CUDA driver handles failing calls is not for us to test.
 CONVERT = ("convert", "-o", OUT, "-q", "--device", "cpu")
 # One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
 ALONE = ("--threads", "1", "--memory", "7M")
 OK, IO, MEMORY = 0, 3, 8
 POINTS_MAX = 200  # far more than there are
-# A bit of everything, but small: each of its allocations is failed.
+# A bit of everything, but small, because each of its allocations fails in turn.
 TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": true, "lstrip": true, "rstrip": true,
   "normalized": true, "special": true}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
   {"type": "Split", "pattern": {"Regex": "\\\\s|b"}, "behavior": "Isolated", "invert": false},
@@ -58,7 +58,7 @@ def write(path, data):
 
 
 def is_tmpfs(path):
-    """Octavo reads nothing back there: it would not come from a disk."""
+    """octavo reads nothing back there, because it would not come from a disk."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, check=True)
     return kind.stdout.strip() == b"tmpfs"
 
@@ -91,7 +91,7 @@ class Sweep:
         """Run octavo under strace; (the finished process, whether the fault happened)."""
         command = ["strace", "-f", "-qq", "-o", "trace", "-e", f"trace={calls}"]
         command += ["-e", f"inject={calls}:{inject}"]
-        # With this it is twice as fast, but forgets to send signals.
+        # With this option strace is twice as fast, but does not send signals.
         command += [] if "signal=" in inject else ["--seccomp-bpf"]
         for path in paths:
             command += ["-P", path]
@@ -114,7 +114,7 @@ class Sweep:
         for n in range(1, POINTS_MAX, step):
             if before:
                 before()
-            # What falls back from one call to another has to fail at all of them.
+            # If octavo falls back from one call to another, all of them must fail.
             when = f"{n}+" if "," in calls and "error" in inject else n
             run, happened = self.traced(arguments, calls, f"{inject}:when={when}", paths)
             if not happened:
@@ -145,7 +145,7 @@ def clean_status(run):
 
 
 class Conversion:
-    """Conversions into an empty place, or with -f over an old file."""
+    """Conversions into an empty directory, or with -f over an old file."""
 
     def __init__(self, sweep, force, options=ALONE, checkpoint=CHECKPOINT):
         self.sweep, self.force = sweep, force
@@ -160,7 +160,7 @@ class Conversion:
             write(OUT, self.sweep.old)
 
     def left_problems(self, complete):
-        """What lies in the directory: the new file if `complete`, else what was there before."""
+        """What is wrong in the directory: it must hold the new file if `complete`, else what was there before."""
         expected = self.sweep.new if complete else self.sweep.old if self.force else None
         problems = [] if read(OUT) == expected else ["the output is not what it should be"]
         others = [name for name in os.listdir("out") if name != "out.octavo"]
@@ -209,7 +209,7 @@ def group_output(sweep):
         c.fault("pread64", "EIO", [PART], (IO,))
         rename = "rename" if force else "renameat2"
         c.fault(rename, "EACCES", [PART], (IO,))
-        # The new file has its name; that the name will be there after a crash could not be made sure of.
+        # The new file has its name, but the name may not survive a crash.
         c.fault("fsync", "EIO", [os.path.dirname(OUT)], (IO,), complete_anyway=True)
     c = Conversion(sweep, False)
     for calls, error, status in (
@@ -241,7 +241,7 @@ def group_output(sweep):
     c.fault("fsync", "EINVAL", [directory], (OK,))
     c.fault("openat", "EMFILE", [directory + "/"], (IO,))
     c.fault("openat", "EACCES", [directory + "/"], (OK,))
-    # A full disk met without reservation, by several threads at once.
+    # Several threads at once find the disk full, without reserved space.
     c = Conversion(sweep, True, ("--threads", "2"))
     c.fault("pwrite64", "ENOSPC", [PART], (IO,))
     c.fault("pwrite64", "EINTR", [PART], (OK,))
@@ -270,7 +270,7 @@ def group_input(sweep):
 
 
 def write_large(sweep):
-    """LARGE has a tensor that is read past the page cache. Its packed file is the new one now."""
+    """LARGE has a tensor whose read bypasses the page cache. Its packed file becomes the new one."""
     os.mkdir(LARGE)
     data = b"".join(bytes((i, 0x3C)) for i in range(250)) * 800
     st_write.write_file(LARGE_SHARD, [("layers.0.mlp.up_proj.weight", "BF16", [250, 800], data)])
@@ -279,7 +279,7 @@ def write_large(sweep):
 
 
 class ColdConversion(Conversion):
-    """Of LARGE, which is not in the page cache."""
+    """Conversions of LARGE, which is not in the page cache."""
 
     def prepare(self):
         super().prepare()
@@ -289,7 +289,7 @@ class ColdConversion(Conversion):
 
 
 def group_direct(sweep):
-    """Faults of reading past the page cache. What can be read another way is: not the header."""
+    """Faults of reads that bypass the page cache. Whatever can be read another way is; the header cannot."""
     write_large(sweep)
     c = ColdConversion(sweep, False, checkpoint=LARGE)
     for error in ("EAGAIN", "EINTR", "EIO", "EOPNOTSUPP", "ENOSYS", "retval=0"):
@@ -335,7 +335,7 @@ def group_verify(sweep):
 
 
 def shimmed(arguments, **settings):
-    """Run octavo with SHIM (shim.c) before the C library."""
+    """Run octavo with SHIM (shim.c) preloaded."""
     names = {f"SHIM_{name.upper()}": str(value) for name, value in settings.items()}
     return subprocess.run(
         [OCTAVO, *arguments],
@@ -349,7 +349,7 @@ def shimmed(arguments, **settings):
 
 
 def group_short(sweep):
-    """Every read and write moves few bytes and is interrupted now and then: nobody notices."""
+    """Every read and write moves few bytes and is interrupted now and then: the result is the same."""
     for most in (1, 7, 1000, 65537):
         for options in (ALONE, ("--threads", "3")):
             c = Conversion(sweep, False, options)
@@ -374,7 +374,7 @@ def group_memory(sweep):
     c = Conversion(sweep, False)
     allocations(sweep, c.arguments, c.prepare, lambda run: c.left_problems(run.returncode == OK))
 
-    # The report with --json comes when the file has its name already.
+    # The report of --json is made when the file already has its name.
     r = Conversion(sweep, True, ("--threads", "2", "--source-sha256", "--json"))
     sweep.convert("-f", "--source-sha256")
     sweep.new = read(OUT)
@@ -404,7 +404,7 @@ def group_memory(sweep):
         usual = subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=True)
 
         def other(run, usual=usual.stdout):
-            return ["not what it says usually"] if run.returncode == OK and run.stdout != usual else []
+            return ["not the usual output"] if run.returncode == OK and run.stdout != usual else []
 
         allocations(sweep, arguments, lambda: None, other)
 
@@ -412,7 +412,7 @@ def group_memory(sweep):
 def allocations(sweep, arguments, before, judge):
     mark = os.path.join(DIRECTORY, "mark")
     what = " ".join(map(os.path.basename, arguments))
-    # The CUDA runtime, linked into the program, allocates once before main, and trusts in it.
+    # The CUDA runtime, linked into the program, allocates once before main and does not check the result.
     version = subprocess.run([OCTAVO, "-V"], capture_output=True, text=True, check=True).stdout
     first = 1 if "not built in" in version else 2
     for n in range(first, 10 * POINTS_MAX):
@@ -426,14 +426,14 @@ def allocations(sweep, arguments, before, judge):
         if run.returncode not in (OK, MEMORY):
             problems.append("expected status 0 or 8")
         if run.returncode == MEMORY and "memory" not in run.stderr:
-            problems.append("no word of memory")
+            problems.append("the message does not mention memory")
         sweep.complain(f"{what}, allocation {n}", problems + judge(run), run)
     if n == first:
         sweep.complain(what, ["no allocation failed"], run)
 
 
 def group_kill(sweep):
-    """Death at any moment: no half file under the final name, and the next run is not impressed."""
+    """Death at any moment: no partial file under the final name, and the next run works."""
     for force in (False, True):
         c = Conversion(sweep, force)
 
@@ -441,7 +441,7 @@ def group_kill(sweep):
             found = read(OUT)
             whole = found == sweep.new or found == (sweep.old if force else None)
             problems = [] if run.returncode == -signal.SIGKILL else ["not killed"]
-            problems += [] if whole else ["half a file under the final name"]
+            problems += [] if whole else ["a partial file under the final name"]
             others = set(os.listdir("out")) - {"out.octavo", ".out.octavo.part"}
             problems += [f"left behind: {others}"] if others else []
             again = subprocess.run([OCTAVO, *c.arguments, "-f"], check=False)
@@ -456,8 +456,8 @@ def group_kill(sweep):
 
 
 def group_signal(sweep):
-    """Signals that ask to stop: cleaned up, and dead of that signal."""
-    # By several threads, each at its n-th call: not SIGINT, as a second one ends at once.
+    """Signals that ask to stop: octavo cleans up and dies of that signal."""
+    # Several threads may each get the signal at their n-th call: not SIGINT, whose second one ends the process at once.
     many = ("--threads", "2")
     for number, force, options, calls, step in (
         (signal.SIGINT, False, ALONE, "pwrite64", 1),
@@ -472,7 +472,7 @@ def group_signal(sweep):
         c = Conversion(sweep, force, options)
 
         def check(run):
-            problems = [] if run.returncode == -number else [f"expected death of {number.name}"]
+            problems = [] if run.returncode == -number else [f"expected death by {number.name}"]
             return problems + c.left_problems(False)
 
         sweep.points(

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""The same as sweep.py for checkpoints in archives, and for a packed file that goes to standard output.
+"""The same as sweep.py for checkpoints in archives, and for a packed file written to standard output.
 
     sweep_archive.py        in an empty directory, OCTAVO in the environment; with SHIM (shim.c) also allocations
 
-After each run the output is absent or complete, and nothing lies where archives are unpacked.
+After each run the output is absent or complete, and nothing is left where archives are unpacked.
 """
 
 import os

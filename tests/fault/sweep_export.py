@@ -33,7 +33,7 @@ def tree(path):
 
 
 class Exports:
-    """Into an empty room, or with -f over an older export."""
+    """Exports to a new directory, or with -f over an older export."""
 
     def __init__(self, sweep, force, threads="1"):
         self.sweep, self.force = sweep, force
@@ -60,7 +60,7 @@ class Exports:
             if run.returncode != OK:
                 problems += base.message_problems(run, [ROOM, PACKED])
             if complete_anyway and run.returncode != OK:
-                return problems  # the new one has its name, or the old one still has
+                return problems  # either the new one has its name, or the old one still does
             return problems + self.left_problems(run.returncode == OK)
 
         return check
@@ -107,14 +107,14 @@ def group_memory(sweep):
 
 
 def group_kill(sweep):
-    """No half directory under the final name, and the next run is not impressed."""
+    """No partial directory under the final name, and the next run works."""
     for force in (False, True):
         x = Exports(sweep, force)
 
         def check(run):
             whole = tree(OUT) in (sweep.new_tree, sweep.old_tree if force else None)
             problems = [] if run.returncode == -signal.SIGKILL else ["not killed"]
-            problems += [] if whole else ["half a directory under the final name"]
+            problems += [] if whole else ["a partial directory under the final name"]
             again = subprocess.run([OCTAVO, *EXPORT, "-f"], check=False)
             if again.returncode != OK or x.left_problems(True):
                 problems.append("the next run failed")

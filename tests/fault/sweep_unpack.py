@@ -3,8 +3,8 @@
 
     sweep_unpack.py        in an empty directory, OCTAVO in the environment; with SHIM (shim.c) also allocations
 
-After each run of unpack its directory is absent, or as it was before, or complete; nothing else lies
-beside it or in it.
+After each run of unpack its directory is absent, or as it was before, or complete; there is nothing
+else in it or next to it.
 """
 
 import os
@@ -31,7 +31,7 @@ def contents(directory):
 
 
 class Unpacking:
-    """Into a new directory, or into one that has an older LICENSE and a file of somebody else's."""
+    """Into a new directory, or into one that has an older LICENSE and an unrelated file."""
 
     def __init__(self, sweep, packed, into):
         self.sweep, self.into = sweep, into
@@ -66,7 +66,7 @@ class Unpacking:
             if run.returncode != OK:
                 problems += faults.message_problems(run, ["dir", *paths])
             if anyway and run.returncode != OK:
-                return problems  # names had been given
+                return problems  # some files already had their names
             return problems + self.left(run.returncode == OK)
 
         what = f"unpack, {calls} {inject} on {', '.join(map(os.path.basename, paths))}, {self.label}"
@@ -105,7 +105,7 @@ def signals(sweep, packed):
         u = Unpacking(sweep, packed, into)
 
         def check(run, u=u):
-            problems = [] if run.returncode == -signal.SIGTERM else ["expected death of SIGTERM"]
+            problems = [] if run.returncode == -signal.SIGTERM else ["expected death by SIGTERM"]
             return problems + u.left(False)
 
         what = f"unpack, SIGTERM, {u.label}"
@@ -126,7 +126,7 @@ def memory(sweep, packed):
         usual = subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=True)
 
         def other(run, usual=usual.stdout):
-            return ["not what it says usually"] if run.returncode == OK and run.stdout != usual else []
+            return ["not the usual output"] if run.returncode == OK and run.stdout != usual else []
 
         faults.allocations(sweep, arguments, lambda: None, other)
 

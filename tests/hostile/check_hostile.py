@@ -3,9 +3,8 @@
 
     check_hostile.py OCTAVO SCRATCH
 
-Prints what was not refused, what got another exit status than it should, what crashed, hung, left
-files behind or wrote control bytes to the terminal; then one line that counts. Exit status 1 if
-there was any of it.
+Prints every case that was not refused, got a wrong exit status, crashed, hung, left files behind or
+wrote control bytes to the terminal; then a summary line. Exit status 1 if there was such a case.
 """
 
 import os
@@ -17,11 +16,11 @@ import make_safetensors
 import patch_packed
 import small_checkpoint
 
-SECONDS = 60  # far more than anything takes, also under a sanitizer
+SECONDS = 60  # far more than anything takes, even under a sanitizer
 
 
 class Run:
-    """One run of the tool and what is wrong with it in any case."""
+    """One run of the tool, and the problems that count in every case."""
 
     def __init__(self, octavo, *arguments):
         self.problems = []
@@ -50,17 +49,17 @@ class Run:
                 f"exit status {self.status}, expected {' or '.join(map(str, statuses))}"
             )
         if self.status and not (self.out + self.err).strip():
-            self.problems.append("failed without a word")
+            self.problems.append("failed without a message")
 
     def expect_messages(self, messages):
-        """On failure there is one line of error, and it matches each of the regular expressions."""
+        """On failure there is exactly one error line, and it matches every regular expression."""
         if self.status == 0:
             return
         lines = [
             line for line in self.err.splitlines() if not re.match("octavo: note:|hint:", line)
         ]
         if len(lines) != 1 or not lines[0].startswith("octavo: "):
-            self.problems.append(f"{len(lines)} lines of error, expected one")
+            self.problems.append(f"{len(lines)} error lines, expected one")
         if self.out:
             self.problems.append("a result on standard output")
         for message in messages:
@@ -126,7 +125,7 @@ def check_packed(octavo, scratch, counter):
             f.write(raw)
         run = Run(octavo, "verify", path)
         run.expect_status(statuses)
-        # inspect reads less, but must survive the same.
+        # inspect reads less, but must survive the same files.
         shown = Run(octavo, "inspect", "--json", path)
         shown.expect_status((0, *statuses))
         run.problems += [f"inspect: {p}" for p in shown.problems]

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Malformed checkpoints, one directory each, and what `octavo convert` has to say about them.
+"""Malformed checkpoints, one directory each, and how `octavo convert` must refuse them.
 
     make_safetensors.py DIR
 
 DIR/manifest.json lists {"name", "path", "statuses", "messages"}: convert DIR/path must exit with
 one of `statuses` and print one line that starts with "octavo: " and matches each regular expression
-of `messages` (case does not matter). A few are good (0) though they look bad.
+of `messages` (case does not matter). A few are valid (0) although they look malformed.
 About 100 MB, nearly all of it in one file.
 """
 
@@ -25,8 +25,8 @@ SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 class Case:
-    """One directory under construction; the functions below fill it and set what is to be
-    expected."""
+    """One directory under construction; the functions below fill it and set the
+    expectation."""
 
     def __init__(self, root, name):
         self.name, self.statuses, self.messages = name, INPUT, []
@@ -45,7 +45,7 @@ class Case:
             f.write(data)
 
     def model(self, text, data=b"", name="model.safetensors"):
-        """A file with this header text, its length right, and this data behind it."""
+        """A file with this header text, its correct length, and this data after it."""
         text = text if isinstance(text, bytes) else text.encode("utf-8")
         self.write(name, struct.pack("<Q", len(text)) + text + data)
 
@@ -218,7 +218,7 @@ def members(case):
     ):
         text = json.dumps(with_linear(shape=value)).replace('"EXPONENT"', "[4e0, 8]")
         case(f"shape-{what}").expect(LINEAR).model(text, bytes(80))
-    # What a bounding scan refuses before it knows of tensors.
+    # Refused by the scan for limits, before tensors are known.
     for what, value in (
         ("object", {"0": 4}),
         ("nested", [[4], 8]),

@@ -1,12 +1,12 @@
-"""A packed file in memory that can be broken and sealed again.
+"""A packed file in memory that can be corrupted and sealed again.
 
     image = Image(good_bytes)
     image.put_record(3, "layer", 7)
-    image.seal()                        every digest right again: only the field is wrong
-    image.seal(but={"root"})            the same, but the root stays as it was
+    image.seal()                        every digest matches again: only the field is wrong
+    image.seal(but={"root"})            the same, except that the root is unchanged
 
-Positions are those of the good file, so that one change can follow another; seal() digests what the
-(perhaps broken) directories point at.
+Positions are those of the original file, so several changes can follow one another; seal() digests
+what the (possibly wrong) directories refer to.
 """
 
 import os
@@ -56,7 +56,7 @@ class Image:
         self.put_trailer(name, value)
 
     def entry_places(self, tag):
-        """Where the entry of a section stands: in the trailer, and in the superblock if it belongs
+        """Where the entry of a section is: in the trailer, and in the superblock if it belongs
         to the head."""
         i = self.number[tag]
         places = [self.trailer_at + 512 + 64 * i]
@@ -115,7 +115,7 @@ class Image:
                 ENTRY.put(self.raw, place, "sha256", found)
 
     def seal_chunks(self):
-        """CHNK and TDIG after tensor data was changed; seal() still has to follow."""
+        """Recompute CHNK and TDIG after a change of tensor data; call seal() afterwards."""
         alg, chunks, records = self.sb["digest_alg"], [], []
         for r in self.records:
             ranges = packed_rules.chunk_ranges(r)
@@ -127,9 +127,9 @@ class Image:
 
 
 def rebuild(image, contents=None, order=None, gap=0):
-    """A new file from the sections of `image`, lengths and offsets following: `contents` {tag:
-    bytes} replaces some, `order` is the list of (tag, is_head), by default all that there are;
-    `gap` zero bytes follow the tensor data. The head must not outgrow the place it has."""
+    """A new file from the sections of `image`, with matching lengths and offsets: `contents` {tag:
+    bytes} replaces some, `order` is the list of (tag, is_head), by default all of them; `gap` zero
+    bytes follow the tensor data. The head must not outgrow its space."""
     contents = contents or {}
     tags = order or [(e["tag"], i < image.sb["head_sections"]) for i, e in enumerate(image.entries)]
     head, tail = (
@@ -151,7 +151,7 @@ def rebuild(image, contents=None, order=None, gap=0):
         image.sb["tensor_count"],
         image.sb["chunk_count"],
     )
-    assert len(frame[0]) == start, "the head has outgrown its place"
+    assert len(frame[0]) == start, "the head has outgrown its space"
     raw = bytearray(size)
     for off, part in list(frame.items()) + [(start, data)]:
         raw[off : off + len(part)] = part

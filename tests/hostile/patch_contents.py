@@ -1,4 +1,4 @@
-"""Variants of a packed file with wrong contents under right digests, wrong digests, wrong padding,
+"""Variants of a packed file: wrong contents under matching digests, wrong digests, wrong padding,
 wrong lengths.
 
 Generators of (name, statuses, bytes), as in patch_fields.py.
@@ -16,8 +16,8 @@ from packed_format import PAGE
 
 
 def names(good):
-    """Same length, other letters; what follows from a name (layer, order) stays right unless that
-    is the point."""
+    """Same length, other letters; what depends on a name (layer, order) stays right unless that is
+    what the variant tests."""
     changes = [
         ("control byte", small.NORM_A, b"norm_a", b"nor\x1f_a"),
         ("DEL", small.NORM_A, b"norm_a", b"norm\x7fa"),
@@ -26,11 +26,11 @@ def names(good):
         ("overlong UTF-8", small.NORM_A, b"norm_a", b"nor\xc0\xafa"),
         ("surrogate in UTF-8", small.NORM_A, b"norm_a", b"no\xed\xa0\x80a"),
         ("star in a component", small.NORM_A, b"norm_a", b"norm_*"),
-        ("star not behind experts", small.STACK, b"experts.*", b"expertz.*"),
+        ("star not after experts", small.STACK, b"experts.*", b"expertz.*"),
         ("second star", small.KEPT_STACK, b"mixer", b"mixe*"),
         ("twice", small.NORM_B, b"norm_b", b"norm_a"),
         ("order", small.NORM_A, b"norm_a", b"norm_c"),
-        ("a stack stands for it", small.LONE_EXPERT, b"w7", b"w1"),
+        ("a stack represents it", small.LONE_EXPERT, b"w7", b"w1"),
         ("suffix of scales", small.MATRIX + pf.SCALE_SUFFIX, b"_scale_inv", b"_scale_inw"),
         ("scales of another", small.MATRIX + pf.SCALE_SUFFIX, b"q_proj", b"q_proz"),
         ("other layer", small.MATRIX, b"layers.1", b"layers.2"),
@@ -96,7 +96,7 @@ HEADER_CHANGES = [
     ("space", 0, b" "),
     ("size", 124, b"77777777777 "),
     ("size in base 256", 124, b"\x80" + bytes(11)),
-    ("size is no number", 124, b"0000000000x "),
+    ("size is not a number", 124, b"0000000000x "),
     ("end of header", 511, b"x"),
 ]
 
@@ -133,7 +133,7 @@ def packed_members(image):
 
 
 def with_header(archive, at, value):
-    """The first header changed, its checksum right again."""
+    """The first header changed, with a correct checksum."""
     raw = bytearray(archive)
     raw[at : at + len(value)] = value
     raw[148:156] = b" " * 8
@@ -311,7 +311,7 @@ def evidence(good):
 
 
 def data(good):
-    """Bytes that no longer are what was written, in tensors and between structures."""
+    """Bytes changed after writing, in tensors and between structures."""
     image = Image(good)
     for r in image.records:
         for at in sorted({0, r["len"] // 2, r["len"] - 1}) if r["len"] else ():
@@ -342,7 +342,7 @@ def padding_places(image):
     at = [PAGE] + [end for _, end in ends[1:]]
     for (what, _), start, stop in zip(ends, at, starts):
         for place in sorted({start, stop - 1}) if start < stop else ():
-            yield f"behind {what}, byte {place}", place
+            yield f"after {what}, byte {place}", place
 
 
 def lengths(good):

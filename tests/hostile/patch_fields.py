@@ -65,7 +65,7 @@ def superblock(good):
         yield f"superblock.head_sections={value}", MALFORMED, patched(
             good, lambda i, v=value: i.put_superblock("head_sections", v)
         )
-    # The sixth entry is no copy of the trailer's sixth, and no section either.
+    # The sixth entry is neither a copy of the trailer's sixth nor a section.
     yield "superblock.head_sections=6", EITHER, patched(
         good, lambda i: i.put_superblock("head_sections", 6)
     )
@@ -73,7 +73,7 @@ def superblock(good):
         good, lambda i: i.put_both("compat", 1 << 63 | 1)
     )
     for k, value in enumerate(wrong_bytes(pf.MAGIC)):
-        # Not a packed file, or a damaged one: its trailer is as it should be.
+        # Not a packed file, or a damaged one: its trailer is intact.
         yield f"superblock.magic {k}", EITHER, patched(
             good, lambda i, v=value: i.put_superblock("magic", v)
         )
@@ -116,7 +116,7 @@ def trailer(good):
         yield f"trailer.{name}={value}", DAMAGED, patched(
             good, lambda i, n=name, v=value: i.put_trailer(n, v)
         )
-    # No copy of the superblock's, and by itself more than a reader of version 1 understands.
+    # Not a copy of the superblock's, and in itself more than a reader of version 1 understands.
     for name, value in (("version", 2), ("incompat", 1)):
         yield f"trailer.{name}={value}", EITHER, patched(
             good, lambda i, n=name, v=value: i.put_trailer(n, v)
@@ -167,9 +167,9 @@ def entries(good):
     for tag in pf.HEAD_TAGS:
         place = image.entry_places(tag)[1]
         for at in (place + 16, place + 63):
-            yield f"superblock.dir: {tag} is no copy, byte {at}", DAMAGED, copy_differs(good, at)
-        # An offset is not only a copy, it is also one of a kind.
-        yield f"superblock.dir: {tag}: other offset", EITHER, copy_differs(good, place + 8)
+            yield f"superblock.dir: {tag} is not a copy, byte {at}", DAMAGED, copy_differs(good, at)
+        # An offset is not only a copy: it also has only one valid value.
+        yield f"superblock.dir: {tag}: different offset", EITHER, copy_differs(good, place + 8)
     for a, b in (("TENS", "NIDX"), ("FILE", "RCPE"), ("CHNK", "TDIG"), ("STAT", "PROV")):
         yield f"entry {a} and {b}: tags swapped", MALFORMED, patched(
             good, lambda i, a=a, b=b: swap_tags(i, a, b)
@@ -190,9 +190,9 @@ def entry_values(e):
 
 
 def entry_statuses(image, tag, name, value):
-    """A section that loses bytes other than zero to the padding breaks that rule too; a directory
-    that does not fit is malformed before anybody looks there, but a reader may well report what the
-    length hits first.
+    """A section that loses nonzero bytes to the padding also breaks the rule for padding; a directory
+    that does not fit is malformed before anything else is checked, but a reader may also report what
+    the length affects first.
     """
     if name == "len" and value < image.entries[image.number[tag]]["len"]:
         return EITHER
@@ -248,7 +248,7 @@ def records(good):
                 MALFORMED,
                 patched(good, lambda i, r=r, f=field, v=value: i.put_record(r["index"], f, v)),
             )
-    # A record without bytes: shape and dtype have more than one right value, the rest has not.
+    # A record without bytes: only shape and dtype have more than one valid value.
     r = image.records[image.by_name[small.EMPTY]]
     for field in COUNTED:
         yield (
@@ -259,7 +259,7 @@ def records(good):
 
 
 def record_values(r, count):
-    """(field, wrong value) for every field of a record that has only one right value."""
+    """(field, wrong value) for every field of a record that has only one valid value."""
     for field in ("name_off", "name_len", "shape0", "shape1", *COUNTED):
         for value in (0, r[field] - 1, r[field] + 1):
             if value != r[field] and value >= 0:

@@ -1,12 +1,11 @@
 #!/usr/bin/python3
-"""Variants of a good packed file with one thing wrong each, under digests that are right.
+"""Variants of a good packed file, each with one thing wrong, under matching digests.
 
     patch_packed.py GOOD DIR   write every variant to DIR/NNNN.octavo, and DIR/manifest.json
-    patch_packed.py GOOD       only check that the independent reader refuses each as it should
+    patch_packed.py GOOD       only check that the independent reader refuses each variant as it should
 
-GOOD is the packed file of small_checkpoint.py. As a module: variants(good) yields (name, statuses,
-bytes): the exit statuses of `octavo verify` that are right; a few variants are good files (0) that
-must not be refused.
+GOOD is the packed file of small_checkpoint.py. As a module: variants(good) yields (name, statuses, bytes): the acceptable exit statuses of `octavo verify`; a few variants are good
+files (0) that must not be refused.
 """
 
 import json
@@ -17,7 +16,7 @@ import tempfile
 import patch_contents
 import patch_fields
 import patch_plans
-import read_packed  # found by way of packed_image, which knows where the interop modules are
+import read_packed  # importable because packed_image adds the path of the interop modules
 
 GENERATORS = [
     patch_fields.superblock,
@@ -58,8 +57,8 @@ def write_all(good, directory):
 
 
 def reader_disagrees(good):
-    """[(name, statuses, what the reader says)] of the variants that read_packed.py takes for
-    something else."""
+    """[(name, statuses, the reader's reason)] of the variants that read_packed.py judges
+    differently."""
     wrong = []
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "variant.octavo")

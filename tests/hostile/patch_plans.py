@@ -1,4 +1,4 @@
-"""Whole packed files from plans that no checkpoint gives, and files at the limits of the format.
+"""Whole packed files from plans that no checkpoint produces, and files at the limits of the format.
 
 Generators of (name, statuses, bytes), as in patch_fields.py.
 """
@@ -43,7 +43,7 @@ def bad_plans(good):
         ("layers as numbers", GOOD, [kept("h.9.a", [3]), kept("h.10.a", [3])]),
         ("same name", MALFORMED, [kept("a", [3]), kept("a", [3])]),
         ("four-bit elements", GOOD, [kept("x", [4], "F4")]),
-        ("half a byte an expert", MALFORMED, [kept("experts.*", [2, 1, 1], "F4")]),
+        ("half a byte per expert", MALFORMED, [kept("experts.*", [2, 1, 1], "F4")]),
     ):
         yield f"plan: {what}", statuses, from_plan(planned)
     yield from bad_codes()
@@ -79,7 +79,7 @@ def codes_pair(name, shape, tiles, dtype="F8_E4M3", scale_dtype="F32", scale_nam
 
 
 def carried_pair(name, shape, tiles, scale_dtype="F32", scale_source=None, source="F8_E4M3"):
-    """The same, taken over."""
+    """The same, carried."""
     pow2 = scale_dtype == "F8_E8M0"
     scale = plan.Planned(
         name + pf.SCALE_SUFFIX,
@@ -133,7 +133,7 @@ def bad_codes():
 
 
 def carried(good):
-    """FP8 taken over with its scales: such files have no STAT row for it."""
+    """Carried FP8 and its scales: the files have no STAT row for it."""
     name, shape, tiles = "h.0.a", [3, 5], [1, 1]
     for kind in ("F32", "BF16", "F16", "F8_E8M0"):
         yield f"carried: {kind}", GOOD, from_plan(carried_pair(name, shape, tiles, kind))
@@ -160,7 +160,7 @@ def carried_fields(name, shape, tiles):
         ("good", GOOD, {}, {}),
         ("with a dialect", MALFORMED, {"dialect": 1}, {"dialect": 1}),
         ("scales with a dialect", MALFORMED, {}, {"dialect": 1}),
-        ("scales quantized here", MALFORMED, {}, {"origin": 1, "dialect": 1}),
+        ("scales quantized by the writer", MALFORMED, {}, {"origin": 1, "dialect": 1}),
         ("tiles of 64", MALFORMED, {"block_rows": 64}, {}),
         ("tiles of a row", MALFORMED, {"block_rows": 0}, {}),
         ("powers of two in F32", MALFORMED, {}, {"flags": 1}),
@@ -181,7 +181,7 @@ def carried_fields(name, shape, tiles):
 
 
 def dialects():
-    """Numbers of dialects, and scales that they do not have."""
+    """Dialect numbers, and scales that a dialect does not have."""
     for what, statuses, dialect, source, pow2 in (
         ("another", GOOD, 2, "BF16", 0),
         ("the last", GOOD, 6, "BF16", 0),
@@ -204,7 +204,7 @@ def dialects():
 
 
 def limits(good):
-    """What is allowed by number, and one more."""
+    """The largest allowed numbers, and one more."""
     recipe = {"octavo_recipe": 1, "rules": [], "scales": "f32"}
     prov = {"shards": [], "spec": {"format": 1, "quant": 1}}
     for count, statuses in ((512, GOOD), (513, MALFORMED)):

@@ -3,8 +3,8 @@
 #
 #     OCTAVO=build/octavo tests/hostile/run.sh
 #
-# First the independent reader is asked about every broken packed file, so that a mistake in the
-# corpus shows as one.
+# First the independent reader checks every broken packed file, so that a mistake in the corpus is
+# recognized as such.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 octavo=$(readlink -f "${OCTAVO:-build/octavo}")

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Write the small checkpoint whose packed file is taken apart by patch_packed.py:
+"""Write the small checkpoint whose packed file patch_packed.py corrupts:
 small_checkpoint.py DIR
 
-One record of each sort: kept, codes from BF16, F16 and F32, a stack of codes, a kept stack, three
+One record of each kind: kept, codes from BF16, F16 and F32, a stack of codes, a kept stack, three
 dimensions, two chunks, no bytes, no dimensions; FP8 that is carried, alone and in a stack.
 """
 
@@ -22,10 +22,10 @@ CARRIED = "model.layers.1.self_attn.o_proj.weight"
 CARRIED_STACK = "model.layers.0.mlp.experts.*.w2.weight"
 KEPT_STACK = "model.layers.0.mlp.experts.*.mixer"
 LONE_EXPERT = (
-    "model.layers.0.mlp.experts.0.w7.weight"  # one letter from a name that STACK stands for
+    "model.layers.0.mlp.experts.0.w7.weight"  # one letter from a name that STACK represents
 )
 NORM_A, NORM_B = "model.layers.0.norm_a.weight", "model.layers.0.norm_b.weight"
-# Beside FP8 these are left as they are otherwise.
+# Without these rules they would be kept, because the checkpoint has FP8 (reason `spared`).
 RULES = [{"action": "quantize", "match": name} for name in (MATRIX, STACK, BATCH)]
 TWO_CHUNKS = "model.layers.1.two_chunks"
 EMPTY = "model.layers.1.empty"
