@@ -9,13 +9,11 @@
 #include "format/base/num.h"
 #include "format/pack/pack_read.h"
 #include "format/thread/parallel.h"
+#include "format/thread/worker_buffers.h"
 #include "format/safetensors/safetensors_write.h"
 
-/* The buffers of one worker. */
-typedef struct buffers {
-    unsigned char *chunk, *plain, *scales;
-    pack_range have; /* whose bytes `scales` holds; record NULL: none yet */
-} buffers;
+/* The parts of a worker's buffer. */
+enum { PART_CHUNK, PART_PLAIN, PART_SCALES };
 
 typedef struct tensor_job {
     unpack_job *u;
@@ -24,10 +22,9 @@ typedef struct tensor_job {
     uint64_t *chunks; /* numbers in the file of those to read */
     uint64_t chunk_count;
     uint64_t total_bytes;
-    uint64_t chunk_room, plain_room, scale_room; /* of the largest chunk */
-    const char *largest_name;
-    unsigned workers;
-    buffers *buffers; /* [workers] */
+    worker_need need; /* of the largest chunk */
+    worker_buffers buffers;
+    pack_range *have; /* [workers]: whose bytes PART_SCALES holds; record NULL: none yet */
 } tensor_job;
 
 /* A chunk of a record, as bytes of the record. */
@@ -119,57 +116,51 @@ static err_code write_stored(const tensor_job *j, const chunk_place *at, const u
 }
 
 /* The scales of one matrix are read once for many of its chunks. */
-static err_code load_scales(const tensor_job *j, const chunk_place *at, buffers *b,
+static err_code load_scales(const tensor_job *j, const chunk_place *at, unsigned worker,
                             const unsigned char **scales, err *e)
 {
     uint64_t begin = 0;
     const pack_range need = scale_range(j->u, at, &begin);
-    err_code code = OK;
-    if (b->have.record != need.record || b->have.first != need.first ||
-        b->have.count != need.count) {
-        code = pack_read_range(j->u->file, &j->u->evidence, &need, b->scales, e);
-        b->have = code == OK ? need : (pack_range){0};
+    unsigned char *const data = worker_buffers_part(&j->buffers, worker, PART_SCALES);
+    pack_range *const have = &j->have[worker];
+    if (have->record != need.record || have->first != need.first || have->count != need.count) {
+        *have = (pack_range){0};
+        TRY(pack_read_range(j->u->file, &j->u->evidence, &need, data, e));
+        *have = need;
     }
-    *scales = b->scales + (begin - need.begin);
-    return code;
+    *scales = data + (begin - need.begin);
+    return OK;
 }
 
-static err_code write_plain(const tensor_job *j, const chunk_place *at, buffers *b, err *e)
+static err_code write_plain(const tensor_job *j, const chunk_place *at, unsigned worker, err *e)
 {
+    unsigned char *const plain = worker_buffers_part(&j->buffers, worker, PART_PLAIN);
     const dtype as = j->u->options.form == UNPACK_BF16 ? DTYPE_BF16 : DTYPE_F32;
     const unsigned times = growth(j->u, at->r);
-    code_band band = {.codes = b->chunk,
+    code_band band = {.codes = worker_buffers_part(&j->buffers, worker, PART_CHUNK),
                       .cols = pack_record_cols(at->r),
                       .scale_type = j->u->file->table.records[at->r->scale_idx].type};
     band.rows = at->chunk.bytes / band.cols;
-    const err_code code = load_scales(j, at, b, &band.scales, e);
-    if (code != OK) {
-        return code;
-    }
-    dequantize(&band, as, b->plain);
+    TRY(load_scales(j, at, worker, &band.scales, e));
+    dequantize(&band, as, plain);
     return st_writer_write(j->w, tensor_at(j->u, at, at->begin),
-                           at->begin % member_bytes(at->r) * times, b->plain,
-                           at->chunk.bytes * times, e);
+                           at->begin % member_bytes(at->r) * times, plain, at->chunk.bytes * times,
+                           e);
 }
 
 static err_code unpack_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const tensor_job *const j = ctx;
-    buffers *const b = &j->buffers[worker];
+    unsigned char *const data = worker_buffers_part(&j->buffers, worker, PART_CHUNK);
     const pack_table *const t = &j->u->file->table;
     const uint64_t number = j->chunks[task];
     const uint32_t record = pack_table_chunk_owner(t, number);
     const chunk_place at = place_of(j->u, record, number - t->records[record].chunk_first);
     const pack_range range = pack_record_range(at.r, at.begin, at.chunk.bytes);
-    err_code code = pack_read_range(j->u->file, &j->u->evidence, &range, b->chunk, e);
-    if (code == OK) {
-        code =
-            growth(j->u, at.r) == 1 ? write_stored(j, &at, b->chunk, e) : write_plain(j, &at, b, e);
-    }
-    if (code == OK) {
-        monitor_advance(j->monitor, at.chunk.bytes);
-    }
-    return code;
+    TRY(pack_read_range(j->u->file, &j->u->evidence, &range, data, e));
+    TRY(growth(j->u, at.r) == 1 ? write_stored(j, &at, data, e) : write_plain(j, &at, worker, e));
+    monitor_advance(j->monitor, at.chunk.bytes);
+    return OK;
 }
 
 /* ---- all chunks ------------------------------------------------ */
@@ -177,14 +168,15 @@ static err_code unpack_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 static void add_chunk(tensor_job *j, const chunk_place *at)
 {
     const unsigned times = growth(j->u, at->r);
-    if (at->chunk.bytes > j->chunk_room) {
-        j->chunk_room = at->chunk.bytes;
-        j->largest_name = at->r->name;
+    uint64_t *const bytes = j->need.bytes;
+    if (at->chunk.bytes > bytes[PART_CHUNK]) {
+        bytes[PART_CHUNK] = at->chunk.bytes;
+        j->need.tensor = at->r->name;
     }
     if (times > 1) {
         uint64_t begin = 0;
-        j->plain_room = num_max(j->plain_room, at->chunk.bytes * times);
-        j->scale_room = num_max(j->scale_room, scale_range(j->u, at, &begin).bytes);
+        bytes[PART_PLAIN] = num_max(bytes[PART_PLAIN], at->chunk.bytes * times);
+        bytes[PART_SCALES] = num_max(bytes[PART_SCALES], scale_range(j->u, at, &begin).bytes);
     }
     j->chunks[j->chunk_count++] = at->r->chunk_first + at->number;
     j->total_bytes += at->chunk.bytes;
@@ -211,45 +203,29 @@ static err_code plan_chunks(tensor_job *j, err *e)
 
 static err_code create_buffers(tensor_job *j, err *e)
 {
-    const unpack_options *const o = &j->u->options;
-    const uint64_t need = j->chunk_room + j->plain_room + j->scale_room;
-    if (need > o->memory) {
-        return err_set(e, ERR_MEMORY,
-                       "tensor %s: unpacking a chunk takes buffers of %" PRIu64 " bytes, %" PRIu64
-                       " are allowed",
-                       j->largest_name, need, o->memory);
-    }
-    j->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
-    j->buffers = calloc(j->workers, sizeof *j->buffers);
-    for (unsigned i = 0; j->buffers && i < j->workers; i++) {
-        buffers *const b = &j->buffers[i];
-        b->chunk = malloc(need + 1);
-        if (!b->chunk) {
-            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
-                           j->workers, need);
-        }
-        b->plain = b->chunk + j->chunk_room;
-        b->scales = b->plain + j->plain_room;
-    }
-    return j->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
+    TRY(worker_buffers_create(&j->buffers, &j->need, e));
+    j->have = calloc(j->buffers.workers, sizeof *j->have);
+    return j->have ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
 }
 
 err_code unpack_tensors(unpack_job *u, st_writer *w, const monitor *m, err *e)
 {
-    tensor_job j = {.u = u, .w = w, .monitor = m, .largest_name = ""};
-    err_code code = plan_chunks(&j, e);
-    if (code == OK) {
-        code = create_buffers(&j, e);
-    }
-    if (code == OK) {
-        posix_fadvise(u->file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        monitor_stage(m, "unpack", j.total_bytes);
-        code = parallel_for(j.workers, j.chunk_count, unpack_chunk, &j, m, e);
-    }
-    for (unsigned i = 0; j.buffers && i < j.workers; i++) {
-        free(j.buffers[i].chunk);
-    }
-    free(j.buffers);
+    tensor_job j = {.u = u,
+                    .w = w,
+                    .monitor = m,
+                    .need = {.task = "unpacking a chunk",
+                             .tensor = "",
+                             .memory = u->options.memory,
+                             .threads = u->options.threads}};
+    err_code code = OK;
+    TRY_OUT(plan_chunks(&j, e));
+    TRY_OUT(create_buffers(&j, e));
+    posix_fadvise(u->file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    monitor_stage(m, "unpack", j.total_bytes);
+    TRY_OUT(parallel_for(j.buffers.workers, j.chunk_count, unpack_chunk, &j, m, e));
+out:
+    worker_buffers_free(&j.buffers);
+    free(j.have);
     free(j.chunks);
     u->bytes_read += j.total_bytes;
     return code;

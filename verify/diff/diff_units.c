@@ -7,23 +7,21 @@
 
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
+#include "format/thread/worker_buffers.h"
 #include "verify/diff/diff_job.h"
 
-/* The buffers of one worker: for data and scales of both sides. */
-typedef struct buffers {
-    unsigned char *data[2], *scales[2];
-} buffers;
+/* The parts of a worker's buffer: data and scales, of each side. */
+enum { PART_DATA, PART_SCALES = 2 };
+_Static_assert(WORKER_BUFFER_ALIGN % DIRECT_ALIGN == 0, "read_piece reads past the page cache");
 
 typedef struct unit_job {
     diff_job *j;
     diff_unit *units; /* those that have to be read, in the order of pairs */
     diff_finding *findings;
     size_t count, room;
-    uint64_t data_room, scale_room; /* of one side of the largest unit */
-    const char *largest_name;
     uint64_t total_bytes;
-    unsigned workers;
-    buffers *buffers; /* [workers] */
+    worker_need need; /* of the largest unit */
+    worker_buffers buffers;
 } unit_job;
 
 /* ---- where the bytes of a unit lie ----------------------------- */
@@ -137,22 +135,23 @@ static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
     const unit_job *const w = ctx;
     const diff_unit *const u = &w->units[task];
     const diff_pair *const p = &w->j->pairs[u->pair];
-    const buffers *const b = &w->buffers[worker];
     diff_data d = {0};
-    err_code code = OK;
-    for (int side = 0; side < 2 && code == OK; side++) {
+    for (int side = 0; side < 2; side++) {
+        const unsigned which = (unsigned)side;
         const piece data = data_piece(w->j, u, side);
-        code = read_piece(w->j, side, &data, b->data[side], &d.data[side], e);
-        if (code == OK && has_scales(p, side)) {
+        TRY(read_piece(w->j, side, &data,
+                       worker_buffers_part(&w->buffers, worker, PART_DATA + which), &d.data[side],
+                       e));
+        if (has_scales(p, side)) {
             const piece scales = scale_piece(w->j, u, side);
-            code = read_piece(w->j, side, &scales, b->scales[side], &d.scales[side], e);
+            TRY(read_piece(w->j, side, &scales,
+                           worker_buffers_part(&w->buffers, worker, PART_SCALES + which),
+                           &d.scales[side], e));
         }
         monitor_advance(w->j->monitor, data.bytes);
     }
-    if (code == OK) {
-        diff_compare(w->j, u, &d, &w->findings[task]);
-    }
-    return code;
+    diff_compare(w->j, u, &d, &w->findings[task]);
+    return OK;
 }
 
 /* ---- all units ------------------------------------------------- */
@@ -160,15 +159,17 @@ static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
 static void measure(unit_job *w, const diff_unit *u)
 {
     const diff_pair *const p = &w->j->pairs[u->pair];
+    uint64_t *const bytes = w->need.bytes; /* of the larger side, for both */
     for (int side = 0; side < 2; side++) {
         const piece data = data_piece(w->j, u, side);
-        if (room_of(&data) > w->data_room) {
-            w->data_room = room_of(&data);
-            w->largest_name = p->side[side]->name;
+        if (room_of(&data) > bytes[PART_DATA]) {
+            bytes[PART_DATA] = bytes[PART_DATA + 1] = room_of(&data);
+            w->need.tensor = p->side[side]->name;
         }
         if (has_scales(p, side)) {
             const piece scales = scale_piece(w->j, u, side);
-            w->scale_room = num_max(w->scale_room, room_of(&scales));
+            const uint64_t room = num_max(bytes[PART_SCALES], room_of(&scales));
+            bytes[PART_SCALES] = bytes[PART_SCALES + 1] = room;
         }
         w->total_bytes += data.bytes;
     }
@@ -210,32 +211,6 @@ static err_code plan_units(unit_job *w, err *e)
     return code != OK || w->findings
                ? code
                : err_set(e, ERR_MEMORY, "no memory for %zu findings", w->count);
-}
-
-static err_code create_buffers(unit_job *w, err *e)
-{
-    const diff_options *const o = w->j->options;
-    const uint64_t need = 2 * (w->data_room + w->scale_room);
-    if (need > o->memory) {
-        return err_set(e, ERR_MEMORY,
-                       "tensor %s: comparing a piece takes buffers of %" PRIu64 " bytes, %" PRIu64
-                       " are allowed",
-                       w->largest_name, need, o->memory);
-    }
-    w->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
-    w->buffers = calloc(w->workers, sizeof *w->buffers);
-    for (unsigned i = 0; w->buffers && i < w->workers; i++) {
-        buffers *const b = &w->buffers[i];
-        b->data[0] = aligned_alloc(DIRECT_ALIGN, need + DIRECT_ALIGN);
-        if (!b->data[0]) {
-            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
-                           w->workers, need);
-        }
-        b->data[1] = b->data[0] + w->data_room;
-        b->scales[0] = b->data[1] + w->data_room;
-        b->scales[1] = b->scales[0] + w->scale_room;
-    }
-    return w->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
 }
 
 /* ---- what they add up to --------------------------------------- */
@@ -301,22 +276,19 @@ static void add_up(const unit_job *w)
 
 err_code diff_units(diff_job *j, err *e)
 {
-    unit_job w = {.j = j, .largest_name = ""};
-    err_code code = plan_units(&w, e);
-    if (code == OK) {
-        code = create_buffers(&w, e);
-    }
-    if (code == OK) {
-        monitor_stage(j->monitor, "diff", w.total_bytes);
-        code = parallel_for(w.workers, w.count, compare_unit, &w, j->monitor, e);
-    }
-    if (code == OK) {
-        add_up(&w);
-    }
-    for (unsigned i = 0; w.buffers && i < w.workers; i++) {
-        free(w.buffers[i].data[0]);
-    }
-    free(w.buffers);
+    unit_job w = {.j = j,
+                  .need = {.task = "comparing a piece",
+                           .tensor = "",
+                           .memory = j->options->memory,
+                           .threads = j->options->threads}};
+    err_code code = OK;
+    TRY_OUT(plan_units(&w, e));
+    TRY_OUT(worker_buffers_create(&w.buffers, &w.need, e));
+    monitor_stage(j->monitor, "diff", w.total_bytes);
+    TRY_OUT(parallel_for(w.buffers.workers, w.count, compare_unit, &w, j->monitor, e));
+    add_up(&w);
+out:
+    worker_buffers_free(&w.buffers);
     free(w.findings);
     free(w.units);
     return code;

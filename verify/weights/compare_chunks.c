@@ -10,25 +10,24 @@
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
+#include "format/thread/worker_buffers.h"
 #include "format/tensor/scale_value.h"
 #include "verify/rule/code_check.h"
 #include "verify/weights/compare_steps.h"
 
-/* The buffers of one worker, one after the other in one block. */
+/* The parts of a worker's buffer; of sources in FP8 also what they stand for, by which scales. */
+enum { PART_SOURCE, PART_PACKED, PART_SCALES, PART_WIDE, PART_SOURCE_SCALES };
+
 typedef struct buffers {
     unsigned char *source, *packed, *scales;
-    unsigned char *wide,
-        *source_scales; /* of sources in FP8: what they stand for, by which scales */
+    unsigned char *wide, *source_scales;
 } buffers;
 
 typedef struct chunk_job {
     compare *c;
     code_rules rules;
-    size_t source_bytes, packed_bytes, scale_bytes; /* of the largest chunk */
-    size_t wide_bytes, source_scale_bytes;
-    const char *largest_name;
-    unsigned workers;
-    buffers *buffers; /* [workers] */
+    worker_need need; /* of the largest chunk */
+    worker_buffers buffers;
 } chunk_job;
 
 /* A chunk with its source. */
@@ -233,6 +232,15 @@ static err_code digest_source(const chunk_place *at, const fp8_pair *p, const bu
     return OK;
 }
 
+static buffers buffers_of(const chunk_job *j, unsigned worker)
+{
+    return (buffers){.source = worker_buffers_part(&j->buffers, worker, PART_SOURCE),
+                     .packed = worker_buffers_part(&j->buffers, worker, PART_PACKED),
+                     .scales = worker_buffers_part(&j->buffers, worker, PART_SCALES),
+                     .wide = worker_buffers_part(&j->buffers, worker, PART_WIDE),
+                     .source_scales = worker_buffers_part(&j->buffers, worker, PART_SOURCE_SCALES)};
+}
+
 static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     chunk_job *const j = ctx;
@@ -241,33 +249,23 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     if (!at.source) {
         return OK;
     }
-    const buffers *const b = &j->buffers[worker];
+    const buffers b = buffers_of(j, worker);
     chunk_result *const out = &c->chunks[task];
     *out = (chunk_result){.worst_sqnr = INFINITY, .scale_min = INFINITY};
-    err_code code = checkpoint_read(c->cp, at.source, at.source_off, b->source, at.source_bytes, e);
-    if (code == OK) {
-        code = io_read_at(c->p->fd, c->p->path, at.chunk.off, b->packed, at.chunk.bytes, e);
-    }
-    if (code == OK && pack_record_has_stats(at.r)) {
-        code = read_scales(j, &at, b, e);
-    }
+    const bool coded = pack_record_has_stats(at.r);
     const fp8_pair *const p = pair_of(c, &at);
-    if (code == OK && p) {
-        code = read_source_scales(c, p, &at, b, e);
-    }
-    if (code == OK) {
-        code = digest_source(&at, p, b, out->digest, e);
-    }
-    if (code != OK) {
-        return code;
-    }
-    if (pack_record_has_stats(at.r)) {
+    TRY(checkpoint_read(c->cp, at.source, at.source_off, b.source, at.source_bytes, e));
+    TRY(io_read_at(c->p->fd, c->p->path, at.chunk.off, b.packed, at.chunk.bytes, e));
+    TRY(coded ? read_scales(j, &at, &b, e) : OK);
+    TRY(p ? read_source_scales(c, p, &at, &b, e) : OK);
+    TRY(digest_source(&at, p, &b, out->digest, e));
+    if (coded) {
         if (p) {
-            widen_source(j, p, &at, b);
+            widen_source(j, p, &at, &b);
         }
-        compare_tiles(j, &at, b, out);
+        compare_tiles(j, &at, &b, out);
     } else {
-        compare_bytes(&at, b, out);
+        compare_bytes(&at, &b, out);
     }
     monitor_advance(c->monitor, at.source_bytes);
     return OK;
@@ -279,74 +277,45 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 static uint64_t measure(chunk_job *j)
 {
     uint64_t total = 0;
-    uint64_t largest = 0;
+    uint64_t *const bytes = j->need.bytes;
     for (uint64_t i = 0; i < j->c->table->chunk_count; i++) {
         const chunk_place at = find_chunk(j->c, i);
         if (!at.source) {
             continue;
         }
-        j->source_bytes = num_max(j->source_bytes, at.source_bytes);
-        j->packed_bytes = num_max(j->packed_bytes, at.chunk.bytes);
-        j->scale_bytes = num_max(j->scale_bytes, scale_bytes(&at));
+        if (at.source_bytes > bytes[PART_SOURCE]) {
+            bytes[PART_SOURCE] = at.source_bytes;
+            j->need.tensor = at.r->name;
+        }
+        bytes[PART_PACKED] = num_max(bytes[PART_PACKED], at.chunk.bytes);
+        bytes[PART_SCALES] = num_max(bytes[PART_SCALES], scale_bytes(&at));
         const fp8_pair *const p = pair_of(j->c, &at);
         if (p) {
-            j->wide_bytes = num_max(j->wide_bytes, at.chunk.bytes * sizeof(float));
-            j->source_scale_bytes = num_max(j->source_scale_bytes, band_of(p, &at).bytes);
-        }
-        if (at.source_bytes > largest) {
-            largest = at.source_bytes;
-            j->largest_name = at.r->name;
+            bytes[PART_WIDE] = num_max(bytes[PART_WIDE], at.chunk.bytes * sizeof(float));
+            bytes[PART_SOURCE_SCALES] = num_max(bytes[PART_SOURCE_SCALES], band_of(p, &at).bytes);
         }
         total += at.source_bytes;
     }
     return total;
 }
 
-static err_code create_buffers(chunk_job *j, err *e)
-{
-    const weights_options *const o = j->c->options;
-    const uint64_t need =
-        j->source_bytes + j->packed_bytes + j->scale_bytes + j->wide_bytes + j->source_scale_bytes;
-    if (need > o->memory) {
-        return err_set(e, ERR_MEMORY,
-                       "tensor %s: comparing a chunk takes buffers of %" PRIu64 " bytes, %" PRIu64
-                       " are allowed",
-                       j->largest_name, need, o->memory);
-    }
-    j->workers = need ? (unsigned)num_min(o->threads, o->memory / need) : 1;
-    j->buffers = calloc(j->workers, sizeof *j->buffers);
-    for (unsigned i = 0; j->buffers && i < j->workers; i++) {
-        buffers *const b = &j->buffers[i];
-        b->source = malloc(need + 1);
-        if (!b->source) {
-            return err_set(e, ERR_MEMORY, "no memory for %u buffers of %" PRIu64 " bytes",
-                           j->workers, need);
-        }
-        b->packed = b->source + j->source_bytes;
-        b->scales = b->packed + j->packed_bytes;
-        b->wide = b->scales + j->scale_bytes;
-        b->source_scales = b->wide + j->wide_bytes;
-    }
-    return j->buffers ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
-}
-
 err_code compare_chunks(compare *c, err *e)
 {
-    chunk_job j = {.c = c, .largest_name = ""};
+    chunk_job j = {.c = c,
+                   .need = {.task = "comparing a chunk",
+                            .tensor = "",
+                            .memory = c->options->memory,
+                            .threads = c->options->threads}};
     const uint64_t total = measure(&j);
-    err_code code = code_rules_create(&j.rules, e);
-    if (code == OK) {
-        code = create_buffers(&j, e);
-    }
-    if (code == OK) {
-        posix_fadvise(c->p->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        monitor_stage(c->monitor, "weights", total);
-        code = parallel_for(j.workers, c->table->chunk_count, compare_chunk, &j, c->monitor, e);
-    }
-    for (unsigned i = 0; j.buffers && i < j.workers; i++) {
-        free(j.buffers[i].source);
-    }
-    free(j.buffers);
+    err_code code = OK;
+    TRY_OUT(code_rules_create(&j.rules, e));
+    TRY_OUT(worker_buffers_create(&j.buffers, &j.need, e));
+    posix_fadvise(c->p->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    monitor_stage(c->monitor, "weights", total);
+    TRY_OUT(
+        parallel_for(j.buffers.workers, c->table->chunk_count, compare_chunk, &j, c->monitor, e));
+out:
+    worker_buffers_free(&j.buffers);
     code_rules_free(&j.rules);
     return code;
 }
