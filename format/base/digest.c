@@ -1,5 +1,6 @@
 #include "format/base/digest.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,15 +10,18 @@
 #include <xxh_x86dispatch.h> /* XXH3_* in this file: the library chooses the instruction set */
 #endif
 
-size_t digest_bytes(digest_alg alg)
-{
-    return alg == DIGEST_SHA256 ? SHA256_BYTES : XXH3_BYTES;
-}
+const digest_alg digest_algs[DIGEST_COUNT] = {
+#define X(name, word, number, bytes) DIGEST_##name,
+    DIGEST_LIST(X)
+#undef X
+};
 
-const char *digest_name(digest_alg alg)
-{
-    return alg == DIGEST_SHA256 ? "sha256" : "xxh3";
-}
+#define X(name, word, number, bytes)                                                               \
+    _Static_assert((bytes) <= DIGEST_MAX, "DIGEST_MAX is the room for any digest");
+DIGEST_LIST(X)
+#undef X
+
+/* ---- whole data ------------------------------------------------ */
 
 static void store_xxh3(XXH128_hash_t hash, unsigned char out[XXH3_BYTES])
 {
@@ -39,13 +43,117 @@ void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTE
     }
 }
 
+/* ---- data in parts --------------------------------------------- */
+
+static void *xxh3_create(void)
+{
+    return XXH3_createState();
+}
+
+static bool xxh3_restart(void *state)
+{
+    return XXH3_128bits_reset(state) == XXH_OK;
+}
+
+static bool xxh3_add(void *state, const void *data, size_t bytes)
+{
+    return XXH3_128bits_update(state, data, bytes) == XXH_OK;
+}
+
+static bool xxh3_finish(void *state, unsigned char *out)
+{
+    store_xxh3(XXH3_128bits_digest(state), out);
+    return true;
+}
+
+static void xxh3_discard(void *state)
+{
+    XXH3_freeState(state);
+}
+
+static void *sha256_create(void)
+{
+    return EVP_MD_CTX_new();
+}
+
+static bool sha256_restart(void *state)
+{
+    return EVP_DigestInit_ex(state, EVP_sha256(), NULL) == 1;
+}
+
+static bool sha256_add(void *state, const void *data, size_t bytes)
+{
+    return EVP_DigestUpdate(state, data, bytes) == 1;
+}
+
+static bool sha256_finish(void *state, unsigned char *out)
+{
+    return EVP_DigestFinal_ex(state, out, NULL) == 1;
+}
+
+static void sha256_discard(void *state)
+{
+    EVP_MD_CTX_free(state);
+}
+
+/* ---- any algorithm --------------------------------------------- */
+
+typedef struct algorithm {
+    digest_alg alg;
+    const char *name;
+    size_t bytes;
+    void (*whole)(const void *data, size_t bytes, unsigned char *out);
+    void *(*create)(void); /* NULL: no memory */
+    bool (*restart)(void *state);
+    bool (*add)(void *state, const void *data, size_t bytes);
+    bool (*finish)(void *state, unsigned char *out);
+    void (*discard)(void *state);
+} algorithm;
+
+static const algorithm table[DIGEST_COUNT] = {
+#define X(name, word, number, bytes)                                                               \
+    {DIGEST_##name,  #word,      bytes,         digest_##word, word##_create,                      \
+     word##_restart, word##_add, word##_finish, word##_discard},
+    DIGEST_LIST(X)
+#undef X
+};
+
+/* NULL for a number that is no algorithm. */
+static const algorithm *find(unsigned number)
+{
+    for (int i = 0; i < DIGEST_COUNT; i++) {
+        if ((unsigned)table[i].alg == number) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+static const algorithm *of(digest_alg alg)
+{
+    const algorithm *const a = find((unsigned)alg);
+    assert(a);
+    return a;
+}
+
+bool digest_known(unsigned number)
+{
+    return find(number) != NULL;
+}
+
+size_t digest_bytes(digest_alg alg)
+{
+    return of(alg)->bytes;
+}
+
+const char *digest_name(digest_alg alg)
+{
+    return of(alg)->name;
+}
+
 void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out)
 {
-    if (alg == DIGEST_SHA256) {
-        digest_sha256(data, bytes, out);
-    } else {
-        digest_xxh3(data, bytes, out);
-    }
+    of(alg)->whole(data, bytes, out);
 }
 
 void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, unsigned char *out)
@@ -58,11 +166,10 @@ void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, u
     }
 }
 
-/* One of both states is there. */
 struct digest_stream {
-    XXH3_state_t *xxh3;
-    EVP_MD_CTX *sha256;
-    bool failed; /* libcrypto could not begin anew */
+    const algorithm *how;
+    void *state;
+    bool failed; /* until the next restart: libcrypto had no memory */
 };
 
 digest_stream *digest_start(digest_alg alg)
@@ -71,14 +178,9 @@ digest_stream *digest_start(digest_alg alg)
     if (!s) {
         return NULL;
     }
-    if (alg == DIGEST_SHA256) {
-        s->sha256 = EVP_MD_CTX_new();
-    } else {
-        s->xxh3 = XXH3_createState();
-    }
-    if (s->xxh3) {
-        digest_restart(s);
-    } else if (!s->sha256 || EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1) {
+    s->how = of(alg);
+    s->state = s->how->create();
+    if (!s->state || !s->how->restart(s->state)) {
         digest_discard(s);
         return NULL;
     }
@@ -87,28 +189,19 @@ digest_stream *digest_start(digest_alg alg)
 
 void digest_add(digest_stream *s, const void *data, size_t bytes)
 {
-    if (s->xxh3) {
-        (void)XXH3_128bits_update(s->xxh3, data, bytes); /* fails for NULL only */
-    } else if (!s->failed) {
-        s->failed = EVP_DigestUpdate(s->sha256, data, bytes) != 1;
-    }
+    s->failed = s->failed || !s->how->add(s->state, data, bytes);
 }
 
 void digest_restart(digest_stream *s)
 {
-    if (s->xxh3) {
-        (void)XXH3_128bits_reset(s->xxh3); /* fails for NULL only */
-    } else {
-        s->failed = EVP_DigestInit_ex(s->sha256, EVP_sha256(), NULL) != 1;
-    }
+    s->failed = !s->how->restart(s->state);
 }
 
+/* A digest of zeros fails every comparison. */
 void digest_finish(digest_stream *s, unsigned char *out)
 {
-    if (s->xxh3) {
-        store_xxh3(XXH3_128bits_digest(s->xxh3), out);
-    } else if (s->failed || EVP_DigestFinal_ex(s->sha256, out, NULL) != 1) {
-        memset(out, 0, SHA256_BYTES);
+    if (s->failed || !s->how->finish(s->state, out)) {
+        memset(out, 0, s->how->bytes);
     }
     digest_discard(s);
 }
@@ -116,8 +209,7 @@ void digest_finish(digest_stream *s, unsigned char *out)
 void digest_discard(digest_stream *s)
 {
     if (s) {
-        XXH3_freeState(s->xxh3);
-        EVP_MD_CTX_free(s->sha256);
+        s->how->discard(s->state);
         free(s);
     }
 }

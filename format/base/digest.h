@@ -3,16 +3,39 @@
 #ifndef DIGEST_H
 #define DIGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DIGEST_MAX = 32, XXH3_BYTES = 16, SHA256_BYTES = 32 };
+/* name, word (as --digest takes it), number in the superblock, bytes of a digest. A new row also
+ * needs functions of these names in digest.c. */
+#define DIGEST_LIST(X)                                                                             \
+    X(XXH3, xxh3, 1, 16)                                                                           \
+    X(SHA256, sha256, 2, 32)
 
-/* The numbers stand in the superblock. */
-typedef enum digest_alg { DIGEST_XXH3 = 1, DIGEST_SHA256 = 2 } digest_alg;
+typedef enum digest_alg {
+#define X(name, word, number, bytes) DIGEST_##name = number,
+    DIGEST_LIST(X)
+#undef X
+} digest_alg;
 
-size_t digest_bytes(digest_alg alg);     /* 16 or 32 */
-const char *digest_name(digest_alg alg); /* "xxh3" or "sha256", as --digest takes it */
+enum {
+#define X(name, word, number, bytes) name##_BYTES = bytes,
+    DIGEST_LIST(X)
+#undef X
+#define X(name, word, number, bytes) +1
+        DIGEST_COUNT = DIGEST_LIST(X),
+#undef X
+    DIGEST_MAX = 32 /* bytes of the longest */
+};
+
+extern const digest_alg digest_algs[DIGEST_COUNT]; /* in the order of the list */
+
+bool digest_known(unsigned number); /* of a file: is it an algorithm? */
+
+/* Of a known algorithm. */
+size_t digest_bytes(digest_alg alg);
+const char *digest_name(digest_alg alg);
 
 /* out: digest_bytes(alg) bytes; XXH3 in canonical (big-endian) form. */
 void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out);

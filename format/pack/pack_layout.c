@@ -162,8 +162,8 @@ static err_code superblock_fields(const unsigned char *b, pack_superblock *s, er
         b[SB_CHUNK_LOG2] != CHUNK_LOG2) {
         return err_set(e, ERR_INPUT, "block, alignment or chunk size is not that of version 1");
     }
-    if (s->digest != DIGEST_XXH3 && s->digest != DIGEST_SHA256) {
-        return err_set(e, ERR_INPUT, "unknown digest algorithm %d", (int)s->digest);
+    if (!digest_known(b[SB_DIGEST_ALG])) {
+        return err_set(e, ERR_INPUT, "unknown digest algorithm %d", (int)b[SB_DIGEST_ALG]);
     }
     if (s->head_sections < PACK_HEAD_SECTIONS || s->head_sections > PACK_MAX_HEAD_SECTIONS) {
         return err_set(e, ERR_INPUT, "%u head sections, expected 5 to 16", s->head_sections);

@@ -69,10 +69,10 @@ static bool rebuild_superblock(const pack_trailer *t, const unsigned char *trail
     if (!num_align_up(end, PACK_ALIGN, &s->data_off)) {
         return false;
     }
-    for (digest_alg alg = DIGEST_XXH3; alg <= DIGEST_SHA256; alg++) {
+    for (int i = 0; i < DIGEST_COUNT; i++) {
         unsigned char root[SHA256_BYTES];
-        s->digest = alg;
-        s->chunk_count = chunk_section / digest_bytes(alg);
+        s->digest = digest_algs[i];
+        s->chunk_count = chunk_section / digest_bytes(s->digest);
         pack_superblock_encode(s, block);
         pack_root(block, trailer, root);
         if (memcmp(root, t->root, SHA256_BYTES) == 0) {

@@ -43,6 +43,20 @@ START_TEST(names_and_sizes)
 }
 END_TEST
 
+START_TEST(list_is_what_is_known)
+{
+    unsigned known = 0;
+    for (unsigned number = 0; number < 300; number++) {
+        known += digest_known(number);
+    }
+    ck_assert_uint_eq(known, DIGEST_COUNT);
+    for (int i = 0; i < DIGEST_COUNT; i++) {
+        ck_assert(digest_known((unsigned)digest_algs[i]));
+        ck_assert_uint_le(digest_bytes(digest_algs[i]), DIGEST_MAX);
+    }
+}
+END_TEST
+
 START_TEST(of_is_one_of_them)
 {
     unsigned char a[DIGEST_MAX];
@@ -149,6 +163,7 @@ int main(void)
     tcase_add_test(tc, sha256_vectors);
     tcase_add_test(tc, xxh3_vectors);
     tcase_add_test(tc, names_and_sizes);
+    tcase_add_test(tc, list_is_what_is_known);
     tcase_add_test(tc, of_is_one_of_them);
     tcase_add_test(tc, pieces_are_combined);
     tcase_add_test(tc, stream_equals_whole);
