@@ -3,7 +3,8 @@
  *     const preset *p = &preset_table[PRESET_VLLM];
  *     preset_spell(p, &place, "model.layers.1.attention.dense", emit, ctx)
  *
- * A runtime that reads something else than it did is a line in preset.c and in the page. */
+ * A runtime that reads something else than it did is a line in preset.c and in the page; a new one
+ * is a row. No code asks which preset it has: what sets one apart is a member of its row. */
 #ifndef PRESET_H
 #define PRESET_H
 
@@ -42,6 +43,7 @@ enum {
 typedef struct preset {
     const char *name;   /* word of --for */
     const char *reader; /* who reads it, for messages */
+    const char *loader; /* whose releases have to know the architecture; NULL: not judged */
     preset_config config;
     const char *ignore_key;   /* of quantization_config */
     const char *scale_suffix; /* behind the name of the weight */
@@ -57,6 +59,11 @@ typedef struct preset {
     bool by_prefix;     /* a line of the list stands for every module that begins like it */
     bool joins_halves;  /* lays an expert's gate and up, and their scales, one beneath the other */
     bool misreads;      /* where it dequantizes: clipped tiles, and experts in three dimensions */
+    bool runs_own_code; /* also loads architectures by code that lies beside config.json */
+    bool ignores_mtp;   /* layers that predict further tokens; others draft with them */
+    bool rounds_scales; /* may round them to powers of two when it loads */
+    bool copies_kv;     /* heads of k and v, where there are fewer of them than devices */
+    bool experts_in_tp; /* the devices that experts are spread over are among those of tp */
 } preset;
 
 extern const preset preset_table[PRESET_COUNT];

@@ -114,8 +114,7 @@ static err_code add_fault(fit *f, size_t *room, fit_fault_of_run fault, err *e)
  * copies of everything else. */
 static bool knows_sizes(const preset *p, const fit_run *run)
 {
-    const bool within = p->config == CONFIG_NONE || (p->spelling & (SPELL_SGLANG | SPELL_ANT));
-    return run->ep == 1 || run->ep % run->tp == 0 || (within && run->tp % run->ep == 0);
+    return run->ep == 1 || run->ep % run->tp == 0 || (p->experts_in_tp && run->tp % run->ep == 0);
 }
 
 static uint64_t expert_devices(const fit_run *run)
@@ -126,8 +125,7 @@ static uint64_t expert_devices(const fit_run *run)
 static bool shares_kv(const fit *f, const fit_run *run)
 {
     const uint64_t kv = f->model.kv_heads;
-    const bool copies = f->preset != &preset_table[PRESET_HF];
-    return copies && run->tp > kv ? run->tp % kv == 0 : kv % run->tp == 0;
+    return f->preset->copies_kv && run->tp > kv ? run->tp % kv == 0 : kv % run->tp == 0;
 }
 
 /* What has nothing to do with one matrix. At most one of each. */

@@ -14,12 +14,6 @@ static const char *s_of(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-static bool is_vllm_or_sglang(const preset *p)
-{
-    return p == &preset_table[PRESET_VLLM] || p == &preset_table[PRESET_SGLANG] ||
-           p == &preset_table[PRESET_COMPRESSED];
-}
-
 static err_code warn_config(fit *f, err *e)
 {
     return f->model.known
@@ -34,14 +28,13 @@ static err_code warn_config(fit *f, err *e)
 static err_code warn_architecture(fit *f, err *e)
 {
     const preset *const p = f->preset;
-    const bool hf = p == &preset_table[PRESET_HF];
-    if (!f->model.ring_linear || !(hf || is_vllm_or_sglang(p)) || (hf && f->model.own_code)) {
+    if (!f->model.ring_linear || !p->loader || (p->runs_own_code && f->model.own_code)) {
         return OK;
     }
-    return fit_warn(f, WARN_ARCHITECTURE, false, e, "no release of %s knows %s%s",
-                    p == &preset_table[PRESET_COMPRESSED] ? "vLLM" : p->reader,
+    return fit_warn(f, WARN_ARCHITECTURE, false, e, "no release of %s knows %s%s", p->loader,
                     f->model.architecture[0] ? f->model.architecture : "bailing_moe_linear",
-                    hf ? ", and config.json names no code that comes along (auto_map)" : "");
+                    p->runs_own_code ? ", and config.json names no code that comes along (auto_map)"
+                                     : "");
 }
 
 /* ---- layers ---------------------------------------------------- */
@@ -78,18 +71,18 @@ static layer_count count_layers(const pack_table *t, const fit *f)
 static err_code warn_layers(const pack_table *t, fit *f, err *e)
 {
     const layer_count c = count_layers(t, f);
-    const bool hf = f->preset == &preset_table[PRESET_HF];
+    const bool ignored = f->preset->ignores_mtp;
     const uint64_t n = c.extra_tensors;
     err_code code = OK;
     if (f->model.known && n > 0) {
-        code = hf ? fit_warn(f, WARN_MTP_IGNORED, false, e,
-                             "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
-                             "ignores",
-                             n, s_of(n), f->preset->reader)
-                  : fit_warn(f, WARN_MTP_DRAFT, false, e,
-                             "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
-                             "reads for speculative decoding alone",
-                             n, s_of(n), f->preset->reader);
+        code = ignored ? fit_warn(f, WARN_MTP_IGNORED, false, e,
+                                  "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
+                                  "ignores",
+                                  n, s_of(n), f->preset->reader)
+                       : fit_warn(f, WARN_MTP_DRAFT, false, e,
+                                  "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
+                                  "reads for speculative decoding alone",
+                                  n, s_of(n), f->preset->reader);
     }
     if (code == OK && f->model.mtp_layers > 0 && !c.mtp) {
         code = fit_warn(f, WARN_MTP_MISSING, false, e,
@@ -170,8 +163,7 @@ static err_code warn_scales(const pack_table *t, fit *f, err *e)
     for (uint32_t i = 0; i < t->count && !any; i++) {
         any = t->records[i].cls == CLASS_SCALES && !t->records[i].pow2;
     }
-    if (!any || f->kind_count == 0 ||
-        !(f->preset == &preset_table[PRESET_VLLM] || f->preset == &preset_table[PRESET_SGLANG])) {
+    if (!any || f->kind_count == 0 || !f->preset->rounds_scales) {
         return OK;
     }
     return fit_warn(f, WARN_SCALES_ROUNDED, false, e,
