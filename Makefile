@@ -71,8 +71,9 @@ BIN_SRC   := $(call sources,bin)
 
 LIB_OBJ   := $(LIB_SRC:%.c=$(OBJ)/%.o) $(GPU_OBJ) $(foreach l,$(LEVELS),$(LEVELLED:%.c=$(OBJ)/%.$l.o))
 BIN_OBJ   := $(BIN_SRC:%.c=$(OBJ)/%.o)
-# Programs of tests/ take from these what they use; those that test a file of bin/ bring their own main.
+# What is below bin/, and what tests of a file of bin/ take from it: they bring a main of their own.
 LIBRARY   := $(OBJ)/liboctavo.a
+COMMANDS  := $(OBJ)/commands.a
 
 # ---- rules -----------------------------------------------------------------------------------------------------
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -96,7 +97,7 @@ $(OBJ)/flags: FORCE
 	$(call stamp,$(COMPILE) | $(LINK) $(LIBS))
 
 $(OBJ)/objects: FORCE
-	$(call stamp,$(LIB_OBJ) $(BIN_OBJ))
+	$(call stamp,$(LIB_OBJ) | $(BIN_OBJ))
 
 GIT_ID := $(or $(shell git describe --always --dirty 2>/dev/null),unknown)
 $(OBJ)/git-id: FORCE
@@ -118,8 +119,9 @@ $$(OBJ)/%.$(1).o: %.c $$(OBJ)/flags
 endef
 $(foreach l,$(LEVELS),$(eval $(call LEVEL_RULE,$l)))
 
-$(LIBRARY): $(LIB_OBJ) $(BIN_OBJ)
-$(LIBRARY): $(OBJ)/objects
+$(LIBRARY): $(LIB_OBJ)
+$(COMMANDS): $(BIN_OBJ)
+$(LIBRARY) $(COMMANDS): $(OBJ)/objects
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 

@@ -11,7 +11,7 @@ FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
 # Under clang's libFuzzer (CONFIG=fuzz) a target fuzzes; elsewhere the driver replays the files it is given.
 FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
-# Programs of tests/ take what they use from the library and from here.
+# Programs of tests/ take what they use from the archives of the Makefile and from here.
 TEST_AID  := $(OBJ)/tests/libaid.a
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 TEST_OBJ  := $(AID_OBJ) $(FUZZ_MAIN) $(UNIT_BIN:%=%.o) $(FUZZ_BIN:%=%.o) $(BENCH_BIN:%=%.o)
@@ -24,11 +24,11 @@ $(TEST_AID): $(AID_OBJ) $(OBJ)/test-objects
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
-$(UNIT_BIN): %: %.o $(TEST_AID) $(LIBRARY)
+$(UNIT_BIN): %: %.o $(TEST_AID) $(COMMANDS) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
-$(BENCH_BIN): %: %.o $(LIBRARY)
+$(BENCH_BIN): %: %.o $(COMMANDS) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
