@@ -135,12 +135,12 @@ static err_code set_arithmetic(convert_request *q, err *e)
 {
     recipe *const r = &q->recipe;
     if (q->scales_given) {
-        r->scales = (scale_kind)q->scales;
+        r->scales = (scale_format)q->scales;
     }
     if (q->dialect_given) {
         r->dialect = (pack_dialect)(DIALECT_IEEE + q->dialect);
     }
-    const char *const lacks = dialect_lacks(r->dialect, DTYPE_NONE, r->scales == SCALES_UE8M0);
+    const char *const lacks = dialect_lacks(r->dialect, DTYPE_NONE, r->scales);
     return lacks ? err_set(e, ERR_USAGE, "%s", lacks) : OK;
 }
 

@@ -148,7 +148,7 @@ static err_code prepare_run(engine_run *r, err *e)
     for (size_t i = 0; i < all; i++) {
         const size_t within = i % r->jobs_each;
         r->jobs[i] = (engine_job){.source = DTYPE_BF16,
-                                  .scales = SCALES_F32,
+                                  .block = block_fp8(SCALES_F32),
                                   .rows = JOB_ROWS,
                                   .cols = JOB_COLS,
                                   .in_off = within * 2 * JOB_CODES,

@@ -101,7 +101,7 @@ static void print_total(const export_job *job)
            job->options.preset->reader, text_size(size.s, plan->total_bytes + files_bytes(job)));
     if (plan->fp8_count > 0) {
         printf("; %" PRIu64 " weight%s in FP8 with %s scales", plan->fp8_count,
-               text_s(plan->fp8_count), plan->pow2 ? "ue8m0" : "f32");
+               text_s(plan->fp8_count), scale_format_name(plan->block.scale));
     }
     putchar('\n');
 }

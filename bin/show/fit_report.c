@@ -6,7 +6,6 @@
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
-#include "quant/tile/tile.h"
 
 /* ---- the question ---------------------------------------------- */
 
@@ -44,21 +43,24 @@ err_code fit_request_check(const fit_request *q, bool dry_run, err *e)
 /* ---- text ------------------------------------------------------ */
 
 /* "k: 512 rows / 8 = 64, not whole tiles of 128" */
-static void put_sentence(table *t, const fit_fault_of_run *x)
+static void put_sentence(table *t, const fit *f, const fit_fault_of_run *x)
 {
-    const char *const what = x->reason == FIT_COLUMNS ? "columns" : "rows";
+    const bool columns = x->reason == FIT_COLUMNS;
+    const block_format block = f->kinds[x->kind].layout.block;
+    const unsigned side = columns ? block.cols : block.rows;
+    const char *const what = columns ? "columns" : "rows";
     const char *const part = x->fault.part ? x->fault.part : "";
     const char *const colon = x->fault.part ? ": " : "";
     const uint64_t size = x->fault.size, split = x->fault.split;
     if (split == 1) {
-        table_cell(t, "%s%s%" PRIu64 " %s in a joined matrix, not whole tiles of %d", part, colon,
-                   size, what, TILE);
+        table_cell(t, "%s%s%" PRIu64 " %s in a joined matrix, not whole tiles of %u", part, colon,
+                   size, what, side);
     } else if (size % split != 0) {
         table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " is no whole number", part, colon, size,
                    what, split);
     } else {
-        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " = %" PRIu64 ", not whole tiles of %d", part,
-                   colon, size, what, split, size / split, TILE);
+        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " = %" PRIu64 ", not whole tiles of %u", part,
+                   colon, size, what, split, size / split, side);
     }
 }
 
@@ -93,7 +95,7 @@ static void put_matrices(table *t, const fit *f, const fit_run *run, size_t at)
     } else {
         table_cell(t, "    %s", f->kinds[all[at].kind].module);
     }
-    put_sentence(t, &all[at]);
+    put_sentence(t, f, &all[at]);
     table_cell(t, "%" PRIu64, matrices);
 }
 

@@ -91,10 +91,12 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
 {
     const pack_record *const t = &v->file->table.records[number];
     const pack_record *const scales = packed_scales(&v->file->table, t);
+    const bool pow2 = t->cls == CLASS_SCALES && t->block.scale == SCALES_UE8M0;
     json_t *const block = json_array();
     json_t *const o = json_object();
-    report_append(r, block, report_number(t->block_rows));
-    report_append(r, block, report_number(t->block_cols));
+    const block_format of_codes = t->cls == CLASS_CODES ? t->block : (block_format){0};
+    report_append(r, block, report_number(of_codes.rows));
+    report_append(r, block, report_number(of_codes.cols));
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
     report_put(r, o, "shape", shape_json(r, t));
@@ -109,7 +111,7 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
     report_put(r, o, "src_dtype", report_text(dtype_name(t->src_type)));
     report_put(r, o, "origin", report_text(packed_origin_name(t->origin)));
     report_put(r, o, "dialect", report_text(dialect_name(t->dialect)));
-    report_put(r, o, "pow2", json_boolean(t->pow2));
+    report_put(r, o, "pow2", json_boolean(pow2));
     report_put(r, o, "class", report_text(packed_class_name(t->cls)));
     report_put(
         r, o, "digest",

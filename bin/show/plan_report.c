@@ -9,7 +9,6 @@
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "format/base/num.h"
-#include "quant/tile/tile.h"
 
 /* Tiles of a record, and how many of them an edge of the matrix clips. */
 typedef struct tile_count {
@@ -22,10 +21,9 @@ static tile_count count_tiles(const pack_record *r)
         return (tile_count){0};
     }
     const uint64_t rows = pack_record_rows(r), cols = pack_record_cols(r);
-    const uint64_t all = num_ceil_div(rows, TILE) * num_ceil_div(cols, TILE);
-    const uint64_t whole = (rows / TILE) * (cols / TILE);
     const uint64_t slices = pack_record_slices(r);
-    return (tile_count){.all = slices * all, .clipped = slices * (all - whole)};
+    return (tile_count){.all = slices * block_count(r->block, rows, cols),
+                        .clipped = slices * block_clipped(r->block, rows, cols)};
 }
 
 const char *plan_decision(const pack_record *r)

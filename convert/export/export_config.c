@@ -35,7 +35,10 @@ err_code export_config_check(const char *text, size_t bytes, const pack_table *t
     const char *const type = json_string_value(json_object_get(config, "model_type"));
     const char *const scales = json_string_value(json_object_get(before, "scale_fmt"));
     how->ring_linear = code == OK && type && strcmp(type, "bailing_moe_linear") == 0;
-    how->source_ue8m0 = code == OK && scales && strcmp(scales, "ue8m0") == 0;
+    how->source_scales = SCALES_F32; /* as for any other word */
+    if (code == OK && scales) {
+        (void)scale_format_parse(scales, &how->source_scales);
+    }
     json_decref(config);
     return code;
 }
@@ -56,12 +59,13 @@ static json_t *ignore_list(const export_plan *plan)
 
 static json_t *fp8_config(const preset *p, const export_plan *plan)
 {
-    json_t *const config =
-        json_pack("{s:s, s:s, s:s, s:[i, i]}", "quant_method", "fp8", "fmt", "e4m3",
-                  "activation_scheme", "dynamic", "weight_block_size", PACK_TILE, PACK_TILE);
+    json_t *const config = json_pack("{s:s, s:s, s:s, s:[i, i]}", "quant_method", "fp8", "fmt",
+                                     "e4m3", "activation_scheme", "dynamic", "weight_block_size",
+                                     plan->block.rows, plan->block.cols);
     int failed = 0; /* jansson returns -1 without memory */
-    if (plan->pow2) {
-        failed |= json_object_set_new(config, "scale_fmt", json_string("ue8m0"));
+    if (plan->block.scale == SCALES_UE8M0) {
+        const char *const name = scale_format_name(plan->block.scale);
+        failed |= json_object_set_new(config, "scale_fmt", json_string(name));
     }
     if (plan->ignored_count > 0) {
         failed |= json_object_set_new(config, p->ignore_key, ignore_list(plan));
@@ -75,12 +79,12 @@ static json_t *fp8_config(const preset *p, const export_plan *plan)
 
 static json_t *compressed_config(const preset *p, const export_plan *plan)
 {
-    json_t *const weights = json_pack("{s:i, s:s, s:b, s:s, s:[i, i], s:b}", "num_bits", 8, "type",
-                                      "float", "symmetric", 1, "strategy", "block",
-                                      "block_structure", PACK_TILE, PACK_TILE, "dynamic", 0);
+    json_t *const weights = json_pack(
+        "{s:i, s:s, s:b, s:s, s:[i, i], s:b}", "num_bits", 8, "type", "float", "symmetric", 1,
+        "strategy", "block", "block_structure", plan->block.rows, plan->block.cols, "dynamic", 0);
     json_t *const activations =
         json_pack("{s:i, s:s, s:b, s:s, s:i, s:b}", "num_bits", 8, "type", "float", "symmetric", 1,
-                  "strategy", "group", "group_size", PACK_TILE, "dynamic", 1);
+                  "strategy", "group", "group_size", plan->block.cols, "dynamic", 1);
     json_t *const group =
         json_pack("{s:[s], s:s, s:o, s:o, s:n}", "targets", "Linear", "format", "float-quantized",
                   "weights", weights, "input_activations", activations, "output_activations");

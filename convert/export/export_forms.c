@@ -8,7 +8,6 @@
 #include "convert/export/export_plan.h"
 #include "format/checkpoint/fp8_pairs.h"
 #include "format/base/glob.h"
-#include "quant/tile/tile.h"
 
 static const char suffix[] = ".weight";
 
@@ -60,7 +59,7 @@ static bool is_ragged_half(const pack_record *r)
     size_t length = 0;
     char module[NAME_MAX_BYTES + 1];
     const unsigned member_dims = r->stack ? r->ndim - 1U : r->ndim;
-    if (member_dims != 2 || r->shape[r->ndim - 2] % TILE == 0 ||
+    if (member_dims != 2 || r->shape[r->ndim - 2] % r->block.rows == 0 ||
         !name_expert_slot(r->name, &start, &length)) {
         return false;
     }
@@ -271,12 +270,12 @@ static export_form form_of_scales(const pack_record *codes, const pack_record *s
                : codes->src_type == DTYPE_F16 ? FORM_F16_SCALES
                                               : FORM_SAME;
     }
-    return scales->pow2 ? FORM_BF16_SCALES : FORM_NOTHING;
+    return scales->block.scale == SCALES_UE8M0 ? FORM_BF16_SCALES : FORM_NOTHING;
 }
 
-/* Scales follow their codes. `ue8m0`: those that were taken over are powers of two in any dtype. */
-static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, export_plan *plan,
-                              err *e)
+/* Scales follow their codes. `carried`: what the config says of those that were taken over. */
+static err_code choose_scales(const pack_table *t, const preset *p, scale_format carried,
+                              export_plan *plan, err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
@@ -289,8 +288,10 @@ static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, 
             *form = FORM_NOTHING;
             continue;
         }
-        plan->check_pow2 = plan->check_pow2 || !scales->pow2;
-        plan->pow2 = plan->pow2 && (scales->pow2 || (r->origin == ORIGIN_CARRIED && ue8m0));
+        const bool by_flag = scales->block.scale == SCALES_UE8M0;
+        const bool by_config = r->origin == ORIGIN_CARRIED && carried == SCALES_UE8M0;
+        plan->check_pow2 = plan->check_pow2 || !by_flag;
+        plan->block.scale = by_flag || by_config ? plan->block.scale : SCALES_F32;
         *form = form_of_scales(r, scales, p);
         if (*form == FORM_NOTHING) {
             err_set(e, ERR_INPUT, "tensor %s: %s stores scales in BF16, which would change them",
@@ -300,19 +301,17 @@ static err_code choose_scales(const pack_table *t, const preset *p, bool ue8m0, 
             return ERR_INPUT;
         }
     }
-    plan->check_pow2 = plan->check_pow2 && plan->pow2;
+    plan->check_pow2 = plan->check_pow2 && plan->block.scale == SCALES_UE8M0;
     return OK;
 }
 
 /* Tiles at an edge are smaller; where there is one tile only, it is as large as the matrix. */
 static bool has_clipped_tiles(const pack_record *r)
 {
-    for (unsigned i = r->ndim - 2U; i < r->ndim; i++) {
-        if (r->shape[i] > TILE && r->shape[i] % TILE != 0) {
-            return true;
-        }
-    }
-    return false;
+    const uint64_t rows = pack_record_rows(r);
+    const uint64_t cols = pack_record_cols(r);
+    return (rows > r->block.rows && rows % r->block.rows != 0) ||
+           (cols > r->block.cols && cols % r->block.cols != 0);
 }
 
 static void count_odd(const pack_table *t, export_plan *plan)
@@ -329,7 +328,7 @@ static void count_odd(const pack_table *t, export_plan *plan)
 err_code export_forms_choose(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
     const preset *const p = how->preset;
-    plan->pow2 = true;
+    plan->block = block_fp8(SCALES_UE8M0);
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->records[i].cls == CLASS_CODES) {
             choose_by_name(&t->records[i], p, &plan->records[i]);
@@ -343,5 +342,5 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
         code = refuse_numbers(t, p, plan, e);
     }
     count_odd(t, plan);
-    return code == OK ? choose_scales(t, p, how->source_ue8m0, plan, e) : code;
+    return code == OK ? choose_scales(t, p, how->source_scales, plan, e) : code;
 }

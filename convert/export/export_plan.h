@@ -61,17 +61,17 @@ typedef struct export_plan {
     uint64_t total_bytes;             /* of all tensors: total_size of the index */
     uint64_t fp8_count, number_count; /* tensors that stay FP8, and that become numbers */
     uint64_t odd_count;               /* of fp8_count: clipped tiles, or in three dimensions */
-    bool pow2;                        /* all scales that are exported are powers of two */
+    block_format block;               /* of all that stays FP8; ue8m0: all scales are such */
     bool check_pow2;                  /* of carried ones only the config says so */
     char *names;
 } export_plan;
 
 typedef struct export_how {
     const preset *preset;
-    bool dequantize;      /* codes that the runtime does not read may become numbers */
-    bool ring_linear;     /* the model is of that kind (preset.h) */
-    bool source_ue8m0;    /* the config says that FP8 which was taken over has such scales */
-    uint64_t shard_bytes; /* a shard of several tensors is no larger, its header included */
+    bool dequantize;            /* codes that the runtime does not read may become numbers */
+    bool ring_linear;           /* the model is of that kind (preset.h) */
+    scale_format source_scales; /* of FP8 that was taken over, as the config says */
+    uint64_t shard_bytes;       /* a shard of several tensors is no larger, its header included */
 } export_how;
 
 /* Errors: ERR_INPUT the runtime does not read what is in the file (a hint says what helps), or a

@@ -49,15 +49,16 @@ typedef struct stream {
 static err_code check_pow2(const stream *s, const pack_range *at, const unsigned char *data, err *e)
 {
     const pack_record *const r = at->record;
+    const bool by_flag = r->block.scale == SCALES_UE8M0;
     const bool by_config = r->origin == ORIGIN_CARRIED && s->job->plan->check_pow2;
-    const bool wanted = r->cls == CLASS_SCALES && (r->pow2 || by_config);
+    const bool wanted = r->cls == CLASS_SCALES && (by_flag || by_config);
     const uint64_t each = dtype_bits(r->type) / 8;
     for (uint64_t i = 0; wanted && i < at->bytes; i += each) {
         if (!scale_is_pow2(scale_value(r->type, data + i))) {
             return err_set(e, ERR_INPUT,
                            "%s: tensor %s: a scale is no power of two, as %s says (offset %" PRIu64
                            ")",
-                           s->job->file->path, r->name, r->pow2 ? "POW2" : "the config",
+                           s->job->file->path, r->name, by_flag ? "POW2" : "the config",
                            r->off + at->begin + i);
         }
     }
@@ -104,17 +105,15 @@ static err_code compute_numbers(const stream *s, const export_task *t, const pac
     const export_record *const x = &s->job->plan->records[t->record];
     const dtype type = s->job->plan->tensors[x->first].type;
     const uint64_t cols = pack_record_cols(r);
-    const uint64_t across = num_ceil_div(cols, PACK_TILE);
-    const uint64_t per_slice = num_ceil_div(pack_record_rows(r), PACK_TILE) * across;
     const dtype scale_type = s->job->file->table.records[r->scale_idx].type;
     uint64_t done = 0; /* elements */
     const err_code code = read_scales(s, t->record, d, e);
     for (uint64_t i = 0; i < at->count && code == OK; i++) {
         const pack_chunk c = pack_record_chunk(r, at->first + i);
-        const uint64_t tile = c.slice * per_slice + c.begin / cols / PACK_TILE * across;
         const code_band band = {
+            .block = r->block,
             .codes = codes + done,
-            .scales = d->scales + tile * (dtype_bits(scale_type) / 8),
+            .scales = d->scales + pack_chunk_blocks(r, &c).first * (dtype_bits(scale_type) / 8),
             .scale_type = scale_type,
             .rows = c.bytes / cols,
             .cols = cols,

@@ -65,7 +65,7 @@ static void fill(const pack_table *t, const pack_record *r, const fit *f, fit_ki
     out->cols = pack_record_cols(r);
     out->matrices = pack_record_slices(r);
     out->expert = name_expert_slot(r->name, &start, &length);
-    out->layout = fit_layout_of(out->module, out->rows, out->cols, &f->model);
+    out->layout = fit_layout_of(out->module, out->rows, out->cols, r->block, &f->model);
     out->layout.joined = is_joined(t, r, f->preset, &out->layout);
 }
 

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "quant/tile/tile.h"
-
 /* What the rows of a matrix are. */
 typedef enum form {
     FORM_ONE,
@@ -87,10 +85,12 @@ static void split_halves(fit_layout *l, uint64_t rows)
     add_part(l, "up", rows / 2, 0);
 }
 
-fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, const fit_model *m)
+fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block_format block,
+                         const fit_model *m)
 {
     const rule *const r = find_rule(module);
-    fit_layout l = {.cut = r ? r->cut : CUT_UNKNOWN, .cols = cols, .last = r && r->last};
+    fit_layout l = {
+        .cut = r ? r->cut : CUT_UNKNOWN, .cols = cols, .block = block, .last = r && r->last};
     if (!r) {
         return l;
     }
@@ -108,9 +108,9 @@ fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, const
     return l;
 }
 
-static bool is_whole(uint64_t size, uint64_t split)
+static bool is_whole(uint64_t size, uint64_t split, uint64_t side)
 {
-    return size % split == 0 && size / split % TILE == 0;
+    return size % split == 0 && size / split % side == 0;
 }
 
 static bool rows_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
@@ -118,7 +118,7 @@ static bool rows_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
     for (unsigned i = 0; i < l->part_count; i++) {
         const fit_part *const p = &l->parts[i];
         const uint64_t split = p->pieces > 0 && devices > p->pieces ? p->pieces : devices;
-        if (!is_whole(p->rows, split)) {
+        if (!is_whole(p->rows, split, l->block.rows)) {
             *out = (fit_fault){p->name, p->rows, split};
             return false;
         }
@@ -133,7 +133,7 @@ bool fit_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
         return (devices == 1 && !l->joined) || rows_whole(l, devices, out);
     case CUT_COLUMNS:
         *out = (fit_fault){NULL, l->cols, devices};
-        return devices == 1 || is_whole(l->cols, devices);
+        return devices == 1 || is_whole(l->cols, devices, l->block.cols);
     case CUT_NONE:
         return !l->joined || l->last || rows_whole(l, 1, out);
     default:

@@ -1,7 +1,7 @@
 /* How a runtime cuts one matrix among the devices that share it, and whether the pieces are whole
  * tiles (spec/export.md section 8).
  *
- *     const fit_layout l = fit_layout_of("model.layers.0.self_attn.k_proj", 1024, 4096, &model);
+ *     const fit_layout l = fit_layout_of("model.layers.0.self_attn.k_proj", 1024, 4096, block, &model);
  *     fit_fault f;
  *     if (!fit_whole(&l, 8, &f)) ... "f.size rows / f.split"
  *
@@ -10,6 +10,7 @@
 #define FIT_SPLIT_H
 
 #include "convert/fit/fit_model.h"
+#include "format/tensor/block.h"
 
 typedef enum fit_cut {
     CUT_ROWS,    /* each device has some of the outputs */
@@ -30,6 +31,7 @@ enum { FIT_MAX_PARTS = 3 };
 typedef struct fit_layout {
     fit_cut cut;
     uint64_t cols;
+    block_format block;
     unsigned part_count;
     fit_part parts[FIT_MAX_PARTS];
     /* Other matrices, of the same parent, that a runtime may join with this one: by the last
@@ -41,7 +43,8 @@ typedef struct fit_layout {
 
 /* `module` is a name without ".weight". `joined` is false: who knows which matrices there are, and
  * whether the runtime joins them, sets it. */
-fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, const fit_model *m);
+fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block_format block,
+                         const fit_model *m);
 
 /* A piece that is not whole tiles: size / split rows, or columns where the layout says so. */
 typedef struct fit_fault {

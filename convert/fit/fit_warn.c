@@ -161,7 +161,7 @@ static err_code warn_scales(const pack_table *t, fit *f, err *e)
 {
     bool any = false;
     for (uint32_t i = 0; i < t->count && !any; i++) {
-        any = t->records[i].cls == CLASS_SCALES && !t->records[i].pow2;
+        any = t->records[i].cls == CLASS_SCALES && t->records[i].block.scale == SCALES_F32;
     }
     if (!any || f->kind_count == 0 || !f->preset->rounds_scales) {
         return OK;

@@ -6,7 +6,6 @@
 #include "format/tensor/float_bits.h"
 #include "format/tensor/e4m3.h"
 #include "format/tensor/scale_value.h"
-#include "quant/tile/tile.h"
 
 enum { CODES = 256, F32_BYTES = 4, HALF_BYTES = 2 };
 
@@ -49,8 +48,8 @@ static void scale_codes(const float *plain, float scale, float *scaled)
 static void tile_f32(const code_band *b, size_t row, size_t col, const float *scaled,
                      unsigned char *to)
 {
-    const size_t rows = num_min(TILE, b->rows - row);
-    const size_t cols = num_min(TILE, b->cols - col);
+    const size_t rows = num_min(b->block.rows, b->rows - row);
+    const size_t cols = num_min(b->block.cols, b->cols - col);
     for (size_t i = row; i < row + rows; i++) {
         for (size_t j = col; j < col + cols; j++) {
             const size_t at = i * b->cols + j;
@@ -63,8 +62,8 @@ static void tile_f32(const code_band *b, size_t row, size_t col, const float *sc
 static void tile_half(const code_band *b, size_t row, size_t col, const float *scaled, dtype as,
                       unsigned char *to)
 {
-    const size_t rows = num_min(TILE, b->rows - row);
-    const size_t cols = num_min(TILE, b->cols - col);
+    const size_t rows = num_min(b->block.rows, b->rows - row);
+    const size_t cols = num_min(b->block.cols, b->cols - col);
     uint16_t rounded[CODES];
     for (unsigned c = 0; c < CODES; c++) {
         rounded[c] = as == DTYPE_BF16 ? bf16_round(scaled[c]) : f16_round(scaled[c]);
@@ -86,8 +85,8 @@ void dequantize(const code_band *b, dtype as, unsigned char *to)
     for (unsigned c = 0; c < CODES; c++) {
         plain[c] = e4m3_decode((uint8_t)c);
     }
-    for (size_t row = 0; row < b->rows; row += TILE) {
-        for (size_t col = 0; col < b->cols; col += TILE) {
+    for (size_t row = 0; row < b->rows; row += b->block.rows) {
+        for (size_t col = 0; col < b->cols; col += b->block.cols) {
             scale_codes(plain, scale_value(b->scale_type, scale), scaled);
             if (as == DTYPE_F32) {
                 tile_f32(b, row, col, scaled, to);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dtype.h"
 
 /* x rounded to BF16, to nearest, ties to even; a NaN stays one. */
@@ -15,10 +16,11 @@ uint16_t bf16_round(float x);
  * larger, but a code times a power of two may be. */
 uint16_t f16_round(float x);
 
-/* Some rows of tiles of a matrix, from their first row on. */
+/* Some rows of blocks of a matrix, from their first row on. */
 typedef struct code_band {
+    block_format block;
     const unsigned char *codes;  /* [rows, cols] */
-    const unsigned char *scales; /* [ceil(rows / 128), ceil(cols / 128)], little-endian */
+    const unsigned char *scales; /* [block_down, block_across], little-endian */
     dtype scale_type;            /* as scale_value takes it */
     size_t rows, cols;
 } code_band;

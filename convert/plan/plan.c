@@ -148,14 +148,12 @@ static void count_totals(plan *p, const checkpoint *cp)
             const uint64_t rows = pack_record_rows(r);
             const uint64_t cols = pack_record_cols(r);
             const uint64_t slices = pack_record_slices(r);
-            const uint64_t tiles = num_ceil_div(rows, PACK_TILE) * num_ceil_div(cols, PACK_TILE);
             const bool carried = r->origin == ORIGIN_CARRIED;
             *(carried ? &p->carried_count : &p->quantized_count) += pack_record_sources(r);
             p->requantized_count += pack_record_requantized(r) ? pack_record_sources(r) : 0;
             p->quantized_elements += carried ? 0 : r->len;
-            p->tiles += carried ? 0 : slices * tiles;
-            p->clipped_tiles +=
-                carried ? 0 : slices * (tiles - rows / PACK_TILE * (cols / PACK_TILE));
+            p->tiles += carried ? 0 : slices * block_count(r->block, rows, cols);
+            p->clipped_tiles += carried ? 0 : slices * block_clipped(r->block, rows, cols);
         }
     }
 }

@@ -29,8 +29,8 @@ static pack_record *add_record(table_builder *b, const char *name, const char *s
 typedef struct codes_kind {
     pack_origin origin;
     pack_dialect dialect;
-    dtype scales;
-    bool pow2;
+    dtype scales; /* as they are stored */
+    block_format block;
 } codes_kind;
 
 static void set_shape(pack_record *r, const tensor *t, size_t members)
@@ -49,19 +49,18 @@ static void add_codes(table_builder *b, const stack_group *g, const tensor *t,
 {
     pack_record *const w = add_record(b, g->name, "");
     set_shape(w, t, g->count);
-    w->type = DTYPE_F8_E4M3;
+    w->type = kind->block.code;
     w->src_type = t->type;
     w->cls = CLASS_CODES;
-    w->block_rows = w->block_cols = PACK_TILE;
     pack_record *const s = add_record(b, g->name, scale_suffix);
     set_shape(s, t, g->count);
-    s->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
-    s->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
+    s->shape[s->ndim - 2] = block_down(kind->block, s->shape[s->ndim - 2]);
+    s->shape[s->ndim - 1] = block_across(kind->block, s->shape[s->ndim - 1]);
     s->type = s->src_type = kind->scales;
     s->cls = CLASS_SCALES;
-    s->pow2 = kind->pow2;
     w->origin = s->origin = kind->origin;
     w->dialect = s->dialect = kind->dialect;
+    w->block = s->block = kind->block;
 }
 
 static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
@@ -123,8 +122,7 @@ static err_code check_names(const checkpoint *cp, const stack_group *g, const st
 /* The dialect may not know scales of this kind for the source. */
 static err_code check_dialect(const tensor *t, const recipe *how, err *e)
 {
-    const char *const lacks =
-        dialect_lacks(recipe_dialect(how), t->type, how->scales == SCALES_UE8M0);
+    const char *const lacks = dialect_lacks(recipe_dialect(how), t->type, how->scales);
     if (!lacks) {
         return OK;
     }
@@ -164,15 +162,13 @@ static err_code measure(const checkpoint *cp, const stack_list *groups, const de
 static void add_group(table_builder *b, const stack_group *g, const tensor *t, const fp8_pair *p,
                       recipe_action action, const recipe *how)
 {
-    codes_kind kind = {ORIGIN_QUANTIZED, recipe_dialect(how), DTYPE_F32,
-                       how->scales == SCALES_UE8M0};
+    codes_kind kind = {ORIGIN_QUANTIZED, recipe_dialect(how), DTYPE_F32, recipe_block(how)};
     switch (action) {
     case ACTION_QUANTIZE:
         add_codes(b, g, t, &kind);
         break;
     case ACTION_CARRY:
-        kind = (codes_kind){ORIGIN_CARRIED, DIALECT_NONE, p->other->type,
-                            p->other->type == DTYPE_F8_E8M0};
+        kind = (codes_kind){ORIGIN_CARRIED, DIALECT_NONE, p->other->type, p->block};
         add_codes(b, g, t, &kind);
         break;
     case ACTION_KEEP:

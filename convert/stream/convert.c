@@ -275,7 +275,6 @@ static err_code fill_output(convert_job *job, engine *g, output *out, const moni
         .engine = g,
         .slots = (unsigned)num_min(job->slots.count, g->slot_count),
         .out = out,
-        .scales = job->options.recipe->scales,
         .digest = job->options.digest,
     };
     pack_evidence v = {0};

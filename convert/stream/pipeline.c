@@ -124,26 +124,24 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     const uint64_t cols = pack_record_cols(r);
-    const uint64_t across = num_ceil_div(cols, PACK_TILE);
-    const uint64_t per_slice = num_ceil_div(pack_record_rows(r), PACK_TILE) * across;
     uint64_t out = 0;
     uint64_t tiles = 0;
     for (uint32_t i = 0; i < item->chunks; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        const uint64_t tile_row = c.begin / cols / PACK_TILE;
+        const pack_blocks blocks = pack_chunk_blocks(r, &c);
         b->jobs[i] = (engine_job){
             .source = pack_record_requantized(r) ? DTYPE_F32 : r->src_type,
-            .scales = p->job->scales,
+            .block = r->block,
             .dialect = r->dialect,
             .rows = c.bytes / cols,
             .cols = cols,
             .in_off = (size_t)(b->data[i] - slot->in),
             .out_off = out,
-            .tile_scales = scales + c.slice * per_slice + tile_row * across,
+            .tile_scales = scales + blocks.first,
             .stats = b->tiles + tiles,
         };
         out += c.bytes;
-        tiles += item_chunk_tiles(r, &c);
+        tiles += blocks.down * blocks.across;
     }
 }
 
@@ -151,16 +149,17 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
 static void report_nonfinite(pipeline *p, const pack_record *r, const pack_chunk *c,
                              const engine_job *job)
 {
-    const uint64_t across = num_ceil_div(job->cols, PACK_TILE);
+    const block_format b = job->block;
+    const uint64_t across = block_across(b, job->cols);
     const uint64_t begin = chunk_source_off(r, c) / (dtype_bits(r->src_type) / 8);
-    const uint64_t tiles = num_ceil_div(job->rows, PACK_TILE) * across;
+    const uint64_t tiles = engine_job_tiles(job);
     uint64_t count = 0;
     uint64_t first = UINT64_MAX;
     for (uint64_t t = 0; t < tiles; t++) {
         const tile_stats *const s = &job->stats[t];
         if (s->nonfinite > 0) {
-            const uint64_t row = t / across * PACK_TILE + s->first_nonfinite / PACK_TILE;
-            const uint64_t col = t % across * PACK_TILE + s->first_nonfinite % PACK_TILE;
+            const uint64_t row = t / across * b.rows + s->first_nonfinite / b.cols;
+            const uint64_t col = t % across * b.cols + s->first_nonfinite % b.cols;
             count += s->nonfinite;
             first = num_min(first, begin + row * job->cols + col);
         }

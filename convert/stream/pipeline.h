@@ -18,7 +18,6 @@ typedef struct pipeline_job {
     engine *engine;
     unsigned slots; /* of the engine to use */
     output *out;
-    scale_kind scales;
     digest_alg digest;
 } pipeline_job;
 

@@ -29,8 +29,8 @@ uint64_t item_chunk_tiles(const pack_record *r, const pack_chunk *c)
     if (!pack_record_has_stats(r)) {
         return 0;
     }
-    const uint64_t cols = pack_record_cols(r);
-    return num_ceil_div(c->bytes / cols, PACK_TILE) * num_ceil_div(cols, PACK_TILE);
+    const pack_blocks blocks = pack_chunk_blocks(r, c);
+    return blocks.down * blocks.across;
 }
 
 void items_largest_chunk(const pack_table *t, uint64_t *in_bytes, uint64_t *out_bytes)

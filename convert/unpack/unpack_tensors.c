@@ -81,11 +81,10 @@ static void scale_bytes(const unpack_job *u, const chunk_place *at, uint64_t *be
                         uint64_t *bytes)
 {
     const pack_record *const s = &u->file->table.records[at->r->scale_idx];
-    const uint64_t cols = pack_record_cols(at->r);
-    const uint64_t across = num_ceil_div(cols, PACK_TILE) * (dtype_bits(s->type) / 8);
-    const uint64_t slice = s->len / pack_record_slices(at->r) * at->chunk.slice;
-    *begin = slice + at->chunk.begin / cols / PACK_TILE * across;
-    *bytes = num_ceil_div(at->chunk.bytes / cols, PACK_TILE) * across;
+    const uint64_t each = dtype_bits(s->type) / 8;
+    const pack_blocks blocks = pack_chunk_blocks(at->r, &at->chunk);
+    *begin = blocks.first * each;
+    *bytes = blocks.down * blocks.across * each;
 }
 
 static pack_range scale_range(const unpack_job *u, const chunk_place *at, uint64_t *begin)
@@ -138,6 +137,7 @@ static err_code write_plain(const tensor_job *j, const chunk_place *at, unsigned
     const dtype as = j->u->options.form == UNPACK_BF16 ? DTYPE_BF16 : DTYPE_F32;
     const unsigned times = growth(j->u, at->r);
     code_band band = {.codes = worker_buffers_part(&j->buffers, worker, PART_CHUNK),
+                      .block = at->r->block,
                       .cols = pack_record_cols(at->r),
                       .scale_type = j->u->file->table.records[at->r->scale_idx].type};
     band.rows = at->chunk.bytes / band.cols;

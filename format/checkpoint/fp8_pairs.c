@@ -11,21 +11,30 @@
 
 /* Both hold multipliers, whatever "inv" seems to say. */
 const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
-enum { DEFAULT_BLOCK = 128 };
 
 /* ---- config.json ----------------------------------------------- */
 
 /* Two numbers, or nothing that says anything. */
-static bool take_block(const json_t *block, uint64_t *rows, uint64_t *cols)
+static bool take_block(const json_t *block, block_format *out)
 {
     const json_int_t r = json_integer_value(json_array_get(block, 0));
     const json_int_t c = json_integer_value(json_array_get(block, 1));
-    if (json_array_size(block) != 2 || r <= 0 || c <= 0) {
+    if (json_array_size(block) != 2 || r <= 0 || c <= 0 || r > UINT16_MAX || c > UINT16_MAX) {
         return false;
     }
-    *rows = (uint64_t)r;
-    *cols = (uint64_t)c;
+    *out = (block_format){(uint16_t)r, (uint16_t)c, DTYPE_F8_E4M3, SCALES_F32};
     return true;
+}
+
+static bool is_said(const fp8_pairs *pairs)
+{
+    return pairs->block.code != DTYPE_NONE;
+}
+
+/* The blocks of weights that nothing else is known about. */
+static block_format expected_block(const fp8_pairs *pairs)
+{
+    return is_said(pairs) ? pairs->block : block_fp8(SCALES_F32);
 }
 
 /* What the groups of a compressed-tensors config agree in, if all have tiles. */
@@ -37,20 +46,18 @@ static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
     json_object_foreach((json_t *)groups, name, group)
     {
         const json_t *const weights = json_object_get(group, "weights");
-        uint64_t rows = 0;
-        uint64_t cols = 0;
-        if (!take_block(json_object_get(weights, "block_structure"), &rows, &cols)) {
+        block_format block;
+        if (!take_block(json_object_get(weights, "block_structure"), &block)) {
             all = false;
             continue;
         }
-        if (out->block_rows && (out->block_rows != rows || out->block_cols != cols)) {
+        if (is_said(out) && !block_same_size(out->block, block)) {
             return err_set(e, ERR_INPUT, "config.json: config_groups: tiles of more than one size");
         }
-        out->block_rows = rows;
-        out->block_cols = cols;
+        out->block = block;
     }
     if (!all) {
-        out->block_rows = out->block_cols = 0;
+        out->block = (block_format){0};
     }
     return OK;
 }
@@ -61,10 +68,10 @@ static err_code take_quantization(const json_t *q, fp8_pairs *out, err *e)
     if (!block || json_is_null(block)) {
         return take_groups(json_object_get(q, "config_groups"), out, e);
     }
-    return take_block(block, &out->block_rows, &out->block_cols)
+    return take_block(block, &out->block)
                ? OK
                : err_set(e, ERR_INPUT,
-                         "config.json: weight_block_size: expected two positive integers");
+                         "config.json: weight_block_size: expected two integers from 1 to 65535");
 }
 
 static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
@@ -91,23 +98,16 @@ static bool may_have_scales(const tensor *t)
     return t->type == DTYPE_F8_E4M3 && (t->ndim == 2 || t->ndim == 3) && t->bytes > 0;
 }
 
-bool fp8_scale_type(dtype t)
-{
-    return t == DTYPE_F32 || t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F8_E8M0;
-}
-
-bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
-                  uint64_t cols)
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, block_format b)
 {
     return (ndim == 2 || scales[0] == weight[0]) &&
-           scales[ndim - 2] == num_ceil_div(weight[ndim - 2], rows) &&
-           scales[ndim - 1] == num_ceil_div(weight[ndim - 1], cols);
+           scales[ndim - 2] == block_down(b, weight[ndim - 2]) &&
+           scales[ndim - 1] == block_across(b, weight[ndim - 1]);
 }
 
-/* The scales of tiles of `rows` x `cols`, behind the leading dimension of the weight. */
-static bool is_tiled(const tensor *w, const tensor *s, uint64_t rows, uint64_t cols)
+static bool is_tiled(const tensor *w, const tensor *s, block_format b)
 {
-    return s->ndim == w->ndim && fp8_is_tiled(w->shape, s->shape, w->ndim, rows, cols);
+    return s->ndim == w->ndim && fp8_is_tiled(w->shape, s->shape, w->ndim, b);
 }
 
 /* One for each row, or one for all. */
@@ -117,23 +117,29 @@ static bool has_elements(const tensor *s, uint64_t count)
            (s->ndim == 2 && s->shape[0] == count && s->shape[1] == 1);
 }
 
+/* A whole dimension as a number where it is one of a block_format: the one scale of a matrix of
+ * 128 x 128 is that of a tile. */
+static uint16_t whole_side(uint64_t size)
+{
+    return size <= UINT16_MAX ? (uint16_t)size : 0;
+}
+
 /* The tiles that the shape of the scales tells of. */
 static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s, fp8_pair *out)
 {
-    const uint64_t rows = w->shape[w->ndim - 2];
-    const uint64_t cols = w->shape[w->ndim - 1];
-    out->block_rows = pairs->block_rows ? pairs->block_rows : DEFAULT_BLOCK;
-    out->block_cols = pairs->block_rows ? pairs->block_cols : DEFAULT_BLOCK;
-    if (is_tiled(w, s, out->block_rows, out->block_cols)) {
+    out->block = expected_block(pairs);
+    out->block.scale = scale_format_of(s->type);
+    if (is_tiled(w, s, out->block)) {
         return true;
     }
-    if (pairs->block_rows) {
+    if (is_said(pairs)) {
         return false;
     }
+    const uint64_t rows = w->shape[w->ndim - 2];
     const bool whole = w->ndim == 2 && has_elements(s, 1);
-    out->block_rows = whole ? rows : 1;
-    out->block_cols = cols;
-    return whole || is_tiled(w, s, 1, cols) || (w->ndim == 2 && has_elements(s, rows));
+    out->block.rows = whole ? whole_side(rows) : 1;
+    out->block.cols = whole_side(w->shape[w->ndim - 1]);
+    return whole || is_tiled(w, s, out->block) || (w->ndim == 2 && has_elements(s, rows));
 }
 
 static const tensor *find_named(const checkpoint *cp, const char *name, const char *suffix)
@@ -155,7 +161,7 @@ static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
     } else if (first && second) {
         p->kind = FP8_TWO_SCALES;
     } else {
-        const bool fits = fp8_scale_type(p->other->type) && find_block(pairs, w, p->other, p);
+        const bool fits = scale_stored_in(p->other->type) && find_block(pairs, w, p->other, p);
         p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
         pairs->any = pairs->any || fits;
     }
@@ -207,10 +213,12 @@ fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice,
                         uint64_t rows)
 {
     const uint64_t each = dtype_bits(p->other->type) / 8;
-    const uint64_t down = num_ceil_div(weight->shape[weight->ndim - 2], p->block_rows);
-    fp8_band b = {.first = row / p->block_rows,
-                  .across = num_ceil_div(weight->shape[weight->ndim - 1], p->block_cols)};
-    const uint64_t end = num_ceil_div(row + rows, p->block_rows);
+    const uint64_t all = weight->shape[weight->ndim - 2];
+    const uint64_t height = block_height(p->block, all);
+    const uint64_t down = block_down(p->block, all);
+    fp8_band b = {.first = row / height,
+                  .across = block_across(p->block, weight->shape[weight->ndim - 1])};
+    const uint64_t end = num_ceil_div(row + rows, height);
     b.off = (slice * down + b.first) * b.across * each;
     b.bytes = (end - b.first) * b.across * each;
     return b;
@@ -223,17 +231,16 @@ static err_code refuse_scales(const fp8_pairs *pairs, const tensor *w, const ten
     char found[SHAPE_TEXT_BYTES];
     char expected[SHAPE_TEXT_BYTES];
     uint64_t shape[TENSOR_MAX_DIMS];
-    const uint64_t rows = pairs->block_rows ? pairs->block_rows : DEFAULT_BLOCK;
-    const uint64_t cols = pairs->block_rows ? pairs->block_cols : DEFAULT_BLOCK;
-    if (!fp8_scale_type(s->type)) {
+    const block_format block = expected_block(pairs);
+    if (!scale_stored_in(s->type)) {
         return err_set(
             e, ERR_INPUT,
             "tensor %s: scales of %s, expected dtype F32, BF16, F16 or F8_E8M0, found %s", s->name,
             w->name, dtype_name(s->type));
     }
     memcpy(shape, w->shape, sizeof shape);
-    shape[w->ndim - 2] = num_ceil_div(shape[w->ndim - 2], rows);
-    shape[w->ndim - 1] = num_ceil_div(shape[w->ndim - 1], cols);
+    shape[w->ndim - 2] = block_down(block, shape[w->ndim - 2]);
+    shape[w->ndim - 1] = block_across(block, shape[w->ndim - 1]);
     return err_set(e, ERR_INPUT, "tensor %s: scales of %s, expected shape %s, found %s", s->name,
                    w->name, dtype_shape_text(shape, w->ndim, expected),
                    dtype_shape_text(s->shape, s->ndim, found));

@@ -12,6 +12,7 @@
 #define FP8_PAIRS_H
 
 #include "format/checkpoint/checkpoint.h"
+#include "format/tensor/block.h"
 
 typedef enum fp8_kind {
     FP8_NONE,        /* neither weight nor scales */
@@ -26,26 +27,22 @@ typedef enum fp8_kind {
 typedef struct fp8_pair {
     const tensor *other; /* NULL: none */
     fp8_kind kind;
-    uint64_t block_rows, block_cols; /* FP8_WEIGHT: of its tiles */
+    block_format block; /* FP8_WEIGHT: its tiles, of any size */
 } fp8_pair;
 
 typedef struct fp8_pairs {
-    fp8_pair *of;                    /* [cp->tensor_count] */
-    uint64_t block_rows, block_cols; /* as the config says; 0: it does not */
-    bool any;                        /* there are weights in FP8 with their scales */
+    fp8_pair *of;       /* [cp->tensor_count] */
+    block_format block; /* as the config says; zeros: it does not */
+    bool any;           /* there are weights in FP8 with their scales */
 } fp8_pairs;
 
 /* What the name of scales has behind that of their weight. */
 enum { FP8_SUFFIXES = 2 };
 extern const char *const fp8_suffixes[FP8_SUFFIXES];
 
-/* May scales have this dtype? */
-bool fp8_scale_type(dtype t);
-
-/* Are `scales` the shape of one scale for each tile of `rows` x `cols` of `weight`, both of `ndim`
- * (2 or 3) dimensions? */
-bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, uint64_t rows,
-                  uint64_t cols);
+/* Are `scales` the shape of one scale for each block of `weight`, both of `ndim` (2 or 3)
+ * dimensions? */
+bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, block_format b);
 
 /* The scales of some rows of one slice of a weight: whole rows of scales. */
 typedef struct fp8_band {

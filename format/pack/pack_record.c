@@ -59,12 +59,12 @@ static void record_encode(const pack_record *r, uint64_t name_off, unsigned char
     le64_store(p + AT_CHUNK_COUNT, r->chunk_count);
     le32_store(p + AT_SCALE_IDX, r->scale_idx);
     le32_store(p + AT_LAYER, layer_field(r->layer));
-    le32_store(p + AT_BLOCK_ROWS, r->block_rows);
-    le32_store(p + AT_BLOCK_COLS, r->block_cols);
+    le32_store(p + AT_BLOCK_ROWS, r->cls == CLASS_CODES ? r->block.rows : 0);
+    le32_store(p + AT_BLOCK_COLS, r->cls == CLASS_CODES ? r->block.cols : 0);
     p[AT_SRC_DTYPE] = (unsigned char)r->src_type;
     p[AT_ORIGIN] = (unsigned char)r->origin;
     p[AT_DIALECT] = (unsigned char)r->dialect;
-    p[AT_FLAGS] = r->pow2 ? FLAG_POW2 : 0;
+    p[AT_FLAGS] = r->cls == CLASS_SCALES && r->block.scale == SCALES_UE8M0 ? FLAG_POW2 : 0;
 }
 
 void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *nidx,
@@ -150,6 +150,23 @@ static err_code decode_shape(const unsigned char *p, pack_record *r, err *e)
     return OK;
 }
 
+/* Codes say how large blocks are, scales whether they are powers of two; check_pair makes one block
+ * format of both. */
+static err_code decode_block(const unsigned char *p, pack_record *r, err *e)
+{
+    const uint32_t rows = le32_load(p + AT_BLOCK_ROWS);
+    const uint32_t cols = le32_load(p + AT_BLOCK_COLS);
+    if (rows > BLOCK_MAX_ROWS || cols > BLOCK_MAX_COLS) {
+        return err_set(e, ERR_INPUT, "tensor %s: tiles of %u x %u, the largest are %d x %d",
+                       r->name, rows, cols, BLOCK_MAX_ROWS, BLOCK_MAX_COLS);
+    }
+    r->block.rows = (uint16_t)rows;
+    r->block.cols = (uint16_t)cols;
+    r->block.code = DTYPE_NONE;
+    r->block.scale = p[AT_FLAGS] & FLAG_POW2 ? SCALES_UE8M0 : SCALES_F32;
+    return OK;
+}
+
 static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record *r, err *e)
 {
     if (p[AT_ORIGIN] > ORIGIN_CARRIED || p[AT_DIALECT] >= DIALECT_COUNT ||
@@ -161,42 +178,32 @@ static err_code decode_kind(const unsigned char *p, uint32_t count, pack_record 
     }
     r->origin = (pack_origin)p[AT_ORIGIN];
     r->dialect = (pack_dialect)p[AT_DIALECT];
-    r->pow2 = p[AT_FLAGS] & FLAG_POW2;
-    const uint32_t rows = le32_load(p + AT_BLOCK_ROWS);
-    const uint32_t cols = le32_load(p + AT_BLOCK_COLS);
-    if (rows > PACK_TILE || cols > PACK_TILE) {
-        return err_set(e, ERR_INPUT, "tensor %s: tiles of %u x %u, expected 128 x 128", r->name,
-                       rows, cols);
-    }
-    r->block_rows = (uint16_t)rows;
-    r->block_cols = (uint16_t)cols;
     r->scale_idx = le32_load(p + AT_SCALE_IDX);
     if (r->scale_idx != PACK_NO_SCALE && r->scale_idx >= count) {
         return err_set(e, ERR_INPUT, "tensor %s: scale record %u does not exist", r->name,
                        r->scale_idx);
     }
-    return OK;
+    return decode_block(p, r, e);
 }
 
-/* What can be quantized (spec/quant.md sections 1 and 8), and what scales are taken over. */
+/* What can be quantized (spec/quant.md sections 1 and 8). */
 static bool is_source(dtype t)
 {
     return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32 || t == DTYPE_F8_E4M3;
 }
 
-static bool is_carried_scale(dtype t)
+static err_code check_codes(pack_record *w, err *e)
 {
-    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32 || t == DTYPE_F8_E8M0;
-}
-
-static err_code check_codes(const pack_record *w, err *e)
-{
-    if (w->type != DTYPE_F8_E4M3 || (w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
-        w->pow2 || (w->origin == ORIGIN_QUANTIZED) != (w->dialect != DIALECT_NONE) ||
-        !is_source(w->src_type) || (w->origin == ORIGIN_CARRIED && w->src_type != DTYPE_F8_E4M3) ||
-        w->block_rows != PACK_TILE || w->block_cols != PACK_TILE) {
-        return err_set(e, ERR_INPUT,
-                       "tensor %s: has scales, but is no FP8 matrix of 128 x 128 tiles", w->name);
+    char why[BLOCK_TEXT_BYTES];
+    w->block.code = w->type;
+    if (block_unsupported(w->block, why)) {
+        return err_set(e, ERR_INPUT, "tensor %s: has scales, but %s", w->name, why);
+    }
+    if ((w->ndim != 2 && w->ndim != 3) || w->origin == ORIGIN_KEPT ||
+        w->block.scale != SCALES_F32 ||
+        (w->origin == ORIGIN_QUANTIZED) != (w->dialect != DIALECT_NONE) ||
+        !is_source(w->src_type) || (w->origin == ORIGIN_CARRIED && w->src_type != w->type)) {
+        return err_set(e, ERR_INPUT, "tensor %s: has scales, but is no matrix of codes", w->name);
     }
     for (unsigned i = 0; i < w->ndim; i++) {
         if (w->shape[i] == 0) {
@@ -351,29 +358,31 @@ static bool is_scale_type(const pack_record *s)
 {
     return s->type == s->src_type &&
            (s->origin == ORIGIN_CARRIED
-                ? is_carried_scale(s->type) && s->pow2 == (s->type == DTYPE_F8_E8M0)
+                ? scale_stored_in(s->type) && s->block.scale == scale_format_of(s->type)
                 : s->type == DTYPE_F32);
 }
 
-/* Rules of codes and the record that holds their scales. */
-static err_code check_pair(const pack_record *w, const pack_record *s, err *e)
+/* Rules of codes and the record that holds their scales; both get the whole block format. */
+static err_code check_pair(pack_record *w, pack_record *s, err *e)
 {
     const size_t length = strlen(w->name);
     if (strncmp(s->name, w->name, length) != 0 || strcmp(s->name + length, SCALE_SUFFIX) != 0 ||
         s->cls != CLASS_SCALES || !is_scale_type(s) || s->origin != w->origin ||
-        s->dialect != w->dialect || s->block_rows || s->block_cols) {
+        s->dialect != w->dialect || s->block.rows || s->block.cols) {
         return err_set(e, ERR_INPUT, "tensor %s: %s cannot be its scales", w->name, s->name);
     }
-    const char *const lacks = dialect_lacks(w->dialect, w->src_type, s->pow2);
+    const char *const lacks = dialect_lacks(w->dialect, w->src_type, s->block.scale);
     if (lacks) {
         return err_set(e, ERR_INPUT, "tensor %s: %s", w->name, lacks);
     }
     if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||
-        pack_record_rows(s) != num_ceil_div(pack_record_rows(w), PACK_TILE) ||
-        pack_record_cols(s) != num_ceil_div(pack_record_cols(w), PACK_TILE)) {
+        pack_record_rows(s) != block_down(w->block, pack_record_rows(w)) ||
+        pack_record_cols(s) != block_across(w->block, pack_record_cols(w))) {
         return err_set(e, ERR_INPUT, "tensor %s: its scales have another shape than its tiles",
                        w->name);
     }
+    w->block.scale = s->block.scale;
+    s->block = w->block;
     return OK;
 }
 
@@ -399,10 +408,10 @@ static err_code refuse_lonely(const pack_table *t, err *e)
  * to one. */
 static err_code check_pairs(const pack_decoder *d, err *e)
 {
-    const pack_table *const t = d->table;
+    pack_table *const t = d->table;
     err_code code = OK;
     for (uint32_t i = 0; d->codes > 0 && i < t->count && code == OK; i++) {
-        const pack_record *const w = &t->records[i];
+        pack_record *const w = &t->records[i];
         if (w->cls == CLASS_CODES) {
             code = check_pair(w, &t->records[w->scale_idx], e);
         }

@@ -77,6 +77,17 @@ pack_chunk pack_record_chunk(const pack_record *r, uint64_t i)
     };
 }
 
+pack_blocks pack_chunk_blocks(const pack_record *codes, const pack_chunk *c)
+{
+    const uint64_t cols = pack_record_cols(codes);
+    const block_format f = codes->block;
+    pack_blocks b = {.row = c->begin / cols / f.rows,
+                     .down = block_down(f, c->bytes / cols),
+                     .across = block_across(f, cols)};
+    b.first = (c->slice * block_down(f, pack_record_rows(codes)) + b.row) * b.across;
+    return b;
+}
+
 uint32_t pack_table_chunk_owner(const pack_table *t, uint64_t number)
 {
     uint32_t low = 0;
@@ -236,7 +247,7 @@ static bool chunk_bytes_of(const pack_record *r, uint64_t *bytes)
         return true;
     }
     uint64_t tile_row = 0;
-    if (!num_mul(PACK_TILE, pack_record_cols(r), &tile_row) || tile_row == 0) {
+    if (!num_mul(r->block.rows, pack_record_cols(r), &tile_row) || tile_row == 0) {
         return false;
     }
     return num_mul(tile_row, num_max(1, PACK_CHUNK / tile_row), bytes);

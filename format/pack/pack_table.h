@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
@@ -18,7 +19,6 @@
 #include "format/pack/pack_layout.h"
 #include "format/safetensors/safetensors.h"
 
-enum { PACK_TILE = 128 };
 #define PACK_NO_SCALE UINT32_MAX
 
 typedef enum __attribute__((packed)) pack_class {
@@ -42,10 +42,9 @@ typedef struct pack_record {
     pack_class cls;
     pack_origin origin;
     pack_dialect dialect;
-    bool pow2;  /* scales: all powers of two */
-    bool stack; /* computed by pack_table_sort and by decoding: the name has a `*` */
-    uint16_t block_rows, block_cols; /* codes: 128, 128 */
-    uint32_t scale_idx;              /* codes: the record of its scales; others PACK_NO_SCALE */
+    bool stack;         /* computed by pack_table_sort and by decoding: the name has a `*` */
+    block_format block; /* codes and their scales, the same in both; kept: zeros */
+    uint32_t scale_idx; /* codes: the record of its scales; others PACK_NO_SCALE */
     /* computed by pack_table_place */
     int32_t layer;     /* -1: none; by pack_table_sort and decoding already */
     uint64_t off, len; /* bytes */
@@ -89,6 +88,15 @@ typedef struct pack_chunk {
 
 /* Chunk `i` (0 … chunk_count-1) of a record. */
 pack_chunk pack_record_chunk(const pack_record *r, uint64_t i);
+
+/* The blocks of a chunk of codes: whole rows of blocks of one slice, the last one clipped. */
+typedef struct pack_blocks {
+    uint64_t first; /* number of its first block, that is of its first scale, in the record */
+    uint64_t row;   /* row of blocks that it begins with, within the slice */
+    uint64_t down, across;
+} pack_blocks;
+
+pack_blocks pack_chunk_blocks(const pack_record *codes, const pack_chunk *c);
 
 /* The record whose chunks include chunk `number` of the file (< chunk_count). */
 uint32_t pack_table_chunk_owner(const pack_table *t, uint64_t number);

@@ -46,7 +46,8 @@ static err_code describe(store_tensor *t, const char *name, dtype type, const ui
 /* Are these FP8 and its scales as a packed file holds them? Others are tensors as any. */
 static bool is_tiled(const fp8_pair *p)
 {
-    return p->kind == FP8_WEIGHT && p->block_rows == PACK_TILE && p->block_cols == PACK_TILE;
+    char why[BLOCK_TEXT_BYTES];
+    return p->kind == FP8_WEIGHT && !block_unsupported(p->block, why);
 }
 
 static bool are_tiled_scales(const checkpoint *cp, const fp8_pairs *pairs, size_t i)
@@ -64,8 +65,8 @@ static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err 
     if (is_tiled(p)) {
         t->quantized = true;
         t->source_scales = p->other;
+        t->block = p->block;
         t->scale_type = p->other->type;
-        t->pow2 = t->scale_type == DTYPE_F8_E8M0;
     }
     return code;
 }
@@ -149,7 +150,7 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
     if (r->cls == CLASS_CODES) {
         const pack_record *const scales = &s->packed->table.records[r->scale_idx];
         t->quantized = true;
-        t->pow2 = scales->pow2;
+        t->block = r->block;
         t->scale_type = scales->type;
         t->dialect = r->dialect;
         t->scale_record = scales;
@@ -169,8 +170,8 @@ static store_tensor *kept_scales(const store *s, const store_tensor *t)
         found = (store_tensor *)store_find(s, name);
     }
     const bool fits = found && (t->ndim == 2 || t->ndim == 3) && found->ndim == t->ndim &&
-                      t->rows > 0 && t->cols > 0 && fp8_scale_type(found->type) &&
-                      fp8_is_tiled(t->shape, found->shape, t->ndim, PACK_TILE, PACK_TILE);
+                      t->rows > 0 && t->cols > 0 && scale_stored_in(found->type) &&
+                      fp8_is_tiled(t->shape, found->shape, t->ndim, block_fp8(SCALES_F32));
     return fits ? found : NULL;
 }
 
@@ -183,8 +184,8 @@ static void pair_kept(store *s)
         store_tensor *const scales = kept_scales(s, t);
         if (scales) {
             t->quantized = true;
+            t->block = block_fp8(scale_format_of(scales->type));
             t->scale_type = scales->type;
-            t->pow2 = scales->type == DTYPE_F8_E8M0;
             t->scale_record = scales->of_record;
             t->scale_off = scales->off;
             scales->ndim = STORE_TAKEN;
@@ -287,11 +288,6 @@ const store_tensor *store_find(const store *s, const char *name)
     return bsearch(name, s->tensors, s->count, sizeof *s->tensors, compare_name);
 }
 
-static uint64_t tiles_across(const store_tensor *t)
-{
-    return num_ceil_div(t->cols, PACK_TILE);
-}
-
 /* Rows of a quantized tensor that share no tile with others. */
 static uint64_t slice_rows(const store_tensor *t)
 {
@@ -300,7 +296,7 @@ static uint64_t slice_rows(const store_tensor *t)
 
 size_t store_scale_count(const store_tensor *t, uint64_t rows)
 {
-    return t->quantized ? num_ceil_div(rows, PACK_TILE) * tiles_across(t) : 0;
+    return t->quantized ? block_count(t->block, rows, t->cols) : 0;
 }
 
 static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows, err *e)
@@ -316,7 +312,7 @@ static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows,
         return OK;
     }
     const uint64_t within = first % slice_rows(t);
-    if (within % PACK_TILE != 0) {
+    if (within % t->block.rows != 0) {
         return err_set(e, ERR_INTERNAL, "tensor %s: read from within a tile", t->name);
     }
     if (rows > slice_rows(t) - within) {
@@ -332,8 +328,7 @@ static err_code read_scales(const store *s, const store_tensor *t, uint64_t firs
 {
     const uint64_t slice = first / slice_rows(t);
     const uint64_t row = first % slice_rows(t);
-    const uint64_t before =
-        slice * store_scale_count(t, slice_rows(t)) + row / PACK_TILE * tiles_across(t);
+    const uint64_t before = slice * store_scale_count(t, slice_rows(t)) + store_scale_count(t, row);
     const size_t count = store_scale_count(t, rows);
     const size_t each = dtype_bits(t->scale_type) / 8;
     /* Into the end of the room: a scale is not larger than its float. */

@@ -19,6 +19,7 @@
 
 #include "format/checkpoint/checkpoint.h"
 #include "format/pack/pack_file.h"
+#include "format/tensor/block.h"
 
 typedef struct store_tensor {
     const char *name; /* of the source, owned by the store */
@@ -27,8 +28,8 @@ typedef struct store_tensor {
     uint64_t shape[TENSOR_MAX_DIMS];
     uint64_t rows, cols;  /* the last dimension, and the product of the others (1 for a vector) */
     uint64_t row_bytes;   /* 0: a row of 4-bit or 6-bit elements that ends within a byte */
-    bool quantized;       /* has scales, one for each tile of 128 x 128 */
-    bool pow2;            /* all of them powers of two, as the file says */
+    bool quantized;       /* has scales, one for each block */
+    block_format block;   /* then; ue8m0 if the file says that all of them are powers of two */
     dtype scale_type;     /* as stored */
     pack_dialect dialect; /* of codes that were computed, as the file says */
     uint64_t off;         /* of its data: in the packed file, or in the shard */
@@ -57,16 +58,16 @@ uint64_t store_bytes(const store *s); /* of all tensors, without scales */
 
 const store_tensor *store_find(const store *s, const char *name); /* NULL: no such tensor */
 
-/* Number of scales that belong to `rows` rows as store_read takes them: [ceil(rows / 128),
- * ceil(cols / 128)]; 0 if the tensor is not quantized. */
+/* Number of scales that belong to `rows` rows as store_read takes them: [block_down(block, rows),
+ * block_across(block, cols)]; 0 if the tensor is not quantized. */
 size_t store_scale_count(const store_tensor *t, uint64_t rows);
 
 /* Read rows [first, first + rows) into `data`, rows * row_bytes long and as stored, and their
  * scales, as floats, into `scales` (unused if it is not quantized).
  *
- * Of a quantized tensor `first` is a multiple of 128. One of three dimensions consists of slices
- * that have tiles of their own: there `first` is a multiple of 128 behind the beginning of a slice,
- * and the rows are of that slice. ERR_INPUT: they are of several, or rows are not whole bytes;
+ * Of a quantized tensor `first` is a multiple of block.rows. One of three dimensions consists of
+ * slices that have blocks of their own: there `first` is a multiple of block.rows after the
+ * beginning of a slice, and the rows are of that slice. ERR_INPUT: they are of several, or rows are not whole bytes;
  * ERR_IO. */
 MUST_CHECK err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                                void *data, float *scales, err *e);

@@ -23,12 +23,13 @@ pack_dialect dialect_parse(const char *word)
     return DIALECT_NONE;
 }
 
-const char *dialect_lacks(pack_dialect d, dtype source, bool pow2)
+const char *dialect_lacks(pack_dialect d, dtype source, scale_format scales)
 {
-    if (d == DIALECT_COMPRESSED_TENSORS && pow2) {
+    if (d == DIALECT_COMPRESSED_TENSORS && scales == SCALES_UE8M0) {
         return "the dialect compressed-tensors has no ue8m0 scales";
     }
-    if (d == DIALECT_LINGHE && !pow2 && (source == DTYPE_F32 || source == DTYPE_F8_E4M3)) {
+    if (d == DIALECT_LINGHE && scales == SCALES_F32 &&
+        (source == DTYPE_F32 || source == DTYPE_F8_E4M3)) {
         return "the dialect linghe with f32 scales is known for BF16 and F16 sources only";
     }
     return NULL;

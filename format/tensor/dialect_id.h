@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dtype.h"
 
 /* name, word; numbers count from 1 and are never used again for something else */
@@ -32,6 +33,6 @@ pack_dialect dialect_parse(const char *word);
 
 /* Is there such a thing? NULL, or what there is not: compressed-tensors has no ue8m0 scales, and
  * linghe's f32 scales are known for sources of 16 bits. `source`: DTYPE_NONE for any. */
-const char *dialect_lacks(pack_dialect d, dtype source, bool pow2);
+const char *dialect_lacks(pack_dialect d, dtype source, scale_format scales);
 
 #endif

@@ -39,14 +39,14 @@ gpu_batch gpu_batch_of(const engine_job *jobs, size_t count)
 static unsigned char *write_tiles(const engine_job *job, unsigned char *to)
 {
     const size_t element = dtype_bits(job->source) / 8;
-    for (uint64_t row = 0; row < job->rows; row += TILE) {
-        for (uint64_t col = 0; col < job->cols; col += TILE) {
+    for (uint64_t row = 0; row < job->rows; row += job->block.rows) {
+        for (uint64_t col = 0; col < job->cols; col += job->block.cols) {
             const uint64_t first = row * job->cols + col;
             const gpu_tile t = {.in_off = job->in_off + first * element,
                                 .out_off = job->out_off + first,
                                 .pitch = (uint32_t)job->cols,
-                                .rows = (uint16_t)num_min(job->rows - row, TILE),
-                                .cols = (uint16_t)num_min(job->cols - col, TILE)};
+                                .rows = (uint16_t)num_min(job->rows - row, job->block.rows),
+                                .cols = (uint16_t)num_min(job->cols - col, job->block.cols)};
             memcpy(to, &t, sizeof t);
             to += sizeof t;
         }

@@ -55,6 +55,9 @@ typedef struct cuda_engine {
 /* What the pipeline guarantees about its jobs. */
 static void check_batch(const cuda_engine *g, const gpu_batch *b)
 {
+    for (size_t i = 0; i < b->job_count; i++) {
+        assert(b->jobs[i].block.rows == TILE && b->jobs[i].block.cols == TILE);
+    }
     assert(b->tile_count <= g->max_tiles);
     assert(b->in_bytes <= g->base.in_bytes && b->out_bytes <= g->base.out_bytes);
     (void)g, (void)b; /* in builds without assertions */
@@ -85,11 +88,11 @@ static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
     for (size_t i = 0; i < b->job_count && result == cudaSuccess;) {
         const engine_job *const first = &b->jobs[i];
         for (; i < b->job_count && b->jobs[i].source == first->source &&
-               b->jobs[i].scales == first->scales && b->jobs[i].dialect == first->dialect;
+               b->jobs[i].block.scale == first->block.scale && b->jobs[i].dialect == first->dialect;
              i++) {
             launch.end += (uint32_t)engine_job_tiles(&b->jobs[i]);
         }
-        launch.ue8m0 = first->scales == SCALES_UE8M0;
+        launch.scale = first->block.scale;
         launch.dialect = first->dialect;
         result = kernels_quantize(&g->kernels, first->source, &launch, s->stream);
         launch.first = launch.end;

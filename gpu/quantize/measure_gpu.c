@@ -287,7 +287,7 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
     err_code code = jobs && tables ? OK : err_set(e, ERR_MEMORY, "no memory for the tables");
     for (uint64_t i = 0; i < c->count && code == OK; i++) {
         jobs[i] = (engine_job){.source = c->source,
-                               .scales = c->scales,
+                               .block = block_fp8(c->scales),
                                .rows = c->rows,
                                .cols = c->cols,
                                .in_off = i * c->rows * c->cols * element,
@@ -297,7 +297,7 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
         const gpu_batch b = gpu_batch_of(jobs, c->count);
         gpu_batch_write_table(&b, tables + t->tables);
         t->launch = gpu_batch_launch(&b, t->in, t->out);
-        t->launch.ue8m0 = c->scales == SCALES_UE8M0;
+        t->launch.scale = c->scales;
         code = cuda_check(cudaMemcpy(t->in - t->tables, tables, t->tables, cudaMemcpyHostToDevice),
                           number, "copy to it", e);
     }
@@ -311,7 +311,7 @@ static err_code open_kernel(kernel_test *t, unsigned number, uint64_t budget, bo
 {
     const kernel_case *const c = t->what;
     const uint64_t elements = c->rows * c->cols * c->count;
-    t->tiles = (uint32_t)(num_ceil_div(c->rows, TILE) * num_ceil_div(c->cols, TILE) * c->count);
+    t->tiles = (uint32_t)(block_count(block_fp8(c->scales), c->rows, c->cols) * c->count);
     t->in_bytes = elements * (dtype_bits(c->source) / 8);
     t->out_bytes = elements;
     t->tables = gpu_batch_table_bytes(t->tiles);

@@ -11,7 +11,7 @@
 
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
-#include "quant/tile/tile.h"
+#include "format/tensor/block.h"
 
 /* Bytes a second between pinned host memory and the device, one way at a time, and both at once
  * with two bytes in for each byte out, as a conversion of BF16 does. */
@@ -26,7 +26,7 @@ MUST_CHECK err_code measure_link(unsigned device, uint64_t budget, link_speed *o
 typedef struct kernel_case {
     uint64_t rows, cols, count;
     dtype source;
-    scale_kind scales;
+    scale_format scales;
 } kernel_case;
 
 typedef struct kernel_speed {

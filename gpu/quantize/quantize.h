@@ -23,7 +23,7 @@ typedef struct gpu_launch {
     float *scales;     /* out, for each tile */
     tile_stats *stats; /* out, for each tile */
     uint32_t first, end;
-    uint32_t ue8m0;   /* scales are powers of two */
+    uint32_t scale;   /* scale_format */
     uint32_t dialect; /* pack_dialect; of the kernels that know others than ieee */
 } gpu_launch;
 

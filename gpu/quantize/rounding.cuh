@@ -118,7 +118,7 @@ template <typename S>
 __device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
                                                const divisor *)
 {
-    const float scale = scale_from_amax(amax, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32);
+    const float scale = scale_from_amax(amax, (scale_format)launch.scale);
     return {scale, scale, STEP_DIVIDE};
 }
 
@@ -126,8 +126,7 @@ template <typename S>
 __device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
                                                const dialect_divisor *)
 {
-    return dialect_rule((pack_dialect)launch.dialect, launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32,
-                        S::TYPE, amax);
+    return dialect_rule((pack_dialect)launch.dialect, (scale_format)launch.scale, S::TYPE, amax);
 }
 
 template <typename S>

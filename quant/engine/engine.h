@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
@@ -26,11 +27,11 @@
 #include "quant/tile/tile.h"
 
 /* One run of whole tile rows of one matrix: rows x cols elements, row-major, rows contiguous.
- * tiles_down = ceil(rows / 128), tiles_across = ceil(cols / 128); rows is a multiple of 128 unless
- * the matrix ends here. */
+ * tiles_down = block_down(block, rows), tiles_across = block_across(block, cols); rows is a multiple
+ * of block.rows unless the matrix ends here. */
 typedef struct engine_job {
     dtype source;         /* BF16, F16 or F32 */
-    scale_kind scales;    /* f32 or ue8m0 */
+    block_format block;   /* block_fp8(f32 or ue8m0): the tiles that there are kernels for */
     pack_dialect dialect; /* DIALECT_NONE counts as DIALECT_IEEE */
     uint64_t rows, cols;  /* > 0 */
     size_t in_off;        /* bytes into slot->in, aligned to the element; rows * cols elements */
@@ -41,7 +42,7 @@ typedef struct engine_job {
 
 static inline uint64_t engine_job_tiles(const engine_job *job)
 {
-    return num_ceil_div(job->rows, TILE) * num_ceil_div(job->cols, TILE);
+    return block_count(job->block, job->rows, job->cols);
 }
 
 typedef struct engine_slot {

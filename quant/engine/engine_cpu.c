@@ -116,6 +116,7 @@ static void check_job(const engine *g, const engine_job *job)
     const size_t element = dtype_bits(job->source) / 8;
     const uint64_t elements = job->rows * job->cols;
     assert(job->source == DTYPE_BF16 || job->source == DTYPE_F16 || job->source == DTYPE_F32);
+    assert(job->block.rows == TILE && job->block.cols == TILE && job->block.code == DTYPE_F8_E4M3);
     assert(elements > 0 && job->in_off % element == 0);
     assert(job->in_off + elements * element <= g->in_bytes);
     assert(job->out_off + elements <= g->out_bytes);

@@ -16,8 +16,8 @@
  * a job says, and the other engine's results have to stay for the comparison. */
 typedef struct tile_copy {
     tile_scratch scratch;
-    unsigned char in[TILE * TILE * sizeof(float)];
-    unsigned char codes[TILE * TILE];
+    unsigned char in[BLOCK_MAX_ROWS * BLOCK_MAX_COLS * sizeof(float)];
+    unsigned char codes[BLOCK_MAX_ROWS * BLOCK_MAX_COLS];
     float scale;
     tile_stats stats;
 } tile_copy;
@@ -59,16 +59,17 @@ typedef struct tile_check {
 static tile_check check_at(const engine_slot *slot, const engine_job *job, uint64_t index)
 {
     const guarded_slot *const w = slot->priv;
-    const uint64_t across = num_ceil_div(job->cols, TILE);
-    const uint64_t row = index / across * TILE;
-    const uint64_t col = index % across * TILE;
+    const block_format b = job->block;
+    const uint64_t across = block_across(b, job->cols);
+    const uint64_t row = index / across * b.rows;
+    const uint64_t col = index % across * b.cols;
     return (tile_check){.job = job,
                         .slot = slot,
                         .index = index,
                         .row = row,
                         .col = col,
-                        .rows = num_min(job->rows - row, TILE),
-                        .cols = num_min(job->cols - col, TILE),
+                        .rows = num_min(job->rows - row, b.rows),
+                        .cols = num_min(job->cols - col, b.cols),
                         .copy = w->copy};
 }
 
@@ -82,7 +83,7 @@ static void requantize(const tile_check *c, const tile_kernel *kernel)
                in + ((c->row + i) * job->cols + c->col) * element, c->cols * element);
     }
     const engine_job alone = {.source = job->source,
-                              .scales = job->scales,
+                              .block = job->block,
                               .dialect = job->dialect,
                               .rows = c->rows,
                               .cols = c->cols,
@@ -172,8 +173,8 @@ static err_code refuse(const guard *g, const tile_check *c, const difference *d,
     err_set(e, ERR_GPU,
             "%s engine: tile %" PRIu64 ", %" PRIu64 " of a %" PRIu64 "x%" PRIu64 " matrix of %s"
             ": %s is %s, the CPU says %s",
-            g->ops.name, c->row / TILE, c->col / TILE, c->job->rows, c->job->cols,
-            dtype_name(c->job->source), d->what, d->found, d->expected);
+            g->ops.name, c->row / c->job->block.rows, c->col / c->job->block.cols, c->job->rows,
+            c->job->cols, dtype_name(c->job->source), d->what, d->found, d->expected);
     err_hint(e, "this device computes wrongly, other results of it may be wrong, too");
     return ERR_GPU;
 }

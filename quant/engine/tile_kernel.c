@@ -313,7 +313,7 @@ static void quantize(const engine_job *job, const unsigned char *in, unsigned ch
         next = i + 1 < first + count ? tile_find(job, in, i + 1) : (tile_place){.rows = 0};
         const tile_scan scan = load_tile(s->x, &t, job->source);
         const float amax = float_from_bits(scan.largest);
-        const tile_rule rule = dialect_rule(job->dialect, job->scales, job->source, amax);
+        const tile_rule rule = dialect_rule(job->dialect, job->block.scale, job->source, amax);
         if (t.rows == TILE && t.cols == TILE) {
             encode_tile(s, &rule, out + t.code_off, job->cols, &next);
         } else {

@@ -72,29 +72,29 @@ SHARED_FN tile_rule rule_of(float scale, tile_step step, float by)
     return r;
 }
 
-SHARED_FN tile_rule rule_deepgemm(scale_kind kind, float amax)
+SHARED_FN tile_rule rule_deepgemm(scale_format scales, float amax)
 {
     const float s = (amax > 1e-4f ? amax : 1e-4f) * RECIPROCAL_448;
-    const float scale = kind == SCALES_UE8M0 ? power_above(s) : s;
+    const float scale = scales == SCALES_UE8M0 ? power_above(s) : s;
     return rule_of(scale, STEP_MULTIPLY, 1 / scale);
 }
 
-SHARED_FN tile_rule rule_transformers(scale_kind kind, float amax)
+SHARED_FN tile_rule rule_transformers(scale_format scales, float amax)
 {
     const float s = amax > 0 ? amax * RECIPROCAL_448 : 1;
-    const float scale = kind == SCALES_UE8M0 ? power_above_by_log(s > 0x1p-126f ? s : 0x1p-126f)
-                        : s == 0             ? 1
-                                             : s;
+    const float scale = scales == SCALES_UE8M0 ? power_above_by_log(s > 0x1p-126f ? s : 0x1p-126f)
+                        : s == 0               ? 1
+                                               : s;
     return rule_of(scale, STEP_DIVIDE, scale);
 }
 
 /* The largest finite number of the source stands for a quotient that is too large. */
-SHARED_FN tile_rule rule_transformer_engine(scale_kind kind, dtype source, float amax)
+SHARED_FN tile_rule rule_transformer_engine(scale_format scales, dtype source, float amax)
 {
     const float quotient = E4M3_MAX / amax;
     const float most = float_from_bits(source == DTYPE_BF16 ? 0x7f7f0000u : 0x7f7fffffu);
     const float factor = amax == 0 ? 1 : quotient <= 0x1.fffffep127f ? quotient : most;
-    const uint32_t kept = kind == SCALES_UE8M0 ? 0xff800000u : 0xffffffffu;
+    const uint32_t kept = scales == SCALES_UE8M0 ? 0xff800000u : 0xffffffffu;
     const float by = float_from_bits(float_bits(factor) & kept);
     return rule_of(1 / by, STEP_MULTIPLY, by);
 }
@@ -112,11 +112,11 @@ SHARED_FN tile_rule rule_compressed_tensors(dtype source, float amax)
     return rule_of(scale, step, scale);
 }
 
-SHARED_FN tile_rule rule_linghe(scale_kind kind, float amax)
+SHARED_FN tile_rule rule_linghe(scale_format scales, float amax)
 {
     const float s = amax * RECIPROCAL_448;
     const float floored = s > 1e-30f ? s : 1e-30f;
-    if (kind == SCALES_UE8M0) {
+    if (scales == SCALES_UE8M0) {
         const float scale = power_above_by_log(floored);
         return rule_of(scale, STEP_MULTIPLY, 1 / scale);
     }
@@ -126,21 +126,21 @@ SHARED_FN tile_rule rule_linghe(scale_kind kind, float amax)
 }
 
 /* amax >= 0 and finite; not what dialect_lacks (format/tensor/dialect_id.h) names. */
-SHARED_FN tile_rule dialect_rule(pack_dialect d, scale_kind kind, dtype source, float amax)
+SHARED_FN tile_rule dialect_rule(pack_dialect d, scale_format scales, dtype source, float amax)
 {
     switch (d) {
     case DIALECT_DEEPGEMM:
-        return rule_deepgemm(kind, amax);
+        return rule_deepgemm(scales, amax);
     case DIALECT_TRANSFORMERS:
-        return rule_transformers(kind, amax);
+        return rule_transformers(scales, amax);
     case DIALECT_TRANSFORMER_ENGINE:
-        return rule_transformer_engine(kind, source, amax);
+        return rule_transformer_engine(scales, source, amax);
     case DIALECT_COMPRESSED_TENSORS:
         return rule_compressed_tensors(source, amax);
     case DIALECT_LINGHE:
-        return rule_linghe(kind, amax);
+        return rule_linghe(scales, amax);
     default: {
-        const float scale = scale_from_amax(amax, kind);
+        const float scale = scale_from_amax(amax, scales);
         return rule_of(scale, STEP_DIVIDE, scale);
     }
     }

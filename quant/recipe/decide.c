@@ -28,8 +28,7 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .shape = t->shape,
         .ndim = t->ndim,
         .scale_type = p->kind == FP8_WEIGHT ? p->other->type : DTYPE_NONE,
-        .block_rows = p->block_rows,
-        .block_cols = p->block_cols,
+        .block = p->block,
     };
     const err_code code = recipe_decide(r, &asked, out, e);
     if (code == OK && pairs->any && out->reason == REASON_LINEAR) {

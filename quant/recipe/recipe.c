@@ -202,8 +202,9 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
 /* FP8 with scales (spec/quant.md section 8). */
 static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
 {
-    const bool tiles = t->block_rows == TILE && t->block_cols == TILE;
-    const bool scales = r->scales == SCALES_F32 || t->scale_type == DTYPE_F8_E8M0;
+    const block_format wanted = recipe_block(r);
+    const bool tiles = block_same_size(t->block, wanted);
+    const bool scales = wanted.scale == SCALES_F32 || t->block.scale == wanted.scale;
     if (tiles && scales) {
         *out = (decision){ACTION_CARRY, REASON_FP8_TILES};
         return OK;
@@ -213,10 +214,12 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
         return OK;
     }
     if (!tiles) {
+        char found[BLOCK_TEXT_BYTES];
+        char text[BLOCK_TEXT_BYTES];
         err_set(e, ERR_INPUT,
-                "tensor %s: FP8 in tiles of %" PRIu64 " x %" PRIu64
-                ", which would have to be rounded once more for tiles of 128 x 128",
-                t->name, t->block_rows, t->block_cols);
+                "tensor %s: FP8 in tiles of %s, which would have to be rounded once more for tiles "
+                "of %s",
+                t->name, block_text(t->block, found), block_text(wanted, text));
         err_hint(e, "--requantize allows that, --keep '%s' leaves the tensor as it is", t->name);
     } else {
         err_set(e, ERR_INPUT,
@@ -267,14 +270,9 @@ static err_code parse_rule(recipe *r, const char *what, const json_t *rule, err 
 static err_code parse_scales(recipe *r, const char *what, const json_t *scales, err *e)
 {
     const char *const text = json_string_value(scales);
-    if (text && strcmp(text, "f32") == 0) {
-        r->scales = SCALES_F32;
-    } else if (text && strcmp(text, "ue8m0") == 0) {
-        r->scales = SCALES_UE8M0;
-    } else {
-        return err_set(e, ERR_INPUT, "%s: \"scales\" is \"f32\" or \"ue8m0\"", what);
-    }
-    return OK;
+    return text && scale_format_parse(text, &r->scales)
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: \"scales\" is \"f32\" or \"ue8m0\"", what);
 }
 
 /* 1 or 0: canonical JSON has no other word for it. */
@@ -367,7 +365,7 @@ char *recipe_json(const recipe *r, size_t *bytes)
             rules, json_pack("{s:s, s:s}", "match", r->rules[i].glob, "action", action));
     }
     json_t *const root = json_pack("{s:i, s:s, s:o}", "octavo_recipe", 1, "scales",
-                                   r->scales == SCALES_UE8M0 ? "ue8m0" : "f32", "rules", rules);
+                                   scale_format_name(r->scales), "rules", rules);
     if (r->requantize) {
         failed |= json_object_set_new(root, "requantize", json_integer(1));
     }

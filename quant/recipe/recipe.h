@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
-#include "quant/tile/tile.h"
 
 /* code, name in JSON, sentence */
 #define RECIPE_REASONS(X)                                                                          \
@@ -45,7 +45,7 @@ typedef struct recipe_rule {
 } recipe_rule;
 
 typedef struct recipe {
-    scale_kind scales;
+    scale_format scales;
     bool requantize;      /* FP8 that cannot be carried may be rounded once more */
     pack_dialect dialect; /* DIALECT_NONE: none was named, which is ieee */
     recipe_rule *rules;
@@ -73,14 +73,20 @@ typedef struct recipe_tensor {
     dtype type;
     const uint64_t *shape;
     unsigned ndim;
-    dtype scale_type;                /* of the scales that an FP8 tensor has; DTYPE_NONE: none */
-    uint64_t block_rows, block_cols; /* then: its tiles */
+    dtype scale_type;   /* of the scales that an FP8 tensor has; DTYPE_NONE: none */
+    block_format block; /* then: its tiles */
 } recipe_tensor;
 
 /* The dialect that is to be used. */
 static inline pack_dialect recipe_dialect(const recipe *r)
 {
     return r->dialect == DIALECT_NONE ? DIALECT_IEEE : r->dialect;
+}
+
+/* The blocks that are to be made. */
+static inline block_format recipe_block(const recipe *r)
+{
+    return block_fp8(r->scales);
 }
 
 /* A recipe is zero-initialised: built-in rules, f32 scales, ieee. recipe_free takes what it owns.

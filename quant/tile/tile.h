@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-enum { TILE = 128 }; /* rows and columns of a tile */
-
-typedef enum scale_kind { SCALES_F32, SCALES_UE8M0 } scale_kind;
+/* Rows and columns of a tile, as the kernels are compiled for it; everything else asks the block
+ * format (format/tensor/block.h). */
+enum { TILE = 128 };
 
 /* How elements x become y: x / by or x * by; and whether y is rounded to 16 bits before it becomes
  * a code. */

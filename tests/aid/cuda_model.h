@@ -219,7 +219,7 @@ static inline void model_quantize(const model_work *w, const gpu_tile *t, uint32
                t->cols * element);
     }
     const engine_job job = {.source = w->kernel->source,
-                            .scales = l->ue8m0 ? SCALES_UE8M0 : SCALES_F32,
+                            .block = block_fp8((scale_format)l->scale),
                             .dialect = (pack_dialect)l->dialect,
                             .rows = t->rows,
                             .cols = t->cols,

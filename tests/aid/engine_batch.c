@@ -11,11 +11,12 @@ static engine_job job_at(unsigned i)
 {
     static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
     static const uint64_t sides[] = {1, 128, 77, 512, 640, 256, 129};
-    engine_job job = {.source = sources[i % 3], .scales = i % 2 ? SCALES_UE8M0 : SCALES_F32};
+    engine_job job = {.source = sources[i % 3],
+                      .block = block_fp8(i % 2 ? SCALES_UE8M0 : SCALES_F32)};
     job.rows = i == 7 ? 3 : sides[i % 7];
     job.cols = i == 7 ? 12345 : sides[i * 3 % 5];
     job.dialect = i < 12 ? DIALECT_IEEE : (pack_dialect)(i % DIALECT_COUNT);
-    if (dialect_lacks(job.dialect, job.source, job.scales == SCALES_UE8M0)) {
+    if (dialect_lacks(job.dialect, job.source, job.block.scale)) {
         job.dialect = DIALECT_DEEPGEMM;
     }
     return job;

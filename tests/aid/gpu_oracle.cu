@@ -153,8 +153,8 @@ extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t bytes, ui
         s.zero += x == 0;
     }
     const dtype source = bytes == 4 ? DTYPE_F32 : half ? DTYPE_F16 : DTYPE_BF16;
-    const tile_rule r = dialect_rule((pack_dialect)launch.dialect,
-                                     launch.ue8m0 ? SCALES_UE8M0 : SCALES_F32, source, s.amax);
+    const tile_rule r =
+        dialect_rule((pack_dialect)launch.dialect, (scale_format)launch.scale, source, s.amax);
     for (uint32_t i = 0; i < t.rows * t.cols; i++) {
         const float x = t.at(i / t.cols, i % t.cols);
         const float y = dialect_quotient(x, r.step, r.by);

@@ -57,6 +57,7 @@ static inline void small_open(small *s, uint64_t rows, uint64_t cols, double sha
     s->t = open_over(faulty_open(1, elements * sizeof(float), elements), share, take_over);
     s->in = (float *)(void *)s->t.slot->in;
     s->job = (engine_job){.source = DTYPE_F32,
+                          .block = block_fp8(SCALES_F32),
                           .rows = rows,
                           .cols = cols,
                           .tile_scales = s->scales,

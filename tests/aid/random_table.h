@@ -64,7 +64,6 @@ static inline pack_record *table_add_codes(pack_table *t, const char *name, dtyp
     w->cls = CLASS_CODES;
     w->origin = ORIGIN_QUANTIZED;
     w->dialect = DIALECT_IEEE;
-    w->block_rows = w->block_cols = 128;
     w->scale_idx = t->count;
     pack_record *const s = table_add(t, scales, DTYPE_F32, ndim, shape);
     s->shape[ndim - 2] = (shape[ndim - 2] + 127) / 128;
@@ -72,6 +71,7 @@ static inline pack_record *table_add_codes(pack_table *t, const char *name, dtyp
     s->cls = CLASS_SCALES;
     s->origin = ORIGIN_QUANTIZED;
     s->dialect = DIALECT_IEEE;
+    w->block = s->block = block_fp8(SCALES_F32);
     return w;
 }
 
@@ -82,7 +82,7 @@ static inline void table_carry(pack_record *w, dtype scales)
     w[0].dialect = w[1].dialect = DIALECT_NONE;
     w[0].src_type = DTYPE_F8_E4M3;
     w[1].type = w[1].src_type = scales;
-    w[1].pow2 = scales == DTYPE_F8_E8M0;
+    w[0].block = w[1].block = block_fp8(scale_format_of(scales));
 }
 
 /* ---- at random ------------------------------------------------- */
@@ -121,7 +121,7 @@ static inline void table_add_random_codes(pack_table *t, uint64_t *state, unsign
     table_random_name(state, kind == 0, number, name);
     pack_record *const w = table_add_codes(t, name, sources[table_up_to(state, 3)],
                                            kind < 2 ? 3 : 2, kind < 2 ? shape : shape + 1);
-    w[1].pow2 = table_up_to(state, 1);
+    w[0].block = w[1].block = block_fp8((scale_format)table_up_to(state, 1));
     if (table_up_to(state, 4) == 0) {
         table_carry(w, scales[table_up_to(state, 3)]);
     }

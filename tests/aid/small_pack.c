@@ -64,6 +64,9 @@ static pack_record *add_record(pack_table *t, char **names, const char *name, co
     return r;
 }
 
+/* What a tile is, without the program's word for it. */
+enum { SMALL_TILE = 128 };
+
 static void add_tensor(pack_table *t, char **names, const small_tensor *s, bool ue8m0)
 {
     pack_record *const r = add_record(t, names, s->name, "");
@@ -77,7 +80,7 @@ static void add_tensor(pack_table *t, char **names, const small_tensor *s, bool 
     r->cls = CLASS_CODES;
     r->origin = ORIGIN_QUANTIZED;
     r->dialect = DIALECT_IEEE;
-    r->block_rows = r->block_cols = PACK_TILE;
+    r->block = block_fp8(ue8m0 ? SCALES_UE8M0 : SCALES_F32);
     r->scale_idx = t->count;
     pack_record *const scales = add_record(t, names, s->name, "_scale_inv");
     *scales = (pack_record){.name = scales->name,
@@ -87,11 +90,11 @@ static void add_tensor(pack_table *t, char **names, const small_tensor *s, bool 
                             .cls = CLASS_SCALES,
                             .origin = ORIGIN_QUANTIZED,
                             .dialect = DIALECT_IEEE,
-                            .pow2 = ue8m0,
+                            .block = r->block,
                             .scale_idx = PACK_NO_SCALE};
     memcpy(scales->shape, s->shape, sizeof scales->shape);
-    scales->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], PACK_TILE);
-    scales->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], PACK_TILE);
+    scales->shape[s->ndim - 2] = num_ceil_div(s->shape[s->ndim - 2], SMALL_TILE);
+    scales->shape[s->ndim - 1] = num_ceil_div(s->shape[s->ndim - 1], SMALL_TILE);
 }
 
 static void make_table(const small_model *model, bool ue8m0, pack_table *t)
@@ -208,8 +211,8 @@ static void quantize_element(matrix *m, uint64_t i, float scale)
 
 static void quantize_tile(matrix *m, uint64_t row, uint64_t col, bool ue8m0)
 {
-    const uint64_t rows = num_min(m->rows - row, PACK_TILE);
-    const uint64_t cols = num_min(m->cols - col, PACK_TILE);
+    const uint64_t rows = num_min(m->rows - row, SMALL_TILE);
+    const uint64_t cols = num_min(m->cols - col, SMALL_TILE);
     float amax = 0;
     for (uint64_t i = 0; i < rows * cols; i++) {
         amax = fmaxf(amax, fabsf(m->x[(row + i / cols) * m->cols + col + i % cols]));
@@ -289,8 +292,8 @@ static void fill_member(const small_model *model, const small_options *options, 
                     to + k * per_slice,
                     p->bytes + s->off + s->len / pack_record_slices(r) * slice,
                     {.scale_min = INFINITY}};
-        for (uint64_t row = 0; row < m.rows; row += PACK_TILE) {
-            for (uint64_t col = 0; col < m.cols; col += PACK_TILE) {
+        for (uint64_t row = 0; row < m.rows; row += SMALL_TILE) {
+            for (uint64_t col = 0; col < m.cols; col += SMALL_TILE) {
                 quantize_tile(&m, row, col, options->ue8m0);
             }
         }

@@ -58,7 +58,7 @@ static bool load_make(load *l, const shape *s, size_t bytes)
     }
     for (size_t i = 0; i < l->count; i++) {
         l->jobs[i] = (engine_job){.source = DTYPE_BF16,
-                                  .scales = SCALES_F32,
+                                  .block = block_fp8(SCALES_F32),
                                   .rows = s->rows,
                                   .cols = s->cols,
                                   .in_off = i * 2 * elements,

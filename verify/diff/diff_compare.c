@@ -8,12 +8,12 @@
 
 uint64_t diff_tiles_across(const diff_pair *p)
 {
-    return num_ceil_div(p->side[0]->cols, PACK_TILE);
+    return block_across(diff_block(p), p->side[0]->cols);
 }
 
 uint64_t diff_tiles(const diff_pair *p, uint64_t elements)
 {
-    return num_ceil_div(elements / p->side[0]->cols, PACK_TILE) * diff_tiles_across(p);
+    return block_count(diff_block(p), elements / p->side[0]->cols, p->side[0]->cols);
 }
 
 /* A tile of a unit: where it lies in it, and which one of its slice it is. */
@@ -39,13 +39,14 @@ static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d,
 {
     const uint64_t cols = j->pairs[u->pair].side[0]->cols;
     const uint64_t rows = u->size / cols;
-    tile_place t = {.pitch = cols, .row = u->begin / cols / PACK_TILE};
-    for (uint64_t row = 0; row < rows; row += PACK_TILE, t.row++) {
+    const block_format b = diff_block(&j->pairs[u->pair]);
+    tile_place t = {.pitch = cols, .row = u->begin / cols / b.rows};
+    for (uint64_t row = 0; row < rows; row += b.rows, t.row++) {
         t.col = 0;
-        for (uint64_t col = 0; col < cols; col += PACK_TILE, t.col++) {
+        for (uint64_t col = 0; col < cols; col += b.cols, t.col++) {
             t.element = row * cols + col;
-            t.rows = (unsigned)num_min(PACK_TILE, rows - row);
-            t.cols = (unsigned)num_min(PACK_TILE, cols - col);
+            t.rows = (unsigned)num_min(b.rows, rows - row);
+            t.cols = (unsigned)num_min(b.cols, cols - col);
             fn(j, u, d, &t, out);
             t.number++;
         }
@@ -147,7 +148,7 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
         .rows = t->rows,
         .cols = t->cols,
         .scale = scale_at(p, d, p->coded, t),
-        .ue8m0 = p->side[p->coded]->pow2,
+        .scales = codes->block.scale,
         .dialect = codes->dialect == DIALECT_NONE ? DIALECT_IEEE : codes->dialect,
     };
     tile_verdict v;

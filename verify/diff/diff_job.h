@@ -28,6 +28,12 @@ typedef struct diff_pair {
     uint64_t slice_size, unit_size; /* DIFF_PLAIN: bytes, else elements */
 } diff_pair;
 
+/* Of the codes: on both sides, where both have some, it is of one size. */
+static inline block_format diff_block(const diff_pair *p)
+{
+    return p->side[p->coded]->block;
+}
+
 typedef struct diff_unit {
     size_t pair;
     uint64_t slice, begin, size; /* begin within the slice */

@@ -30,7 +30,7 @@ static void cut(diff_pair *p)
                                      : t->of_source->bytes;
         p->unit_size = PACK_CHUNK;
     } else if (p->way != DIFF_NOT) {
-        const uint64_t band = PACK_TILE * t->cols;
+        const uint64_t band = diff_block(p).rows * t->cols;
         p->slices = t->ndim == 3 ? t->shape[0] : 1;
         p->slice_size = t->rows / p->slices * t->cols;
         p->unit_size = band * num_max(1, PACK_CHUNK / band);

@@ -33,7 +33,7 @@ static err_code check_recipe(const char *data, size_t bytes, err *e)
     if (code == OK && (again_bytes != bytes || memcmp(again, data, bytes) != 0)) {
         code = err_set(e, ERR_INPUT, "the recipe is not in its canonical form");
     }
-    const char *const lacks = dialect_lacks(r.dialect, DTYPE_NONE, r.scales == SCALES_UE8M0);
+    const char *const lacks = dialect_lacks(r.dialect, DTYPE_NONE, r.scales);
     if (code == OK && lacks) {
         code = err_set(e, ERR_INPUT, "the recipe: %s", lacks);
     }

@@ -203,7 +203,7 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         }
         digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
                   pack_evidence_chunk(&d->found, number));
-        if (r->pow2) {
+        if (r->cls == CLASS_SCALES && r->block.scale == SCALES_UE8M0) {
             d->odd_scale[number] = find_odd_scale(r->type, data + (c.off - b->begin), c.bytes);
         }
         cursor = c.off + c.bytes;

@@ -274,7 +274,7 @@ enum { BAND_BYTES = 4 << 20 };
 static uint64_t band_rows(const store_tensor *t)
 {
     const uint64_t rows = num_max(1, BAND_BYTES / num_max(1, t->row_bytes));
-    return t->quantized ? num_max(PACK_TILE, rows / PACK_TILE * PACK_TILE) : rows;
+    return t->quantized ? num_max(t->block.rows, rows / t->block.rows * t->block.rows) : rows;
 }
 
 static err_code compare_bands(const store *s, const store_tensor *a, const store_tensor *b,

@@ -58,7 +58,7 @@ static err_code read_rows(pass *p, tensor_slot slot, const store_tensor *t, uint
         .cols = t->cols,
         .data = p->pool->slots[slot].data,
         .scales = t->quantized ? p->pool->slots[slot].scales : NULL,
-        .pow2 = t->pow2,
+        .pow2 = t->block.scale == SCALES_UE8M0,
     };
     const err_code code = store_read(p->store, t, first, rows, p->pool->slots[slot].data,
                                      p->pool->slots[slot].scales, e);

@@ -41,7 +41,7 @@ static void pack_tokens(const pack_place *p)
 
 /* The scale of a group; NaN if it holds a value that is not finite, so that its products show it.
  */
-static float group_scale(const float *x, size_t count, scale_kind kind)
+static float group_scale(const float *x, size_t count, scale_format kind)
 {
     uint32_t largest = 0;
     for (size_t k = 0; k < count; k++) {
@@ -63,7 +63,7 @@ static void round_group(const float *restrict x, size_t count, float scale, floa
 }
 
 /* One group of each token: p covers at most TILE columns. */
-static void pack_group(const pack_place *p, scale_kind kind, float *scales)
+static void pack_group(const pack_place *p, scale_format kind, float *scales)
 {
     float rounded[WIDTH][TILE];
     pack_place group = *p;
@@ -100,7 +100,7 @@ static void pack(const matmul_job *job, size_t panel, size_t slice)
         pack_tokens(&p);
         return;
     }
-    const scale_kind kind = job->w->pow2 ? SCALES_UE8M0 : SCALES_F32;
+    const scale_format kind = job->w->pow2 ? SCALES_UE8M0 : SCALES_F32;
     float *scales = job->scales + token * num_ceil_div(x->cols, TILE) + col / TILE * width;
     for (size_t k = col; k < end; k += TILE) {
         p.cols = num_min(TILE, end - k);

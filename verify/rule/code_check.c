@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/pack/pack_table.h"
 #include "verify/rule/code_rule.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -89,14 +88,14 @@ void code_rules_free(code_rules *r)
 
 /* A row of a tile. */
 typedef struct row {
-    float x[PACK_TILE], quotient[PACK_TILE], narrow[PACK_TILE], value[PACK_TILE], low[PACK_TILE],
-        high[PACK_TILE];
-    unsigned char codes[PACK_TILE];
+    float x[BLOCK_MAX_COLS], quotient[BLOCK_MAX_COLS], narrow[BLOCK_MAX_COLS],
+        value[BLOCK_MAX_COLS], low[BLOCK_MAX_COLS], high[BLOCK_MAX_COLS];
+    unsigned char codes[BLOCK_MAX_COLS];
 } row;
 
 /* By column. */
 typedef struct sums {
-    double source[PACK_TILE], error[PACK_TILE], largest[PACK_TILE];
+    double source[BLOCK_MAX_COLS], error[BLOCK_MAX_COLS], largest[BLOCK_MAX_COLS];
 } sums;
 
 static uint32_t bits_of(float x)
@@ -229,7 +228,7 @@ void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out)
         load_source(r, t, i, w.x);
         out->amax = largest_magnitude(w.x, t->cols, out->amax);
     }
-    const code_rule rule = code_rule_of(t->dialect, t->type, t->ue8m0, out->amax);
+    const code_rule rule = code_rule_of(t->dialect, t->type, t->scales, out->amax);
     out->scale = rule.scale;
     out->scale_right = bits_of(out->scale) == bits_of(t->scale);
     for (unsigned i = 0; i < t->rows; i++) {

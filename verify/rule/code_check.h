@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/tensor/block.h"
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
@@ -25,7 +26,7 @@ typedef struct code_rules {
 MUST_CHECK err_code code_rules_create(code_rules *out, err *e);
 void code_rules_free(code_rules *r);
 
-/* A tile where it lies: at most PACK_TILE rows and columns. */
+/* A block where it lies, clipped: at most BLOCK_MAX_ROWS x BLOCK_MAX_COLS. */
 typedef struct tile_view {
     const unsigned char *source; /* BF16, F16 or F32, little-endian */
     const unsigned char *codes;
@@ -33,7 +34,7 @@ typedef struct tile_view {
     size_t pitch; /* elements from row to row, in both */
     unsigned rows, cols;
     float scale; /* as stored */
-    bool ue8m0;
+    scale_format scales;
     pack_dialect dialect;
 } tile_view;
 

@@ -97,35 +97,36 @@ static code_rule multiplied(float scale, float factor)
     return (code_rule){.scale = scale, .factor = factor, .narrow = DTYPE_F32};
 }
 
-static code_rule ieee(bool ue8m0, float amax)
+static code_rule ieee(scale_format scales, float amax)
 {
     if (amax == 0) {
         return divided(1, DTYPE_F32);
     }
     const float scale = fmaxf(divide(amax, 448), 0x1p-126f);
-    return divided(ue8m0 && isfinite(scale) ? power_from(scale) : scale, DTYPE_F32);
+    return divided(scales == SCALES_UE8M0 && isfinite(scale) ? power_from(scale) : scale,
+                   DTYPE_F32);
 }
 
-static code_rule deepgemm(bool ue8m0, float amax)
+static code_rule deepgemm(scale_format scales, float amax)
 {
     const float quotient = scaled_amax(fmaxf(amax, 1e-4f));
-    const float scale = ue8m0 ? power_from(quotient) : quotient;
+    const float scale = scales == SCALES_UE8M0 ? power_from(quotient) : quotient;
     return multiplied(scale, divide(1, scale));
 }
 
-static code_rule transformers(bool ue8m0, float amax)
+static code_rule transformers(scale_format scales, float amax)
 {
     if (amax == 0) {
         return divided(1, DTYPE_F32);
     }
     const float quotient = scaled_amax(amax);
-    if (ue8m0) {
+    if (scales == SCALES_UE8M0) {
         return divided(power_by_log(fmaxf(quotient, 0x1p-126f)), DTYPE_F32);
     }
     return divided(quotient > 0 ? quotient : 1, DTYPE_F32);
 }
 
-static code_rule transformer_engine(dtype source, bool ue8m0, float amax)
+static code_rule transformer_engine(dtype source, scale_format scales, float amax)
 {
     if (amax == 0) {
         return multiplied(1, 1);
@@ -134,7 +135,7 @@ static code_rule transformer_engine(dtype source, bool ue8m0, float amax)
     if (isinf(factor)) {
         factor = source == DTYPE_BF16 ? 0x1.fep127f : FLT_MAX;
     }
-    if (ue8m0) {
+    if (scales == SCALES_UE8M0) {
         int exponent = 0;
         (void)frexpf(factor, &exponent);
         factor = ldexpf(1, exponent - 1);
@@ -160,36 +161,38 @@ static int reciprocal_steps(float amax)
     return steps[table[place / 16] >> (2 * (place % 16)) & 3];
 }
 
-static code_rule linghe(bool ue8m0, float amax)
+static code_rule linghe(scale_format scales, float amax)
 {
     const float quotient = scaled_amax(amax);
     const bool least = quotient <= 1e-30f;
     const float floored = least ? 1e-30f : quotient;
-    const float scale = ue8m0 ? power_by_log(floored) : floored;
+    const float scale = scales == SCALES_UE8M0 ? power_by_log(floored) : floored;
     const float reciprocal = divide(1, scale);
-    const int steps = ue8m0 ? 0 : least ? RECIPROCAL_OFFSET_LEAST : reciprocal_steps(amax);
+    const int steps = scales == SCALES_UE8M0 ? 0
+                      : least                ? RECIPROCAL_OFFSET_LEAST
+                                             : reciprocal_steps(amax);
     return multiplied(scale,
                       steps == 0 ? reciprocal : nextafterf(reciprocal, steps > 0 ? INFINITY : 0));
 }
 
-code_rule code_rule_of(pack_dialect d, dtype source, bool ue8m0, float amax)
+code_rule code_rule_of(pack_dialect d, dtype source, scale_format scales, float amax)
 {
     if (!isfinite(amax)) {
-        return ieee(ue8m0, amax);
+        return ieee(scales, amax);
     }
     switch (d) {
     case DIALECT_DEEPGEMM:
-        return deepgemm(ue8m0, amax);
+        return deepgemm(scales, amax);
     case DIALECT_TRANSFORMERS:
-        return transformers(ue8m0, amax);
+        return transformers(scales, amax);
     case DIALECT_TRANSFORMER_ENGINE:
-        return transformer_engine(source, ue8m0, amax);
+        return transformer_engine(source, scales, amax);
     case DIALECT_COMPRESSED_TENSORS:
         return compressed_tensors(source, amax);
     case DIALECT_LINGHE:
-        return linghe(ue8m0, amax);
+        return linghe(scales, amax);
     default:
-        return ieee(ue8m0, amax);
+        return ieee(scales, amax);
     }
 }
 

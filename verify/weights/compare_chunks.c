@@ -54,26 +54,13 @@ static chunk_place find_chunk(const compare *c, uint64_t number)
     return at;
 }
 
-/* Tiles of a chunk of codes: whole rows of tiles, the last one clipped. */
-static uint64_t tiles_across(const pack_record *r)
-{
-    return num_ceil_div(pack_record_cols(r), PACK_TILE);
-}
-
-static uint64_t tiles_down(const chunk_place *at)
-{
-    return num_ceil_div(at->chunk.bytes / pack_record_cols(at->r), PACK_TILE);
-}
-
 static uint64_t scale_bytes(const chunk_place *at)
 {
-    return pack_record_has_stats(at->r) ? tiles_across(at->r) * tiles_down(at) * sizeof(float) : 0;
-}
-
-/* Number of the chunk's first tile within its slice. */
-static uint64_t first_tile(const chunk_place *at)
-{
-    return at->chunk.begin / pack_record_cols(at->r) / PACK_TILE * tiles_across(at->r);
+    if (!pack_record_has_stats(at->r)) {
+        return 0;
+    }
+    const pack_blocks blocks = pack_chunk_blocks(at->r, &at->chunk);
+    return blocks.down * blocks.across * sizeof(float);
 }
 
 /* ---- sources in FP8 that were quantized once more -------------- */
@@ -105,10 +92,12 @@ static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_plac
     const fp8_band band = band_of(p, at);
     const uint64_t cols = pack_record_cols(at->r);
     const uint64_t first_row = at->chunk.begin / cols;
+    const uint64_t height = block_height(p->block, pack_record_rows(at->r));
+    const uint64_t width = block_width(p->block, cols);
     const size_t each = dtype_bits(p->other->type) / 8;
     for (uint64_t i = 0; i < at->chunk.bytes; i++) {
-        const uint64_t row = (first_row + i / cols) / p->block_rows - band.first;
-        const uint64_t scale = row * band.across + i % cols / p->block_cols;
+        const uint64_t row = (first_row + i / cols) / height - band.first;
+        const uint64_t scale = row * band.across + i % cols / width;
         const float x = j->rules.value[b->source[i]] *
                         scale_value(p->other->type, b->source_scales + scale * each);
         uint32_t bits = 0;
@@ -145,14 +134,14 @@ static void add_tile(const chunk_place *at, const tile_verdict *v, uint64_t row,
                      chunk_result *out)
 {
     const uint64_t cols = pack_record_cols(at->r);
+    const block_format b = at->r->block;
     if (!v->scale_right) {
-        const uint64_t index = row * tiles_across(at->r) + col;
+        const uint64_t index = row * block_across(b, cols) + col;
         out->first_wrong_scale = out->wrong_scales ? out->first_wrong_scale : index;
         out->wrong_scales++;
     }
     if (v->wrong_codes > 0) {
-        const uint64_t index =
-            (row * PACK_TILE + v->wrong_row) * cols + col * PACK_TILE + v->wrong_col;
+        const uint64_t index = (row * b.rows + v->wrong_row) * cols + col * b.cols + v->wrong_col;
         out->first_wrong = out->wrong ? num_min(out->first_wrong, index) : index;
         out->wrong += v->wrong_codes;
     }
@@ -178,28 +167,29 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
 {
     const uint64_t cols = pack_record_cols(at->r);
     const uint64_t rows = at->chunk.bytes / cols;
-    const uint64_t first_row = at->chunk.begin / cols / PACK_TILE;
+    const uint64_t first_row = pack_chunk_blocks(at->r, &at->chunk).row;
+    const block_format f = at->r->block;
     const bool wide = pack_record_requantized(at->r);
     const dtype type = wide ? DTYPE_F32 : at->r->src_type;
     const size_t each = dtype_bits(type) / 8;
     const unsigned char *scale = b->scales;
-    for (uint64_t row = 0; row < rows; row += PACK_TILE) {
-        for (uint64_t col = 0; col < cols; col += PACK_TILE) {
+    for (uint64_t row = 0; row < rows; row += f.rows) {
+        for (uint64_t col = 0; col < cols; col += f.cols) {
             const size_t element = row * cols + col;
             const tile_view t = {
                 .source = (wide ? b->wide : b->source) + element * each,
                 .codes = b->packed + element,
                 .type = type,
                 .pitch = cols,
-                .rows = (unsigned)num_min(PACK_TILE, rows - row),
-                .cols = (unsigned)num_min(PACK_TILE, cols - col),
+                .rows = (unsigned)num_min(f.rows, rows - row),
+                .cols = (unsigned)num_min(f.cols, cols - col),
                 .scale = float_at(scale),
-                .ue8m0 = j->c->recipe.scales == SCALES_UE8M0,
+                .scales = j->c->recipe.scales,
                 .dialect = at->r->dialect,
             };
             tile_verdict v;
             tile_check(&j->rules, &t, &v);
-            add_tile(at, &v, first_row + row / PACK_TILE, col / PACK_TILE, out);
+            add_tile(at, &v, first_row + row / f.rows, col / f.cols, out);
             scale += sizeof(float);
         }
     }
@@ -209,9 +199,9 @@ static err_code read_scales(const chunk_job *j, const chunk_place *at, const buf
 {
     const pack_file *const p = j->c->p;
     const pack_record *const s = &j->c->table->records[at->r->scale_idx];
-    const uint64_t slice = s->len / pack_record_slices(at->r) * at->chunk.slice;
-    return io_read_at(p->fd, p->path, s->off + slice + first_tile(at) * sizeof(float), b->scales,
-                      scale_bytes(at), e);
+    const uint64_t first = pack_chunk_blocks(at->r, &at->chunk).first;
+    return io_read_at(p->fd, p->path, s->off + first * sizeof(float), b->scales, scale_bytes(at),
+                      e);
 }
 
 /* Scales of a source in FP8 belong to the piece (spec/format.md section 7). */

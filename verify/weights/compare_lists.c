@@ -112,9 +112,9 @@ static err_code match_record(compare *c, const pack_record *r, bool *any, err *e
 static void check_arithmetic(compare *c, const pack_record *r)
 {
     const pack_record *const s = &c->table->records[r->scale_idx];
-    if (s->pow2 != (c->recipe.scales == SCALES_UE8M0)) {
+    if (s->block.scale != c->recipe.scales) {
         difference_add(&c->differences, "tensor %s: %smarked as powers of two, against the recipe",
-                       s->name, s->pow2 ? "" : "not ");
+                       s->name, s->block.scale == SCALES_UE8M0 ? "" : "not ");
     }
     const pack_dialect wanted = recipe_dialect(&c->recipe);
     if (r->dialect != wanted) {

@@ -103,8 +103,12 @@ static err_code work(void)
     float scales[TILES];
     tile_stats stats[TILES];
     engine_slot *const slot = &c.engine->slots[0];
-    const engine_job job = {
-        .source = DTYPE_BF16, .rows = ROWS, .cols = COLS, .tile_scales = scales, .stats = stats};
+    const engine_job job = {.source = DTYPE_BF16,
+                            .block = block_fp8(SCALES_F32),
+                            .rows = ROWS,
+                            .cols = COLS,
+                            .tile_scales = scales,
+                            .stats = stats};
     memset(slot->in, 0, slots.in_bytes);
     const err_code code = engine_submit(c.engine, slot, &job, 1, &e);
     return code == OK ? engine_wait(c.engine, slot, &e) : code;

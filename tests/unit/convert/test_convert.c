@@ -87,7 +87,7 @@ static void convert_in_other_ways(const conversion *first)
     }
 }
 
-static void convert_and_check(const made_checkpoint *c, scale_kind scales, digest_alg digest)
+static void convert_and_check(const made_checkpoint *c, scale_format scales, digest_alg digest)
 {
     conversion r = conversion_with(1, PLENTY * MIB);
     r.recipe.scales = scales;

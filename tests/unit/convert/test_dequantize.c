@@ -131,8 +131,12 @@ START_TEST(every_code_of_every_tile)
         codes[i] = (unsigned char)(i * 37 + i / COLS);
     }
     memset(to, 0xa5, sizeof to);
-    const code_band band = {
-        .codes = codes, .scales = stored, .scale_type = DTYPE_F32, .rows = ROWS, .cols = COLS};
+    const code_band band = {.block = block_fp8(SCALES_F32),
+                            .codes = codes,
+                            .scales = stored,
+                            .scale_type = DTYPE_F32,
+                            .rows = ROWS,
+                            .cols = COLS};
     dequantize(&band, as, to);
     for (size_t i = 0; i < ROWS; i++) {
         for (size_t j = 0; j < COLS; j++) {

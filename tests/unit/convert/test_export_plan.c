@@ -96,11 +96,11 @@ START_TEST(codes_stay_where_they_are_read)
     ck_assert_uint_eq(plan.total_bytes, 4 * 60000);
     ck_assert_uint_eq(plan.ignored_count, 0);
     refuses(PRESET_COMPRESSED, false, "stores scales in BF16, which would change them");
-    ((pack_record *)pack_table_find(&table, "model.layers.0.mlp.up_proj.weight_scale_inv"))->pow2 =
-        true;
+    ((pack_record *)pack_table_find(&table, "model.layers.0.mlp.up_proj.weight_scale_inv"))
+        ->block.scale = SCALES_UE8M0;
     makes(PRESET_COMPRESSED, false);
     ck_assert_int_eq(form_of("model.layers.0.mlp.up_proj.weight_scale_inv"), FORM_BF16_SCALES);
-    ck_assert(plan.pow2);
+    ck_assert_int_eq(plan.block.scale, SCALES_UE8M0);
     ck_assert_str_eq(plan.tensors[2].name, "model.layers.0.mlp.up_proj.weight_scale");
     ck_assert_int_eq(plan.tensors[2].type, DTYPE_BF16);
 }
@@ -293,7 +293,7 @@ START_TEST(lists_name_what_is_needed)
                 "model.layers.1.mlp.gate projector.linear");
     refuses(PRESET_ANT_SGLANG, true, "model.layers.1.mlp.experts.*.up_proj.weight: is not FP8");
     for (uint32_t i = 0; i < table.count; i++) {
-        table.records[i].pow2 = table.records[i].cls == CLASS_SCALES;
+        table.records[i].block.scale = SCALES_UE8M0;
     }
     makes(PRESET_COMPRESSED, false);
     expect_list("lm_head model.layers.0.self_attn.o_proj model.layers.1.mlp.experts.0.up_proj "

@@ -340,7 +340,7 @@ START_TEST(ring_linear_and_scales)
     makes(PRESET_HF, config, SIZES(1), SIZES(1));
     expect_warnings("");
     ((pack_record *)pack_table_find(&table, "model.layers.0.attention.dense.weight_scale_inv"))
-        ->pow2 = true;
+        ->block.scale = SCALES_UE8M0;
     makes(PRESET_VLLM, config, SIZES(1), SIZES(1));
     expect_warnings("architecture");
     makes(PRESET_COMPRESSED, config, SIZES(1), SIZES(1));

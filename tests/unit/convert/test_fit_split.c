@@ -5,6 +5,8 @@
 /* Ring-mini: 16 heads, 4 of k and v, of 128. */
 static const fit_model mini = {.known = true, .heads = 16, .kv_heads = 4, .head_dim = 128};
 
+static const block_format tiles = {128, 128, DTYPE_F8_E4M3, SCALES_F32};
+
 enum { YES, NO };
 
 static const struct {
@@ -57,7 +59,7 @@ static const struct {
 
 START_TEST(pieces_are_whole)
 {
-    fit_layout l = fit_layout_of(cases[_i].module, cases[_i].rows, cases[_i].cols, &mini);
+    fit_layout l = fit_layout_of(cases[_i].module, cases[_i].rows, cases[_i].cols, tiles, &mini);
     fit_fault f = {0};
     ck_assert(!l.joined);
     l.joined = cases[_i].joined;
@@ -74,13 +76,13 @@ END_TEST
 START_TEST(layouts)
 {
     const fit_model unknown = {0};
-    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, &unknown).cut, CUT_UNKNOWN);
-    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, &mini).cut, CUT_ROWS);
-    ck_assert_int_eq(fit_layout_of("x.query_key_value", 5000, 1, &mini).cut, CUT_UNKNOWN);
-    ck_assert_int_eq(fit_layout_of("x.gate_up_proj", 513, 1, &mini).cut, CUT_UNKNOWN);
-    ck_assert_int_eq(fit_layout_of("x.my_q_proj", 512, 1, &mini).cut, CUT_UNKNOWN);
-    ck_assert_uint_eq(fit_layout_of("x.k_proj", 512, 1, &unknown).parts[0].pieces, 0);
-    const fit_layout q = fit_layout_of("x.q_proj", 512, 1, &mini);
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, tiles, &unknown).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 3072, 1, tiles, &mini).cut, CUT_ROWS);
+    ck_assert_int_eq(fit_layout_of("x.query_key_value", 5000, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.gate_up_proj", 513, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.my_q_proj", 512, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_uint_eq(fit_layout_of("x.k_proj", 512, 1, tiles, &unknown).parts[0].pieces, 0);
+    const fit_layout q = fit_layout_of("x.q_proj", 512, 1, tiles, &mini);
     ck_assert_str_eq(q.joined_with[0], "k_proj");
     ck_assert_str_eq(q.joined_with[1], "v_proj");
 }

@@ -173,7 +173,7 @@ static void expect_same_codes(const char *a, const char *b)
         char *const data[] = {read_record(p[0], name, &r[0]), read_record(p[1], name, &r[1])};
         ck_assert_uint_eq(r[0]->len, r[1]->len);
         ck_assert_int_eq(r[0]->origin, ORIGIN_QUANTIZED);
-        ck_assert_int_eq(r[0]->pow2, r[1]->pow2);
+        ck_assert_int_eq(r[0]->block.scale, r[1]->block.scale);
         ck_assert_msg(memcmp(data[0], data[1], r[0]->len) == 0, "%s", name);
         free(data[0]);
         free(data[1]);
@@ -191,7 +191,7 @@ static void fails_with_hint(conversion *r, const char *text, const char *hint)
 }
 
 /* As if the source had been what it stands for, in F32. */
-static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_kind scales)
+static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_format scales)
 {
     uint64_t state = random_seed((int)scales);
     made_checkpoint c = {0};
@@ -225,13 +225,13 @@ static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_ki
 
 START_TEST(other_tiles_are_rounded_once_more)
 {
-    requantize(other_tiles, COUNT(other_tiles), 64, (scale_kind)_i);
+    requantize(other_tiles, COUNT(other_tiles), 64, (scale_format)_i);
 }
 END_TEST
 
 START_TEST(rows_and_tensors_are_rounded_once_more)
 {
-    requantize(bare_shapes, COUNT(bare_shapes), 0, (scale_kind)_i);
+    requantize(bare_shapes, COUNT(bare_shapes), 0, (scale_format)_i);
 }
 END_TEST
 

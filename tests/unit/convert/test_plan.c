@@ -195,16 +195,20 @@ END_TEST
 
 START_TEST(powers_of_two_are_flagged)
 {
-    for (int pow2 = 0; pow2 < 2; pow2++) {
-        job j = {.recipe = {.scales = pow2 ? SCALES_UE8M0 : SCALES_F32}};
+    for (scale_format scales = SCALES_F32; scales < SCALE_FORMAT_COUNT; scales++) {
+        job j = {.recipe = {.scales = scales}};
         err e = {0};
         add(&j, "h.0.w1", DTYPE_BF16, 2, 3);
         add(&j, "h.0.norm", DTYPE_BF16, 2, 3);
         open_job(&j, 1);
         expect_ok(make_plan(&j, &e), &e);
-        ck_assert_int_eq(pack_table_find(&j.plan.table, "h.0.w1_scale_inv")->pow2, pow2);
-        ck_assert(!pack_table_find(&j.plan.table, "h.0.w1")->pow2);
-        ck_assert(!pack_table_find(&j.plan.table, "h.0.norm")->pow2);
+        const char *const both[] = {"h.0.w1", "h.0.w1_scale_inv"};
+        for (int i = 0; i < 2; i++) {
+            const block_format b = pack_table_find(&j.plan.table, both[i])->block;
+            ck_assert(block_same_size(b, block_fp8(scales)) && b.code == DTYPE_F8_E4M3);
+            ck_assert_int_eq(b.scale, scales);
+        }
+        ck_assert_int_eq(pack_table_find(&j.plan.table, "h.0.norm")->block.code, DTYPE_NONE);
         close_job(&j);
     }
 }

@@ -155,7 +155,8 @@ static void expect_plain(const char *name, const char *record, uint64_t number, 
     unsigned char *const want = malloc(each * 4);
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t slice = cube ? i : number;
-        const code_band b = {.codes = small.bytes + r->off + slice * each,
+        const code_band b = {.block = r->block,
+                             .codes = small.bytes + r->off + slice * each,
                              .scales = small.bytes + s->off + s->len / slices * slice,
                              .scale_type = s->type,
                              .rows = pack_record_rows(r),

@@ -25,15 +25,15 @@ START_TEST(what_there_is_not)
     static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
     for (int d = 0; d < DIALECT_COUNT; d++) {
         for (int i = 0; i < 6; i++) {
-            const bool pow2 = i >= 3;
-            const bool lacks = (d == DIALECT_COMPRESSED_TENSORS && pow2) ||
-                               (d == DIALECT_LINGHE && i % 3 == 2 && !pow2);
-            const char *const found = dialect_lacks((pack_dialect)d, sources[i % 3], pow2);
+            const scale_format scales = i < 3 ? SCALES_F32 : SCALES_UE8M0;
+            const bool lacks = (d == DIALECT_COMPRESSED_TENSORS && scales == SCALES_UE8M0) ||
+                               (d == DIALECT_LINGHE && i % 3 == 2 && scales == SCALES_F32);
+            const char *const found = dialect_lacks((pack_dialect)d, sources[i % 3], scales);
             ck_assert_int_eq(found != NULL, lacks);
         }
     }
-    ck_assert_ptr_null(dialect_lacks(DIALECT_LINGHE, DTYPE_NONE, false));
-    ck_assert_ptr_nonnull(dialect_lacks(DIALECT_COMPRESSED_TENSORS, DTYPE_NONE, true));
+    ck_assert_ptr_null(dialect_lacks(DIALECT_LINGHE, DTYPE_NONE, SCALES_F32));
+    ck_assert_ptr_nonnull(dialect_lacks(DIALECT_COMPRESSED_TENSORS, DTYPE_NONE, SCALES_UE8M0));
 }
 END_TEST
 

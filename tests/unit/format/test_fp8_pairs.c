@@ -68,8 +68,8 @@ static void has_tiles(const char *name, uint64_t rows, uint64_t cols)
 {
     const fp8_pair *const p = pair_of(name);
     ck_assert_int_eq(p->kind, FP8_WEIGHT);
-    ck_assert_uint_eq(p->block_rows, rows);
-    ck_assert_uint_eq(p->block_cols, cols);
+    ck_assert_uint_eq(p->block.rows, rows);
+    ck_assert_uint_eq(p->block.cols, cols);
 }
 
 static void refused(const char *name, const char *text)
@@ -184,8 +184,8 @@ START_TEST(tile_of_the_config)
     add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);
     add("a.weight_scale_inv", DTYPE_F32, 2, configs[_i].rows ? 3 : 2, configs[_i].rows ? 10 : 3, 0);
     find(configs[_i].text);
-    ck_assert_uint_eq(pairs.block_rows, configs[_i].rows);
-    ck_assert_uint_eq(pairs.block_cols, configs[_i].cols);
+    ck_assert_uint_eq(pairs.block.rows, configs[_i].rows);
+    ck_assert_uint_eq(pairs.block.cols, configs[_i].cols);
     has_tiles("a.weight", configs[_i].rows ? 64 : 128, configs[_i].rows ? 32 : 128);
 }
 END_TEST
@@ -204,8 +204,9 @@ END_TEST
 static const struct {
     const char *quantization, *message;
 } bad_configs[] = {
-    {"{\"weight_block_size\":[64]}", "weight_block_size: expected two positive integers"},
+    {"{\"weight_block_size\":[64]}", "weight_block_size: expected two integers from 1 to 65535"},
     {"{\"weight_block_size\":[64,0]}", "weight_block_size"},
+    {"{\"weight_block_size\":[65536,64]}", "weight_block_size"},
     {"{\"weight_block_size\":[64,\"32\"]}", "weight_block_size"},
     {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
      "\"b\":{\"weights\":{\"block_structure\":[32,32]}}}}",
@@ -227,11 +228,12 @@ END_TEST
 /* Every row of scales that applies to any of the rows, and no other. */
 START_TEST(bands)
 {
-    static const uint64_t heights[] = {1, 64, 100, 128, 300};
+    static const uint16_t heights[] = {1, 64, 100, 128, 300};
     const uint64_t height = heights[_i];
     const tensor w = {.ndim = 3, .shape = {3, 300, 500}, .type = DTYPE_F8_E4M3};
     const tensor s = {.type = DTYPE_BF16};
-    const fp8_pair p = {.other = &s, .kind = FP8_WEIGHT, .block_rows = height, .block_cols = 64};
+    const fp8_pair p = {
+        .other = &s, .kind = FP8_WEIGHT, .block = {.rows = heights[_i], .cols = 64}};
     const uint64_t down = (300 + height - 1) / height;
     for (uint64_t slice = 0; slice < 3; slice++) {
         for (uint64_t row = 0; row < 300; row += 128) {

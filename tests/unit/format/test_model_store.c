@@ -70,7 +70,8 @@ START_TEST(rows_and_columns)
         ck_assert_uint_eq(t->cols, c->cols);
         ck_assert_uint_eq(t->row_bytes, c->row_bytes);
         ck_assert_int_eq(t->quantized, c->quantized);
-        ck_assert(!t->pow2);
+        ck_assert_int_eq(t->block.code, c->quantized ? DTYPE_F8_E4M3 : DTYPE_NONE);
+        ck_assert_int_eq(t->block.scale, SCALES_F32);
     }
     const store_tensor *const t = find(from_packed, Q);
     ck_assert_uint_eq(store_scale_count(t, 300), 9);
@@ -86,8 +87,11 @@ START_TEST(powers_of_two_are_marked)
 {
     write_packed(&model, true);
     store *const s = open_good(scratch("p"));
-    ck_assert(find(s, Q)->pow2 && find(s, LAYER "mlp.experts.3.up_proj.weight")->pow2);
-    ck_assert(!find(s, NORM)->pow2);
+    const char *const quantized[] = {Q, LAYER "mlp.experts.3.up_proj.weight"};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(find(s, quantized[i])->block.scale, SCALES_UE8M0);
+    }
+    ck_assert_int_eq(find(s, NORM)->block.scale, SCALES_F32);
     store_close(s);
 }
 END_TEST

@@ -19,8 +19,9 @@ static bool same_given(const pack_record *a, const pack_record *b)
     return strcmp(a->name, b->name) == 0 && a->type == b->type && a->src_type == b->src_type &&
            a->ndim == b->ndim && memcmp(a->shape, b->shape, sizeof a->shape) == 0 &&
            a->cls == b->cls && a->origin == b->origin && a->dialect == b->dialect &&
-           a->pow2 == b->pow2 && a->stack == b->stack && a->block_rows == b->block_rows &&
-           a->block_cols == b->block_cols && a->scale_idx == b->scale_idx;
+           a->stack == b->stack && block_same_size(a->block, b->block) &&
+           a->block.code == b->block.code && a->block.scale == b->block.scale &&
+           a->scale_idx == b->scale_idx;
 }
 
 static bool same_computed(const pack_record *a, const pack_record *b)

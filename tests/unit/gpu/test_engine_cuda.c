@@ -156,7 +156,7 @@ static void expect_same(load *l, engine *g, engine_slot *slot, const char *what)
 static pack_dialect any_dialect(const engine_job *job, uint32_t number)
 {
     const pack_dialect d = number < DIALECT_COUNT ? (pack_dialect)number : DIALECT_IEEE;
-    return dialect_lacks(d, job->source, job->scales == SCALES_UE8M0) ? DIALECT_IEEE : d;
+    return dialect_lacks(d, job->source, job->block.scale) ? DIALECT_IEEE : d;
 }
 
 /* THIN=N: an N-th of the rounds, for slow tools. */
@@ -183,7 +183,7 @@ START_TEST(ragged_shapes)
         for (bool room = true; room;) {
             const uint64_t side = random_below(&state, 4) ? 385 : 8;
             engine_job job = {.source = sources[random_below(&state, 3)],
-                              .scales = (scale_kind)random_below(&state, 2),
+                              .block = block_fp8((scale_format)random_below(&state, 2)),
                               .rows = 1 + random_below(&state, (uint32_t)side),
                               .cols = 1 + random_below(&state, 385)};
             job.cols = random_below(&state, 3) ? job.cols : (job.cols + 7) / 8 * 8;
@@ -217,7 +217,7 @@ START_TEST(all_bf16)
     load *const l = load_new();
     for (unsigned top = 1; top < 256; top += 2) {
         engine_job job = {.source = DTYPE_BF16,
-                          .scales = top / 2 % 2 ? SCALES_UE8M0 : SCALES_F32,
+                          .block = block_fp8(top / 2 % 2 ? SCALES_UE8M0 : SCALES_F32),
                           .rows = 32,
                           .cols = 128};
         job.dialect = any_dialect(&job, (uint32_t)_i);
@@ -229,7 +229,8 @@ START_TEST(all_bf16)
             memcpy(slot->in + l->jobs[l->count - 1].in_off + k * 2, &bits, sizeof bits);
         }
     }
-    engine_job everything = {.source = DTYPE_BF16, .rows = 510, .cols = 128};
+    engine_job everything = {
+        .source = DTYPE_BF16, .block = block_fp8(SCALES_F32), .rows = 510, .cols = 128};
     everything.dialect = any_dialect(&everything, (uint32_t)_i);
     ck_assert(load_add(l, everything, 0, 0));
     for (unsigned k = 0; k < 510 * 128; k++) {
@@ -257,8 +258,10 @@ START_TEST(corners)
     load *const l = load_new();
     uint64_t state = random_seed(_i);
     for (unsigned i = 0; i < 2U * COUNT(amax); i++) {
-        engine_job job = {
-            .source = DTYPE_F32, .scales = (scale_kind)(i % 2), .rows = 128, .cols = 128};
+        engine_job job = {.source = DTYPE_F32,
+                          .block = block_fp8((scale_format)(i % 2)),
+                          .rows = 128,
+                          .cols = 128};
         job.dialect = any_dialect(&job, (uint32_t)_i);
         ck_assert(load_add(l, job, 0, 0));
         for (unsigned k = 0; k < 128 * 128; k++) {
@@ -289,6 +292,7 @@ START_TEST(nonfinite)
     for (unsigned i = 0; i < 30; i++) {
         const dtype source = sources[i % 3];
         const engine_job job = {.source = source,
+                                .block = block_fp8(SCALES_F32),
                                 .rows = 1 + random_below(&state, 300),
                                 .cols = 1 + random_below(&state, 300)};
         ck_assert(load_add(l, job, 0, 0));

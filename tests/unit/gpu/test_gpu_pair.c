@@ -168,7 +168,7 @@ static engine *on_pair(engine *cpu)
     return used;
 }
 
-static conversion conversion_of(char *source, scale_kind scales)
+static conversion conversion_of(char *source, scale_format scales)
 {
     conversion r = conversion_with(4, PLENTY * MIB);
     r.options.source = source;
@@ -193,7 +193,7 @@ static void convert_by_pair(const struct pair *p, conversion *r, const conversio
 /* Adds up what each device was given. */
 static void convert_model(char *path, unsigned work[2])
 {
-    for (scale_kind scales = SCALES_F32; scales <= SCALES_UE8M0; scales++) {
+    for (scale_format scales = SCALES_F32; scales <= SCALES_UE8M0; scales++) {
         conversion by_cpu = conversion_of(path, scales);
         conversion_succeeds(&by_cpu);
         for (int i = 0; i < COUNT(pairs); i++) {

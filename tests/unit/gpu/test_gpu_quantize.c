@@ -93,7 +93,7 @@ typedef struct volume {
     const char *name;
     uint64_t rows, cols, count;
     dtype source;
-    scale_kind scales;
+    scale_format scales;
     uint32_t keep, set; /* bits of random words, and what is added */
     pack_dialect dialect;
 } volume;
@@ -161,7 +161,7 @@ static void write_tables(arena *a, const volume *v)
     const size_t element = dtype_bits(v->source) / 8;
     for (uint64_t i = 0; i < v->count; i++) {
         jobs[i] = (engine_job){.source = v->source,
-                               .scales = v->scales,
+                               .block = block_fp8(v->scales),
                                .dialect = v->dialect,
                                .rows = v->rows,
                                .cols = v->cols,
@@ -182,7 +182,7 @@ static void write_tables(arena *a, const volume *v)
     a->expected = (unsigned char *)room(a->results + a->out_bytes) + a->results;
     must(cudaMemcpy(a->in - a->tables, tables, a->tables, cudaMemcpyHostToDevice));
     a->launch = gpu_batch_launch(&b, a->in, a->out);
-    a->launch.ue8m0 = v->scales == SCALES_UE8M0;
+    a->launch.scale = v->scales;
     a->launch.dialect = v->dialect;
     free(tables);
     free(jobs);

@@ -360,8 +360,12 @@ START_TEST(slots_differ)
     err e = {0};
     float scale;
     tile_stats stats;
-    const engine_job job = {
-        .source = DTYPE_BF16, .rows = 1, .cols = 1, .tile_scales = &scale, .stats = &stats};
+    const engine_job job = {.source = DTYPE_BF16,
+                            .block = block_fp8(SCALES_F32),
+                            .rows = 1,
+                            .cols = 1,
+                            .tile_scales = &scale,
+                            .stats = &stats};
     const guarded t = open_over(faulty_open(2, 2, 1), 0.1, false);
     unsigned chosen[3] = {0}; /* of so many slots */
     for (unsigned n = 0; n < RUN; n++) {

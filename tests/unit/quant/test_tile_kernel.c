@@ -38,10 +38,10 @@ static size_t element_bytes(const matrix *m)
     return dtype_bits(m->job.source) / 8;
 }
 
-static matrix matrix_new(dtype source, scale_kind scales, uint64_t rows, uint64_t cols)
+static matrix matrix_new(dtype source, scale_format scales, uint64_t rows, uint64_t cols)
 {
     matrix m = {.tiles = num_ceil_div(rows, TILE) * num_ceil_div(cols, TILE)};
-    m.job = (engine_job){.source = source, .scales = scales, .rows = rows, .cols = cols};
+    m.job = (engine_job){.source = source, .block = block_fp8(scales), .rows = rows, .cols = cols};
     m.job.in_off = 3 * element_bytes(&m);
     m.job.out_off = 5;
     m.job.tile_scales = calloc(m.tiles, sizeof *m.job.tile_scales);
@@ -143,8 +143,7 @@ static void reference_tile(const matrix *m, uint64_t index, unsigned char *out)
     const uint64_t row = index / across * TILE;
     const uint64_t col = index % across * TILE;
     tile_stats t = reference_scan(m, row, col);
-    const code_rule rule =
-        code_rule_of(m->job.dialect, m->job.source, m->job.scales == SCALES_UE8M0, t.amax);
+    const code_rule rule = code_rule_of(m->job.dialect, m->job.source, m->job.block.scale, t.amax);
     memset(&y2, 0, sizeof y2);
     memset(&d2, 0, sizeof d2);
     for (uint64_t i = row; i < num_min(row + TILE, m->job.rows); i++) {
@@ -221,7 +220,7 @@ static void check_level(cpu_level level, matrix *m, const matrix *r, uint64_t po
     char what[128];
     snprintf(what, sizeof what, "%s %s [%u, %u] %s scales %d portions %u", cpu_level_name(level),
              dtype_name(m->job.source), (unsigned)m->job.rows, (unsigned)m->job.cols,
-             dialect_name(m->job.dialect), (int)m->job.scales, (unsigned)portion);
+             dialect_name(m->job.dialect), (int)m->job.block.scale, (unsigned)portion);
     tile_scratch *scratch = aligned_alloc(64, sizeof *scratch);
     ck_assert_ptr_nonnull(scratch);
     memset(scratch, 0xff, sizeof *scratch);
@@ -321,10 +320,10 @@ END_TEST
 START_TEST(dialects)
 {
     for (int i = 0; i < 3 * SOURCES * 2 * SIDES; i++) {
-        const scale_kind scales = i / SOURCES % 2 ? SCALES_UE8M0 : SCALES_F32;
+        const scale_format scales = i / SOURCES % 2 ? SCALES_UE8M0 : SCALES_F32;
         matrix m = matrix_new(sources[i % SOURCES], scales, sides[i % SIDES], sides[i / 7 % SIDES]);
         m.job.dialect = (pack_dialect)_i;
-        if (!dialect_lacks(m.job.dialect, m.job.source, scales == SCALES_UE8M0)) {
+        if (!dialect_lacks(m.job.dialect, m.job.source, scales)) {
             fill_random(&m);
             check_all_levels(&m);
         }

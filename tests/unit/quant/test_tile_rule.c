@@ -42,13 +42,13 @@ static void expect_no_saturation(pack_dialect d, const tile_rule *r, float amax)
     }
 }
 
-static void try_rule(pack_dialect d, dtype source, scale_kind kind, float amax)
+static void try_rule(pack_dialect d, dtype source, scale_format kind, float amax)
 {
-    if (dialect_lacks(d, source, kind == SCALES_UE8M0)) {
+    if (dialect_lacks(d, source, kind)) {
         return;
     }
     const tile_rule r = dialect_rule(d, kind, source, amax);
-    const code_rule c = code_rule_of(d, source, kind == SCALES_UE8M0, amax);
+    const code_rule c = code_rule_of(d, source, kind, amax);
     if (oracle_bits(r.scale) != oracle_bits(c.scale)) {
         ck_abort_msg("%s %s %d, amax %a: scale %a, expected %a", dialect_name(d),
                      dtype_name(source), (int)kind, (double)amax, (double)r.scale, (double)c.scale);

@@ -47,20 +47,24 @@ typedef struct vector {
     uint64_t tiles;
 } vector;
 
-static void vector_open(vector *v, pack_dialect d, scale_kind kind, dtype source, const char *which)
+static void vector_open(vector *v, pack_dialect d, scale_format kind, dtype source,
+                        const char *which)
 {
     char name[160];
     void *in = NULL, *codes = NULL, *scales = NULL;
-    snprintf(v->name, sizeof v->name, "%s.%s.%s.%s", dialect_name(d),
-             kind == SCALES_UE8M0 ? "ue8m0" : "f32", dtype_name(source), which);
+    snprintf(v->name, sizeof v->name, "%s.%s.%s.%s", dialect_name(d), scale_format_name(kind),
+             dtype_name(source), which);
     snprintf(name, sizeof name, "input.%s.%s", dtype_name(source), which);
     const tensor *const t = load(name, &in);
     snprintf(name, sizeof name, "%s.codes", v->name);
     ck_assert_uint_eq(load(name, &codes)->bytes, t->shape[0] * t->shape[1]);
     snprintf(name, sizeof name, "%s.scales", v->name);
     const tensor *const s = load(name, &scales);
-    v->job = (engine_job){
-        .source = source, .scales = kind, .dialect = d, .rows = t->shape[0], .cols = t->shape[1]};
+    v->job = (engine_job){.source = source,
+                          .block = block_fp8(kind),
+                          .dialect = d,
+                          .rows = t->shape[0],
+                          .cols = t->shape[1]};
     v->in = in;
     v->codes = codes;
     v->scales = scales;
@@ -118,7 +122,7 @@ static void try_check(const vector *v)
                              .rows = (unsigned)v->job.rows,
                              .cols = (unsigned)num_min(v->job.cols - i * TILE, TILE),
                              .scale = v->scales[i],
-                             .ue8m0 = v->job.scales == SCALES_UE8M0,
+                             .scales = v->job.block.scale,
                              .dialect = v->job.dialect};
         tile_verdict verdict;
         tile_check(&rules, &t, &verdict);
@@ -135,9 +139,9 @@ START_TEST(results)
     static const char *const cases[] = {"corners", "normal", "student"};
     const pack_dialect d = (pack_dialect)_i;
     for (int i = 0; i < 2 * COUNT(sources) * COUNT(cases); i++) {
-        const scale_kind kind = i % 2 ? SCALES_UE8M0 : SCALES_F32;
+        const scale_format kind = i % 2 ? SCALES_UE8M0 : SCALES_F32;
         const dtype source = sources[i / 2 % COUNT(sources)];
-        if (dialect_lacks(d, source, kind == SCALES_UE8M0)) {
+        if (dialect_lacks(d, source, kind)) {
             continue;
         }
         vector v;

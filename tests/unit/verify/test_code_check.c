@@ -43,17 +43,17 @@ static tile_verdict check_floats(const float *x, const unsigned char *codes, uns
 /* For this quotient all codes but one are wrong: each half of the codes is laid beside it. */
 static void try_quotient(float y)
 {
-    float x[PACK_TILE] = {448};
-    unsigned char codes[PACK_TILE] = {ORACLE_LARGEST};
+    float x[BLOCK_MAX_COLS] = {448};
+    unsigned char codes[BLOCK_MAX_COLS] = {ORACLE_LARGEST};
     const uint8_t right = oracle_encode(y);
     for (unsigned sign = 0; sign <= 0x80; sign += 0x80) {
-        for (unsigned j = 1; j < PACK_TILE; j++) {
+        for (unsigned j = 1; j < BLOCK_MAX_COLS; j++) {
             x[j] = y;
             codes[j] = (unsigned char)(sign | j);
         }
         const bool has_right = (right & 0x80) == sign && (right & 0x7f) != 0;
-        const tile_verdict v = check_floats(x, codes, PACK_TILE);
-        ck_assert_msg(v.wrong_codes == PACK_TILE - 1U - has_right,
+        const tile_verdict v = check_floats(x, codes, BLOCK_MAX_COLS);
+        ck_assert_msg(v.wrong_codes == BLOCK_MAX_COLS - 1U - has_right,
                       "quotient %a, right code %02x, sign %u: %u wrong", (double)y, right, sign,
                       v.wrong_codes);
         ck_assert_uint_eq(v.wrong_col, has_right && (right & 0x7f) == 1 ? 2 : 1);
@@ -93,9 +93,9 @@ START_TEST(random_quotients)
 }
 END_TEST
 
-static float scale_of(float amax, bool ue8m0)
+static float scale_of(float amax, scale_format scales)
 {
-    return code_rule_of(DIALECT_IEEE, DTYPE_F32, ue8m0, amax).scale;
+    return code_rule_of(DIALECT_IEEE, DTYPE_F32, scales, amax).scale;
 }
 
 START_TEST(scales)
@@ -114,17 +114,17 @@ START_TEST(scales)
                            0x1.000002p0f,
                            0x1.8p-133f};
     for (int i = 0; i < COUNT(edges); i++) {
-        ck_assert_float_eq(scale_of(edges[i], false), oracle_scale(edges[i], 0));
-        ck_assert_float_eq(scale_of(edges[i], true), oracle_scale(edges[i], 1));
+        ck_assert_float_eq(scale_of(edges[i], SCALES_F32), oracle_scale(edges[i], 0));
+        ck_assert_float_eq(scale_of(edges[i], SCALES_UE8M0), oracle_scale(edges[i], 1));
     }
     uint64_t state = 30;
     for (int i = 0; i < 1000000; i++) {
         const float amax = oracle_float((uint32_t)(oracle_random(&state) >> 33));
         if (isfinite(amax)) {
-            const float scale = scale_of(amax, false);
+            const float scale = scale_of(amax, SCALES_F32);
             ck_assert_float_eq(scale, oracle_scale(amax, 0));
             ck_assert_float_eq(scale, fmaxf(amax / 448.0f, amax == 0 ? 1 : 0x1p-126f));
-            ck_assert_float_eq(scale_of(amax, true), oracle_scale(amax, 1));
+            ck_assert_float_eq(scale_of(amax, SCALES_UE8M0), oracle_scale(amax, 1));
         }
     }
 }
@@ -184,7 +184,7 @@ START_TEST(counts_and_errors)
                          .rows = 2,
                          .cols = 3,
                          .scale = 2,
-                         .ue8m0 = true};
+                         .scales = SCALES_UE8M0};
     tile_verdict v;
     tile_check(&rules, &t, &v);
     ck_assert(v.scale_right);

@@ -12,40 +12,43 @@
 typedef struct example {
     pack_dialect dialect;
     dtype source;
-    bool ue8m0;
+    scale_format format;
     float scales[4];
 } example;
 
 static const float amax[] = {0, 0x1p-133f, 1.75f, 3};
 
 static const example examples[] = {
-    {DIALECT_NONE, DTYPE_BF16, false, {1, 0x1p-126f, 0x1p-8f, 0x1.b6db6ep-8f}},
-    {DIALECT_IEEE, DTYPE_BF16, true, {1, 0x1p-126f, 0x1p-8f, 0x1p-7f}},
+    {DIALECT_NONE, DTYPE_BF16, SCALES_F32, {1, 0x1p-126f, 0x1p-8f, 0x1.b6db6ep-8f}},
+    {DIALECT_IEEE, DTYPE_BF16, SCALES_UE8M0, {1, 0x1p-126f, 0x1p-8f, 0x1p-7f}},
     {DIALECT_DEEPGEMM,
      DTYPE_BF16,
-     false,
+     SCALES_F32,
      {0x1.df595ap-23f, 0x1.df595ap-23f, 0x1p-8f, 0x1.b6db7p-8f}},
-    {DIALECT_DEEPGEMM, DTYPE_F32, true, {0x1p-22f, 0x1p-22f, 0x1p-8f, 0x1p-7f}},
-    {DIALECT_TRANSFORMERS, DTYPE_BF16, false, {1, 0x1.24p-142f, 0x1p-8f, 0x1.b6db7p-8f}},
-    {DIALECT_TRANSFORMERS, DTYPE_F32, true, {1, 0x1p-126f, 0x1p-8f, 0x1p-7f}},
-    {DIALECT_TRANSFORMER_ENGINE, DTYPE_BF16, false, {1, 0x1.0101p-128f, 0x1p-8f, 0x1.b6db6ep-8f}},
-    {DIALECT_TRANSFORMER_ENGINE, DTYPE_F32, false, {1, 0x1p-128f, 0x1p-8f, 0x1.b6db6ep-8f}},
-    {DIALECT_TRANSFORMER_ENGINE, DTYPE_BF16, true, {1, 0x1p-127f, 0x1p-8f, 0x1p-7f}},
-    {DIALECT_COMPRESSED_TENSORS, DTYPE_BF16, false, {0x1p-7f, 0x1p-7f, 0x1p-8f, 0x1.b6p-8f}},
-    {DIALECT_COMPRESSED_TENSORS, DTYPE_F16, false, {0x1p-10f, 0x1p-10f, 0x1p-8f, 0x1.b6cp-8f}},
+    {DIALECT_DEEPGEMM, DTYPE_F32, SCALES_UE8M0, {0x1p-22f, 0x1p-22f, 0x1p-8f, 0x1p-7f}},
+    {DIALECT_TRANSFORMERS, DTYPE_BF16, SCALES_F32, {1, 0x1.24p-142f, 0x1p-8f, 0x1.b6db7p-8f}},
+    {DIALECT_TRANSFORMERS, DTYPE_F32, SCALES_UE8M0, {1, 0x1p-126f, 0x1p-8f, 0x1p-7f}},
+    {DIALECT_TRANSFORMER_ENGINE,
+     DTYPE_BF16,
+     SCALES_F32,
+     {1, 0x1.0101p-128f, 0x1p-8f, 0x1.b6db6ep-8f}},
+    {DIALECT_TRANSFORMER_ENGINE, DTYPE_F32, SCALES_F32, {1, 0x1p-128f, 0x1p-8f, 0x1.b6db6ep-8f}},
+    {DIALECT_TRANSFORMER_ENGINE, DTYPE_BF16, SCALES_UE8M0, {1, 0x1p-127f, 0x1p-8f, 0x1p-7f}},
+    {DIALECT_COMPRESSED_TENSORS, DTYPE_BF16, SCALES_F32, {0x1p-7f, 0x1p-7f, 0x1p-8f, 0x1.b6p-8f}},
+    {DIALECT_COMPRESSED_TENSORS, DTYPE_F16, SCALES_F32, {0x1p-10f, 0x1p-10f, 0x1p-8f, 0x1.b6cp-8f}},
     {DIALECT_COMPRESSED_TENSORS,
      DTYPE_F32,
-     false,
+     SCALES_F32,
      {0x1p-23f, 0x1.24p-142f, 0x1p-8f, 0x1.b6db7p-8f}},
-    {DIALECT_LINGHE, DTYPE_BF16, false, {1e-30f, 1e-30f, 0x1p-8f, 0x1.b6db7p-8f}},
-    {DIALECT_LINGHE, DTYPE_F32, true, {0x1p-99f, 0x1p-99f, 0x1p-8f, 0x1p-7f}},
+    {DIALECT_LINGHE, DTYPE_BF16, SCALES_F32, {1e-30f, 1e-30f, 0x1p-8f, 0x1.b6db7p-8f}},
+    {DIALECT_LINGHE, DTYPE_F32, SCALES_UE8M0, {0x1p-99f, 0x1p-99f, 0x1p-8f, 0x1p-7f}},
 };
 
 START_TEST(scales)
 {
     const example *const x = &examples[_i];
     for (int i = 0; i < COUNT(amax); i++) {
-        const code_rule r = code_rule_of(x->dialect, x->source, x->ue8m0, amax[i]);
+        const code_rule r = code_rule_of(x->dialect, x->source, x->format, amax[i]);
         ck_assert_msg(r.scale == x->scales[i], "%s, amax %a: %a, expected %a",
                       dialect_name(x->dialect), (double)amax[i], (double)r.scale,
                       (double)x->scales[i]);
@@ -67,21 +70,24 @@ START_TEST(logarithms_are_rounded)
                  {4, 0x1p-14f, 0x1p-14f}};
     for (int i = 0; i < COUNT(cases); i++) {
         const float a = oracle_float(power + cases[i].steps);
-        ck_assert_float_eq(code_rule_of(DIALECT_TRANSFORMERS, DTYPE_F32, true, a).scale,
+        ck_assert_float_eq(code_rule_of(DIALECT_TRANSFORMERS, DTYPE_F32, SCALES_UE8M0, a).scale,
                            cases[i].log);
-        ck_assert_float_eq(code_rule_of(DIALECT_LINGHE, DTYPE_F32, true, a).scale, cases[i].log);
-        ck_assert_float_eq(code_rule_of(DIALECT_DEEPGEMM, DTYPE_F32, true, a).scale, cases[i].bits);
+        ck_assert_float_eq(code_rule_of(DIALECT_LINGHE, DTYPE_F32, SCALES_UE8M0, a).scale,
+                           cases[i].log);
+        ck_assert_float_eq(code_rule_of(DIALECT_DEEPGEMM, DTYPE_F32, SCALES_UE8M0, a).scale,
+                           cases[i].bits);
     }
 }
 END_TEST
 
 START_TEST(factors)
 {
-    const code_rule deepgemm = code_rule_of(DIALECT_DEEPGEMM, DTYPE_BF16, false, 3);
+    const code_rule deepgemm = code_rule_of(DIALECT_DEEPGEMM, DTYPE_BF16, SCALES_F32, 3);
     ck_assert_float_eq(deepgemm.factor, 0x1.2aaaaap+7f);
-    const code_rule engine = code_rule_of(DIALECT_TRANSFORMER_ENGINE, DTYPE_BF16, false, 0x1p-133f);
+    const code_rule engine =
+        code_rule_of(DIALECT_TRANSFORMER_ENGINE, DTYPE_BF16, SCALES_F32, 0x1p-133f);
     ck_assert_float_eq(engine.factor, 0x1.fep127f);
-    const code_rule transformers = code_rule_of(DIALECT_TRANSFORMERS, DTYPE_BF16, false, 3);
+    const code_rule transformers = code_rule_of(DIALECT_TRANSFORMERS, DTYPE_BF16, SCALES_F32, 3);
     ck_assert_float_eq(transformers.factor, 0);
 }
 END_TEST
@@ -89,7 +95,7 @@ END_TEST
 /* 448.88 lies between 448 and 450 of BF16. */
 START_TEST(quotients_are_narrowed)
 {
-    const code_rule r = code_rule_of(DIALECT_COMPRESSED_TENSORS, DTYPE_BF16, false, 3);
+    const code_rule r = code_rule_of(DIALECT_COMPRESSED_TENSORS, DTYPE_BF16, SCALES_F32, 3);
     const float x[] = {3, -3, 0, 0x1p-9f};
     float y[4], narrow[4];
     code_rule_divide(&r, x, 4, y);
