@@ -1,22 +1,26 @@
-/* The commands: one function each, in cmd_NAME.c.
+/* The commands: one object each, in cmd_NAME.c.
  *
- * argv[0] is the name of the command. The function parses the arguments, does the work and reports;
- * main prints the error it leaves in `e` and turns the code into an exit status. */
+ *     report_start(&r, c, json);
+ *     code = cmd_list[c]->run(argc, argv, &r, &e);         argv[0] is the name of the command
+ *     status = report_finish(&r, code, &e);
+ *
+ * A command parses its arguments, does the work and reports; main prints the error that it leaves
+ * in `e` and turns the code into an exit status. */
 #ifndef CMD_H
 #define CMD_H
 
 #include "bin/cli/report.h"
 
-MUST_CHECK err_code cmd_convert(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_verify(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_inspect(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_unpack(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_diff(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_export(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_tokenize(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_devices(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_bench(int argc, char **argv, report *r, err *e);
-MUST_CHECK err_code cmd_help(int argc, char **argv, report *r, err *e);
+typedef struct command {
+    err_code (*run)(int argc, char **argv, report *r, err *e);
+    option_fn take;       /* an option of the table goes into the command's request */
+    size_t request_bytes; /* of the request */
+} command;
+
+extern const command cmd_convert, cmd_verify, cmd_inspect, cmd_unpack, cmd_diff, cmd_export,
+    cmd_tokenize, cmd_devices, cmd_bench, cmd_help;
+
+extern const command *const cmd_list[COMMAND_COUNT]; /* by command_id */
 
 /* Answer -h or -V, as text even with --json. */
 MUST_CHECK err_code cmd_answer(wish w, command_id c, report *r, err *e);

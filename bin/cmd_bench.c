@@ -5,13 +5,10 @@
 #include "bin/bench/bench.h"
 #include "bin/bench/bench_data.h"
 #include "bin/cmd.h"
-#include "bin/cli/signals.h"
+#include "bin/cli/job_options.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
 #include "format/base/num.h"
-#include "format/thread/parallel.h"
-
-enum { THREADS_MAX = 4096 };
 
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
@@ -21,17 +18,13 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_GPU_MEMORY:
     case OPTION_CHECK_DEVICE:
         return compute_take(&b->request, o, value, e);
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &b->threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &b->memory, e);
     case OPTION_SIZE:
         return value_size("--size", value, &b->size, e);
     case OPTION_CHECKPOINT:
         b->checkpoint = value;
         return OK;
-    default: /* --json, which main has seen */
-        return OK;
+    default:
+        return job_take(&b->job, o, value, e);
     }
 }
 
@@ -47,7 +40,7 @@ static void print_head(const bench *b)
     } else {
         printf("%s of BF16", size.s);
     }
-    printf(", %u thread%s%s%s\n", b->threads, text_s(b->threads), gpu[0] ? ", " : "", gpu);
+    printf(", %u thread%s%s%s\n", b->job.threads, text_s(b->job.threads), gpu[0] ? ", " : "", gpu);
 }
 
 static void tell_head(bench *b)
@@ -62,7 +55,7 @@ static void tell_head(bench *b)
         report_put(b->report, root, "checkpoint", report_text(b->checkpoint));
         report_put(b->report, root, "source_bytes", report_number(b->source_bytes));
         report_put(b->report, root, "packed_bytes", report_number(b->packed_bytes));
-        report_put(b->report, root, "threads", report_number(b->threads));
+        report_put(b->report, root, "threads", report_number(b->job.threads));
         b->measurements = json_array();
         report_put(b->report, root, "measurements", b->measurements);
     }
@@ -101,7 +94,7 @@ static err_code measure(bench *b, err *e)
     return code;
 }
 
-static err_code run(bench *b, err *e)
+static err_code bench_all(bench *b, err *e)
 {
     err_code code = compute_find(&b->request, b->m, &b->device, e);
     if (code != OK) {
@@ -119,12 +112,9 @@ static err_code run(bench *b, err *e)
     return code;
 }
 
-err_code cmd_bench(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
-    bench b = {.report = r,
-               .request = COMPUTE_DEFAULT,
-               .threads = parallel_processors(),
-               .memory = 512 * MIB};
+    bench b = {.report = r, .request = COMPUTE_DEFAULT, .job = job_defaults()};
     command_line line;
     const err_code code = options_parse(COMMAND_BENCH, argc, argv, take, &b, &line, e);
     if (code != OK || line.wish != WISH_RUN) {
@@ -134,10 +124,12 @@ err_code cmd_bench(int argc, char **argv, report *r, err *e)
         return err_set(e, ERR_USAGE, "--size and --checkpoint exclude each other");
     }
     b.size = b.size > 0 ? b.size : GIB;
-    signals_install();
-    /* Measurements are told as they come; a line of progress between them would only be in the
+    /* Measurements are printed as they come; a line of progress between them would only be in the
      * way. */
-    b.m = report_monitor(r, PROGRESS_NEVER);
+    b.job.progress = PROGRESS_NEVER;
+    b.m = job_start(&b.job, r);
     b.dir = line.operand_count > 0 ? line.operands[0] : ".";
-    return run(&b, e);
+    return bench_all(&b, e);
 }
+
+const command cmd_bench = {.run = run, .take = take, .request_bytes = sizeof(bench)};

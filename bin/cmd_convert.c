@@ -10,32 +10,29 @@
 #include <unistd.h>
 
 #include "bin/cmd.h"
+#include "bin/cli/job_options.h"
 #include "bin/compute/compute.h"
 #include "bin/show/fit_report.h"
 #include "bin/cli/peak_memory.h"
 #include "bin/show/plan_report.h"
-#include "bin/cli/signals.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
-#include "format/base/num.h"
-#include "format/thread/parallel.h"
 
 /* What the command line asks for. Rules and globs keep its order; --scales, --dialect and --recipe
  * wait until all is read, for the recipe stands below the options wherever it is named. */
 typedef struct convert_request {
+    job_options job;
     convert_options options;
     compute_request compute;
     fit_request fit;
     recipe recipe, rules; /* `rules`: those of the command line */
     embed_glob *globs;    /* room for all arguments */
     bool scales_given, dialect_given, dry_run;
-    unsigned scales, dialect, digest, progress;
+    unsigned scales, dialect, digest;
     report *report;
 } convert_request;
-
-enum { THREADS_MAX = 4096 };
 
 static err_code take_rule(convert_request *q, const char *option, const char *glob, bool quantize,
                           err *e)
@@ -51,6 +48,7 @@ static err_code take_embed(convert_request *q, const char *option, const char *g
     return value_glob(option, glob, e);
 }
 
+/* Options with a value; and those that other commands have, too. */
 static err_code take_value(convert_request *q, const option_spec *o, const char *value, err *e)
 {
     switch (o->id) {
@@ -84,50 +82,36 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
     case OPTION_TP:
     case OPTION_EP:
         return fit_take(&q->fit, o, value, e);
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &q->options.memory, e);
     default:
-        return value_word("--progress", value, o->words, &q->progress, e);
+        return job_take(&q->job, o, value, e);
     }
 }
 
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
     convert_request *const q = ctx;
-    if (o->value) {
-        return take_value(q, o, value, e);
-    }
     switch (o->id) {
     case OPTION_SOURCE_SHA256:
         q->options.source_sha256 = true;
-        break;
+        return OK;
     case OPTION_NO_READ_BACK:
         q->options.read_back = false;
-        break;
+        return OK;
     case OPTION_REQUANTIZE:
         q->recipe.requantize = true;
-        break;
+        return OK;
     case OPTION_ALLOW_NONE:
         q->options.allow_none = true;
-        break;
+        return OK;
     case OPTION_DRY_RUN:
         q->dry_run = true;
-        break;
+        return OK;
     case OPTION_FORCE:
         q->options.force = true;
-        break;
-    case OPTION_QUIET:
-        q->report->level = LEVEL_QUIET;
-        break;
-    case OPTION_VERBOSE:
-        q->report->level = LEVEL_VERBOSE;
-        break;
-    default: /* --json, which main has seen */
-        break;
+        return OK;
+    default:
+        return take_value(q, o, value, e);
     }
-    return OK;
 }
 
 /* --scales and --dialect above all. */
@@ -323,7 +307,8 @@ static err_code refuse_streams(const char *output, err *e)
     return OK;
 }
 
-static err_code run(convert_request *q, convert_job *job, compute *c, const monitor *m, err *e)
+static err_code write_file(convert_request *q, convert_job *job, compute *c, const monitor *m,
+                           err *e)
 {
     convert_report done = {0};
     err_code code =
@@ -379,6 +364,7 @@ static err_code show_plan(const convert_request *q, const convert_job *job, err 
 
 static err_code convert(convert_request *q, err *e)
 {
+    const monitor *const m = job_start(&q->job, q->report);
     convert_job job = {0};
     compute c = {0};
     err_code code = fit_request_check(&q->fit, q->dry_run, e);
@@ -394,24 +380,25 @@ static err_code convert(convert_request *q, err *e)
     q->options.recipe = &q->recipe;
     q->options.embed_globs = q->globs;
     q->options.digest = q->digest == 0 ? DIGEST_XXH3 : DIGEST_SHA256;
-    const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
+    q->options.threads = q->job.threads;
+    q->options.memory = q->job.memory;
     code = q->dry_run ? OK : compute_find(&q->compute, m, &c, e);
     if (code == OK) {
         code = convert_prepare(&q->options, m, &job, e);
     }
     if (code == OK) {
-        code = q->dry_run ? show_plan(q, &job, e) : run(q, &job, &c, m, e);
+        code = q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e);
     }
     convert_close(&job);
     return code;
 }
 
-err_code cmd_convert(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
-    convert_request q = {
-        .report = r,
-        .compute = COMPUTE_DEFAULT,
-        .options = {.read_back = true, .memory = 512 * MIB, .threads = parallel_processors()}};
+    convert_request q = {.report = r,
+                         .job = job_defaults(),
+                         .compute = COMPUTE_DEFAULT,
+                         .options = {.read_back = true}};
     command_line line;
     q.globs = calloc((size_t)argc, sizeof *q.globs);
     if (!q.globs) {
@@ -421,7 +408,6 @@ err_code cmd_convert(int argc, char **argv, report *r, err *e)
     if (code == OK && line.wish != WISH_RUN) {
         code = cmd_answer(line.wish, COMMAND_CONVERT, r, e);
     } else if (code == OK) {
-        signals_install();
         q.options.source = line.operands[0];
         code = convert(&q, e);
     }
@@ -430,3 +416,5 @@ err_code cmd_convert(int argc, char **argv, report *r, err *e)
     free(q.globs);
     return code;
 }
+
+const command cmd_convert = {.run = run, .take = take, .request_bytes = sizeof(convert_request)};

@@ -20,10 +20,8 @@ typedef struct machine {
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
     (void)ctx;
-    (void)o; /* --json, which main has seen */
     (void)value;
-    (void)e;
-    return OK;
+    return option_unhandled(o, e);
 }
 
 static err_code look(machine *m, err *e)
@@ -124,7 +122,7 @@ static void put(report *r, const machine *m)
     report_put(r, r->root, "cuda", cuda);
 }
 
-err_code cmd_devices(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
     command_line line;
     machine m = {0};
@@ -140,3 +138,5 @@ err_code cmd_devices(int argc, char **argv, report *r, err *e)
     }
     return code;
 }
+
+const command cmd_devices = {.run = run, .take = take};

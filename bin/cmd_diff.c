@@ -3,17 +3,13 @@
 
 #include "bin/cmd.h"
 #include "bin/show/diff_report.h"
-#include "bin/cli/signals.h"
+#include "bin/cli/job_options.h"
 #include "bin/cli/value.h"
-#include "format/base/num.h"
-#include "format/thread/parallel.h"
-
-enum { THREADS_MAX = 4096 };
 
 typedef struct diff_request {
     const char *paths[2];
+    job_options job;
     diff_options options;
-    unsigned progress;
     report *report;
 } diff_request;
 
@@ -27,17 +23,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_FULL:
         q->options.full = true;
         return OK;
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &q->options.memory, e);
-    case OPTION_PROGRESS:
-        return value_word("--progress", value, o->words, &q->progress, e);
-    case OPTION_QUIET:
-        q->report->level = LEVEL_QUIET;
-        return OK;
-    default: /* --json, which main has seen */
-        return OK;
+    default:
+        return job_take(&q->job, o, value, e);
     }
 }
 
@@ -59,7 +46,7 @@ static err_code tell(diff_request *q, const diff_report *found, double seconds, 
 static err_code diff(diff_request *q, err *e)
 {
     report *const r = q->report;
-    const monitor *const m = report_monitor(r, (progress_when)q->progress);
+    const monitor *const m = job_start(&q->job, r);
     store *a = NULL;
     store *b = NULL;
     diff_report found = {0};
@@ -88,10 +75,9 @@ static err_code diff(diff_request *q, err *e)
     return code;
 }
 
-err_code cmd_diff(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
-    diff_request q = {.report = r,
-                      .options = {.memory = 512 * MIB, .threads = parallel_processors()}};
+    diff_request q = {.report = r, .job = job_defaults()};
     command_line line;
     const err_code code = options_parse(COMMAND_DIFF, argc, argv, take, &q, &line, e);
     if (code != OK || line.wish != WISH_RUN) {
@@ -99,6 +85,9 @@ err_code cmd_diff(int argc, char **argv, report *r, err *e)
     }
     q.paths[0] = line.operands[0];
     q.paths[1] = line.operands[1];
-    signals_install();
+    q.options.threads = q.job.threads;
+    q.options.memory = q.job.memory;
     return diff(&q, e);
 }
+
+const command cmd_diff = {.run = run, .take = take, .request_bytes = sizeof(diff_request)};

@@ -4,26 +4,23 @@
 #include "bin/cmd.h"
 #include "bin/show/export_report.h"
 #include "bin/show/fit_report.h"
-#include "bin/cli/signals.h"
+#include "bin/cli/job_options.h"
 #include "bin/cli/value.h"
-#include "format/base/num.h"
-#include "format/thread/parallel.h"
 
 typedef struct export_request {
+    job_options job;
     export_options options;
     fit_request fit;
-    unsigned progress;
     bool dry_run;
     report *report;
 } export_request;
 
-enum { THREADS_MAX = 4096 };
-
 /* What transformers splits at, too: 5 GB. */
 #define SHARD_BYTES 5000000000
 
-static err_code take_value(export_request *q, const option_spec *o, const char *value, err *e)
+static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
+    export_request *const q = ctx;
     switch (o->id) {
     case OPTION_OUTPUT:
         q->options.output = value;
@@ -36,19 +33,6 @@ static err_code take_value(export_request *q, const option_spec *o, const char *
         return fit_take(&q->fit, o, value, e);
     case OPTION_SHARD_SIZE:
         return value_size("--shard-size", value, &q->options.shard_bytes, e);
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &q->options.memory, e);
-    default:
-        return value_word("--progress", value, o->words, &q->progress, e);
-    }
-}
-
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
-{
-    export_request *const q = ctx;
-    switch (o->id) {
     case OPTION_DEQUANTIZE:
         q->options.dequantize = true;
         return OK;
@@ -58,13 +42,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_FORCE:
         q->options.force = true;
         return OK;
-    case OPTION_QUIET:
-        q->report->level = LEVEL_QUIET;
-        return OK;
-    case OPTION_JSON: /* main has seen it */
-        return OK;
     default:
-        return take_value(q, o, value, e);
+        return job_take(&q->job, o, value, e);
     }
 }
 
@@ -118,7 +97,7 @@ static err_code export(export_request *q, err *e)
 {
     export_job job = {0};
     export_report done = {0};
-    const monitor *const m = report_monitor(q->report, (progress_when)q->progress);
+    const monitor *const m = job_start(&q->job, q->report);
     q->options.preset = &preset_table[q->fit.preset];
     err_code code = fit_request_check(&q->fit, q->dry_run, e);
     if (code == OK) {
@@ -142,18 +121,19 @@ static err_code export(export_request *q, err *e)
     return code;
 }
 
-err_code cmd_export(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
-    export_request q = {.report = r,
-                        .options = {.shard_bytes = SHARD_BYTES,
-                                    .memory = 512 * MIB,
-                                    .threads = parallel_processors()}};
+    export_request q = {
+        .report = r, .job = job_defaults(), .options = {.shard_bytes = SHARD_BYTES}};
     command_line line;
     const err_code code = options_parse(COMMAND_EXPORT, argc, argv, take, &q, &line, e);
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_EXPORT, r, e);
     }
-    signals_install();
     q.options.path = line.operands[0];
+    q.options.threads = q.job.threads;
+    q.options.memory = q.job.memory;
     return export(&q, e);
 }
+
+const command cmd_export = {.run = run, .take = take, .request_bytes = sizeof(export_request)};

@@ -14,12 +14,16 @@ typedef struct help_request {
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
     help_request *const q = ctx;
-    if (o->id == OPTION_MAN) {
+    switch (o->id) {
+    case OPTION_MAN:
         q->man = true;
         return OK;
+    case OPTION_COMPLETION:
+        q->completion = true;
+        return value_word("--completion", value, o->words, &q->shell, e);
+    default:
+        return option_unhandled(o, e);
     }
-    q->completion = true;
-    return value_word("--completion", value, o->words, &q->shell, e);
 }
 
 err_code cmd_answer(wish w, command_id c, report *r, err *e)
@@ -43,7 +47,7 @@ static err_code find_topic(const char *name, command_id *c, err *e)
     return *c == COMMAND_NONE ? command_unknown(name, e) : OK;
 }
 
-err_code cmd_help(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
     help_request q = {0};
     command_line line;
@@ -68,3 +72,5 @@ err_code cmd_help(int argc, char **argv, report *r, err *e)
     }
     return OK;
 }
+
+const command cmd_help = {.run = run, .take = take, .request_bytes = sizeof(help_request)};

@@ -24,8 +24,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_PRINT_RECIPE:
         q->recipe = true;
         return OK;
-    default: /* --json, which main has seen */
-        return OK;
+    default:
+        return option_unhandled(o, e);
     }
 }
 
@@ -79,7 +79,7 @@ static err_code show_recipe(const char *path, report *r, err *e)
     return code;
 }
 
-err_code cmd_inspect(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
     inspect_request q = {0};
     command_line line;
@@ -96,3 +96,5 @@ err_code cmd_inspect(int argc, char **argv, report *r, err *e)
     return is_packed(line.operands[0]) ? inspect_packed(line.operands[0], q.tensor, r, e)
                                        : inspect_checkpoint(line.operands[0], q.tensor, r, e);
 }
+
+const command cmd_inspect = {.run = run, .take = take, .request_bytes = sizeof(inspect_request)};

@@ -22,11 +22,11 @@ typedef struct tokenize_request {
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
     tokenize_request *const q = ctx;
-    (void)e;
-    if (o->id == OPTION_TEXT) {
-        q->text = value;
+    if (o->id != OPTION_TEXT) {
+        return option_unhandled(o, e);
     }
-    return OK; /* --json, which main has seen */
+    q->text = value;
+    return OK;
 }
 
 /* ---- where the file is ----------------------------------------- */
@@ -151,7 +151,7 @@ static void put_ids(const char *path, const token_list *ids, report *r)
     report_put(r, r->root, "ids", list);
 }
 
-err_code cmd_tokenize(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
     tokenize_request q = {.text = "-"};
     command_line line;
@@ -174,3 +174,5 @@ err_code cmd_tokenize(int argc, char **argv, report *r, err *e)
     tokenizer_free(t);
     return code;
 }
+
+const command cmd_tokenize = {.run = run, .take = take, .request_bytes = sizeof(tokenize_request)};

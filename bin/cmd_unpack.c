@@ -4,18 +4,14 @@
 #include <string.h>
 
 #include "bin/cmd.h"
-#include "bin/cli/signals.h"
+#include "bin/cli/job_options.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
 #include "convert/unpack/unpack.h"
-#include "format/base/num.h"
-#include "format/thread/parallel.h"
-
-enum { THREADS_MAX = 4096 };
 
 typedef struct unpack_request {
+    job_options job;
     unpack_options options;
-    unsigned progress;
     report *report;
 } unpack_request;
 
@@ -35,17 +31,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_FORCE:
         q->options.force = true;
         return OK;
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &q->options.threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &q->options.memory, e);
-    case OPTION_PROGRESS:
-        return value_word("--progress", value, o->words, &q->progress, e);
-    case OPTION_QUIET:
-        q->report->level = LEVEL_QUIET;
-        return OK;
-    default: /* --json, which main has seen */
-        return OK;
+    default:
+        return job_take(&q->job, o, value, e);
     }
 }
 
@@ -162,7 +149,7 @@ static err_code print_file(const unpack_job *job, err *e)
 static err_code unpack(unpack_request *q, unpack_job *job, err *e)
 {
     report *const r = q->report;
-    const monitor *const m = report_monitor(r, (progress_when)q->progress);
+    const monitor *const m = job_start(&q->job, r);
     if (r->json) {
         report_put(r, r->root, "kind", report_text("unpacking"));
         report_put(r, r->root, "path", report_text(q->options.path));
@@ -185,10 +172,9 @@ static err_code unpack(unpack_request *q, unpack_job *job, err *e)
     return code;
 }
 
-err_code cmd_unpack(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
-    unpack_request q = {.report = r,
-                        .options = {.memory = 512 * MIB, .threads = parallel_processors()}};
+    unpack_request q = {.report = r, .job = job_defaults()};
     unpack_job job = {0};
     command_line line;
     err_code code = options_parse(COMMAND_UNPACK, argc, argv, take, &q, &line, e);
@@ -199,9 +185,12 @@ err_code cmd_unpack(int argc, char **argv, report *r, err *e)
         code = take_names(&q, &line, e);
     }
     if (code == OK) {
-        signals_install();
+        q.options.threads = q.job.threads;
+        q.options.memory = q.job.memory;
         code = unpack(&q, &job, e);
     }
     unpack_close(&job);
     return code;
 }
+
+const command cmd_unpack = {.run = run, .take = take, .request_bytes = sizeof(unpack_request)};

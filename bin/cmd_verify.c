@@ -7,14 +7,11 @@
 #include <unistd.h>
 
 #include "bin/cmd.h"
-#include "bin/cli/signals.h"
 #include "bin/cli/value.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/archive/archive_index.h"
-#include "format/base/num.h"
-#include "format/thread/parallel.h"
 
-enum { THREADS_MAX = 4096, LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
+enum { LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 
 /* ---- options --------------------------------------------------- */
 
@@ -53,40 +50,49 @@ static err_code take_pair(const char *option, const char *value, const char *wor
     return code;
 }
 
-/* Options of the forward pass. */
-static err_code take_forward(forward_request *f, const option_spec *o, const char *value, err *e)
+/* Options of the forward pass; and those that other commands have, too. */
+static err_code take_forward(verify_request *q, const option_spec *o, const char *value, err *e)
 {
-    f->first_option = f->first_option ? f->first_option : o->name;
+    forward_request *const f = &q->forward;
     switch (o->id) {
     case OPTION_TEXT:
         f->text = value;
-        return OK;
+        break;
     case OPTION_TOKENS:
         f->tokens = value;
-        return OK;
+        break;
     case OPTION_REFERENCE:
         f->reference = value;
-        return OK;
+        break;
     case OPTION_LIMITS:
         f->limits = value;
-        return OK;
+        break;
     case OPTION_DUMP:
         f->dump = value;
-        return OK;
+        break;
     case OPTION_FORCE:
         f->force = true;
-        return OK;
+        break;
     case OPTION_LENGTH:
-        return value_count("--length", value, 1, LENGTH_MAX, &f->length, e);
+        TRY(value_count("--length", value, 1, LENGTH_MAX, &f->length, e));
+        break;
     case OPTION_SEQUENCES:
-        return take_sequences(value, &f->sequences, e);
+        TRY(take_sequences(value, &f->sequences, e));
+        break;
     case OPTION_ACTIVATIONS:
-        return take_pair("--activations", value, o->words, &f->activations, e);
+        TRY(take_pair("--activations", value, o->words, &f->activations, e));
+        break;
     case OPTION_MODE:
-        return take_pair("--mode", value, o->words, &f->modes, e);
-    default: /* OPTION_SLOPE */
-        return take_slopes(value, o->words, f->slopes, e);
+        TRY(take_pair("--mode", value, o->words, &f->modes, e));
+        break;
+    case OPTION_SLOPE:
+        TRY(take_slopes(value, o->words, f->slopes, e));
+        break;
+    default:
+        return job_take(&q->job, o, value, e);
     }
+    f->first_option = f->first_option ? f->first_option : o->name;
+    return OK;
 }
 
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
@@ -107,22 +113,8 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     case OPTION_TENSOR:
         q->tensor = value;
         return value_glob("--tensor", value, e);
-    case OPTION_THREADS:
-        return value_count("--threads", value, 1, THREADS_MAX, &q->threads, e);
-    case OPTION_MEMORY:
-        return value_size("--memory", value, &q->memory, e);
-    case OPTION_PROGRESS:
-        return value_word("--progress", value, o->words, &q->progress, e);
-    case OPTION_QUIET:
-        q->report->level = LEVEL_QUIET;
-        return OK;
-    case OPTION_VERBOSE:
-        q->report->level = LEVEL_VERBOSE;
-        return OK;
-    case OPTION_JSON: /* main has seen it */
-        return OK;
     default:
-        return take_forward(&q->forward, o, value, e);
+        return take_forward(q, o, value, e);
     }
 }
 
@@ -303,7 +295,7 @@ static err_code verify_prepared(verify_request *q, verify_inputs *in, const moni
 static err_code verify(verify_request *q, err *e)
 {
     report *const r = q->report;
-    const monitor *const m = report_monitor(r, (progress_when)q->progress);
+    const monitor *const m = job_start(&q->job, r);
     verify_inputs in;
     if (r->json) {
         report_put(r, r->root, "kind", report_text("verification"));
@@ -319,12 +311,11 @@ static err_code verify(verify_request *q, err *e)
     return code;
 }
 
-err_code cmd_verify(int argc, char **argv, report *r, err *e)
+static err_code run(int argc, char **argv, report *r, err *e)
 {
     verify_request q = {
         .report = r,
-        .memory = 512 * MIB,
-        .threads = parallel_processors(),
+        .job = job_defaults(),
         .forward = {.activations = ACTIVATIONS_F32, .modes = MODE_PREFILL},
     };
     command_line line;
@@ -336,6 +327,7 @@ err_code cmd_verify(int argc, char **argv, report *r, err *e)
     if (code != OK || line.wish != WISH_RUN) {
         return code != OK ? code : cmd_answer(line.wish, COMMAND_VERIFY, r, e);
     }
-    signals_install();
     return verify(&q, e);
 }
+
+const command cmd_verify = {.run = run, .take = take, .request_bytes = sizeof(verify_request)};

@@ -7,22 +7,12 @@
 #include "bin/cli/manual.h"
 #include "bin/cli/signals.h"
 
-typedef err_code (*command_fn)(int argc, char **argv, report *r, err *e);
-
-static const command_fn functions[COMMAND_COUNT] = {
-    [COMMAND_CONVERT] = cmd_convert,   [COMMAND_VERIFY] = cmd_verify,
-    [COMMAND_INSPECT] = cmd_inspect,   [COMMAND_UNPACK] = cmd_unpack,
-    [COMMAND_DIFF] = cmd_diff,         [COMMAND_EXPORT] = cmd_export,
-    [COMMAND_TOKENIZE] = cmd_tokenize, [COMMAND_DEVICES] = cmd_devices,
-    [COMMAND_BENCH] = cmd_bench,       [COMMAND_HELP] = cmd_help,
-};
-
-/* octavo by itself has no options that a command line could take here. */
+/* octavo by itself has only options that end the parsing. */
 static err_code take_none(void *ctx, const option_spec *o, const char *value, err *e)
 {
     (void)ctx;
     (void)value;
-    return err_set(e, ERR_INTERNAL, "no use for --%s", o->name);
+    return option_unhandled(o, e);
 }
 
 /* Without a command: -h, -V, or a mistake. */
@@ -67,7 +57,7 @@ int main(int argc, char **argv)
     report_start(&r, c, c != COMMAND_HELP && options_ask_json(argc - named, argv + named));
     report_take_output(&r);
     const err_code code = c == COMMAND_NONE ? run_alone(argc, argv, &r, &e)
-                                            : functions[c](argc - named, argv + named, &r, &e);
+                                            : cmd_list[c]->run(argc - named, argv + named, &r, &e);
     const int status = report_finish(&r, code, &e);
     signals_reraise();
     return status;

@@ -7,7 +7,7 @@
 #define BENCH_H
 
 #include "bin/compute/compute.h"
-#include "bin/cli/report.h"
+#include "bin/cli/job_options.h"
 
 enum { BENCH_STAGES_MAX = 8, BENCH_RUNS = 5, BENCH_DISK_RUNS = 3 };
 
@@ -20,9 +20,8 @@ typedef struct bench {
     report *report;
     const monitor *m; /* passes on notes and the wish to stop */
     compute_request request;
-    compute device; /* what was found for the conversion */
-    unsigned threads;
-    uint64_t memory;        /* for buffers, as convert has it */
+    compute device;         /* what was found for the conversion */
+    job_options job;        /* threads and memory, as convert has them */
     uint64_t size;          /* of the checkpoint that is made, about */
     const char *checkpoint; /* or what is converted instead; NULL: one is made */
     const char *dir;        /* where the disk is measured */

@@ -51,8 +51,8 @@ static err_code prepare(bench *b, err *e)
         .recipe = &f->recipe,
         .digest = DIGEST_XXH3,
         .force = true,
-        .threads = b->threads,
-        .memory = b->memory,
+        .threads = b->job.threads,
+        .memory = b->job.memory,
     };
     /* Without notes: that there is no config.json is no news. */
     const monitor silent = {.cancelled = b->m->cancelled, .ctx = b->m->ctx};
@@ -73,7 +73,7 @@ err_code bench_disk_open(bench *b, err *e)
     }
     err_code code = make_directory(b, e);
     if (code == OK && !b->checkpoint) {
-        code = weights_write(b->files->made, b->size, b->pool, b->threads, b->m, e);
+        code = weights_write(b->files->made, b->size, b->pool, b->job.threads, b->m, e);
     }
     return code == OK ? prepare(b, e) : code;
 }
@@ -223,7 +223,7 @@ static err_code tell_conversion(bench *b, bool cold, err *e)
 err_code bench_conversion(bench *b, err *e)
 {
     err_code code =
-        compute_open(&b->device, &b->request, &b->files->job.slots, b->threads, b->m, e);
+        compute_open(&b->device, &b->request, &b->files->job.slots, b->job.threads, b->m, e);
     if (code == OK && b->device.devices.count == 0) {
         bench_stage_without_gpus(b);
     }

@@ -83,13 +83,13 @@ static err_code measure_engine(bench *b, const device_info *d, double link, err 
     request.kind = COMPUTE_CUDA;
     request.check_share = 0;
     const convert_slots slots = {
-        .count =
-            (unsigned)num_max(1, num_min(b->threads + SLOTS_AHEAD, b->memory / (3 * SLOT_BYTES))),
+        .count = (unsigned)num_max(
+            1, num_min(b->job.threads + SLOTS_AHEAD, b->job.memory / (3 * SLOT_BYTES))),
         .in_bytes = 2 * SLOT_BYTES,
         .out_bytes = SLOT_BYTES,
         .max_tiles = SLOT_BYTES / (TILE * TILE),
     };
-    err_code code = compute_open(&one, &request, &slots, b->threads, b->m, e);
+    err_code code = compute_open(&one, &request, &slots, b->job.threads, b->m, e);
     if (code == OK) {
         code = bench_engine(b, one.engine, ENGINE_BYTES, &rate, e);
     }

@@ -63,13 +63,13 @@ static err_code tell_threads(bench *b, memory_run *r, const char *name, double *
     }
     *rate = one;
     bench_tell(b, (bench_result){.rate = one}, "%s, 1 thread", name);
-    if (b->threads > 1) {
-        r->threads = b->threads;
+    if (b->job.threads > 1) {
+        r->threads = b->job.threads;
         code = bench_repeat(BENCH_RUNS, run_pieces, r, &seconds, e);
         *rate = bytes / seconds;
         if (code == OK) {
-            bench_tell(b, (bench_result){*rate, one * b->threads, "as many times one thread"},
-                       "%s, %u threads", name, b->threads);
+            bench_tell(b, (bench_result){*rate, one * b->job.threads, "as many times one thread"},
+                       "%s, %u threads", name, b->job.threads);
         }
     }
     return code;
@@ -180,7 +180,7 @@ err_code bench_engine(bench *b, engine *g, uint64_t bytes, double *rate, err *e)
 static err_code measure_cpu(bench *b, unsigned threads, double *rate, err *e)
 {
     enum { AHEAD = 2, JOBS = 2 };
-    const uint64_t most = b->memory / (JOBS * 3 * JOB_CODES);
+    const uint64_t most = b->job.memory / (JOBS * 3 * JOB_CODES);
     const unsigned slots = (unsigned)num_max(1, num_min(threads + AHEAD, most));
     engine *g = NULL;
     err_code code = engine_cpu_open(threads, slots, JOBS * 2 * JOB_CODES, JOBS * JOB_CODES, &g, e);
@@ -204,11 +204,11 @@ err_code bench_memory(bench *b, err *e)
     }
     bench_tell(b, (bench_result){.rate = one}, "CPU engine, 1 thread");
     all = one;
-    if (b->threads > 1) {
-        code = measure_cpu(b, b->threads, &all, e);
+    if (b->job.threads > 1) {
+        code = measure_cpu(b, b->job.threads, &all, e);
         if (code == OK) {
-            bench_tell(b, (bench_result){all, one * b->threads, "as many times one thread"},
-                       "CPU engine, %u threads", b->threads);
+            bench_tell(b, (bench_result){all, one * b->job.threads, "as many times one thread"},
+                       "CPU engine, %u threads", b->job.threads);
         }
     }
     b->cpu = all;

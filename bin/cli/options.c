@@ -1,5 +1,6 @@
 #include "bin/cli/options.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,7 +9,6 @@
 
 enum {
     LONG_FIRST = 256, /* getopt_long's value of row 0 of the table; letters lie below */
-    OPTIONS_MAX = 96, /* room for the rows of the table */
     WORD_MAX = 64,    /* longer words are not compared */
     OWNERS_MAX = 192  /* room for the names of all commands */
 };
@@ -156,10 +156,11 @@ static err_code unknown_letter(command_id c, int letter, err *e)
     return ERR_USAGE;
 }
 
-/* What getopt_long wants to know about the options of one command. */
+/* What getopt_long wants to know about the options of one command, of which no two have the same
+ * id: so there is room for all. */
 typedef struct getopt_form {
-    char letters[2 * OPTIONS_MAX + 3];
-    struct option longs[OPTIONS_MAX + 1];
+    char letters[2 * OPTION_ID_COUNT + 3];
+    struct option longs[OPTION_ID_COUNT + 1];
 } getopt_form;
 
 static void form_build(command_id c, getopt_form *f)
@@ -173,6 +174,7 @@ static void form_build(command_id c, getopt_form *f)
         if (!option_is_of(o, c)) {
             continue;
         }
+        assert(row < f->longs + OPTION_ID_COUNT);
         if (o->letter) {
             *letter++ = o->letter;
         }
@@ -257,11 +259,19 @@ static err_code take_operand(command_id c, char *text, char **argv, command_line
     return OK;
 }
 
+err_code option_unhandled(const option_spec *o, err *e)
+{
+    return err_set(e, ERR_INTERNAL, "option --%s has no effect here", o->name);
+}
+
 static err_code take_option(const option_spec *o, option_fn take, void *ctx, bool *given,
                             command_line *out, err *e)
 {
     if (o->id == OPTION_HELP || o->id == OPTION_VERSION) {
         out->wish = o->id == OPTION_HELP ? WISH_HELP : WISH_VERSION;
+        return OK;
+    }
+    if (o->id == OPTION_JSON) {
         return OK;
     }
     char what[WORD_MAX];
@@ -270,17 +280,8 @@ static err_code take_option(const option_spec *o, option_fn take, void *ctx, boo
     if (code != OK) {
         return code;
     }
-    given[o - option_table] = true;
+    given[o->id] = true;
     return take(ctx, o, o->value ? optarg : NULL, e);
-}
-
-static bool is_given(command_id c, option_id id, const bool *given)
-{
-    bool found = false;
-    for (size_t i = 0; i < option_count && !found; i++) {
-        found = given[i] && option_is_of(&option_table[i], c) && option_table[i].id == id;
-    }
-    return found;
 }
 
 static err_code check_complete(command_id c, const bool *given, const command_line *line, err *e)
@@ -293,10 +294,10 @@ static err_code check_complete(command_id c, const bool *given, const command_li
     if (next && next->required) {
         err_set(e, ERR_USAGE, "missing operand: %s", next->name);
     }
-    const bool dry = is_given(c, OPTION_DRY_RUN, given);
+    const bool dry = given[OPTION_DRY_RUN];
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
-        if (option_is_of(o, c) && o->required && !(o->unless_dry && dry) && !given[i]) {
+        if (option_is_of(o, c) && o->required && !(o->unless_dry && dry) && !given[o->id]) {
             const char letter[] = {o->letter, '\0'};
             err_set(e, ERR_USAGE, "missing option: -%s%s %s", o->letter ? letter : "-",
                     o->letter ? "" : o->name, o->value);
@@ -312,7 +313,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn take, void
                        command_line *out, err *e)
 {
     getopt_form form = {0};
-    bool given[OPTIONS_MAX] = {false};
+    bool given[OPTION_ID_COUNT] = {false};
     form_build(c, &form);
     *out = (command_line){.wish = WISH_RUN, .operands = (const char *const *)argv + 1};
     err_code code = OK;

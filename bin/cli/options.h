@@ -4,7 +4,7 @@
  * that they cannot tell different stories.
  *
  *     static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
- *     { switch (o->id) ... }
+ *     { switch (o->id) { case OPTION_QUICK: ... default: return option_unhandled(o, e); } }
  *
  *     command_line line;
  *     options_parse(COMMAND_VERIFY, argc, argv, take, &request, &line, e);
@@ -86,6 +86,7 @@ typedef enum option_id {
     OPTION_COMPLETION,
     OPTION_HELP,
     OPTION_VERSION,
+    OPTION_ID_COUNT
 } option_id;
 
 /* What an option takes or an operand is; tells completions what to offer. */
@@ -163,9 +164,14 @@ typedef struct command_line {
     size_t operand_count;
 } command_line;
 
-/* Called for each option in the order of the command line; value is NULL for options that take
- * none. */
+/* Called for each option in the order of the command line, except for --help and --version, which
+ * end the parsing, and --json, which main looks for beforehand (options_ask_json). `value` is NULL
+ * for options that take none. */
 typedef err_code (*option_fn)(void *ctx, const option_spec *o, const char *value, err *e);
+
+/* ERR_INTERNAL: the table says that the command has this option, and its option_fn does not know
+ * it. */
+err_code option_unhandled(const option_spec *o, err *e);
 
 /* Parse the arguments of a command; argv[0] is not looked at. Options and operands may be mixed;
  * behind `--` all are operands. They are gathered at the beginning of argv, where out->operands

@@ -75,8 +75,10 @@ err_code compute_take(compute_request *q, const option_spec *o, const char *valu
         return value_size("--gpu-memory", value, &q->gpu_memory, e);
     case OPTION_CHECK_DEVICE:
         return value_share("--check-device", value, &q->check_share, e);
-    default:
+    case OPTION_DEVICE:
         return compute_parse(value, q, e);
+    default:
+        return option_unhandled(o, e);
     }
 }
 

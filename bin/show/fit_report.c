@@ -23,8 +23,10 @@ err_code fit_take(fit_request *q, const option_spec *o, const char *value, err *
         return value_word("--for", value, o->words, &q->preset, e);
     case OPTION_TP:
         return take_sizes("--tp", value, &q->tp, e);
-    default:
+    case OPTION_EP:
         return take_sizes("--ep", value, &q->ep, e);
+    default:
+        return option_unhandled(o, e);
     }
 }
 

@@ -40,14 +40,14 @@ static err_code prepare(forward_check *c, err *e)
         .slopes = {f->slopes[0], f->slopes[1]},
         .prefill = f->modes & MODE_PREFILL,
         .decode = f->modes & MODE_DECODE,
-        .threads = c->q->threads,
-        .memory = c->q->memory,
+        .threads = c->q->job.threads,
+        .memory = c->q->job.memory,
         .dump = f->dump,
         .force = f->force,
         .reference = c->in->reference,
     };
     const err_code code = say_if_slow(c, e);
-    return code == OK ? ops_cpu_create(c->q->threads, &c->ops, e) : code;
+    return code == OK ? ops_cpu_create(c->q->job.threads, &c->ops, e) : code;
 }
 
 static void complain_key(void *ctx, const char *key, const char *packed, const char *source)

@@ -99,8 +99,8 @@ static err_code check_subject(const verify_request *q, subject *s, const monitor
 {
     const integrity_options options = {.quick = !(q->checks & CHECK_DIGESTS),
                                        .tensor_glob = q->tensor,
-                                       .threads = q->threads,
-                                       .memory = q->memory};
+                                       .threads = q->job.threads,
+                                       .memory = q->job.memory};
     const err_code code =
         s->streamed ? integrity_check_stream(STDIN_FILENO, s->name, &options, m, found, &s->fd, e)
                     : integrity_check(s->fd, s->name, &options, m, found, e);

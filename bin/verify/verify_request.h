@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "bin/cli/report.h"
+#include "bin/cli/job_options.h"
 #include "verify/model/rope_tables.h"
 
 /* Bits in the order of the words of --only. */
@@ -30,8 +30,7 @@ typedef struct verify_request {
     bool quick;
     unsigned only;   /* 0: not given */
     unsigned checks; /* what is to be done */
-    unsigned threads, progress;
-    uint64_t memory;
+    job_options job;
     forward_request forward;
     report *report;
 } verify_request;

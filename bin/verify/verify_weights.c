@@ -91,7 +91,7 @@ static err_code report_weights(verify_request *q, const pack_file *p, const weig
 err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
     const weights_options options = {
-        .tensor_glob = q->tensor, .threads = q->threads, .memory = q->memory};
+        .tensor_glob = q->tensor, .threads = q->job.threads, .memory = q->job.memory};
     pack_file *p = NULL;
     weights_report found = {0};
     err_code code = pack_open(q->path, &p, e);

@@ -77,7 +77,7 @@ static err_code run_bench_within(const char *memory, const char *device, report 
     const char *arguments[] = {"bench", "--size", "1",         "--threads",    "1",   "--device",
                                device,  "--json", scratch(""), "--gpu-memory", memory};
     report_start(r, COMMAND_BENCH, true);
-    return cmd_bench(COUNT(arguments) - (memory ? 0 : 2), (char **)arguments, r, e);
+    return cmd_bench.run(COUNT(arguments) - (memory ? 0 : 2), (char **)arguments, r, e);
 }
 
 static err_code run_bench(const char *device, report *r, err *e)
