@@ -29,8 +29,9 @@ typedef struct convert_request {
     fit_request fit;
     recipe recipe, rules; /* `rules`: those of the command line */
     embed_glob *globs;    /* room for all arguments */
-    bool scales_given, dialect_given, dry_run;
-    unsigned scales, dialect, digest;
+    bool scales_given, dry_run;
+    unsigned scales;
+    pack_dialect dialect; /* DIALECT_NONE: not given */
     report *report;
 } convert_request;
 
@@ -51,6 +52,7 @@ static err_code take_embed(convert_request *q, const char *option, const char *g
 /* Options with a value; and those that other commands have, too. */
 static err_code take_value(convert_request *q, const option_spec *o, const char *value, err *e)
 {
+    unsigned number = 0;
     switch (o->id) {
     case OPTION_OUTPUT:
         q->options.output = value;
@@ -59,8 +61,9 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
         q->scales_given = true;
         return value_word("--scales", value, o->words, &q->scales, e);
     case OPTION_DIALECT:
-        q->dialect_given = true;
-        return value_word("--dialect", value, o->words, &q->dialect, e);
+        TRY(value_word("--dialect", value, o->words, &number, e));
+        q->dialect = dialect_parse(value);
+        return OK;
     case OPTION_KEEP:
         return take_rule(q, "--keep", value, false, e);
     case OPTION_QUANTIZE:
@@ -73,7 +76,9 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
     case OPTION_NO_EMBED:
         return take_embed(q, "--no-embed", value, false, e);
     case OPTION_DIGEST:
-        return value_word("--digest", value, o->words, &q->digest, e);
+        TRY(value_word("--digest", value, o->words, &number, e));
+        q->options.digest = digest_algs[number];
+        return OK;
     case OPTION_DEVICE:
     case OPTION_GPU_MEMORY:
     case OPTION_CHECK_DEVICE:
@@ -121,8 +126,8 @@ static err_code set_arithmetic(convert_request *q, err *e)
     if (q->scales_given) {
         r->scales = (scale_format)q->scales;
     }
-    if (q->dialect_given) {
-        r->dialect = (pack_dialect)(DIALECT_IEEE + q->dialect);
+    if (q->dialect != DIALECT_NONE) {
+        r->dialect = q->dialect;
     }
     const char *const lacks = dialect_lacks(r->dialect, DTYPE_NONE, r->scales);
     return lacks ? err_set(e, ERR_USAGE, "%s", lacks) : OK;
@@ -379,7 +384,6 @@ static err_code convert(convert_request *q, err *e)
     }
     q->options.recipe = &q->recipe;
     q->options.embed_globs = q->globs;
-    q->options.digest = q->digest == 0 ? DIGEST_XXH3 : DIGEST_SHA256;
     q->options.threads = q->job.threads;
     q->options.memory = q->job.memory;
     code = q->dry_run ? OK : compute_find(&q->compute, m, &c, e);
@@ -398,7 +402,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     convert_request q = {.report = r,
                          .job = job_defaults(),
                          .compute = COMPUTE_DEFAULT,
-                         .options = {.read_back = true}};
+                         .options = {.digest = DIGEST_XXH3, .read_back = true}};
     command_line line;
     q.globs = calloc((size_t)argc, sizeof *q.globs);
     if (!q.globs) {

@@ -18,16 +18,20 @@ typedef struct unpack_request {
 static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 {
     unpack_request *const q = ctx;
+    static const unpack_form forms[] = {
+#define X(name, word) UNPACK_##name,
+        UNPACK_LIST(X)
+#undef X
+    };
     unsigned word = 0;
-    err_code code = OK;
     switch (o->id) {
     case OPTION_OUTPUT:
         q->options.output = value;
         return OK;
     case OPTION_DEQUANTIZE:
-        code = value_word("--dequantize", value, o->words, &word, e);
-        q->options.form = word == 0 ? UNPACK_BF16 : UNPACK_F32;
-        return code;
+        TRY(value_word("--dequantize", value, o->words, &word, e));
+        q->options.form = forms[word];
+        return OK;
     case OPTION_FORCE:
         q->options.force = true;
         return OK;
@@ -73,8 +77,11 @@ static err_code take_names(unpack_request *q, const command_line *line, err *e)
 
 static const char *form_name(unpack_form form)
 {
-    static const char *const names[] = {
-        [UNPACK_STORED] = "stored", [UNPACK_BF16] = "bf16", [UNPACK_F32] = "f32"};
+    static const char *const names[] = {[UNPACK_STORED] = "stored",
+#define X(name, word) [UNPACK_##name] = word,
+                                        UNPACK_LIST(X)
+#undef X
+    };
     return names[form];
 }
 

@@ -8,8 +8,17 @@
 void help_print(command_id c); /* COMMAND_NONE: the overview */
 void man_print(command_id c);
 
-/* In the order of the words of --completion. */
-typedef enum shell { SHELL_BASH, SHELL_ZSH, SHELL_FISH } shell;
+/* name, word of --completion */
+#define SHELL_LIST(X)                                                                              \
+    X(BASH, "bash")                                                                                \
+    X(ZSH, "zsh")                                                                                  \
+    X(FISH, "fish")
+
+typedef enum shell {
+#define X(name, word) SHELL_##name,
+    SHELL_LIST(X)
+#undef X
+} shell;
 
 void completion_print(shell s);
 

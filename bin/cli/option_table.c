@@ -2,6 +2,19 @@
  * and in the completions; spec/cli.md says the same at length. */
 #include "bin/cli/options.h"
 
+#include "bin/cli/manual.h"
+#include "bin/cli/option_words.h"
+#include "bin/cli/progress.h"
+#include "convert/export/preset.h"
+#include "convert/unpack/unpack.h"
+#include "format/base/digest.h"
+#include "format/tensor/dialect_id.h"
+#include "quant/tile/tile.h"
+#include "verify/model/rope_tables.h"
+
+#define DIGEST_AFTER_BAR(name, word, number, bytes) "|" #word
+#define DIGEST_WORDS                                (&DIGEST_LIST(DIGEST_AFTER_BAR)[1])
+
 #define CONVERT  (1U << COMMAND_CONVERT)
 #define VERIFY   (1U << COMMAND_VERIFY)
 #define INSPECT  (1U << COMMAND_INSPECT)
@@ -64,15 +77,15 @@ const option_spec option_table[] = {
      .commands = CONVERT,
      .name = "scales",
      .kind = VALUE_WORD,
-     .value = "f32|ue8m0",
-     .words = "f32|ue8m0",
+     .value = WORDS(SCALE_FORMAT_LIST),
+     .words = WORDS(SCALE_FORMAT_LIST),
      .help = "The form of scales: f32 (any number; the default) or ue8m0 (powers of two)."},
     {.id = OPTION_DIALECT,
      .commands = CONVERT,
      .name = "dialect",
      .kind = VALUE_WORD,
      .value = "DIALECT",
-     .words = "ieee|deepgemm|transformers|transformer-engine|compressed-tensors|linghe",
+     .words = WORDS(DIALECT_LIST),
      .help = "Whose bits scales and codes have: ieee (the default), or those that deepgemm, "
              "transformers, transformer-engine, compressed-tensors or linghe computes on a GPU."},
     {.id = OPTION_KEEP,
@@ -116,8 +129,8 @@ const option_spec option_table[] = {
      .commands = CONVERT,
      .name = "digest",
      .kind = VALUE_WORD,
-     .value = "xxh3|sha256",
-     .words = "xxh3|sha256",
+     .value = DIGEST_WORDS,
+     .words = DIGEST_WORDS,
      .help = "Digests of the weights: xxh3 (finds accidents, as fast as memory; the default) or "
              "sha256 (an adversary cannot forge it)."},
     {.id = OPTION_SOURCE_SHA256,
@@ -147,7 +160,7 @@ const option_spec option_table[] = {
      .name = "for",
      .kind = VALUE_WORD,
      .value = "RUNTIME",
-     .words = "hf|vllm|sglang|ant-sglang|areal|compressed-tensors|bf16",
+     .words = WORDS(PRESET_LIST),
      .help =
          "With --dry-run: tell whether this runtime, as export knows it, would load the result, "
          "and what it would ignore. Exit status 1 if it would not."},
@@ -186,7 +199,7 @@ const option_spec option_table[] = {
      .name = "only",
      .kind = VALUE_LIST,
      .value = "LIST",
-     .words = "structure|digests|weights|forward",
+     .words = WORDS(CHECK_LIST),
      .help = "Do only these checks, separated by commas: structure, digests, weights (needs "
              "--against), forward (as --forward)."},
     {.id = OPTION_TENSOR,
@@ -231,8 +244,8 @@ const option_spec option_table[] = {
      .commands = VERIFY,
      .name = "activations",
      .kind = VALUE_WORD,
-     .value = "f32|fp8|both",
-     .words = "f32|fp8|both",
+     .value = WORDS(ACTIVATION_LIST),
+     .words = WORDS(ACTIVATION_LIST),
      .help = "Activations of quantized matrices: f32 (the default) shows what the weights alone "
              "cost; fp8 rounds them, too, in groups of 128, as runtimes do."},
     {.id = OPTION_SLOPE,
@@ -240,7 +253,7 @@ const option_spec option_table[] = {
      .name = "slope",
      .kind = VALUE_LIST,
      .value = "FORM",
-     .words = "trained|hf",
+     .words = WORDS(SLOPE_LIST),
      .help = "How the layer number enters the decay of linear attention: as the trainer and "
              "runtimes do (trained, the default) or as the published Python code does (hf). Two "
              "words, as in trained,hf, are for the source and for FILE."},
@@ -248,8 +261,8 @@ const option_spec option_table[] = {
      .commands = VERIFY,
      .name = "mode",
      .kind = VALUE_WORD,
-     .value = "prefill|decode|both",
-     .words = "prefill|decode|both",
+     .value = WORDS(MODE_LIST),
+     .words = WORDS(MODE_LIST),
      .help = "Compute a sequence as a whole (prefill, the default) or token by token (decode); "
              "both compares the two bit by bit."},
     {.id = OPTION_LIMITS,
@@ -301,8 +314,8 @@ const option_spec option_table[] = {
      .commands = UNPACK,
      .name = "dequantize",
      .kind = VALUE_WORD,
-     .value = "bf16|f32",
-     .words = "bf16|f32",
+     .value = WORDS(UNPACK_LIST),
+     .words = WORDS(UNPACK_LIST),
      .help = "Write quantized tensors as plain numbers, code times scale in float32, or that "
              "rounded to bf16, instead of codes and scales."},
     {.id = OPTION_FORCE,
@@ -335,7 +348,7 @@ const option_spec option_table[] = {
      .name = "for",
      .kind = VALUE_WORD,
      .value = "RUNTIME",
-     .words = "hf|vllm|sglang|ant-sglang|areal|compressed-tensors|bf16",
+     .words = WORDS(PRESET_LIST),
      .required = true,
      .help = "Who is going to load it: hf (transformers), vllm, sglang, ant-sglang (Ant's SGLang "
              "0.5.2), areal, compressed-tensors, or bf16 (anyone: a plain checkpoint without "
@@ -374,7 +387,7 @@ const option_spec option_table[] = {
      .name = "device",
      .kind = VALUE_WORD,
      .value = "auto|cpu|cuda[:N,...]",
-     .words = "auto|cpu|cuda",
+     .words = WORDS(COMPUTE_LIST),
      .help = "Compute on CUDA devices, all or those numbered, or on the CPU: auto (the default) "
              "takes the CPU where no GPU can be used, or one fails. The result is the same."},
     {.id = OPTION_GPU_MEMORY,
@@ -422,8 +435,8 @@ const option_spec option_table[] = {
      .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
      .name = "progress",
      .kind = VALUE_WORD,
-     .value = "auto|always|never",
-     .words = "auto|always|never",
+     .value = WORDS(PROGRESS_LIST),
+     .words = WORDS(PROGRESS_LIST),
      .help = "Show progress on standard error: auto (the default) on a terminal in the foreground, "
              "without -q and --json."},
     {.id = OPTION_JSON,
@@ -453,8 +466,8 @@ const option_spec option_table[] = {
      .commands = HELP,
      .name = "completion",
      .kind = VALUE_WORD,
-     .value = "bash|zsh|fish",
-     .words = "bash|zsh|fish",
+     .value = WORDS(SHELL_LIST),
+     .words = WORDS(SHELL_LIST),
      .help = "Print a completion script for a shell."},
     {.id = OPTION_HELP,
      .commands = ALL,

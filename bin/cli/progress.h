@@ -18,8 +18,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* In the order of the words of --progress. */
-typedef enum progress_when { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER } progress_when;
+/* name, word of --progress */
+#define PROGRESS_LIST(X)                                                                           \
+    X(AUTO, "auto")                                                                                \
+    X(ALWAYS, "always")                                                                            \
+    X(NEVER, "never")
+
+typedef enum progress_when {
+#define X(name, word) PROGRESS_##name,
+    PROGRESS_LIST(X)
+#undef X
+} progress_when;
 
 typedef struct progress {
     FILE *to; /* NULL: says nothing */

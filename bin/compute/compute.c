@@ -61,7 +61,7 @@ err_code compute_parse(const char *word, compute_request *q, err *e)
         q->kind = COMPUTE_CUDA;
         return parse_numbers(word, word + sizeof with_numbers - 1, q, e);
     }
-    if (value_word("--device", word, "auto|cpu|cuda", &kind, NULL) != OK) {
+    if (value_word("--device", word, WORDS(COMPUTE_LIST), &kind, NULL) != OK) {
         return refuse_word(word, e);
     }
     q->kind = (compute_kind)kind;

@@ -15,13 +15,17 @@
 #ifndef COMPUTE_H
 #define COMPUTE_H
 
+#include "bin/cli/option_words.h"
 #include "bin/cli/report.h"
 #include "convert/stream/convert.h"
 #include "format/base/num.h"
 #include "gpu/device/device.h"
 
-/* In the order of the words of --device. */
-typedef enum compute_kind { COMPUTE_AUTO, COMPUTE_CPU, COMPUTE_CUDA } compute_kind;
+typedef enum compute_kind {
+#define X(name, word) COMPUTE_##name,
+    COMPUTE_LIST(X)
+#undef X
+} compute_kind;
 
 /* What the command line asks for. */
 typedef struct compute_request {

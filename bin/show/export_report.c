@@ -211,7 +211,7 @@ void export_put(report *r, const export_job *job, const export_report *done)
     report_put(r, r->root, "kind", report_text(done ? "export" : "export-plan"));
     report_put(r, r->root, "path", report_text(job->options.path));
     report_put(r, r->root, "output", report_text(job->options.output));
-    report_put(r, r->root, "for", report_text(p->name));
+    report_put(r, r->root, "for", report_text(preset_name(p)));
     report_put(r, r->root, "root",
                report_hex(job->file->trailer.root, sizeof job->file->trailer.root));
     report_put(r, r->root, "tensors", report_number(plan->tensor_count));

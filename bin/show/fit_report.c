@@ -157,7 +157,7 @@ static void print_warnings(const fit *f)
 static err_code print(const fit_request *q, const fit *f, err *e)
 {
     table t;
-    printf("\nFor %s:\n", f->preset->name);
+    printf("\nFor %s:\n", preset_name(f->preset));
     table_start(&t, "llr");
     for (size_t i = 0; i < f->run_count; i++) {
         put_run(&t, f, &f->runs[i], q->ep.count > 0);
@@ -224,7 +224,7 @@ static json_t *fit_json(report *r, const fit *f)
     for (size_t i = 0; i < f->warning_count; i++) {
         report_append(r, warnings, warning_json(r, &f->warnings[i]));
     }
-    report_put(r, o, "for", report_text(f->preset->name));
+    report_put(r, o, "for", report_text(preset_name(f->preset)));
     report_put(r, o, "fits", json_boolean(fit_says_yes(f)));
     report_put(r, o, "runs", runs);
     report_put(r, o, "warnings", warnings);
@@ -242,9 +242,10 @@ static err_code judge(const fit *f, const char *path, err *e)
     if (fit_says_yes(f)) {
         return OK;
     }
-    return bad == 0 ? err_set(e, ERR_DIFFERENT, "%s: %s would not load it", path, f->preset->name)
-                    : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
-                              f->preset->name, bad, f->run_count);
+    return bad == 0
+               ? err_set(e, ERR_DIFFERENT, "%s: %s would not load it", path, preset_name(f->preset))
+               : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
+                         preset_name(f->preset), bad, f->run_count);
 }
 
 err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e)

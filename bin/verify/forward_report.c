@@ -9,7 +9,12 @@
 
 static const char *slope_name(slope_form s)
 {
-    return s == SLOPE_TRAINED ? "trained" : "hf";
+    static const char *const words[] = {
+#define X(name, word) word,
+        SLOPE_LIST(X)
+#undef X
+    };
+    return words[s];
 }
 
 static const char *activations_name(const forward_form *f)

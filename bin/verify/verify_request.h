@@ -5,14 +5,37 @@
 #include <string.h>
 
 #include "bin/cli/job_options.h"
+#include "bin/cli/option_words.h"
 #include "verify/model/rope_tables.h"
 
-/* Bits in the order of the words of --only. */
-enum { CHECK_STRUCTURE = 1, CHECK_DIGESTS = 2, CHECK_WEIGHTS = 4, CHECK_FORWARD = 8 };
+/* Numbers of the words of --only, and the bits of a set of checks. */
+enum {
+#define X(name, word) CHECK_NUMBER_##name,
+    CHECK_LIST(X)
+#undef X
+#define X(name, word) CHECK_##name = 1 << CHECK_NUMBER_##name,
+        CHECK_LIST(X)
+#undef X
+};
 
-/* Bits in the order of the words of --activations and --mode; both words mean both. */
-enum { ACTIVATIONS_F32 = 1, ACTIVATIONS_FP8 = 2 };
-enum { MODE_PREFILL = 1, MODE_DECODE = 2 };
+/* The words of --activations and --mode count from 1, and so their numbers are sets of two bits. */
+enum {
+    ACTIVATIONS_NONE,
+#define X(name, word) ACTIVATIONS_##name,
+    ACTIVATION_LIST(X)
+#undef X
+};
+
+enum {
+    MODE_NONE,
+#define X(name, word) MODE_##name,
+    MODE_LIST(X)
+#undef X
+};
+
+_Static_assert(ACTIVATIONS_BOTH == (ACTIVATIONS_F32 | ACTIVATIONS_FP8) &&
+                   MODE_BOTH == (MODE_PREFILL | MODE_DECODE),
+               "both words mean both");
 
 typedef struct forward_request {
     bool wanted;              /* --forward */

@@ -144,5 +144,5 @@ void export_list_members(const preset *p, const unsigned char root[SHA256_BYTES]
     char hex[2 * SHA256_BYTES + 1];
     hex_encode(root, SHA256_BYTES, hex);
     snprintf(text, LIST_MEMBERS_BYTES, "{\"octavo_export\":1,\"for\":\"%s\",\"root\":\"%s\"}",
-             p->name, hex);
+             preset_name(p), hex);
 }

@@ -6,8 +6,7 @@
 #include "format/tensor/tensor_name.h"
 
 const preset preset_table[PRESET_COUNT] = {
-    [PRESET_HF] = {.name = "hf",
-                   .reader = "transformers",
+    [PRESET_HF] = {.reader = "transformers",
                    .loader = "transformers",
                    .config = CONFIG_FP8,
                    .ignore_key = "modules_to_not_convert",
@@ -21,8 +20,7 @@ const preset preset_table[PRESET_COUNT] = {
                    .misreads = true,
                    .runs_own_code = true,
                    .ignores_mtp = true},
-    [PRESET_VLLM] = {.name = "vllm",
-                     .reader = "vLLM",
+    [PRESET_VLLM] = {.reader = "vLLM",
                      .loader = "vLLM",
                      .config = CONFIG_FP8,
                      .ignore_key = "ignored_layers",
@@ -32,8 +30,7 @@ const preset preset_table[PRESET_COUNT] = {
                      .merges = true,
                      .rounds_scales = true,
                      .copies_kv = true},
-    [PRESET_SGLANG] = {.name = "sglang",
-                       .reader = "SGLang",
+    [PRESET_SGLANG] = {.reader = "SGLang",
                        .loader = "SGLang",
                        .config = CONFIG_FP8,
                        .ignore_key = "ignored_layers",
@@ -44,8 +41,7 @@ const preset preset_table[PRESET_COUNT] = {
                        .rounds_scales = true,
                        .copies_kv = true,
                        .experts_in_tp = true},
-    [PRESET_ANT_SGLANG] = {.name = "ant-sglang",
-                           .reader = "Ant's SGLang 0.5.2",
+    [PRESET_ANT_SGLANG] = {.reader = "Ant's SGLang 0.5.2",
                            .config = CONFIG_FP8,
                            .ignore_key = "ignored_layers",
                            .scale_suffix = "_scale_inv",
@@ -57,8 +53,7 @@ const preset preset_table[PRESET_COUNT] = {
                            .needs_experts = true,
                            .copies_kv = true,
                            .experts_in_tp = true},
-    [PRESET_AREAL] = {.name = "areal",
-                      .reader = "AReaL",
+    [PRESET_AREAL] = {.reader = "AReaL",
                       .config = CONFIG_FP8,
                       .ignore_key = "ignored_layers",
                       .scale_suffix = "_scale_inv",
@@ -68,8 +63,7 @@ const preset preset_table[PRESET_COUNT] = {
                       .merges = true,
                       .copies_kv = true,
                       .experts_in_tp = true},
-    [PRESET_COMPRESSED] = {.name = "compressed-tensors",
-                           .reader = "compressed-tensors",
+    [PRESET_COMPRESSED] = {.reader = "compressed-tensors",
                            .loader = "vLLM",
                            .config = CONFIG_COMPRESSED,
                            .ignore_key = "ignore",
@@ -80,12 +74,21 @@ const preset preset_table[PRESET_COUNT] = {
                            .lists_head = true,
                            .lists_experts = true,
                            .copies_kv = true},
-    [PRESET_BF16] = {.name = "bf16",
-                     .reader = "any runtime",
+    [PRESET_BF16] = {.reader = "any runtime",
                      .config = CONFIG_NONE,
                      .copies_kv = true,
                      .experts_in_tp = true},
 };
+
+const char *preset_name(const preset *p)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        PRESET_LIST(X)
+#undef X
+    };
+    return words[p - preset_table];
+}
 
 const char *const preset_wide[] = {"lm_head.*",
                                    "*.lm_head.*",

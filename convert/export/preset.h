@@ -13,16 +13,21 @@
 
 #include "format/tensor/dtype.h"
 
-/* In the order of the words of --for. */
+/* name, word of --for */
+#define PRESET_LIST(X)                                                                             \
+    X(HF, "hf")                                                                                    \
+    X(VLLM, "vllm")                                                                                \
+    X(SGLANG, "sglang")                                                                            \
+    X(ANT_SGLANG, "ant-sglang")                                                                    \
+    X(AREAL, "areal")                                                                              \
+    X(COMPRESSED, "compressed-tensors")                                                            \
+    X(BF16, "bf16")
+
 typedef enum preset_id {
-    PRESET_HF,
-    PRESET_VLLM,
-    PRESET_SGLANG,
-    PRESET_ANT_SGLANG,
-    PRESET_AREAL,
-    PRESET_COMPRESSED,
-    PRESET_BF16,
-    PRESET_COUNT
+#define X(name, word) PRESET_##name,
+    PRESET_LIST(X)
+#undef X
+        PRESET_COUNT
 } preset_id;
 
 /* The form of quantization_config. */
@@ -41,7 +46,6 @@ enum {
 };
 
 typedef struct preset {
-    const char *name;   /* word of --for */
     const char *reader; /* who reads it, for messages */
     const char *loader; /* whose releases have to know the architecture; NULL: not judged */
     preset_config config;
@@ -67,6 +71,9 @@ typedef struct preset {
 } preset;
 
 extern const preset preset_table[PRESET_COUNT];
+
+/* The word of a row of the table. */
+const char *preset_name(const preset *p);
 
 /* Globs of tensors that no runtime reads in FP8; ends with NULL. */
 extern const char *const preset_wide[];

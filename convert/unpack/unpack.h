@@ -18,10 +18,16 @@
 
 #define UNPACK_TENSORS "tensors.safetensors" /* in a directory */
 
+/* Quantized tensors as plain numbers (name, word); of bf16 rounded to nearest even. */
+#define UNPACK_LIST(X)                                                                             \
+    X(BF16, "bf16")                                                                                \
+    X(F32, "f32")
+
 typedef enum unpack_form {
     UNPACK_STORED, /* codes and scales as they are */
-    UNPACK_BF16,   /* quantized tensors as plain numbers, rounded to nearest even */
-    UNPACK_F32,
+#define X(name, word) UNPACK_##name,
+    UNPACK_LIST(X)
+#undef X
 } unpack_form;
 
 /* What the output is. */

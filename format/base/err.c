@@ -94,7 +94,7 @@ void err_prefix(err *e, const char *format, ...)
 int err_exit_status(err_code code)
 {
     static const int status[] = {
-#define X(name, exit_status, text) exit_status,
+#define X(code, name, exit_status, text) exit_status,
         ERR_LIST(X)
 #undef X
     };
@@ -103,16 +103,18 @@ int err_exit_status(err_code code)
 
 const char *err_name(err_code code)
 {
-    static const char *const names[] = {"ok",      "different", "usage",    "io",
-                                        "damaged", "input",     "numeric",  "gpu",
-                                        "memory",  "internal",  "cancelled"};
+    static const char *const names[] = {
+#define X(code, name, exit_status, text) name,
+        ERR_LIST(X)
+#undef X
+    };
     return names[code];
 }
 
 const char *err_description(err_code code)
 {
     static const char *const texts[] = {
-#define X(name, exit_status, text) text,
+#define X(code, name, exit_status, text) text,
         ERR_LIST(X)
 #undef X
     };

@@ -13,22 +13,23 @@
 
 #include <stddef.h>
 
-/* code, exit status of the process (DESIGN section 8), what it means in one line */
+/* code, name (of --json), exit status of the process, what it means in one line */
 #define ERR_LIST(X)                                                                                \
-    X(OK, 0, "success")                                                                            \
-    X(ERR_DIFFERENT, 1, "the answer is no: something differs, or a plan does not fit")             \
-    X(ERR_USAGE, 2, "bad command line")                                                            \
-    X(ERR_IO, 3, "input or output failed")                                                         \
-    X(ERR_DAMAGED, 4, "a packed file is damaged")                                                  \
-    X(ERR_INPUT, 5, "malformed or unsupported input")                                              \
-    X(ERR_NUMERIC, 6, "numerics outside their limits")                                             \
-    X(ERR_GPU, 7, "the GPU is missing or failed")                                                  \
-    X(ERR_MEMORY, 8, "not enough memory")                                                          \
-    X(ERR_INTERNAL, 70, "internal error, please report it")                                        \
-    X(ERR_CANCELLED, 130, "interrupted by a signal")
+    X(OK, "ok", 0, "success")                                                                      \
+    X(ERR_DIFFERENT, "different", 1,                                                               \
+      "the answer is no: something differs, or a plan does not fit")                               \
+    X(ERR_USAGE, "usage", 2, "bad command line")                                                   \
+    X(ERR_IO, "io", 3, "input or output failed")                                                   \
+    X(ERR_DAMAGED, "damaged", 4, "a packed file is damaged")                                       \
+    X(ERR_INPUT, "input", 5, "malformed or unsupported input")                                     \
+    X(ERR_NUMERIC, "numeric", 6, "numerics outside their limits")                                  \
+    X(ERR_GPU, "gpu", 7, "the GPU is missing or failed")                                           \
+    X(ERR_MEMORY, "memory", 8, "not enough memory")                                                \
+    X(ERR_INTERNAL, "internal", 70, "internal error, please report it")                            \
+    X(ERR_CANCELLED, "cancelled", 130, "interrupted by a signal")
 
 typedef enum err_code {
-#define X(code, status, text) code,
+#define X(code, name, status, text) code,
     ERR_LIST(X)
 #undef X
 } err_code;
@@ -76,8 +77,8 @@ void err_hint(err *e, const char *format, ...) __attribute__((format(printf, 2, 
 void err_prefix(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 int err_exit_status(err_code code);         /* 0 … 130 */
-const char *err_name(err_code code);        /* "ERR_IO" without the prefix, lower case: "io" */
-const char *err_description(err_code code); /* the third column above */
+const char *err_name(err_code code);        /* "io": the second column above */
+const char *err_description(err_code code); /* the last one */
 
 /* Of two failures the one that decides the exit status: 70, 8, 7, 3, 4, 5, 1, 6 (DECISIONS 30),
  * signals first. */

@@ -286,16 +286,16 @@ static err_code parse_requantize(recipe *r, const char *what, const json_t *valu
     return OK;
 }
 
+#define AFTER_COMMA(name, word) ", " word
+
 static err_code parse_dialect(recipe *r, const char *what, const json_t *dialect, err *e)
 {
+    static const char words[] = DIALECT_LIST(AFTER_COMMA);
     const char *const text = json_string_value(dialect);
     r->dialect = text ? dialect_parse(text) : DIALECT_NONE;
     return r->dialect != DIALECT_NONE
                ? OK
-               : err_set(e, ERR_INPUT,
-                         "%s: \"dialect\" is ieee, deepgemm, transformers, transformer-engine, "
-                         "compressed-tensors or linghe",
-                         what);
+               : err_set(e, ERR_INPUT, "%s: \"dialect\" is one of %s", what, words + 2);
 }
 
 static err_code parse_rules(recipe *r, const char *what, const json_t *rules, err *e)

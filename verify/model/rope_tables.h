@@ -7,8 +7,16 @@
 
 #include "verify/model/model_config.h"
 
-/* The two ways in which the layer number enters the decay. */
-typedef enum slope_form { SLOPE_TRAINED, SLOPE_HF } slope_form;
+/* The two ways in which the layer number enters the decay: name, word. */
+#define SLOPE_LIST(X)                                                                              \
+    X(TRAINED, "trained")                                                                          \
+    X(HF, "hf")
+
+typedef enum slope_form {
+#define X(name, word) SLOPE_##name,
+    SLOPE_LIST(X)
+#undef X
+} slope_form;
 
 /* The lambda of each head of a linear layer: decay [heads]. */
 void model_decay(const model_config *c, slope_form form, unsigned layer, float *decay);

@@ -235,6 +235,49 @@ START_TEST(table_is_sound)
 }
 END_TEST
 
+/* Is it there, with nothing of a longer word before or after it? */
+static bool names(const char *text, const char *word, size_t length)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (const char *at = text; *at; at++) {
+        const bool starts = at == text || !strchr(letters, at[-1]);
+        if (starts && strncmp(at, word, length) == 0 &&
+            (at[length] == '\0' || !strchr(letters, at[length]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How many of its words an option has, and how many of them its help or the name of its value
+ * names. */
+static size_t count_named(const option_spec *o, size_t *count)
+{
+    size_t named = 0;
+    *count = 0;
+    for (const char *word = o->words; word; (*count)++) {
+        const size_t length = strcspn(word, "|");
+        named += names(o->help, word, length) || names(o->value, word, length);
+        word = word[length] ? word + length + 1 : NULL;
+    }
+    return named;
+}
+
+/* The words come from lists, sentences about them do not: one that is new must not be forgotten. */
+START_TEST(help_names_all_words_or_none)
+{
+    static const option_spec forgetful = {.words = "a|bc|abc", .value = "WORD", .help = "a, abc."};
+    size_t count = 0;
+    for (size_t i = 0; i < option_count; i++) {
+        const size_t named = count_named(&option_table[i], &count);
+        ck_assert_msg(named == 0 || named == count, "--%s: %zu of %zu words", option_table[i].name,
+                      named, count);
+    }
+    ck_assert_uint_eq(count_named(&forgetful, &count), 2);
+    ck_assert_uint_eq(count, 3);
+}
+END_TEST
+
 static const struct {
     const char *text;
     uint64_t bytes; /* 0: refused */
@@ -355,6 +398,7 @@ int main(void)
     tcase_add_test(tc, commands_are_found_or_suggested);
     tcase_add_test(tc, nearest_counts_edits);
     tcase_add_test(tc, table_is_sound);
+    tcase_add_test(tc, help_names_all_words_or_none);
     tcase_add_loop_test(tc, sizes_are_powers_of_1024, 0, COUNT(sizes));
     tcase_add_test(tc, counts_have_limits);
     tcase_add_loop_test(tc, shares_are_percentages, 0, COUNT(shares));

@@ -13,7 +13,8 @@ START_TEST(words_are_presets)
     char words[256] = "";
     for (int i = 0; i < PRESET_COUNT; i++) {
         const size_t used = strlen(words);
-        snprintf(words + used, sizeof words - used, "%s%s", i ? "|" : "", preset_table[i].name);
+        snprintf(words + used, sizeof words - used, "%s%s", i ? "|" : "",
+                 preset_name(&preset_table[i]));
         ck_assert_ptr_nonnull(preset_table[i].reader);
         ck_assert((preset_table[i].config == CONFIG_NONE) == (preset_table[i].ignore_key == NULL));
     }

@@ -325,7 +325,7 @@ static const struct {
     {"{\"octavo_recipe\":1,\"Scales\":\"f32\"}", "unknown key \"Scales\""},
     {"{\"octavo_recipe\":1,\"scales\":\"e8m0\"}", "\"scales\" is"},
     {"{\"octavo_recipe\":1,\"scales\":null}", "\"scales\" is"},
-    {"{\"octavo_recipe\":1,\"dialect\":\"vllm\"}", "\"dialect\" is ieee, deepgemm"},
+    {"{\"octavo_recipe\":1,\"dialect\":\"vllm\"}", "\"dialect\" is one of ieee, deepgemm"},
     {"{\"octavo_recipe\":1,\"dialect\":\"none\"}", "\"dialect\" is"},
     {"{\"octavo_recipe\":1,\"dialect\":1}", "\"dialect\" is"},
     {"{\"octavo_recipe\":1,\"rules\":{}}", "not a list"},
