@@ -7,6 +7,7 @@
 #include "bin/show/inspect.h"
 #include "bin/cli/value.h"
 #include "format/checkpoint/checkpoint.h"
+#include "format/store/model_path.h"
 #include "quant/recipe/recipe.h"
 
 typedef struct inspect_request {
@@ -29,18 +30,10 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     }
 }
 
-/* A file that is called a packed file is opened as one, so that damage to its first bytes is not
- * taken for a broken checkpoint. */
-static bool is_packed(const char *path)
-{
-    const char *const dot = strrchr(path, '.');
-    return pack_is_packed(path) || (dot && strcmp(dot, ".octavo") == 0);
-}
-
 /* The recipe as text: that of a packed file, or the one that convert uses without options. */
 static err_code load_recipe(const char *path, char **text, size_t *bytes, err *e)
 {
-    if (is_packed(path)) {
+    if (model_path_kind(path) == MODEL_PACKED) {
         pack_file *p = NULL;
         uint64_t length = 0;
         err_code code = pack_open(path, &p, e);
@@ -93,8 +86,9 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
     }
-    return is_packed(line.operands[0]) ? inspect_packed(line.operands[0], q.tensor, r, e)
-                                       : inspect_checkpoint(line.operands[0], q.tensor, r, e);
+    return model_path_kind(line.operands[0]) == MODEL_PACKED
+               ? inspect_packed(line.operands[0], q.tensor, r, e)
+               : inspect_checkpoint(line.operands[0], q.tensor, r, e);
 }
 
 const command cmd_inspect = {.run = run, .take = take, .request_bytes = sizeof(inspect_request)};

@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "bin/cmd.h"
 #include "format/checkpoint/checkpoint_dir.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "format/pack/pack_file.h"
+#include "format/store/model_path.h"
 #include "verify/tokenizer/token_input.h"
 #include "verify/tokenizer/tokenizer.h"
 
@@ -77,23 +77,25 @@ static err_code read_parent(const char *path, char **json, size_t *bytes, err *e
     return code;
 }
 
-static bool ends_with(const char *path, const char *ending)
+/* The file alone, which is no model. */
+static bool is_json(const char *path)
 {
-    const size_t bytes = strlen(path);
-    return bytes >= strlen(ending) && strcmp(path + bytes - strlen(ending), ending) == 0;
+    const char *const dot = strrchr(path, '.');
+    return dot && strcmp(dot, ".json") == 0;
 }
 
 static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err *e)
 {
-    struct stat st;
-    if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || archive_recognizes(path)) {
+    switch (model_path_kind(path)) {
+    case MODEL_DIRECTORY:
+    case MODEL_ARCHIVE:
         return read_folder(path, json, bytes, e);
-    }
-    if (ends_with(path, ".safetensors")) {
+    case MODEL_SHARD:
         return read_parent(path, json, bytes, e);
+    default:
+        return is_json(path) ? io_read_file(path, JSON_FILE_LIMIT, json, bytes, e)
+                             : read_packed(path, json, bytes, e);
     }
-    return ends_with(path, ".json") ? io_read_file(path, JSON_FILE_LIMIT, json, bytes, e)
-                                    : read_packed(path, json, bytes, e);
 }
 
 static err_code load(const char *path, tokenizer **out, err *e)
@@ -101,7 +103,7 @@ static err_code load(const char *path, tokenizer **out, err *e)
     char *json = NULL;
     size_t bytes = 0;
     err_code code = read_tokenizer(path, &json, &bytes, e);
-    const bool named = ends_with(path, ".json");
+    const bool named = is_json(path);
     if (code == OK) {
         code = tokenizer_create(named ? path : TOKENIZER, json, bytes, out, e);
         if (code != OK && !named) {

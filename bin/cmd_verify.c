@@ -3,13 +3,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/cmd.h"
 #include "bin/cli/value.h"
 #include "bin/verify/verify_prepare.h"
-#include "format/archive/archive_index.h"
+#include "format/store/model_path.h"
 
 enum { LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 
@@ -151,21 +150,6 @@ static err_code check_forward_options(const verify_request *q, err *e)
     return OK;
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* By its form: a file that should be a packed one and is damaged must not be taken for anything
- * else. */
-static bool is_checkpoint(const char *path)
-{
-    const char *const dot = strrchr(path, '.');
-    return is_directory(path) || (dot && strcmp(dot, ".safetensors") == 0) ||
-           archive_recognizes(path);
-}
-
 /* A checkpoint in the place of a packed file has neither digests nor rounded weights. */
 static err_code choose_for_checkpoint(verify_request *q, err *e)
 {
@@ -232,10 +216,10 @@ static err_code choose_checks(verify_request *q, err *e)
     if (code == OK) {
         code = check_forward_options(q, e);
     }
-    if (code == OK && verify_reads_stream(q)) {
+    if (code == OK && model_path_is_stream(q->path)) {
         return choose_for_stream(q, e);
     }
-    if (code == OK && q->forward.wanted && is_checkpoint(q->path)) {
+    if (code == OK && q->forward.wanted && model_is_checkpoint(model_path_kind(q->path))) {
         return choose_for_checkpoint(q, e);
     }
     q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U) |
@@ -292,6 +276,14 @@ static err_code verify_prepared(verify_request *q, verify_inputs *in, const moni
     return code == OK ? verify_both(q, in, m, e) : code;
 }
 
+/* Is it a checkpoint, and that the reason why it failed? */
+static bool is_for_forward(const char *path, err_code code)
+{
+    const bool maybe = code == ERR_IO || code == ERR_INPUT;
+    const model_kind kind = maybe ? model_path_kind(path) : MODEL_UNKNOWN;
+    return code == ERR_IO ? kind == MODEL_DIRECTORY : model_is_checkpoint(kind);
+}
+
 static err_code verify(verify_request *q, err *e)
 {
     report *const r = q->report;
@@ -302,9 +294,7 @@ static err_code verify(verify_request *q, err *e)
         report_put(r, r->root, "path", report_text(q->path));
     }
     const err_code code = verify_prepared(q, &in, m, e);
-    if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) &&
-        ((code == ERR_IO && is_directory(q->path)) ||
-         (code == ERR_INPUT && is_checkpoint(q->path)))) {
+    if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) && is_for_forward(q->path, code)) {
         err_hint(e, "a checkpoint needs --forward; octavo convert makes a packed file of it");
     }
     verify_inputs_close(&in);

@@ -10,6 +10,7 @@
 #include "bin/verify/verify_report.h"
 #include "bin/verify/verify_request.h"
 #include "format/file/io.h"
+#include "format/store/model_path.h"
 
 /* Of the source; scales count with their weight. */
 static uint64_t count_tensors(const pack_table *t)
@@ -81,7 +82,7 @@ static bool is_whole_file(int fd)
 static err_code open_subject(const verify_request *q, subject *s, err *e)
 {
     *s = (subject){.name = q->path, .fd = -1};
-    if (!verify_reads_stream(q)) {
+    if (!model_path_is_stream(q->path)) {
         return io_open_read(q->path, &s->fd, NULL, e);
     }
     s->name = "standard input";
@@ -104,7 +105,7 @@ static err_code check_subject(const verify_request *q, subject *s, const monitor
     const err_code code =
         s->streamed ? integrity_check_stream(STDIN_FILENO, s->name, &options, m, found, &s->fd, e)
                     : integrity_check(s->fd, s->name, &options, m, found, e);
-    if (verify_reads_stream(q)) {
+    if (model_path_is_stream(q->path)) {
         snprintf(s->opened, sizeof s->opened, "/proc/self/fd/%d", s->fd);
     }
     return code;

@@ -12,6 +12,7 @@
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/output/output.h"
+#include "format/store/model_path.h"
 #include "verify/forward/forward.h"
 #include "verify/model/model_tensors.h"
 #include "verify/model/pass.h"
@@ -244,7 +245,7 @@ static err_code prepare_forward(verify_inputs *in, err *e)
 err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in, err *e)
 {
     *in = (verify_inputs){.q = q, .monitor = m};
-    if (verify_reads_stream(q)) {
+    if (model_path_is_stream(q->path)) {
         return OK;
     }
     err_code code = open_operand(in, e);

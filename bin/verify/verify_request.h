@@ -2,8 +2,6 @@
 #ifndef VERIFY_REQUEST_H
 #define VERIFY_REQUEST_H
 
-#include <string.h>
-
 #include "bin/cli/job_options.h"
 #include "bin/cli/option_words.h"
 #include "verify/model/rope_tables.h"
@@ -57,12 +55,6 @@ typedef struct verify_request {
     forward_request forward;
     report *report;
 } verify_request;
-
-/* Is the operand -, standard input? It comes once: all there is to check is its integrity. */
-static inline bool verify_reads_stream(const verify_request *q)
-{
-    return strcmp(q->path, "-") == 0;
-}
 
 typedef struct verify_inputs verify_inputs; /* bin/verify/verify_prepare.h */
 

@@ -8,6 +8,7 @@
 
 #include "format/checkpoint/fp8_pairs.h"
 #include "format/file/io.h"
+#include "format/store/model_path.h"
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
 #include "format/tensor/scale_value.h"
@@ -230,8 +231,7 @@ static err_code list_packed(store *s, err *e)
 
 static err_code open_either(store *s, const monitor *m, err *e)
 {
-    const char *const dot = strrchr(s->path, '.');
-    if (pack_is_packed(s->path) || (dot && strcmp(dot, ".octavo") == 0)) {
+    if (model_path_kind(s->path) == MODEL_PACKED) {
         const err_code code = pack_open(s->path, &s->packed, e);
         return code == OK ? list_packed(s, e) : code;
     }

@@ -1,0 +1,31 @@
+#include "format/store/model_path.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/archive/archive_index.h"
+#include "format/pack/pack_file.h"
+
+static bool is_called(const char *path, const char *suffix)
+{
+    const char *const dot = strrchr(path, '.');
+    return dot && strcmp(dot, suffix) == 0;
+}
+
+model_kind model_path_kind(const char *path)
+{
+    struct stat st;
+    if (model_path_is_stream(path)) {
+        return MODEL_STREAM;
+    }
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return MODEL_DIRECTORY;
+    }
+    if (pack_is_packed(path) || is_called(path, ".octavo")) {
+        return MODEL_PACKED;
+    }
+    if (archive_recognizes(path)) {
+        return MODEL_ARCHIVE;
+    }
+    return is_called(path, ".safetensors") ? MODEL_SHARD : MODEL_UNKNOWN;
+}
