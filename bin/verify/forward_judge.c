@@ -9,69 +9,37 @@
 
 enum { FAILURE_LINES_MAX = 100 };
 
-/* The number of a layer that a metric is about. */
-static double of_layer(const layer_measure *l, limit_metric m)
+/* Is it a number of every layer, or only of those with experts? */
+static bool applies(const forward_report *found, metric m, unsigned layer)
 {
-    switch (m) {
-    case METRIC_HIDDEN_RMS:
-        return l->hidden_rms;
-    case METRIC_HIDDEN_COSINE:
-        return l->hidden_cosine;
-    case METRIC_ROUTER_AGREEMENT:
-        return l->router_agreement;
-    default: /* METRIC_LOCAL_ERROR, METRIC_REFERENCE_ERROR */
-        return l->local_error;
-    }
+    return metrics[m].scope != SCOPE_ROUTER || layer >= found->config.dense_layers;
 }
 
-static err_code judge_layers(const forward_report *found, const forward_form *f, limit_metric m,
+static err_code judge_layers(const forward_report *found, const forward_form *f, metric m,
                              const limits *l, limit_failures *out, err *e)
 {
-    const unsigned first = m == METRIC_ROUTER_AGREEMENT ? found->config.dense_layers : 0;
-    const unsigned count = found->config.layers - first;
-    double *const values = malloc((count + (size_t)1) * sizeof *values);
-    if (!values) {
-        return err_set(e, ERR_MEMORY, "no memory for %u values", count);
+    for (unsigned i = 0; i < found->config.layers; i++) {
+        if (applies(found, m, i)) {
+            const double value = metric_of_layer(m, &f->layers[i]);
+            TRY(limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, &value, i, 1, out, e));
+        }
     }
-    for (unsigned i = 0; i < count; i++) {
-        values[i] = of_layer(&f->layers[first + i], m);
-    }
-    const err_code code =
-        limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, values, first, count, out, e);
-    free(values);
-    return code;
+    return OK;
 }
 
+/* All that two models are compared by. */
 static err_code judge_form(const forward_report *found, const forward_form *f, const limits *l,
                            limit_failures *out, err *e)
 {
-    const position_summary *const p = &f->summary;
-    const struct {
-        limit_metric metric;
-        double value;
-    } whole[] = {
-        {METRIC_KL_MEAN, p->kl_mean},
-        {METRIC_KL_MEDIAN, p->kl_median},
-        {METRIC_KL_P99, p->kl_p99},
-        {METRIC_KL_P999, p->kl_p999},
-        {METRIC_KL_MAX, p->kl_max},
-        {METRIC_TOP1, p->top1},
-        {METRIC_TOP5, p->top5},
-        {METRIC_PERPLEXITY_RATIO, p->perplexity_ratio},
-        {METRIC_LOGIT_MEAN_DIFFERENCE, p->logit_mean_difference},
-        {METRIC_LOGIT_MAX_DIFFERENCE, p->logit_max_difference},
-    };
-    static const limit_metric layers[] = {METRIC_LOCAL_ERROR, METRIC_HIDDEN_RMS,
-                                          METRIC_HIDDEN_COSINE, METRIC_ROUTER_AGREEMENT};
-    err_code code = OK;
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0] && code == OK; i++) {
-        code = judge_layers(found, f, layers[i], l, out, e);
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        if (metrics[m].scope == SCOPE_SUMMARY) {
+            const double value = metric_of_summary(m, &f->summary);
+            TRY(limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, &value, -1, 1, out, e));
+        } else if (metrics[m].scope != SCOPE_REFERENCE) {
+            TRY(judge_layers(found, f, m, l, out, e));
+        }
     }
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0] && code == OK; i++) {
-        code = limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, whole[i].metric, &whole[i].value,
-                            -1, 1, out, e);
-    }
-    return code;
+    return OK;
 }
 
 static void complain(report *r, const char *path, const forward_form *f, const limit_failure *l)
@@ -81,13 +49,13 @@ static void complain(report *r, const char *path, const forward_form *f, const l
         snprintf(layer, sizeof layer, "layer %" PRId64 ": ", l->layer);
     }
     report_complain(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer,
-                    limit_name(l->metric), l->measured, l->limit, f->fp8 ? "fp8" : "float32");
+                    metrics[l->of].name, l->measured, l->limit, f->fp8 ? "fp8" : "float32");
 }
 
 static json_t *failure_json(report *r, const forward_form *f, const limit_failure *l)
 {
     json_t *const o = json_object();
-    report_put(r, o, "metric", report_text(limit_name(l->metric)));
+    report_put(r, o, "metric", report_text(metrics[l->of].name));
     report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
     report_put(r, o, "layer", l->layer < 0 ? json_null() : json_integer(l->layer));
     report_put(r, o, "measured", report_real(l->measured));

@@ -7,6 +7,10 @@
 
 /* ---- text ------------------------------------------------------ */
 
+typedef struct shown_metric {
+    char text[32];
+} shown_metric;
+
 static const char *slope_name(slope_form s)
 {
     static const char *const words[] = {
@@ -55,16 +59,48 @@ static void print_perplexity(const position_summary *p)
     }
 }
 
+/* A number as text shows it; empty where it does not apply. */
+static const char *show(shown_metric *to, metric m, double x)
+{
+    switch (isnan(x) ? -1 : (int)metrics[m].form) {
+    case FORM_SHORT:
+        snprintf(to->text, sizeof to->text, "%.3g", x);
+        break;
+    case FORM_SIX:
+        snprintf(to->text, sizeof to->text, "%.6f", x);
+        break;
+    case FORM_PERCENT:
+        snprintf(to->text, sizeof to->text, "%.2f %%", 100 * x);
+        break;
+    default:
+        to->text[0] = '\0';
+    }
+    return to->text;
+}
+
+/* The metrics with a heading: the divergences up to the largest and where it is, on a line of their
+ * own those that follow. */
 static void print_divergence(const forward_report *found, const position_summary *p)
 {
+    const char *before = ", ";
     printf("KL %.3g", p->kl_mean);
     if (!isnan(p->kl_standard_error)) {
         printf(" +- %.1g", p->kl_standard_error);
     }
-    printf(", median %.3g, p99 %.3g, p99.9 %.3g, max %.3g at sequence %zu, token %zu\n",
-           p->kl_median, p->kl_p99, p->kl_p999, p->kl_max, p->kl_max_index / found->length,
-           p->kl_max_index % found->length);
-    printf("    top-1 %.2f %%, top-5 %.2f %%, ", 100 * p->top1, 100 * p->top5);
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        shown_metric value;
+        if (metrics[m].scope != SCOPE_SUMMARY || !metrics[m].heading[0]) {
+            continue;
+        }
+        printf("%s%s %s", before, metrics[m].heading, show(&value, m, metric_of_summary(m, p)));
+        before = ", ";
+        if (m == METRIC_KL_MAX) {
+            printf(" at sequence %zu, token %zu", p->kl_max_index / found->length,
+                   p->kl_max_index % found->length);
+            before = "\n    ";
+        }
+    }
+    printf(", ");
 }
 
 /* What the logits of one form say. */
@@ -83,55 +119,54 @@ static void print_summary(const forward_report *found, const forward_form *f)
     putchar('\n');
 }
 
-/* An empty cell stands for a number that does not apply. */
-static void cell(table *t, double x)
-{
-    if (isnan(x)) {
-        table_cell(t, "%s", "");
-    } else {
-        table_cell(t, "%.3g", x);
-    }
-}
-
-static void cell_fixed(table *t, double x, int decimals, const char *unit)
-{
-    if (isnan(x)) {
-        table_cell(t, "%s", "");
-    } else {
-        table_cell(t, "%.*f%s", decimals, x, unit);
-    }
-}
-
 static const char *kind_name(const forward_report *found, unsigned layer)
 {
     return model_layer_kind(&found->config, layer) == LAYER_LINEAR ? "linear" : "softmax";
 }
 
+/* Does a report have it for each layer? */
+static bool is_shown(const forward_report *found, metric m)
+{
+    const metric_scope scope = metrics[m].scope;
+    return scope == SCOPE_LAYER || scope == SCOPE_ROUTER ||
+           (scope == SCOPE_SLOPES && found->has_reference);
+}
+
+static void put_heading(table *t, const forward_report *found)
+{
+    table_cell(t, "layer");
+    table_cell(t, "kind");
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        if (is_shown(found, m)) {
+            table_cell(t, "%s", metrics[m].heading);
+        }
+    }
+}
+
 static void put_layer(table *t, const forward_report *found, const forward_form *f, unsigned i)
 {
-    const layer_measure *const m = &f->layers[i];
     table_cell(t, "%u", i);
     table_cell(t, "%s", kind_name(found, i));
-    cell(t, m->local_error);
-    if (found->has_reference) {
-        cell(t, m->other_slope_error);
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        shown_metric value;
+        if (is_shown(found, m)) {
+            table_cell(t, "%s", show(&value, m, metric_of_layer(m, &f->layers[i])));
+        }
     }
-    cell(t, m->hidden_rms);
-    cell_fixed(t, m->hidden_cosine, 6, "");
-    cell_fixed(t, 100 * m->router_agreement, 2, " %");
 }
 
 static err_code print_layers(const forward_report *found, const forward_form *f, err *e)
 {
-    static const char *const names[] = {"layer",      "kind",   "local error", "other slope",
-                                        "hidden RMS", "cosine", "same experts"};
-    table t;
-    table_start(&t, found->has_reference ? "rlrrrrr" : "rlrrrr");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (i != 3 || found->has_reference) {
-            table_cell(&t, "%s", names[i]);
-        }
+    char align[2 + METRIC_COUNT + 1] = "rl";
+    size_t columns = 2;
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        align[columns] = 'r';
+        columns += is_shown(found, m);
     }
+    align[columns] = '\0';
+    table t;
+    table_start(&t, align);
+    put_heading(&t, found);
     for (unsigned i = 0; i < found->config.layers; i++) {
         put_layer(&t, found, f, i);
     }
@@ -189,43 +224,24 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
 
 static json_t *layer_json(report *r, const forward_report *found, const forward_form *f, unsigned i)
 {
-    const layer_measure *const m = &f->layers[i];
     json_t *const o = json_object();
     report_put(r, o, "layer", report_number(i));
     report_put(r, o, "kind", report_text(kind_name(found, i)));
-    report_put(r, o, "local_error", report_real(m->local_error));
-    report_put(r, o, "hidden_rms", report_real(m->hidden_rms));
-    report_put(r, o, "hidden_cosine", report_real(m->hidden_cosine));
-    report_put(r, o, "router_agreement", report_real(m->router_agreement));
-    if (found->has_reference) {
-        report_put(r, o, "other_slope_error", report_real(m->other_slope_error));
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        if (is_shown(found, m)) {
+            report_put(r, o, metrics[m].name, report_real(metric_of_layer(m, &f->layers[i])));
+        }
     }
     return o;
 }
 
 static json_t *summary_json(report *r, const position_summary *p)
 {
-    const struct {
-        const char *key;
-        double value;
-    } reals[] = {
-        {"kl_mean", p->kl_mean},
-        {"kl_standard_error", p->kl_standard_error},
-        {"kl_median", p->kl_median},
-        {"kl_p99", p->kl_p99},
-        {"kl_p999", p->kl_p999},
-        {"kl_max", p->kl_max},
-        {"top1", p->top1},
-        {"top5", p->top5},
-        {"logit_mean_difference", p->logit_mean_difference},
-        {"logit_max_difference", p->logit_max_difference},
-        {"source_perplexity", p->source_perplexity},
-        {"packed_perplexity", p->packed_perplexity},
-        {"perplexity_ratio", p->perplexity_ratio},
-    };
     json_t *const o = json_object();
-    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
-        report_put(r, o, reals[i].key, report_real(reals[i].value));
+    for (metric m = 0; m < METRIC_COUNT; m++) {
+        if (metrics[m].scope == SCOPE_SUMMARY) {
+            report_put(r, o, metrics[m].name, report_real(metric_of_summary(m, p)));
+        }
     }
     report_put(r, o, "compared", report_number(p->compared));
     report_put(r, o, "scored", report_number(p->scored));

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int a = 0; a < LIMITS_ACTIVATIONS; a++) {
         for (int m = 0; m < METRIC_COUNT; m++) {
             const double bound = l.bounds[a][m];
-            const double most = limit_is_minimum((limit_metric)m) ? 1 : HUGE_VAL;
+            const double most = metrics[m].limit == LIMIT_MINIMUM ? 1 : HUGE_VAL;
             require(isnan(bound) || (bound >= 0 && bound <= most && isfinite(bound)));
         }
     }

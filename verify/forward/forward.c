@@ -54,7 +54,7 @@ static err_code create_results(forward_job *j, err *e)
         form->positions = calloc(tokens + 1, sizeof *form->positions);
         complete = complete && form->layers && form->positions;
         for (unsigned i = 0; form->layers && i < r->config.layers; i++) {
-            form->layers[i] = (layer_measure){NAN, NAN, NAN, NAN, NAN};
+            form->layers[i] = layer_unmeasured();
         }
     }
     return complete ? OK

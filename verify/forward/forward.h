@@ -12,7 +12,7 @@
 #define FORWARD_H
 
 #include "format/base/monitor.h"
-#include "verify/forward/measure.h"
+#include "verify/forward/metric.h"
 #include "verify/model/rope_tables.h"
 #include "verify/ops/ops.h"
 #include "verify/forward/reference.h"
@@ -30,14 +30,6 @@ typedef struct forward_options {
     bool force;           /* replace it */
     const reference *reference; /* forward_single: compare with these; NULL: nothing */
 } forward_options;
-
-/* One layer; NAN where a number does not apply. */
-typedef struct layer_measure {
-    double hidden_rms, hidden_cosine; /* after the layer, everything before included */
-    double local_error;               /* of this layer alone */
-    double router_agreement;          /* share of tokens with the same set of experts */
-    double other_slope_error;         /* forward_single: local error with the other form */
-} layer_measure;
 
 /* The results for one form of activations. */
 typedef struct forward_form {

@@ -8,59 +8,25 @@
 
 #include "format/json/json.h"
 
-#define NONE    NAN
-#define MAXIMUM false
-#define MINIMUM true
-
-static const struct {
-    const char *name, *text;
-    double bounds[LIMITS_ACTIVATIONS];
-    bool minimum, per_layer;
-} table[METRIC_COUNT] = {
-#define X(code, name, kind, f32, fp8, per_layer, text) {#name, text, {f32, fp8}, kind, per_layer},
-    LIMIT_METRICS(X)
-#undef X
-};
-
 static const char version_key[] = "octavo_limits";
 static const char *const activation_keys[LIMITS_ACTIVATIONS] = {"f32", "fp8"};
-
-const char *limit_name(limit_metric m)
-{
-    return table[m].name;
-}
-
-const char *limit_text(limit_metric m)
-{
-    return table[m].text;
-}
-
-bool limit_is_minimum(limit_metric m)
-{
-    return table[m].minimum;
-}
-
-bool limit_is_per_layer(limit_metric m)
-{
-    return table[m].per_layer;
-}
 
 void limits_default(limits *l)
 {
     for (int a = 0; a < LIMITS_ACTIVATIONS; a++) {
         for (int m = 0; m < METRIC_COUNT; m++) {
-            l->bounds[a][m] = table[m].bounds[a];
+            l->bounds[a][m] = metrics[m].bounds[a];
         }
     }
 }
 
 /* ---- JSON ------------------------------------------------------ */
 
-/* The index of a name, -1 if there is none such. */
+/* The index of a name, -1 if there is none such that can have a limit. */
 static int find_metric(const char *name)
 {
     for (int m = 0; m < METRIC_COUNT; m++) {
-        if (strcmp(table[m].name, name) == 0) {
+        if (metrics[m].limit != LIMIT_NONE && strcmp(metrics[m].name, name) == 0) {
             return m;
         }
     }
@@ -79,8 +45,11 @@ static int find_activations(const char *key)
 
 static err_code refuse_metric(const char *what, const char *key, const char *name, err *e)
 {
-#define X(code, metric, kind, f32, fp8, per_layer, text) " " #metric
-    static const char all[] = LIMIT_METRICS(X);
+#define NAME_MAXIMUM(name) " " #name
+#define NAME_MINIMUM(name) " " #name
+#define NAME_NONE(name)
+#define X(scope, code, metric, member, limit, f32, fp8, form, heading) NAME_##limit(metric)
+    static const char all[] = METRICS(X);
 #undef X
     err_set(e, ERR_INPUT, "%s: \"%s\": unknown metric \"%.80s\"", what, key, name);
     err_hint(e, "metrics:%s", all);
@@ -108,7 +77,7 @@ static err_code parse_bound(double *bounds, const char *what, const char *key, c
         return err_set(e, ERR_INPUT, "%s: \"%s\": \"%s\": expected 0 or more, found %.9g", what,
                        key, name, bound);
     }
-    if (table[m].minimum && bound > 1) {
+    if (metrics[m].limit == LIMIT_MINIMUM && bound > 1) {
         return err_set(e, ERR_INPUT, "%s: \"%s\": \"%s\": expected 0 to 1, found %.9g", what, key,
                        name, bound);
     }
@@ -201,12 +170,12 @@ static err_code add_failure(limit_failures *f, limit_failure failure, err *e)
 }
 
 /* A NAN is on no side of anything. */
-static bool passes(limit_metric m, double measured, double limit)
+static bool passes(metric m, double measured, double limit)
 {
-    return table[m].minimum ? measured >= limit : measured <= limit;
+    return metrics[m].limit == LIMIT_MINIMUM ? measured >= limit : measured <= limit;
 }
 
-err_code limits_judge(const limits *l, limits_activations a, limit_metric m, const double *measured,
+err_code limits_judge(const limits *l, limits_activations a, metric m, const double *measured,
                       int64_t first_layer, size_t count, limit_failures *out, err *e)
 {
     assert(first_layer >= 0 || count == 1);

@@ -1,0 +1,102 @@
+/* The metrics: what is measured of each layer, and of all positions together (spec/forward.md
+ * sections 8 and 9).
+ *
+ *     metrics[METRIC_KL_MEAN].name                                     "kl_mean"
+ *     metric_of_layer(METRIC_LOCAL_ERROR, &form->layers[i])            layers[i].local_error
+ *     metric_of_summary(METRIC_KL_MEAN, &form->summary)                summary.kl_mean
+ *
+ * A new metric is a row here and the line that measures it: reports as text and as JSON, limits,
+ * their defaults and the verdict follow. Rows are in the order in which reports have them. */
+#ifndef METRIC_H
+#define METRIC_H
+
+#include <math.h>
+#include <stddef.h>
+
+#include "verify/forward/measure.h"
+
+/* scope (enum metric_scope), code, name in JSON and in files of limits, member of layer_measure or
+ * position_summary, what a limit is (enum metric_limit), its defaults with float32 and with FP8
+ * activations (NAN: none), how text shows it (enum metric_form), its heading in text ("": a
+ * sentence of the report names it) */
+#define METRICS(X)                                                                                 \
+    X(LAYER, LOCAL_ERROR, local_error, local_error, MAXIMUM, 0.045, 0.061, SHORT, "local error")   \
+    X(SLOPES, OTHER_SLOPE_ERROR, other_slope_error, other_slope_error, NONE, NAN, NAN, SHORT,      \
+      "other slope")                                                                               \
+    X(LAYER, HIDDEN_RMS, hidden_rms, hidden_rms, MAXIMUM, NAN, NAN, SHORT, "hidden RMS")           \
+    X(LAYER, HIDDEN_COSINE, hidden_cosine, hidden_cosine, MINIMUM, NAN, NAN, SIX, "cosine")        \
+    X(ROUTER, ROUTER_AGREEMENT, router_agreement, router_agreement, MINIMUM, NAN, NAN, PERCENT,    \
+      "same experts")                                                                              \
+    X(SUMMARY, KL_MEAN, kl_mean, kl_mean, MAXIMUM, 0.05, 0.1, SHORT, "")                           \
+    X(SUMMARY, KL_STANDARD_ERROR, kl_standard_error, kl_standard_error, NONE, NAN, NAN, SHORT, "") \
+    X(SUMMARY, KL_MEDIAN, kl_median, kl_median, MAXIMUM, NAN, NAN, SHORT, "median")                \
+    X(SUMMARY, KL_P99, kl_p99, kl_p99, MAXIMUM, NAN, NAN, SHORT, "p99")                            \
+    X(SUMMARY, KL_P999, kl_p999, kl_p999, MAXIMUM, NAN, NAN, SHORT, "p99.9")                       \
+    X(SUMMARY, KL_MAX, kl_max, kl_max, MAXIMUM, NAN, NAN, SHORT, "max")                            \
+    X(SUMMARY, TOP1, top1, top1, MINIMUM, 0.9, 0.85, PERCENT, "top-1")                             \
+    X(SUMMARY, TOP5, top5, top5, MINIMUM, NAN, NAN, PERCENT, "top-5")                              \
+    X(SUMMARY, SOURCE_PERPLEXITY, source_perplexity, source_perplexity, NONE, NAN, NAN, SHORT, "") \
+    X(SUMMARY, PACKED_PERPLEXITY, packed_perplexity, packed_perplexity, NONE, NAN, NAN, SHORT, "") \
+    X(SUMMARY, PERPLEXITY_RATIO, perplexity_ratio, perplexity_ratio, MAXIMUM, NAN, NAN, SHORT, "") \
+    X(SUMMARY, LOGIT_MEAN_DIFFERENCE, logit_mean_difference, logit_mean_difference, MAXIMUM, NAN,  \
+      NAN, SHORT, "")                                                                              \
+    X(SUMMARY, LOGIT_MAX_DIFFERENCE, logit_max_difference, logit_max_difference, MAXIMUM, NAN,     \
+      NAN, SHORT, "")                                                                              \
+    X(REFERENCE, REFERENCE_ERROR, reference_error, local_error, MAXIMUM, 0.03, 0.03, SHORT, "")
+
+typedef enum metric {
+#define X(scope, code, name, member, limit, f32, fp8, form, heading) METRIC_##code,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+} metric;
+
+typedef enum metric_scope {
+    SCOPE_LAYER,     /* each layer */
+    SCOPE_ROUTER,    /* each layer that has a router */
+    SCOPE_SLOPES,    /* each layer, where a reference decides between two forms of slopes */
+    SCOPE_SUMMARY,   /* all positions */
+    SCOPE_REFERENCE, /* another limit of something of each layer, for comparing with a reference */
+} metric_scope;
+
+typedef enum metric_limit { LIMIT_NONE, LIMIT_MAXIMUM, LIMIT_MINIMUM } metric_limit;
+
+/* "%.3g", "%.6f", and a share as "%.2f %%". */
+typedef enum metric_form { FORM_SHORT, FORM_SIX, FORM_PERCENT } metric_form;
+
+enum { METRIC_ACTIVATIONS = 2 }; /* float32, FP8 */
+
+typedef struct metric_row {
+    const char *name, *heading;
+    metric_scope scope;
+    metric_limit limit;
+    metric_form form;
+    double bounds[METRIC_ACTIVATIONS];
+    size_t offset; /* of the member */
+} metric_row;
+
+extern const metric_row metrics[METRIC_COUNT];
+
+/* One layer: a double for each of its metrics; NAN where a number does not apply.
+ *     hidden_rms, hidden_cosine   after the layer, everything before included
+ *     local_error                 of this layer alone
+ *     router_agreement            share of tokens with the same set of experts
+ *     other_slope_error           forward_single: local error with the other form of slopes */
+typedef struct layer_measure {
+#define MEMBER_LAYER(member)  double member;
+#define MEMBER_ROUTER(member) double member;
+#define MEMBER_SLOPES(member) double member;
+#define MEMBER_SUMMARY(member)
+#define MEMBER_REFERENCE(member)
+#define X(scope, code, name, member, limit, f32, fp8, form, heading) MEMBER_##scope(member)
+    METRICS(X)
+#undef X
+} layer_measure;
+
+layer_measure layer_unmeasured(void); /* all NAN */
+
+/* `m` is a metric of layers, of SCOPE_REFERENCE included; or one of SCOPE_SUMMARY. */
+double metric_of_layer(metric m, const layer_measure *l);
+double metric_of_summary(metric m, const position_summary *s);
+
+#endif
