@@ -7,52 +7,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "format/output/output.h"
+#include "format/output/part.h"
 
 struct whole_dir {
-    char *path, *dir; /* the final name, and what it lies in */
-    char *part;       /* the temporary name beside it */
+    part p;
     const char *list;
-    int fd, dir_fd; /* of `part` and `dir` */
     bool force;
 };
 
 static void dir_free(whole_dir *d)
 {
-    if (d->fd >= 0) {
-        close(d->fd);
-    }
-    if (d->dir_fd >= 0) {
-        close(d->dir_fd);
-    }
-    free(d->path);
-    free(d->dir);
-    free(d->part);
+    part_close(&d->p);
     free(d);
 }
 
 static err_code make_names(whole_dir *d, const char *path, err *e)
 {
-    d->path = io_without_slashes(path);
-    if (!d->path) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", path);
-    }
-    const char *const name = io_basename(d->path);
-    const size_t before = (size_t)(name - d->path);
-    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-        return err_set(e, ERR_IO, "%s: not the name of a new directory", path);
-    }
-    d->dir = before > 0 ? strndup(d->path, before) : strdup(".");
-    if (asprintf(&d->part, "%.*s.%s.part", (int)before, d->path, name) < 0) {
-        d->part = NULL;
-    }
-    return d->dir && d->part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    char *const name = io_without_slashes(path);
+    const err_code code = name ? part_name_beside(&d->p, PART_DIRECTORY, name, "a new directory", e)
+                               : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    free(name);
+    return code;
 }
 
 /* ---- what a directory holds ------------------------------------ */
@@ -163,75 +144,32 @@ static err_code clear(int fd, const char *path, const char *list, err *e)
 static err_code check_existing(const whole_dir *d, err *e)
 {
     struct stat st;
-    if (lstat(d->path, &st) != 0) {
-        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->path);
+    if (lstat(d->p.path, &st) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.path);
     }
     if (!S_ISDIR(st.st_mode)) {
-        return err_set(e, ERR_IO, "%s: exists and is not a directory", d->path);
+        return err_set(e, ERR_IO, "%s: exists and is not a directory", d->p.path);
     }
     if (!d->force) {
-        err_set(e, ERR_IO, "%s: exists", d->path);
+        err_set(e, ERR_IO, "%s: exists", d->p.path);
         err_hint(e, "-f replaces an earlier export");
         return ERR_IO;
     }
-    const int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->path);
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    const err_code code = sweep(fd, d->path, d->list, false, e);
+    const err_code code = sweep(fd, d->p.path, d->list, false, e);
     close(fd);
     return code;
 }
 
-/* Does the temporary name lead to what is open? */
-static bool has_its_name(const whole_dir *d)
+/* What is locked is ours. */
+static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
 {
-    struct stat opened;
-    struct stat named;
-    return fstat(d->fd, &opened) == 0 && lstat(d->part, &named) == 0 &&
-           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
-}
-
-/* What is locked is ours, unless who held it before gave it its name meanwhile; what cannot be
- * locked (some network file systems) is so only if it was made just now. */
-static err_code lock_part(const whole_dir *d, bool created, bool *again, err *e)
-{
-    *again = false;
-    if (flock(d->fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) {
-            return err_set(e, ERR_IO, "%s: another run is writing it", d->part);
-        }
-        if (!created) {
-            err_set_errno(e, ERR_IO, errno, "%s: cannot lock", d->part);
-            err_hint(e, "remove it if no other run is writing it");
-            return ERR_IO;
-        }
-    }
-    *again = !has_its_name(d);
-    return *again || created ? OK : clear(d->fd, d->part, d->list, e);
-}
-
-static err_code open_part(whole_dir *d, bool *again, err *e)
-{
-    const bool created = mkdir(d->part, 0700) == 0;
-    *again = false;
-    if (!created && errno != EEXIST) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot create", d->part);
-    }
-    d->fd = open(d->part, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (d->fd < 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->part);
-        if (created) {
-            (void)rmdir(d->part); /* that it stays is not worth a second message */
-        }
-        return ERR_IO;
-    }
-    const err_code code = lock_part(d, created, again, e);
-    if (code != OK || *again) {
-        close(d->fd);
-        d->fd = -1;
-    }
-    return code;
+    const whole_dir *const d = ctx;
+    (void)again;
+    return created ? OK : clear(d->p.fd, d->p.name, d->list, e);
 }
 
 err_code whole_dir_open(const char *path, bool force, const char *list, whole_dir **out, err *e)
@@ -240,29 +178,17 @@ err_code whole_dir_open(const char *path, bool force, const char *list, whole_di
     if (!d) {
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
-    d->fd = d->dir_fd = -1;
-    d->force = force;
-    d->list = list;
-    err_code code = make_names(d, path, e);
-    if (code == OK) {
-        code = check_existing(d, e);
-    }
-    if (code == OK) {
-        d->dir_fd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        /* Who may write into a directory may not be allowed to read it, and then cannot sync it. */
-        if (d->dir_fd < 0 && errno != EACCES) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->dir);
-        }
-    }
-    for (bool again = true; code == OK && again;) {
-        code = open_part(d, &again, e);
-    }
-    if (code != OK) {
-        dir_free(d);
-        return code;
-    }
+    *d = (whole_dir){.p = PART_CLOSED, .force = force, .list = list};
+    err_code code = OK;
+    TRY_OUT(make_names(d, path, e));
+    TRY_OUT(check_existing(d, e));
+    TRY_OUT(part_open_around(&d->p, e));
+    TRY_OUT(part_open(&d->p, empty_dir, d, e));
     *out = d;
     return OK;
+out:
+    dir_free(d);
+    return code;
 }
 
 /* ---- the list -------------------------------------------------- */
@@ -291,10 +217,10 @@ err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, co
     size_t bytes = 0;
     json_t *const list = make_list(names, count, members, e);
     char *const text = list ? json_canonical(list, &bytes) : NULL;
-    char *const path = io_join(d->part, d->list);
+    char *const path = io_join(d->p.name, d->list);
     output *file = NULL;
     err_code code = text && path ? output_open(path, false, &file, e)
-                                 : err_set(e, ERR_MEMORY, "%s: no memory", d->part);
+                                 : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
     if (code == OK) {
         code = output_write(file, 0, text, bytes, e);
     }
@@ -313,54 +239,29 @@ err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, co
 
 const char *whole_dir_part(const whole_dir *d)
 {
-    return d->part;
+    return d->p.name;
 }
 
 /* ---- commit ---------------------------------------------------- */
-
-/* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
-static err_code sync_directory(int fd, const char *path, err *e)
-{
-    return fd < 0 || fsync(fd) == 0 || errno == EINVAL
-               ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);
-}
-
-/* Where nothing stands in the way. */
-static err_code rename_part(const whole_dir *d, err *e)
-{
-    int result = renameat2(AT_FDCWD, d->part, AT_FDCWD, d->path, RENAME_NOREPLACE);
-    if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
-        /* The file system cannot do it in one step: look first. A directory that is not empty is
-         * never replaced by rename. */
-        struct stat st;
-        errno = EEXIST;
-        if (lstat(d->path, &st) != 0 && errno == ENOENT) {
-            result = rename(d->part, d->path);
-        }
-    }
-    return result == 0
-               ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s: cannot rename to %s", d->part, d->path);
-}
 
 /* New and old change places in one step; then the old one, which has the temporary name now, is
  * removed. *named: the new one has its name. */
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
-    const int old = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int old = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (old < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->path);
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    err_code code = sweep(old, d->path, d->list, false, e);
-    if (code == OK && renameat2(AT_FDCWD, d->part, AT_FDCWD, d->path, RENAME_EXCHANGE) != 0) {
-        code = err_set_errno(e, ERR_IO, errno, "%s: cannot take the place of %s", d->part, d->path);
-        err_hint(e, "remove %s first", d->path);
+    err_code code = sweep(old, d->p.path, d->list, false, e);
+    if (code == OK && renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) != 0) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot take the place of %s", d->p.name,
+                             d->p.path);
+        err_hint(e, "remove %s first", d->p.path);
     } else if (code == OK) {
         *named = true;
-        code = clear(old, d->part, d->list, e);
-        if (code == OK && rmdir(d->part) != 0) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->part);
+        code = clear(old, d->p.name, d->list, e);
+        if (code == OK && rmdir(d->p.name) != 0) {
+            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
         }
     }
     close(old);
@@ -370,22 +271,18 @@ static err_code exchange(const whole_dir *d, bool *named, err *e)
 err_code whole_dir_commit(whole_dir **out, err *e)
 {
     whole_dir *const d = *out;
-    const mode_t mask = umask(0);
-    umask(mask);
-    if (fchmod(d->fd, 0777 & ~mask) != 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->part);
-    }
     struct stat st;
     bool named = false;
-    err_code code = sync_directory(d->fd, d->part, e);
-    if (code == OK && d->force && lstat(d->path, &st) == 0) {
+    TRY(part_chmod(&d->p, part_mode(0777), e));
+    err_code code = part_sync_directory(d->p.fd, d->p.name, e);
+    if (code == OK && d->force && lstat(d->p.path, &st) == 0) {
         code = exchange(d, &named, e);
     } else if (code == OK) {
-        code = rename_part(d, e);
+        code = part_rename(&d->p, false, e);
         named = code == OK;
     }
     if (named) {
-        const err_code last = sync_directory(d->dir_fd, d->dir, e);
+        const err_code last = part_sync_around(&d->p, e);
         code = code == OK ? last : code;
         dir_free(d);
         *out = NULL;
@@ -401,8 +298,8 @@ void whole_dir_abandon(whole_dir **out)
     }
     /* To look into it takes descriptors, and their lack may be what failed: first as if it were
      * empty. */
-    if (has_its_name(d) && rmdir(d->part) != 0 && clear(d->fd, d->part, d->list, NULL) == OK) {
-        (void)rmdir(d->part); /* what is left of it the next run removes */
+    if (!part_remove(&d->p) && clear(d->p.fd, d->p.name, d->list, NULL) == OK) {
+        (void)part_remove(&d->p); /* what is left of it the next run removes */
     }
     dir_free(d);
     *out = NULL;
