@@ -87,6 +87,10 @@ test-interop: $(BIN) $(OBJ)/tests/unit/format/test_safetensors_write ## compare 
 test-builds: ## gcc and clang, -O0 and -O3 make the same packed files
 	@tests/same_builds.sh
 
+test-aarch64: $(BIN) ## install what is missing, cross-build for AArch64, compare what that writes under qemu
+	@tests/setup.sh --aarch64
+	@tests/same_machines.sh
+
 test-scale: $(BIN) ## convert and verify more than 8 GB, compare memory; by hand, needs 30 GB of disk
 	@tests/scale.sh
 
