@@ -107,6 +107,26 @@ in_namespace() {
     unshare -rm bash -c "$1"
 }
 
+# needs_terminal: skip where no pseudo-terminal can be opened, as in a chroot without devpts.
+needs_terminal() {
+    "$PYTHON" -c 'import os; os.openpty()' 2>/dev/null || skip 'no pseudo-terminal can be opened here'
+}
+
+# slow MICROSECONDS ARGUMENTS: octavo, which needs so much longer for every read.
+slow() {
+    local delay=$1
+    shift
+    ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=pread64 \
+        -e "inject=pread64:delay_enter=$delay" "$OCTAVO" "$@"
+}
+
+# stages FILE: the stages of the progress that it shows, without numbers.
+stages() {
+    tr '\r' '\n' <"$1" | grep -oE '^[a-z ]+ +[0-9.]+ [kM]?B of|^octavo:.*|%' |
+        sed -E 's/ +[0-9.]+ .*//' | sort -u | tr '\n' ' '
+    echo
+}
+
 # as_nobody COMMAND...: without root's right to read and write everything. Copies of octavo are what nobody can reach.
 as_nobody() {
     if [[ $(id -u) == 0 ]]; then

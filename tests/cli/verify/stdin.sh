@@ -58,9 +58,6 @@ for option in '--against checkpoint' --quick '--only structure' '--tensor *norm*
     feed good.octavo verify - $option
 done
 feed good.octavo inspect -
-script -qec "$OCTAVO verify -" "$TMPDIR/typescript" </dev/null >"$TMPDIR/terminal"
-echo "on a terminal: exit status $?"
-tr -d '\r' <"$TMPDIR/terminal"
 echo '$ octavo verify - <&-'
 under "$OCTAVO" verify - <&-
 
