@@ -33,7 +33,7 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 SAFETENSORS_SAMPLE=$scratch/sample.safetensors \
-    "${BUILD:-$root/build/release}/tests/unit/test_safetensors_write" >"$scratch/log" ||
+    "${BUILD:-$root/build/release}/tests/unit/format/test_safetensors_write" >"$scratch/log" ||
     { cat "$scratch/log"; exit 1; }
 "$venv/bin/python" "$here/read_written.py" "$scratch/sample.safetensors"
 "$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner"
