@@ -45,10 +45,12 @@ $(OBJ)/gpu/%.o $(OBJ)/tests/unit/gpu/test_%.o: private DEFINES := $(CUDA_FLAGS)
 # Which shows one device as two.
 $(OBJ)/tests/unit/gpu/test_gpu_pair: private LDFLAGS += -Wl,--wrap=device_find_all,--wrap=cudaSetDevice
 
-$(OBJ)/gpu-flags: FORCE
+# Kernels are the same in all configurations: built once.
+FATBIN := build/fatbin
+$(FATBIN)/flags: FORCE
 	$(call stamp,$(COMPILE_GPU))
 
-$(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
+$(FATBIN)/%.fatbin: %.cu $(FATBIN)/flags
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
@@ -56,9 +58,10 @@ $(OBJ)/%.fatbin: %.cu $(OBJ)/gpu-flags
 # EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
 define EMBED_RULE
 $(1): gpu/quantize/kernels.S $(3)
+	@mkdir -p $$(@D)
 	$$(Q)$$(CC) -c -DNAME=$(2) -DIMAGE='"$(3)"' -o $$@ $$<
 endef
-$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_OBJ),kernels_image,$(OBJ)/gpu/quantize/quantize.fatbin)))
-$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_AID),oracle_image,$(OBJ)/tests/aid/gpu_oracle.fatbin)))
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_OBJ),kernels_image,$(FATBIN)/gpu/quantize/quantize.fatbin)))
+$(if $(CUDA_FOUND),$(eval $(call EMBED_RULE,$(GPU_AID),oracle_image,$(FATBIN)/tests/aid/gpu_oracle.fatbin)))
 
--include $(OBJ)/gpu/quantize/quantize.d $(OBJ)/tests/aid/gpu_oracle.d
+-include $(FATBIN)/gpu/quantize/quantize.d $(FATBIN)/tests/aid/gpu_oracle.d
