@@ -35,6 +35,7 @@ CONVERT = ("convert", "-o", OUT, "-q", "--device", "cpu")
 ALONE = ("--threads", "1", "--memory", "7M")
 OK, IO, MEMORY = 0, 3, 8
 POINTS_MAX = 200  # far more than there are
+THIN = min(int(os.environ.get("THIN", 1)), 8)  # as in the other long tests
 # A bit of everything, but small, because each of its allocations fails in turn.
 TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": true, "lstrip": true, "rstrip": true,
   "normalized": true, "special": true}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
@@ -109,9 +110,10 @@ class Sweep:
         return run, "(INJECTED)" in trace or "--- SIG" in trace or run.returncode == -signal.SIGKILL
 
     def points(self, what, arguments, calls, inject, paths, check, *, before=None, step=1):
-        """One fault at every n-th call; check(run) gives the problems."""
+        """One fault at every n-th call, with THIN at fewer; check(run) gives the problems."""
         hits = 0
-        for n in range(1, POINTS_MAX, step):
+        # The first ones are of different kinds more often than those that follow.
+        for n in [*range(1, 4, step), *range(4, POINTS_MAX, step * THIN)]:
             if before:
                 before()
             # If octavo falls back from one call to another, all of them must fail.
