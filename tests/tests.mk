@@ -84,7 +84,7 @@ test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; 
 test-interop: $(BIN) $(OBJ)/tests/unit/format/test_safetensors_write ## compare with ml_dtypes, safetensors, tokenizers in a venv
 	@tests/interop/run.sh
 
-test-builds: ## gcc and clang, -O0 and -O3 make the same packed files
+test-builds: $(BIN) ## gcc and clang, -O0 and -O3 make the same packed files
 	@tests/same_builds.sh
 
 test-aarch64: $(BIN) ## install what is missing, cross-build for AArch64, compare what that writes under qemu
