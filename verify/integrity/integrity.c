@@ -5,19 +5,19 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "verify/integrity/walk.h"
+#include "verify/integrity/scan.h"
 
-static err_code take_steps(walk *w, err *e)
+static err_code take_steps(scan *s, err *e)
 {
-    err_code code = walk_ends(w, e);
+    err_code code = scan_ends(s, e);
     if (code == OK) {
-        code = walk_sections(w, e);
+        code = scan_sections(s, e);
     }
     if (code == OK) {
-        walk_length(w);
+        scan_length(s);
     }
-    if (code == OK && w->has_table && !w->options->quick) {
-        code = walk_data(w, e);
+    if (code == OK && s->has_table && !s->options->quick) {
+        code = scan_data(s, e);
     }
     return code;
 }
@@ -30,28 +30,28 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     if (fstat(fd, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    walk *const w = calloc(1, sizeof *w);
-    if (!w) {
+    scan *const s = calloc(1, sizeof *s);
+    if (!s) {
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
-    w->fd = fd;
-    w->path = path;
-    w->options = options;
-    w->monitor = m;
-    w->file_bytes = (uint64_t)st.st_size;
-    damage_list_init(&w->damages);
+    s->fd = fd;
+    s->path = path;
+    s->options = options;
+    s->monitor = m;
+    s->file_bytes = (uint64_t)st.st_size;
+    damage_list_init(&s->damages);
 
-    err_code code = take_steps(w, e);
-    const err_code listed = damage_list_finish(&w->damages, out, e);
-    out->chunks_checked = w->chunks_checked;
-    out->bytes_checked = w->bytes_checked;
-    out->tensors_checked = w->tensors_checked;
+    err_code code = take_steps(s, e);
+    const err_code listed = damage_list_finish(&s->damages, out, e);
+    out->chunks_checked = s->chunks_checked;
+    out->bytes_checked = s->bytes_checked;
+    out->tensors_checked = s->tensors_checked;
 
-    damage_list_free(&w->damages);
-    pack_table_free(&w->table);
-    free(w->chunk_digests);
-    free(w->tensor_digests);
-    free(w->head);
-    free(w);
+    damage_list_free(&s->damages);
+    pack_table_free(&s->table);
+    free(s->chunk_digests);
+    free(s->tensor_digests);
+    free(s->head);
+    free(s);
     return code == OK ? listed : code;
 }

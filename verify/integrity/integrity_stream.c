@@ -2,7 +2,7 @@
  * be behind them: so chunks are digested as they come, and judged in the end.
  *
  * All but tensor data is kept, in a file that lies in memory, at its place. When the stream has
- * ended the walk over that file is the one over any file, and finds the same; only the step that
+ * ended the scan of that file is that of any file, and finds the same; only the step that
  * reads tensor data is done already. */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,15 +14,15 @@
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/file/pipe.h"
-#include "verify/integrity/walk.h"
+#include "verify/integrity/scan.h"
 
 enum { PIECE = 1 << 20, TAIL_LEAST = 64 << 20 };
 
 typedef struct stream_check {
-    walk w;
-    walk probe; /* of the head alone, while there is nothing else */
-    walk_stream stream;
-    data_walk *data;               /* NULL: no table */
+    scan scan;
+    scan probe; /* of the head alone, while there is nothing else */
+    scan_stream stream;
+    data_scan *data;               /* NULL: no table */
     unsigned char *piece;          /* [PIECE] */
     unsigned char end[PACK_BLOCK]; /* the last bytes that were read */
 } stream_check;
@@ -43,14 +43,15 @@ static void note_end(stream_check *c, const unsigned char *bytes, size_t count)
 static err_code read_piece(stream_check *c, uint64_t limit, size_t *got, err *e)
 {
     const size_t wanted = num_min(limit, PIECE);
-    walk_stream *const s = &c->stream;
+    scan_stream *const stream = &c->stream;
     *got = 0;
-    if (s->ended) {
+    if (stream->ended) {
         return OK;
     }
-    const err_code code = pipe_read(s->fd, s->name, s->monitor, c->piece, wanted, got, e);
-    s->at += *got;
-    s->ended = *got < wanted;
+    const err_code code =
+        pipe_read(stream->fd, stream->name, stream->monitor, c->piece, wanted, got, e);
+    stream->at += *got;
+    stream->ended = *got < wanted;
     note_end(c, c->piece, *got);
     return code;
 }
@@ -64,7 +65,7 @@ static err_code keep_until(stream_check *c, uint64_t end, err *e)
         const uint64_t at = c->stream.at;
         code = read_piece(c, end - at, &got, e);
         if (code == OK) {
-            code = io_write_at(c->w.fd, c->w.path, at, c->piece, got, e);
+            code = io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e);
         }
     }
     return code;
@@ -84,7 +85,7 @@ static err_code drop_until(stream_check *c, uint64_t end, err *e)
 /* Superblock and head. has_superblock: the head was kept, and what comes is at data_off. */
 static err_code keep_head(stream_check *c, err *e)
 {
-    walk *const p = &c->probe;
+    scan *const p = &c->probe;
     err why = {0};
     err_code code = keep_until(c, PACK_BLOCK, e);
     if (code != OK || c->stream.ended) {
@@ -98,19 +99,19 @@ static err_code keep_head(stream_check *c, err *e)
     p->has_superblock = true;
     code = keep_until(c, p->superblock.data_off, e);
     p->file_bytes = c->stream.at;
-    return code == OK && !c->stream.ended ? walk_table(p, e) : code;
+    return code == OK && !c->stream.ended ? scan_table(p, e) : code;
 }
 
 /* Digest what the table says, or let it pass. */
 static err_code pass_data(stream_check *c, err *e)
 {
-    walk *const p = &c->probe;
+    scan *const p = &c->probe;
     if (!p->has_table) {
         return drop_until(c, p->superblock.data_end, e);
     }
     err_code code =
-        data_walk_begin(&c->w, &p->table, p->superblock.digest, &c->stream, &c->data, e);
-    return code == OK ? data_walk_read(c->data, e) : code;
+        data_scan_begin(&c->scan, &p->table, p->superblock.digest, &c->stream, &c->data, e);
+    return code == OK ? data_scan_read(c->data, e) : code;
 }
 
 /* The trailer of a whole file ends it: what comes behind is only counted. */
@@ -132,7 +133,7 @@ static bool find_trailer(const unsigned char *piece, size_t bytes, uint64_t off)
 static err_code keep_tail(stream_check *c, err *e)
 {
     const uint64_t begin = c->probe.superblock.data_end;
-    const uint64_t limit = num_max(c->w.options->memory, TAIL_LEAST);
+    const uint64_t limit = num_max(c->scan.options->memory, TAIL_LEAST);
     bool found = false;
     err_code code = keep_until(c, begin, e);
     while (code == OK && !found && !c->stream.ended) {
@@ -142,10 +143,10 @@ static err_code keep_tail(stream_check *c, err *e)
         found = find_trailer(c->piece, got, at);
         if (code == OK && at - begin > limit) {
             code = err_set(e, ERR_DAMAGED, "%s: no trailer in the %" PRIu64 " MiB behind its data",
-                           c->w.path, limit / MIB);
+                           c->scan.path, limit / MIB);
         }
         if (code == OK) {
-            code = io_write_at(c->w.fd, c->w.path, at, c->piece, got, e);
+            code = io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e);
         }
     }
     return code;
@@ -165,8 +166,8 @@ static err_code pass_stream(stream_check *c, err *e)
         code = drop_until(c, UINT64_MAX, e);
     }
     const uint64_t last = num_min(c->stream.at, PACK_BLOCK);
-    c->w.file_bytes = c->stream.at;
-    return code == OK ? io_write_at(c->w.fd, c->w.path, c->stream.at - last,
+    c->scan.file_bytes = c->stream.at;
+    return code == OK ? io_write_at(c->scan.fd, c->scan.path, c->stream.at - last,
                                     c->end + PACK_BLOCK - last, last, e)
                       : code;
 }
@@ -174,41 +175,41 @@ static err_code pass_stream(stream_check *c, err *e)
 /* Without a superblock the head was not kept: nothing but the ends is there to look at. */
 static err_code judge_stream(stream_check *c, err *e)
 {
-    walk *const w = &c->w;
-    err_code code = walk_ends(w, e);
+    scan *const s = &c->scan;
+    err_code code = scan_ends(s, e);
     if (code == OK && c->probe.has_superblock) {
-        code = walk_sections(w, e);
+        code = scan_sections(s, e);
     }
     if (code == OK) {
-        walk_length(w);
+        scan_length(s);
     }
-    if (code == OK && c->data && w->has_table &&
-        (w->chunk_digests_sound || w->tensor_digests_sound)) {
-        code = data_walk_judge(c->data, e);
+    if (code == OK && c->data && s->has_table &&
+        (s->chunk_digests_intact || s->tensor_digests_intact)) {
+        code = data_scan_judge(c->data, e);
     }
     return code;
 }
 
 static err_code check(stream_check *c, err *e)
 {
-    c->w.fd = memfd_create("octavo", MFD_CLOEXEC);
-    if (c->w.fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: no file in memory", c->w.path);
+    c->scan.fd = memfd_create("octavo", MFD_CLOEXEC);
+    if (c->scan.fd < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: no file in memory", c->scan.path);
     }
-    c->probe.fd = c->w.fd;
+    c->probe.fd = c->scan.fd;
     c->piece = malloc(PIECE);
     const err_code code =
-        c->piece ? pass_stream(c, e) : err_set(e, ERR_MEMORY, "%s: no memory", c->w.path);
+        c->piece ? pass_stream(c, e) : err_set(e, ERR_MEMORY, "%s: no memory", c->scan.path);
     return code == OK ? judge_stream(c, e) : code;
 }
 
-static void walk_close(walk *w)
+static void scan_close(scan *s)
 {
-    damage_list_free(&w->damages);
-    pack_table_free(&w->table);
-    free(w->chunk_digests);
-    free(w->tensor_digests);
-    free(w->head);
+    damage_list_free(&s->damages);
+    pack_table_free(&s->table);
+    free(s->chunk_digests);
+    free(s->tensor_digests);
+    free(s->head);
 }
 
 err_code integrity_check_stream(int fd, const char *name, const integrity_options *options,
@@ -220,24 +221,24 @@ err_code integrity_check_stream(int fd, const char *name, const integrity_option
     if (!c) {
         return err_set(e, ERR_MEMORY, "%s: no memory", name);
     }
-    c->w.path = c->probe.path = name;
-    c->w.options = c->probe.options = options;
-    c->w.monitor = c->probe.monitor = m;
-    c->stream = (walk_stream){.fd = fd, .name = name, .monitor = m};
+    c->scan.path = c->probe.path = name;
+    c->scan.options = c->probe.options = options;
+    c->scan.monitor = c->probe.monitor = m;
+    c->stream = (scan_stream){.fd = fd, .name = name, .monitor = m};
     sequencer_open(&c->stream.turns, m);
-    damage_list_init(&c->w.damages);
+    damage_list_init(&c->scan.damages);
     damage_list_init(&c->probe.damages);
 
     err_code code = check(c, e);
-    const err_code listed = damage_list_finish(&c->w.damages, out, e);
-    out->chunks_checked = c->w.chunks_checked;
-    out->bytes_checked = c->w.bytes_checked;
-    out->tensors_checked = c->w.tensors_checked;
-    *ends = c->w.fd;
+    const err_code listed = damage_list_finish(&c->scan.damages, out, e);
+    out->chunks_checked = c->scan.chunks_checked;
+    out->bytes_checked = c->scan.bytes_checked;
+    out->tensors_checked = c->scan.tensors_checked;
+    *ends = c->scan.fd;
 
-    data_walk_free(c->data);
-    walk_close(&c->probe);
-    walk_close(&c->w);
+    data_scan_free(c->data);
+    scan_close(&c->probe);
+    scan_close(&c->scan);
     sequencer_close(&c->stream.turns);
     free(c->piece);
     free(c);

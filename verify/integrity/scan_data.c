@@ -16,7 +16,7 @@
 #include "format/thread/parallel.h"
 #include "format/file/pipe.h"
 #include "format/tensor/scale_value.h"
-#include "verify/integrity/walk.h"
+#include "verify/integrity/scan.h"
 
 enum { BATCH_BYTES = 4 << 20 };
 
@@ -25,9 +25,9 @@ typedef struct batch {
     uint64_t begin, end;   /* bytes of the file */
 } batch;
 
-struct data_walk {
-    walk *w;
-    walk_stream *stream; /* NULL: the file itself is read */
+struct data_scan {
+    scan *scan;
+    scan_stream *stream; /* NULL: the file itself is read */
     const pack_table *table;
     bool *chosen;        /* [table.chunk_count] */
     pack_evidence found; /* chunks alone: digests of the chosen ones */
@@ -51,9 +51,9 @@ static bool slice_chosen(const char *glob, const pack_record *r, uint64_t slice)
             glob_match(glob, member));
 }
 
-static err_code choose(data_walk *d, err *e)
+static err_code choose(data_scan *d, err *e)
 {
-    const char *const glob = d->w->options->tensor_glob;
+    const char *const glob = d->scan->options->tensor_glob;
     bool any = false;
     for (uint32_t i = 0; i < d->table->count; i++) {
         const pack_record *const r = &d->table->records[i];
@@ -70,20 +70,20 @@ static err_code choose(data_walk *d, err *e)
         }
     }
     return any || !glob ? OK
-                        : err_set(e, ERR_USAGE, "%s: no tensor matches '%s'", d->w->path, glob);
+                        : err_set(e, ERR_USAGE, "%s: no tensor matches '%s'", d->scan->path, glob);
 }
 
 /* Buffers within the budget: one for each worker, large enough for the largest chunk and what
  * aligns it. Fewer workers, then smaller batches, if they would not fit. */
-static err_code size_buffers(data_walk *d, err *e)
+static err_code size_buffers(data_scan *d, err *e)
 {
-    const integrity_options *const o = d->w->options;
+    const integrity_options *const o = d->scan->options;
     const uint64_t least = d->largest + PACK_ALIGN;
     if (d->largest > 0 && least > o->memory) {
         return err_set(e, ERR_MEMORY,
                        "%s: tensor %s: a chunk takes a buffer of %" PRIu64 " bytes, %" PRIu64
                        " are allowed",
-                       d->w->path, d->largest_name, least, o->memory);
+                       d->scan->path, d->largest_name, least, o->memory);
     }
     d->workers = (unsigned)num_max(1, num_min(o->threads, o->memory / least));
     const uint64_t useful = num_min(BATCH_BYTES, d->table->data_end - d->table->data_off);
@@ -93,9 +93,9 @@ static err_code size_buffers(data_walk *d, err *e)
 
 /* Cut the chosen chunks into batches. With a glob, a batch starts at its first chunk, and ends
  * where one is left out. */
-static void plan_batches(data_walk *d)
+static void plan_batches(data_scan *d)
 {
-    const bool all = d->w->options->tensor_glob == NULL;
+    const bool all = d->scan->options->tensor_glob == NULL;
     uint64_t cursor = d->table->data_off;
     batch *b = NULL;
     for (uint32_t i = 0; i < d->table->count; i++) {
@@ -104,7 +104,7 @@ static void plan_batches(data_walk *d)
             const pack_chunk c = pack_record_chunk(r, k);
             const uint64_t number = r->chunk_first + k;
             const uint64_t end = c.off + c.bytes;
-            if (!d->chosen[number] || (!d->stream && end > d->w->file_bytes)) {
+            if (!d->chosen[number] || (!d->stream && end > d->scan->file_bytes)) {
                 b = NULL;
                 d->chosen[number] = false;
             } else if (b && end - b->begin <= d->buffer_bytes) {
@@ -124,9 +124,9 @@ static void tensor_place(const pack_record *r, char place[NAME_MAX_BYTES + 8])
     snprintf(place, NAME_MAX_BYTES + 8, "tensor %s", r->name);
 }
 
-static bool chunk_differs(const data_walk *d, uint64_t number)
+static bool chunk_differs(const data_scan *d, uint64_t number)
 {
-    const pack_evidence stored = {.alg = d->found.alg, .chunks = d->w->chunk_digests};
+    const pack_evidence stored = {.alg = d->found.alg, .chunks = d->scan->chunk_digests};
     return d->chosen[number] &&
            memcmp(pack_evidence_chunk(&d->found, number), pack_evidence_chunk(&stored, number),
                   digest_bytes(stored.alg)) != 0;
@@ -145,7 +145,7 @@ static uint64_t find_odd_scale(dtype type, const unsigned char *scales, uint64_t
 }
 
 /* The stream ends at `end`: chunks that it does not reach are not there. */
-static void cut_batch(const data_walk *d, batch *b, uint64_t end)
+static void cut_batch(const data_scan *d, batch *b, uint64_t end)
 {
     for (uint64_t number = b->first; number < b->first + b->count; number++) {
         const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
@@ -161,22 +161,23 @@ static void cut_batch(const data_walk *d, batch *b, uint64_t end)
 }
 
 /* Batches of a stream are read in their order; what comes then is done side by side. */
-static err_code read_streamed(const data_walk *d, batch *b, uint64_t task, unsigned char *data,
+static err_code read_streamed(const data_scan *d, batch *b, uint64_t task, unsigned char *data,
                               err *e)
 {
-    walk_stream *const s = d->stream;
+    scan_stream *const stream = d->stream;
     size_t got = 0;
-    err_code code = sequencer_enter(&s->turns, task, e);
-    if (code == OK && !s->ended) {
-        code = pipe_read(s->fd, s->name, s->monitor, data, b->end - b->begin, &got, e);
+    err_code code = sequencer_enter(&stream->turns, task, e);
+    if (code == OK && !stream->ended) {
+        code =
+            pipe_read(stream->fd, stream->name, stream->monitor, data, b->end - b->begin, &got, e);
     }
     if (code != OK) {
-        sequencer_stop(&s->turns);
+        sequencer_stop(&stream->turns);
         return code;
     }
-    s->at += got;
-    s->ended = got < b->end - b->begin;
-    sequencer_leave(&s->turns, task);
+    stream->at += got;
+    stream->ended = got < b->end - b->begin;
+    sequencer_leave(&stream->turns, task);
     if (got < b->end - b->begin) {
         cut_batch(d, b, b->begin + got);
     }
@@ -185,12 +186,12 @@ static err_code read_streamed(const data_walk *d, batch *b, uint64_t task, unsig
 
 static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
 {
-    data_walk *const d = ctx;
+    data_scan *const d = ctx;
     batch *const b = &d->batches[task];
     unsigned char *const data = d->buffers[worker];
     const err_code code =
         d->stream ? read_streamed(d, b, task, data, e)
-                  : io_read_at(d->w->fd, d->w->path, b->begin, data, b->end - b->begin, e);
+                  : io_read_at(d->scan->fd, d->scan->path, b->begin, data, b->end - b->begin, e);
     if (code != OK) {
         return code;
     }
@@ -198,8 +199,8 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
     for (uint64_t number = b->first; number < b->first + b->count; number++) {
         const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
         const pack_chunk c = pack_record_chunk(r, number - r->chunk_first);
-        if (!d->w->options->tensor_glob) {
-            walk_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
+        if (!d->scan->options->tensor_glob) {
+            scan_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
         }
         digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
                   pack_evidence_chunk(&d->found, number));
@@ -208,14 +209,14 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         }
         cursor = c.off + c.bytes;
     }
-    monitor_advance(d->w->monitor, b->end - b->begin);
+    monitor_advance(d->scan->monitor, b->end - b->begin);
     return OK;
 }
 
 /* ---- judging --------------------------------------------------- */
 
 /* Report chunks [from, to) of a record: one slice, one run. */
-static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64_t to)
+static void report_run(data_scan *d, const pack_record *r, uint64_t from, uint64_t to)
 {
     char place[NAME_MAX_BYTES + 8];
     tensor_place(r, place);
@@ -229,15 +230,15 @@ static void report_run(data_walk *d, const pack_record *r, uint64_t from, uint64
         .code = ERR_DAMAGED,
     };
     if (to - from == 1) {
-        damage_add(&d->w->damages, &at, place, "the digest of its chunk does not match");
+        damage_add(&d->scan->damages, &at, place, "the digest of its chunk does not match");
     } else {
-        damage_add(&d->w->damages, &at, place, "the digests of %" PRIu64 " chunks do not match",
+        damage_add(&d->scan->damages, &at, place, "the digests of %" PRIu64 " chunks do not match",
                    to - from);
     }
 }
 
 /* Report every run of chunks that differ from CHNK; true if there is one. */
-static bool judge_by_chunks(data_walk *d, const pack_record *r)
+static bool judge_by_chunks(data_scan *d, const pack_record *r)
 {
     bool any = false;
     for (uint64_t k = 0; k < r->chunk_count;) {
@@ -258,7 +259,7 @@ static bool judge_by_chunks(data_walk *d, const pack_record *r)
 
 /* CHNK is damaged: does the record's own digest follow from the chunks as they are? If not, the
  * chunks that differ from what is left of CHNK are the likely ones. */
-static void judge_by_tensor(data_walk *d, uint32_t record)
+static void judge_by_tensor(data_scan *d, uint32_t record)
 {
     const pack_record *const r = &d->table->records[record];
     for (uint64_t k = 0; k < r->chunk_count; k++) {
@@ -266,21 +267,22 @@ static void judge_by_tensor(data_walk *d, uint32_t record)
             return;
         }
     }
-    const pack_evidence stored = {.alg = d->found.alg, .tensors = d->w->tensor_digests};
+    const pack_evidence stored = {.alg = d->found.alg, .tensors = d->scan->tensor_digests};
     unsigned char digest[DIGEST_MAX];
     pack_tensor_digest(&d->found, r, digest);
     if (memcmp(digest, pack_evidence_tensor(&stored, record), digest_bytes(stored.alg)) == 0) {
         return;
     }
-    if (!d->w->chunk_digests || !judge_by_chunks(d, r)) {
+    if (!d->scan->chunk_digests || !judge_by_chunks(d, r)) {
         char place[NAME_MAX_BYTES + 8];
         tensor_place(r, place);
-        damage_add(&d->w->damages, &DAMAGED_AT(r->off, r->len), place, "its digest does not match");
+        damage_add(&d->scan->damages, &DAMAGED_AT(r->off, r->len), place,
+                   "its digest does not match");
     }
 }
 
 /* Of chunks that are what was written: scales that POW2 does not allow. */
-static void judge_scales(const data_walk *d, const pack_record *r)
+static void judge_scales(const data_scan *d, const pack_record *r)
 {
     for (uint64_t k = 0; k < r->chunk_count; k++) {
         const uint64_t number = r->chunk_first + k;
@@ -288,20 +290,20 @@ static void judge_scales(const data_walk *d, const pack_record *r)
             char place[NAME_MAX_BYTES + 8];
             tensor_place(r, place);
             const uint64_t off = pack_record_chunk(r, k).off + d->odd_scale[number] - 1;
-            damage_add(&d->w->damages, &ILLEGAL_AT(off, dtype_bits(r->type) / 8), place,
+            damage_add(&d->scan->damages, &ILLEGAL_AT(off, dtype_bits(r->type) / 8), place,
                        "a scale is no power of two, as POW2 says");
         }
     }
 }
 
-static void judge(data_walk *d)
+static void judge(data_scan *d)
 {
     for (uint64_t i = 0; i < d->batch_count; i++) {
-        d->w->chunks_checked += d->batches[i].count;
-        d->w->bytes_checked += d->batches[i].end - d->batches[i].begin;
+        d->scan->chunks_checked += d->batches[i].count;
+        d->scan->bytes_checked += d->batches[i].end - d->batches[i].begin;
     }
     for (uint32_t i = 0; i < d->table->count; i++) {
-        if (d->w->chunk_digests_sound) {
+        if (d->scan->chunk_digests_intact) {
             judge_by_chunks(d, &d->table->records[i]);
             judge_scales(d, &d->table->records[i]);
         } else {
@@ -310,7 +312,7 @@ static void judge(data_walk *d)
     }
 }
 
-static err_code allocate(data_walk *d, err *e)
+static err_code allocate(data_scan *d, err *e)
 {
     const uint64_t chunks = d->table->chunk_count + 1;
     d->chosen = calloc(chunks, sizeof *d->chosen);
@@ -319,37 +321,38 @@ static err_code allocate(data_walk *d, err *e)
     d->found.chunks = calloc(chunks, digest_bytes(d->found.alg));
     return d->chosen && d->batches && d->odd_scale && d->found.chunks
                ? OK
-               : err_set(e, ERR_MEMORY, "%s: no memory for %" PRIu64 " chunks", d->w->path, chunks);
+               : err_set(e, ERR_MEMORY, "%s: no memory for %" PRIu64 " chunks", d->scan->path,
+                         chunks);
 }
 
-static err_code allocate_buffers(data_walk *d, err *e)
+static err_code allocate_buffers(data_scan *d, err *e)
 {
     d->buffers = calloc(d->workers, sizeof *d->buffers);
     for (unsigned i = 0; d->buffers && i < d->workers; i++) {
         d->buffers[i] = malloc(d->buffer_bytes);
         if (!d->buffers[i]) {
-            return err_set(e, ERR_MEMORY, "%s: no memory for %u buffers of %zu bytes", d->w->path,
-                           d->workers, d->buffer_bytes);
+            return err_set(e, ERR_MEMORY, "%s: no memory for %u buffers of %zu bytes",
+                           d->scan->path, d->workers, d->buffer_bytes);
         }
     }
-    return d->buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", d->w->path);
+    return d->buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", d->scan->path);
 }
 
-uint64_t walk_last_end(const pack_table *t)
+uint64_t scan_last_end(const pack_table *t)
 {
     const pack_record *const r = t->count > 0 ? &t->records[t->count - 1] : NULL;
     return r ? r->off + r->len : t->data_off;
 }
 
-err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg, walk_stream *stream,
-                         data_walk **out, err *e)
+err_code data_scan_begin(scan *s, const pack_table *t, digest_alg alg, scan_stream *stream,
+                         data_scan **out, err *e)
 {
-    data_walk *const d = calloc(1, sizeof *d);
+    data_scan *const d = calloc(1, sizeof *d);
     *out = d;
     if (!d) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", w->path);
+        return err_set(e, ERR_MEMORY, "%s: no memory", s->path);
     }
-    d->w = w;
+    d->scan = s;
     d->stream = stream;
     d->table = t;
     d->found.alg = alg;
@@ -368,30 +371,31 @@ err_code data_walk_begin(walk *w, const pack_table *t, digest_alg alg, walk_stre
     return code;
 }
 
-err_code data_walk_read(data_walk *d, err *e)
+err_code data_scan_read(data_scan *d, err *e)
 {
     if (!d->stream) {
-        posix_fadvise(d->w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        posix_fadvise(d->scan->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
-    monitor_stage(d->w->monitor, "verify", d->table->data_end - d->table->data_off);
-    return parallel_for(d->workers, d->batch_count, check_batch, d, d->w->monitor, e);
+    monitor_stage(d->scan->monitor, "verify", d->table->data_end - d->table->data_off);
+    return parallel_for(d->workers, d->batch_count, check_batch, d, d->scan->monitor, e);
 }
 
-err_code data_walk_judge(data_walk *d, err *e)
+err_code data_scan_judge(data_scan *d, err *e)
 {
-    if (!d->w->options->tensor_glob) {
-        const err_code code = walk_padding_at(d->w, walk_last_end(d->table), d->table->data_end, e);
+    if (!d->scan->options->tensor_glob) {
+        const err_code code =
+            scan_padding_at(d->scan, scan_last_end(d->table), d->table->data_end, e);
         if (code != OK) {
             return code;
         }
     }
-    damage_list_move(&d->padding, &d->w->damages);
+    damage_list_move(&d->padding, &d->scan->damages);
     judge(d);
-    d->w->tensors_checked = true;
+    d->scan->tensors_checked = true;
     return OK;
 }
 
-void data_walk_free(data_walk *d)
+void data_scan_free(data_scan *d)
 {
     if (!d) {
         return;
@@ -408,19 +412,19 @@ void data_walk_free(data_walk *d)
     free(d);
 }
 
-err_code walk_data(walk *w, err *e)
+err_code scan_data(scan *s, err *e)
 {
-    data_walk *d = NULL;
-    if (!w->chunk_digests_sound && !w->tensor_digests_sound) {
+    data_scan *d = NULL;
+    if (!s->chunk_digests_intact && !s->tensor_digests_intact) {
         return OK;
     }
-    err_code code = data_walk_begin(w, &w->table, w->superblock.digest, NULL, &d, e);
+    err_code code = data_scan_begin(s, &s->table, s->superblock.digest, NULL, &d, e);
     if (code == OK) {
-        code = data_walk_read(d, e);
+        code = data_scan_read(d, e);
     }
     if (code == OK) {
-        code = data_walk_judge(d, e);
+        code = data_scan_judge(d, e);
     }
-    data_walk_free(d);
+    data_scan_free(d);
     return code;
 }

@@ -428,7 +428,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const t = tcase_create("walk");
+    TCase *const t = tcase_create("scan");
     tcase_set_timeout(t, 30);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_whole_file_has_no_damage);
@@ -453,5 +453,5 @@ int main(void)
     tcase_add_test(t, a_budget_below_one_chunk_is_refused_with_the_need);
     tcase_add_test(t, the_monitor_can_stop_it);
 
-    return run_tests("walk", t);
+    return run_tests("scan", t);
 }
