@@ -9,17 +9,10 @@
 
 static err_code take_steps(scan *s, err *e)
 {
-    err_code code = scan_ends(s, e);
-    if (code == OK) {
-        code = scan_sections(s, e);
-    }
-    if (code == OK) {
-        scan_length(s);
-    }
-    if (code == OK && s->has_table && !s->options->quick) {
-        code = scan_data(s, e);
-    }
-    return code;
+    TRY(scan_ends(s, e));
+    TRY(scan_sections(s, e));
+    scan_length(s);
+    return s->has_table && !s->options->quick ? scan_data(s, e) : OK;
 }
 
 err_code integrity_check(int fd, const char *path, const integrity_options *options,
@@ -41,7 +34,7 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     s->file_bytes = (uint64_t)st.st_size;
     damage_list_init(&s->damages);
 
-    err_code code = take_steps(s, e);
+    const err_code code = take_steps(s, e);
     const err_code listed = damage_list_finish(&s->damages, out, e);
     out->chunks_checked = s->chunks_checked;
     out->bytes_checked = s->bytes_checked;

@@ -48,38 +48,33 @@ static err_code read_piece(stream_check *c, uint64_t limit, size_t *got, err *e)
     if (stream->ended) {
         return OK;
     }
-    const err_code code =
-        pipe_read(stream->fd, stream->name, stream->monitor, c->piece, wanted, got, e);
+    TRY(pipe_read(stream->fd, stream->name, stream->monitor, c->piece, wanted, got, e));
     stream->at += *got;
     stream->ended = *got < wanted;
     note_end(c, c->piece, *got);
-    return code;
+    return OK;
 }
 
 /* Keep what comes until byte `end`. */
 static err_code keep_until(stream_check *c, uint64_t end, err *e)
 {
-    err_code code = OK;
-    while (code == OK && !c->stream.ended && c->stream.at < end) {
+    while (!c->stream.ended && c->stream.at < end) {
         size_t got = 0;
         const uint64_t at = c->stream.at;
-        code = read_piece(c, end - at, &got, e);
-        if (code == OK) {
-            code = io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e);
-        }
+        TRY(read_piece(c, end - at, &got, e));
+        TRY(io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e));
     }
-    return code;
+    return OK;
 }
 
 /* Let pass what comes until byte `end`. */
 static err_code drop_until(stream_check *c, uint64_t end, err *e)
 {
-    err_code code = OK;
-    while (code == OK && !c->stream.ended && c->stream.at < end) {
+    while (!c->stream.ended && c->stream.at < end) {
         size_t got = 0;
-        code = read_piece(c, end - c->stream.at, &got, e);
+        TRY(read_piece(c, end - c->stream.at, &got, e));
     }
-    return code;
+    return OK;
 }
 
 /* Superblock and head. has_superblock: the head was kept, and what comes is at data_off. */
@@ -87,19 +82,19 @@ static err_code keep_head(stream_check *c, err *e)
 {
     scan *const p = &c->probe;
     err why = {0};
-    err_code code = keep_until(c, PACK_BLOCK, e);
-    if (code != OK || c->stream.ended) {
-        return code;
+    TRY(keep_until(c, PACK_BLOCK, e));
+    if (c->stream.ended) {
+        return OK;
     }
-    code = io_read_at(p->fd, p->path, 0, p->front, PACK_BLOCK, e);
-    if (code != OK || pack_superblock_decode(p->front, &p->superblock, &why) != OK ||
+    TRY(io_read_at(p->fd, p->path, 0, p->front, PACK_BLOCK, e));
+    if (pack_superblock_decode(p->front, &p->superblock, &why) != OK ||
         p->superblock.data_off > GIB + PACK_ALIGN) {
-        return code;
+        return OK;
     }
     p->has_superblock = true;
-    code = keep_until(c, p->superblock.data_off, e);
+    TRY(keep_until(c, p->superblock.data_off, e));
     p->file_bytes = c->stream.at;
-    return code == OK && !c->stream.ended ? scan_table(p, e) : code;
+    return c->stream.ended ? OK : scan_table(p, e);
 }
 
 /* Digest what the table says, or let it pass. */
@@ -109,9 +104,8 @@ static err_code pass_data(stream_check *c, err *e)
     if (!p->has_table) {
         return drop_until(c, p->superblock.data_end, e);
     }
-    err_code code =
-        data_scan_begin(&c->scan, &p->table, p->superblock.digest, &c->stream, &c->data, e);
-    return code == OK ? data_scan_read(c->data, e) : code;
+    TRY(data_scan_begin(&c->scan, &p->table, p->superblock.digest, &c->stream, &c->data, e));
+    return data_scan_read(c->data, e);
 }
 
 /* The trailer of a whole file ends it: what comes behind is only counted. */
@@ -135,59 +129,49 @@ static err_code keep_tail(stream_check *c, err *e)
     const uint64_t begin = c->probe.superblock.data_end;
     const uint64_t limit = num_max(c->scan.options->memory, TAIL_LEAST);
     bool found = false;
-    err_code code = keep_until(c, begin, e);
-    while (code == OK && !found && !c->stream.ended) {
+    TRY(keep_until(c, begin, e));
+    while (!found && !c->stream.ended) {
         size_t got = 0;
         const uint64_t at = c->stream.at;
-        code = read_piece(c, PIECE, &got, e);
-        found = find_trailer(c->piece, got, at);
-        if (code == OK && at - begin > limit) {
-            code = err_set(e, ERR_DAMAGED, "%s: no trailer in the %" PRIu64 " MiB behind its data",
+        TRY(read_piece(c, PIECE, &got, e));
+        if (at - begin > limit) {
+            return err_set(e, ERR_DAMAGED, "%s: no trailer in the %" PRIu64 " MiB behind its data",
                            c->scan.path, limit / MIB);
         }
-        if (code == OK) {
-            code = io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e);
-        }
+        TRY(io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e));
+        found = find_trailer(c->piece, got, at);
     }
-    return code;
+    return OK;
 }
 
 /* The whole stream, front to back. */
 static err_code pass_stream(stream_check *c, err *e)
 {
-    err_code code = keep_head(c, e);
-    if (code == OK && c->probe.has_superblock) {
-        code = pass_data(c, e);
-        if (code == OK) {
-            code = keep_tail(c, e);
-        }
+    TRY(keep_head(c, e));
+    if (c->probe.has_superblock) {
+        TRY(pass_data(c, e));
+        TRY(keep_tail(c, e));
     }
-    if (code == OK) {
-        code = drop_until(c, UINT64_MAX, e);
-    }
+    TRY(drop_until(c, UINT64_MAX, e));
     const uint64_t last = num_min(c->stream.at, PACK_BLOCK);
     c->scan.file_bytes = c->stream.at;
-    return code == OK ? io_write_at(c->scan.fd, c->scan.path, c->stream.at - last,
-                                    c->end + PACK_BLOCK - last, last, e)
-                      : code;
+    return io_write_at(c->scan.fd, c->scan.path, c->stream.at - last, c->end + PACK_BLOCK - last,
+                       last, e);
 }
 
 /* Without a superblock the head was not kept: nothing but the ends is there to look at. */
 static err_code judge_stream(stream_check *c, err *e)
 {
     scan *const s = &c->scan;
-    err_code code = scan_ends(s, e);
-    if (code == OK && c->probe.has_superblock) {
-        code = scan_sections(s, e);
+    TRY(scan_ends(s, e));
+    if (c->probe.has_superblock) {
+        TRY(scan_sections(s, e));
     }
-    if (code == OK) {
-        scan_length(s);
+    scan_length(s);
+    if (c->data && s->has_table && (s->chunk_digests_intact || s->tensor_digests_intact)) {
+        TRY(data_scan_judge(c->data, e));
     }
-    if (code == OK && c->data && s->has_table &&
-        (s->chunk_digests_intact || s->tensor_digests_intact)) {
-        code = data_scan_judge(c->data, e);
-    }
-    return code;
+    return OK;
 }
 
 static err_code check(stream_check *c, err *e)
@@ -198,9 +182,11 @@ static err_code check(stream_check *c, err *e)
     }
     c->probe.fd = c->scan.fd;
     c->piece = malloc(PIECE);
-    const err_code code =
-        c->piece ? pass_stream(c, e) : err_set(e, ERR_MEMORY, "%s: no memory", c->scan.path);
-    return code == OK ? judge_stream(c, e) : code;
+    if (!c->piece) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", c->scan.path);
+    }
+    TRY(pass_stream(c, e));
+    return judge_stream(c, e);
 }
 
 static void scan_close(scan *s)

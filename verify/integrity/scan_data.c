@@ -165,23 +165,24 @@ static err_code read_streamed(const data_scan *d, batch *b, uint64_t task, unsig
                               err *e)
 {
     scan_stream *const stream = d->stream;
+    const size_t wanted = b->end - b->begin;
     size_t got = 0;
-    err_code code = sequencer_enter(&stream->turns, task, e);
-    if (code == OK && !stream->ended) {
-        code =
-            pipe_read(stream->fd, stream->name, stream->monitor, data, b->end - b->begin, &got, e);
-    }
-    if (code != OK) {
-        sequencer_stop(&stream->turns);
-        return code;
+    err_code code = OK;
+    TRY_OUT(sequencer_enter(&stream->turns, task, e));
+    if (!stream->ended) {
+        TRY_OUT(pipe_read(stream->fd, stream->name, stream->monitor, data, wanted, &got, e));
     }
     stream->at += got;
-    stream->ended = got < b->end - b->begin;
+    stream->ended = got < wanted;
     sequencer_leave(&stream->turns, task);
-    if (got < b->end - b->begin) {
+    if (got < wanted) {
         cut_batch(d, b, b->begin + got);
     }
-    return OK;
+out:
+    if (code != OK) {
+        sequencer_stop(&stream->turns);
+    }
+    return code;
 }
 
 static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
@@ -189,12 +190,8 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
     data_scan *const d = ctx;
     batch *const b = &d->batches[task];
     unsigned char *const data = d->buffers[worker];
-    const err_code code =
-        d->stream ? read_streamed(d, b, task, data, e)
-                  : io_read_at(d->scan->fd, d->scan->path, b->begin, data, b->end - b->begin, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(d->stream ? read_streamed(d, b, task, data, e)
+                  : io_read_at(d->scan->fd, d->scan->path, b->begin, data, b->end - b->begin, e));
     uint64_t cursor = b->begin;
     for (uint64_t number = b->first; number < b->first + b->count; number++) {
         const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
@@ -357,18 +354,11 @@ err_code data_scan_begin(scan *s, const pack_table *t, digest_alg alg, scan_stre
     d->table = t;
     d->found.alg = alg;
     damage_list_init(&d->padding);
-    err_code code = allocate(d, e);
-    if (code == OK) {
-        code = choose(d, e);
-    }
-    if (code == OK) {
-        code = size_buffers(d, e);
-    }
-    if (code == OK) {
-        plan_batches(d);
-        code = allocate_buffers(d, e);
-    }
-    return code;
+    TRY(allocate(d, e));
+    TRY(choose(d, e));
+    TRY(size_buffers(d, e));
+    plan_batches(d);
+    return allocate_buffers(d, e);
 }
 
 err_code data_scan_read(data_scan *d, err *e)
@@ -383,11 +373,7 @@ err_code data_scan_read(data_scan *d, err *e)
 err_code data_scan_judge(data_scan *d, err *e)
 {
     if (!d->scan->options->tensor_glob) {
-        const err_code code =
-            scan_padding_at(d->scan, scan_last_end(d->table), d->table->data_end, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(scan_padding_at(d->scan, scan_last_end(d->table), d->table->data_end, e));
     }
     damage_list_move(&d->padding, &d->scan->damages);
     judge(d);
@@ -415,16 +401,14 @@ void data_scan_free(data_scan *d)
 err_code scan_data(scan *s, err *e)
 {
     data_scan *d = NULL;
+    err_code code = OK;
     if (!s->chunk_digests_intact && !s->tensor_digests_intact) {
         return OK;
     }
-    err_code code = data_scan_begin(s, &s->table, s->superblock.digest, NULL, &d, e);
-    if (code == OK) {
-        code = data_scan_read(d, e);
-    }
-    if (code == OK) {
-        code = data_scan_judge(d, e);
-    }
+    TRY_OUT(data_scan_begin(s, &s->table, s->superblock.digest, NULL, &d, e));
+    TRY_OUT(data_scan_read(d, e));
+    code = data_scan_judge(d, e);
+out:
     data_scan_free(d);
     return code;
 }

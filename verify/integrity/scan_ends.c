@@ -14,10 +14,7 @@ static err_code refuse_stub(scan *s, err *e)
 {
     unsigned char start[4] = {0};
     if (s->file_bytes >= sizeof start) {
-        const err_code code = io_read_at(s->fd, s->path, 0, start, sizeof start, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(io_read_at(s->fd, s->path, 0, start, sizeof start, e));
     }
     if (memcmp(start, pack_superblock_magic, sizeof start) != 0) {
         return err_set(e, ERR_INPUT, "%s: not a packed file: %" PRIu64 " bytes", s->path,
@@ -37,11 +34,9 @@ static err_code decode_superblock(scan *s, bool *repaired, err *why)
     memcpy(block, s->front, PACK_BLOCK);
     memcpy(block, pack_superblock_magic, PACK_MAGIC_BYTES);
     *repaired = memcmp(s->front, block, PACK_MAGIC_BYTES) != 0;
-    const err_code code = pack_superblock_decode(block, &s->superblock, why);
-    if (code == OK) {
-        memcpy(s->front, block, PACK_BLOCK);
-    }
-    return code;
+    TRY(pack_superblock_decode(block, &s->superblock, why));
+    memcpy(s->front, block, PACK_BLOCK);
+    return OK;
 }
 
 /* The superblock as it must have been, if the trailer's root proves it. Only what the root covers
@@ -71,8 +66,8 @@ static bool rebuild_superblock(const pack_trailer *t, const unsigned char *trail
     }
     for (int i = 0; i < DIGEST_COUNT; i++) {
         unsigned char root[SHA256_BYTES];
-        super->digest = alg;
-        super->chunk_count = chunk_section / digest_bytes(alg);
+        super->digest = digest_algs[i];
+        super->chunk_count = chunk_section / digest_bytes(super->digest);
         pack_superblock_encode(super, block);
         pack_root(block, trailer, root);
         if (memcmp(root, t->root, SHA256_BYTES) == 0) {
@@ -118,25 +113,25 @@ static void repair_superblock(scan *s, const err *why)
 static err_code read_trailer(scan *s, uint64_t off, bool *found, err *e)
 {
     err ignored = {0};
-    const err_code code = io_read_at(s->fd, s->path, off, s->back, PACK_BLOCK, e);
-    *found = code == OK && pack_trailer_decode(s->back, &s->trailer, &ignored) == OK &&
+    *found = false;
+    TRY(io_read_at(s->fd, s->path, off, s->back, PACK_BLOCK, e));
+    *found = pack_trailer_decode(s->back, &s->trailer, &ignored) == OK &&
              s->trailer.file_bytes == off + PACK_BLOCK;
-    return code;
+    return OK;
 }
 
 /* Look for the trailer before the end of a file that does not end with it. Only a superblock says
  * where that may be, and without both there is nothing to go on with. */
 static err_code search_trailer(scan *s, err *e)
 {
-    err_code code = OK;
     uint64_t off = s->has_superblock ? s->superblock.data_end : s->file_bytes;
-    for (; code == OK && !s->has_trailer && off + PACK_BLOCK <= s->file_bytes; off += PACK_BLOCK) {
+    for (; !s->has_trailer && off + PACK_BLOCK <= s->file_bytes; off += PACK_BLOCK) {
         if (monitor_cancelled(s->monitor)) {
             return err_set(e, ERR_CANCELLED, "interrupted");
         }
-        code = read_trailer(s, off, &s->has_trailer, e);
+        TRY(read_trailer(s, off, &s->has_trailer, e));
     }
-    return code;
+    return OK;
 }
 
 static void report_length(scan *s)
@@ -171,17 +166,15 @@ static void judge_last_block(scan *s, uint64_t off)
 static err_code find_trailer(scan *s, bool aligned, err *e)
 {
     const uint64_t last = s->file_bytes - PACK_BLOCK;
-    err_code code = search_trailer(s, e);
-    if (code == OK && !s->has_trailer && aligned) {
-        code = io_read_at(s->fd, s->path, last, s->back, PACK_BLOCK, e);
-        if (code == OK) {
-            judge_last_block(s, last);
-        }
+    TRY(search_trailer(s, e));
+    if (!s->has_trailer && aligned) {
+        TRY(io_read_at(s->fd, s->path, last, s->back, PACK_BLOCK, e));
+        judge_last_block(s, last);
     }
     if (s->has_trailer && s->trailer.file_bytes != s->file_bytes) {
         report_length(s);
     }
-    return code;
+    return OK;
 }
 
 /* Does either end say that this is a packed file? Half of the first magic is enough: the other half
@@ -198,12 +191,9 @@ err_code scan_ends(scan *s, err *e)
         return refuse_stub(s, e);
     }
     const bool aligned = s->file_bytes % PACK_BLOCK == 0;
-    err_code code = io_read_at(s->fd, s->path, 0, s->front, PACK_BLOCK, e);
-    if (code == OK && aligned) {
-        code = read_trailer(s, s->file_bytes - PACK_BLOCK, &s->has_trailer, e);
-    }
-    if (code != OK) {
-        return code;
+    TRY(io_read_at(s->fd, s->path, 0, s->front, PACK_BLOCK, e));
+    if (aligned) {
+        TRY(read_trailer(s, s->file_bytes - PACK_BLOCK, &s->has_trailer, e));
     }
     err why = {0};
     bool repaired = false;
@@ -215,7 +205,7 @@ err_code scan_ends(scan *s, err *e)
                        kind ? kind->name : "wrong magic");
     }
     if (!s->has_trailer) {
-        code = find_trailer(s, aligned, e);
+        TRY(find_trailer(s, aligned, e));
     }
     if (s->has_superblock && repaired) {
         damage_add(&s->damages, &DAMAGED_AT(0, PACK_MAGIC_BYTES), "superblock", "wrong magic");
@@ -223,5 +213,5 @@ err_code scan_ends(scan *s, err *e)
         repair_superblock(s, &why);
     }
     s->bytes_checked += 2 * PACK_BLOCK;
-    return code;
+    return OK;
 }

@@ -39,12 +39,10 @@ err_code scan_padding_at(scan *s, uint64_t off, uint64_t end, err *e)
     if (end > s->file_bytes || end <= off) {
         return OK;
     }
-    const err_code code = io_read_at(s->fd, s->path, off, padding, end - off, e);
-    if (code == OK) {
-        scan_padding(&s->damages, padding, off, end - off);
-        s->bytes_checked += end - off;
-    }
-    return code;
+    TRY(io_read_at(s->fd, s->path, off, padding, end - off, e));
+    scan_padding(&s->damages, padding, off, end - off);
+    s->bytes_checked += end - off;
+    return OK;
 }
 
 /* ---- directory ------------------------------------------------- */
@@ -59,13 +57,11 @@ static err_code take_head_directory(scan *s, err *why)
         s->dir[super->head_sections + i] = (pack_section){
             .tag = (uint32_t)pack_required_tags[PACK_HEAD_SECTIONS + i], .off = super->data_end};
     }
-    const err_code code = pack_directory_check(s->dir, super->head_sections,
-                                               super->head_sections + PACK_TAIL_SECTIONS,
-                                               super->data_off, super->data_end, &ignored, why);
-    if (code == OK) {
-        s->head_count = s->section_count = super->head_sections;
-    }
-    return code;
+    TRY(pack_directory_check(s->dir, super->head_sections,
+                             super->head_sections + PACK_TAIL_SECTIONS, super->data_off,
+                             super->data_end, &ignored, why));
+    s->head_count = s->section_count = super->head_sections;
+    return OK;
 }
 
 /* The tail's part, from the trailer. */
@@ -80,17 +76,15 @@ static err_code take_tail_directory(scan *s, err *why)
     }
     memcpy(s->dir + s->head_count, t->dir + s->head_count,
            (t->sections - s->head_count) * sizeof *s->dir);
-    err_code code = pack_directory_check(s->dir, s->head_count, t->sections, super->data_off,
-                                         super->data_end, &end, why);
-    if (code == OK && end != t->file_bytes) {
-        code =
-            err_set(why, ERR_INPUT, "the sections end at %" PRIu64 ", the file has to at %" PRIu64,
-                    end, t->file_bytes);
+    TRY(pack_directory_check(s->dir, s->head_count, t->sections, super->data_off, super->data_end,
+                             &end, why));
+    if (end != t->file_bytes) {
+        return err_set(why, ERR_INPUT,
+                       "the sections end at %" PRIu64 ", the file has to at %" PRIu64, end,
+                       t->file_bytes);
     }
-    if (code == OK) {
-        s->section_count = t->sections;
-    }
-    return code;
+    s->section_count = t->sections;
+    return OK;
 }
 
 static void take_directory(scan *s)
@@ -187,6 +181,13 @@ static err_code load_head(scan *s, err *e)
     return io_read_at(s->fd, s->path, PACK_BLOCK, s->head, s->head_bytes, e);
 }
 
+/* Once the table is decoded and the contents are checked, nothing in the head is needed again. */
+static void drop_head(scan *s)
+{
+    free(s->head);
+    s->head = NULL;
+}
+
 static bool plan_id_matches(const scan *s)
 {
     unsigned char id[XXH3_BYTES];
@@ -281,26 +282,24 @@ static err_code stream_section(scan *s, uint32_t i, err *e)
     const pack_section *const section = &s->dir[i];
     unsigned char *const buffer = malloc(STREAM_BYTES);
     digest_stream *sha = digest_start(DIGEST_SHA256);
+    unsigned char found[SHA256_BYTES];
     err_code code = OK;
     if (!buffer || !sha) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
+        TRY_OUT(err_set(e, ERR_MEMORY, "%s: no memory", s->path));
     }
-    for (uint64_t done = 0; code == OK && done < section->len;) {
+    for (uint64_t done = 0; done < section->len;) {
         const uint64_t bytes = num_min(STREAM_BYTES, section->len - done);
-        code = monitor_cancelled(s->monitor)
-                   ? err_set(e, ERR_CANCELLED, "interrupted")
-                   : io_read_at(s->fd, s->path, section->off + done, buffer, bytes, e);
-        if (code == OK) {
-            digest_add(sha, buffer, bytes);
-            done += bytes;
+        if (monitor_cancelled(s->monitor)) {
+            TRY_OUT(err_set(e, ERR_CANCELLED, "interrupted"));
         }
+        TRY_OUT(io_read_at(s->fd, s->path, section->off + done, buffer, bytes, e));
+        digest_add(sha, buffer, bytes);
+        done += bytes;
     }
-    if (code == OK) {
-        unsigned char found[SHA256_BYTES];
-        digest_finish(sha, found);
-        sha = NULL;
-        judge_digest(s, i, found);
-    }
+    digest_finish(sha, found);
+    sha = NULL;
+    judge_digest(s, i, found);
+out:
     digest_discard(sha);
     free(buffer);
     return code;
@@ -317,21 +316,21 @@ static err_code load_section(scan *s, uint32_t i, err *e)
                        section->len);
     }
     unsigned char sha[SHA256_BYTES];
-    err_code code = io_read_at(s->fd, s->path, section->off, data, section->len, e);
-    if (code == OK) {
-        digest_sha256(data, section->len, sha);
-        judge_digest(s, i, sha);
-        code = check_rules(s, i, data, e);
-    }
-    if (code == OK && section->tag == TAG_CHNK) {
+    err_code code = OK;
+    TRY_OUT(io_read_at(s->fd, s->path, section->off, data, section->len, e));
+    digest_sha256(data, section->len, sha);
+    judge_digest(s, i, sha);
+    TRY_OUT(check_rules(s, i, data, e));
+    if (section->tag == TAG_CHNK) {
         s->chunk_digests = data;
         s->chunk_digests_intact = s->intact[i];
         data = NULL;
-    } else if (code == OK && section->tag == TAG_TDIG) {
+    } else if (section->tag == TAG_TDIG) {
         s->tensor_digests = data;
         s->tensor_digests_intact = s->intact[i];
         data = NULL;
     }
+out:
     free(data);
     return code;
 }
@@ -348,14 +347,14 @@ static err_code check_tail_section(scan *s, uint32_t i, err *e)
     if (section->tag == TAG_PROV || (known && section->len == expected)) {
         return load_section(s, i, e);
     }
-    const err_code code = stream_section(s, i, e);
-    if (code == OK && known && s->intact[i]) {
+    TRY(stream_section(s, i, e));
+    if (known && s->intact[i]) {
         char place[16];
         section_place(section, place);
         damage_add(&s->damages, &ILLEGAL_AT(section->off, section->len), place,
                    "length, expected %" PRIu64 ", found %" PRIu64, expected, section->len);
     }
-    return code;
+    return OK;
 }
 
 /* Both sections right in themselves: TDIG has to follow from CHNK. */
@@ -382,16 +381,13 @@ static err_code compare_digests(scan *s, err *e)
 
 static err_code check_tail(scan *s, err *e)
 {
-    err_code code = OK;
-    for (uint32_t i = s->head_count; i < s->section_count && code == OK; i++) {
+    for (uint32_t i = s->head_count; i < s->section_count; i++) {
         if (!s->options->quick) {
-            code = check_tail_section(s, i, e);
+            TRY(check_tail_section(s, i, e));
         }
-        if (code == OK) {
-            code = scan_padding_at(s, section_end(s, i), gap_end(s, i), e);
-        }
+        TRY(scan_padding_at(s, section_end(s, i), gap_end(s, i), e));
     }
-    return code == OK ? compare_digests(s, e) : code;
+    return compare_digests(s, e);
 }
 
 err_code scan_sections(scan *s, err *e)
@@ -402,18 +398,14 @@ err_code scan_sections(scan *s, err *e)
     if (s->section_count == 0) {
         return OK;
     }
-    err_code code = load_head(s, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(load_head(s, e));
     check_head(s);
-    code = decode_table(s, e);
-    for (uint32_t i = 0; i < s->head_count && code == OK; i++) {
-        code = check_rules(s, i, s->head + (s->dir[i].off - PACK_BLOCK), e);
+    TRY(decode_table(s, e));
+    for (uint32_t i = 0; i < s->head_count; i++) {
+        TRY(check_rules(s, i, s->head + (s->dir[i].off - PACK_BLOCK), e));
     }
-    free(s->head);
-    s->head = NULL;
-    return code == OK ? check_tail(s, e) : code;
+    drop_head(s);
+    return check_tail(s, e);
 }
 
 err_code scan_table(scan *s, err *e)
@@ -422,14 +414,11 @@ err_code scan_table(scan *s, err *e)
     if (take_head_directory(s, &why) != OK) {
         return OK;
     }
-    err_code code = load_head(s, e);
-    if (code == OK) {
-        check_head(s);
-        code = decode_table(s, e);
-    }
-    free(s->head);
-    s->head = NULL;
-    return code;
+    TRY(load_head(s, e));
+    check_head(s);
+    TRY(decode_table(s, e));
+    drop_head(s);
+    return OK;
 }
 
 /* A file without a trailer was cut off, unless it is as long as it has to be: then the trailer's

@@ -25,18 +25,21 @@ static err_code check_recipe(const char *data, size_t bytes, err *e)
     recipe r = {0};
     size_t again_bytes = 0;
     char *again = NULL;
-    err_code code = recipe_parse(&r, "the recipe", data, bytes, e);
-    if (code == OK) {
-        again = recipe_json(&r, &again_bytes);
-        code = again ? OK : err_set(e, ERR_MEMORY, "no memory for the recipe");
+    const char *lacks = NULL;
+    err_code code = OK;
+    TRY_OUT(recipe_parse(&r, "the recipe", data, bytes, e));
+    again = recipe_json(&r, &again_bytes);
+    if (!again) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the recipe"));
     }
-    if (code == OK && (again_bytes != bytes || memcmp(again, data, bytes) != 0)) {
-        code = err_set(e, ERR_INPUT, "the recipe is not in its canonical form");
+    if (again_bytes != bytes || memcmp(again, data, bytes) != 0) {
+        TRY_OUT(err_set(e, ERR_INPUT, "the recipe is not in its canonical form"));
     }
-    const char *const lacks = dialect_lacks(r.dialect, DTYPE_NONE, r.scales);
-    if (code == OK && lacks) {
+    lacks = dialect_lacks(r.dialect, DTYPE_NONE, r.scales);
+    if (lacks) {
         code = err_set(e, ERR_INPUT, "the recipe: %s", lacks);
     }
+out:
     free(again);
     recipe_free(&r);
     return code;
@@ -103,30 +106,32 @@ static bool is_one(const json_t *value)
     return json_is_integer(value) && json_integer_value(value) == 1;
 }
 
+static err_code check_provenance_fields(const json_t *root, err *e)
+{
+    const json_t *const spec = json_object_get(root, "spec");
+    if (json_object_size(root) != 2 || json_object_size(spec) != 2 ||
+        !is_one(json_object_get(spec, "format")) || !is_one(json_object_get(spec, "quant"))) {
+        return err_set(e, ERR_INPUT, "the provenance is not that of format 1 and quant 1");
+    }
+    return check_shards(json_object_get(root, "shards"), e);
+}
+
 static err_code check_provenance(const char *data, size_t bytes, err *e)
 {
     json_t *root = NULL;
     char *canonical = NULL;
     size_t canonical_bytes = 0;
-    err_code code = json_parse("the provenance", data, bytes, false, &root, e);
-    if (code != OK) {
-        return code;
+    err_code code = OK;
+    TRY_OUT(json_parse("the provenance", data, bytes, false, &root, e));
+    TRY_OUT(check_provenance_fields(root, e));
+    canonical = json_canonical(root, &canonical_bytes);
+    if (!canonical) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the provenance"));
     }
-    const json_t *const spec = json_object_get(root, "spec");
-    if (json_object_size(root) != 2 || json_object_size(spec) != 2 ||
-        !is_one(json_object_get(spec, "format")) || !is_one(json_object_get(spec, "quant"))) {
-        code = err_set(e, ERR_INPUT, "the provenance is not that of format 1 and quant 1");
-    }
-    if (code == OK) {
-        code = check_shards(json_object_get(root, "shards"), e);
-    }
-    if (code == OK) {
-        canonical = json_canonical(root, &canonical_bytes);
-        code = canonical ? OK : err_set(e, ERR_MEMORY, "no memory for the provenance");
-    }
-    if (code == OK && (canonical_bytes != bytes || memcmp(canonical, data, bytes) != 0)) {
+    if (canonical_bytes != bytes || memcmp(canonical, data, bytes) != 0) {
         code = err_set(e, ERR_INPUT, "the provenance is not in its canonical form");
     }
+out:
     free(canonical);
     json_decref(root);
     return code;
