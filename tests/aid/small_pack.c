@@ -146,7 +146,7 @@ static void make_head(const small_model *model, const small_options *options, sm
 
 /* ---- data ------------------------------------------------------ */
 
-enum { CODES = 0x7f }; /* magnitudes that are numbers */
+enum { CODES = 0x7f }; /* magnitudes that are not NaN */
 
 static float decode(unsigned code)
 {
@@ -155,8 +155,8 @@ static float decode(unsigned code)
     return field ? ldexpf((float)(8 + mantissa), field - 10) : ldexpf((float)mantissa, -9);
 }
 
-/* Nearest of all values, ties to the even code. `values` ascend, so the distance shrinks up to the
- * nearest one. */
+/* The code of the nearest value, ties to the even code. `values` ascend, so the distance shrinks up
+ * to the nearest one. */
 static unsigned char nearest_code(const double values[CODES], float y)
 {
     unsigned best = 0;

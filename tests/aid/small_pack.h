@@ -1,13 +1,13 @@
-/* Small packed files, and the checkpoints they were made from, for tests.
+/* Small packed files, and the checkpoints that they were made from, for tests.
  *
  *     small_pack p;
  *     small_pack_build(&small_model_default, &(small_options){0}, &p);
- *     int fd = small_pack_memfd(&p);
+ *     int fd = small_memfd(p.bytes, p.length);
  *     small_checkpoint_write(&small_model_default, dir);       model.safetensors and config.json
  *     small_pack_free(&p);
  *
- * Values are random, but follow from the seed and the tensor's name alone. Codes come from a search
- * for the nearest value, written from spec/quant.md and nothing else. Whatever fails aborts. */
+ * Values are random, but determined by the seed and the tensor's name. Codes come from a search for
+ * the nearest value, written from spec/quant.md alone. Any failure aborts. */
 #ifndef SMALL_PACK_H
 #define SMALL_PACK_H
 
@@ -42,7 +42,8 @@ typedef struct small_pack {
 typedef struct small_options {
     bool sha256; /* digests of chunks */
     bool ue8m0;
-    /* Change p->bytes between quantization and digests: a fault that no digest shows. */
+    /* Change p->bytes after quantization and before digests are computed: a fault that no digest
+     * reveals. */
     void (*tamper)(small_pack *p, const void *ctx);
     const void *ctx;
 } small_options;
@@ -50,15 +51,15 @@ typedef struct small_options {
 void small_pack_build(const small_model *model, const small_options *options, small_pack *out);
 void small_pack_free(small_pack *p);
 
-/* A file in memory with these bytes, open for reading and writing. */
+/* A memory file with these bytes, open for reading and writing. */
 int small_memfd(const unsigned char *bytes, uint64_t length);
 
-/* Mend digests of a file of p's layout that was changed: those of the tensors (CHNK, TDIG), then
- * all others (sections, plan_id, root, both blocks). */
+/* Recompute digests of a changed file with the layout of `p`: those of the tensors (CHNK, TDIG),
+ * then all others (sections, plan_id, root, both blocks). */
 void small_pack_sign_tensors(const small_pack *p, unsigned char *bytes);
 void small_pack_sign(const small_pack *p, unsigned char *bytes);
 
-/* The section of this tag. */
+/* The section with this tag. */
 const pack_section *small_pack_section(const small_pack *p, uint32_t tag);
 
 /* Write model.safetensors and config.json (unless model->config is NULL). */

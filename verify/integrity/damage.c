@@ -11,19 +11,19 @@ void damage_list_init(damage_list *list)
     pthread_mutex_init(&list->lock, NULL);
 }
 
-/* `d` owns its texts, which may be NULL for want of memory. */
+/* Takes over the texts of `d`; they are NULL if there was no memory for them. */
 static void append(damage_list *list, damage *d)
 {
     pthread_mutex_lock(&list->lock);
-    if (list->count == list->room) {
-        const size_t room = list->room ? 2 * list->room : 16;
-        damage *const grown = reallocarray(list->items, room, sizeof *grown);
+    if (list->count == list->capacity) {
+        const size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        damage *const grown = reallocarray(list->items, capacity, sizeof *grown);
         if (grown) {
             list->items = grown;
-            list->room = room;
+            list->capacity = capacity;
         }
     }
-    if (d->place && d->what && list->count < list->room) {
+    if (d->place && d->what && list->count < list->capacity) {
         list->items[list->count++] = *d;
         *d = (damage){0};
     } else {
@@ -74,7 +74,8 @@ bool damage_list_touches(const damage_list *list, uint64_t begin, uint64_t end)
     return false;
 }
 
-/* The texts settle the order of damages at one place, so that threads cannot. */
+/* By offset, then by text: findings at one offset are added in an order that depends on the
+ * threads, and the report must not. */
 static int compare(const void *a, const void *b)
 {
     const damage *const x = a;
@@ -94,8 +95,9 @@ err_code damage_list_finish(damage_list *list, integrity_report *out, err *e)
     out->damages = list->items;
     out->count = list->count;
     list->items = NULL;
-    list->count = list->room = 0;
-    return list->incomplete ? err_set(e, ERR_MEMORY, "no memory for the list of damages") : OK;
+    list->count = list->capacity = 0;
+    return list->incomplete ? err_set(e, ERR_MEMORY, "no memory for the list of damaged places")
+                            : OK;
 }
 
 static void free_items(damage *items, size_t count)

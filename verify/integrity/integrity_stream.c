@@ -1,9 +1,10 @@
-/* Integrity of a stream. Where tensors lie stands in front of them and what their digests have to
- * be behind them: so chunks are digested as they come, and judged in the end.
+/* Integrity of a stream. The table with the offsets of the tensors comes before the tensor data,
+ * and the digests to compare with come after it: so chunks are digested as they arrive, and judged
+ * at the end.
  *
- * All but tensor data is kept, in a file that lies in memory, at its place. When the stream has
- * ended the scan of that file is that of any file, and finds the same; only the step that
- * reads tensor data is done already. */
+ * Everything except tensor data is kept in a memory file, at its own offset. When the stream has
+ * ended, that file is scanned like any other and gives the same findings; only the step that reads
+ * tensor data is already done. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,15 +21,15 @@ enum { PIECE = 1 << 20, TAIL_LEAST = 64 << 20 };
 
 typedef struct stream_check {
     scan scan;
-    scan probe; /* of the head alone, while there is nothing else */
+    scan probe; /* of the head alone, before the rest has arrived */
     scan_stream stream;
     data_scan *data;               /* NULL: no table */
     unsigned char *piece;          /* [PIECE] */
-    unsigned char end[PACK_BLOCK]; /* the last bytes that were read */
+    unsigned char end[PACK_BLOCK]; /* the last bytes that were read, zeros before them */
 } stream_check;
 
-/* Remember the end of what was read so far, tensor data left out: a stream that ends there has no
- * trailer anyway. */
+/* Remember the last bytes that were read, so that the end of what is dropped can still be scanned
+ * as a trailer. Tensor data is not included: a stream that ends within it has no trailer. */
 static void note_end(stream_check *c, const unsigned char *bytes, size_t count)
 {
     if (count >= PACK_BLOCK) {
@@ -39,7 +40,7 @@ static void note_end(stream_check *c, const unsigned char *bytes, size_t count)
     }
 }
 
-/* The next piece of the stream, `limit` bytes of it at most; none at its end. */
+/* Read the next piece of the stream, at most `limit` bytes; *got is 0 at its end. */
 static err_code read_piece(stream_check *c, uint64_t limit, size_t *got, err *e)
 {
     const size_t wanted = num_min(limit, PIECE);
@@ -55,7 +56,7 @@ static err_code read_piece(stream_check *c, uint64_t limit, size_t *got, err *e)
     return OK;
 }
 
-/* Keep what comes until byte `end`. */
+/* Read up to byte `end`, and keep what was read. */
 static err_code keep_until(stream_check *c, uint64_t end, err *e)
 {
     while (!c->stream.ended && c->stream.at < end) {
@@ -67,7 +68,7 @@ static err_code keep_until(stream_check *c, uint64_t end, err *e)
     return OK;
 }
 
-/* Let pass what comes until byte `end`. */
+/* Read up to byte `end`, and drop what was read. */
 static err_code drop_until(stream_check *c, uint64_t end, err *e)
 {
     while (!c->stream.ended && c->stream.at < end) {
@@ -77,7 +78,8 @@ static err_code drop_until(stream_check *c, uint64_t end, err *e)
     return OK;
 }
 
-/* Superblock and head. has_superblock: the head was kept, and what comes is at data_off. */
+/* Keep superblock and head. probe.has_superblock: they were kept, and the stream is at data_off
+ * unless it ended before. The head's length is bounded before anything that large is kept. */
 static err_code keep_head(stream_check *c, err *e)
 {
     scan *const p = &c->probe;
@@ -97,8 +99,8 @@ static err_code keep_head(stream_check *c, err *e)
     return c->stream.ended ? OK : scan_table(p, e);
 }
 
-/* Digest what the table says, or let it pass. */
-static err_code pass_data(stream_check *c, err *e)
+/* Digest the tensor data according to the table, or drop it if there is no table. */
+static err_code read_data(stream_check *c, err *e)
 {
     scan *const p = &c->probe;
     if (!p->has_table) {
@@ -108,7 +110,8 @@ static err_code pass_data(stream_check *c, err *e)
     return data_scan_read(c->data, e);
 }
 
-/* The trailer of a whole file ends it: what comes behind is only counted. */
+/* Does a block of this piece, at offset `off` of the stream, end a whole file? Everything after
+ * that trailer is only counted. */
 static bool find_trailer(const unsigned char *piece, size_t bytes, uint64_t off)
 {
     for (size_t at = 0; at + PACK_BLOCK <= bytes; at += PACK_BLOCK) {
@@ -123,7 +126,8 @@ static bool find_trailer(const unsigned char *piece, size_t bytes, uint64_t off)
     return false;
 }
 
-/* Sections of the tail take some bytes for a chunk of 2 MiB: what goes on for longer is no tail. */
+/* Keep the tail. Its sections have a few bytes for each chunk of 2 MiB, so a "tail" that goes on
+ * beyond the limit is not one, and would only fill the memory. */
 static err_code keep_tail(stream_check *c, err *e)
 {
     const uint64_t begin = c->probe.superblock.data_end;
@@ -135,7 +139,7 @@ static err_code keep_tail(stream_check *c, err *e)
         const uint64_t at = c->stream.at;
         TRY(read_piece(c, PIECE, &got, e));
         if (at - begin > limit) {
-            return err_set(e, ERR_DAMAGED, "%s: no trailer in the %" PRIu64 " MiB behind its data",
+            return err_set(e, ERR_DAMAGED, "%s: no trailer within %" PRIu64 " MiB after its data",
                            c->scan.path, limit / MIB);
         }
         TRY(io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e));
@@ -144,12 +148,12 @@ static err_code keep_tail(stream_check *c, err *e)
     return OK;
 }
 
-/* The whole stream, front to back. */
-static err_code pass_stream(stream_check *c, err *e)
+/* Read the whole stream, from front to back. */
+static err_code read_stream(stream_check *c, err *e)
 {
     TRY(keep_head(c, e));
     if (c->probe.has_superblock) {
-        TRY(pass_data(c, e));
+        TRY(read_data(c, e));
         TRY(keep_tail(c, e));
     }
     TRY(drop_until(c, UINT64_MAX, e));
@@ -159,7 +163,7 @@ static err_code pass_stream(stream_check *c, err *e)
                        last, e);
 }
 
-/* Without a superblock the head was not kept: nothing but the ends is there to look at. */
+/* Scan what was kept. Without a superblock the head was dropped, and only the ends remain. */
 static err_code judge_stream(stream_check *c, err *e)
 {
     scan *const s = &c->scan;
@@ -178,14 +182,14 @@ static err_code check(stream_check *c, err *e)
 {
     c->scan.fd = memfd_create("octavo", MFD_CLOEXEC);
     if (c->scan.fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: no file in memory", c->scan.path);
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot create a memory file", c->scan.path);
     }
     c->probe.fd = c->scan.fd;
     c->piece = malloc(PIECE);
     if (!c->piece) {
         return err_set(e, ERR_MEMORY, "%s: no memory", c->scan.path);
     }
-    TRY(pass_stream(c, e));
+    TRY(read_stream(c, e));
     return judge_stream(c, e);
 }
 

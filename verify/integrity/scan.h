@@ -1,25 +1,27 @@
-/* The scan of a packed file, step by step, for integrity.c and integrity_stream.c. Internal to verify/.
+/* The scan of a packed file, step by step; used by integrity.c and integrity_stream.c only.
  *
- *     scan_ends       superblock and trailer; each is repaired from the other one where that is sure
- *     scan_sections   directory, head, padding around sections, what the sections must hold, table
- *     scan_length     is the file as long as it has to be?
+ *     scan_ends       superblock and trailer; either is reconstructed from the other one where
+ *                     that is provably right
+ *     scan_sections   directory, head, padding around sections, contents of sections, table
+ *     scan_length     is the file as long as it must be?
  *     scan_data       tensor data against its digests, padding between tensors
  *
- * The steps return what keeps them from looking (ERR_IO, ERR_MEMORY, ERR_CANCELLED); what they find
- * goes to the list of damages. Members are believed only where the comment says so. */
+ * The steps are called in this order by one thread. They return what keeps them from checking
+ * (ERR_IO, ERR_MEMORY, ERR_CANCELLED; scan_ends also ERR_INPUT: not a packed file); what they find
+ * goes to the list of damages. A member of `scan` may be trusted only as its comment says. */
 #ifndef SCAN_H
 #define SCAN_H
 
 #include "format/thread/sequencer.h"
 #include "verify/integrity/damage.h"
 
-/* A packed file that comes from front to back, once. */
+/* A packed file that is read once, from front to back. */
 typedef struct scan_stream {
     int fd;
     const char *name; /* for messages */
     const monitor *monitor;
-    sequencer turns; /* of batches of tensor data: guards what is below */
-    uint64_t at;     /* bytes read */
+    sequencer turns; /* in the order of the batches of tensor data: guards the members below */
+    uint64_t at;     /* bytes read so far */
     bool ended;
 } scan_stream;
 
@@ -30,28 +32,28 @@ typedef struct scan {
     const char *path;
     const integrity_options *options;
     const monitor *monitor;
-    uint64_t file_bytes; /* as the file system has it */
+    uint64_t file_bytes; /* according to the file system, or bytes read from the stream */
     uint64_t bytes_checked, chunks_checked;
     bool tensors_checked;
     damage_list damages;
 
-    /* scan_ends */
-    bool has_superblock, has_trailer; /* believed: right as found, or repaired */
-    bool trailer_reported;            /* it was found, but is damaged */
+    /* Set by scan_ends. */
+    bool has_superblock, has_trailer; /* trusted: right as found, or reconstructed */
+    bool trailer_reported;            /* a trailer was found, and reported as damaged */
     unsigned char front[PACK_BLOCK], back[PACK_BLOCK];
     pack_superblock superblock;
     pack_trailer trailer;
 
-    /* scan_sections: the directory was checked; without a trailer it has the head's sections only
-     */
+    /* Set by scan_sections. The directory is legal; without a trailer it has only the head's part.
+     * intact: the digest of the section was computed and matches. */
     pack_section dir[PACK_MAX_SECTIONS];
-    bool intact[PACK_MAX_SECTIONS]; /* the section's own digest was checked and is right */
+    bool intact[PACK_MAX_SECTIONS];
     uint32_t head_count, section_count;
-    unsigned char *head; /* bytes [PACK_BLOCK, data_off) of the file, as far as it has them */
+    unsigned char *head; /* bytes [PACK_BLOCK, data_off) of the file, as far as the file goes */
     uint64_t head_bytes;
     bool has_table;
     pack_table table;
-    /* CHNK and TDIG. NULL: not there, or not of the length that the table asks for. */
+    /* CHNK and TDIG; NULL: absent, or not of the length that the table requires. */
     unsigned char *chunk_digests, *tensor_digests;
     bool chunk_digests_intact, tensor_digests_intact;
 } scan;
@@ -61,18 +63,19 @@ MUST_CHECK err_code scan_sections(scan *s, err *e);
 void scan_length(scan *s);
 MUST_CHECK err_code scan_data(scan *s, err *e);
 
-/* The table alone, of a file that has a superblock and a head and may not have more yet. */
+/* Only the table, of a file that has a superblock and a head and need not have more yet. */
 MUST_CHECK err_code scan_table(scan *s, err *e);
 
-/* The steps of scan_data, for data that is gone before the digests come that it has to have:
+/* The parts of scan_data. For a stream they are called one by one: its tensor data passes before
+ * the digests arrive that it is compared with.
  *
- *     data_scan_begin     with a table and an algorithm that stay where they are
- *     data_scan_read      digests of all chunks, from s->fd, or from a stream that
- *                         stands at data_off
- *     data_scan_judge     what they mean, when s->chunk_digests and s->tensor_digests
- *                         are there
+ *     data_scan_begin   `t` is borrowed until data_scan_free
+ *     data_scan_read    computes the digests of all chunks, from s->fd, or from the stream, which
+ *                       is at data_off
+ *     data_scan_judge   compares them, once s->chunk_digests and s->tensor_digests are there
  *
- * Of a stream that ends too soon the chunks that are whole are judged. */
+ * If the stream ends too early, the chunks that arrived whole are judged. *out is to be freed even
+ * after an error. */
 MUST_CHECK err_code data_scan_begin(scan *s, const pack_table *t, digest_alg alg,
                                     scan_stream *stream, data_scan **out, err *e);
 MUST_CHECK err_code data_scan_read(data_scan *d, err *e);
@@ -82,11 +85,10 @@ void data_scan_free(data_scan *d); /* NULL is fine */
 /* Where the data of the last tensor ends. */
 uint64_t scan_last_end(const pack_table *t);
 
-/* Report what is not zero in `bytes` bytes of padding that stand at `off` in the file. Any thread.
- */
+/* Report the nonzero bytes among `bytes` bytes of padding at `off` in the file. Any thread. */
 void scan_padding(damage_list *to, const unsigned char *padding, uint64_t off, uint64_t bytes);
 
-/* The same for at most PACK_BLOCK bytes that have to be read first. */
+/* The same for at most PACK_BLOCK bytes, which are read first. */
 MUST_CHECK err_code scan_padding_at(scan *s, uint64_t off, uint64_t end, err *e);
 
 #endif

@@ -1,8 +1,10 @@
 /* Tensor data: every chunk against its digest, and the padding between tensors.
  *
- * The file is read front to back in batches: runs of chunks, with the padding before them, that fit
- * a buffer. Workers take batches in file order and leave digests in an array; what they mean is
- * judged afterwards by one thread, so the report does not depend on the number of workers. */
+ * The file is read from front to back in batches: runs of chunks, with the padding before them,
+ * that fit a buffer. Workers take batches in file order and store digests in an array; one thread
+ * judges them afterwards, so the report does not depend on the number of workers. Judging needs
+ * all digests of a record at once anyway: adjacent damaged chunks are reported as one, and if CHNK
+ * is damaged, only the digest of a whole record can tell whether its chunks are intact. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,28 +23,29 @@
 enum { BATCH_BYTES = 4 << 20 };
 
 typedef struct batch {
-    uint64_t first, count; /* chunks of the file */
-    uint64_t begin, end;   /* bytes of the file */
+    uint64_t first, count; /* chunk numbers in the file */
+    uint64_t begin, end;   /* byte offsets in the file */
 } batch;
 
 struct data_scan {
     scan *scan;
-    scan_stream *stream; /* NULL: the file itself is read */
+    scan_stream *stream; /* NULL: read scan->fd */
     const pack_table *table;
-    bool *chosen;        /* [table.chunk_count] */
-    pack_evidence found; /* chunks alone: digests of the chosen ones */
-    uint64_t *odd_scale; /* [table.chunk_count] 1 + where POW2 is not kept first, 0: nowhere */
+    bool *chosen;        /* [table.chunk_count] the glob matches, and the file has all its bytes */
+    pack_evidence found; /* only `chunks`: digests of the chosen chunks */
+    uint64_t *odd_scale; /* [table.chunk_count] 1 + offset in the chunk of the first scale that
+                            violates POW2; 0: none does */
     batch *batches;
     uint64_t batch_count;
-    uint64_t largest; /* chunk that was chosen */
+    uint64_t largest; /* bytes of the largest chosen chunk, which is one of largest_name */
     const char *largest_name;
-    damage_list padding; /* what is wrong between chunks */
+    damage_list padding; /* findings between chunks */
     unsigned workers;
     unsigned char **buffers; /* [workers] of buffer_bytes */
     size_t buffer_bytes;
 };
 
-/* Does the glob choose this slice: by the name of the record, or of the member of the stack? */
+/* Does the glob match this slice, by the name of the record or of the member of the stack? */
 static bool slice_chosen(const char *glob, const pack_record *r, uint64_t slice)
 {
     char member[NAME_MAX_BYTES + 1];
@@ -73,15 +76,15 @@ static err_code choose(data_scan *d, err *e)
                         : err_set(e, ERR_USAGE, "%s: no tensor matches '%s'", d->scan->path, glob);
 }
 
-/* Buffers within the budget: one for each worker, large enough for the largest chunk and what
- * aligns it. Fewer workers, then smaller batches, if they would not fit. */
+/* One buffer per worker, large enough for the largest chunk and the padding before it. If the
+ * buffers exceed the budget, first use fewer workers, then smaller batches. */
 static err_code size_buffers(data_scan *d, err *e)
 {
     const integrity_options *const o = d->scan->options;
     const uint64_t least = d->largest + PACK_ALIGN;
     if (d->largest > 0 && least > o->memory) {
         return err_set(e, ERR_MEMORY,
-                       "%s: tensor %s: a chunk takes a buffer of %" PRIu64 " bytes, %" PRIu64
+                       "%s: tensor %s: a chunk needs a buffer of %" PRIu64 " bytes, %" PRIu64
                        " are allowed",
                        d->scan->path, d->largest_name, least, o->memory);
     }
@@ -91,8 +94,9 @@ static err_code size_buffers(data_scan *d, err *e)
     return OK;
 }
 
-/* Cut the chosen chunks into batches. With a glob, a batch starts at its first chunk, and ends
- * where one is left out. */
+/* Cut the chosen chunks into batches. Without a glob, a batch includes the padding before its first
+ * chunk; with one, it starts at that chunk, and ends where a chunk is skipped. Chunks beyond the
+ * end of a file are skipped: scan_length reports what is missing. */
 static void plan_batches(data_scan *d)
 {
     const bool all = d->scan->options->tensor_glob == NULL;
@@ -132,8 +136,8 @@ static bool chunk_differs(const data_scan *d, uint64_t number)
                   digest_bytes(stored.alg)) != 0;
 }
 
-/* Scales that are said to be powers of two have to be. Where the first one stands that is not, plus
- * one; 0: nowhere. */
+/* One plus the offset of the first scale that is not a power of two, for a record that claims that
+ * all are (POW2); 0: all are. */
 static uint64_t find_odd_scale(dtype type, const unsigned char *scales, uint64_t bytes)
 {
     for (uint64_t i = 0; i < bytes; i += dtype_bits(type) / 8) {
@@ -144,7 +148,7 @@ static uint64_t find_odd_scale(dtype type, const unsigned char *scales, uint64_t
     return 0;
 }
 
-/* The stream ends at `end`: chunks that it does not reach are not there. */
+/* The stream ended at `end`: drop the chunks that it did not reach. */
 static void cut_batch(const data_scan *d, batch *b, uint64_t end)
 {
     for (uint64_t number = b->first; number < b->first + b->count; number++) {
@@ -160,7 +164,7 @@ static void cut_batch(const data_scan *d, batch *b, uint64_t end)
     b->end = end;
 }
 
-/* Batches of a stream are read in their order; what comes then is done side by side. */
+/* Batches are read from a stream in their order; the work on what was read is done in parallel. */
 static err_code read_streamed(const data_scan *d, batch *b, uint64_t task, unsigned char *data,
                               err *e)
 {
@@ -255,7 +259,7 @@ static bool judge_by_chunks(data_scan *d, const pack_record *r)
 }
 
 /* CHNK is damaged: does the record's own digest follow from the chunks as they are? If not, the
- * chunks that differ from what is left of CHNK are the likely ones. */
+ * chunks that differ from what is left of CHNK are reported: the damaged ones are among them. */
 static void judge_by_tensor(data_scan *d, uint32_t record)
 {
     const pack_record *const r = &d->table->records[record];
@@ -278,7 +282,8 @@ static void judge_by_tensor(data_scan *d, uint32_t record)
     }
 }
 
-/* Of chunks that are what was written: scales that POW2 does not allow. */
+/* Report scales that violate POW2, in chunks that are what was written: in damaged chunks they
+ * would be a consequence. */
 static void judge_scales(const data_scan *d, const pack_record *r)
 {
     for (uint64_t k = 0; k < r->chunk_count; k++) {
@@ -288,7 +293,7 @@ static void judge_scales(const data_scan *d, const pack_record *r)
             tensor_place(r, place);
             const uint64_t off = pack_record_chunk(r, k).off + d->odd_scale[number] - 1;
             damage_add(&d->scan->damages, &ILLEGAL_AT(off, dtype_bits(r->type) / 8), place,
-                       "a scale is no power of two, as POW2 says");
+                       "a scale is not a power of two, as POW2 requires");
         }
     }
 }

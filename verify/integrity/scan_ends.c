@@ -1,6 +1,6 @@
-/* The blocks at both ends of the file. Each has a digest of its own, so it is known which one is
- * damaged; and the trailer's root covers the superblock, so a superblock that was put together from
- * the trailer is proven to be the one that was written. */
+/* The blocks at both ends of the file. Each has its own digest, so it is known which one is
+ * damaged. The trailer's root covers the superblock too: if a superblock that was reconstructed
+ * from the trailer gives that root, it is provably the one that was written. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 #include "format/base/num.h"
 #include "verify/integrity/scan.h"
 
-/* A file that has not room for both blocks. */
-static err_code refuse_stub(scan *s, err *e)
+/* A file that is too short for both blocks: either not a packed file, or the start of one. */
+static err_code judge_stub(scan *s, err *e)
 {
     unsigned char start[4] = {0};
     if (s->file_bytes >= sizeof start) {
@@ -26,8 +26,8 @@ static err_code refuse_stub(scan *s, err *e)
     return OK;
 }
 
-/* Decode the superblock in `front`. A wrong magic alone is repaired: the digest of the block shows
- * that nothing else is wrong. */
+/* Decode the superblock in `front`. If only the magic is wrong, it is repaired: the digest of the
+ * block proves that nothing else is. */
 static err_code decode_superblock(scan *s, bool *repaired, err *why)
 {
     unsigned char block[PACK_BLOCK];
@@ -39,11 +39,11 @@ static err_code decode_superblock(scan *s, bool *repaired, err *why)
     return OK;
 }
 
-/* The superblock as it must have been, if the trailer's root proves it. Only what the root covers
- * is unknown then: how many sections belong to the head, which follows from the offsets, and which
- * digest is used, for which there are two candidates. */
-static bool rebuild_superblock(const pack_trailer *t, const unsigned char *trailer,
-                               pack_superblock *super, unsigned char *block)
+/* Reconstruct the superblock from the trailer; false unless the trailer's root proves the result.
+ * Two fields have no copy in the trailer: the number of sections in the head follows from their
+ * offsets, and for the digest algorithm there are only two candidates, both of which are tried. */
+static bool reconstruct_superblock(const pack_trailer *t, const unsigned char *trailer,
+                                   pack_superblock *super, unsigned char *block)
 {
     *super = (pack_superblock){.compat = t->compat, .data_end = t->data_end};
     memcpy(super->plan_id, t->plan_id, XXH3_BYTES);
@@ -78,7 +78,7 @@ static bool rebuild_superblock(const pack_trailer *t, const unsigned char *trail
     return false;
 }
 
-/* Report a superblock that differs from the `right` one, by the range where it does. */
+/* Report the superblock by the range of bytes in which it differs from the `right` one. */
 static void report_difference(scan *s, const unsigned char *right)
 {
     uint64_t first = 0;
@@ -90,14 +90,14 @@ static void report_difference(scan *s, const unsigned char *right)
         end--;
     }
     damage_add(&s->damages, &DAMAGED_AT(first, end - first), "superblock",
-               "its digest does not match; the trailer shows what it was");
+               "its digest does not match; reconstructed from the trailer");
 }
 
 static void repair_superblock(scan *s, const err *why)
 {
     unsigned char block[PACK_BLOCK];
     pack_superblock super;
-    if (s->has_trailer && rebuild_superblock(&s->trailer, s->back, &super, block)) {
+    if (s->has_trailer && reconstruct_superblock(&s->trailer, s->back, &super, block)) {
         report_difference(s, block);
         memcpy(s->front, block, PACK_BLOCK);
         s->superblock = super;
@@ -109,7 +109,7 @@ static void repair_superblock(scan *s, const err *why)
     damage_add(&s->damages, &at, "superblock", "%s", why->text);
 }
 
-/* Read the block at `off`; is it the trailer of a file that ends behind it? */
+/* Read the block at `off`. *found: it is the trailer of a file that ends after it. */
 static err_code read_trailer(scan *s, uint64_t off, bool *found, err *e)
 {
     err ignored = {0};
@@ -120,8 +120,9 @@ static err_code read_trailer(scan *s, uint64_t off, bool *found, err *e)
     return OK;
 }
 
-/* Look for the trailer before the end of a file that does not end with it. Only a superblock says
- * where that may be, and without both there is nothing to go on with. */
+/* Search a file that does not end with its trailer, for example because bytes were appended. The
+ * search starts where the superblock says that the tensor data ends; without a superblock there is
+ * nothing to search by. */
 static err_code search_trailer(scan *s, err *e)
 {
     uint64_t off = s->has_superblock ? s->superblock.data_end : s->file_bytes;
@@ -142,8 +143,8 @@ static void report_length(scan *s)
                "length, expected %" PRIu64 ", found %" PRIu64, expected, s->file_bytes);
 }
 
-/* The last block, which has to be the trailer and is not a right one. Its magic may be what is
- * wrong. */
+/* The last block, which must be the trailer and is not a valid one. If only its magic is wrong, it
+ * is repaired; if its magic is right, it is a damaged trailer; else it is something else. */
 static void judge_last_block(scan *s, uint64_t off)
 {
     err why = {0};
@@ -162,7 +163,7 @@ static void judge_last_block(scan *s, uint64_t off)
     }
 }
 
-/* The last block is not the right trailer: look for it elsewhere, or say what is wrong with it. */
+/* The last block is not a valid trailer: look for one elsewhere, or report what is wrong here. */
 static err_code find_trailer(scan *s, bool aligned, err *e)
 {
     const uint64_t last = s->file_bytes - PACK_BLOCK;
@@ -177,8 +178,8 @@ static err_code find_trailer(scan *s, bool aligned, err *e)
     return OK;
 }
 
-/* Does either end say that this is a packed file? Half of the first magic is enough: the other half
- * is what a transfer in text mode changes. */
+/* Does either magic say that this is a packed file? Half of the first magic is enough: the other
+ * half is made to change in a text-mode transfer, and such a file is to be called damaged. */
 static bool is_named(const scan *s, bool aligned)
 {
     return memcmp(s->front, pack_superblock_magic, 4) == 0 ||
@@ -188,7 +189,7 @@ static bool is_named(const scan *s, bool aligned)
 err_code scan_ends(scan *s, err *e)
 {
     if (s->file_bytes < 2 * PACK_BLOCK) {
-        return refuse_stub(s, e);
+        return judge_stub(s, e);
     }
     const bool aligned = s->file_bytes % PACK_BLOCK == 0;
     TRY(io_read_at(s->fd, s->path, 0, s->front, PACK_BLOCK, e));

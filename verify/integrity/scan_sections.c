@@ -1,4 +1,9 @@
-/* Directory, head and sections: everything but tensor data. */
+/* Directory, head and sections: everything except tensor data.
+ *
+ * The order is that of trust. The directory says where sections are, so it must be legal first; its
+ * head part comes from the superblock and its tail part from the trailer, and the head part alone
+ * still gives the table. The table says how long the digests of the tail must be. Whatever cannot
+ * be trusted is skipped, and so is everything that would need it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +52,8 @@ err_code scan_padding_at(scan *s, uint64_t off, uint64_t end, err *e)
 
 /* ---- directory ------------------------------------------------- */
 
-/* The head's part of the directory, with empty stand-ins for the tail's: is it legal on its own? */
+/* The head's part of the directory. pack_directory_check wants a whole directory, so empty entries
+ * take the place of the tail's. */
 static err_code take_head_directory(scan *s, err *why)
 {
     const pack_superblock *const super = &s->superblock;
@@ -64,7 +70,7 @@ static err_code take_head_directory(scan *s, err *why)
     return OK;
 }
 
-/* The tail's part, from the trailer. */
+/* The tail's part of the directory, from the trailer. */
 static err_code take_tail_directory(scan *s, err *why)
 {
     const pack_superblock *const super = &s->superblock;
@@ -80,7 +86,7 @@ static err_code take_tail_directory(scan *s, err *why)
                              &end, why));
     if (end != t->file_bytes) {
         return err_set(why, ERR_INPUT,
-                       "the sections end at %" PRIu64 ", the file has to at %" PRIu64, end,
+                       "the sections end at %" PRIu64 ", the file must end at %" PRIu64, end,
                        t->file_bytes);
     }
     s->section_count = t->sections;
@@ -116,7 +122,7 @@ static uint64_t section_end(const scan *s, uint32_t i)
     return s->dir[i].off + s->dir[i].len;
 }
 
-/* Where the padding behind section `i` ends. */
+/* Where the padding after section `i` ends. */
 static uint64_t gap_end(const scan *s, uint32_t i)
 {
     if (i + 1 == s->head_count) {
@@ -144,8 +150,8 @@ static void judge_digest(scan *s, uint32_t i, const unsigned char sha[SHA256_BYT
     }
 }
 
-/* Take what a check said about the content of section `i`: a broken rule is a finding, anything
- * else an error. */
+/* Handle the result of a check of the content of section `i`: a broken rule (ERR_INPUT) is a
+ * finding, anything else is an error of the check itself. */
 static err_code judge_content(scan *s, uint32_t i, err_code code, const err *why, err *e)
 {
     if (code == ERR_INPUT) {
@@ -181,7 +187,7 @@ static err_code load_head(scan *s, err *e)
     return io_read_at(s->fd, s->path, PACK_BLOCK, s->head, s->head_bytes, e);
 }
 
-/* Once the table is decoded and the contents are checked, nothing in the head is needed again. */
+/* The table is decoded and the contents are checked: nothing needs the head again. */
 static void drop_head(scan *s)
 {
     free(s->head);
@@ -195,8 +201,8 @@ static bool plan_id_matches(const scan *s)
     return memcmp(id, s->superblock.plan_id, XXH3_BYTES) == 0;
 }
 
-/* Digests of the sections of the head, padding around them, and the digest of it all. A part that
- * the file does not reach is a matter of its length. */
+/* Check the digests of the head's sections, the padding around them, and the digest of the whole
+ * head (plan_id). Parts beyond the end of the file are left to scan_length. */
 static void check_head(scan *s)
 {
     const uint64_t have = PACK_BLOCK + s->head_bytes;
@@ -223,7 +229,7 @@ static void check_head(scan *s)
     }
 }
 
-/* The section of this tag if its digest is right; section_count for none. */
+/* The number of the section with this tag; section_count if there is none that is intact. */
 static uint32_t find_intact(const scan *s, uint32_t tag)
 {
     for (uint32_t i = 0; i < s->section_count; i++) {
@@ -254,7 +260,7 @@ static err_code decode_table(scan *s, err *e)
 
 /* ---- tail ------------------------------------------------------ */
 
-/* The length that the table asks of a section of the tail; false if it asks for none. */
+/* The length that the table requires of a section of the tail; false if it requires none. */
 static bool length_expected(const scan *s, uint32_t tag, uint64_t *bytes)
 {
     const uint64_t each = digest_bytes(s->superblock.digest);
@@ -276,7 +282,8 @@ static bool length_expected(const scan *s, uint32_t tag, uint64_t *bytes)
     }
 }
 
-/* Digest a section that may be larger than anything this tool knows. */
+/* Check the digest of a section whose content is not looked at and whose length is not bounded: it
+ * is read in pieces. */
 static err_code stream_section(scan *s, uint32_t i, err *e)
 {
     const pack_section *const section = &s->dir[i];
@@ -305,8 +312,8 @@ out:
     return code;
 }
 
-/* Load a section whose length is right, check its digest and content, and keep the digests that
- * tensor data is checked against. */
+/* Load a section of known length, check its digest and content, and keep it if it holds the digests
+ * that tensor data is checked against. */
 static err_code load_section(scan *s, uint32_t i, err *e)
 {
     const pack_section *const section = &s->dir[i];
@@ -357,7 +364,7 @@ static err_code check_tail_section(scan *s, uint32_t i, err *e)
     return OK;
 }
 
-/* Both sections right in themselves: TDIG has to follow from CHNK. */
+/* If both CHNK and TDIG are intact, TDIG must follow from CHNK. */
 static err_code compare_digests(scan *s, err *e)
 {
     if (!s->chunk_digests_intact || !s->tensor_digests_intact) {
@@ -421,8 +428,8 @@ err_code scan_table(scan *s, err *e)
     return OK;
 }
 
-/* A file without a trailer was cut off, unless it is as long as it has to be: then the trailer's
- * place holds something else. Without a table only the least length is known. */
+/* A file without a trailer was cut off, unless it is as long as the table requires: then something
+ * else is in the trailer's place. Without a table only a lower bound of the length is known. */
 void scan_length(scan *s)
 {
     if (s->file_bytes < 2 * PACK_BLOCK || s->has_trailer || s->trailer_reported) {
@@ -434,12 +441,11 @@ void scan_length(scan *s)
     }
     if (s->has_table && s->file_bytes % PACK_BLOCK == 0 && s->file_bytes >= least) {
         damage_add(&s->damages, &DAMAGED_AT(s->file_bytes - PACK_BLOCK, PACK_BLOCK), "trailer",
-                   "it is not there");
+                   "missing");
         return;
     }
     const uint64_t missing = least > s->file_bytes ? least - s->file_bytes : 0;
     damage_add(&s->damages, &DAMAGED_AT(s->file_bytes, missing), "file",
-               "incomplete, there is no trailer: length, expected at least %" PRIu64
-               ", found %" PRIu64,
+               "incomplete, no trailer: length, expected at least %" PRIu64 ", found %" PRIu64,
                num_max(least, s->file_bytes + 1), s->file_bytes);
 }

@@ -18,8 +18,8 @@ static err_code check_files(const char *data, size_t bytes, err *e)
     return code;
 }
 
-/* Writing the recipe again gives the same bytes: that is the canonical form and the right keys in
- * one. */
+/* Parse the recipe and write it again: if the bytes are the same, the form is canonical and no key
+ * is unknown or missing. */
 static err_code check_recipe(const char *data, size_t bytes, err *e)
 {
     recipe r = {0};
@@ -51,8 +51,8 @@ static err_code check_stats(const unsigned char *data, uint64_t bytes, err *e)
         pack_stat ignored;
         if (!pack_stat_decode(data + at, &ignored)) {
             return err_set(e, ERR_INPUT,
-                           "row %" PRIu64 ": a number that is not finite, or reserved bytes "
-                           "that are not zero",
+                           "row %" PRIu64 ": a number is not finite, or reserved bytes are not "
+                           "zero",
                            at / PACK_STAT_BYTES);
         }
     }
@@ -71,7 +71,7 @@ static bool is_count(const json_t *value)
     return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-/* One shard of the provenance; `before` is the name of the one before, or empty. */
+/* One shard of the provenance; `before` is the name of the previous shard, or empty. */
 static bool shard_valid(const json_t *shard, const char *before)
 {
     const json_t *const whole = json_object_get(shard, "sha256");
@@ -111,7 +111,7 @@ static err_code check_provenance_fields(const json_t *root, err *e)
     const json_t *const spec = json_object_get(root, "spec");
     if (json_object_size(root) != 2 || json_object_size(spec) != 2 ||
         !is_one(json_object_get(spec, "format")) || !is_one(json_object_get(spec, "quant"))) {
-        return err_set(e, ERR_INPUT, "the provenance is not that of format 1 and quant 1");
+        return err_set(e, ERR_INPUT, "the provenance is not of format 1 and quant 1");
     }
     return check_shards(json_object_get(root, "shards"), e);
 }

@@ -1,6 +1,6 @@
-/* Nothing can happen to a file that the check does not find and name: every single bit flipped,
- * every length, every page, every pair of chunks. THIN=n in the environment takes every n-th case
- * of the long ones. */
+/* Whatever happens to a file, the check finds and names it: every single flipped bit, every
+ * truncation, every zeroed page, every swapped pair of chunks. With THIN=n in the environment only
+ * every n-th case of the long tests is tried. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "tests/aid/small_pack.h"
 #include "verify/integrity/integrity.h"
 
-enum { SHARES = 8 }; /* the long tests are cut, so that each process is done soon */
+enum { SHARES = 8 }; /* long tests are split, so that no process runs for long */
 
 static const integrity_options whole = {.threads = 1, .memory = 16 << 20};
 
@@ -22,7 +22,7 @@ static uint64_t thin(void)
     return n > 0 ? n : 1;
 }
 
-/* What the report has to say about a damaged byte, read off the layout. */
+/* What the report must say about a damaged byte, according to the layout. */
 typedef struct expectation {
     char place[300];
     int64_t slice, chunk;
@@ -115,7 +115,7 @@ static void flip_one(const small_pack *p, int fd, uint64_t at, unsigned bit)
     put(fd, (unsigned char)(p->bytes[at] ^ 1U << bit), at);
     check(fd, &whole, &r);
     ck_assert_msg(r.count == 1 && names(&r.damages[0], &x),
-                  "byte %llu bit %u: expected %s, found %zu damages, the first %s: %s",
+                  "byte %llu bit %u: expected %s, found %zu findings, the first %s: %s",
                   (unsigned long long)at, bit, x.place, r.count, r.count ? r.damages[0].place : "",
                   r.count ? r.damages[0].what : "");
     integrity_report_free(&r);
@@ -165,7 +165,7 @@ START_TEST(every_truncation_is_found)
         ck_assert_msg(r.count == 1 && strcmp(r.damages[0].place, "file") == 0 &&
                           r.damages[0].off == length && r.damages[0].bytes > 0 &&
                           r.damages[0].code == ERR_DAMAGED,
-                      "length %llu: %zu damages, the first %s: %s", (unsigned long long)length,
+                      "length %llu: %zu findings, the first %s: %s", (unsigned long long)length,
                       r.count, r.count ? r.damages[0].place : "", r.count ? r.damages[0].what : "");
         integrity_report_free(&r);
     }
@@ -180,7 +180,7 @@ START_TEST(every_truncation_is_found)
 }
 END_TEST
 
-/* All places where `bytes` differs from the original must be named, each once, and no others. */
+/* Every place where `bytes` differs from the original must be named once, and no other place. */
 static void check_differences(const small_pack *p, const unsigned char *bytes)
 {
     const int fd = small_memfd(bytes, p->length);
@@ -261,7 +261,7 @@ START_TEST(every_swap_of_chunks_is_found)
 }
 END_TEST
 
-/* The head says the same for both seeds, so every tensor is what the tail denies. */
+/* The heads are equal for both seeds, so every tensor disagrees with the other file's tail. */
 START_TEST(a_tail_of_another_file_is_found)
 {
     small_pack p;
@@ -282,7 +282,7 @@ START_TEST(a_tail_of_another_file_is_found)
     for (size_t i = 0; i < r.count; i++) {
         ck_assert_int_eq(strncmp(r.damages[i].place, "tensor ", 7), 0);
     }
-    /* Scales of one tile are the same for both: 2^-10. Everything else differs. */
+    /* The scales of single tiles are equal in both files: 2^-10. Everything else differs. */
     ck_assert_uint_ge(r.count, p.table.chunk_count - 4);
     integrity_report_free(&r);
     close(fd);
@@ -351,15 +351,15 @@ int main(void)
     tcase_add_test(flips, flipped_bits_are_found_by_sha256_as_well);
     suite_add_tcase(s, flips);
 
-    TCase *const others = tcase_create("others");
-    tcase_set_timeout(others, 60);
-    tcase_add_test(others, every_truncation_is_found);
-    tcase_add_test(others, every_zeroed_page_is_found);
-    tcase_add_test(others, every_swap_of_chunks_is_found);
-    tcase_add_test(others, a_tail_of_another_file_is_found);
-    tcase_add_test(others, another_head_before_a_tail_is_found);
-    tcase_add_test(others, appended_bytes_are_found);
-    suite_add_tcase(s, others);
+    TCase *const larger = tcase_create("larger damage");
+    tcase_set_timeout(larger, 60);
+    tcase_add_test(larger, every_truncation_is_found);
+    tcase_add_test(larger, every_zeroed_page_is_found);
+    tcase_add_test(larger, every_swap_of_chunks_is_found);
+    tcase_add_test(larger, a_tail_of_another_file_is_found);
+    tcase_add_test(larger, another_head_before_a_tail_is_found);
+    tcase_add_test(larger, appended_bytes_are_found);
+    suite_add_tcase(s, larger);
 
     SRunner *const runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);

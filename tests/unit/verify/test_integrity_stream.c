@@ -1,6 +1,6 @@
-/* A stream and the file with the same bytes: the same findings, for every byte that is changed,
- * every length, and damage of several kinds at a time. THIN=n in the environment takes every n-th
- * case. */
+/* A stream and a file with the same bytes give the same findings: for every changed byte, every
+ * length, and several kinds of damage at once. With THIN=n in the environment only every n-th case
+ * is tried. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -59,8 +59,8 @@ static finding check(const unsigned char *bytes, uint64_t length, bool stream, u
     return f;
 }
 
-/* A damaged superblock hides the rest of a stream: then what it finds is among the file's findings.
- */
+/* A damaged superblock hides the rest of a stream: then the stream gives only some of the file's
+ * findings. */
 static void compare(const unsigned char *bytes, uint64_t length, uint64_t at)
 {
     finding file = check(bytes, length, false, 1);
@@ -112,7 +112,7 @@ START_TEST(changed_bytes)
 }
 END_TEST
 
-/* Cut off anywhere, at the blocks and beside them most of all. */
+/* Cut off anywhere, and in particular at the borders of blocks and one byte after them. */
 START_TEST(lengths)
 {
     for (uint64_t length = 0; length < pack.length; length += step()) {
@@ -125,8 +125,8 @@ START_TEST(lengths)
 }
 END_TEST
 
-/* Surplus bytes: zeros, and the file once more. */
-START_TEST(surplus)
+/* Trailing bytes: zeros, and the file once more. */
+START_TEST(trailing_bytes)
 {
     static const uint64_t counts[] = {1, 5, 4095, 4096, 4097, 8192, 100000};
     unsigned char *const longer = calloc(2, pack.length);
@@ -143,7 +143,7 @@ START_TEST(surplus)
 }
 END_TEST
 
-/* A block that is missing, or there twice. */
+/* A block that is missing, or repeated. */
 START_TEST(blocks)
 {
     unsigned char *const other = calloc(1, pack.length + PACK_BLOCK);
@@ -160,7 +160,7 @@ START_TEST(blocks)
 }
 END_TEST
 
-/* Scales that are no powers of two under right digests; several damages at once. */
+/* Scales that are not powers of two although all digests match; several damaged places at once. */
 START_TEST(scales_and_several)
 {
     uint64_t state = random_seed(0);
@@ -181,7 +181,7 @@ START_TEST(scales_and_several)
 }
 END_TEST
 
-/* A tail that never ends is no tail. */
+/* What goes on forever is not a tail. */
 START_TEST(endless_tail)
 {
     const integrity_options all = {.threads = 1, .memory = 1 << 20};
@@ -192,7 +192,7 @@ START_TEST(endless_tail)
     ck_assert_int_eq(ftruncate(fd, 80 << 20), 0);
     ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
     expect_error(integrity_check_stream(fd, "f", &all, NULL, &r, &ends, &e), ERR_DAMAGED, &e,
-                 "f: no trailer in the 64 MiB");
+                 "f: no trailer within 64 MiB");
     integrity_report_free(&r);
     close(ends);
     close(fd);
@@ -206,7 +206,7 @@ int main(void)
     tcase_add_test(tc, whole);
     tcase_add_loop_test(tc, changed_bytes, 0, 4);
     tcase_add_test(tc, lengths);
-    tcase_add_test(tc, surplus);
+    tcase_add_test(tc, trailing_bytes);
     tcase_add_test(tc, blocks);
     tcase_add_test(tc, scales_and_several);
     tcase_add_test(tc, endless_tail);

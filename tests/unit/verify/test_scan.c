@@ -1,5 +1,5 @@
-/* What the check says where several things are wrong, where contents break rules under right
- * digests, and what its options do. */
+/* What the check reports if several places are damaged, if contents break rules although their
+ * digests match, and what its options do. */
 #include <unistd.h>
 
 #include "tests/aid/expect.h"
@@ -87,7 +87,7 @@ START_TEST(every_place_is_named_at_once)
 {
     flip(100);
     flip(section_off(TAG_FILE) + 5);
-    flip(section_off(TAG_RCPE) + 3000); /* behind the recipe: padding */
+    flip(section_off(TAG_RCPE) + 3000); /* after the recipe: padding */
     flip(record(EMBED)->off + 9);
     flip(record(DOWN)->off + 480);
     flip(section_off(TAG_SDIG));
@@ -164,7 +164,7 @@ START_TEST(padding_is_reported_from_first_to_last)
 }
 END_TEST
 
-/* ---- rules under right digests --------------------------------- */
+/* ---- rules, with digests that match ---------------------------- */
 
 START_TEST(padding_of_the_head_is_damage_whatever_plan_id_says)
 {
@@ -188,7 +188,7 @@ START_TEST(a_wrong_plan_id_alone_is_the_head)
 }
 END_TEST
 
-/* One byte of a section's content is changed, and all digests fit. */
+/* One byte of a section's content is changed, and all digests are made to match. */
 static const struct rule_case {
     uint32_t tag;
     uint64_t at;
@@ -196,10 +196,10 @@ static const struct rule_case {
     const char *place;
 } rule_cases[] = {
     {TAG_FILE, 104, '1', "section FILE"},   /* mode */
-    {TAG_FILE, 1023, 1, "section FILE"},    /* behind the first member's data */
+    {TAG_FILE, 1023, 1, "section FILE"},    /* after the first member's data */
     {TAG_RCPE, 17, '2', "section RCPE"},    /* version of the recipe */
-    {TAG_RCPE, 0, '[', "section RCPE"},     /* no JSON */
-    {TAG_PROV, 12, 'x', "section PROV"},    /* no JSON */
+    {TAG_RCPE, 0, '[', "section RCPE"},     /* not JSON */
+    {TAG_PROV, 12, 'x', "section PROV"},    /* not JSON */
     {TAG_PROV, 30, 'A', "section PROV"},    /* upper-case hex or a wrong key */
     {TAG_STAT, 12, 1, "section STAT"},      /* reserved */
     {TAG_STAT, 64 + 56, 1, "section STAT"}, /* reserved */
@@ -207,11 +207,11 @@ static const struct rule_case {
     {TAG_TDIG, 5, 0xa5, "section TDIG"},    /* not that of the chunks */
     {TAG_TENS, 6, 99, "section TENS"},      /* dtype */
     {TAG_TENS, 127, 1, "section TENS"},     /* reserved */
-    {TAG_NIDX, 0, 0xee, "section TENS"},    /* no record; the table as a whole is named */
+    {TAG_NIDX, 0, 0xee, "section TENS"},    /* no such record; the table as a whole is named */
     {TAG_STRS, 0, 0x01, "section TENS"},    /* control byte */
 };
 
-START_TEST(a_broken_rule_under_right_digests_names_the_section)
+START_TEST(a_broken_rule_names_the_section)
 {
     const struct rule_case *const c = &rule_cases[_i];
     pack.bytes[section_off(c->tag) + c->at] = c->byte;
@@ -221,7 +221,7 @@ START_TEST(a_broken_rule_under_right_digests_names_the_section)
 }
 END_TEST
 
-/* Texts of the same length, so that nothing moves. */
+/* Replace a text by one of the same length, so that nothing moves. */
 static void replace(uint32_t tag, const char *from, const char *to)
 {
     const pack_section *const s = small_pack_section(&pack, tag);
@@ -254,7 +254,7 @@ static const struct text_case {
     {TAG_FILE, "tokenizer.json", "aokenizer.json", false},        /* checksum of the header */
 };
 
-START_TEST(another_text_under_right_digests)
+START_TEST(a_changed_text_is_judged_by_the_rules)
 {
     const struct text_case *const c = &text_cases[_i];
     replace(c->tag, c->from, c->to);
@@ -269,8 +269,8 @@ START_TEST(another_text_under_right_digests)
 }
 END_TEST
 
-/* Fields of both blocks, with their own digests right: newer or malformed, not damaged. */
-START_TEST(a_newer_version_is_no_damage)
+/* Fields of both blocks, whose own digests match: newer or malformed, not damaged. */
+START_TEST(a_newer_version_is_not_damage)
 {
     unsigned char *const back = pack.bytes + pack.length - PACK_BLOCK;
     pack.bytes[8] = 2;
@@ -294,7 +294,7 @@ END_TEST
 
 /* ---- options --------------------------------------------------- */
 
-START_TEST(quick_looks_at_the_structure)
+START_TEST(quick_checks_the_structure)
 {
     const integrity_options quick = {.quick = true, .threads = 1};
     flip(record(EMBED)->off);
@@ -331,7 +331,7 @@ START_TEST(a_glob_chooses_tensors_and_members_of_stacks)
 }
 END_TEST
 
-START_TEST(what_is_no_packed_file_is_refused)
+START_TEST(what_is_not_a_packed_file_is_refused)
 {
     for (uint64_t i = 0; i < pack.length; i++) {
         pack.bytes[i] = (unsigned char)(i * 2654435761U >> 13);
@@ -343,7 +343,7 @@ START_TEST(what_is_no_packed_file_is_refused)
 END_TEST
 
 /* A transfer in text mode: every CR LF becomes LF. */
-START_TEST(a_mangled_packed_file_is_still_recognised)
+START_TEST(a_mangled_packed_file_is_still_recognized)
 {
     uint64_t to = 0;
     for (uint64_t from = 0; from < pack.length; from++) {
@@ -373,7 +373,7 @@ static void build_big(void)
     small_pack_build(&model, &(small_options){0}, &pack);
 }
 
-START_TEST(adjacent_chunks_are_one_damage)
+START_TEST(adjacent_chunks_are_one_finding)
 {
     build_big();
     const uint64_t off = record(BIG)->off;
@@ -440,16 +440,15 @@ int main(void)
     tcase_add_test(t, padding_is_reported_from_first_to_last);
     tcase_add_test(t, padding_of_the_head_is_damage_whatever_plan_id_says);
     tcase_add_test(t, a_wrong_plan_id_alone_is_the_head);
-    tcase_add_loop_test(t, a_broken_rule_under_right_digests_names_the_section, 0,
-                        COUNT(rule_cases));
-    tcase_add_loop_test(t, another_text_under_right_digests, 0, COUNT(text_cases));
-    tcase_add_test(t, a_newer_version_is_no_damage);
+    tcase_add_loop_test(t, a_broken_rule_names_the_section, 0, COUNT(rule_cases));
+    tcase_add_loop_test(t, a_changed_text_is_judged_by_the_rules, 0, COUNT(text_cases));
+    tcase_add_test(t, a_newer_version_is_not_damage);
     tcase_add_test(t, an_illegal_directory_is_named);
-    tcase_add_test(t, quick_looks_at_the_structure);
+    tcase_add_test(t, quick_checks_the_structure);
     tcase_add_test(t, a_glob_chooses_tensors_and_members_of_stacks);
-    tcase_add_test(t, what_is_no_packed_file_is_refused);
-    tcase_add_test(t, a_mangled_packed_file_is_still_recognised);
-    tcase_add_test(t, adjacent_chunks_are_one_damage);
+    tcase_add_test(t, what_is_not_a_packed_file_is_refused);
+    tcase_add_test(t, a_mangled_packed_file_is_still_recognized);
+    tcase_add_test(t, adjacent_chunks_are_one_finding);
     tcase_add_test(t, a_budget_below_one_chunk_is_refused_with_the_need);
     tcase_add_test(t, the_monitor_can_stop_it);
 
