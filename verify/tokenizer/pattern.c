@@ -53,38 +53,36 @@ static err_code failed(int number, err *e)
     return err_set(e, ERR_INPUT, "the pattern: %s", (const char *)text);
 }
 
-static err_code compile(const char *translated, pattern **out, err *e)
+static err_code compile_code(const char *translated, pcre2_code **out, err *e)
 {
     int number = 0;
     PCRE2_SIZE at = 0;
     uint32_t empty = 0;
-    pattern *const p = calloc(1, sizeof *p);
-    if (!p) {
-        return err_set(e, ERR_MEMORY, "no memory for a pattern");
-    }
-    err_code code = OK;
-    p->code =
+    *out =
         pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, options, &number, &at, NULL);
-    if (!p->code) {
-        code = failed(number, e);
-    } else if (pcre2_pattern_info(p->code, PCRE2_INFO_MATCHEMPTY, &empty) != 0 || empty) {
-        code = err_set(e, ERR_INPUT, "the pattern can match nothing, which is not supported");
+    if (!*out) {
+        return failed(number, e);
     }
-    if (code != OK) {
-        pattern_free(p);
-        return code;
+    if (pcre2_pattern_info(*out, PCRE2_INFO_MATCHEMPTY, &empty) != 0 || empty) {
+        return err_set(e, ERR_INPUT, "the pattern can match nothing, which is not supported");
     }
-    (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
-    *out = p;
+    (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
     return OK;
 }
 
 /* Compile a translation, and free it. */
-static err_code compile_and_free(err_code code, char *translated, pattern **out, err *e)
+static err_code compile_and_free(char *translated, pattern **out, err *e)
 {
-    if (code == OK) {
-        code = compile(translated, out, e);
+    pattern *p = calloc(1, sizeof *p);
+    err_code code = OK;
+    if (!p) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for a pattern"));
     }
+    TRY_OUT(compile_code(translated, &p->code, e));
+    *out = p;
+    p = NULL;
+out:
+    pattern_free(p);
     free(translated);
     return code;
 }
@@ -93,24 +91,24 @@ err_code pattern_compile(const char *text, size_t bytes, pattern **out, err *e)
 {
     char *translated = NULL;
     *out = NULL;
-    const err_code code = pattern_translate(text, bytes, &translated, e);
-    return compile_and_free(code, translated, out, e);
+    TRY(pattern_translate(text, bytes, &translated, e));
+    return compile_and_free(translated, out, e);
 }
 
 err_code pattern_literal(const char *text, size_t bytes, pattern **out, err *e)
 {
     char *translated = NULL;
     *out = NULL;
-    const err_code code = pattern_translate_literal(text, bytes, &translated, e);
-    return compile_and_free(code, translated, out, e);
+    TRY(pattern_translate_literal(text, bytes, &translated, e));
+    return compile_and_free(translated, out, e);
 }
 
 err_code pattern_word(pattern **out, err *e)
 {
     char *translated = NULL;
     *out = NULL;
-    const err_code code = pattern_translate_word(&translated, e);
-    return compile_and_free(code, translated, out, e);
+    TRY(pattern_translate_word(&translated, e));
+    return compile_and_free(translated, out, e);
 }
 
 void pattern_free(pattern *p)

@@ -236,10 +236,7 @@ static err_code write_range_of(translation *t, const char *begin, uint32_t first
 {
     translated_escape last = {0};
     t->at++;
-    const err_code code = read_member(t, &last, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(read_member(t, &last, e));
     if (last.class[0] || last.point < first || (t->folded && last.point > 0x7f)) {
         return translation_refuse(t, begin, "a range", e);
     }
@@ -251,10 +248,7 @@ static err_code translate_member(translation *t, err *e)
 {
     const char *const begin = t->at;
     translated_escape x;
-    const err_code code = read_member(t, &x, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(read_member(t, &x, e));
     const bool range = t->end - t->at > 1 && t->at[0] == '-' && t->at[1] != ']';
     if (x.class[0]) {
         return range ? translation_refuse(t, t->at, "a range", e)
@@ -278,13 +272,12 @@ err_code translation_bracket(translation *t, err *e)
         return translation_refuse(t, begin, "a bracket that begins so", e);
     }
     fputs(negated ? "[^" : "[", t->out);
-    err_code code = OK;
-    while (code == OK && t->at < t->end && *t->at != ']') {
-        code = translate_member(t, e);
+    while (t->at < t->end && *t->at != ']') {
+        TRY(translate_member(t, e));
     }
-    if (code == OK && !translation_take(t, "]")) {
-        code = translation_refuse(t, begin, "a bracket without its end", e);
+    if (!translation_take(t, "]")) {
+        return translation_refuse(t, begin, "a bracket without its end", e);
     }
     fputc(']', t->out);
-    return code;
+    return OK;
 }

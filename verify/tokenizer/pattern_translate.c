@@ -27,18 +27,15 @@ static err_code translate_escape(translation *t, err *e)
 {
     const char *const begin = t->at;
     translated_escape x;
-    err_code code = translation_read_escape(t, &x, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(translation_read_escape(t, &x, e));
     if (!x.class[0]) {
         return translate_literal(t, begin, x.point, e);
     }
     fputs(x.negated ? "[^" : "[", t->out);
     x.negated = false;
-    code = translation_write_class(t, begin, &x, e);
+    TRY(translation_write_class(t, begin, &x, e));
     fputc(']', t->out);
-    return code;
+    return OK;
 }
 
 /* A decimal number of at most five digits; false: there is none. */
@@ -83,10 +80,7 @@ static err_code translate_quantifier(translation *t, err *e)
         return OK;
     }
     if (*t->at == '{') {
-        const err_code code = translate_interval(t, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(translate_interval(t, e));
     } else {
         fputc(*t->at++, t->out);
         if (translation_next_is(t, "?") || translation_next_is(t, "+")) {
@@ -122,14 +116,14 @@ static err_code translate_group(translation *t, bool *quantifiable, err *e)
     t->folded = folded || opening[2] == 'i';
     t->depth++;
     fputs(opening, t->out);
-    const err_code code = translate_alternatives(t, e);
+    TRY(translate_alternatives(t, e));
     t->depth--;
     t->folded = folded;
-    if (code == OK && !translation_take(t, ")")) {
+    if (!translation_take(t, ")")) {
         return translation_refuse(t, begin, "a group without its end", e);
     }
     fputc(')', t->out);
-    return code;
+    return OK;
 }
 
 /* One atom with what repeats it. */
@@ -137,47 +131,45 @@ static err_code translate_item(translation *t, err *e)
 {
     const char *const begin = t->at;
     bool quantifiable = true;
-    err_code code = OK;
     uint32_t point = 0;
     const uint32_t before = t->before;
     t->before = 0;
     if (*begin == '(') {
-        code = translate_group(t, &quantifiable, e);
+        TRY(translate_group(t, &quantifiable, e));
     } else if (*begin == '[') {
-        code = translation_bracket(t, e);
+        TRY(translation_bracket(t, e));
     } else if (*begin == '\\') {
         t->before = before;
-        code = translate_escape(t, e);
+        TRY(translate_escape(t, e));
     } else if (translation_take(t, ".")) {
         fputs("[^\\x{a}]", t->out);
     } else if (strchr("^$*+?{]", *begin)) {
-        code = translation_refuse(t, begin, "an operator", e);
+        return translation_refuse(t, begin, "an operator", e);
     } else {
         t->before = before;
-        code = translation_read_character(t, &point, e);
-        code = code == OK ? translate_literal(t, begin, point, e) : code;
+        TRY(translation_read_character(t, &point, e));
+        TRY(translate_literal(t, begin, point, e));
     }
-    if (code == OK && !quantifiable && t->at < t->end && strchr("*+?{", *t->at)) {
+    if (!quantifiable && t->at < t->end && strchr("*+?{", *t->at)) {
         return translation_refuse(t, t->at, "a quantifier here", e);
     }
-    return code == OK ? translate_quantifier(t, e) : code;
+    return translate_quantifier(t, e);
 }
 
 /* Up to the end or the parenthesis that closes the group. */
 static err_code translate_alternatives(translation *t, err *e)
 {
-    err_code code = OK;
     t->before = 0;
-    while (code == OK && t->at < t->end && *t->at != ')') {
+    while (t->at < t->end && *t->at != ')') {
         if (translation_take(t, "|")) {
             fputc('|', t->out);
             t->before = 0;
         } else {
-            code = translate_item(t, e);
+            TRY(translate_item(t, e));
         }
     }
     t->before = 0;
-    return code;
+    return OK;
 }
 
 /* The memory that `t->out` wrote to, or the error. */
@@ -207,20 +199,29 @@ static err_code start(translation *t, const char *text, size_t bytes, char **mem
     return t->out ? OK : err_set(e, ERR_MEMORY, "no memory for a pattern");
 }
 
+static err_code translate_pattern(translation *t, err *e)
+{
+    TRY(translate_alternatives(t, e));
+    return t->at < t->end ? translation_refuse(t, t->at, "a closing parenthesis", e) : OK;
+}
+
 err_code pattern_translate(const char *text, size_t bytes, char **out, err *e)
 {
     translation t;
     char *memory = NULL;
     size_t memory_bytes = 0;
-    err_code code = start(&t, text, bytes, &memory, &memory_bytes, e);
-    if (code != OK) {
-        return code;
+    TRY(start(&t, text, bytes, &memory, &memory_bytes, e));
+    return finish(&t, translate_pattern(&t, e), &memory, out, e);
+}
+
+static err_code translate_characters(translation *t, err *e)
+{
+    while (t->at < t->end) {
+        uint32_t point = 0;
+        TRY(translation_read_character(t, &point, e));
+        translation_write_point(t->out, point);
     }
-    code = translate_alternatives(&t, e);
-    if (code == OK && t.at < t.end) {
-        code = translation_refuse(&t, t.at, "a closing parenthesis", e);
-    }
-    return finish(&t, code, &memory, out, e);
+    return OK;
 }
 
 err_code pattern_translate_literal(const char *text, size_t bytes, char **out, err *e)
@@ -228,16 +229,8 @@ err_code pattern_translate_literal(const char *text, size_t bytes, char **out, e
     translation t;
     char *memory = NULL;
     size_t memory_bytes = 0;
-    err_code code = start(&t, text, bytes, &memory, &memory_bytes, e);
-    if (code != OK) {
-        return code;
-    }
-    while (code == OK && t.at < t.end) {
-        uint32_t point = 0;
-        code = translation_read_character(&t, &point, e);
-        translation_write_point(t.out, point);
-    }
-    return finish(&t, code, &memory, out, e);
+    TRY(start(&t, text, bytes, &memory, &memory_bytes, e));
+    return finish(&t, translate_characters(&t, e), &memory, out, e);
 }
 
 err_code pattern_translate_word(char **out, err *e)
@@ -245,10 +238,7 @@ err_code pattern_translate_word(char **out, err *e)
     translation t;
     char *memory = NULL;
     size_t memory_bytes = 0;
-    const err_code code = start(&t, "", 0, &memory, &memory_bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(start(&t, "", 0, &memory, &memory_bytes, e));
     translation_write_word(t.out);
     return finish(&t, OK, &memory, out, e);
 }

@@ -66,17 +66,21 @@ static err_code read_integers(const source *s, uint64_t off, bool wide, token_in
 {
     const size_t width = wide ? 8 : 4;
     unsigned char *const block = malloc(BLOCK_IDS * width);
-    err_code code = block ? OK : err_set(e, ERR_MEMORY, "no memory for a block");
-    for (size_t first = 0; first < out->count && code == OK; first += BLOCK_IDS) {
+    err_code code = OK;
+    if (!block) {
+        return err_set(e, ERR_MEMORY, "no memory for a block");
+    }
+    for (size_t first = 0; first < out->count; first += BLOCK_IDS) {
         const size_t count = (size_t)num_min(BLOCK_IDS, out->count - first);
-        code = io_read_at(s->fd, s->path, off + first * width, block, count * width, e);
-        for (size_t i = 0; i < count && code == OK; i++) {
+        TRY_OUT(io_read_at(s->fd, s->path, off + first * width, block, count * width, e));
+        for (size_t i = 0; i < count; i++) {
             const int64_t id =
                 wide ? (int64_t)le64_load(block + 8 * i) : (int32_t)le32_load(block + 4 * i);
-            code = check_id(id, s->vocab, first + i, e);
+            TRY_OUT(check_id(id, s->vocab, first + i, e));
             out->ids[first + i] = (int32_t)id;
         }
     }
+out:
     free(block);
     return code;
 }
@@ -87,16 +91,12 @@ static err_code take_row(const source *s, const json_t *row, size_t first, token
 {
     size_t i = 0;
     const json_t *id = NULL;
-    err_code code = OK;
     json_array_foreach(row, i, id)
     {
         if (!json_is_integer(id)) {
             return err_set(e, ERR_INPUT, "no integer at position %zu", first + i);
         }
-        code = check_id(json_integer_value(id), s->vocab, first + i, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(check_id(json_integer_value(id), s->vocab, first + i, e));
         out->ids[first + i] = (int32_t)json_integer_value(id);
     }
     return OK;
@@ -111,39 +111,44 @@ static err_code take_rows(const source *s, const json_t *rows, token_input *out,
         if (json_array_size(row) != out->row || !json_is_array(row)) {
             return err_set(e, ERR_INPUT, "row %zu: expected an array of %zu ids", i, out->row);
         }
-        const err_code code = take_row(s, row, i * out->row, out, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(take_row(s, row, i * out->row, out, e));
     }
     return OK;
 }
 
-static err_code read_json(const source *s, token_input *out, err *e)
+static err_code take_json(const source *s, const json_t *root, token_input *out, err *e)
 {
-    json_t *root = NULL;
+    const json_t *const first = json_array_get(root, 0);
+    const bool rows = json_is_array(first);
+    const uint64_t shape[] = {json_array_size(root), json_array_size(first)};
+    TRY(make_room(shape, rows ? 2 : 1, out, e));
+    return rows ? take_rows(s, root, out, e) : take_row(s, root, 0, out, e);
+}
+
+static err_code parse_json(const source *s, json_t **root, err *e)
+{
+    err_code code = OK;
     if (s->bytes > JSON_FILE_LIMIT) {
         return err_set(e, ERR_INPUT, "%" PRIu64 " bytes of JSON, at most %d are allowed", s->bytes,
                        JSON_FILE_LIMIT);
     }
     const size_t bytes = (size_t)s->bytes;
     char *const text = malloc(bytes + 1);
-    err_code code = text ? io_read_at(s->fd, s->path, 0, text, bytes, e)
-                         : err_set(e, ERR_MEMORY, "no memory for %zu bytes", bytes);
-    if (code == OK) {
-        code = json_parse("JSON", text, bytes, false, &root, e);
+    if (!text) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu bytes", bytes);
     }
+    TRY_OUT(io_read_at(s->fd, s->path, 0, text, bytes, e));
+    code = json_parse("JSON", text, bytes, false, root, e);
+out:
     free(text);
-    if (code != OK) {
-        return code;
-    }
-    const json_t *const first = json_array_get(root, 0);
-    const bool rows = json_is_array(first);
-    const uint64_t shape[] = {json_array_size(root), json_array_size(first)};
-    code = make_room(shape, rows ? 2 : 1, out, e);
-    if (code == OK) {
-        code = rows ? take_rows(s, root, out, e) : take_row(s, root, 0, out, e);
-    }
+    return code;
+}
+
+static err_code read_json(const source *s, token_input *out, err *e)
+{
+    json_t *root = NULL;
+    TRY(parse_json(s, &root, e));
+    const err_code code = take_json(s, root, out, e);
     json_decref(root);
     return code;
 }
@@ -161,32 +166,35 @@ static err_code check_length(const source *s, const npy_header *h, uint64_t off,
     return OK;
 }
 
-static err_code read_npy_header(const source *s, npy_header *h, uint64_t *data_off, err *e)
+static err_code read_npy_prefix(const source *s, uint64_t *text_off, uint64_t *data_off, err *e)
 {
     unsigned char prefix[NPY_PREFIX_BYTES];
-    uint64_t text_off = 0;
     if (s->bytes < sizeof prefix) {
         return err_set(e, ERR_INPUT, "a .npy file of %" PRIu64 " bytes", s->bytes);
     }
-    err_code code = io_read_at(s->fd, s->path, 0, prefix, sizeof prefix, e);
-    if (code == OK) {
-        code = npy_read_prefix(prefix, &text_off, data_off, e);
+    TRY(io_read_at(s->fd, s->path, 0, prefix, sizeof prefix, e));
+    TRY(npy_read_prefix(prefix, text_off, data_off, e));
+    if (*data_off > s->bytes) {
+        return err_set(e, ERR_INPUT,
+                       "a .npy file of %" PRIu64 " bytes, its header alone has %" PRIu64, s->bytes,
+                       *data_off);
     }
-    if (code == OK && *data_off > s->bytes) {
-        code =
-            err_set(e, ERR_INPUT, "a .npy file of %" PRIu64 " bytes, its header alone has %" PRIu64,
-                    s->bytes, *data_off);
-    }
-    if (code != OK) {
-        return code;
-    }
+    return OK;
+}
+
+static err_code read_npy_header(const source *s, npy_header *h, uint64_t *data_off, err *e)
+{
+    uint64_t text_off = 0;
+    err_code code = OK;
+    TRY(read_npy_prefix(s, &text_off, data_off, e));
     const size_t bytes = (size_t)(*data_off - text_off);
     char *const text = malloc(bytes + 1);
-    code = text ? io_read_at(s->fd, s->path, text_off, text, bytes, e)
-                : err_set(e, ERR_MEMORY, "no memory for a header of %zu bytes", bytes);
-    if (code == OK) {
-        code = npy_read_header(text, bytes, h, e);
+    if (!text) {
+        return err_set(e, ERR_MEMORY, "no memory for a header of %zu bytes", bytes);
     }
+    TRY_OUT(io_read_at(s->fd, s->path, text_off, text, bytes, e));
+    code = npy_read_header(text, bytes, h, e);
+out:
     free(text);
     return code;
 }
@@ -195,14 +203,10 @@ static err_code read_npy(const source *s, token_input *out, err *e)
 {
     npy_header h;
     uint64_t off = 0;
-    err_code code = read_npy_header(s, &h, &off, e);
-    if (code == OK) {
-        code = make_room(h.shape, h.ndim, out, e);
-    }
-    if (code == OK) {
-        code = check_length(s, &h, off, out->count, e);
-    }
-    return code == OK ? read_integers(s, off, h.wide, out, e) : code;
+    TRY(read_npy_header(s, &h, &off, e));
+    TRY(make_room(h.shape, h.ndim, out, e));
+    TRY(check_length(s, &h, off, out->count, e));
+    return read_integers(s, off, h.wide, out, e);
 }
 
 /* ---- safetensors ----------------------------------------------- */
@@ -242,17 +246,12 @@ static err_code read_safetensors(const source *s, token_input *out, err *e)
 {
     st_header h;
     const st_tensor *t = NULL;
-    err_code code = st_header_read(s->fd, "safetensors", s->bytes, &h, e);
-    if (code != OK) {
-        return code;
-    }
-    code = choose_tensor(&h, &t, e);
-    if (code == OK) {
-        code = make_room(t->shape, t->ndim, out, e);
-    }
-    if (code == OK) {
-        code = read_integers(s, t->off, t->type == DTYPE_I64, out, e);
-    }
+    err_code code = OK;
+    TRY(st_header_read(s->fd, "safetensors", s->bytes, &h, e));
+    TRY_OUT(choose_tensor(&h, &t, e));
+    TRY_OUT(make_room(t->shape, t->ndim, out, e));
+    code = read_integers(s, t->off, t->type == DTYPE_I64, out, e);
+out:
     st_header_free(&h);
     return code;
 }
@@ -264,10 +263,7 @@ static err_code read_kind(const source *s, token_input *out, err *e)
 {
     unsigned char head[PEEK_BYTES] = {0};
     const size_t bytes = (size_t)num_min(s->bytes, sizeof head);
-    const err_code code = io_read_at(s->fd, s->path, 0, head, bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_read_at(s->fd, s->path, 0, head, bytes, e));
     if (npy_is_npy(head, bytes)) {
         return read_npy(s, out, e);
     }
@@ -290,12 +286,9 @@ err_code token_input_read(const char *path, uint64_t vocab, token_input *out, er
     struct stat st;
     source s = {.path = path, .fd = -1, .vocab = vocab};
     *out = (token_input){0};
-    err_code code = io_open_read(path, &s.fd, &st, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_open_read(path, &s.fd, &st, e));
     s.bytes = (uint64_t)st.st_size;
-    code = read_kind(&s, out, e);
+    const err_code code = read_kind(&s, out, e);
     close(s.fd); /* nothing was written */
     if (code != OK) {
         token_input_free(out);
@@ -318,14 +311,13 @@ err_code token_input_text(const char *path, char **text, size_t *bytes, err *e)
     const char *const name = standard ? "standard input" : path;
     char *data = NULL;
     *text = NULL;
-    err_code code = standard
-                        ? io_read_stream(STDIN_FILENO, name, TOKEN_INPUT_MAX_TEXT, &data, bytes, e)
-                        : io_read_file(path, TOKEN_INPUT_MAX_TEXT, &data, bytes, e);
-    if (code != OK || !gzip_is_compressed(data, *bytes)) {
+    TRY(standard ? io_read_stream(STDIN_FILENO, name, TOKEN_INPUT_MAX_TEXT, &data, bytes, e)
+                 : io_read_file(path, TOKEN_INPUT_MAX_TEXT, &data, bytes, e));
+    if (!gzip_is_compressed(data, *bytes)) {
         *text = data;
-        return code;
+        return OK;
     }
-    code = gzip_unpack(name, data, *bytes, TOKEN_INPUT_MAX_TEXT, text, bytes, e);
+    const err_code code = gzip_unpack(name, data, *bytes, TOKEN_INPUT_MAX_TEXT, text, bytes, e);
     free(data);
     return code;
 }

@@ -116,10 +116,7 @@ err_code npy_read_header(const char *text, size_t bytes, npy_header *out, err *e
             break;
         }
         seen |= 1U << key;
-        const err_code code = read_value(&r, key, out, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(read_value(&r, key, out, e));
         comma = take(&r, ",");
         if (!comma && take(&r, "}")) {
             break;

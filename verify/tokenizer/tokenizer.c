@@ -47,18 +47,17 @@ static err_code check_root(const json_t *root, err *e)
         "pre_tokenizer", "post_processor", "decoder", "model",        NULL};
     static const char *const nulls[] = {"truncation", "padding", "normalizer"};
     const json_t *const version = json_object_get(root, "version");
-    err_code code = tokenizer_check_keys("file", root, keys, e);
-    for (size_t i = 0; i < sizeof nulls / sizeof *nulls && code == OK; i++) {
+    TRY(tokenizer_check_keys("file", root, keys, e));
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
         const json_t *const value = json_object_get(root, nulls[i]);
         if (value && !json_is_null(value)) {
-            code = tokenizer_refuse(nulls[i], value, e);
+            return tokenizer_refuse(nulls[i], value, e);
         }
     }
-    if (code == OK && version &&
-        (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
-        code = tokenizer_refuse("version", version, e);
+    if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
+        return tokenizer_refuse("version", version, e);
     }
-    return code == OK ? check_post_processor(json_object_get(root, "post_processor"), e) : code;
+    return check_post_processor(json_object_get(root, "post_processor"), e);
 }
 
 static bool needs_words(const tokenizer *t)
@@ -75,41 +74,38 @@ static bool needs_words(const tokenizer *t)
 
 static err_code read_parts(tokenizer *t, const json_t *root, err *e)
 {
-    err_code code = check_root(root, e);
-    if (code == OK) {
-        code = bpe_read(json_object_get(root, "model"), &t->model, e);
-    }
-    if (code == OK) {
-        code = added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e);
-    }
-    if (code == OK) {
-        code = splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e);
-    }
-    return code == OK && needs_words(t) ? pattern_word(&t->word, e) : code;
+    TRY(check_root(root, e));
+    TRY(bpe_read(json_object_get(root, "model"), &t->model, e));
+    TRY(added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e));
+    TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
+    return needs_words(t) ? pattern_word(&t->word, e) : OK;
 }
 
 err_code tokenizer_create(const char *what, const char *json, size_t bytes, tokenizer **out, err *e)
 {
     json_t *root = NULL;
+    tokenizer *t = NULL;
+    err_code code = OK;
     *out = NULL;
-    err_code code = json_parse(what, json, bytes, true, &root, e);
-    if (code != OK) {
-        return code;
+    TRY(json_parse(what, json, bytes, true, &root, e));
+    t = calloc(1, sizeof *t);
+    if (!t) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for a tokenizer"));
     }
-    tokenizer *const t = calloc(1, sizeof *t);
-    code = t ? read_parts(t, root, e) : err_set(e, ERR_MEMORY, "no memory for a tokenizer");
-    json_decref(root);
-    if (code != OK) {
-        err_prefix(e, "%s", what);
-        tokenizer_free(t);
-        return code;
-    }
+    TRY_OUT(read_parts(t, root, e));
     if (!t->model.whole_words) { /* nobody looks a token up by its spelling any more */
         json_decref(t->model.vocab);
         t->model.vocab = NULL;
     }
     *out = t;
-    return OK;
+    t = NULL;
+out:
+    if (code != OK) {
+        err_prefix(e, "%s", what);
+    }
+    tokenizer_free(t);
+    json_decref(root);
+    return code;
 }
 
 void tokenizer_free(tokenizer *t)
@@ -153,25 +149,24 @@ static err_code is_word(const encoding *c, const char *text, size_t bytes, size_
                         err *e)
 {
     size_t end = 0;
-    const err_code code = pattern_match(c->t->word, c->scratch, text, bytes, at, &end, e);
+    TRY(pattern_match(c->t->word, c->scratch, text, bytes, at, &end, e));
     *word = end > 0;
-    return code;
+    return OK;
 }
 
 /* Has the token [first, last) no word character beside it? */
 static err_code stands_alone(const encoding *c, const char *text, size_t bytes, size_t first,
                              size_t last, bool *alone, err *e)
 {
-    bool before = false, behind = false;
-    err_code code = OK;
+    bool before = false, after = false;
     if (first > 0) {
-        code = is_word(c, text, bytes, character_before(text, first), &before, e);
+        TRY(is_word(c, text, bytes, character_before(text, first), &before, e));
     }
-    if (code == OK && last < bytes) {
-        code = is_word(c, text, bytes, last, &behind, e);
+    if (last < bytes) {
+        TRY(is_word(c, text, bytes, last, &after, e));
     }
-    *alone = !before && !behind;
-    return code;
+    *alone = !before && !after;
+    return OK;
 }
 
 /* White_Space in UTF-8. */
@@ -229,31 +224,27 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
     const added_set *const tokens = &c->t->added[set];
     size_t done = 0; /* with this, the space behind a token included */
     size_t first = 0;
-    err_code code = OK;
     const added_token *t = added_find(tokens, text, bytes, 0, &first);
-    while (t && code == OK) {
+    while (t) {
         const size_t end = first + t->bytes;
         bool alone = true;
         if (t->single_word) {
-            code = stands_alone(c, text, bytes, first, end, &alone, e);
+            TRY(stands_alone(c, text, bytes, first, end, &alone, e));
         }
-        if (code == OK && alone) {
+        if (alone) {
             const size_t begin = t->lstrip ? skip_space_before(text, done, first) : first;
             const size_t last = t->rstrip ? skip_space(text, bytes, end) : end;
             if (done < begin) {
-                code = encode_segment(c, text + done, begin - done, set + 1, e);
+                TRY(encode_segment(c, text + done, begin - done, set + 1, e));
             }
-            if (code == OK && begin < last) { /* else all of it is space that rstrip took before */
-                code = token_list_add(c->out, t->id, e);
+            if (begin < last) { /* else all of it is space that rstrip took before */
+                TRY(token_list_add(c->out, t->id, e));
             }
             done = last;
         }
         t = added_find(tokens, text, bytes, end, &first);
     }
-    if (code == OK && done < bytes) {
-        code = encode_segment(c, text + done, bytes - done, set + 1, e);
-    }
-    return code;
+    return done < bytes ? encode_segment(c, text + done, bytes - done, set + 1, e) : OK;
 }
 
 static err_code check_text(const char *text, size_t bytes, err *e)
@@ -277,14 +268,12 @@ err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, to
                           err *e)
 {
     encoding c = {.t = t, .out = out};
-    err_code code = check_text(text, bytes, e);
-    if (code == OK) {
-        code = pattern_scratch_create(&c.scratch, e);
-    }
-    if (code == OK) {
-        pattern_budget(c.scratch, bytes);
-        code = encode_segment(&c, text, bytes, 0, e);
-    }
+    err_code code = OK;
+    TRY(check_text(text, bytes, e));
+    TRY_OUT(pattern_scratch_create(&c.scratch, e));
+    pattern_budget(c.scratch, bytes);
+    code = encode_segment(&c, text, bytes, 0, e);
+out:
     bpe_work_free(&c.work);
     pattern_scratch_free(c.scratch);
     return code;

@@ -18,11 +18,11 @@ static err_code read_flags(const char *path, const json_t *value, added_token *t
                  {"rstrip", &t->rstrip},
                  {"normalized", &t->normalized},
                  {"special", &special}};
-    err_code code = tokenizer_check_keys(path, value, keys, e);
-    for (size_t i = 0; code == OK && i < sizeof flags / sizeof *flags; i++) {
-        code = tokenizer_read_flag(path, value, flags[i].key, -1, flags[i].to, e);
+    TRY(tokenizer_check_keys(path, value, keys, e));
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        TRY(tokenizer_read_flag(path, value, flags[i].key, -1, flags[i].to, e));
     }
-    return code;
+    return OK;
 }
 
 /* The library does not take the id from the file: it is that of the vocabulary, else the next free
@@ -43,10 +43,7 @@ static err_code check_id(const char *path, const added_token *t, const bpe_model
 static err_code read_token(const char *path, const json_t *value, added_token *t, err *e)
 {
     char place[96];
-    err_code code = read_flags(path, value, t, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(read_flags(path, value, t, e));
     const json_t *const content = json_object_get(value, "content");
     const size_t bytes = json_string_length(content);
     snprintf(place, sizeof place, "%s.content", path);
@@ -54,10 +51,7 @@ static err_code read_token(const char *path, const json_t *value, added_token *t
         return tokenizer_refuse(place, content, e);
     }
     snprintf(place, sizeof place, "%s.id", path);
-    code = tokenizer_read_id(place, json_object_get(value, "id"), &t->id, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(tokenizer_read_id(place, json_object_get(value, "id"), &t->id, e));
     t->bytes = bytes;
     t->content = strdup(json_string_value(content));
     return t->content ? OK : err_set(e, ERR_MEMORY, "no memory for an added token");
@@ -70,13 +64,18 @@ static int compare_content(const void *a, const void *b)
     return strcmp(x->content, y->content);
 }
 
+static err_code refuse_duplicate(const added_token *t, err *e)
+{
+    return err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice", t->content);
+}
+
 static err_code finish_set(added_set *set, err *e)
 {
     qsort(set->tokens, set->count, sizeof *set->tokens, compare_content);
     for (size_t i = 0; i < set->count; i++) {
         const added_token *const t = &set->tokens[i];
         if (i > 0 && strcmp(t[-1].content, t->content) == 0) {
-            return err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice", t->content);
+            return refuse_duplicate(t, e);
         }
         set->first[(unsigned char)*t->content] = true;
     }
@@ -90,7 +89,6 @@ static bool contains(const added_set *set, const added_token *t)
 
 static err_code read_all(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
 {
-    err_code code = OK;
     size_t i = 0;
     const json_t *value = NULL;
     int64_t next = (int64_t)m->count;
@@ -99,17 +97,11 @@ static err_code read_all(const json_t *list, const bpe_model *m, added_set sets[
         char path[64];
         added_token t = {0};
         snprintf(path, sizeof path, "added_tokens[%zu]", i);
-        code = read_token(path, value, &t, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(read_token(path, value, &t, e));
         sets[t.normalized].tokens[sets[t.normalized].count++] = t;
-        code = check_id(path, &t, m, &next, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(check_id(path, &t, m, &next, e));
     }
-    return code;
+    return OK;
 }
 
 err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
@@ -125,17 +117,15 @@ err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], e
             return err_set(e, ERR_MEMORY, "no memory for added tokens");
         }
     }
-    err_code code = read_all(list, m, sets, e);
-    for (int i = 0; i < 2 && code == OK; i++) {
-        code = finish_set(&sets[i], e);
-    }
-    for (size_t i = 0; code == OK && i < sets[1].count; i++) {
+    TRY(read_all(list, m, sets, e));
+    TRY(finish_set(&sets[0], e));
+    TRY(finish_set(&sets[1], e));
+    for (size_t i = 0; i < sets[1].count; i++) {
         if (contains(&sets[0], &sets[1].tokens[i])) {
-            code = err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice",
-                           sets[1].tokens[i].content);
+            return refuse_duplicate(&sets[1].tokens[i], e);
         }
     }
-    return code;
+    return OK;
 }
 
 void added_free(added_set *set)

@@ -168,25 +168,19 @@ static const json_t *find_word(const bpe_model *m, bpe_work *w, const char *word
 err_code bpe_encode(const bpe_model *m, bpe_work *w, const char *word, size_t bytes,
                     token_list *out, err *e)
 {
-    err_code code = make_room(w, bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(make_room(w, bytes, e));
     const json_t *const whole = m->whole_words ? find_word(m, w, word, bytes) : NULL;
     if (whole) {
         return token_list_add(out, (int32_t)json_integer_value(whole), e);
     }
-    code = set_symbols(m, w, word, bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(set_symbols(m, w, word, bytes, e));
     w->heap_count = 0;
     for (size_t i = 0; i + 1 < bytes; i++) {
         offer(m, w, (int32_t)i);
     }
     merge_all(m, w);
-    for (int32_t i = 0; i >= 0 && code == OK; i = w->symbols[i].next) {
-        code = token_list_add(out, m->ids[w->symbols[i].number], e);
+    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
+        TRY(token_list_add(out, m->ids[w->symbols[i].number], e));
     }
-    return code;
+    return OK;
 }

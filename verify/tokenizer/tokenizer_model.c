@@ -168,10 +168,10 @@ static err_code read_merge(bpe_model *m, const json_t *value, size_t rank, merge
 {
     const char *part[2] = {NULL, NULL};
     char *text = NULL;
-    err_code code = read_parts(value, rank, part, &text, e);
-    if (code == OK) {
-        code = find_merge(m, part, rank, out, e);
-    }
+    err_code code = OK;
+    TRY_OUT(read_parts(value, rank, part, &text, e));
+    code = find_merge(m, part, rank, out, e);
+out:
     free(text);
     return code;
 }
@@ -206,6 +206,20 @@ static err_code fill_rows(bpe_model *m, const merge_line *lines, size_t count, e
     return OK;
 }
 
+static err_code read_lines(bpe_model *m, const json_t *list, merge_line *lines, err *e)
+{
+    const size_t count = json_array_size(list);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *const value = json_array_get(list, i);
+        if (json_typeof(value) != json_typeof(json_array_get(list, 0))) {
+            return err_set(e, ERR_INPUT, "model.merges: pairs and texts are mixed");
+        }
+        TRY(read_merge(m, value, i, &lines[i], e));
+    }
+    qsort(lines, count, sizeof *lines, compare_merges);
+    return fill_rows(m, lines, count, e);
+}
+
 static err_code read_merges(bpe_model *m, const json_t *list, err *e)
 {
     if (!json_is_array(list)) {
@@ -216,19 +230,8 @@ static err_code read_merges(bpe_model *m, const json_t *list, err *e)
     m->rows = calloc(m->count + 1, sizeof *m->rows);
     m->merges = calloc(count + 1, sizeof *m->merges);
     m->merged = calloc(count + 1, sizeof *m->merged);
-    err_code code = lines && m->rows && m->merges && m->merged ? OK : no_memory(e);
-    for (size_t i = 0; i < count && code == OK; i++) {
-        const json_t *const value = json_array_get(list, i);
-        if (json_typeof(value) != json_typeof(json_array_get(list, 0))) {
-            code = err_set(e, ERR_INPUT, "model.merges: pairs and texts are mixed");
-        } else {
-            code = read_merge(m, value, i, &lines[i], e);
-        }
-    }
-    if (code == OK) {
-        qsort(lines, count, sizeof *lines, compare_merges);
-        code = fill_rows(m, lines, count, e);
-    }
+    const bool allocated = lines && m->rows && m->merges && m->merged;
+    const err_code code = allocated ? read_lines(m, list, lines, e) : no_memory(e);
     free(lines);
     return code;
 }
@@ -249,45 +252,33 @@ static err_code check_settings(const json_t *model, err *e)
     bool fallback = false;
     const json_t *const type = json_object_get(model, "type");
     const json_t *const dropout = json_object_get(model, "dropout");
-    err_code code = tokenizer_check_keys("model", model, keys, e);
-    if (code == OK && type && !tokenizer_is_type(model, "BPE")) {
-        code = tokenizer_refuse("model.type", type, e);
+    TRY(tokenizer_check_keys("model", model, keys, e));
+    if (type && !tokenizer_is_type(model, "BPE")) {
+        return tokenizer_refuse("model.type", type, e);
     }
-    if (code == OK && !is_empty(dropout) && json_number_value(dropout) != 0) {
-        code = tokenizer_refuse("model.dropout", dropout, e);
+    if (!is_empty(dropout) && json_number_value(dropout) != 0) {
+        return tokenizer_refuse("model.dropout", dropout, e);
     }
-    for (size_t i = 0; i < 2 && code == OK; i++) {
+    for (size_t i = 0; i < 2; i++) {
         const json_t *const affix = json_object_get(model, affixes[i]);
         if (!is_empty(affix)) {
             char path[64];
             snprintf(path, sizeof path, "model.%s", affixes[i]);
-            code = tokenizer_refuse(path, affix, e);
+            return tokenizer_refuse(path, affix, e);
         }
     }
-    if (code == OK) {
-        code = tokenizer_read_flag("model", model, "byte_fallback", 0, &fallback, e);
-    }
-    if (code == OK && fallback) {
-        code = tokenizer_refuse("model.byte_fallback", json_true(), e);
-    }
-    return code;
+    TRY(tokenizer_read_flag("model", model, "byte_fallback", 0, &fallback, e));
+    return fallback ? tokenizer_refuse("model.byte_fallback", json_true(), e) : OK;
 }
 
 err_code bpe_read(const json_t *model, bpe_model *out, err *e)
 {
     *out = (bpe_model){0};
     spell_bytes(out);
-    err_code code = check_settings(model, e);
-    if (code == OK) {
-        code = tokenizer_read_flag("model", model, "ignore_merges", 0, &out->whole_words, e);
-    }
-    if (code == OK) {
-        code = read_vocab(out, json_object_get(model, "vocab"), e);
-    }
-    if (code == OK) {
-        code = read_merges(out, json_object_get(model, "merges"), e);
-    }
-    return code;
+    TRY(check_settings(model, e));
+    TRY(tokenizer_read_flag("model", model, "ignore_merges", 0, &out->whole_words, e));
+    TRY(read_vocab(out, json_object_get(model, "vocab"), e));
+    return read_merges(out, json_object_get(model, "merges"), e);
 }
 
 void bpe_free(bpe_model *m)

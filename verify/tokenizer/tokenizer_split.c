@@ -13,18 +13,15 @@ static const char gpt2_words[] =
 static err_code read_pattern(const char *path, const json_t *value, pattern **out, err *e)
 {
     static const char *const keys[] = {"String", "Regex", NULL};
-    err_code code = tokenizer_check_keys(path, value, keys, e);
+    TRY(tokenizer_check_keys(path, value, keys, e));
     const json_t *const literal = json_object_get(value, "String");
     const json_t *const regex = json_object_get(value, "Regex");
     const json_t *const text = literal ? literal : regex;
-    if (code == OK && (json_object_size(value) != 1 || !json_is_string(text))) {
-        code = tokenizer_refuse(path, value, e);
+    if (json_object_size(value) != 1 || !json_is_string(text)) {
+        return tokenizer_refuse(path, value, e);
     }
-    if (code != OK) {
-        return code;
-    }
-    code = (literal ? pattern_literal : pattern_compile)(json_string_value(text),
-                                                         json_string_length(text), out, e);
+    const err_code code = (literal ? pattern_literal : pattern_compile)(
+        json_string_value(text), json_string_length(text), out, e);
     if (code != OK) {
         err_prefix(e, "%s", path);
     }
@@ -49,19 +46,12 @@ static err_code read_split(const char *path, const json_t *value, split *out, er
 {
     static const char *const keys[] = {"type", "pattern", "behavior", "invert", NULL};
     char place[96];
-    err_code code = tokenizer_check_keys(path, value, keys, e);
-    if (code == OK) {
-        code = tokenizer_read_flag(path, value, "invert", -1, &out->invert, e);
-    }
-    if (code == OK) {
-        snprintf(place, sizeof place, "%s.behavior", path);
-        code = read_behavior(place, json_object_get(value, "behavior"), &out->behavior, e);
-    }
-    if (code == OK) {
-        snprintf(place, sizeof place, "%s.pattern", path);
-        code = read_pattern(place, json_object_get(value, "pattern"), &out->pattern, e);
-    }
-    return code;
+    TRY(tokenizer_check_keys(path, value, keys, e));
+    TRY(tokenizer_read_flag(path, value, "invert", -1, &out->invert, e));
+    snprintf(place, sizeof place, "%s.behavior", path);
+    TRY(read_behavior(place, json_object_get(value, "behavior"), &out->behavior, e));
+    snprintf(place, sizeof place, "%s.pattern", path);
+    return read_pattern(place, json_object_get(value, "pattern"), &out->pattern, e);
 }
 
 /* The library takes these from another table, of Unicode 17. */
@@ -71,16 +61,11 @@ static err_code read_digits(const char *path, const json_t *value, split *out, e
 {
     static const char *const keys[] = {"type", "individual_digits", NULL};
     bool each = false;
-    err_code code = tokenizer_check_keys(path, value, keys, e);
-    if (code == OK) {
-        code = tokenizer_read_flag(path, value, "individual_digits", -1, &each, e);
-    }
-    if (code == OK) {
-        const char *const numbers = each ? NUMBERS : NUMBERS "+";
-        out->behavior = SPLIT_ISOLATED;
-        code = pattern_compile(numbers, strlen(numbers), &out->pattern, e);
-    }
-    return code;
+    TRY(tokenizer_check_keys(path, value, keys, e));
+    TRY(tokenizer_read_flag(path, value, "individual_digits", -1, &each, e));
+    const char *const numbers = each ? NUMBERS : NUMBERS "+";
+    out->behavior = SPLIT_ISOLATED;
+    return pattern_compile(numbers, strlen(numbers), &out->pattern, e);
 }
 
 static err_code read_byte_level(const char *path, const json_t *value, split *out, err *e)
@@ -88,18 +73,14 @@ static err_code read_byte_level(const char *path, const json_t *value, split *ou
     static const char *const keys[] = {"type", "add_prefix_space", "trim_offsets", "use_regex",
                                        NULL};
     bool words = false;
-    err_code code = tokenizer_check_keys(path, value, keys, e);
-    if (code == OK) {
-        code = tokenizer_read_flag(path, value, "add_prefix_space", -1, &out->prefix_space, e);
+    TRY(tokenizer_check_keys(path, value, keys, e));
+    TRY(tokenizer_read_flag(path, value, "add_prefix_space", -1, &out->prefix_space, e));
+    TRY(tokenizer_read_flag(path, value, "use_regex", 1, &words, e));
+    if (!words) {
+        return OK;
     }
-    if (code == OK) {
-        code = tokenizer_read_flag(path, value, "use_regex", 1, &words, e);
-    }
-    if (code == OK && words) {
-        out->behavior = SPLIT_ISOLATED;
-        code = pattern_compile(gpt2_words, strlen(gpt2_words), &out->pattern, e);
-    }
-    return code;
+    out->behavior = SPLIT_ISOLATED;
+    return pattern_compile(gpt2_words, strlen(gpt2_words), &out->pattern, e);
 }
 
 /* ByteLevel makes letters of bytes, so it has to come last, and has to come. */
@@ -132,16 +113,16 @@ err_code splits_read(const json_t *value, split_list *out, err *e)
     }
     const json_t *const list = json_object_get(value, "pretokenizers");
     const size_t count = json_array_size(list);
-    err_code code = tokenizer_check_keys("pre_tokenizer", value, keys, e);
-    if (code == OK && count == 0) {
-        code = tokenizer_refuse("pre_tokenizer.pretokenizers", list, e);
+    TRY(tokenizer_check_keys("pre_tokenizer", value, keys, e));
+    if (count == 0) {
+        return tokenizer_refuse("pre_tokenizer.pretokenizers", list, e);
     }
-    for (size_t i = 0; i < count && code == OK; i++) {
+    for (size_t i = 0; i < count; i++) {
         char path[64];
         snprintf(path, sizeof path, "pre_tokenizer.pretokenizers[%zu]", i);
-        code = read_step(path, json_array_get(list, i), i + 1 == count, out, e);
+        TRY(read_step(path, json_array_get(list, i), i + 1 == count, out, e));
     }
-    return code;
+    return OK;
 }
 
 void splits_free(split_list *list)
@@ -195,11 +176,11 @@ static err_code pieces_add(pieces *p, size_t first, size_t last, bool match, err
         p->last = last;
         return OK;
     }
-    const err_code code = pieces_flush(p, e);
+    TRY(pieces_flush(p, e));
     const bool removed = s->behavior == SPLIT_REMOVED && match;
     p->first = first;
     p->last = removed ? first : last;
-    return code;
+    return OK;
 }
 
 static err_code split_by_pattern(const split_run *r, size_t number, const char *text, size_t bytes,
@@ -207,26 +188,23 @@ static err_code split_by_pattern(const split_run *r, size_t number, const char *
 {
     pieces p = {.run = r, .number = number, .text = text};
     size_t between = 0;
-    err_code code = OK;
-    for (size_t at = 0; at < bytes && code == OK;) {
+    for (size_t at = 0; at < bytes;) {
         size_t end = 0;
-        code = pattern_match(r->list->splits[number].pattern, r->scratch, text, bytes, at, &end, e);
-        if (code != OK || end == 0) {
+        TRY(pattern_match(r->list->splits[number].pattern, r->scratch, text, bytes, at, &end, e));
+        if (end == 0) {
             at += utf8_length(text + at, bytes - at);
             continue;
         }
         if (between < at) {
-            code = pieces_add(&p, between, at, false, e);
+            TRY(pieces_add(&p, between, at, false, e));
         }
-        if (code == OK) {
-            code = pieces_add(&p, at, end, true, e);
-        }
+        TRY(pieces_add(&p, at, end, true, e));
         at = between = end;
     }
-    if (code == OK && between < bytes) {
-        code = pieces_add(&p, between, bytes, false, e);
+    if (between < bytes) {
+        TRY(pieces_add(&p, between, bytes, false, e));
     }
-    return code == OK ? pieces_flush(&p, e) : code;
+    return pieces_flush(&p, e);
 }
 
 static err_code split_prefixed(const split_run *r, size_t number, const char *text, size_t bytes,
