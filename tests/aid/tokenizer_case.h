@@ -1,10 +1,10 @@
-/* Tokenizers for tests: a small file that can be varied, and what a text becomes.
+/* Tokenizers for tests: a small tokenizer.json that can be varied, and the ids of texts.
  *
  *     tokenizer *t = make("\"added_tokens\":[...],", SPLIT("\\\\s"), "\"ignore_merges\":true,");
  *     expect_ids(t, "ab cd", "7 3 1");
  *     tokenizer_free(t);
  *
- * The vocabulary has the 256 bytes under their own numbers and a few merges: "ab" 256, "abc" 257,
+ * The vocabulary has the 256 bytes with their values as ids, and a few merges: "ab" 256, "abc" 257,
  * " a" 258, "bc" 259, "cd" 260, "abcd" 261 (ab + cd), " ab" 262. */
 #ifndef TOKENIZER_CASE_H
 #define TOKENIZER_CASE_H
@@ -53,8 +53,8 @@ static inline char *made_vocab(void)
     return text;
 }
 
-/* The text of a file: `head` are members of the root with a comma behind them, `model` such of the
- * model. */
+/* The text of a file. `head`: members of the root, each followed by a comma; `model`: likewise, of
+ * the model. */
 static inline char *made_json(const char *head, const char *pre, const char *model,
                               const char *merges)
 {
@@ -86,7 +86,7 @@ static inline tokenizer *make(const char *head, const char *pre, const char *mod
     return t;
 }
 
-/* Ids as a text, "1 2 3"; "error: ..." if there are none. free() it. */
+/* Ids as text, "1 2 3", or "error: ..."; free() it. */
 static inline char *ids_of(const tokenizer *t, const char *text, size_t bytes)
 {
     char *shown = NULL;

@@ -8,11 +8,12 @@
 
 #include "verify/tokenizer/pattern_translate.h"
 
-/* One match gets few steps first, then eight times as many and so on; all but the first lot are
- * charged. So what a text may cost is bounded by its length, and a common match costs one call.
- * PCRE2 does not count how far it runs without a choice, as `a*b` does in a text of "a" from every
- * place anew; there the time of the processor is the limit. It is a hundred times what a text
- * takes, so that no honest pattern depends on the machine. */
+/* A match first gets few steps, then eight times as many, and so on; all except the first few are
+ * charged to the budget. So the cost of a text is bounded by its length, and an ordinary match
+ * takes one call. PCRE2 does not count how far it runs without a choice, for example `a*b` in a
+ * text of "a", at every position again; there the limit is processor time. That limit is a hundred
+ * times what a text usually takes, so that for a reasonable pattern the result never depends on the
+ * machine. */
 enum {
     FIRST_STEPS = 1000,
     MORE_STEPS = 8,
@@ -20,9 +21,9 @@ enum {
     STEPS_PER_TEXT = 100000000,
     SECONDS_PER_TEXT = 10,
     BYTES_PER_SECOND = 200000,
-    MATCHES_PER_LOOK = 256, /* at the clock */
-    HEAP_KIB = 64 << 10,    /* for one match without the compiler */
-    STACK_FIRST = 32 << 10, /* bytes, for one with it */
+    MATCHES_PER_LOOK = 256, /* matches per look at the clock */
+    HEAP_KIB = 64 << 10,    /* for one interpreted match */
+    STACK_FIRST = 32 << 10, /* bytes, for one compiled match */
     STACK_LIMIT = 16 << 20,
 };
 
@@ -33,13 +34,13 @@ struct pattern {
 struct pattern_scratch {
     pcre2_match_context *context;
     pcre2_match_data *data;
-    pcre2_jit_stack *stack; /* NULL where PCRE2 has no compiler */
-    uint64_t steps;         /* left */
+    pcre2_jit_stack *stack; /* NULL if PCRE2 has no JIT compiler here */
+    uint64_t steps;         /* left in the budget */
     uint64_t matches;
     time_t deadline; /* in seconds of this thread */
 };
 
-/* The pattern is always tried at one place, so PCRE2 need not search. */
+/* A pattern is always tried at one position, so PCRE2 must not search (PCRE2_ANCHORED). */
 static const uint32_t options =
     PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE;
 
@@ -64,13 +65,14 @@ static err_code compile_code(const char *translated, pcre2_code **out, err *e)
         return failed(number, e);
     }
     if (pcre2_pattern_info(*out, PCRE2_INFO_MATCHEMPTY, &empty) != 0 || empty) {
-        return err_set(e, ERR_INPUT, "the pattern can match nothing, which is not supported");
+        return err_set(e, ERR_INPUT,
+                       "the pattern can match the empty string, which is not supported");
     }
-    (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
+    (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* if it fails, matching is only slower */
     return OK;
 }
 
-/* Compile a translation, and free it. */
+/* Compile a translated pattern, and free the translation. */
 static err_code compile_and_free(char *translated, pattern **out, err *e)
 {
     pattern *p = calloc(1, sizeof *p);
@@ -151,7 +153,7 @@ void pattern_scratch_free(pattern_scratch *s)
     }
 }
 
-/* The time that this thread has computed; 0 if nobody knows. */
+/* Processor time of this thread; 0 if it is not known. */
 static time_t seconds(void)
 {
     struct timespec now = {0};

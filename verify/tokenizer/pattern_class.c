@@ -9,13 +9,13 @@ typedef struct span {
     uint32_t first, last;
 } span;
 
-/* White_Space, which has not changed since Unicode 6.3. PCRE2's own \s has U+180E, too. */
+/* White_Space, which has not changed since Unicode 6.3. PCRE2's own \s also has U+180E. */
 static const span spaces[] = {
     {0x9, 0xd},       {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
     {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
-/* General categories of which Unicode 16 has what Unicode 14 had and unicode_late. C and Mn lost
- * characters. */
+/* General categories that in Unicode 16 are those of Unicode 14 plus unicode_late. C and Mn are not
+ * among them: they also lost characters. */
 static const char *const categories[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "N",  "Nd", "Nl",
                                          "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",
                                          "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
@@ -70,7 +70,7 @@ static void write_spaces(FILE *out, bool negated)
     }
 }
 
-/* \p{name} as members of a class; of one letter or two. */
+/* \p{name} as members of a class; `name` has one letter or two. */
 static void write_category(FILE *out, const char *name)
 {
     fprintf(out, "\\p{%s}", name);
@@ -82,7 +82,7 @@ static void write_category(FILE *out, const char *name)
     }
 }
 
-/* The script; PCRE2's \p{Han} is Script_Extensions. */
+/* The script, which PCRE2 spells sc:Han; its \p{Han} is Script_Extensions. */
 static void write_han(FILE *out)
 {
     fputs("\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}", out);
@@ -126,7 +126,7 @@ static err_code read_property(translation *t, bool negated, translated_escape *o
     return OK;
 }
 
-/* Hexadecimal digits: at least one, at most `most`. */
+/* Read hexadecimal digits: at least one, at most `most`. */
 static bool read_hex(translation *t, unsigned most, uint32_t *point)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -141,7 +141,7 @@ static bool read_hex(translation *t, unsigned most, uint32_t *point)
     return count > 0;
 }
 
-/* \xHH, \x{H...}, \uHHHH; a byte from \x80 on would be no character. */
+/* \xHH, \x{H...}, \uHHHH. From \x80 on, \xHH would be a byte and not a character. */
 static err_code read_code(translation *t, bool is_x, translated_escape *out, err *e)
 {
     const char *const begin = t->at;
@@ -151,7 +151,7 @@ static err_code read_code(translation *t, bool is_x, translated_escape *out, err
     if (!read_hex(t, digits, &out->point) || (braces && !translation_take(t, "}")) ||
         (!is_x && t->at - begin != 4) || out->point > limit || out->point == 0 ||
         (out->point >= 0xd800 && out->point < 0xe000)) {
-        return translation_refuse(t, begin, "a character by its number", e);
+        return translation_refuse(t, begin, "a numeric escape like this", e);
     }
     return OK;
 }
@@ -186,7 +186,7 @@ err_code translation_read_character(translation *t, uint32_t *point, err *e)
 {
     const size_t length = utf8_length(t->at, (size_t)(t->end - t->at));
     if (length == 0 || *t->at == '\0') {
-        return translation_refuse(t, t->at, "what is not UTF-8", e);
+        return translation_refuse(t, t->at, "text that is not UTF-8", e);
     }
     *point = (unsigned char)*t->at;
     if (length > 1) {
@@ -203,7 +203,7 @@ err_code translation_write_class(const translation *t, const char *at, const tra
                                  err *e)
 {
     if (t->folded) {
-        return translation_refuse(t, at, "a class of characters without regard to case", e);
+        return translation_refuse(t, at, "a case-insensitive class of characters", e);
     }
     if (strcmp(x->class, "s") == 0) {
         write_spaces(t->out, x->negated);
@@ -217,7 +217,7 @@ err_code translation_write_class(const translation *t, const char *at, const tra
     return OK;
 }
 
-/* One member of a bracket, a character or a class. */
+/* Read one member of a bracket expression, a character or a class. */
 static err_code read_member(translation *t, translated_escape *x, err *e)
 {
     const char *const begin = t->at;
@@ -255,7 +255,8 @@ static err_code translate_member(translation *t, err *e)
                      : translation_write_class(t, begin, &x, e);
     }
     if (t->folded && x.point > 0x7f) {
-        return translation_refuse(t, begin, "a character beyond ASCII without regard to case", e);
+        return translation_refuse(t, begin, "case-insensitive matching of a non-ASCII character",
+                                  e);
     }
     if (range) {
         return write_range_of(t, begin, x.point, e);
@@ -269,14 +270,14 @@ err_code translation_bracket(translation *t, err *e)
     const char *const begin = t->at++;
     const bool negated = translation_take(t, "^");
     if (translation_next_is(t, "]") || translation_next_is(t, "-") || (negated && t->folded)) {
-        return translation_refuse(t, begin, "a bracket that begins so", e);
+        return translation_refuse(t, begin, "a bracket expression that begins like this", e);
     }
     fputs(negated ? "[^" : "[", t->out);
     while (t->at < t->end && *t->at != ']') {
         TRY(translate_member(t, e));
     }
     if (!translation_take(t, "]")) {
-        return translation_refuse(t, begin, "a bracket without its end", e);
+        return translation_refuse(t, begin, "an unclosed bracket expression", e);
     }
     fputc(']', t->out);
     return OK;

@@ -5,7 +5,7 @@
 
 #include "verify/tokenizer/pattern.h"
 
-/* Without regard to case Oniguruma takes some ligatures for two letters, PCRE2 does not. */
+/* When it ignores case, Oniguruma lets some pairs of letters match a ligature; PCRE2 does not. */
 static bool is_ligature(uint32_t before, uint32_t point)
 {
     static const char pairs[] = "ff\nfi\nfl\nss\nst"; /* | 32 never makes a line end */
@@ -16,7 +16,7 @@ static bool is_ligature(uint32_t before, uint32_t point)
 static err_code translate_literal(translation *t, const char *begin, uint32_t point, err *e)
 {
     if (t->folded && (point > 0x7f || is_ligature(t->before, point))) {
-        return translation_refuse(t, begin, "this text without regard to case", e);
+        return translation_refuse(t, begin, "case-insensitive matching of this text", e);
     }
     t->before = point;
     translation_write_point(t->out, point);
@@ -38,7 +38,7 @@ static err_code translate_escape(translation *t, err *e)
     return OK;
 }
 
-/* A decimal number of at most five digits; false: there is none. */
+/* Read a decimal number of at most five digits; false: there is none, or it is longer. */
 static bool read_number(translation *t, unsigned *value)
 {
     unsigned digits = 0;
@@ -49,8 +49,8 @@ static bool read_number(translation *t, unsigned *value)
     return digits > 0 && digits <= 5;
 }
 
-/* {n}, {n,}, {,m} or {n,m}. PCRE2 10.42 takes {,m} for text; lazy and possessive forms mean
- * something else in each engine. */
+/* {n}, {n,}, {,m} or {n,m}. {,m} becomes {0,m}, because PCRE2 10.42 takes {,m} for literal text.
+ * Lazy and possessive forms have different meanings in the two engines and are refused. */
 static err_code translate_interval(translation *t, err *e)
 {
     const char *const begin = t->at++;
@@ -88,7 +88,7 @@ static err_code translate_quantifier(translation *t, err *e)
         }
     }
     if (t->at < t->end && strchr("*+?{", *t->at)) {
-        return translation_refuse(t, t->at, "a quantifier of a quantifier", e);
+        return translation_refuse(t, t->at, "a quantifier after a quantifier", e);
     }
     return OK;
 }
@@ -106,11 +106,11 @@ static err_code translate_group(translation *t, bool *quantifiable, err *e)
     }
     if (!opening && !translation_next_is(t, "(?") && !translation_next_is(t, "(*") &&
         translation_take(t, "(")) {
-        opening = "(?:"; /* nobody asks what a group captured */
+        opening = "(?:"; /* captures are never used */
     }
     if (!opening || t->depth == PATTERN_MAX_DEPTH) {
-        return translation_refuse(t, begin, opening ? "so deep a group" : "a group of this kind",
-                                  e);
+        return translation_refuse(
+            t, begin, opening ? "a group nested this deeply" : "a group of this kind", e);
     }
     *quantifiable = strchr(":>i", opening[2]) != NULL;
     t->folded = folded || opening[2] == 'i';
@@ -120,13 +120,13 @@ static err_code translate_group(translation *t, bool *quantifiable, err *e)
     t->depth--;
     t->folded = folded;
     if (!translation_take(t, ")")) {
-        return translation_refuse(t, begin, "a group without its end", e);
+        return translation_refuse(t, begin, "an unclosed group", e);
     }
     fputc(')', t->out);
     return OK;
 }
 
-/* One atom with what repeats it. */
+/* One atom with its quantifier. */
 static err_code translate_item(translation *t, err *e)
 {
     const char *const begin = t->at;
@@ -156,7 +156,7 @@ static err_code translate_item(translation *t, err *e)
     return translate_quantifier(t, e);
 }
 
-/* Up to the end or the parenthesis that closes the group. */
+/* Translate up to the end, or up to the parenthesis that closes the group. */
 static err_code translate_alternatives(translation *t, err *e)
 {
     t->before = 0;
@@ -172,7 +172,7 @@ static err_code translate_alternatives(translation *t, err *e)
     return OK;
 }
 
-/* The memory that `t->out` wrote to, or the error. */
+/* Close t->out. If all went well, *out gets the memory that it wrote, else the memory is freed. */
 static err_code finish(translation *t, err_code code, char **memory, char **out, err *e)
 {
     const bool failed = ferror(t->out) != 0;
@@ -202,7 +202,8 @@ static err_code start(translation *t, const char *text, size_t bytes, char **mem
 static err_code translate_pattern(translation *t, err *e)
 {
     TRY(translate_alternatives(t, e));
-    return t->at < t->end ? translation_refuse(t, t->at, "a closing parenthesis", e) : OK;
+    return t->at < t->end ? translation_refuse(t, t->at, "an unmatched closing parenthesis", e)
+                          : OK;
 }
 
 err_code pattern_translate(const char *text, size_t bytes, char **out, err *e)

@@ -1,5 +1,8 @@
-/* A pattern in the syntax of Oniguruma becomes the same in that of PCRE2. Used by pattern.c;
- * pattern_translate.c knows the operators, pattern_class.c the classes of characters. */
+/* Translates a pattern from the syntax of Oniguruma to that of PCRE2. Used by pattern.c;
+ * pattern_translate.c knows the operators, pattern_class.c the classes of characters.
+ *
+ *     TRY(pattern_translate(text, bytes, &translated, e));
+ *     ... free(translated) */
 #ifndef PATTERN_TRANSLATE_H
 #define PATTERN_TRANSLATE_H
 
@@ -13,19 +16,19 @@
 /* *out: the translation, NUL-terminated, to free(). Errors: ERR_INPUT, ERR_MEMORY. */
 MUST_CHECK err_code pattern_translate(const char *text, size_t bytes, char **out, err *e);
 
-/* The same for a text without operators, and for one character of a word. */
+/* The same for a text without operators, and for the class of word characters. */
 MUST_CHECK err_code pattern_translate_literal(const char *text, size_t bytes, char **out, err *e);
 MUST_CHECK err_code pattern_translate_word(char **out, err *e);
 
-/* What the two files share. ---- */
+/* ---- shared by the two files ----------------------------------- */
 
-/* Reads a pattern once from its beginning to its end, and writes as it goes. */
+/* A pattern is read once, from its beginning to its end, and translated on the way. */
 typedef struct translation {
     const char *start, *at, *end;
     FILE *out;
     bool folded;     /* within (?i: */
-    uint32_t before; /* folded: the literal just written, 0: none */
-    unsigned depth;
+    uint32_t before; /* within (?i: the literal just written, 0: none */
+    unsigned depth;  /* of groups */
 } translation;
 
 /* What a backslash introduces: a character, or the name of a class. */
@@ -39,26 +42,26 @@ typedef struct translated_escape {
 err_code translation_refuse(const translation *t, const char *at, const char *what, err *e);
 
 bool translation_next_is(const translation *t, const char *text);
-bool translation_take(translation *t, const char *text); /* and skip it if it comes next */
+bool translation_take(translation *t, const char *text); /* the same, and skip it */
 
-/* One character, which must be UTF-8 and not NUL. */
+/* Read one character, which must be UTF-8 and not NUL. */
 MUST_CHECK err_code translation_read_character(translation *t, uint32_t *point, err *e);
 
-/* What begins with the backslash at `t->at`. */
+/* Read what begins with the backslash at `t->at`. */
 MUST_CHECK err_code translation_read_escape(translation *t, translated_escape *x, err *e);
 
-/* The members that a class stands for; the brackets are the caller's. `at` is for the message. */
+/* Write the members of a class; the caller writes the brackets. `at` is for the message. */
 MUST_CHECK err_code translation_write_class(const translation *t, const char *at,
                                             const translated_escape *x, err *e);
 
-/* All from '[' to its ']'. */
+/* Translate a bracket expression, from '[' to its ']'. */
 MUST_CHECK err_code translation_bracket(translation *t, err *e);
 
 void translation_write_point(FILE *out, uint32_t point);
 void translation_write_word(FILE *out);
 
-/* Characters that Unicode 15 and 16 added, with their general category: what PCRE2 does not know
- * as long as it has Unicode 14. Ranges ascend. */
+/* Characters that Unicode 15 and 16 added, with their general category: a PCRE2 with Unicode 14
+ * does not know them. Ranges ascend. */
 typedef struct unicode_range {
     uint32_t first, last;
     char category[3];

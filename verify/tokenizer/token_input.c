@@ -45,8 +45,8 @@ err_code token_input_check(const char *what, const int32_t *ids, size_t count, u
     return OK;
 }
 
-/* Room for an array of this shape; [n] is one flat list. */
-static err_code make_room(const uint64_t *shape, unsigned ndim, token_input *out, err *e)
+/* Allocate ids for an array of this shape; one dimension is a flat list. */
+static err_code allocate_ids(const uint64_t *shape, unsigned ndim, token_input *out, err *e)
 {
     uint64_t count = shape[0];
     if ((ndim > 1 && !num_mul(count, shape[1], &count)) || count > TOKEN_INPUT_MAX_IDS) {
@@ -61,7 +61,7 @@ static err_code make_room(const uint64_t *shape, unsigned ndim, token_input *out
     return out->ids ? OK : err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " ids", count);
 }
 
-/* Little-endian integers of four or eight bytes at `off`; out->count of them. */
+/* Read out->count little-endian integers of four bytes, or eight if `wide`, at offset `off`. */
 static err_code read_integers(const source *s, uint64_t off, bool wide, token_input *out, err *e)
 {
     const size_t width = wide ? 8 : 4;
@@ -94,7 +94,7 @@ static err_code take_row(const source *s, const json_t *row, size_t first, token
     json_array_foreach(row, i, id)
     {
         if (!json_is_integer(id)) {
-            return err_set(e, ERR_INPUT, "no integer at position %zu", first + i);
+            return err_set(e, ERR_INPUT, "not an integer at position %zu", first + i);
         }
         TRY(check_id(json_integer_value(id), s->vocab, first + i, e));
         out->ids[first + i] = (int32_t)json_integer_value(id);
@@ -121,7 +121,7 @@ static err_code take_json(const source *s, const json_t *root, token_input *out,
     const json_t *const first = json_array_get(root, 0);
     const bool rows = json_is_array(first);
     const uint64_t shape[] = {json_array_size(root), json_array_size(first)};
-    TRY(make_room(shape, rows ? 2 : 1, out, e));
+    TRY(allocate_ids(shape, rows ? 2 : 1, out, e));
     return rows ? take_rows(s, root, out, e) : take_row(s, root, 0, out, e);
 }
 
@@ -160,8 +160,9 @@ static err_code check_length(const source *s, const npy_header *h, uint64_t off,
 {
     const uint64_t expected = off + (uint64_t)count * (h->wide ? 8 : 4);
     if (expected != s->bytes) {
-        return err_set(e, ERR_INPUT, "expected %" PRIu64 " bytes by its header, found %" PRIu64,
-                       expected, s->bytes);
+        return err_set(e, ERR_INPUT,
+                       "length by the .npy header, expected %" PRIu64 ", found %" PRIu64, expected,
+                       s->bytes);
     }
     return OK;
 }
@@ -176,7 +177,7 @@ static err_code read_npy_prefix(const source *s, uint64_t *text_off, uint64_t *d
     TRY(npy_read_prefix(prefix, text_off, data_off, e));
     if (*data_off > s->bytes) {
         return err_set(e, ERR_INPUT,
-                       "a .npy file of %" PRIu64 " bytes, its header alone has %" PRIu64, s->bytes,
+                       "a .npy file of %" PRIu64 " bytes, whose header ends at %" PRIu64, s->bytes,
                        *data_off);
     }
     return OK;
@@ -204,7 +205,7 @@ static err_code read_npy(const source *s, token_input *out, err *e)
     npy_header h;
     uint64_t off = 0;
     TRY(read_npy_header(s, &h, &off, e));
-    TRY(make_room(h.shape, h.ndim, out, e));
+    TRY(allocate_ids(h.shape, h.ndim, out, e));
     TRY(check_length(s, &h, off, out->count, e));
     return read_integers(s, off, h.wide, out, e);
 }
@@ -249,7 +250,7 @@ static err_code read_safetensors(const source *s, token_input *out, err *e)
     err_code code = OK;
     TRY(st_header_read(s->fd, "safetensors", s->bytes, &h, e));
     TRY_OUT(choose_tensor(&h, &t, e));
-    TRY_OUT(make_room(t->shape, t->ndim, out, e));
+    TRY_OUT(allocate_ids(t->shape, t->ndim, out, e));
     code = read_integers(s, t->off, t->type == DTYPE_I64, out, e);
 out:
     st_header_free(&h);
@@ -258,7 +259,7 @@ out:
 
 /* ---- files ----------------------------------------------------- */
 
-/* A safetensors file begins with a length whose upper bytes are zero; no JSON has a NUL. */
+/* A safetensors file begins with a 64-bit length, whose upper bytes are zero; JSON has no NUL. */
 static err_code read_kind(const source *s, token_input *out, err *e)
 {
     unsigned char head[PEEK_BYTES] = {0};

@@ -35,7 +35,7 @@ err_code npy_read_prefix(const unsigned char *prefix, uint64_t *text_off, uint64
     return OK;
 }
 
-/* Skip `word` and the blanks before it, if it comes next. */
+/* If `word` comes next, skip it; in any case skip the blanks before it. */
 static bool take(reader *r, const char *word)
 {
     const size_t bytes = strlen(word);
@@ -66,7 +66,7 @@ static err_code read_descr(reader *r, npy_header *out, err *e)
 {
     out->wide = take(r, "'<i8'");
     if (!out->wide && !take(r, "'<i4'")) {
-        return err_set(e, ERR_INPUT, "a .npy array of another type than '<i4' and '<i8'");
+        return err_set(e, ERR_INPUT, "a .npy array whose type is neither '<i4' nor '<i8'");
     }
     return OK;
 }
@@ -76,7 +76,7 @@ static err_code read_order(reader *r, err *e)
     return take(r, "False") ? OK : err_set(e, ERR_INPUT, "a .npy array that is not in C order");
 }
 
-/* (n,) or (n, m), with or without a comma behind the latter. */
+/* (n,) or (n, m), the latter with or without a comma at its end. */
 static err_code read_shape(reader *r, npy_header *out, err *e)
 {
     bool comma = true;
@@ -88,7 +88,7 @@ static err_code read_shape(reader *r, npy_header *out, err *e)
         good = good && (comma || (out->ndim > 1 && take(r, ")")));
     }
     if (!good || out->ndim == 0) {
-        return err_set(e, ERR_INPUT, "a .npy array of another shape than (n,) and (n, m)");
+        return err_set(e, ERR_INPUT, "a .npy array whose shape is neither (n,) nor (n, m)");
     }
     return OK;
 }
@@ -124,7 +124,7 @@ err_code npy_read_header(const char *text, size_t bytes, npy_header *out, err *e
     }
     take(&r, ""); /* blanks and the line end */
     if (seen != (1U << KEYS) - 1 || r.at != r.end) {
-        return err_set(e, ERR_INPUT, "a .npy header that is not understood");
+        return err_set(e, ERR_INPUT, "malformed .npy header");
     }
     return OK;
 }

@@ -7,18 +7,19 @@
 #include "format/base/utf8.h"
 #include "verify/tokenizer/tokenizer_parts.h"
 
-enum { SETS = 2, FIRST_ROOM = 1024 };
+enum { SETS = 2, FIRST_CAPACITY = 1024 };
 
 struct tokenizer {
-    added_set added[SETS]; /* in this order */
+    added_set added[SETS]; /* applied in this order */
     split_list splits;
     bpe_model model;
-    pattern *word; /* for single_word */
+    pattern *word; /* a word character; NULL: no token is single_word */
 };
 
 /* ---- reading --------------------------------------------------- */
 
-/* ByteLevel changes offsets here, TemplateProcessing adds what nobody asks for. */
+/* Only what changes no id: ByteLevel changes offsets here, and what TemplateProcessing adds is left
+ * out because of add_special_tokens=False. */
 static err_code check_post_processor(const json_t *value, err *e)
 {
     const json_t *const list = json_object_get(value, "processors");
@@ -39,7 +40,7 @@ static err_code check_post_processor(const json_t *value, err *e)
     return OK;
 }
 
-/* decoder is not looked at: it makes text of ids. */
+/* `decoder` is ignored: it turns ids into text. */
 static err_code check_root(const json_t *root, err *e)
 {
     static const char *const keys[] = {
@@ -93,7 +94,7 @@ err_code tokenizer_create(const char *what, const char *json, size_t bytes, toke
         TRY_OUT(err_set(e, ERR_MEMORY, "no memory for a tokenizer"));
     }
     TRY_OUT(read_parts(t, root, e));
-    if (!t->model.whole_words) { /* nobody looks a token up by its spelling any more */
+    if (!t->model.whole_words) { /* no token is looked up by its spelling any more */
         json_decref(t->model.vocab);
         t->model.vocab = NULL;
     }
@@ -136,7 +137,7 @@ static err_code encode_word(void *ctx, const char *word, size_t bytes, err *e)
     return bpe_encode(&c->t->model, &c->work, word, bytes, c->out, e);
 }
 
-/* The beginning of the character that ends at `end` > 0. */
+/* The offset of the character that ends at `end` > 0. */
 static size_t character_before(const char *text, size_t end)
 {
     do {
@@ -154,9 +155,9 @@ static err_code is_word(const encoding *c, const char *text, size_t bytes, size_
     return OK;
 }
 
-/* Has the token [first, last) no word character beside it? */
-static err_code stands_alone(const encoding *c, const char *text, size_t bytes, size_t first,
-                             size_t last, bool *alone, err *e)
+/* *alone: there is no word character directly before or after the token [first, last). */
+static err_code is_single_word(const encoding *c, const char *text, size_t bytes, size_t first,
+                               size_t last, bool *alone, err *e)
 {
     bool before = false, after = false;
     if (first > 0) {
@@ -189,7 +190,7 @@ static bool is_space(const char *p, size_t length)
     }
 }
 
-/* Where the space before `end` begins, but not before `least`, which may be behind `end`. */
+/* Where the white space before `end` begins, but at least `least`, which may be beyond `end`. */
 static size_t skip_space_before(const char *text, size_t least, size_t end)
 {
     while (end > least) {
@@ -214,22 +215,22 @@ static size_t skip_space(const char *text, size_t bytes, size_t at)
     return at;
 }
 
-/* Cut a segment at the tokens of set number `set`; what is between them goes on to the next set,
- * behind the last one to the splits. */
+/* Cut a segment at the added tokens of set number `set`. The text between them goes to the next
+ * set, and after the last set to the splits. */
 static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e)
 {
     if (set == SETS) {
         return splits_run(&c->t->splits, c->scratch, text, bytes, encode_word, c, e);
     }
     const added_set *const tokens = &c->t->added[set];
-    size_t done = 0; /* with this, the space behind a token included */
+    size_t done = 0; /* bytes handled so far, including space that rstrip took */
     size_t first = 0;
     const added_token *t = added_find(tokens, text, bytes, 0, &first);
     while (t) {
         const size_t end = first + t->bytes;
         bool alone = true;
         if (t->single_word) {
-            TRY(stands_alone(c, text, bytes, first, end, &alone, e));
+            TRY(is_single_word(c, text, bytes, first, end, &alone, e));
         }
         if (alone) {
             const size_t begin = t->lstrip ? skip_space_before(text, done, first) : first;
@@ -237,7 +238,7 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
             if (done < begin) {
                 TRY(encode_segment(c, text + done, begin - done, set + 1, e));
             }
-            if (begin < last) { /* else all of it is space that rstrip took before */
+            if (begin < last) { /* else it is all space that the rstrip before it took */
                 TRY(token_list_add(c->out, t->id, e));
             }
             done = last;
@@ -281,14 +282,14 @@ out:
 
 err_code token_list_add(token_list *list, int32_t id, err *e)
 {
-    if (list->count == list->room) {
-        const size_t room = list->room ? 2 * list->room : FIRST_ROOM;
-        int32_t *const ids = realloc(list->ids, room * sizeof *ids);
+    if (list->count == list->capacity) {
+        const size_t capacity = list->capacity ? 2 * list->capacity : FIRST_CAPACITY;
+        int32_t *const ids = realloc(list->ids, capacity * sizeof *ids);
         if (!ids) {
-            return err_set(e, ERR_MEMORY, "no memory for %zu ids", room);
+            return err_set(e, ERR_MEMORY, "no memory for %zu ids", capacity);
         }
         list->ids = ids;
-        list->room = room;
+        list->capacity = capacity;
     }
     list->ids[list->count++] = id;
     return OK;

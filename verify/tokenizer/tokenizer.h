@@ -7,11 +7,10 @@
  *     token_list_free(&ids);
  *     tokenizer_free(t);
  *
- * The ids are those of the `tokenizers` library with add_special_tokens=False: what a
- * TemplateProcessing would add is not added, special tokens in the text are recognised. What of a
- * file is supported, in which order, and what is refused, says spec/tokenizer.md; whatever could
- * change an id and is not known is refused. A tokenizer is read-only, so several threads may encode
- * with it. */
+ * The ids are those of the `tokenizers` library with add_special_tokens=False: a TemplateProcessing
+ * adds nothing, but special tokens in the text are recognized. spec/tokenizer.md defines which
+ * parts of a file are supported and in which order they apply; anything unknown that could change
+ * an id is refused. A tokenizer is read-only, so several threads may encode with the same one. */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
@@ -24,20 +23,20 @@ typedef struct tokenizer tokenizer;
 
 typedef struct token_list {
     int32_t *ids;
-    size_t count, room;
+    size_t count, capacity;
 } token_list;
 
-/* `what` names the file in messages. Errors: ERR_INPUT malformed or not supported, with the path in
- * the JSON and what stands there; ERR_MEMORY. *out: tokenizer_free. */
+/* Parse a tokenizer.json; `what` names it in messages. *out is for tokenizer_free. Errors:
+ * ERR_INPUT malformed or not supported (the message has the path in the JSON and the value there);
+ * ERR_MEMORY. */
 MUST_CHECK err_code tokenizer_create(const char *what, const char *json, size_t bytes,
                                      tokenizer **out, err *e);
 
 void tokenizer_free(tokenizer *t); /* NULL is fine */
 
-/* Append the ids of a text to `out`; after an error they are some of its first ids. Time grows
- * with the length as n log n whatever the text. Errors: ERR_INPUT the text is not UTF-8 (the
- * message has the offset), a byte that no token stands for, a pattern that needs too many steps;
- * ERR_MEMORY. */
+/* Append the ids of a text to `out`; after an error, only some of its first ids. The time is
+ * O(n log n) for any text. Errors: ERR_INPUT the text is not UTF-8 (the message has the offset), no
+ * token exists for a byte, or a pattern needs too many steps; ERR_MEMORY. */
 MUST_CHECK err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes,
                                      token_list *out, err *e);
 

@@ -9,7 +9,7 @@ static const char *const keys[] = {"id",     "content",    "single_word", "lstri
 
 static err_code read_flags(const char *path, const json_t *value, added_token *t, err *e)
 {
-    bool special = false; /* decides what decoding leaves out */
+    bool special = false; /* required, but only decoding uses it */
     const struct {
         const char *key;
         bool *to;
@@ -25,8 +25,8 @@ static err_code read_flags(const char *path, const json_t *value, added_token *t
     return OK;
 }
 
-/* The library does not take the id from the file: it is that of the vocabulary, else the next free
- * one. A file that says otherwise means something else than it gets there. */
+/* The library ignores the id in the file: a token gets its id in the vocabulary, or else the next
+ * free one. If the file says otherwise, its author expected ids that the library does not give. */
 static err_code check_id(const char *path, const added_token *t, const bpe_model *m, int64_t *next,
                          err *e)
 {
@@ -66,9 +66,10 @@ static int compare_content(const void *a, const void *b)
 
 static err_code refuse_duplicate(const added_token *t, err *e)
 {
-    return err_set(e, ERR_INPUT, "added_tokens: \"%s\" stands twice", t->content);
+    return err_set(e, ERR_INPUT, "added_tokens: duplicate token \"%s\"", t->content);
 }
 
+/* Sort the set, which the search needs, and refuse duplicates. */
 static err_code finish_set(added_set *set, err *e)
 {
     qsort(set->tokens, set->count, sizeof *set->tokens, compare_content);
@@ -137,8 +138,8 @@ void added_free(added_set *set)
     *set = (added_set){0};
 }
 
-/* The first of the tokens [low, high), which agree in their first `depth` bytes, whose next byte is
- * not below `byte`. One that ends there comes first of all. */
+/* Among the tokens [low, high), whose first `depth` bytes are equal: the first one whose next byte
+ * is at least `byte`. A token that ends there sorts before all others. */
 static size_t lower_bound(const added_set *set, size_t low, size_t high, size_t depth,
                           unsigned byte)
 {
@@ -153,7 +154,8 @@ static size_t lower_bound(const added_set *set, size_t low, size_t high, size_t 
     return low;
 }
 
-/* The longest token that stands at `text`. */
+/* The longest token that `text` begins with. The sorted set serves as a trie: every further byte
+ * narrows the range of tokens that begin like the text. */
 static const added_token *longest_at(const added_set *set, const char *text, size_t bytes)
 {
     const added_token *best = NULL;

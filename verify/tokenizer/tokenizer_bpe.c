@@ -1,42 +1,44 @@
-/* Merging: of all neighbours the pair that comes first in the list of merges becomes one token,
- * the leftmost if it stands at several places, until no pair is in the list. A heap has the pairs,
- * so that a word of a million letters takes n log n steps. */
+/* Merging: of all pairs of neighboring tokens, the one that is first in the list of merges becomes
+ * one token (at its leftmost occurrence), until no pair is in the list. The candidates are kept in
+ * a heap, so a word of n bytes takes O(n log n) steps instead of the O(n^2) of searching the word
+ * again after each merge. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "verify/tokenizer/tokenizer_parts.h"
 
-/* A token of the word; its neighbours by their places. */
+/* A token of the word, in a doubly linked list; places are indices of symbols, negative: none. */
 typedef struct bpe_symbol {
-    int32_t number; /* BPE_NONE: it is part of the one before it */
+    int32_t number; /* BPE_NONE: merged into the token before it */
     int32_t before, next;
 } bpe_symbol;
 
-/* A merge that was possible when it was put here; by then either side may be another token. */
+/* A candidate for a merge. It is not removed when a merge changes its left or right token: that it
+ * is stale shows when it is taken from the heap. */
 typedef struct bpe_pair {
     uint32_t rank;
     int32_t place;
     int32_t left, right;
 } bpe_pair;
 
-/* `n` letters have n - 1 pairs, and each of at most n - 1 merges makes two new ones. */
+/* A word of n bytes has n - 1 pairs, and each of its at most n - 1 merges makes two new pairs. */
 enum { PAIRS_PER_SYMBOL = 3, SPELLED_BYTES = 2 };
 
-static err_code make_room(bpe_work *w, size_t bytes, err *e)
+static err_code reserve(bpe_work *w, size_t bytes, err *e)
 {
-    if (bytes <= w->room) {
+    if (bytes <= w->capacity) {
         return OK;
     }
-    const size_t room = bytes < 256 ? 256 : bytes;
+    const size_t capacity = bytes < 256 ? 256 : bytes;
     bpe_work_free(w);
-    w->symbols = calloc(room, sizeof *w->symbols);
-    w->heap = calloc(room, PAIRS_PER_SYMBOL * sizeof *w->heap);
-    w->spelled = calloc(room, SPELLED_BYTES);
+    w->symbols = calloc(capacity, sizeof *w->symbols);
+    w->heap = calloc(capacity, PAIRS_PER_SYMBOL * sizeof *w->heap);
+    w->spelled = calloc(capacity, SPELLED_BYTES);
     if (!w->symbols || !w->heap || !w->spelled) {
         bpe_work_free(w);
         return err_set(e, ERR_MEMORY, "no memory for a word of %zu bytes", bytes);
     }
-    w->room = room;
+    w->capacity = capacity;
     return OK;
 }
 
@@ -83,7 +85,7 @@ static bpe_pair heap_pop(bpe_work *w)
     return first;
 }
 
-/* The merge of two tokens, NULL: there is none. */
+/* The merge of two tokens; NULL: none. */
 static const bpe_merge *find_merge(const bpe_model *m, int32_t left, int32_t right)
 {
     const bpe_merge *low = m->merges + m->rows[left];
@@ -100,7 +102,7 @@ static const bpe_merge *find_merge(const bpe_model *m, int32_t left, int32_t rig
     return low < end && low->right == right ? low : NULL;
 }
 
-/* Put the pair at `place` and its next into the heap, if it is one. */
+/* Put the token at `place` and the one after it into the heap, if there is a merge of the two. */
 static void offer(const bpe_model *m, bpe_work *w, int32_t place)
 {
     if (place < 0 || w->symbols[place].next < 0) {
@@ -122,7 +124,7 @@ static void merge_all(const bpe_model *m, bpe_work *w)
         bpe_symbol *const left = &symbols[pair.place];
         if (left->number != pair.left || left->next < 0 ||
             symbols[left->next].number != pair.right) {
-            continue;
+            continue; /* stale */
         }
         bpe_symbol *const right = &symbols[left->next];
         left->number = m->merged[pair.rank];
@@ -151,7 +153,7 @@ static err_code set_symbols(const bpe_model *m, bpe_work *w, const char *word, s
     return OK;
 }
 
-/* The token that is the whole word, NULL: there is none. */
+/* The id of the token that is the whole word; NULL: none. */
 static const json_t *find_word(const bpe_model *m, bpe_work *w, const char *word, size_t bytes)
 {
     size_t used = 0;
@@ -168,7 +170,7 @@ static const json_t *find_word(const bpe_model *m, bpe_work *w, const char *word
 err_code bpe_encode(const bpe_model *m, bpe_work *w, const char *word, size_t bytes,
                     token_list *out, err *e)
 {
-    TRY(make_room(w, bytes, e));
+    TRY(reserve(w, bytes, e));
     const json_t *const whole = m->whole_words ? find_word(m, w, word, bytes) : NULL;
     if (whole) {
         return token_list_add(out, (int32_t)json_integer_value(whole), e);

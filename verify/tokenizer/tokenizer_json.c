@@ -14,7 +14,7 @@ err_code tokenizer_refuse(const char *path, const json_t *value, err *e)
         err_set(e, ERR_INPUT, "%s: %.*s%s is not supported", path, VALUE_BYTES, text ? text : "?",
                 cut ? "..." : "");
     } else {
-        err_set(e, ERR_INPUT, "%s: is missing", path);
+        err_set(e, ERR_INPUT, "%s: missing", path);
     }
     free(text);
     return ERR_INPUT;

@@ -17,7 +17,7 @@ static const char *const keys[] = {"type",
                                    "merges",
                                    NULL};
 
-/* A merge as the file has it. */
+/* A merge as the file lists it. */
 typedef struct merge_line {
     int32_t left, right;
     uint32_t rank;
@@ -30,8 +30,8 @@ static err_code no_memory(err *e)
 
 /* ---- the alphabet ---------------------------------------------- */
 
-/* JSON holds text, tokens hold bytes: GPT-2 wrote a byte as the character of the same number where
- * that is printable, else as one of those from U+0100 on, in their order. */
+/* JSON holds text but tokens hold bytes. GPT-2 spells a byte as the character with the same number
+ * if that is printable, and the remaining bytes, in order, as the characters from U+0100 on. */
 
 static bool is_printable(unsigned byte)
 {
@@ -72,7 +72,7 @@ int32_t bpe_number(const bpe_model *m, int32_t id)
     return at ? (int32_t)(at - m->ids) : BPE_NONE;
 }
 
-/* The number of a token by its spelling. */
+/* The number of the token with this spelling; BPE_NONE: none. */
 static int32_t number_of(const bpe_model *m, const char *token)
 {
     const json_t *const id = json_object_get(m->vocab, token);
@@ -112,8 +112,8 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
 
 /* ---- the merges ------------------------------------------------ */
 
-/* The two parts of merge number `i`: a pair, or a text with one space. `text` gets a copy of the
- * latter, to free(). */
+/* The two parts of merge number `i`: an array of two strings, or one string with one space, of
+ * which *text gets a copy to free(). */
 static err_code read_parts(const json_t *value, size_t i, const char *part[2], char **text, err *e)
 {
     *text = NULL;
@@ -186,7 +186,7 @@ static int compare_merges(const void *a, const void *b)
     return (x->right > y->right) - (x->right < y->right);
 }
 
-/* Rows of the sorted merges. */
+/* Build the rows from the sorted merges. */
 static err_code fill_rows(bpe_model *m, const merge_line *lines, size_t count, err *e)
 {
     size_t row = 0;
@@ -206,13 +206,14 @@ static err_code fill_rows(bpe_model *m, const merge_line *lines, size_t count, e
     return OK;
 }
 
+/* Read all merges into `lines`, an array with one element for each. */
 static err_code read_lines(bpe_model *m, const json_t *list, merge_line *lines, err *e)
 {
     const size_t count = json_array_size(list);
     for (size_t i = 0; i < count; i++) {
         const json_t *const value = json_array_get(list, i);
         if (json_typeof(value) != json_typeof(json_array_get(list, 0))) {
-            return err_set(e, ERR_INPUT, "model.merges: pairs and texts are mixed");
+            return err_set(e, ERR_INPUT, "model.merges: pairs and strings are mixed");
         }
         TRY(read_merge(m, value, i, &lines[i], e));
     }
@@ -244,8 +245,8 @@ static bool is_empty(const json_t *value)
            (json_is_string(value) && json_string_length(value) == 0);
 }
 
-/* What stands for characters without a token (unk_token, fuse_unk) never comes to it: such a
- * character is an error here. */
+/* unk_token and fuse_unk are ignored: they concern characters without a token, which are an error
+ * here. */
 static err_code check_settings(const json_t *model, err *e)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};

@@ -1,7 +1,7 @@
-/* The parts of a tokenizer, for the files verify/tokenizer*.c alone.
+/* The parts of a tokenizer, shared by verify/tokenizer/tokenizer*.c only.
  *
- * A text runs through them in this order: two sets of added tokens cut it into segments, the
- * splits cut a segment into words, the model makes tokens of a word. */
+ * A text passes through them in this order: two sets of added tokens cut it into segments, the
+ * splits cut a segment into words, and the model turns a word into tokens. */
 #ifndef TOKENIZER_PARTS_H
 #define TOKENIZER_PARTS_H
 
@@ -13,16 +13,17 @@
 
 enum { TOKENIZER_MAX_SPLITS = 16, ADDED_MAX_BYTES = 1024 };
 
-/* Reading JSON, tokenizer_json.c. Messages name the place: "model.dropout: 0.5 is not supported".
- * ---- */
+/* ---- Reading JSON: tokenizer_json.c ---------------------------- */
 
+/* ERR_INPUT with the place and its value: "model.dropout: 0.5 is not supported"; "missing" if
+ * `value` is NULL. */
 err_code tokenizer_refuse(const char *path, const json_t *value, err *e);
 
-/* ERR_INPUT unless `value` is an object with no other keys than these, which end with NULL. */
+/* ERR_INPUT unless `value` is an object whose keys are all in `keys`, which ends with NULL. */
 MUST_CHECK err_code tokenizer_check_keys(const char *path, const json_t *value,
                                          const char *const *keys, err *e);
 
-/* object[key], true or false. A missing one is `missing`, or an error if that is negative. */
+/* object[key], true or false. `missing` is the value if there is none; negative: an error. */
 MUST_CHECK err_code tokenizer_read_flag(const char *path, const json_t *object, const char *key,
                                         int missing, bool *out, err *e);
 
@@ -32,7 +33,7 @@ bool tokenizer_is_type(const json_t *object, const char *type);
 /* An id in [0, 2^31). */
 MUST_CHECK err_code tokenizer_read_id(const char *path, const json_t *value, int32_t *out, err *e);
 
-/* Added tokens, tokenizer_added.c. ---- */
+/* ---- Added tokens: tokenizer_added.c --------------------------- */
 
 typedef struct added_token {
     char *content;
@@ -44,23 +45,23 @@ typedef struct added_token {
 typedef struct added_set {
     added_token *tokens; /* sorted by content */
     size_t count;
-    bool first[256]; /* bytes that tokens begin with */
+    bool first[256]; /* true for every byte that a token begins with */
 } added_set;
 
 typedef struct bpe_model bpe_model;
 
-/* Read the array `list` (NULL: none) into the set of tokens that are matched first, and the set of
- * `normalized` ones that are matched in what is left. `m` is for the ids. Free both in every case.
- */
+/* Read the array `list` (NULL: none) into two sets: tokens that are matched first, and `normalized`
+ * tokens, which are matched in the text between those. `m` is for checking ids. Free both sets in
+ * every case. */
 MUST_CHECK err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e);
 void added_free(added_set *set);
 
-/* The longest token of the set that stands at the first place from `at` on; NULL: none. *found is
- * where. */
+/* The first occurrence, from `at` on, of any token of the set; of several at one place the longest
+ * token. *found: its offset. NULL: none. */
 const added_token *added_find(const added_set *set, const char *text, size_t bytes, size_t at,
                               size_t *found);
 
-/* Splits, tokenizer_split.c. ---- */
+/* ---- Splits: tokenizer_split.c --------------------------------- */
 
 typedef enum split_behavior {
     SPLIT_REMOVED,
@@ -71,10 +72,10 @@ typedef enum split_behavior {
 } split_behavior;
 
 typedef struct split {
-    pattern *pattern; /* NULL: leave the text whole */
+    pattern *pattern; /* NULL: do not split */
     split_behavior behavior;
     bool invert;
-    bool prefix_space; /* put a space before what does not begin with one */
+    bool prefix_space; /* prepend a space to a text that does not begin with one */
 } split;
 
 typedef struct split_list {
@@ -92,41 +93,42 @@ typedef err_code (*split_fn)(void *ctx, const char *word, size_t bytes, err *e);
 MUST_CHECK err_code splits_run(const split_list *list, pattern_scratch *scratch, const char *text,
                                size_t bytes, split_fn take, void *ctx, err *e);
 
-/* Model: bpe_read in tokenizer_model.c, bpe_encode in tokenizer_bpe.c. ---- */
+/* ---- Model: read in tokenizer_model.c, applied in tokenizer_bpe.c */
 
 enum { BPE_NONE = -1 };
 
-/* A merge, in the row of its left part. */
+/* A merge; its left part is the row in which it is listed. */
 typedef struct bpe_merge {
     int32_t right;
     uint32_t rank;
 } bpe_merge;
 
-/* Tokens go by numbers without gaps: the places of their ids in ascending order. */
+/* Inside the model, tokens have numbers without gaps: the rank of their id among all ids. */
 struct bpe_model {
-    int32_t *ids; /* (count) */
+    int32_t *ids; /* [count] ascending: the id of each number */
     size_t count;
-    uint32_t *rows;       /* (count + 1) the merges of left part n: rows[n] ... rows[n + 1] - 1 */
-    bpe_merge *merges;    /* (merge_count) a row is sorted by right part */
-    int32_t *merged;      /* (merge_count) by rank: the number of the result */
-    int32_t by_byte[256]; /* numbers of the tokens of single bytes, BPE_NONE: there is none */
-    char letters[256][3]; /* how the file spells a byte, NUL-terminated */
-    json_t *vocab;        /* token to id */
-    bool whole_words;     /* ignore_merges: a word that is a token is not taken apart */
+    uint32_t *rows;       /* [count + 1] merges with left part n: rows[n] ... rows[n + 1] - 1 */
+    bpe_merge *merges;    /* [merge_count] each row is sorted by right part */
+    int32_t *merged;      /* [merge_count] by rank: the number of the resulting token */
+    int32_t by_byte[256]; /* numbers of single-byte tokens; BPE_NONE: there is none */
+    char letters[256][3]; /* how the file spells each byte, NUL-terminated */
+    json_t *vocab;        /* spelling to id; after loading only if whole_words, else NULL */
+    bool whole_words;     /* ignore_merges: a word that is itself a token is not split */
 };
 
+/* Free the model in every case. */
 MUST_CHECK err_code bpe_read(const json_t *model, bpe_model *out, err *e);
 void bpe_free(bpe_model *m);
 
-/* The number of an id, BPE_NONE if no token of the vocabulary has it. */
+/* The number of the token with this id; BPE_NONE if the vocabulary has no such id. */
 int32_t bpe_number(const bpe_model *m, int32_t id);
 
-/* Memory to encode words with, for one thread. Zero to begin with. */
+/* Working memory for encoding words, for one thread. Initially all zero. */
 typedef struct bpe_work {
-    struct bpe_symbol *symbols; /* (room) */
-    struct bpe_pair *heap;      /* (3 x room) */
-    char *spelled;              /* (2 x room) */
-    size_t room, heap_count;
+    struct bpe_symbol *symbols; /* [capacity] */
+    struct bpe_pair *heap;      /* [3 * capacity] */
+    char *spelled;              /* [2 * capacity] */
+    size_t capacity, heap_count;
 } bpe_work;
 
 /* Append the ids of a word. */

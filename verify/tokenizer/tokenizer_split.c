@@ -6,7 +6,7 @@
 
 /* ---- reading --------------------------------------------------- */
 
-/* How GPT-2 and ByteLevel with use_regex tell words from each other. */
+/* The pattern by which GPT-2, and ByteLevel with use_regex, split a text into words. */
 static const char gpt2_words[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -54,7 +54,7 @@ static err_code read_split(const char *path, const json_t *value, split *out, er
     return read_pattern(place, json_object_get(value, "pattern"), &out->pattern, e);
 }
 
-/* The library takes these from another table, of Unicode 17. */
+/* \p{N} of Unicode 17: for Digits the library uses a newer table than for patterns. */
 #define NUMBERS "[\\p{N}\\x{11de0}-\\x{11de9}]"
 
 static err_code read_digits(const char *path, const json_t *value, split *out, err *e)
@@ -83,7 +83,7 @@ static err_code read_byte_level(const char *path, const json_t *value, split *ou
     return pattern_compile(gpt2_words, strlen(gpt2_words), &out->pattern, e);
 }
 
-/* ByteLevel makes letters of bytes, so it has to come last, and has to come. */
+/* ByteLevel turns bytes into the letters of the vocabulary: it is required, and must be last. */
 static err_code read_step(const char *path, const json_t *value, bool last, split_list *out, err *e)
 {
     split *const s = &out->splits[out->count];
@@ -135,8 +135,8 @@ void splits_free(split_list *list)
 
 /* ---- splitting ------------------------------------------------- */
 
-/* One run through all splits, depth first: a piece goes on to the next split as soon as it is
- * known. */
+/* One pass through all splits, depth first: each piece goes to the next split as soon as it is
+ * complete, so that no list of pieces is needed. */
 typedef struct split_run {
     const split_list *list;
     pattern_scratch *scratch;
@@ -147,13 +147,14 @@ typedef struct split_run {
 static err_code run_split(const split_run *r, size_t number, const char *text, size_t bytes,
                           err *e);
 
-/* The pieces of one text, by one split. The last one waits: what follows may become part of it. */
+/* The pieces that one split makes of one text. The last piece is held back: what follows may be
+ * joined to it. */
 typedef struct pieces {
     const split_run *run;
     size_t number; /* of the split */
     const char *text;
-    size_t first, last; /* the one that waits; empty: none */
-    bool was_match;     /* the last one that was added */
+    size_t first, last; /* the piece that is held back; empty: none */
+    bool was_match;     /* what was added last was a match */
 } pieces;
 
 static err_code pieces_flush(pieces *p, err *e)
@@ -162,7 +163,7 @@ static err_code pieces_flush(pieces *p, err *e)
     return bytes ? run_split(p->run, p->number + 1, p->text + p->first, bytes, e) : OK;
 }
 
-/* Add what comes next: a match of the pattern, or what is between two of them. */
+/* Add the next range of the text: a match of the pattern, or the text between two matches. */
 static err_code pieces_add(pieces *p, size_t first, size_t last, bool match, err *e)
 {
     const split *const s = &p->run->list->splits[p->number];

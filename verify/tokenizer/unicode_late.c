@@ -1,6 +1,6 @@
-/* What Unicode 15.0, 15.1 and 16.0 added to Unicode 14. A newer PCRE2 has these as well; saying it
- * twice changes nothing. tests/interop/tokenizer_check.py compares every class with the library,
- * character by character. */
+/* The characters that Unicode 15.0, 15.1 and 16.0 added to Unicode 14. A newer PCRE2 knows them
+ * too; listing them twice in a class changes nothing. tests/interop/tokenizer_check.py compares
+ * every class with the library, character by character. */
 #include "verify/tokenizer/pattern_translate.h"
 
 // clang-format off

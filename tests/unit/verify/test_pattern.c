@@ -1,5 +1,5 @@
-/* Patterns: what they match, character class by character class; what is refused; that no pattern
- * and no text makes a match endless. */
+/* Patterns: what they match, character class by character class; what is refused; and that every
+ * match ends, whatever the pattern and the text. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static const struct {
     {"[\\S]", "\xc2\xa0", 0},
     {"\\s", "\xe2\x80\x8b", 0},
     {"\\s", "\xef\xbb\xbf", 0},
-    /* Letters, numbers; U+31350 is a letter since Unicode 15, U+1E4F0 a digit. */
+    /* Letters and numbers; U+31350 is a letter and U+1E4F0 a digit since Unicode 15. */
     {"\\p{L}+",
      "a\xc3\xa9\xf0\xb1\x8d\x90"
      "1",
@@ -90,7 +90,7 @@ static const struct {
     {"\\D", "1", 0},
     {"\\p{Han}", "\xe4\xb8\x80", 3},
     {"\\p{Han}", "\xe3\x80\x81", 0},
-    /* Without regard to case: the long s and the sign for kelvin, too. */
+    /* Ignoring case, also for the long s and the kelvin sign. */
     {"(?i:'S)", "'\xc5\xbf", 3},
     {"(?i:[k])", "\xe2\x84\xaa", 3},
     {"(?i:ll)l", "LlL", 0},
@@ -98,7 +98,7 @@ static const struct {
     {"(?i:f s|i t)", "F S", 3},
 };
 
-START_TEST(table_holds)
+START_TEST(patterns_match)
 {
     pattern *const p = compiled(cases[_i].pattern);
     size_t end = 99;
@@ -113,16 +113,16 @@ static const struct {
     const char *pattern;
     const char *says;
 } bad[] = {
-    {"", "match nothing"},
-    {"a*", "match nothing"},
-    {"a|", "match nothing"},
+    {"", "match the empty string"},
+    {"a*", "match the empty string"},
+    {"a|", "match the empty string"},
     {"^a", "an operator at byte 0"},
     {"a$", "an operator at byte 1"},
     {"a]", "an operator"},
     {"*a", "an operator"},
     {"{a", "an operator"},
-    {"a**", "quantifier of a quantifier at byte 2"},
-    {"a+++", "quantifier of a quantifier"},
+    {"a**", "quantifier after a quantifier at byte 2"},
+    {"a+++", "quantifier after a quantifier"},
     {"a{1}+", "an interval at byte 1"},
     {"a{1,2}?", "an interval"},
     {"a{2,1}", "an interval"},
@@ -131,8 +131,8 @@ static const struct {
     {"a{99999}", "too big"},
     {"a{123456}", "an interval"},
     {"(?=a)+b", "a quantifier here"},
-    {"(a", "a group without its end at byte 0"},
-    {"a)", "a closing parenthesis"},
+    {"(a", "an unclosed group at byte 0"},
+    {"a)", "an unmatched closing parenthesis"},
     {"(?<n>a)", "a group of this kind"},
     {"(?i)a", "a group of this kind"},
     {"(?m:a)", "a group of this kind"},
@@ -146,12 +146,12 @@ static const struct {
     {"\\p{Greek}", "a property at byte 2"},
     {"\\p{Cn}", "a property"},
     {"\\p{L", "a property"},
-    {"\\xff", "a character by its number"},
-    {"\\x{110000}", "a character by its number"},
-    {"\\x{d800}", "a character by its number"},
-    {"\\u41", "a character by its number"},
-    {"[", "a bracket without its end"},
-    {"[]a]", "a bracket that begins so"},
+    {"\\xff", "a numeric escape like this"},
+    {"\\x{110000}", "a numeric escape like this"},
+    {"\\x{d800}", "a numeric escape like this"},
+    {"\\u41", "a numeric escape like this"},
+    {"[", "an unclosed bracket expression"},
+    {"[]a]", "a bracket expression that begins like this"},
     {"[a[b]]", "an operator within brackets"},
     {"[[:alpha:]]", "an operator within brackets"},
     {"[a&&b]", "an operator within brackets"},
@@ -160,12 +160,13 @@ static const struct {
     {"[\\s-a]", "a range"},
     {"[a-\\s]", "a range"},
     {"[\\P{L}]", "a negated class within a class"},
-    {"(?i:\xc3\xa9)", "without regard to case"},
-    {"(?i:st)", "without regard to case at byte 5"},
-    {"(?i:\\s)", "without regard to case"},
-    {"(?i:[^a])", "a bracket that begins so"},
-    {"\xff", "what is not UTF-8"},
-    {"((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))", "so deep a group"},
+    {"(?i:\xc3\xa9)", "case-insensitive matching of this text"},
+    {"(?i:st)", "case-insensitive matching of this text at byte 5"},
+    {"(?i:\\s)", "a case-insensitive class of characters"},
+    {"(?i:[^a])", "a bracket expression that begins like this"},
+    {"\xff", "text that is not UTF-8"},
+    {"((((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))))",
+     "a group nested this deeply"},
 };
 
 START_TEST(bad_patterns_are_refused)
@@ -189,7 +190,7 @@ START_TEST(literals_have_no_operators)
     expect_ok(match(p, "abc[b", 5, &end, &e), &e);
     ck_assert_uint_eq(end, 0);
     pattern_free(p);
-    expect_error(pattern_literal("", 0, &p, &e), ERR_INPUT, &e, "match nothing");
+    expect_error(pattern_literal("", 0, &p, &e), ERR_INPUT, &e, "match the empty string");
 }
 END_TEST
 
@@ -213,7 +214,7 @@ START_TEST(word_characters)
 }
 END_TEST
 
-START_TEST(lookbehind_sees_what_is_before)
+START_TEST(lookbehind_sees_text_before_the_offset)
 {
     pattern *const p = compiled("(?<!a)b");
     pattern_scratch *s = NULL;
@@ -229,7 +230,8 @@ START_TEST(lookbehind_sees_what_is_before)
 }
 END_TEST
 
-/* Each needs a number of steps that no machine has; and each is over soon, one way or the other. */
+/* Each of these needs more steps than any machine can do, yet each match ends soon, with no match
+ * or with an error. */
 static const char *const hostile[] = {
     "(?:a*)*b",       "(?:a|a)*b",        "a*a*a*a*a*a*a*b",
     "(?:a+)+b",       "(?:a?){60}a{60}b", "(?:a|aa)+b",
@@ -241,7 +243,7 @@ START_TEST(hostile_patterns_end)
     static char text[BYTES];
     const clock_t begin = clock();
     memset(text, 'a', sizeof text);
-    memcpy(text + sizeof text - 3, "xbd", 3); /* what the pattern ends with is there */
+    memcpy(text + sizeof text - 3, "xbd", 3); /* so the pattern's last character occurs */
     pattern *const p = compiled(hostile[_i]);
     size_t end = 0;
     err e = {0};
@@ -277,11 +279,11 @@ int main(void)
 {
     TCase *const tc = tcase_create("pattern");
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, table_holds, 0, COUNT(cases));
+    tcase_add_loop_test(tc, patterns_match, 0, COUNT(cases));
     tcase_add_loop_test(tc, bad_patterns_are_refused, 0, COUNT(bad));
     tcase_add_test(tc, literals_have_no_operators);
     tcase_add_test(tc, word_characters);
-    tcase_add_test(tc, lookbehind_sees_what_is_before);
+    tcase_add_test(tc, lookbehind_sees_text_before_the_offset);
     tcase_add_loop_test(tc, hostile_patterns_end, 0, COUNT(hostile));
     tcase_add_test(tc, long_texts_match);
     return run_tests("pattern", tc);

@@ -1,4 +1,4 @@
-/* Token ids and texts from files: each kind, and what is wrong with each. */
+/* Token ids and texts from files: each format, and what can be wrong with it. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 enum { VOCAB = 100 };
 
-/* Ids as a text: "row: 1 2 3". */
+/* Ids as text: "row: 1 2 3". */
 static const char *shown(const token_input *in)
 {
     static char text[256];
@@ -23,7 +23,7 @@ static const char *shown(const token_input *in)
     return text;
 }
 
-/* A file "ids" is read and gives `expected`, or an error if that begins with '!'. */
+/* Reading the file "ids" gives `expected`, or an error with that text if it begins with '!'. */
 static void expect_read(const char *expected)
 {
     token_input in;
@@ -51,11 +51,11 @@ static const struct {
     {"[[1,2],[3,-4]]", "!the id -4 at position 3"},
     {"[4294967297]", "!the id 4294967297 at position 0"},
     {"[99999999999999999999]", "!JSON"},
-    {"[1,2.0]", "!no integer at position 1"},
-    {"[1,[2]]", "!no integer at position 1"},
+    {"[1,2.0]", "!not an integer at position 1"},
+    {"[1,[2]]", "!not an integer at position 1"},
     {"[[1,2],3]", "!row 1: expected an array of 2 ids"},
     {"[[1,2],[3]]", "!row 1: expected an array of 2 ids"},
-    {"[[1,2],[[3],4]]", "!no integer at position 2"},
+    {"[[1,2],[[3],4]]", "!not an integer at position 2"},
     {"[[],[]]", "!rows of 0 ids"},
     {"[1", "!JSON: line 1"},
     {"[1] x", "!JSON"},
@@ -107,25 +107,25 @@ static const struct {
     {1, NPY("<i4", "False", "(0, 5)"), 4, 0, "5:"},
     {1, "{'shape':(2,),'descr':'<i4','fortran_order':False}", 4, 8, "0: 1 2"},
     {4, NPY("<i4", "False", "(3,)"), 4, 12, "!version 4.0"},
-    {1, NPY(">i4", "False", "(3,)"), 4, 12, "!another type"},
-    {1, NPY("<u4", "False", "(3,)"), 4, 12, "!another type"},
-    {1, NPY("<f4", "False", "(3,)"), 4, 12, "!another type"},
+    {1, NPY(">i4", "False", "(3,)"), 4, 12, "!whose type is neither"},
+    {1, NPY("<u4", "False", "(3,)"), 4, 12, "!whose type is neither"},
+    {1, NPY("<f4", "False", "(3,)"), 4, 12, "!whose type is neither"},
     {1, NPY("<i4", "True", "(3,)"), 4, 12, "!not in C order"},
-    {1, NPY("<i4", "False", "()"), 4, 12, "!another shape"},
-    {1, NPY("<i4", "False", "(3)"), 4, 12, "!another shape"},
-    {1, NPY("<i4", "False", "(1, 1, 3)"), 4, 12, "!another shape"},
-    {1, NPY("<i4", "False", "(-3,)"), 4, 12, "!another shape"},
-    {1, NPY("<i4", "False", "(99999999999999999999,)"), 4, 12, "!another shape"},
+    {1, NPY("<i4", "False", "()"), 4, 12, "!whose shape is neither"},
+    {1, NPY("<i4", "False", "(3)"), 4, 12, "!whose shape is neither"},
+    {1, NPY("<i4", "False", "(1, 1, 3)"), 4, 12, "!whose shape is neither"},
+    {1, NPY("<i4", "False", "(-3,)"), 4, 12, "!whose shape is neither"},
+    {1, NPY("<i4", "False", "(99999999999999999999,)"), 4, 12, "!whose shape is neither"},
     {1, NPY("<i4", "False", "(9999999999,)"), 4, 12, "!more than"},
     {1, NPY("<i4", "False", "(9999999999, 9999999999)"), 4, 12, "!more than"},
     {1, NPY("<i4", "False", "(3, 0)"), 4, 0, "!rows of 0 ids"},
-    {1, NPY("<i4", "False", "(4,)"), 4, 12, "!bytes by its header"},
-    {1, NPY("<i4", "False", "(2,)"), 4, 12, "!bytes by its header"},
-    {1, "{'descr': '<i4', 'shape': (3,), }", 4, 12, "!not understood"},
+    {1, NPY("<i4", "False", "(4,)"), 4, 12, "!length by the .npy header"},
+    {1, NPY("<i4", "False", "(2,)"), 4, 12, "!length by the .npy header"},
+    {1, "{'descr': '<i4', 'shape': (3,), }", 4, 12, "!malformed .npy header"},
     {1, "{'descr': '<i4', 'descr': '<i4', 'fortran_order': False, 'shape': (3,)}", 4, 12,
-     "!not understood"},
-    {1, NPY("<i4", "False", "(3,)") "x", 4, 12, "!not understood"},
-    {1, "", 4, 12, "!not understood"},
+     "!malformed .npy header"},
+    {1, NPY("<i4", "False", "(3,)") "x", 4, 12, "!malformed .npy header"},
+    {1, "", 4, 12, "!malformed .npy header"},
     {1, NPY("<i4", "False", "(120,)"), 4, 480, "!the id 100 at position 99"},
 };
 

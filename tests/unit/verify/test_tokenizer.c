@@ -58,13 +58,13 @@ static const struct {
     {ADDED(35, "#", FLAGS(false, true, true, false)), "a \xe3\x80\x80#\n b", "97 35 98"},
     {ADDED(35, "#", FLAGS(false, false, true, false)), "# #", "35 35"},
     {ADDED(35, "#", FLAGS(false, true, false, false)), " # #", "35 35"},
-    /* The space is swallowed and found nevertheless: so does the library. */
+    /* The space is taken by rstrip and still found, as the library does it. */
     {ADDED(263, " ", PLAIN) "," ADDED(35, "#", FLAGS(false, false, true, false)), "#  a",
      "35 263 263 97"},
     {ADDED(263, " ", FLAGS(false, true, false, false)) "," ADDED(35, "#",
                                                                  FLAGS(false, false, true, false)),
      "# a  ", "35 97 263 263"},
-    /* Those that are not normalized come first, wherever they stand. */
+    /* Tokens that are not normalized are matched first, wherever they occur. */
     {ADDED(257, "abc", FLAGS(false, false, false, true)) "," ADDED(260, "cd", PLAIN), "abcdabc",
      "256 260 257"},
     {ADDED(97, "a", PLAIN), "ab", "97 98"},
@@ -92,7 +92,7 @@ START_TEST(added_tokens_come_first)
 }
 END_TEST
 
-START_TEST(whole_words_are_not_taken_apart)
+START_TEST(whole_words_are_not_split)
 {
     tokenizer *t = make("", BYTE_LEVEL, "\"ignore_merges\":false,");
     expect_ids(t, "abcd", "257 100");
@@ -131,7 +131,7 @@ START_TEST(texts_that_are_not_utf8_are_refused)
 }
 END_TEST
 
-/* What the heap does, done the slow way. */
+/* The merging of the heap, done by searching the word again after each merge. */
 static size_t merge_slowly(int32_t *ids, size_t count)
 {
     static const int32_t merges[][3] = {{32, 97, 258}, {97, 98, 256},  {256, 99, 257},
@@ -143,7 +143,7 @@ static size_t merge_slowly(int32_t *ids, size_t count)
                 ids[i] = merges[m][2];
                 memmove(ids + i + 1, ids + i + 2, (count - i - 2) * sizeof *ids);
                 count--;
-                m = -1; /* begin again: the first merge that is possible */
+                m = -1; /* start over with the first merge in the list */
                 break;
             }
         }
@@ -177,7 +177,7 @@ START_TEST(random_words_agree_with_the_slow_way)
 END_TEST
 
 /* Quadratic code would take hours. */
-START_TEST(long_words_take_no_longer)
+START_TEST(long_words_take_no_quadratic_time)
 {
     enum { BYTES = 4 << 20 };
     tokenizer *const t = make("", BYTE_LEVEL, "");
@@ -256,7 +256,7 @@ START_TEST(goldens_of_other_models_are_reproduced)
                  models, names[i]);
     }
     if (stat(paths[1], &st) != 0) {
-        printf("skipped: %s is not there\n", paths[1]);
+        printf("skipped: no %s\n", paths[1]);
         return;
     }
     check_golden(paths[0], paths[1]);
@@ -269,11 +269,11 @@ int main(void)
     tcase_set_timeout(tc, 30);
     tcase_add_loop_test(tc, splits_cut_words, 0, COUNT(splits));
     tcase_add_loop_test(tc, added_tokens_come_first, 0, COUNT(added));
-    tcase_add_test(tc, whole_words_are_not_taken_apart);
+    tcase_add_test(tc, whole_words_are_not_split);
     tcase_add_test(tc, bytes_without_a_token_are_refused);
     tcase_add_test(tc, texts_that_are_not_utf8_are_refused);
     tcase_add_loop_test(tc, random_words_agree_with_the_slow_way, 0, 3);
-    tcase_add_test(tc, long_words_take_no_longer);
+    tcase_add_test(tc, long_words_take_no_quadratic_time);
     tcase_add_test(tc, goldens_are_reproduced);
     tcase_add_test(tc, goldens_of_other_models_are_reproduced);
     return run_tests("tokenizer", tc);

@@ -1,5 +1,5 @@
-/* tokenizer.json: everything that could change an id and is not supported is refused with its place
- * and its value; a file as large as a released one is read fast. */
+/* tokenizer.json: whatever could change an id and is not supported is refused, with its place and
+ * its value; a file as large as released ones is read fast. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static const struct {
     {"\"added_tokens\":[" ADDED(-1, "x", PLAIN) "],", BYTE_LEVEL, "", MERGES,
      "added_tokens[0].id: -1"},
     {"\"added_tokens\":[{\"id\":1,\"content\":\"x\"}],", BYTE_LEVEL, "", MERGES,
-     "added_tokens[0].single_word: is missing"},
+     "added_tokens[0].single_word: missing"},
     {"\"added_tokens\":[" ADDED(265, "x", PLAIN) "],", BYTE_LEVEL, "", MERGES,
      "added_tokens[0].id: expected 120, found 265"},
     {"", "null", "", MERGES, "pre_tokenizer: null is not supported"},
@@ -52,7 +52,7 @@ static const struct {
     {"", SEQUENCE(SPLIT_AS("Regex", "\\\\b", "Isolated", "false")), "", MERGES,
      "pretokenizers[0].pattern: an escape at byte 0"},
     {"", SEQUENCE(SPLIT_AS("Regex", "a", "Isolated", "0")), "", MERGES, "invert: 0"},
-    {"", "{\"type\":\"ByteLevel\"}", "", MERGES, "pre_tokenizer.add_prefix_space: is missing"},
+    {"", "{\"type\":\"ByteLevel\"}", "", MERGES, "pre_tokenizer.add_prefix_space: missing"},
     {"", BYTE_LEVEL, "\"dropout\":0.1,", MERGES, "model.dropout: 0.1"},
     {"", BYTE_LEVEL, "\"byte_fallback\":true,", MERGES, "model.byte_fallback: true"},
     {"", BYTE_LEVEL, "\"continuing_subword_prefix\":\"##\",", MERGES,
@@ -65,7 +65,7 @@ static const struct {
     {"", BYTE_LEVEL, "", "[\"a b c\"]", "model.merges[0]: \"a b c\""},
     {"", BYTE_LEVEL, "", "[[\"a\"]]", "model.merges[0]: [\"a\"]"},
     {"", BYTE_LEVEL, "", "[[\"a\",1]]", "model.merges[0]: [\"a\",1]"},
-    {"", BYTE_LEVEL, "", "[\"a b\",[\"ab\",\"c\"]]", "pairs and texts are mixed"},
+    {"", BYTE_LEVEL, "", "[\"a b\",[\"ab\",\"c\"]]", "pairs and strings are mixed"},
     {"", BYTE_LEVEL, "", "[\"a b\",\"a z\"]", "model.merges[1]: \"az\" is not in model.vocab"},
     {"", BYTE_LEVEL, "", "[\"a bb\"]", "model.merges[0]: \"bb\" is not in model.vocab"},
     {"", BYTE_LEVEL, "", "[\"aa b\"]", "model.merges[0]: \"aa\" is not in model.vocab"},
@@ -94,17 +94,17 @@ static const struct {
     const char *says;
 } roots[] = {
     {"[]", "file: [] is not supported"},
-    {"{}", "t.json: model: is missing"},
+    {"{}", "t.json: model: missing"},
     {"{\"version\":\"2.0\"}", "version: \"2.0\""},
     {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model.type: \"Unigram\""},
-    {"{\"model\":{}}", "model.vocab: is missing"},
-    {"{\"model\":{\"vocab\":{}}}", "model.merges: is missing"},
+    {"{\"model\":{}}", "model.vocab: missing"},
+    {"{\"model\":{\"vocab\":{}}}", "model.merges: missing"},
     {"{\"model\":{\"vocab\":{\"a\":1,\"b\":1},\"merges\":[]}}", "two tokens have the id 1"},
     {"{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "token \"a\": model.vocab: -1"},
     {"{\"model\":{\"vocab\":{\"a\":2147483648},\"merges\":[]}}", "model.vocab: 2147483648"},
     {"{\"model\":{\"vocab\":{\"a\":1.5},\"merges\":[]}}", "model.vocab: 1.5"},
     {"{\"model\":{\"vocab\":{\"a\":1,\"a\":2},\"merges\":[]}}", "duplicate"},
-    {"{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]}}", "pre_tokenizer: is missing"},
+    {"{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]}}", "pre_tokenizer: missing"},
 };
 
 START_TEST(broken_files_are_refused)
@@ -117,7 +117,8 @@ START_TEST(broken_files_are_refused)
 }
 END_TEST
 
-/* As large as that of Ring-mini-linear-2.0: words of base 12 with merges that make them. */
+/* As large as the file of Ring-mini-linear-2.0: the words are numbers in base 12, and the merges
+ * make them digit by digit. */
 START_TEST(a_large_file_is_read_fast)
 {
     enum { TOKENS = 157000, BASE = 12, WORD_BYTES = 96 };
@@ -132,7 +133,7 @@ START_TEST(a_large_file_is_read_fast)
             "\"ignore_merges\":%s,\"vocab\":{%s",
             _i ? "true" : "false", vocab);
     for (unsigned i = 1; i < TOKENS; i++) {
-        /* A word is an earlier one and a letter more. */
+        /* A word is an earlier word and one more letter. */
         snprintf(words[i], sizeof *words, "%s%c", words[i / BASE], (char)('A' + i % BASE));
         if (i >= BASE) {
             fprintf(f, ",\"%s\":%u", words[i], 263 + i);
@@ -150,7 +151,7 @@ START_TEST(a_large_file_is_read_fast)
     const clock_t begin = clock();
     expect_ok(tokenizer_create("t.json", text, bytes, &t, &e), &e);
     expect_seconds(begin, 1, "a large tokenizer read");
-    /* HGKDD: of its pairs DD comes first, then GK. */
+    /* HGKDD: of its pairs, DD is first in the list of merges, then GK. */
     expect_ids(t, words[TOKENS - 1], _i ? "157262" : "72 345 302");
     tokenizer_free(t);
     free(text);
