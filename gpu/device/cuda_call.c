@@ -5,6 +5,6 @@ err_code cuda_check(cudaError_t result, unsigned device, const char *what, err *
     if (result == cudaSuccess) {
         return OK;
     }
-    (void)cudaGetLastError(); /* one that is not for ever is told once */
+    (void)cudaGetLastError(); /* or the runtime would report a transient error a second time */
     return err_set(e, ERR_GPU, "GPU %u: cannot %s: %s", device, what, cudaGetErrorString(result));
 }

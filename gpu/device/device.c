@@ -34,10 +34,7 @@ static err_code no_devices(cudaError_t result, err *e)
 static err_code describe(unsigned index, device_info *out, err *e)
 {
     struct cudaDeviceProp p;
-    const cudaError_t result = cudaGetDeviceProperties(&p, (int)index);
-    if (result != cudaSuccess) {
-        return cuda_check(result, index, "ask what it is", e);
-    }
+    TRY(cuda_check(cudaGetDeviceProperties(&p, (int)index), index, "ask what it is", e));
     *out = (device_info){
         .index = index,
         .major = (unsigned)p.major,
@@ -62,10 +59,9 @@ err_code device_find_all(device_list *out, err *e)
         (void)cudaGetLastError();
         return no_devices(result, e);
     }
-    err_code code = OK;
-    for (unsigned i = 0; i < (unsigned)count && i < DEVICE_MAX && code == OK; i++) {
-        code = describe(i, &out->devices[i], e);
+    for (unsigned i = 0; i < (unsigned)count && i < DEVICE_MAX; i++) {
+        TRY(describe(i, &out->devices[i], e));
         out->count = i + 1;
     }
-    return code;
+    return OK;
 }

@@ -84,8 +84,7 @@ static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
     const gpu_batch *const b = &s->work;
     gpu_launch launch = gpu_batch_launch(b, s->in, s->out);
     launch.end = 0;
-    cudaError_t result = cudaSuccess;
-    for (size_t i = 0; i < b->job_count && result == cudaSuccess;) {
+    for (size_t i = 0; i < b->job_count;) {
         const engine_job *const first = &b->jobs[i];
         for (; i < b->job_count && b->jobs[i].source == first->source &&
                b->jobs[i].block.scale == first->block.scale && b->jobs[i].dialect == first->dialect;
@@ -94,28 +93,19 @@ static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
         }
         launch.scale = first->block.scale;
         launch.dialect = first->dialect;
-        result = kernels_quantize(&g->kernels, first->source, &launch, s->stream);
+        CUDA_TRY(kernels_quantize(&g->kernels, first->source, &launch, s->stream));
         launch.first = launch.end;
     }
-    return result;
+    return cudaSuccess;
 }
 
 static err_code queue(const cuda_engine *g, const cuda_slot *s, const engine_slot *slot, err *e)
 {
-    err_code code = cuda_check(cudaSetDevice((int)s->device), s->device, "use it", e);
-    if (code == OK) {
-        code = cuda_check(copy_in(s, slot), s->device, "copy to it", e);
-    }
-    if (code == OK) {
-        code = cuda_check(launch_all(g, s), s->device, "quantize", e);
-    }
-    if (code == OK) {
-        code = cuda_check(copy_out(s, slot), s->device, "copy from it", e);
-    }
-    if (code == OK) {
-        code = cuda_check(cudaEventRecord(s->done, s->stream), s->device, "record an event", e);
-    }
-    return code;
+    TRY(cuda_check(cudaSetDevice((int)s->device), s->device, "use it", e));
+    TRY(cuda_check(copy_in(s, slot), s->device, "copy to it", e));
+    TRY(cuda_check(launch_all(g, s), s->device, "quantize", e));
+    TRY(cuda_check(copy_out(s, slot), s->device, "copy from it", e));
+    return cuda_check(cudaEventRecord(s->done, s->stream), s->device, "record an event", e);
 }
 
 static err_code cuda_submit(engine *base, engine_slot *slot, const engine_job *jobs, size_t count,
@@ -131,7 +121,7 @@ static err_code cuda_submit(engine *base, engine_slot *slot, const engine_job *j
     gpu_batch_write_table(&s->work, slot->in);
     const err_code code = queue(g, s, slot, e);
     if (code != OK) {
-        (void)cudaStreamSynchronize(s->stream); /* what was queued may still use the slot */
+        (void)cudaStreamSynchronize(s->stream); /* queued work may still use the slot */
         s->work = (gpu_batch){0};
     }
     return code;
@@ -140,14 +130,14 @@ static err_code cuda_submit(engine *base, engine_slot *slot, const engine_job *j
 static err_code cuda_wait(engine *base, engine_slot *slot, err *e)
 {
     cuda_slot *const s = slot->priv;
+    err_code code = OK;
     (void)base;
     if (s->work.job_count == 0) {
         return OK;
     }
-    const err_code code = cuda_check(cudaEventSynchronize(s->done), s->device, "quantize", e);
-    if (code == OK) {
-        gpu_batch_read_results(&s->work, slot->out);
-    }
+    TRY_OUT(cuda_check(cudaEventSynchronize(s->done), s->device, "quantize", e));
+    gpu_batch_read_results(&s->work, slot->out);
+out:
     s->work = (gpu_batch){0};
     return code;
 }
@@ -204,10 +194,7 @@ static slot_layout layout_of(const engine_cuda_options *o)
 static cudaError_t allocate(void **to, size_t bytes)
 {
     size_t left = 0, all = 0;
-    const cudaError_t result = cudaMemGetInfo(&left, &all);
-    if (result != cudaSuccess) {
-        return result;
-    }
+    CUDA_TRY(cudaMemGetInfo(&left, &all));
     return left < bytes + CODE_RESERVE ? cudaErrorMemoryAllocation : cudaMalloc(to, bytes);
 }
 
@@ -217,21 +204,14 @@ static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, cons
     void *memory = NULL;
     s->device = number;
     *what = "use it";
-    cudaError_t result = cudaSetDevice((int)number);
-    if (result == cudaSuccess) {
-        *what = "allocate memory";
-        result = allocate(&memory, bytes);
-        s->memory = memory;
-    }
-    if (result == cudaSuccess) {
-        *what = "create a stream";
-        result = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
-    }
-    if (result == cudaSuccess) {
-        *what = "create an event";
-        result = cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming | cudaEventBlockingSync);
-    }
-    return result;
+    CUDA_TRY(cudaSetDevice((int)number));
+    *what = "allocate memory";
+    CUDA_TRY(allocate(&memory, bytes));
+    s->memory = memory;
+    *what = "create a stream";
+    CUDA_TRY(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking));
+    *what = "create an event";
+    return cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming | cudaEventBlockingSync);
 }
 
 /* *full: the device has no memory left for a slot, for its context or for a stream: no error here.
@@ -254,7 +234,7 @@ static err_code open_slot(cuda_slot *s, unsigned number, const slot_layout *l, b
     return cuda_check(result, number, what, e);
 }
 
-static err_code no_room(unsigned number, const slot_layout *l, err *e)
+static err_code no_memory(unsigned number, const slot_layout *l, err *e)
 {
     const size_t need = (l->device_bytes + CODE_RESERVE) / MIB;
     size_t left = 0, all = 0;
@@ -268,31 +248,38 @@ static err_code no_room(unsigned number, const slot_layout *l, err *e)
                    number, need, left / MIB, all / MIB);
 }
 
+/* Give a device one more slot; *full: it has no memory for it, which is an error if `needed`. */
+static err_code add_slot(cuda_engine *g, unsigned number, bool needed, bool *full, err *e)
+{
+    *full = false;
+    TRY(open_slot(&g->slots[g->base.slot_count], number, &g->layout, full, e));
+    if (*full && needed) {
+        return no_memory(number, &g->layout, e);
+    }
+    g->base.slot_count += !*full;
+    return OK;
+}
+
 /* Deal slots out to the devices in turn, until there are as many as wanted or all are full.
  * *failed: which of the devices the error is about. */
 static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, unsigned *failed, err *e)
 {
     const uint64_t allowed = num_min(o->gpu_memory / g->layout.device_bytes, o->slots);
-    err_code code = OK;
     bool found = true;
     for (uint64_t round = 0; round < allowed && found; round++) {
         found = false;
         for (unsigned d = 0; d < o->device_count && g->base.slot_count < o->slots; d++) {
             bool full = false;
-            code = open_slot(&g->slots[g->base.slot_count], o->devices[d], &g->layout, &full, e);
-            if (code == OK && full && round == 0) {
-                code = no_room(o->devices[d], &g->layout, e);
-            }
+            const err_code code = add_slot(g, o->devices[d], round == 0, &full, e);
             if (code != OK) {
                 *failed = d;
                 return code;
             }
             found = found || !full;
-            g->base.slot_count += !full;
         }
     }
     g->base.device_bytes = g->base.slot_count * (uint64_t)g->layout.device_bytes;
-    return code;
+    return OK;
 }
 
 /* One stretch for all slots, in huge pages where there are some: fewer to pin. */
@@ -326,8 +313,8 @@ static err_code open_host(cuda_engine *g, err *e)
 static err_code check_devices(const engine_cuda_options *o, unsigned *failed, err *e)
 {
     device_list all;
-    const err_code code = device_find_all(&all, e);
-    for (unsigned d = 0; code == OK && d < o->device_count; d++) {
+    TRY(device_find_all(&all, e));
+    for (unsigned d = 0; d < o->device_count; d++) {
         const unsigned number = o->devices[d];
         if (number >= all.count || !all.devices[number].usable) {
             *failed = d;
@@ -336,7 +323,7 @@ static err_code check_devices(const engine_cuda_options *o, unsigned *failed, er
                                                : "octavo has no code for it");
         }
     }
-    return code;
+    return OK;
 }
 
 /* The kernel counts the bytes from row to row in 32 bits: with two rows or more in a slot, four for
@@ -390,28 +377,20 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     unsigned nobody;
     failed = failed ? failed : &nobody;
     *failed = o->device_count;
-    err_code code = check_devices(o, failed, e);
-    if (code == OK) {
-        code = check_sizes(o, &layout, e);
-    }
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(check_devices(o, failed, e));
+    TRY(check_sizes(o, &layout, e));
     cuda_engine *const g = engine_new(o, &layout);
     if (!g) {
         return err_set(e, ERR_MEMORY, "no memory for %u slots", o->slots);
     }
-    code = kernels_load(&g->kernels, e);
-    if (code == OK) {
-        code = open_slots(g, o, failed, e);
-    }
-    if (code == OK) {
-        code = open_host(g, e);
-    }
+    TRY_OUT(kernels_load(&g->kernels, e));
+    TRY_OUT(open_slots(g, o, failed, e));
+    TRY_OUT(open_host(g, e));
+    *out = &g->base;
+out:
     if (code != OK) {
         engine_close(&g->base);
-        return code;
     }
-    *out = &g->base;
-    return OK;
+    return code;
 }

@@ -33,11 +33,10 @@ err_code kernels_load(kernels *k, err *e)
         {"quantize_f32", &k->quantize_f32},   {"dialect_bf16", &k->dialect_bf16},
         {"dialect_f16", &k->dialect_f16},     {"dialect_f32", &k->dialect_f32},
     };
-    err_code code = OK;
-    for (size_t i = 0; i < sizeof all / sizeof *all && code == OK; i++) {
-        code = find(k, all[i].to, all[i].name, e);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        TRY(find(k, all[i].to, all[i].name, e));
     }
-    return code;
+    return OK;
 }
 
 void kernels_unload(kernels *k)

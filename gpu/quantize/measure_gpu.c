@@ -37,15 +37,11 @@ typedef struct stopwatch {
 static err_code stopwatch_open(stopwatch *w, unsigned number, err *e)
 {
     *w = (stopwatch){.device = number};
-    err_code code = cuda_check(cudaSetDevice((int)number), number, "use it", e);
-    if (code == OK) {
-        code = cuda_check(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), number,
-                          "create a stream", e);
-    }
-    if (code == OK) {
-        code = cuda_check(cudaEventCreate(&w->start), number, "create an event", e);
-    }
-    return code == OK ? cuda_check(cudaEventCreate(&w->stop), number, "create an event", e) : code;
+    TRY(cuda_check(cudaSetDevice((int)number), number, "use it", e));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), number,
+                   "create a stream", e));
+    TRY(cuda_check(cudaEventCreate(&w->start), number, "create an event", e));
+    return cuda_check(cudaEventCreate(&w->stop), number, "create an event", e);
 }
 
 static void stopwatch_close(stopwatch *w)
@@ -64,24 +60,21 @@ static void stopwatch_close(stopwatch *w)
 /* Work that queues itself on a stream. */
 typedef cudaError_t (*timed_fn)(void *ctx, cudaStream_t stream);
 
+static cudaError_t run_timed(const stopwatch *w, timed_fn fn, void *ctx, float *milliseconds)
+{
+    CUDA_TRY(cudaEventRecord(w->start, w->stream));
+    CUDA_TRY(fn(ctx, w->stream));
+    CUDA_TRY(cudaEventRecord(w->stop, w->stream));
+    CUDA_TRY(cudaEventSynchronize(w->stop));
+    return cudaEventElapsedTime(milliseconds, w->start, w->stop);
+}
+
 static err_code stopwatch_time(const stopwatch *w, timed_fn fn, void *ctx, double *seconds, err *e)
 {
     float milliseconds = 0;
-    cudaError_t result = cudaEventRecord(w->start, w->stream);
-    if (result == cudaSuccess) {
-        result = fn(ctx, w->stream);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventRecord(w->stop, w->stream);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventSynchronize(w->stop);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventElapsedTime(&milliseconds, w->start, w->stop);
-    }
+    TRY(cuda_check(run_timed(w, fn, ctx, &milliseconds), w->device, "measure", e));
     *seconds = (double)milliseconds / 1000;
-    return cuda_check(result, w->device, "measure", e);
+    return OK;
 }
 
 /* ---- the link -------------------------------------------------- */
@@ -101,50 +94,31 @@ static cudaError_t run_link(void *ctx, cudaStream_t stream)
 {
     const link_test *const t = ctx;
     const size_t back = t->to ? t->bytes / 2 : t->bytes;
-    cudaError_t result = cudaEventRecord(t->started, stream);
-    if (result == cudaSuccess) {
-        result = cudaStreamWaitEvent(t->other, t->started, 0);
+    CUDA_TRY(cudaEventRecord(t->started, stream));
+    CUDA_TRY(cudaStreamWaitEvent(t->other, t->started, 0));
+    if (t->from) {
+        CUDA_TRY(cudaMemcpyAsync(t->host_out, t->out, back, cudaMemcpyDeviceToHost, t->other));
     }
-    if (result == cudaSuccess && t->from) {
-        result = cudaMemcpyAsync(t->host_out, t->out, back, cudaMemcpyDeviceToHost, t->other);
+    if (t->to) {
+        CUDA_TRY(cudaMemcpyAsync(t->in, t->host_in, t->bytes, cudaMemcpyHostToDevice, stream));
     }
-    if (result == cudaSuccess && t->to) {
-        result = cudaMemcpyAsync(t->in, t->host_in, t->bytes, cudaMemcpyHostToDevice, stream);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventRecord(t->finished, t->other);
-    }
-    return result == cudaSuccess ? cudaStreamWaitEvent(stream, t->finished, 0) : result;
+    CUDA_TRY(cudaEventRecord(t->finished, t->other));
+    return cudaStreamWaitEvent(stream, t->finished, 0);
 }
 
-static err_code open_link(link_test *t, unsigned number, uint64_t budget, err *e)
+static cudaError_t open_link(link_test *t, uint64_t budget)
 {
     size_t left = 0, all = 0;
-    cudaError_t result = cudaMemGetInfo(&left, &all);
-    t->bytes = num_min(LINK_BYTES, num_min(left / 4, budget / 2)); /* two of them are there */
+    CUDA_TRY(cudaMemGetInfo(&left, &all));
+    t->bytes = num_min(LINK_BYTES, num_min(left / 4, budget / 2)); /* the device has two buffers */
     t->bytes = num_max(t->bytes, MIB);
-    if (result == cudaSuccess) {
-        result = cudaMalloc((void **)&t->in, t->bytes);
-    }
-    if (result == cudaSuccess) {
-        result = cudaMalloc((void **)&t->out, t->bytes);
-    }
-    if (result == cudaSuccess) {
-        result = cudaHostAlloc((void **)&t->host_in, t->bytes, cudaHostAllocDefault);
-    }
-    if (result == cudaSuccess) {
-        result = cudaHostAlloc((void **)&t->host_out, t->bytes, cudaHostAllocDefault);
-    }
-    if (result == cudaSuccess) {
-        result = cudaStreamCreateWithFlags(&t->other, cudaStreamNonBlocking);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventCreateWithFlags(&t->started, cudaEventDisableTiming);
-    }
-    if (result == cudaSuccess) {
-        result = cudaEventCreateWithFlags(&t->finished, cudaEventDisableTiming);
-    }
-    return cuda_check(result, number, "measure its link", e);
+    CUDA_TRY(cudaMalloc((void **)&t->in, t->bytes));
+    CUDA_TRY(cudaMalloc((void **)&t->out, t->bytes));
+    CUDA_TRY(cudaHostAlloc((void **)&t->host_in, t->bytes, cudaHostAllocDefault));
+    CUDA_TRY(cudaHostAlloc((void **)&t->host_out, t->bytes, cudaHostAllocDefault));
+    CUDA_TRY(cudaStreamCreateWithFlags(&t->other, cudaStreamNonBlocking));
+    CUDA_TRY(cudaEventCreateWithFlags(&t->started, cudaEventDisableTiming));
+    return cudaEventCreateWithFlags(&t->finished, cudaEventDisableTiming);
 }
 
 static void close_link(link_test *t)
@@ -171,12 +145,12 @@ static err_code time_link(const stopwatch *w, link_test *t, bool to, bool from, 
     double first = 0;
     t->to = to;
     t->from = from;
-    err_code code = stopwatch_time(w, run_link, t, &first, e);
-    for (int i = 0; i < RUNS && code == OK; i++) {
-        code = stopwatch_time(w, run_link, t, &times[i], e);
+    TRY(stopwatch_time(w, run_link, t, &first, e));
+    for (int i = 0; i < RUNS; i++) {
+        TRY(stopwatch_time(w, run_link, t, &times[i], e));
     }
     *seconds = median(times);
-    return code;
+    return OK;
 }
 
 err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
@@ -184,27 +158,18 @@ err_code measure_link(unsigned device, uint64_t budget, link_speed *out, err *e)
     stopwatch w;
     link_test t = {0};
     double in = 0, back = 0, both = 0;
+    err_code code = OK;
     *out = (link_speed){0};
-    err_code code = stopwatch_open(&w, device, e);
-    if (code == OK) {
-        code = open_link(&t, device, budget, e);
-    }
-    if (code == OK) {
-        code = time_link(&w, &t, true, false, &in, e);
-    }
-    if (code == OK) {
-        code = time_link(&w, &t, false, true, &back, e);
-    }
-    if (code == OK) {
-        code = time_link(&w, &t, true, true, &both, e);
-    }
-    if (code == OK) {
-        const double bytes = (double)t.bytes;
-        *out = (link_speed){.in = bytes / in,
-                            .out = bytes / back,
-                            .both_in = bytes / both,
-                            .both_out = bytes / 2 / both};
-    }
+    TRY_OUT(stopwatch_open(&w, device, e));
+    TRY_OUT(cuda_check(open_link(&t, budget), device, "measure its link", e));
+    TRY_OUT(time_link(&w, &t, true, false, &in, e));
+    TRY_OUT(time_link(&w, &t, false, true, &back, e));
+    TRY_OUT(time_link(&w, &t, true, true, &both, e));
+    *out = (link_speed){.in = (double)t.bytes / in,
+                        .out = (double)t.bytes / back,
+                        .both_in = (double)t.bytes / both,
+                        .both_out = (double)t.bytes / 2 / both};
+out:
     close_link(&t);
     stopwatch_close(&w);
     return code;
@@ -260,6 +225,7 @@ static err_code fill_input(const kernel_test *t, unsigned number, err *e)
     const size_t element = dtype_bits(t->what->source) / 8;
     const size_t pool_bytes = num_min(t->in_bytes, (size_t)16 * MIB - 64);
     unsigned char *const pool = malloc(pool_bytes);
+    err_code code = OK;
     if (!pool) {
         return err_set(e, ERR_MEMORY, "no memory for %zu bytes", pool_bytes);
     }
@@ -268,13 +234,14 @@ static err_code fill_input(const kernel_test *t, unsigned number, err *e)
         random = random * 6364136223846793005U + 1442695040888963407U;
         put_weight(pool + i, t->what->source, random ^ random >> 29);
     }
-    cudaError_t result = cudaSuccess;
-    for (size_t off = 0; off < t->in_bytes && result == cudaSuccess; off += pool_bytes) {
-        result = cudaMemcpy(t->in + off, pool, num_min(pool_bytes, t->in_bytes - off),
-                            cudaMemcpyHostToDevice);
+    for (size_t off = 0; off < t->in_bytes; off += pool_bytes) {
+        TRY_OUT(cuda_check(cudaMemcpy(t->in + off, pool, num_min(pool_bytes, t->in_bytes - off),
+                                      cudaMemcpyHostToDevice),
+                           number, "fill its memory", e));
     }
+out:
     free(pool);
-    return cuda_check(result, number, "fill its memory", e);
+    return code;
 }
 
 /* The tables of all matrices, made on the host. */
@@ -284,8 +251,11 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
     const size_t element = dtype_bits(c->source) / 8;
     engine_job *const jobs = calloc(c->count, sizeof *jobs);
     unsigned char *const tables = malloc(t->tables);
-    err_code code = jobs && tables ? OK : err_set(e, ERR_MEMORY, "no memory for the tables");
-    for (uint64_t i = 0; i < c->count && code == OK; i++) {
+    err_code code = OK;
+    if (!jobs || !tables) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the tables"));
+    }
+    for (uint64_t i = 0; i < c->count; i++) {
         jobs[i] = (engine_job){.source = c->source,
                                .block = block_fp8(c->scales),
                                .rows = c->rows,
@@ -293,20 +263,28 @@ static err_code fill_tables(kernel_test *t, unsigned number, err *e)
                                .in_off = i * c->rows * c->cols * element,
                                .out_off = i * c->rows * c->cols};
     }
-    if (code == OK) {
-        const gpu_batch b = gpu_batch_of(jobs, c->count);
-        gpu_batch_write_table(&b, tables + t->tables);
-        t->launch = gpu_batch_launch(&b, t->in, t->out);
-        t->launch.scale = c->scales;
-        code = cuda_check(cudaMemcpy(t->in - t->tables, tables, t->tables, cudaMemcpyHostToDevice),
-                          number, "copy to it", e);
-    }
-    free(jobs);
+    const gpu_batch b = gpu_batch_of(jobs, c->count);
+    gpu_batch_write_table(&b, tables + t->tables);
+    t->launch = gpu_batch_launch(&b, t->in, t->out);
+    t->launch.scale = c->scales;
+    code = cuda_check(cudaMemcpy(t->in - t->tables, tables, t->tables, cudaMemcpyHostToDevice),
+                      number, "copy to it", e);
+out:
     free(tables);
+    free(jobs);
     return code;
 }
 
-/* *fits: the device has room for it. */
+static cudaError_t allocate(kernel_test *t)
+{
+    CUDA_TRY(cudaMalloc((void **)&t->in, t->tables + t->in_bytes));
+    t->in += t->tables;
+    CUDA_TRY(cudaMalloc((void **)&t->out, t->results + t->out_bytes));
+    t->out += t->results;
+    return cudaMalloc((void **)&t->copy, t->copy_bytes);
+}
+
+/* *fits: the device has enough memory. */
 static err_code open_kernel(kernel_test *t, unsigned number, uint64_t budget, bool *fits, err *e)
 {
     const kernel_case *const c = t->what;
@@ -323,15 +301,7 @@ static err_code open_kernel(kernel_test *t, unsigned number, uint64_t budget, bo
     if (!*fits) {
         return OK;
     }
-    cudaError_t result = cudaMalloc((void **)&t->in, t->tables + t->in_bytes);
-    if (result == cudaSuccess) {
-        t->in += t->tables;
-        result = cudaMalloc((void **)&t->out, t->results + t->out_bytes);
-    }
-    if (result == cudaSuccess) {
-        t->out += t->results;
-        result = cudaMalloc((void **)&t->copy, t->copy_bytes);
-    }
+    const cudaError_t result = allocate(t);
     *fits = result != cudaErrorMemoryAllocation;
     if (!*fits) {
         (void)cudaGetLastError();
@@ -353,20 +323,16 @@ static err_code time_kernel(const stopwatch *w, kernel_test *t, kernel_speed *ou
     double kernel[RUNS] = {0};
     double copy[RUNS] = {0};
     double first = 0;
-    err_code code = stopwatch_time(w, run_kernel, t, &first, e);
-    if (code == OK) {
-        code = stopwatch_time(w, run_copy, t, &first, e);
-    }
-    for (int i = 0; i < RUNS && code == OK; i++) {
-        code = stopwatch_time(w, run_kernel, t, &kernel[i], e);
-        if (code == OK) {
-            code = stopwatch_time(w, run_copy, t, &copy[i], e);
-        }
+    TRY(stopwatch_time(w, run_kernel, t, &first, e));
+    TRY(stopwatch_time(w, run_copy, t, &first, e));
+    for (int i = 0; i < RUNS; i++) {
+        TRY(stopwatch_time(w, run_kernel, t, &kernel[i], e));
+        TRY(stopwatch_time(w, run_copy, t, &copy[i], e));
     }
     *out = (kernel_speed){
         .bytes = 2 * t->copy_bytes, .seconds = median(kernel), .copy_seconds = median(copy)};
     out->copy_bandwidth = (double)out->bytes / out->copy_seconds;
-    return code;
+    return OK;
 }
 
 err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c, kernel_speed *out,
@@ -375,23 +341,17 @@ err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c, 
     stopwatch w;
     kernel_test t = {.what = c};
     bool fits = false;
+    err_code code = OK;
     *out = (kernel_speed){0};
-    err_code code = stopwatch_open(&w, device, e);
-    if (code == OK) {
-        code = kernels_load(&t.kernels, e);
-    }
-    if (code == OK) {
-        code = open_kernel(&t, device, budget, &fits, e);
-    }
-    if (code == OK && fits) {
-        code = fill_input(&t, device, e);
-    }
-    if (code == OK && fits) {
-        code = fill_tables(&t, device, e);
-    }
-    if (code == OK && fits) {
+    TRY_OUT(stopwatch_open(&w, device, e));
+    TRY_OUT(kernels_load(&t.kernels, e));
+    TRY_OUT(open_kernel(&t, device, budget, &fits, e));
+    if (fits) {
+        TRY_OUT(fill_input(&t, device, e));
+        TRY_OUT(fill_tables(&t, device, e));
         code = time_kernel(&w, &t, out, e);
     }
+out:
     close_kernel(&t);
     stopwatch_close(&w);
     return code;
