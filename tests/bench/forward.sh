@@ -1,5 +1,5 @@
 #!/bin/bash
-# The forward pass of a packed model beside its source: seconds, tokens a second, bytes read, peak memory.
+# The forward pass of a packed model next to its source: seconds, tokens per second, bytes read, peak memory.
 #
 #     forward.sh SOURCE PACKED TOKENS LENGTH SEQUENCES [OPTION]...     TOKENS: --text or --tokens and its value as one word,
 #                                                                      such as --text=sample.txt

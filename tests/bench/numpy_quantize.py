@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The yardstick of `make bench`: blockwise FP8 as a careful script does it with numpy and ml_dtypes.
+"""The baseline of `make bench`: blockwise FP8 as a careful script does it with numpy and ml_dtypes.
 
 `numpy_quantize.py CHECKPOINT OUT [MAX_BYTES]` reads every two-dimensional BF16 tensor of a checkpoint, quantizes it in
-128 x 128 tiles and writes codes and scales one behind the other; stops after MAX_BYTES of source. Prints GB/s of source.
+128 x 128 tiles and writes codes and scales one after the other; stops after MAX_BYTES of source. Prints GB/s of source.
 """
 import json
 import pathlib
@@ -30,7 +30,7 @@ def tensors(path):
 
 
 def quantize(x):
-    """Codes and scales of one matrix whose sides are multiples of TILE (those of the benchmark are)."""
+    """Codes and scales of one matrix whose dimensions are multiples of TILE (as in the benchmark)."""
     rows, cols = x.shape
     tiles = x.reshape(rows // TILE, TILE, cols // TILE, TILE)
     amax = np.abs(tiles).max(axis=(1, 3))

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make bench: what the tool does a second, and how close that is to what the machine can do.
+# make bench: how fast the tool is, and how close that is to what the machine can do.
 #
 # run.sh BENCH_DIR runs the bench programs in it (BENCH_DIR/bench_quant …) on a checkpoint of 3 GB with the shapes of
 # Ring-mini, made in build/bench. OCTAVO: the tool.
@@ -33,7 +33,7 @@ echo "== whole jobs"
 "${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null
 "$programs/bench_job" "$checkpoint" "$dir" 5
 
-# The comparison with a script wants the virtual environment that the interop tests make.
+# The comparison with a script needs the virtual environment that the interop tests make.
 python=$root/build/interop/venv/bin/python
 if ! "$python" -c 'import ml_dtypes' 2>/dev/null; then
     echo "numpy + ml_dtypes: skipped, no virtual environment; \`make test-interop\` makes it"

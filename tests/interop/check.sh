@@ -1,12 +1,12 @@
 #!/bin/bash
-# Convert checkpoints with octavo and hold the results against the second reader, quantizer, writer.
+# Convert checkpoints with octavo and compare the results with the second reader, quantizer and writer.
 #
 #     check.sh CHECKPOINT...
 #
 # PYTHON: the interpreter (default /usr/bin/python3), OCTAVO: the tool (default build/octavo),
-# NEED_ML_DTYPES: not empty if the oracle must not do without. Each checkpoint is converted with
-# both kinds of scales, the first two in every dialect, the first one also with other options. Every check prints a line if it
-# fails; the last line counts them.
+# NEED_ML_DTYPES: not empty if the oracle requires ml_dtypes. Each checkpoint is converted with both scale
+# formats, the first two in every dialect, the first one also with other options. Every check prints a line
+# if it fails; the last line counts the checks.
 set -u
 here=$(dirname "$(readlink -f "$0")")
 python=${PYTHON:-/usr/bin/python3}
@@ -19,7 +19,7 @@ trap 'rm -rf "$scratch"' EXIT
 passed=0
 failed=0
 
-# expect WHAT COMMAND...: run it; its output is shown only if it fails.
+# expect WHAT COMMAND...: run COMMAND; its output is shown only if it fails.
 expect() {
     local what=$1 status=0
     shift
@@ -37,7 +37,7 @@ inspect_json() {
     "$octavo" inspect --json "$1" >"$2"
 }
 
-# check_unpack NAME FILE CHECKPOINT SCALES: the way back, in each form.
+# check_unpack NAME FILE CHECKPOINT SCALES: unpack FILE in each form, and compare.
 check_unpack() {
     local form options
     rm -rf "$scratch/unpacked"
@@ -46,7 +46,7 @@ check_unpack() {
         options=()
         [ $form = stored ] || options=(--dequantize "$form")
         expect "$1: unpack, $form" "$octavo" unpack "$2" -o "$scratch/unpacked/$form" -q "${options[@]}"
-        expect "$1: what was unpacked, $form" "$python" "$here/check_unpacked.py" $form "$4" \
+        expect "$1: unpacked, $form" "$python" "$here/check_unpacked.py" $form "$4" \
             "$scratch/unpacked/$form" "$3"
     done
     expect "$1: diff, unpacked" "$octavo" diff "$2" "$scratch/unpacked/stored"
@@ -83,7 +83,7 @@ check "$(basename "$1") with rules" "$1" --keep '*.g_proj.*' \
     --rules '[{"action":"keep","match":"*.g_proj.*"},
               {"action":"quantize","match":"*[.]layers.[!2-9].*gate.weight"},
               {"action":"keep","match":"model.layers.3.*"}]'
-# The first two in every dialect; linghe has f32 scales for 16 bits only, which the first one has.
+# The first two in every dialect; linghe has f32 scales only for 16-bit sources, which the first one has.
 for checkpoint in "${@:1:2}"; do
     for dialect in deepgemm transformers transformer-engine compressed-tensors linghe; do
         for scales in f32 ue8m0; do

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""Hold what `octavo unpack` writes against the checkpoint that the packed file was made from, with the
+"""Compare what `octavo unpack` writes with the checkpoint that the packed file was made from, using the
 reader and the quantizer of this directory.
 
     check_unpacked.py stored|f32|bf16 f32|ue8m0 DIR CHECKPOINT
 
-DIR is the output of unpack in this form, with that of the form `stored` beside it under that name; the
-second word is the kind of scales. As a module check() takes the whole recipe. Kept tensors have to be
-the source's bits; codes and scales what quantizer_np.py makes of the source; plain numbers what
-follows from those by spec/quant.md. Embedded files are compared, too. Exit status 1: something differs.
+DIR is the output of unpack in this form, next to that of the form `stored`, which has that name; the
+second word is the scale format. As a module, check() takes the whole recipe. Kept tensors must be
+the source's bits; codes and scales what quantizer_np.py computes from the source; plain numbers what
+follows from those by spec/quant.md. Embedded files are also compared. Exit status 1: something differs.
 """
 
 import os
@@ -27,7 +27,7 @@ TENSORS = "tensors.safetensors"
 
 
 def read_tensors(directory):
-    """The one file that unpack writes, by the same reader as a checkpoint."""
+    """The file of tensors that unpack writes, read like a checkpoint."""
     out = Checkpoint.__new__(Checkpoint)
     out.directory, out.tensors = directory, {}
     shard = out.read_shard(TENSORS)
@@ -36,10 +36,10 @@ def read_tensors(directory):
 
 
 def nearest_bf16(x):
-    """The nearest BF16 of finite float32 by exact distances, ties to the even one; as uint16."""
+    """The nearest BF16 of finite float32 by exact distances, ties to even; as uint16."""
     low = (x.view(np.uint32) >> 16).astype(np.uint32)
     below = (low << 16).view(np.float32).astype(np.float64)
-    # Beyond the largest finite number lies what would be 2^128.
+    # The next value after the largest finite number would be 2^128.
     above = np.where(low & 0x7FFF == 0x7F7F, np.copysign(2.0**128, x.astype(np.float64)), 0)
     finite = np.where(low & 0x7FFF == 0x7F7F, low, low + 1)
     above = np.where(above == 0, (finite << 16).view(np.float32).astype(np.float64), above)
@@ -62,7 +62,7 @@ def quantized(source, kind):
 
 
 class Checker:
-    """`stored`: the names of what was unpacked as stored, where codes have scales beside them."""
+    """`stored`: the names of what was unpacked as stored, where codes have scales next to them."""
 
     def __init__(self, form, recipe, found, stored, checkpoint):
         self.form, self.recipe = form, recipe
@@ -78,7 +78,7 @@ class Checker:
     def check_bytes(self, name, dtype, shape, data):
         t = self.found[name]
         self.expect(f"{name}: {t.dtype} {t.shape}", (t.dtype, t.shape) == (dtype, list(shape)))
-        self.expect(f"{name}: other bytes", t.data.tobytes() == data)
+        self.expect(f"{name}: different bytes", t.data.tobytes() == data)
 
     def check_tensor(self, name):
         source = self.source[name]
@@ -132,7 +132,7 @@ def check_files(directory, checkpoint):
 
 
 def check(form, recipe, directory, source):
-    """The Checker when all is done; .problems says what is wrong."""
+    """The Checker after all checks; .problems lists what is wrong."""
     checkpoint = Checkpoint(source)
     found = read_tensors(directory)
     stored = read_tensors(os.path.join(os.path.dirname(directory), "stored"))

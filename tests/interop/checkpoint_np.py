@@ -1,5 +1,4 @@
-"""A Hugging Face checkpoint as numpy sees it: headers parsed here, data mapped. For files that are
-well-formed."""
+"""A Hugging Face checkpoint in numpy: headers are parsed here, data is mapped. For well-formed files."""
 
 import glob
 import json
@@ -10,7 +9,7 @@ import numpy as np
 
 import packed_format as pf
 
-# Only what decides here; the tool's list of embedded files is checked against this one by equal
+# Only the decisive patterns; the tool's list of embedded files is checked against this one by equal
 # bytes.
 EMBEDDED = [
     "config.json",
@@ -75,7 +74,7 @@ class Checkpoint:
         return Shard(name, len(mapped), pf.sha256(mapped[:end].tobytes()).hex(), len(header))
 
     def config(self):
-        """What config.json says, {} without one."""
+        """The contents of config.json, {} without one."""
         path = os.path.join(self.directory, "config.json")
         if not os.path.exists(path):
             return {}

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Write a checkpoint (25 MB) that holds every corner of spec/quant.md and spec/format.md that a
-good file can have.
+"""Write a checkpoint (25 MB) with every corner case of spec/quant.md and spec/format.md that a good file
+can have.
 
     corner_checkpoint.py DIR
 
 All finite BF16 and F16 values under a set of scales, float32 at every decision boundary of every
 code, tiles at the edges of the scale rule; all dtypes; ranks 0 to 6; empty tensors; clipped tiles;
-experts as stacks, with gaps, in three dimensions; several chunks a slice; long and awkward names;
+experts as stacks, with gaps, in three dimensions; several chunks per slice; long and awkward names;
 awkward embedded files.
 """
 
@@ -58,7 +58,7 @@ def sweep(dtype, amax):
 
 
 def boundary_values(scale):
-    """Every decision boundary times a power of two, with both neighbours and both signs, and 448 to
+    """Every decision boundary times a power of two, with both neighbors and both signs, and 448 to
     set the scale."""
     b = quantizer.BOUNDARIES
     middle = (quantizer.MAGNITUDES[:-1] + quantizer.MAGNITUDES[1:]) / np.float32(2)
@@ -163,10 +163,10 @@ def add_shapes(m):
     m.add("model.layers.2.self_attn.q_proj.weight", "BF16", normal(300, 8192))  # two chunks
     m.add(
         "model.layers.2.self_attn.k_proj.weight", "F32", normal(260, 8200)
-    )  # a chunk that is no power of two
+    )  # a chunk whose size is not a power of two
     m.add(
         "model.layers.2.mlp.experts.gate_up_proj", "BF16", normal(2, 130, 16384)
-    )  # two chunks a slice
+    )  # two chunks per slice
     m.add("model.layers.2.mlp.experts.down_proj", "BF16", normal(1, 130, 140))
     m.add("model.layers.2.mlp.experts.bias_up_proj", "BF16", normal(2, 7))
     m.raw("model.layers.2.large_buffer", "U8", [2100001])  # two chunks, odd length

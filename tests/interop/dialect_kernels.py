@@ -1,5 +1,5 @@
 """How other tools quantize to block FP8 on a GPU (spec/quant.md section 7 names their sources), for
-dialect_peers.py: plain PyTorch, and Triton where that is what they use.
+dialect_peers.py: plain PyTorch, and Triton where the tools use it.
 
 A peer takes a matrix and whether scales are powers of two, and returns codes and scales.
 """
@@ -19,7 +19,7 @@ FP8 = torch.float8_e4m3fn
 MOST = torch.finfo(FP8).max
 
 
-# Tiles: [down, 128, across, 128] of a matrix that zeros fill up
+# Tiles: [down, 128, across, 128] of a matrix padded with zeros
 
 
 def cut(x):
@@ -114,7 +114,7 @@ if VERSION:
         tl.store(scales_at + tl.program_id(0) * tl.num_programs(1) + tl.program_id(1), scale)
 
     def linghe(x, ue8m0):
-        """block_quant_kernel of linghe/quant/block.py, with room for the scales of clipped tiles"""
+        """block_quant_kernel of linghe/quant/block.py, with space for the scales of clipped tiles"""
         down, across = (-(-n // TILE) for n in x.shape)
         codes = torch.empty(x.shape, dtype=FP8, device=x.device)
         scales = torch.empty((down, across), dtype=torch.float32, device=x.device)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The arithmetic of other tools, as PyTorch and Triton run it on a GPU: is it that of the dialects?
+"""Is the arithmetic of other tools, as PyTorch and Triton run it on a GPU, that of the dialects?
 
     dialect_peers.py OCTAVO OUT
 
@@ -8,14 +8,15 @@ Measures on the GPU, and writes to the directory OUT:
     reciprocal.h           quant/tile/reciprocal.h with the table of this GPU
     dialects.safetensors   spec/vectors/dialects.safetensors with the results of this GPU
 
-then compares, code by code and scale by scale: the results with spec/quant.md as dialects_np.py has
-it, by the new table; and what OCTAVO converts, on the CPU and on CUDA where it can, with the peers'
-results for large random tensors of every source dtype. Prints a line for each, exit status 1 if
-something differs. OCTAVO has the table that it was built with: after a new one build, and run again.
+then compares, code by code and scale by scale: the results with spec/quant.md as dialects_np.py
+implements it, using the new table; and what OCTAVO converts, on the CPU and, if possible,
+on CUDA, with the peers' results for large random tensors of every source dtype. Prints a line for
+each; exit status 1 if something differs. OCTAVO has the table that it was built with: after a new
+table, rebuild and run again.
 
 Needs torch, triton and numpy; runs without a network. What the peers do was read from their sources
-(spec/quant.md section 7 names them) and is written down here again. --on cpu tries the script
-without a GPU: PyTorch divides differently there, so differences are no news.
+(spec/quant.md section 7 names them) and is reimplemented here. --on cpu tries the script without a
+GPU: PyTorch divides differently there, so differences are expected.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def mantissas(exponent):
 
 
 def steps_of(scales):
-    """By how many last places the GPU's reciprocal is above the correctly rounded one."""
+    """By how many units in the last place the GPU's reciprocal is above the correctly rounded one."""
     found = kernels.quotients(np.ones_like(scales), scales)
     exact = np.float32(1) / scales
     return found.view(np.int32) - exact.view(np.int32)
@@ -117,7 +118,7 @@ def peer_result(bits, dtype, dialect, kind, device):
 
 
 def make_vectors(device, made_by, path):
-    """All results for the stored inputs; how many are not those of the definition."""
+    """All results for the stored inputs, and how many do not match the definition."""
     inputs, _, _ = vectors.read(vectors.VECTORS)
     results, bad = {}, 0
     for key, expected in vectors.all_by_definition(inputs).items():
@@ -136,7 +137,7 @@ def make_vectors(device, made_by, path):
     return bad
 
 
-# Large tensors, by the program
+# Large tensors, converted by the program
 
 
 def random_bits(rng, dtype, exponents, shape):
@@ -173,7 +174,7 @@ def write_checkpoint(directory, dtype, inputs):
 
 
 def convert(octavo, source, scratch, dialect, kind, device):
-    """{name: (codes, scales)}, or the message why there is none."""
+    """{name: (codes, scales)}, or the error message."""
     packed, plain = os.path.join(scratch, "x.octavo"), os.path.join(scratch, "plain.safetensors")
     for path in (packed, plain):
         if os.path.exists(path):
@@ -201,7 +202,7 @@ NAMES = ("large", "middle", "normal", "ragged", "student", "tiny")
 
 
 def check_program(octavo, dtype, device, size, scratch):
-    """Number of results of the program that are not the peers'."""
+    """The number of results of the program that differ from those of the peers."""
     inputs = large_inputs(dtype, size)
     source = os.path.join(scratch, dtype)
     write_checkpoint(source, dtype, inputs)

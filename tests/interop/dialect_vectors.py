@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The golden vectors of dialects, spec/vectors/dialects.safetensors (spec/quant.md section 7.7).
 
-    dialect_vectors.py               do they agree with the definition (dialects_np.py)?
-    dialect_vectors.py --inputs FILE make new inputs, and results by the definition
+    dialect_vectors.py               check that they agree with the definition (dialects_np.py)
+    dialect_vectors.py --inputs FILE make new inputs, with results by the definition
 
 The results in the file are measured by dialect_peers.py, which keeps the inputs.
 """
@@ -23,7 +23,7 @@ VECTORS = os.path.join(HERE, "..", "..", "spec", "vectors", "dialects.safetensor
 DTYPES = ("BF16", "F16", "F32")
 CASES = ("corners", "normal", "student")
 BITS = {"BF16": "<u2", "F16": "<u2", "F32": "<u4"}
-# of which largest magnitudes there are tiles: for all dtypes, then for each
+# the largest magnitudes of the tiles: for all dtypes, then for each dtype
 EVERYWHERE = [0, 448, 1.75 * 2**-6, 1e-4]
 CORNERS = {
     "BF16": [2.0**-133, 3 * 2.0**-133, 2.0**-126, 1.5 * 2.0**-125, 448 * 2.0**-126]
@@ -35,7 +35,7 @@ CORNERS = {
 
 
 def combinations(dtype):
-    """(dialect, kind of scales) that there are, but for ieee."""
+    """All pairs (dialect, scale format), except those of ieee."""
     pairs = [(d, k) for d in dialects.NAMES[2:] for k in ("f32", "ue8m0")]
     return [(d, k) for d, k in pairs if dialects.exists(d, k, dtype)]
 
@@ -57,7 +57,7 @@ def from_bits(bits, dtype):
 
 
 def corner_amax(dtype):
-    """Bits of largest magnitudes: each corner, and around some of them the neighbours."""
+    """Bits of largest magnitudes: each corner case, and the neighbors of some."""
     out = []
     for value in EVERYWHERE + CORNERS[dtype]:
         bits = int(to_bits(np.float32([value]), dtype)[0])
@@ -124,7 +124,7 @@ def write(path, inputs, results, made_by):
 
 
 def read(path):
-    """Inputs, results, who made them."""
+    """Write inputs, results, and what made them."""
     tensors, metadata = st_read.read_file(path)
     inputs, results = {}, {}
     for dtype in DTYPES:

@@ -1,5 +1,5 @@
-"""The dialects of spec/quant.md section 7 in numpy: what a tile's scale is, and what becomes of its
-elements before they are rounded to codes. Float32 operations of numpy are IEEE; rounding to 16 bits
+"""The dialects of spec/quant.md section 7 in numpy: the scale of a tile, and the values of its elements before
+they are rounded to codes. Float32 operations of numpy are IEEE; rounding to 16 bits
 goes through float64.
 """
 
@@ -28,7 +28,7 @@ FORMS = {"BF16": (8, -133), "F16": (11, -24), "F32": (24, -149)}
 
 
 def exists(dialect, kind, dtype):
-    """Is the dialect defined for scales of this kind and a source of this dtype?"""
+    """Whether the dialect is defined for this scale format and a source of this dtype."""
     if dialect == "compressed-tensors":
         return kind == "f32"
     return dialect != "linghe" or kind == "ue8m0" or dtype != "F32"
@@ -49,13 +49,13 @@ def power_from(x):
 
 
 def power_by_log(x):
-    """Through the logarithm, rounded to float32."""
+    """The same by the logarithm, rounded to float32."""
     exponent = np.ceil(np.log2(np.asarray(x, np.float64)).astype(F32))
     return np.ldexp(F32(1), exponent.astype(np.int32))
 
 
 def read_table():
-    """The measured reciprocals: steps of the last place for 1024 mantissas, and for 1e-30."""
+    """The measured reciprocals: units in the last place for 1024 mantissas, and for 1e-30."""
     with open(TABLE, encoding="ascii") as f:
         text = f.read()
     table = text[text.index("table begins") : text.index("table ends")]
@@ -69,7 +69,7 @@ def read_table():
 
 
 def reciprocal(scale, amax, quotient):
-    """1 / scale as the GPU's instruction has it."""
+    """1 / scale as the GPU's instruction computes it."""
     table, at_least = read_table()
     mantissa = (amax.view(np.uint32) >> 13) & 1023
     steps = np.where(quotient > F32(1e-30), table[mantissa], at_least)
@@ -130,7 +130,7 @@ RULES = dict(
 
 
 def quotients(tiles, amax, kind, dialect, dtype):
-    """(scales, y of section 5, what is rounded to codes) of magnitudes [..., 128, 128] with largest
+    """(scales, y of section 5, the values rounded to codes) of magnitudes [..., 128, 128] with largest
     ones `amax`."""
     assert exists(dialect, kind, dtype), (dialect, kind, dtype)
     amax = np.ascontiguousarray(amax, F32)

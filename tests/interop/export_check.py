@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Exports of a packed file against the file itself, read by the second reader, and against what
-spec/export.md says of names, dtypes, numbers, index and configuration.
+"""Compare exports of a packed file with the file itself, read by the second reader, and with what
+spec/export.md says about names, dtypes, numbers, index and configuration.
 
     export_check.py [--need-safetensors] CHECKPOINT...
 
-Each checkpoint is converted with both kinds of scales and exported for every runtime; where that is
-refused, --dequantize must help, or the scales must be of the other kind. $OCTAVO is the program.
-With --need-safetensors the safetensors library loads every shard as well, and must see the same.
+Each checkpoint is converted with both scale formats and exported for every runtime; if that is
+refused, --dequantize or the other scale format must help. $OCTAVO is the program. With
+--need-safetensors the safetensors library also loads every shard, and must find the same.
 """
 
 import argparse
@@ -33,7 +33,7 @@ KEYS = {
     "compressed-tensors": "ignore",
     "bf16": None,
 }
-# What these runtimes need in the dtype of the source, as a component of the name.
+# The components of names that these runtimes need in the dtype of the source.
 WIDE = {"ant-sglang": "shared_experts", "areal": "g_proj"}
 MERGED = {
     "gate_proj": "gate_up_proj",
@@ -62,7 +62,7 @@ def octavo(*arguments):
 
 
 def members(r):
-    """(name, slice of its first dimension or None) of every tensor that a record stands for."""
+    """(name, slice of its first dimension or None) of every tensor that a record represents."""
     if pf.is_stack(r["name"]):
         return [(pf.expand(r["name"], i), i) for i in range(r["shape"][0])]
     return [(r["name"], None)]
@@ -84,7 +84,7 @@ def narrow(x, dtype):
 
 
 def module_of(name, preset):
-    """What a weight is a part of for the runtime."""
+    """The module of which a weight is a part for the runtime."""
     slot = pf.expert_slot(name)
     before, _, last = name.removesuffix(".weight").rpartition(".")
     if slot:
@@ -93,7 +93,7 @@ def module_of(name, preset):
 
 
 def is_ragged_half(r, ndim):
-    """transformers joins gate and up of an expert, and their scales: both have to end with a tile."""
+    """transformers joins gate and up of an expert, and their scales: both must end with a tile."""
     last = r["name"].removesuffix(".weight").rpartition(".")[2]
     return (
         ndim == 2
@@ -104,7 +104,7 @@ def is_ragged_half(r, ndim):
 
 
 def wide_names(packed, preset):
-    """(codes that may not be codes in the export, modules with a part that is not FP8)."""
+    """(codes that must not be codes in the export, modules with a part that is not FP8)."""
     codes, split = {}, set()
     for r in packed.records:
         for name, k in members(r):
@@ -141,13 +141,13 @@ def scales_of(packed, r):
 
 
 def stays(r, scales, preset):
-    """Whether the scales of a codes record are exported in the dtype that they have."""
+    """Whether the scales of a codes record keep their dtype in the export."""
     return exported_dtype(r, scales, preset) == scales.dtype
 
 
 def exported_dtype(r, scales, preset):
     """The dtype in which they are exported: in compressed-tensors' own dialect that of the source, in
-    others BF16, if they are not of 16 bits already; elsewhere their own."""
+    other dialects BF16 unless they have 16 bits already; for other runtimes their own."""
     if preset != "compressed-tensors" or scales.dtype in ("BF16", "F16"):
         return scales.dtype
     if pf.DIALECT_NAMES[r["dialect"]] == preset:
@@ -301,7 +301,7 @@ class Export:
         assert found == expected, found
 
     def check_ignored(self, ignored):
-        """No line takes out what is FP8, and every matrix of a layer that is not FP8 has one."""
+        """No entry excludes an FP8 module, and every matrix of a layer that is not FP8 has an entry."""
         by_prefix = self.preset == "hf"
         for line in ignored:
             hit = [m for m in self.fp8 if m == line or (by_prefix and m.startswith(line))]
@@ -350,11 +350,11 @@ class Export:
         assert seen == self.seen
 
 
-# All of them
+# All exports
 
 
 def check_preset(packed, path, preset, scratch, need_safetensors):
-    """Export until it works; every refusal has its reason."""
+    """Export until it works; every refusal must have a valid reason."""
     out = os.path.join(scratch, "out")
     options = ["-q", "--for", preset, "--shard-size", "700K", "--threads", "3"]
     wide, split = wide_names(packed, preset)

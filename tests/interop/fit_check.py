@@ -1,14 +1,15 @@
 #!/usr/bin/python3
-"""Check what `octavo convert -n --for` says about splitting: spec/export.md section 8.1 a second time.
+"""Check the answers of `octavo convert -n --for` about splitting, by a second implementation of
+spec/export.md section 8.1.
 
     OCTAVO=build/octavo fit_check.py SCRATCH CHECKPOINT...
 
-The checkpoints, and two layers in the sizes of released models, which are made in SCRATCH (headers
-alone).
+Uses the checkpoints, and models of two layers with the sizes of released models, which are made in
+SCRATCH (headers only).
 
-From names, shapes and decisions of the plan and from config.json it says for every runtime and many
-pairs of tp and ep which tensors do not fit, tensor by tensor and device by device, by making the
-pieces; octavo does it by kind and by division.
+From names, shapes and decisions of the plan and from config.json it determines for every runtime and
+many pairs of tp and ep which tensors do not fit, tensor by tensor and device by device, by making
+the pieces; octavo does it by kind of matrix and by division.
 """
 
 import json
@@ -26,7 +27,7 @@ COLUMNS = "o_proj dense out_proj down_proj w2".split()
 
 MAKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "sparse_checkpoint.py")
 
-# model_type: hidden, heads, kv heads, head_dim, MLP, expert, experts, and what else it has
+# model_type: hidden, heads, kv heads, head_dim, MLP, expert, experts, and other keys
 MADE = {
     "llama": (3072, 24, 8, 128, 8192, 0, 0, {}),
     "qwen2": (896, 14, 2, 64, 4864, 0, 0, {}),
@@ -102,7 +103,7 @@ def on_tiles(total, count):
 
 
 def parts_of(last, rows, model):
-    """[(rows, most pieces)] that are cut one by one; None if nobody knows."""
+    """[(rows, most pieces)] that are split separately; None if unknown."""
     most = model.kv if not model.mla else None
     if last in ("query_key_value", "qkv_proj"):
         q, kv = model.heads * model.dim, (0 if model.mla else model.kv) * model.dim
@@ -153,8 +154,8 @@ def run_reasons(model, runtime, tp, ep, experts):
 
 
 def without_ragged(records):
-    """Without the experts of layers where the upper of two joined halves would begin within a tile:
-    the export to transformers refuses these."""
+    """Without the experts of layers where the second of two joined halves would begin within a tile,
+    which the export for transformers refuses."""
     halves = ("gate_proj", "up_proj", "w1", "w3")
     ragged = {
         r["name"].partition(".experts.")[0]
@@ -177,7 +178,7 @@ def check(checkpoint, runtime, options=()):
     records = plan["plan"]["records"]
     names = {r["name"] for r in records}
     quantized = [r for r in records if r["decision"] == "quantize"]
-    if runtime == "ant-sglang":  # builds these without FP8, and says so
+    if runtime == "ant-sglang":  # it builds these without FP8, as octavo reports
         quantized = [r for r in quantized if ".shared_experts." not in r["name"]]
     if runtime == "areal":
         quantized = [r for r in quantized if ".g_proj." not in r["name"]]
@@ -213,7 +214,7 @@ def main():
         for runtime in RUNTIMES
         for options in ((), ("--scales", "ue8m0"))
     )
-    print(f"fit: {runs} runs of {len(checkpoints)} checkpoints judged alike")
+    print(f"fit: {runs} runs of {len(checkpoints)} checkpoints judged the same")
 
 
 if __name__ == "__main__":

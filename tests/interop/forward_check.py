@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""`octavo verify --forward` against forward_np.py, on small random models of every shape that a configuration can ask for.
+"""Compare `octavo verify --forward` with forward_np.py, on small random models of every shape that a configuration
+can have.
 
     OCTAVO=build/octavo forward_check.py SCRATCH_DIRECTORY
 
-The golden results of ring-micro-linear come from one hybrid model; here are softmax-only ones, YaRN, tied heads, odd head
-counts, incomplete groups of layers, and every switch of the router.
+The golden results of ring-micro-linear come from one hybrid model; the models here include softmax-only ones, YaRN, tied
+heads, odd head counts, incomplete groups of layers, and every router option.
 """
 
 import json
@@ -36,7 +37,7 @@ YARN = {
     "beta_fast": 32,
     "beta_slow": 1,
 }
-# Name: what differs from the configuration of ring-micro-linear (None: the key is not there), slopes.
+# Name: changes to the configuration of ring-micro-linear (None: the key is removed), slopes.
 CASES = {
     "hybrid": ({}, "trained"),
     "hybrid, hf": ({}, "hf"),
@@ -81,7 +82,7 @@ def reference(directory, slope, path):
 
 
 def complaints(report):
-    """What is not as it has to be."""
+    """What is wrong."""
     form = report["forward"]["forms"][0]
     for layer in form["layers"]:
         for key in ("hidden_rms", "local_error"):

@@ -1,18 +1,18 @@
 #!/usr/bin/python3
 """The forward pass of Ring-linear 2.0 (bailing_moe_linear) and of Ling and Ring 2.0 (bailing_moe)
-in float64, for checkpoints that fit into memory. Shares nothing with the tool.
+in float64, for checkpoints that fit into memory. Shares no code with the tool.
 
     forward_np.py CHECKPOINT TOKENS.json OUT.npz|OUT.safetensors [--slope trained|hf] [--step N]
     forward_np.py CHECKPOINT --compare GOLDEN.safetensors [--slope trained|hf] [--step N]
 
-TOKENS.json: a list of token ids, or a list of such lists of equal length. Results, all float64 but
-the first and the indices, which are int32: input_ids [S, T]; hidden.0 (embeddings), hidden.1 (after
-layer 0) ... [S, T, h]; router_index.i, ascending in a row, and router_weight.i [S * T, top_k] of
+TOKENS.json: a list of token ids, or a list of such lists of equal length. Results, all float64
+except the first and the indices, which are int32: input_ids [S, T]; hidden.0 (embeddings), hidden.1
+(after layer 0) ... [S, T, h]; router_index.i, ascending in a row, and router_weight.i [S * T, top_k] of
 each layer i with a router; logits [S, T, vocab].
 
 --step N: N tokens at a time, with caches and states carried on (default: all at once). --compare:
 run the tokens of a file of such results (its logits may be called logits.engine and logits.hf, by
-the form of the slopes; all else is of the form `trained`), print the largest relative RMS; exit
+the form of the slopes; everything else has the form `trained`) and print the largest relative RMS; exit
 status 1 if it is not below 1e-6 or an expert differs.
 """
 
@@ -36,7 +36,7 @@ STORED = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4",
 
 
 def read_safetensors(path):
-    """{name: array}; BF16 widened to float32."""
+    """{name: array}; BF16 is widened to float32."""
     data = np.fromfile(path, np.uint8)
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8:start].tobytes())
@@ -114,7 +114,7 @@ def decay_factor(layer, layers, form):
 
 
 def frequencies(config, width):
-    """Of each rotated pair, and the factor of cos and sin."""
+    """The frequency of each rotated pair, and the factor of cos and sin."""
     base = config["rope_theta"]
     plain = 1.0 / base ** (np.arange(0, width, 2) / width)
     scaling = config.get("rope_scaling")
@@ -231,8 +231,8 @@ class Model:
         return np.einsum("hts,shd->thd", p / p.sum(axis=-1, keepdims=True), v)
 
     def linear_attention(self, q, k, v, i, state):
-        """Within a piece every pair of tokens, before it the state: not the order of the
-        recurrence, unless a piece is one token."""
+        """Within a piece every pair of tokens, before it the state: not the order of the recurrence,
+        unless a piece is one token."""
         rate = slopes(self.heads) * decay_factor(i, self.layers, self.slope)
         n = np.arange(len(q))
         distance = n[:, None] - n
@@ -287,7 +287,7 @@ class Model:
 
 
 def forward(model, ids, step):
-    """The results as the top of this file names them."""
+    """The results under the names given at the top of this file."""
     runs = [model.run(tokens, step or len(tokens)) for tokens in ids]
     results = {"input_ids": ids.astype(np.int32)}
     for name in runs[0]:
@@ -300,7 +300,7 @@ def forward(model, ids, step):
 
 
 def compare(results, golden, slope):
-    """Print what differs most; is it all close enough?"""
+    """Print the largest difference; whether everything is close enough."""
     worst, wrong = ("nothing", 0.0), 0
     same_rank = {}
     for name, expected in golden.items():

@@ -1,7 +1,7 @@
-"""FP8 checkpoints that have to be refused (spec/quant.md section 8), and how.
+"""FP8 checkpoints that must be refused (spec/quant.md section 8), and how.
 
-CASES lists them. The second writer has to refuse each as well, but those of a rule, which it does not
-check.
+CASES lists them. The second writer must refuse each as well, except those about a rule, which it
+does not check.
 """
 
 import struct
@@ -22,7 +22,7 @@ HALF_NAN, HALF_INFINITE, BF16_NAN = b"\x01\xfc", b"\x00\x7c", b"\xc0\x7f"
 class Bad:
     name: str
     fill: object  # called with a Maker
-    says: list  # what the message has to contain
+    says: list  # what the message must contain
     quantization: dict = None
     options: list = field(default_factory=list)
     status: int = 5
@@ -121,7 +121,7 @@ SHAPES = [
         (W, SHAPE, [1, 300]),
         (W, SHAPE, [200, 2]),
         (W, SHAPE, [1, 1, 1]),
-        (W, SHAPE, [4, 5]),  # of 64 x 64, which nothing says
+        (W, SHAPE, [4, 5]),  # of 64 x 64, which no config states
         (EXPERTS, (2, 200, 300), [2, 3]),
         (EXPERTS, (2, 200, 300), [3, 2, 3]),
         (EXPERTS, (2, 200, 300), [2]),
@@ -188,9 +188,9 @@ TILES_REFUSED = [
         [EXPERTS, "--requantize"],
     ),
     Bad("one tile", pair(SHAPE, []), [W, "--requantize"], compressed_config(strategy="tensor")),
-    Bad("F32 that was to be ue8m0", pair(), [W, "--requantize"], options=["--scales", "ue8m0"]),
+    Bad("F32 for ue8m0", pair(), [W, "--requantize"], options=["--scales", "ue8m0"]),
     Bad(
-        "BF16 that was to be ue8m0",
+        "BF16 for ue8m0",
         pair(dtype="BF16"),
         [W, "--requantize"],
         options=["--scales", "ue8m0"],

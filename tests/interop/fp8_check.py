@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Conversions of checkpoints that are in FP8 already (fp8_checkpoint.py), by octavo and by the second
-writer: the same bytes, or both refuse; and what has to be refused (fp8_bad.py).
+"""Convert checkpoints that are already FP8 (fp8_checkpoint.py) by octavo and by the second writer: the
+same bytes, or both refuse; and checkpoints that must be refused (fp8_bad.py).
 
     fp8_check.py
 
@@ -50,7 +50,7 @@ def recipe_from(options):
 
 
 class Checks:
-    """Counts what was checked; says what is wrong, once."""
+    """Counts the checks and prints each failure once."""
 
     def __init__(self):
         self.passed = self.failed = 0
@@ -63,11 +63,11 @@ class Checks:
         return holds
 
 
-# What is right
+# Valid checkpoints
 
 
 def recipes_of(kind):
-    """(recipe, whether it has to be refused), each way once that takes another path."""
+    """(recipe, whether it must be refused), once for each code path."""
     keep = [{"action": "keep", "match": glob} for glob in KEEP]
     e8m0 = kind.style.get("dtype") == "F8_E8M0"
     yield write_packed.recipe_of("f32"), kind.requantize
@@ -93,7 +93,7 @@ def check_refusal(c, what, done, directory):
 
 
 def check_file(c, what, path, source, recipe):
-    """What octavo wrote, by readers that share nothing with it, and by itself."""
+    """Check what octavo wrote, by readers that share no code with it, and by octavo itself."""
     status, reason = read_packed.status_of(path)
     if not c.expect(f"{what}: second reader", status == 0, reason):
         return
@@ -112,7 +112,7 @@ def check_file(c, what, path, source, recipe):
 
 
 def check_diff(c, what, packed, path, source):
-    """There is no difference to the source, unless FP8 was rounded once more."""
+    """There is no difference from the source, unless FP8 was rounded again."""
     if any(r["origin"] == QUANTIZED and r["src_dtype"] == pf.E4M3 for r in packed.records):
         return
     for pair in ((path, source), (source, path)):
@@ -150,7 +150,7 @@ def check_kind(c, kind, scratch):
                 check_file(c, what, path, source, recipe)
 
 
-# What is wrong
+# Malformed checkpoints
 
 
 def check_bad(c, bad, scratch):
@@ -169,7 +169,7 @@ def check_bad(c, bad, scratch):
 
 
 def check_kept(c, bad, source, target):
-    """A rule that keeps the tensor, which hints talk of, and its scales, always helps."""
+    """A rule that keeps the tensor, as hints suggest, and its scales, always helps."""
     path = os.path.join(target, "x.octavo")
     name = bad.says[0].split()[0].removesuffix("_scale_inv").removesuffix("_scale")
     done = run("convert", source, "-o", path, "-q", *bad.options, "--keep", name + "*", "--allow-none")

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Small checkpoints that are in FP8 already, of all the kinds that spec/quant.md section 8 knows.
+"""Small checkpoints that are already FP8, of all the kinds that spec/quant.md section 8 defines.
 
     fp8_checkpoint.py DIR      write each kind to DIR/NAME
 
 As a module: KINDS lists them; write(kind, directory) makes one, Maker makes others. The codes are all
-codes but NaN, the scales any positive numbers of their dtype.
+codes except NaN, the scales any positive numbers of their dtype.
 """
 
 import json
@@ -54,7 +54,7 @@ class Maker:
         self.add(name, dtype, shape, to_bf16(x).tobytes() if dtype == "BF16" else x.tobytes())
 
     def fp8(self, name, shape, scale_shape=None, dtype=None, suffix=None):
-        """Codes and their scales; without a shape of scales that of the tile."""
+        """Codes and their scales; by default in the shape that follows from the tile."""
         shape = list(shape)
         if scale_shape is None:
             tiles = [pf.ceil_div(d, t) for d, t in zip(shape[-2:], self.tile)]
@@ -65,7 +65,7 @@ class Maker:
         self.add(name + (suffix or self.suffix), dtype, scale_shape, data)
 
     def layer(self, i, experts="list", mixed=True):
-        """Attention and experts as a model has them; if `mixed` one matrix is not FP8 yet."""
+        """Attention and experts as a model has them; if `mixed`, one matrix is not FP8."""
         p = f"model.layers.{i}."
         for name in ("input_layernorm", "post_attention_layernorm"):
             self.plain(p + name + ".weight", HIDDEN)
@@ -115,7 +115,7 @@ def compressed_config(**weights):
 
 
 def config_text(quantization):
-    """A config.json whose spelling nobody would choose: what is not replaced has to stay."""
+    """A config.json in an unusual spelling: whatever is not replaced must be preserved."""
     own = json.dumps(quantization, indent=4)
     member = f' "quantization_config" : {own} ,\n' if quantization else ""
     text = f'{{ "model_type":"deepseek_v3",\n{member}\t"rope_theta": 1.00E+4,"note":"\\u00e9 é }}"\n}}\n'
@@ -131,7 +131,7 @@ class Kind:
     fill: object  # called with the Maker
     quantization: dict  # of the config; None: none
     style: dict = field(default_factory=dict)
-    requantize: bool = False  # whether it has to be
+    requantize: bool = False  # whether that is required
     config: bool = True  # whether there is a config.json
 
 
@@ -150,7 +150,7 @@ def fill_fused(m):
 def fill_experts(m):
     """Experts that agree in some things only."""
     for p, changes in (
-        ("w1", [{}, {"suffix": "_scale"}]),  # a stack all the same
+        ("w1", [{}, {"suffix": "_scale"}]),  # a stack nevertheless
         ("w2", [{}, {"dtype": "BF16"}]),
         ("w3", [{"dtype": "F8_E8M0"}] * 2),
         ("up_proj", [{"dtype": "F8_E8M0"}, {"dtype": "F16"}, {"dtype": "F32"}]),
@@ -167,7 +167,7 @@ def fill_experts(m):
 
 
 def fill_rows(m):
-    """Scales of a row, of a tensor, and of 128 x 128, side by side."""
+    """Scales of a row, of a tensor, and of 128 x 128, in one checkpoint."""
     shape, p = (200, 300), "model.layers.0."
     shapes = {"q_proj": [200, 1], "k_proj": [200], "v_proj": [], "o_proj": [1], "g_proj": [1, 1]}
     for k, (name, scales) in enumerate(shapes.items()):
@@ -182,7 +182,7 @@ def fill_rows(m):
 
 
 def fill_bands(m):
-    """Several chunks a matrix, tiles that no chunk ends with."""
+    """Several chunks per matrix, and tiles that end at no chunk boundary."""
     m.fp8("model.layers.0.self_attn.q_proj.weight", (600, 8192))
     m.fp8("model.layers.0.mlp.experts.down_proj", (2, 300, 8192))
     for e in range(2):
@@ -190,7 +190,7 @@ def fill_bands(m):
 
 
 def fill_values(m):
-    """Scales at the ends of what float32 and E8M0 can say, codes of one value."""
+    """Scales at the ends of the range of float32 and E8M0, codes of one value."""
     f32 = np.float32([2.0**-149, 2.0**-126, 7e35, 1.0, 0.0, -0.5]).tobytes()
     for k, name in enumerate(("q_proj", "k_proj", "v_proj")):
         m.fp8(f"model.layers.0.self_attn.{name}.weight", (256, 384))
@@ -242,7 +242,7 @@ KINDS = [
 
 
 def write_tensors(directory, tensors, shards=3):
-    """The tensors dealt to so many shards, with an index."""
+    """The tensors, distributed over `shards` shards, with an index."""
     os.makedirs(directory)
     weight_map = {}
     for k in range(shards):

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Exports of checkpoints that are in FP8 already, and round trips.
+"""Exports of checkpoints that are already FP8, and round trips.
 
     fp8_export.py [--need-safetensors] [CHECKPOINT...]
 
-What was carried comes out as it was in the source: the same names (but for those of scales), dtypes,
-bytes; config.json keeps every byte but for its quantization_config. An export that is converted and
-exported again is the same, file by file; this is asked of the CHECKPOINTs, too. $OCTAVO is the program.
+Carried tensors come out as they were in the source: the same names (except those of scales), dtypes
+and bytes; config.json keeps every byte except its quantization_config. An export that is converted and
+exported again is the same, file by file; this is also checked for the CHECKPOINTs. $OCTAVO is the program.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def convert(source, path, *options):
     return packed
 
 
-# Against the source
+# Comparison with the source
 
 
 def carried_of(packed):
@@ -78,7 +78,7 @@ def same(a, b):
 
 
 def check_config(kind, directory):
-    """What is not quantization_config has every byte of the source."""
+    """Everything except quantization_config has every byte of the source."""
     before = fp8_checkpoint.config_text(kind.quantization).decode()
     own = json.dumps(kind.quantization, indent=4)
     rest = (
@@ -109,7 +109,7 @@ def check_kind(kind, scratch, need_safetensors):
 
 
 def check_against_source(kind, packed, path, source, preset):
-    """Where nothing has to be dequantized the export is the source; returns the number of exports."""
+    """If nothing must be dequantized, the export is the source; returns the number of exports."""
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out")
         done = run("export", path, "-o", out, "-q", "--for", preset)
@@ -122,11 +122,11 @@ def check_against_source(kind, packed, path, source, preset):
     return 1
 
 
-# There and back
+# Round trips
 
 
 def differences(a, b):
-    """Names of what differs between two exports, but for the list, which names the packed file."""
+    """Names of the files that differ between two exports, except the list, which names the packed file."""
     names = sorted({*os.listdir(a), *os.listdir(b)} - {export_check.LIST})
     return filecmp.cmpfiles(a, b, names, shallow=False)[1:]
 
@@ -136,7 +136,7 @@ def names_of(packed):
 
 
 def round_trip(source, scales, preset):
-    """Export, convert, export: the same twice. Returns whether the runtime takes it at all."""
+    """Export, convert, export: the two exports are the same. Returns whether the runtime accepts it."""
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "packed.octavo")
         first, second = os.path.join(scratch, "first"), os.path.join(scratch, "second")
@@ -145,7 +145,7 @@ def round_trip(source, scales, preset):
         if done.returncode:
             assert done.returncode == 5, done
             return 0
-        packed = convert(first, path, "-f")  # with f32: whatever is there is carried
+        packed = convert(first, path, "-f")  # with f32: all FP8 is carried
         origins = {r["origin"] for r in packed.records if r["cls"] == pf.CODES}
         assert origins <= {pf.CARRIED}, (source, preset, origins)
         octavo("export", path, "-o", second, "-q", "--for", preset, "--shard-size", "2M")

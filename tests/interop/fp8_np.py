@@ -1,7 +1,7 @@
-"""FP8 that a checkpoint has already (quant.md section 8): which tensors are scales of which, in what
-tiles, what becomes of them, and the numbers that they stand for.
+"""Tensors that are already FP8 (quant.md section 8): which tensors are scales of which, in what tiles,
+what happens to them, and their dequantized values.
 
-Refused is raised for a checkpoint that has to be refused; its text names the tensor.
+Refused is raised for a checkpoint that must be refused; its text names the tensor.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ NAN = np.float32(np.nan)
 
 
 class Refused(Exception):
-    """What the tool has to refuse with exit status 5."""
+    """The tool must refuse this with exit status 5."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ def values(tensor):
 
 
 def two_sizes(value):
-    """The pair, if it is one of positive integers; else None."""
+    """The pair if it consists of positive integers, else None."""
     good = isinstance(value, list) and len(value) == 2
     good = good and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
     return tuple(value) if good else None
@@ -107,7 +107,7 @@ def config_tile(config):
 
 
 def tile_of(weight, scales, named):
-    """The tile that the shape of the scales says, None if it is none of those allowed."""
+    """The tile that the shape of the scales implies, None if the shape is not allowed."""
     lead, (n, k) = weight.shape[:-2], weight.shape[-2:]
     r, c = named or DEFAULT_TILE
     if scales.shape == lead + [pf.ceil_div(n, r), pf.ceil_div(k, c)]:
@@ -162,12 +162,12 @@ def find_pairs(tensors, config, keeps, is_linear):
         weight = tensors.get(t.name.removesuffix(SUFFIXES[0]))
         orphan = t.name.endswith(SUFFIXES[0]) and not (weight and is_weight(weight))
         if orphan and t.name != SUFFIXES[0] and not keeps(t):
-            raise Refused(f"{t.name}: scales of nothing in FP8")
+            raise Refused(f"{t.name}: scales of no FP8 tensor")
     return pairs
 
 
 def any_pair(tensors, config):
-    """Whether there is FP8 with its scales, whatever rules say: then other linear layers are spared."""
+    """Whether there is FP8 with its scales, regardless of rules: then other linear layers are spared."""
     weights = [t for t in tensors.values() if is_weight(t)]
     named = config_tile(config) if weights else None
     for t in weights:
@@ -187,5 +187,5 @@ def check_carried(pair):
 
 
 def carried(pair, scales):
-    """Whether a pair is taken over as it is, for this form of scales."""
+    """Whether a pair is carried, for this scale format."""
     return pair.tile == DEFAULT_TILE and (scales == "f32" or pair.scales.dtype == "F8_E8M0")

@@ -3,10 +3,10 @@
 checkpoint?
 
     oracle.py FILE CHECKPOINT   every code, scale, kept byte, source digest, statistic: bit for bit
-    oracle.py --self-test       its own parts against each other: every BF16 value, every code
+    oracle.py --self-test       compare its own parts with each other: every BF16 value, every code
 
-With ml_dtypes (and safetensors) installed these are asked as well, and must agree; --need-ml-dtypes
-fails without. Exit status: 0 equal, 1 a difference, 4 or 5 when the file itself is bad
+If ml_dtypes (and safetensors) are installed, they must agree as well; --need-ml-dtypes fails without
+them. Exit status: 0 equal, 1 a difference, 4 or 5 when the file itself is bad
 (read_packed.py).
 """
 
@@ -39,7 +39,7 @@ class Comparison:
             "records": 0,
             "codes": 0,
             "scales": 0,
-            "kept bytes": 0,  # those of carried codes and scales, too
+            "kept bytes": 0,  # including those of carried codes and scales
             "source digests": 0,
             "STAT rows": 0,
         }
@@ -49,7 +49,7 @@ class Comparison:
             self.differences.append(f"{what}: {found}, expected {expected}")
 
     def equal_bytes(self, what, kind, found, expected, item):
-        """Arrays of `item` bytes an element; the first element that differs is named."""
+        """Compare arrays of `item` bytes per element; names the first element that differs."""
         a, b = np.frombuffer(found, np.uint8), np.frombuffer(expected, np.uint8)
         self.counts[kind] += len(b) // item
         if len(a) != len(b):
@@ -122,11 +122,11 @@ def compare_codes(c, packed, r, p):
         c.equal(f"{what}: STAT", describe_stat(r["stats"][k]), want)
 
 
-# The oracle against itself
+# Self-test of the oracle
 
 
 def sweep_scales():
-    """A fixed set: powers of two, what usual and extreme tiles give, and some of no special
+    """A fixed set: powers of two, scales of usual and extreme tiles, and some of no special
     form."""
     amax = [448, 1, 1.75, 0.0271, 3.3e38, 1e-30, 2.0**-118, 0.5, 7e-5, 123.456, 1e20, 2.0**-133]
     scales = np.concatenate(
@@ -207,7 +207,7 @@ def self_test_codes():
 
 
 def compare_with_safetensors(checkpoint):
-    """Our reading of the shards against the safetensors package, where it is installed."""
+    """Compare our reading of the shards with the safetensors package, if it is installed."""
     try:
         import safetensors
     except ImportError:

@@ -1,12 +1,11 @@
 """The packed format as tables and small rules (spec/format.md), shared by the Python reader, writer
 and patcher.
 
-Written from the specification alone and sharing no line with the tool, so that the two can
-contradict each other. Every structure is a Layout: a list of fields that must cover it without a
-gap, reserved ones included; that is what lets tests/hostile/patch_packed.py find every field
-without a list of its own.
+Written from the specification alone and sharing no code with the tool, so that the two can contradict
+each other. Every structure is a Layout: a list of fields that must cover it without a gap, including
+reserved fields; therefore tests/hostile/patch_packed.py can find every field without a separate list.
 
-Needs python3-xxhash beside the standard library.
+Needs python3-xxhash in addition to the standard library.
 """
 
 import hashlib
@@ -226,7 +225,7 @@ def pad_to(data, a):
 
 
 def xxh3(data):
-    """XXH3-128 with seed 0 in canonical form, which is what python3-xxhash calls digest()."""
+    """XXH3-128 with seed 0 in canonical form, which python3-xxhash calls digest()."""
     return xxhash.xxh3_128_digest(data)
 
 
@@ -239,7 +238,7 @@ def digest(alg, data):
 
 
 def combine(alg, parts):
-    """The digest of something that was cut into pieces (sections 6 and 7)."""
+    """The digest of data that was divided into pieces (sections 6 and 7)."""
     return parts[0] if len(parts) == 1 else digest(alg, b"".join(parts))
 
 
@@ -277,7 +276,7 @@ def utf16_units(text):
 
 
 def parse_json(raw):
-    """Parse JSON with one key once; ValueError otherwise."""
+    """Parse JSON without duplicate keys; ValueError otherwise."""
 
     def unique(pairs):
         keys = [k for k, _ in pairs]
@@ -362,12 +361,12 @@ def chunk_bytes_of(cls, shape):
 
 
 def pieces(length, piece):
-    """[(start, end)] of `length` bytes cut from the start into pieces, the last one shorter."""
+    """[(start, end)] of `length` bytes divided from the start into pieces, the last one shorter."""
     return [(at, min(at + piece, length)) for at in range(0, length, piece)]
 
 
 def place(cursor, length):
-    """Where a record starts that comes behind `cursor` (section 5.3)."""
+    """Where a record starts that follows `cursor` (section 5.3)."""
     if length == 0:
         return cursor
     return align(cursor, DATA_ALIGN if length >= DATA_ALIGN else SMALL_ALIGN)

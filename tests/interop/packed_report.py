@@ -1,4 +1,4 @@
-"""What a packed file says, as the JSON object that `octavo inspect --json` prints, and the
+"""The contents of a packed file as the JSON object that `octavo inspect --json` prints, and the
 comparison of the two."""
 
 import struct
@@ -7,7 +7,7 @@ import packed_format as pf
 
 
 def describe(packed):
-    """The JSON object of a file after check_all(); more than the tool prints in one point:
+    """The JSON object of a file after check_all(); it has one key that the tool does not print:
     chunk_digests."""
     sb, tr = packed.superblock, packed.trailer
     names = (
@@ -104,8 +104,8 @@ OURS = ("path", "chunk_digests")
 
 def compare_inspect(path, inspect_json):
     """Differences between what this reader finds in `path` and what the tool printed: a list of
-    sentences, empty if they agree. Keys that only the tool prints are its own business, but for
-    those that a record must not have.
+    sentences, empty if they agree. Keys that only the tool prints are ignored, except those that a
+    record must not have.
     """
     import read_packed
 
@@ -145,6 +145,6 @@ def compare_member(where, key, ours, theirs, differences):
     if key == "path":
         return
     if key in F32_KEYS and isinstance(theirs, (int, float)):
-        # however many digits are printed: they must name this float32
+        # whatever number of digits is printed, they must denote this float32
         theirs = as_float("<f", struct.pack("<f", theirs))
     compare(f"{where}.{key}", ours, theirs, differences)

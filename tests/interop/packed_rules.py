@@ -1,7 +1,7 @@
 """The rules of spec/format.md that concern records, names, embedded files, recipe and provenance.
 
-read_packed.py calls these once the digests that cover the bytes were checked, so whatever is wrong
-here is `malformed`, never `damaged`.
+read_packed.py calls these after checking the digests that cover the bytes, so any violation found here
+is `malformed`, never `damaged`.
 """
 
 import re
@@ -12,7 +12,7 @@ from packed_format import CARRIED, CODES, KEPT, NONE32, QUANTIZED, RECORD, SCALE
 
 
 class Malformed(Exception):
-    """All digests hold, but a field breaks a rule."""
+    """All digests match, but a field violates a rule."""
 
 
 class Damaged(Exception):
@@ -60,7 +60,7 @@ def read_names(records, strs):
     for i, r in enumerate(records):
         rule(r["name_off"] == at, f"record {i}: name_off {r['name_off']}, expected {at}")
         raw = strs[at : at + r["name_len"]]
-        rule(len(raw) == r["name_len"], f"record {i}: its name ends behind STRS")
+        rule(len(raw) == r["name_len"], f"record {i}: its name ends after STRS")
         rule(pf.name_bytes_valid(raw), f"record {i}: {raw!r} is not a name")
         r["name"] = raw.decode("utf-8")
         at += len(raw)
@@ -73,7 +73,7 @@ def check_shape(r):
     rule(r["ndim"] <= 6, f"{r['what']}: ndim {r['ndim']}")
     dims = [r[f"shape{k}"] for k in range(6)]
     r["shape"] = dims[: r["ndim"]]
-    rule(not any(dims[r["ndim"] :]), f"{r['what']}: a shape entry behind ndim is not zero")
+    rule(not any(dims[r["ndim"] :]), f"{r['what']}: a shape entry after ndim is not zero")
     rule(all(d < 1 << 40 for d in r["shape"]), f"{r['what']}: a dimension of 2^40 or more")
     rule(pf.product(r["shape"]) < 1 << 60, f"{r['what']}: 2^60 elements or more")
     bits = pf.product(r["shape"]) * pf.DTYPES[r["dtype"]][1]
@@ -85,7 +85,7 @@ def check_shape(r):
 
 
 def link_scales(records):
-    """Give every scale record its owner, the codes record that points at it."""
+    """Give every scales record its owner, the codes record that refers to it."""
     for r in records:
         k = r["scale_idx"]
         if k == NONE32:
@@ -99,7 +99,7 @@ def link_scales(records):
 
 
 def check_codes(r, s):
-    """The rules of a codes record `r` and its scale record `s`."""
+    """The rules for a codes record `r` and its scales record `s`."""
     shape = r["shape"]
     rule(r["dtype"] == pf.E4M3, f"{r['what']}: codes of dtype {r['dtype']}")
     rule(len(shape) in (2, 3) and all(shape), f"{r['what']}: codes of shape {shape}")
@@ -132,7 +132,7 @@ def check_codes(r, s):
 
 
 def dialect_exists(number, source, pow2):
-    """quant.md section 7 names what there is not."""
+    """quant.md section 7 lists combinations that do not exist."""
     name = pf.DIALECT_NAMES[number] if number < len(pf.DIALECT_NAMES) else "?"
     return not (name == "compressed-tensors" and pow2) and not (
         name == "linghe" and source == "F32" and not pow2
@@ -157,7 +157,7 @@ def order_key(r):
 
 def check_order(records):
     for a, b in zip(records, records[1:]):
-        rule(order_key(a) < order_key(b), f"{b['what']}: must not stand behind {a['name']}")
+        rule(order_key(a) < order_key(b), f"{b['what']}: must not follow {a['name']}")
 
 
 def check_places(records, data_off):
@@ -205,7 +205,7 @@ def chunk_ranges(r):
 def check_name_index(records, nidx):
     rule(len(nidx) == 4 * len(records), f"NIDX has {len(nidx)} bytes for {len(records)} records")
     order = struct.unpack(f"<{len(records)}I", nidx)
-    rule(all(k < len(records) for k in order), "NIDX names a record that is not there")
+    rule(all(k < len(records) for k in order), "NIDX names a record that does not exist")
     names = [records[k]["name"].encode("utf-8") for k in order]
     rule(
         all(a < b for a, b in zip(names, names[1:])),
@@ -220,7 +220,7 @@ def check_stacks(records):
             continue
         rule(
             pf.is_stack(r["name"]) and r["name"].count("*") == 1,
-            f"{r['what']}: a `*` where none may be",
+            f"{r['what']}: a `*` where it is not allowed",
         )
         rule(
             len(r["shape"]) >= 3 and r["shape"][0] >= 2,
@@ -234,7 +234,7 @@ def check_stacks(records):
             stack = slot[0] + "*" + slot[2]
             rule(
                 number >= sizes.get(stack, 0),
-                f"{r['what']}: the stack {stack} stands for this name",
+                f"{r['what']}: the stack {stack} represents this name",
             )
 
 
@@ -249,7 +249,7 @@ def read_archive(raw):
     while at < len(raw) - 1024:
         name, size = archive_header(raw[at : at + 512])
         data = raw[at + 512 : at + 512 + size]
-        rule(at + 512 + size <= len(raw) - 1024, f"FILE: {name} ends behind the archive")
+        rule(at + 512 + size <= len(raw) - 1024, f"FILE: {name} ends after the archive")
         members.append((name, data))
         at += 512 + pf.align(size, 512)
     names = [name for name, _ in members]

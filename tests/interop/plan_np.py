@@ -1,4 +1,4 @@
-"""What must be in the packed file of a checkpoint: recipe, stacks, records, places (quant.md 6 and 7,
+"""What the packed file of a checkpoint must contain: recipe, stacks, records, offsets (quant.md 6 and 7,
 format.md 5 to 7)."""
 
 import re
@@ -63,7 +63,7 @@ def ruled(name, rules):
 
 
 def decide(tensor, recipe, spared=False):
-    """The origin of what becomes of a tensor: 0 (kept), QUANTIZED or CARRIED."""
+    """The origin of a tensor's record: 0 (kept), QUANTIZED or CARRIED."""
     if isinstance(tensor, fp8.Fp8):
         if fp8.carried(tensor, recipe["scales"]):
             return CARRIED
@@ -78,7 +78,7 @@ def decide(tensor, recipe, spared=False):
 
 
 def resolve(tensors, config, recipe):
-    """{name: tensor} with each FP8 tensor and its scales as one, where no rule keeps it."""
+    """{name: tensor}, where each FP8 tensor that no rule keeps and its scales are one."""
 
     def keeps(tensor):
         return ruled(tensor.name, recipe["rules"]) == "keep"
@@ -90,7 +90,7 @@ def resolve(tensors, config, recipe):
 
 @dataclass
 class Planned:
-    """A record to be: its fields, and the source tensors that it holds (one, or the members of a
+    """A planned record: its fields, and the source tensors that it holds (one, or the members of a
     stack)."""
 
     name: str
@@ -148,7 +148,7 @@ def kind_in_stack(tensor, decision):
 
 
 def plan_records(checkpoint, recipe):
-    """All records of the packed file in order, `fields` filled but for the offsets
+    """All records of the packed file in order, `fields` filled except for the offsets
     (place_records)."""
     tensors = resolve(checkpoint.tensors, checkpoint.config(), recipe)
     spared = fp8.any_pair(checkpoint.tensors, checkpoint.config())
@@ -232,7 +232,7 @@ def source_digest(record, tensor):
     if record.cls == CODES:
         bits = pf.DTYPE_BITS[record.src_dtype]
         piece = pf.chunk_bytes_of(CODES, record.shape) * bits // 8
-        # A source tensor of three dimensions is cut within each of its matrices.
+        # A source tensor of three dimensions is divided within each of its matrices.
         parts = record.shape[0] if len(record.shape) == 3 and not pf.is_stack(record.name) else 1
     size = len(data) // parts
     cuts = [(k, a, b) for k in range(parts) for a, b in pf.pieces(size, piece)]
@@ -251,7 +251,7 @@ def is_requantized(record):
 
 
 def scale_rows(tensor, matrix, start, end):
-    """What belongs to the piece [start, end) of a matrix of a requantized tensor."""
+    """The bytes that belong to the piece [start, end) of a matrix of a requantized tensor."""
     cols = tensor.shape[-1]
     return tensor.rows_for(matrix, start // cols, end // cols)
 

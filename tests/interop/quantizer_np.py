@@ -1,7 +1,7 @@
 """The quantizer of spec/quant.md in numpy: clear rather than fast, and independent of the tool.
 
-Codes come from an exact table of decision boundaries; where ml_dtypes is installed its
-float8_e4m3fn cast is a second opinion that has to agree on every element.
+Codes come from an exact table of decision boundaries; if ml_dtypes is installed, its float8_e4m3fn
+cast is a second opinion that must agree on every element.
 """
 
 import numpy as np
@@ -41,13 +41,13 @@ BOUNDARIES = decision_boundaries()
 
 
 def encode_table(magnitude):
-    """Codes 0 … 0x7E of non-negative float32 values; whatever is above the last boundary
+    """Codes 0 … 0x7E of non-negative float32 values; everything above the last boundary
     saturates."""
     return np.searchsorted(BOUNDARIES, magnitude, side="right").astype(np.uint8)
 
 
 def encode_ml_dtypes(magnitude):
-    """The same by ml_dtypes, which rounds to nearest even but turns what is too large into NaN."""
+    """The same by ml_dtypes, which rounds to nearest even but turns too large values into NaN."""
     clipped = np.minimum(magnitude, np.float32(448))
     return clipped.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
 
@@ -70,7 +70,7 @@ def tile_scales(amax, kind):
 
 
 def cut(x):
-    """A matrix as [tiles down, tiles across, 128, 128], filled up with +0 where tiles are
+    """A matrix as [tiles down, tiles across, 128, 128], padded with +0 where tiles are
     clipped."""
     down, across = -(-x.shape[0] // TILE), -(-x.shape[1] // TILE)
     full = np.zeros((down * TILE, across * TILE), x.dtype)
@@ -101,8 +101,7 @@ def tile_sums(v):
 
 
 def ordered_sum(terms):
-    """Float64 sum from the first to the last term (numpy's sum() goes by pairs, accumulate does
-    not)."""
+    """Float64 sum from the first to the last term (numpy's sum() adds pairwise, accumulate does not)."""
     return np.add.accumulate(terms)[-1]
 
 

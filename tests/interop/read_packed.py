@@ -2,11 +2,11 @@
 """An independent reader of packed files, written from spec/format.md alone.
 
     read_packed.py FILE...            check every rule and every digest; print "FILE: ok"
-    read_packed.py --json FILE        and print everything the file says
-    read_packed.py --inspect X FILE   and compare field by field with X, which holds the output of
+    read_packed.py --json FILE        and print the contents of the file
+    read_packed.py --inspect X FILE   and compare field by field with X, which contains the output of
                                       `octavo inspect --json FILE`
 
-Exit status as the tool's: 0 good, 1 the comparison found a difference, 4 damaged, 5 malformed.
+Exit status like the tool's: 0 good, 1 the comparison found a difference, 4 damaged, 5 malformed.
 
 As a module: PackedFile(path) checks the structure (section 11, first half), .check_all() the rest,
 describe() and compare_inspect() are in packed_report.py. The file is mapped, not loaded.
@@ -32,7 +32,7 @@ def intact(holds, message):
 
 
 class PackedFile:
-    """An open packed file whose structure holds: superblock, trailer, sections, records, recipe."""
+    """An open packed file whose structure is valid: superblock, trailer, sections, records, recipe."""
 
     def __init__(self, path):
         self.path = path
@@ -40,7 +40,7 @@ class PackedFile:
         intact(self.size >= 2 * PAGE and self.size % PAGE == 0, f"truncated: {self.size} bytes")
         with open(path, "rb") as f:
             self.map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-        # Slices of a memoryview cost nothing: a chunk is digested where it lies in the page cache.
+        # Slices of a memoryview cost nothing: a chunk is digested in place, in the page cache.
         self.view = memoryview(self.map)
         self.read_superblock()
         self.read_trailer()
@@ -85,7 +85,7 @@ class PackedFile:
             rule(not any(tr[name]), f"trailer: {name} is not zero")
 
     def read_directories(self):
-        """Both directories, and that the sections lie where section 2 says."""
+        """Check both directories, and that the sections are where section 2 says."""
         sb, tr = self.superblock, self.trailer
         self.sections = self.read_dir("trailer", tr["dir"], tr["sections"])
         head = self.read_dir("superblock", sb["dir"], sb["head_sections"])
@@ -180,8 +180,7 @@ class PackedFile:
     # The full check
 
     def check_all(self):
-        """Everything that is not structure. Afterwards .files, .recipe, .provenance and the
-        evidence are there."""
+        """Check everything that is not structure. Then .files, .recipe, .provenance and the evidence are set."""
         for s in self.sections:
             self.section(s["tag"])
         raw = bytes(self.bytes_at(self.size - PAGE, PAGE - 16))
@@ -197,7 +196,7 @@ class PackedFile:
         self.check_pow2()
 
     def read_evidence(self):
-        """CHNK, TDIG, SDIG and STAT, cut up and handed to the records they belong to."""
+        """CHNK, TDIG, SDIG and STAT, divided among the records that they belong to."""
         size = pf.DIGEST_BYTES[self.superblock["digest_alg"]]
         chunks = self.rows("CHNK", size, self.superblock["chunk_count"])
         records = self.rows("TDIG", size, len(self.records))
@@ -230,7 +229,7 @@ class PackedFile:
             if r["flags"] & 1:
                 data = bytes(self.data(r))
                 good = 0xFF not in data if r["dtype"] == pf.E8M0 else all_powers(data)
-                rule(good, f"{r['what']}: POW2, but an element is no power of two")
+                rule(good, f"{r['what']}: POW2, but an element is not a power of two")
 
     def data(self, r):
         return self.bytes_at(r["off"], r["len"])
@@ -259,8 +258,7 @@ def read_stat(r, raw):
 
 
 def status_of(path):
-    """The exit status a full check of `path` deserves, and the reason: what the hostile tests
-    ask."""
+    """The exit status for a full check of `path`, and the reason, for the hostile tests."""
     try:
         PackedFile(path).check_all()
         return 0, "ok"
@@ -274,7 +272,7 @@ def main():
     import packed_report
 
     parser = argparse.ArgumentParser(description="check packed files, independently of octavo")
-    parser.add_argument("--json", action="store_true", help="print everything the file says")
+    parser.add_argument("--json", action="store_true", help="print the contents of the file")
     parser.add_argument(
         "--inspect", metavar="X", help="output of `octavo inspect --json FILE` to compare with"
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Does the safetensors library read what octavo writes? FILE is the sample that
+"""Check that the safetensors library reads what octavo writes. FILE is the sample that
 tests/unit/format/test_safetensors_write.c leaves in $SAFETENSORS_SAMPLE.
 
     read_written.py FILE
@@ -9,7 +9,7 @@ import sys
 
 import safetensors
 
-# name: dtype, shape, bytes of data; the data of the file counts up from 0.
+# name: dtype, shape, bytes of data; the bytes of data in the file count up from 0.
 EXPECTED = {
     "model.a": ("F32", [2, 3], 24),
     'quote " backslash \\ slash / é 🙂': ("BF16", [4], 8),

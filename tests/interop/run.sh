@@ -4,9 +4,9 @@
 #
 #     OCTAVO=build/octavo tests/interop/run.sh
 #
-# Checks the built-in example, a checkpoint of corner cases, checkpoints that are in FP8 already, and
-# ring-nano-linear and zoo/* of $OCTAVO_MODELS (default ../shared/models) where they exist. Where PyPI is out of reach: says so
-# and exits 0, but fails with CI=true.
+# Checks the built-in example, a checkpoint of corner cases, checkpoints that are already FP8, and
+# ring-nano-linear and zoo/* of $OCTAVO_MODELS (default ../shared/models) if they exist. If PyPI cannot be
+# reached, it says so and exits 0, but fails with CI=true.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
@@ -14,7 +14,7 @@ models=${OCTAVO_MODELS:-$root/../shared/models}
 venv=$root/build/interop/venv
 export PYTHONDONTWRITEBYTECODE=1
 
-# The environment is complete once the copy of the requirements is there.
+# The environment is complete when the copy of the requirements exists.
 make_environment() {
     cmp -s "$here/requirements.txt" "$venv/requirements.txt" && return
     rm -rf "$venv"
@@ -42,7 +42,7 @@ for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
     if [ -e "$directory/config.json" ]; then
         checkpoints+=("$directory")
     else
-        echo "interop: skipped: $directory is not there"
+        echo "interop: skipped: $directory does not exist"
     fi
 done
 export OCTAVO=${OCTAVO:-$root/build/octavo}

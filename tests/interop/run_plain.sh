@@ -1,8 +1,9 @@
 #!/bin/bash
-# The part of the interop tests that needs Debian's python3-numpy and python3-xxhash only: whether
-# the comparisons can fail, the second forward pass against its golden results and against ours, the
-# built-in example, and a checkpoint of corner cases, both also exported for every runtime; checkpoints
-# that are in FP8 already, and those that must be refused; whether runtimes would load them, and models of other sizes.
+# The part of the interop tests that needs only Debian's python3-numpy and python3-xxhash: tests that the
+# comparisons can fail; the second forward pass compared with its golden results and with octavo's; the
+# built-in example and a checkpoint of corner cases, both also exported for every runtime; checkpoints that
+# are already FP8, and those that must be refused; whether runtimes would load them, and models of other
+# sizes.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu

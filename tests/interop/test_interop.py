@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Can the oracle and the comparison with `inspect --json` fail? Each change must be found, and only
-what was changed be named."""
+"""Tests that the oracle and the comparison with `inspect --json` can fail: each change must be found, and
+only the changed parts named."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ class Interop(unittest.TestCase):
         self.assertTrue(all(comparison.counts.values()), comparison.counts)
 
     def test_one_bit_of_data(self):
-        """In each record its last byte, which a comparison that stops early would miss."""
+        """Changes the last byte of each record, which a comparison that stops early would miss."""
         for r in Image(self.good).records:
             if r["len"] == 0:
                 continue
@@ -81,7 +81,7 @@ class Interop(unittest.TestCase):
             self.assertEqual(len(self.differences(image)), 1, field)
 
     def test_inspect_leaf_by_leaf(self):
-        """Every number and string of the agreed JSON is compared."""
+        """Every number and string of the JSON is compared."""
         shown = packed_report.describe(self.open(self.good))
         for record in shown["tensors"]:
             del record["chunk_digests"]

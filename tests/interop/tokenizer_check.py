@@ -4,8 +4,8 @@
     tokenizer_check.py TOKENIZER_JSON...
 
 OCTAVO in the environment. The first file is also changed in many ways: other pre-tokenizers, added tokens
-of every kind, ignore_merges, merges as texts. Texts are made from a seed (SEED, else 1), which is printed.
-Prints the first difference of each case and one line that counts; exit status 1 if there was any.
+of every kind, ignore_merges, merges as strings. Texts are made from a seed (SEED, default 1), which is printed.
+Prints the first difference of each case and a summary line; exit status 1 if there was a difference.
 """
 
 import copy
@@ -68,7 +68,7 @@ def character(rng):
 
 
 def mixed_text(rng, length, tokens):
-    """Words, runs of white space, digits, any characters, line ends, added tokens, all in disorder."""
+    """Words, runs of white space, digits, any characters, line ends and added tokens, in random order."""
     out = []
     size = 0
     while size < length:
@@ -97,7 +97,7 @@ def mixed_text(rng, length, tokens):
 
 
 def every_character():
-    """Each character between others that tell where it belongs; of the large blocks of one kind a part."""
+    """Each character between others that show its class; only a part of the large blocks of one class."""
     boring = ((0x3410, 0x4DA0), (0x4E10, 0x9FD0), (0xAC10, 0xD790), (0xE010, 0xF8F0), (0x17010, 0x187E0),
               (0x20010, 0x2A6C0), (0x2A710, 0x2FA10), (0x30010, 0x31340), (0x32400, 0xE0000), (0xE0200, 0x110000))
     points = []
@@ -138,7 +138,7 @@ class Comparison:
             self.bytes += len(text.encode())
             return
         self.failed += 1
-        print(f"FAILED: {what}: {run.stderr.strip() or 'other ids'}")
+        print(f"FAILED: {what}: {run.stderr.strip() or 'different ids'}")
         if run.returncode == 0:
             self.show(expected, found, text)
 
@@ -151,7 +151,7 @@ class Comparison:
 
 
 def with_added(config, rng, contents):
-    """Added tokens of random kinds, with the ids that the library gives them."""
+    """Added tokens of random kinds, with the ids that the library assigns."""
     config = copy.deepcopy(config)
     vocab = config["model"]["vocab"]
     following = max([len(vocab)] + [t["id"] + 1 for t in config["added_tokens"]])
@@ -160,14 +160,14 @@ def with_added(config, rng, contents):
         following = max(following, token["id"] + 1)
         for flag in ("single_word", "lstrip", "rstrip", "normalized", "special"):
             token[flag] = rng.random() < 0.5
-        # In white space that rstrip of another token took along, the library breaks off.
+        # In white space that rstrip of another token has taken, the library fails.
         token["lstrip"] &= not content[0].isspace()
         config["added_tokens"].append(token)
     return config
 
 
 def variants(base):
-    """Pre-tokenizers as released models have them."""
+    """Pre-tokenizers of released models."""
     for name, pre, model in (
         ("gpt2", {**BYTE_LEVEL, "use_regex": True}, {}),
         ("gpt2 with a space before", {**BYTE_LEVEL, "use_regex": True, "add_prefix_space": True}, {}),
@@ -179,7 +179,7 @@ def variants(base):
         ("digits", sequence({"type": "Digits", "individual_digits": True}), {}),
         ("numbers, a space before", {"type": "Sequence", "pretokenizers": [
             {"type": "Digits", "individual_digits": False}, {**BYTE_LEVEL, "add_prefix_space": True}]}, {}),
-        ("merges as texts", base["pre_tokenizer"], {"merges": [" ".join(m) for m in base["model"]["merges"]]}),
+        ("merges as strings", base["pre_tokenizer"], {"merges": [" ".join(m) for m in base["model"]["merges"]]}),
         ("ignore_merges", base["pre_tokenizer"], {"ignore_merges": True}),
     ):
         config = copy.deepcopy(base)
@@ -235,7 +235,7 @@ def main():
         ]
         around = "".join(f"{ch}<w>{ch} <w> {ch}<r>{ch}" for ch in everything[::7])
         c.compare("words and spaces around added tokens", config, around)
-        c.compare("space that is taken already", config, "<r> x <r> y <w> <w>")
+        c.compare("white space that is already taken", config, "<r> x <r> y <w> <w>")
         word = "".join(rng.choice("abcdefghiétaeins") for _ in range(1 << 20))
         c.compare("one word of 1 MB", base, word)
         print(f"tokenizer: {c.passed} passed, {c.failed} failed; {c.bytes} bytes, {c.ids} ids")

@@ -4,9 +4,9 @@
     write_packed.py CHECKPOINT -o OUT.octavo [--scales f32|ue8m0] [--rules JSON]
                     [--dialect NAME] [--requantize] [--digest xxh3|sha256] [--source-sha256]
 
-The format is canonical, so for the same input this file and `octavo convert` must be equal byte for
-byte: one `cmp` compares recipe, plan, codes, scales, statistics, digests and layout of two programs
-that share nothing. For checkpoints that fit into memory.
+The format is canonical, so for the same input the files of this script and of `octavo convert` must be
+equal byte for byte: one `cmp` compares recipe, plan, codes, scales, statistics, digests and layout of
+two programs that share no code. For checkpoints that fit in memory.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from packed_format import CARRIED, CODES, QUANTIZED
 
 
 def source_dtype(tensor):
-    """That of the numbers to quantize: what FP8 stands for is F32."""
+    """The dtype of the numbers to quantize: dequantized FP8 is F32."""
     return "F32" if tensor.dtype == "F8_E4M3" else tensor.dtype
 
 
@@ -129,15 +129,15 @@ def provenance_of(checkpoint, whole_files):
 
 
 def data_start(records, files, recipe):
-    """data_off: the lengths of the head do not depend on the offsets that it will hold."""
+    """data_off: the lengths of the head do not depend on the offsets in it."""
     plan.place_records(records, 0)
     _, _, end = pf.place_sections(head_sections(records, files, recipe), pf.PAGE)
     return pf.align(end, pf.DATA_ALIGN)
 
 
 def build(records, data, stats, files, recipe, provenance, alg):
-    """The whole file as one bytearray, from planned records and {id(record): bytes}. Nothing is
-    checked: the hostile tests build files from bad plans with it."""
+    """The whole file as one bytearray, from planned records and {id(record): bytes}. Nothing
+    is checked: the hostile tests use it to build files from bad plans."""
     data_off = data_start(records, files, recipe)
     end, chunks = plan.place_records(records, data_off)
     tail = tail_sections(records, data, stats, provenance, alg)

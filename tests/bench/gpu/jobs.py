@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Whole conversions by every device, against each other and against the disk; called by run.sh.
+"""Whole conversions on every device, compared with each other and with the disk; called by run.sh.
 
     jobs.py memory OCTAVO CHECKPOINT DIR [--runs N] [--json FILE]
     jobs.py disk OCTAVO CHECKPOINT DIR [--runs N] [--seconds S] [--json FILE]
     jobs.py report DIR
 
-`memory`: source and DIR lie in memory. Each way to convert in turn, N rounds; then the outputs of
+`memory`: source and DIR are in memory. Runs each way to convert in turn, N rounds; then the outputs of
 the devices are compared byte by byte.
 
 `disk`: every run starts without page cache, and a probe takes turns with the conversions: threads
 that read the source while they write as many bytes as the conversion writes, and sync; with page
-cache and without (O_DIRECT). The better of the two in a round is that round's limit. No new round
+cache and without (O_DIRECT). The better of the two in a round is the limit of that round. No new round
 begins after S seconds.
 
-`report` prints what the files that run.sh left in DIR say, as one short table.
+`report` prints the results that run.sh left in DIR as one short table.
 
 Figures are medians. Seconds and GB/s (of source) are the program's own, `wall` is the whole process;
-the peak is that of the kernel, over everything the process had mapped.
+the peak is the kernel's figure, over everything that the process had mapped.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PIECE = 4 << 20
 
 
 def run(command):
-    """Run a command; returns what it printed and what it took, or raises RuntimeError."""
+    """Run a command; returns its output and its resource usage, or raises RuntimeError."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         start = time.monotonic()
         child = subprocess.Popen(command, stdout=out, stderr=complaints)
@@ -61,7 +61,7 @@ def run(command):
 
 def convert(octavo, checkpoint, output, options):
     """The figures of one conversion, flat."""
-    remove(output)  # both at a time would need twice the room
+    remove(output)  # both at the same time would need twice the space
     text, took = run([octavo, "convert", checkpoint, "-o", output, "--json", *options])
     report = json.loads(text)
     return {**report["result"], "source_bytes": report["plan"]["source_bytes"], **took}
@@ -120,7 +120,7 @@ class Series:
 
 
 def in_turn(series, runs, seconds=float("inf")):
-    """series: [(Series, callable)]. Every other round backwards, so that nobody is always first."""
+    """series: [(Series, callable)]. Every other round runs backwards, so that none is always first."""
     end = time.monotonic() + seconds
     for i in range(runs):
         if i > 0 and time.monotonic() > end:
@@ -152,7 +152,7 @@ def memory(args):
     for name, options in devices(args.octavo):
         output = os.path.join(args.dir, f"{name}.octavo")
         outputs.append(output)
-        # Last the one that reads back: what is compared below has been through everything.
+        # The one that reads back comes last: the output compared below has been through every step.
         quick = job(args, output, [*options, "--no-read-back"])
         pairs += [
             (Series(f"{name}, not read back"), quick),
@@ -185,7 +185,7 @@ def drop_cache(directory):
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
             f.write("3\n")
     except OSError:
-        pass  # not root: the advice above is all there is
+        pass  # not root: only the advice above is possible
 
 
 def source_pieces(checkpoint, flags):
@@ -197,7 +197,7 @@ def source_pieces(checkpoint, flags):
 
 
 def probe(checkpoint, path, out_bytes, flags):
-    """Read the source and write `out_bytes` side by side, nothing computed."""
+    """Read the source and write `out_bytes` at the same time, without computing."""
     fds, pieces = source_pieces(checkpoint, flags)
     source_bytes = sum(os.fstat(fd).st_size for fd in fds)
     out_pieces = -(-out_bytes // PIECE)
@@ -205,7 +205,7 @@ def probe(checkpoint, path, out_bytes, flags):
     turn, failures = itertools.count(), []
 
     def work():
-        buffer = mmap.mmap(-1, PIECE)  # aligned, as O_DIRECT wants it
+        buffer = mmap.mmap(-1, PIECE)  # aligned, as O_DIRECT requires
         try:
             while (i := next(turn)) < len(pieces) and not failures:
                 fd, at = pieces[i]
@@ -258,7 +258,7 @@ def disk(args):
         for name, flags in (("page cache", 0), ("direct", os.O_DIRECT))
     ]
     probes = [one for one, _ in pairs]
-    # The probe reads nothing back, so that the conversion must not either.
+    # The probe reads nothing back, so the conversion must not either.
     jobs = [
         (Series(name), job(args, os.path.join(args.dir, "disk.octavo"), [*how, "--no-read-back"]))
         for name, how in devices(args.octavo)
@@ -339,7 +339,7 @@ def report(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="whole conversions by every device")
+    parser = argparse.ArgumentParser(description="whole conversions on every device")
     parts = parser.add_subparsers(dest="part", required=True)
     for name, function in (("memory", memory), ("disk", disk)):
         part = parts.add_parser(name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The yardsticks of the GPU quantizer: what a copy takes, and block FP8 as others write it.
+"""Baselines for the GPU quantizer: the time of a copy, and block FP8 as others write it.
 
     peer_kernels.py [--seconds S] [--json]
 
@@ -8,13 +8,13 @@ Every case turns matrices of BF16 into E4M3 codes and one float32 scale for each
 - `copy`: device to device, the limit; counts bytes read and bytes written;
 - `triton`: one program for each tile, as the block quantizer of linghe is described: amax in
   float32, scale = max(amax / 448, 1e-30), divide, cast. A launch for each matrix as there; also in
-  a CUDA graph, where launching costs next to nothing, and all matrices in one launch;
+  a CUDA graph, where launching costs almost nothing, and all matrices in one launch;
 - `eager`, `compile`: the same in PyTorch, for each matrix, and with torch.compile for all at once.
 
-Of several launch shapes and of several runs: the best shape, the median run. Every run goes over
+Reported: the best of several launch shapes, and the median of several runs. Every run goes over
 4.3 GB of source, far more than the cache holds, and times all of it by events. Bytes: three for
-each weight, four for each scale. Prints GB/s and the share of the copy; nothing is timed whose
-result is not right first.
+each weight, four for each scale. Prints GB/s and the share of the copy; a case is timed only after
+its result has been checked.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import torch
 try:
     import triton
     import triton.language as tl
-except ImportError:  # a CPU build of torch: the rest of this file still works
+except ImportError:  # a CPU build of torch: everything else in this file still works
     triton = None
 
 TILE = 128
@@ -45,7 +45,7 @@ if triton:
     def block_quant_kernel(x, codes, scales, rows, cols, TILE: tl.constexpr, EVEN: tl.constexpr):
         row_tile = tl.program_id(1).to(tl.int64)
         col_tile = tl.program_id(0)
-        # 64 bits for where the tile begins, 32 within it: cheap, and right beyond 2^31 weights.
+        # 64 bits for the start of the tile, 32 within it: cheap, and correct beyond 2^31 weights.
         begin = row_tile * TILE * cols + col_tile * TILE
         row = tl.arange(0, TILE)[:, None]
         col = tl.arange(0, TILE)[None, :]
@@ -69,7 +69,7 @@ def tiles(size):
 
 
 def empty_result(x):
-    """Room for the codes and the scales of a matrix, or of a stack of them."""
+    """Buffers for the codes and the scales of a matrix, or of a stack of matrices."""
     codes = torch.empty(x.shape, dtype=torch.float8_e4m3fn, device=x.device)
     shape = (*x.shape[:-2], tiles(x.shape[-2]), tiles(x.shape[-1]))
     return codes, torch.empty(shape, dtype=torch.float32, device=x.device)
@@ -83,14 +83,14 @@ def triton_quantize_into(x, codes, scales, warps=8):
 
 
 def triton_quantize(x, warps=8):
-    """Codes and scales of one matrix, whatever its sides are."""
+    """Codes and scales of one matrix of any dimensions."""
     codes, scales = empty_result(x)
     triton_quantize_into(x, codes, scales, warps)
     return codes, scales
 
 
 def torch_quantize(x):
-    """The same in PyTorch, for matrices and stacks of matrices whose sides are multiples of TILE."""
+    """The same in PyTorch, for matrices and stacks of matrices whose dimensions are multiples of TILE."""
     *stack, rows, cols = x.shape
     value = x.reshape(*stack, rows // TILE, TILE, cols // TILE, TILE).float()
     scale = (value.abs().amax(dim=(-3, -1), keepdim=True) / 448.0).clamp(min=1e-30)
@@ -102,7 +102,7 @@ def torch_quantize(x):
 
 
 def check(name, x, codes, scales):
-    """Compare with float64: the error of all weights that E4M3 has, and every scale its value."""
+    """Compare with float64: the error of all weights must be that of E4M3, and every scale must have its value."""
     *stack, rows, cols = x.shape
     value = x.reshape(*stack, rows // TILE, TILE, cols // TILE, TILE).double()
     expected = value.abs().amax(dim=(-3, -1)) / 448.0
@@ -144,7 +144,7 @@ def in_graph(run):
 
 
 class Table:
-    """Prints cases as they come and remembers them; a case that fails is a line, not the end."""
+    """Prints cases as they finish and remembers them; a case that fails is reported, and the next one runs."""
 
     def __init__(self, seconds, file):
         self.seconds, self.file = seconds, file
@@ -153,7 +153,7 @@ class Table:
     def case(self, name, count, make_run):
         try:
             seconds = time_runs(make_run(), self.seconds)
-        except Exception as e:  # noqa: BLE001 - a compiler that is missing, memory that is short
+        except Exception as e:  # noqa: BLE001 - such as a missing compiler, or too little memory
             self.failed = True
             text = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
             self.cases.append({"name": name, "error": text})
@@ -169,7 +169,7 @@ class Table:
 
 
 def run_copy():
-    """Two pairs of buffers in turns."""
+    """Two pairs of buffers, used in turn."""
     pairs = []
     for _ in range(2):
         source = torch.randint(0, 256, (COPY_BYTES,), dtype=torch.uint8, device="cuda")
@@ -184,11 +184,11 @@ def run_copy():
 
 
 class Case:
-    """One shape: the source, room for the result, and every way to get from one to the other."""
+    """One shape: the source, buffers for the result, and every way to compute one from the other."""
 
     def __init__(self, shape):
         self.shape = shape
-        # In parts of fewer than 2^31 weights, which every kernel can count.
+        # In parts of fewer than 2^31 weights, which every kernel can index.
         self.x = torch.empty(shape, dtype=torch.bfloat16, device="cuda")
         for part in self.x.split(max(1, shape[0] // 8)):
             part.normal_(0, 0.02)
@@ -210,7 +210,7 @@ class Case:
             for x, codes, scales in jobs:
                 triton_quantize_into(x, codes, scales, warps)
 
-        # Taken apart before: slicing would be charged to the kernel.
+        # Sliced beforehand: otherwise slicing would count as time of the kernel.
         jobs = list(zip(self.x.unbind(), self.codes.unbind(), self.scales.unbind()))
         return self.checked("triton", run)
 
@@ -226,7 +226,7 @@ class Case:
         return run
 
     def torch_each(self, quantize):
-        """Keeps all results of a run: in one buffer that is used again they would stay in the cache."""
+        """Keeps all results of a run: in one reused buffer they would stay in the cache."""
         parts = self.x.unbind()
 
         def run():
@@ -249,7 +249,7 @@ def best_warps(make_run):
     """The best launch shape for the kernel: what its author would have chosen."""
     try:
         return min(WARPS, key=lambda warps: time_runs(make_run(warps), 0.1))
-    except Exception:  # noqa: BLE001 - the cases that follow say what is wrong
+    except Exception:  # noqa: BLE001 - the cases that follow report what is wrong
         return WARPS[0]
 
 
@@ -274,7 +274,7 @@ def run_shape(table, shape):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="what a copy takes, and block FP8 as others do it")
+    parser = argparse.ArgumentParser(description="the time of a copy, and block FP8 as others do it")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each case")
     parser.add_argument("--json", action="store_true", help="one object; the table to stderr")
     args = parser.parse_args()

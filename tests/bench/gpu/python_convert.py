@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The yardstick of a whole conversion: a checkpoint to block FP8 as people script it with PyTorch.
+"""The baseline of a whole conversion: a checkpoint to block FP8 as a typical PyTorch script does it.
 
     python_convert.py CHECKPOINT OUT_DIR [--device cuda|cpu] [--max-bytes SIZE] [--json]
 
 One shard after another, as the public scripts do: safe_open, get_tensor, `.cuda()`, the Triton
 kernel of peer_kernels.py (on a CPU: the same in PyTorch), `.cpu()`, save_file with `weight` and
-`weight_scale_inv`, then index and config. What is quantized are the two-dimensional tensors of the
-linear layers of spec/quant.md section 6; everything else is copied.
+`weight_scale_inv`, then index and config. The two-dimensional tensors of the
+linear layers of spec/quant.md section 6 are quantized; everything else is copied.
 
-The clock starts when PyTorch is loaded, the device is open and the kernel compiled. --max-bytes
-ends behind the first shard that reaches it. Prints GB/s of source bytes; nothing is synced.
+The clock starts when PyTorch is loaded, the device is open and the kernel is compiled. --max-bytes
+ends after the first shard that reaches it. Prints GB/s of source bytes; nothing is synced.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def is_quantized(name, tensor):
 
 
 def padded_quantize(x):
-    """torch_quantize for any sides."""
+    """torch_quantize for any dimensions."""
     rows, cols = x.shape
     padded = torch.nn.functional.pad(x, (0, -cols % TILE, 0, -rows % TILE))
     codes, scales = torch_quantize(padded)
@@ -110,7 +110,7 @@ def parse_size(text):
 def main():
     parser = argparse.ArgumentParser(description="convert a checkpoint as a PyTorch script does")
     parser.add_argument("source", metavar="CHECKPOINT")
-    parser.add_argument("target", metavar="OUT_DIR", help="is emptied first")
+    parser.add_argument("target", metavar="OUT_DIR", help="emptied first")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--max-bytes", type=parse_size, default=1 << 62, metavar="SIZE")
     parser.add_argument("--json", action="store_true", help="one object instead of a line")

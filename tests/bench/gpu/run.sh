@@ -1,25 +1,25 @@
 #!/bin/bash
-# All figures of the conversion on a machine with a GPU, in one run and in minutes.
+# All figures of the conversion on a machine with a GPU, in one run of a few minutes.
 #
 #     run.sh OCTAVO [OPTION]... [PART]...
 #
 # Parts, by default all, `disk` only with --disk:
-#   bench      `octavo bench --device cuda`, where the program has it
+#   bench      `octavo bench --device cuda`, if the program has it
 #   kernels    a copy, and block FP8 by Triton and PyTorch: peer_kernels.py
-#   convert    the whole mini-shaped model (32.8 GB) from memory to memory, by GPU and by CPU, outputs compared
-#   baseline   the conversion that people script with PyTorch, on the first shards of the same source
-#   disk       9 layers (16 GB) from disk to disk, nothing cached, against a probe
+#   convert    the whole mini-shaped model (32.8 GB) from memory to memory, on GPU and CPU; the outputs are compared
+#   baseline   the conversion as a typical PyTorch script does it, on the first shards of the same source
+#   disk       9 layers (16 GB) from disk to disk, nothing cached, compared with a probe
 # Options:
-#   --huge            put the files in memory into a tmpfs of huge pages (mounted, so for root alone)
+#   --huge            put the files in memory into a tmpfs of huge pages (which is mounted, so only for root)
 #   --layers N        of the model in memory (default: all 20, which takes 70 GB of memory)
-#   --disk DIR        a directory on the disk to measure, needs 2.1 times the source (34 GB)
+#   --disk DIR        a directory on the disk to measure; needs 2.1 times the source (34 GB)
 #   --disk-layers N   of the model on the disk (default 9)
 #   --runs N          of every conversion (default 3; on the disk 2)
 #   --out DIR         keep the full figures, as JSON
 #
 # PYTHON: an interpreter with torch, triton, safetensors and numpy (default python3). LD_LIBRARY_PATH is passed on.
-# Memory: the files lie in /dev/shm, or where that is too small and root runs this, in a tmpfs of its own. A part that
-# fails is reported and the others go on; then the exit status is 1.
+# Memory: the files are in /dev/shm or, if that is too small and root runs this, in a separate tmpfs. If a part fails,
+# that is reported and the other parts run; the exit status is then 1.
 set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$(dirname "$here")")")
@@ -62,7 +62,7 @@ done
 [[ -x $octavo ]] || { echo "run.sh: no program: $octavo" >&2 && exit 2; }
 ((${#parts[@]})) || parts=(bench kernels convert baseline ${disk:+disk})
 
-# ---- what is left behind, whatever happens ----
+# ---- cleaning up, whatever happens ----
 
 work=$(mktemp -d) || exit 1
 mounted=
@@ -80,7 +80,7 @@ mkdir -p "$out" || exit 1
 rm -f "$out"/{bench,kernels,convert,baseline,disk}.json # the summary is about this run
 
 failed=()
-# part NAME COMMAND...: run it; a failure is remembered, not fatal.
+# part NAME COMMAND...: run COMMAND; a failure is remembered, not fatal.
 part() {
     local name=$1 begin=$SECONDS
     shift
@@ -89,7 +89,7 @@ part() {
     echo "   ($((SECONDS - begin)) s)"
 }
 
-# ---- room and source ----
+# ---- space and source ----
 
 gigabytes() {
     echo "$((($1 + 999999999) / 1000000000)) GB"
@@ -100,7 +100,7 @@ free_bytes() {
     df --output=avail -B1 "$1" | tail -n 1
 }
 
-# room DIR BYTES: there must be that much.
+# room DIR BYTES: DIR must have that much free space.
 room() {
     local free
     free=$(free_bytes "$1") || return 1
@@ -110,7 +110,7 @@ room() {
     fi
 }
 
-# memory_room BYTES: sets $memory, a directory in memory that holds them.
+# memory_room BYTES: sets $memory, a directory in memory with that much space.
 memory=
 memory_room() {
     if [[ -z $huge ]] && room /dev/shm "$1" 2>/dev/null; then
@@ -120,7 +120,7 @@ memory_room() {
         # The limit of /dev/shm is half of the memory that the kernel saw when it started, not a lack of memory.
         mkdir -p "$work/memory"
         if ! mount -t tmpfs -o "size=$1${huge:+,huge=always}" tmpfs "$work/memory"; then
-            room /dev/shm "$1" # says what is missing
+            room /dev/shm "$1" # prints what is missing
             return 1
         fi
         mounted=$work/memory memory=$work/memory
@@ -153,7 +153,7 @@ outputs_bytes() {
     echo $(($1 + 2 * 700000000))
 }
 
-# Once, for both parts that want it: source, and room for the outputs of two devices.
+# Once, for both parts that need it: the source, and space for the outputs of two devices.
 source=
 source_in_memory() {
     local bytes outputs begin=$SECONDS
@@ -192,7 +192,8 @@ run_kernels() {
     "$python" "$here/peer_kernels.py" --seconds 0.5 --json >"$out/kernels.json"
 }
 
-# With what reading and writing at once can do there, in turn with conversions: the limit of one from memory to memory.
+# Also measures, in turn with conversions, reading and writing at the same time: the limit of a conversion from memory
+# to memory.
 run_convert() {
     source_in_memory && "$python" "$here/jobs.py" memory "$octavo" "$source" "$memory" --runs "$runs" \
         --json "$out/convert.json" &&
@@ -209,7 +210,7 @@ run_baseline() {
 
 run_disk() {
     local place bytes code
-    [[ -n $disk ]] || { echo "--disk DIR says where" >&2 && return 1; }
+    [[ -n $disk ]] || { echo "--disk DIR is required" >&2 && return 1; }
     bytes=$(source_bytes "$disk_layers") || return 1
     bytes=$((bytes + $(outputs_bytes "$bytes"))) # the second output is the probe's
     mkdir -p "$disk" && room "$disk" "$bytes" && place=$(mktemp -d -p "$disk") || return 1

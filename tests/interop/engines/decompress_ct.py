@@ -5,14 +5,14 @@
     venv/bin/pip install torch==2.11.0 transformers==5.17.0 compressed-tensors==0.20.0 accelerate
     OCTAVO=build/octavo venv/bin/python tests/interop/engines/decompress_ct.py CHECKPOINT...
 
-By hand, not a part of `make test`: torch is large. Each checkpoint is converted with --scales ue8m0
-and exported. (Experts in three dimensions are no FP8 there.) Then the package reads
-quantization_config, says by its own matching which modules have FP8 weights (they must be those for
-which the export has codes), that the scheme is its preset FP8_BLOCK, and decompresses all of them.
-Every weight must be the one of `export --for bf16`, and bf16(fl32(code * scale)) as numpy has it,
-to the last bit. Where transformers knows the architecture it tries to load the export as well, and
-should give the logits of the bf16 export; it does not load experts with tiles. Last, its emulation
-of FP8 activations is compared with ours.
+Run by hand, not by `make test`, because torch is large. Each checkpoint is converted with --scales ue8m0
+and exported. (Experts in three dimensions are not FP8 there.) Then the package reads
+quantization_config, finds by its own matching which modules have FP8 weights (which must be those with
+codes in the export) and that the scheme is its preset FP8_BLOCK, and decompresses all of them.
+Every weight must equal that of `export --for bf16`, and bf16(fl32(code * scale)) computed by numpy, to
+the last bit. If transformers knows the architecture, it also tries to load the export, and should give
+the logits of the bf16 export; it does not load experts with tiles. Finally, its emulation of FP8
+activations is compared with ours.
 """
 
 import argparse
@@ -65,11 +65,11 @@ def read_tensors(directory):
     return tensors
 
 
-# A module for every weight, as an engine has them
+# A module for every weight, as in an engine
 
 
 class Router(torch.nn.Module):
-    """Routers that correct their scores are a class of their own in every engine."""
+    """Routers that correct their scores are a separate class in every engine."""
 
 
 def module_for(name, weight, tensors):
@@ -98,7 +98,7 @@ def build_tree(tensors):
 
 
 def fill(root, tensors):
-    """What the package allocated for the scale must be what the export has."""
+    """The package must allocate a scale like that of the export."""
     for name, module in root.named_modules():
         for end in ("weight", "weight_scale"):
             value = tensors.get(f"{name}.{end}")
@@ -135,7 +135,7 @@ def check_preset(scheme):
 
 
 def check_decompress(directory, plain):
-    """The number of weights that the package decompressed to the bits that they have to have."""
+    """The number of weights that the package decompressed to the right bits."""
     with open(os.path.join(directory, "config.json"), "rb") as f:
         config = QuantizationConfig.model_validate(json.load(f)["quantization_config"])
     tensors = read_tensors(directory)
@@ -184,7 +184,7 @@ def logits_of(model):
 
 
 def compare_emulations(model, plain, fp8):
-    """It rounds activations by itself; how far that is from w8a8.py."""
+    """It rounds activations by itself; reports the difference from w8a8.py."""
     if any(m.in_features % TILE for n, m in model.named_modules() if n in fp8):
         return "its emulation of activations refuses inputs that 128 does not divide"
     with w8a8.emulation(plain, fp8):
@@ -204,7 +204,7 @@ def check_transformers(directory, plain):
         return f"transformers: not tried, it does not know {model_type}"
     try:
         model = load(directory, quantization_config=CompressedTensorsConfig(dequantize=True))
-    except Exception as e:  # whatever it is, it is what is reported
+    except Exception as e:  # any exception is reported
         return f"transformers: REFUSES it: {type(e).__name__}: {str(e).strip()[:80]}"
     plain = load(plain)
     fp8 = {n for n, m in model.named_modules() if hasattr(m, "quantization_scheme")}
@@ -218,7 +218,7 @@ def check_transformers(directory, plain):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
-    # It warns of every matrix whose sides are no multiples of 128, and goes on with clipped tiles.
+    # It warns about every matrix whose dimensions are not multiples of 128, and continues with clipped tiles.
     logger.disable("compressed_tensors")
     for checkpoint in parser.parse_args().checkpoints:
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,27 +1,27 @@
 #!/usr/bin/env python3
 """Exports --for hf, loaded by transformers through its fine-grained FP8 quantizer, on a GPU.
 
-    tests/interop/engines/prepare.sh OUT CHECKPOINT...                   where octavo is
-    python3 tests/interop/engines/load_transformers.py OUT/*             where the GPU is
+    tests/interop/engines/prepare.sh OUT CHECKPOINT...                   on the machine with octavo
+    python3 tests/interop/engines/load_transformers.py OUT/*             on the machine with the GPU
 
-By hand, not a part of `make test`. Needs torch, transformers (5.17 is what this was written for),
+Run by hand, not by `make test`. Needs torch, transformers (5.17 is what this was written for),
 accelerate, safetensors and a GPU of compute capability 8.9 or later; no network. CHECKPOINTs have a
-golden.safetensors with input_ids and logits (float32, not quantized). --device cpu tries everything
-but the kernels.
+golden.safetensors with input_ids and logits (float32, not quantized). --device cpu tries everything except
+the kernels.
 
 For each directory and both kinds of scales, ways to load:
 
-  fp8         through the quantizer. Every matrix that is FP8 in the export has to be in the model
-              bit for bit, codes and scales, in FP8 modules, and no other matrix may be in one; all
-              other tensors likewise. Run with bfloat16 and with float32 activations.
-  dequantize  the same with dequantize=True. Every parameter has to be that of the bf16 export.
+  fp8         through the quantizer. Every matrix that is FP8 in the export must be in the model
+              bit for bit, codes and scales, in an FP8 module, and no other matrix may be in one; all
+              other tensors must be the same as well. Run with bfloat16 and with float32 activations.
+  dequantize  the same with dequantize=True. Every parameter must equal that of the bf16 export.
 
 Logits are compared with an emulation in float32 on the CPU (the numbers of the export in a plain
-model, activations rounded to FP8 as spec/forward.md has it), with the bf16 export in float32, and
+model, activations rounded to FP8 as spec/forward.md defines it), with the bf16 export in float32, and
 with golden.safetensors. Exit status: 0 all agree, 1 not.
 
-The matrix product itself comes from a package of the Hub, kernels-community/finegrained-fp8. Where
-that cannot be loaded a product of these tests takes its place, and the first line says so.
+The matrix product itself comes from a package of the Hub, kernels-community/finegrained-fp8. If
+that cannot be loaded, a product of these tests replaces it, and the first line says so.
 """
 
 import argparse
@@ -47,8 +47,8 @@ from transformers.quantizers.quantizer_finegrained_fp8 import FineGrainedFP8HfQu
 
 SCALES = ("f32", "ue8m0")
 FP8 = torch.float8_e4m3fn
-# An FP8 model may be as far from its emulation as this part of what rounding the activations to FP8
-# changes: its sums and its bfloat16 move a few activations to another code. Sums of products in FP8
+# An FP8 model may differ from its emulation by this fraction of the change that rounding the activations to
+# FP8 makes: its sums and its bfloat16 move a few activations to another code. Sums of products in FP8
 # have 14 bits on Hopper.
 LIMITS = {torch.bfloat16: 1.5, torch.float32: 0.75}
 
@@ -105,7 +105,7 @@ def cut_out(path):
 
 
 def pad_columns(t):
-    """With zeros to a multiple of 128, which those kernels need and which changes no sum."""
+    """Padded with zeros to a multiple of 128, which those kernels need and which changes no sum."""
     more = -t.shape[-1] % w8a8.TILE
     if more == 0:
         return t.contiguous()
@@ -127,7 +127,7 @@ def wrapped_4_57(path):
 
 
 def choose_matmul(args):
-    """What it is, for people."""
+    """A description for people."""
     own = w8a8.matmul_for(args.device)
     if args.kernels:
         own = wrapped_4_57(args.kernels)
@@ -135,8 +135,8 @@ def choose_matmul(args):
         try:
             finegrained_fp8.load_finegrained_fp8_kernel()
             return "kernels-community/finegrained-fp8"
-        except Exception as e:  # whatever keeps it away from the Hub
-            print(f"the kernels of the Hub are not there: {type(e).__name__}: {str(e)[:120]}")
+        except Exception as e:  # whatever prevents access to the Hub
+            print(f"the kernels of the Hub cannot be loaded: {type(e).__name__}: {str(e)[:120]}")
     finegrained_fp8._FINEGRAINED_FP8 = finegrained_fp8.FineGrainedFP8(
         matmul=own[0], batched_matmul=None, grouped_matmul=w8a8.grouped_by(own[0])
     )
@@ -153,7 +153,7 @@ def digest(codes, scales):
 
 
 def fp8_of_export(tensors):
-    """By name; of experts in three dimensions each by itself."""
+    """By name; experts in three dimensions are split."""
     found = {}
     for name, t in tensors.items():
         if t.dtype == FP8 and t.dim() == 2:
@@ -170,7 +170,7 @@ def halves(codes, scales):
 
 
 def matrices_of(module, joined):
-    """(codes, scales) of an FP8 module; gate and up each by itself, unless they are `joined`."""
+    """(codes, scales) of an FP8 module; gate and up are separate, unless `joined`."""
     if isinstance(module, finegrained_fp8.FP8Linear):
         return [(module.weight, module.weight_scale_inv)]
     pairs = []
@@ -187,7 +187,7 @@ def fp8_modules(model):
 
 
 def check_bits(model, tensors):
-    """Says what is FP8 in the model: exactly what is in the export."""
+    """Checks that exactly the matrices of the export are FP8 in the model."""
     exported = fp8_of_export(tensors)
     modules = fp8_modules(model)
     loaded = collections.Counter()
@@ -208,12 +208,12 @@ def check_bits(model, tensors):
     )
 
 
-# What the logits should be
+# The expected logits
 
 
 @contextlib.contextmanager
 def exact_checkpoint(directory, tensors):
-    """The numbers of an export, fl32(code * scale), as a float32 checkpoint."""
+    """The dequantized values of an export, fl32(code * scale), as a float32 checkpoint."""
     with tempfile.TemporaryDirectory() as scratch:
         wide = {}
         for name, t in tensors.items():
@@ -257,7 +257,7 @@ def told(found, expected):
 
 
 def try_fp8(where, tensors, references, ids, device):
-    """True: it agrees."""
+    """Returns whether it agrees."""
     good = True
     for dtype in (torch.bfloat16, torch.float32):
         model = load(where, device, dtype, experts=None)
@@ -279,9 +279,9 @@ def try_fp8(where, tensors, references, ids, device):
 
 
 def edges(tensors):
-    """How transformers takes tiles when it dequantizes: as sides divided by numbers of scales."""
+    """How transformers computes tiles when it dequantizes: dimensions divided by numbers of scales."""
     if any(t.dtype == FP8 and t.dim() == 3 for t in tensors.values()):
-        return "refused"  # by load() here: its scales are keys that transformers leaves over
+        return "refused"  # by load() here, because transformers leaves its scales over as unused keys
     sides = [(d, -(-d // w8a8.TILE)) for t in tensors.values() if t.dtype == FP8 for d in t.shape]
     if any(d % tiles for d, tiles in sides):
         return "refused"
@@ -289,7 +289,7 @@ def edges(tensors):
 
 
 def try_dequantize(where, plain, tensors, device):
-    """True: as is to be expected. Sides that are no multiples of 128 are known to go wrong."""
+    """Returns whether it is as expected. Dimensions that are not multiples of 128 are known to go wrong."""
     expected = edges(tensors)
     config = FineGrainedFP8Config(dequantize=True)
     try:
@@ -321,7 +321,7 @@ def check_directory(directory, scales, device):
     ):
         try:
             good = way() and good
-        except Exception:  # the next one is tried all the same
+        except Exception:  # the next one is tried nevertheless
             traceback.print_exc(file=sys.stdout)
             good = False
     return good
@@ -346,7 +346,7 @@ def main():
         for scales in SCALES:
             directory = directory.rstrip("/")
             if not os.path.isdir(os.path.join(directory, f"hf-{scales}")):
-                print(f"{os.path.basename(directory)}, {scales} scales: not there")
+                print(f"{os.path.basename(directory)}, {scales} scales: does not exist")
                 continue
             count += 1
             if not check_directory(directory, scales, args.device):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Small random checkpoints whose matrices have sides of multiples of 128, where the architecture
-allows it: what the kernels of the runtimes need. Made by transformers itself, always the same.
+"""Small random checkpoints whose matrices have dimensions that are multiples of 128, where the
+architecture allows it, as the kernels of the runtimes need. Made by transformers itself, always the same.
 
     make_aligned.py DIRECTORY      (environment: see decompress_ct.py)
 
-Each has golden.safetensors beside it: input_ids and logits, computed in float32 from the stored
-weights. DeepSeek-V3 keeps one odd side, as its releases do: 192 rows of kv_a_proj_with_mqa; and
-joined experts, which have tiles of their own, may have odd halves.
+Each contains golden.safetensors: input_ids and logits, computed in float32 from the stored
+weights. DeepSeek-V3 keeps one unaligned dimension, as in its releases: 192 rows of kv_a_proj_with_mqa;
+joined experts, which have their own tiles, may have unaligned halves.
 """
 
 import os
@@ -71,7 +71,7 @@ MODELS = {
 
 
 def randomize(model, seed):
-    """Norms and biases, too: what is 1 or 0 hides mistakes."""
+    """Also norms and biases, because values of 1 or 0 hide mistakes."""
     generator = torch.Generator().manual_seed(seed)
     for name, p in sorted(model.named_parameters()):
         noise = torch.randn(p.shape, generator=generator)
@@ -82,7 +82,7 @@ def randomize(model, seed):
 
 
 def join_experts(path, experts):
-    """Experts in three dimensions, as some releases have them."""
+    """Experts in three dimensions, as in some releases."""
     tensors = load_file(path)
     first = re.compile(r"(.*\.experts)\.0\.gate_proj\.weight")
     for prefix in [m.group(1) for m in map(first.fullmatch, list(tensors)) if m]:

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Exports for load_transformers.py: of each CHECKPOINT with both kinds of scales, for hf and bf16.
+# Exports for load_transformers.py: each CHECKPOINT with both scale formats, for hf and bf16.
 #
 #     OCTAVO=build/octavo tests/interop/engines/prepare.sh OUT CHECKPOINT...
 #
-# Makes OUT/NAME/{hf,bf16}-{f32,ue8m0} and a copy of golden.safetensors. What transformers does not
-# read in FP8 is exported as numbers, and octavo says so.
+# Makes OUT/NAME/{hf,bf16}-{f32,ue8m0} and a copy of golden.safetensors. Whatever transformers does not
+# read in FP8 is exported as dequantized values, as octavo reports.
 set -eu
 [ $# -ge 2 ] || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
 octavo=${OCTAVO:-build/octavo}

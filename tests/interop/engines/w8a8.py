@@ -1,10 +1,10 @@
 """The linear layer with FP8 weights and FP8 activations (spec/forward.md), three times: as torch
-operations in float32, as a Triton kernel of our own, and as a mode under which a plain float32
-model computes what the FP8 one should.
+operations in float32, as a Triton kernel of our own, and as a mode in which a plain float32
+model computes what the FP8 model should.
 
     with emulation(model, {"model.layers.0.mlp.up_proj", ...}):
         logits = model(input_ids=ids).logits
-    matmul, what = matmul_for(device)     as kernels-community/finegrained-fp8 has one
+    matmul, what = matmul_for(device)     like that of kernels-community/finegrained-fp8
     grouped_by(matmul)                    the same for joined experts
 
 Activations: groups of 128 along k, scale = amax / 448 in float32 (1 where amax is 0), E4M3 to
@@ -35,7 +35,7 @@ def fake_quantize(x):
 
 
 def widen_scales(scales):
-    """Also UE8M0, for which few operations exist."""
+    """Also for UE8M0, for which few operations exist."""
     if scales.dtype == torch.float8_e8m0fnu:
         return (scales.contiguous().view(torch.uint8).to(torch.int32) << 23).view(torch.float32)
     return scales.float()
