@@ -248,7 +248,7 @@ def main():
         installed = dialects.read_table()
         dialects.TABLE = table
         same = np.array_equal(installed[0], steps) and installed[1] == least
-        print(f"reciprocal.h: {'as it is in quant/' if same else 'NEW: install it and build'}")
+        print(f"reciprocal.h: {'as it is in quant/tile/' if same else 'NEW: install it and build'}")
     bad += make_vectors(args.on, made_by, os.path.join(args.out, "dialects.safetensors"))
     with tempfile.TemporaryDirectory() as scratch:
         for dtype in vectors.DTYPES:

@@ -18,7 +18,7 @@ NAMES = [
     "compressed-tensors",
     "linghe",
 ]
-TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../quant/reciprocal.h")
+TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../quant/tile/reciprocal.h")
 RECIPROCAL_448 = F32(1 / 448)
 TINY = F32(2.0**-126)
 LARGEST = {"BF16": F32(2.0**127 * (2 - 2.0**-7)), "F16": F32(65504), "F32": F32(2**128 - 2**104)}
