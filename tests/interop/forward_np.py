@@ -125,7 +125,7 @@ def frequencies(config, width):
         sys.exit(f"rope_scaling of type {kind!r} is not known here")
     s, length = scaling["factor"], scaling["original_max_position_embeddings"]
 
-    def pair_of(rotations):  # that turns so many times within the original length
+    def pair_of(rotations):  # that turns this many times within the original length
         return width * math.log(length / (rotations * 2 * math.pi)) / (2 * math.log(base))
 
     low = max(math.floor(pair_of(scaling.get("beta_fast") or 32)), 0)

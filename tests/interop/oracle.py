@@ -176,7 +176,7 @@ def self_test():
 
 
 def self_test_edges():
-    """Each decision boundary with its neighbours, and each code's own value."""
+    """Each decision boundary with its neighbors, and each code's own value."""
     b = quantizer.BOUNDARIES
     points = np.concatenate(
         [
