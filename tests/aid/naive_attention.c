@@ -13,46 +13,40 @@ static float *scratch(ops *o, size_t floats)
     return memory;
 }
 
-/* The nearest float of d^-1/2. */
-static float alpha_of(unsigned d)
-{
-    return (float)(1 / sqrtl((long double)d));
-}
-
 /* ---- softmax attention ----------------------------------------- */
 
 /* Keys and values of one head; row j of either is that of token j. */
 typedef struct kv_head {
     float *keys, *values;
-    size_t stride;
+    size_t key_stride, value_stride;
 } kv_head;
 
-/* Query q of the token at position `last`, to y; p has room for last + 1 floats. */
-static void attend(const float *q, kv_head m, size_t last, unsigned d, float *p, float *y)
+/* Query q that sees `count` keys, the first ones of m, to y; p has room for `count` floats. */
+static void attend(const float *q, kv_head m, size_t count, const attention_shape *shape, float *p,
+                   float *y)
 {
-    const float alpha = alpha_of(d);
-    for (size_t j = 0; j <= last; j++) {
+    for (size_t j = 0; j < count; j++) {
         float acc = 0;
-        for (size_t c = 0; c < d; c++) {
-            acc = fmaf(q[c], m.keys[j * m.stride + c], acc);
+        for (size_t c = 0; c < shape->qk_dim; c++) {
+            acc = fmaf(q[c], m.keys[j * m.key_stride + c], acc);
         }
-        p[j] = acc * alpha;
+        p[j] = acc * shape->scale;
     }
     float largest = p[0];
-    for (size_t j = 1; j <= last; j++) {
+    for (size_t j = 1; j < count; j++) {
         largest = p[j] > largest ? p[j] : largest;
     }
-    for (size_t j = 0; j <= last; j++) {
+    for (size_t j = 0; j < count; j++) {
         p[j] = naive_exp(p[j] - largest);
     }
-    const float sum = naive_sum32(p, last + 1);
-    for (size_t j = 0; j <= last; j++) {
+    const float sum = naive_sum32(p, count);
+    for (size_t j = 0; j < count; j++) {
         p[j] = p[j] / sum;
     }
-    for (size_t c = 0; c < d; c++) {
+    for (size_t c = 0; c < shape->v_dim; c++) {
         float acc = 0;
-        for (size_t j = 0; j <= last; j++) {
-            acc = fmaf(p[j], m.values[j * m.stride + c], acc);
+        for (size_t j = 0; j < count; j++) {
+            acc = fmaf(p[j], m.values[j * m.value_stride + c], acc);
         }
         y[c] = acc;
     }
@@ -61,15 +55,17 @@ static void attend(const float *q, kv_head m, size_t last, unsigned d, float *p,
 void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t first, float *cache,
                      size_t room, mat y)
 {
-    const unsigned d = shape.head_dim;
-    const size_t width = (size_t)shape.kv_heads * d;
-    float *const keys = cache; /* [room, kv_heads, d] */
-    float *const values = cache + room * width;
+    const size_t key_width = (size_t)shape.kv_heads * shape.qk_dim;
+    const size_t value_width = (size_t)shape.kv_heads * shape.v_dim;
+    float *const keys = cache; /* [room, kv_heads, qk_dim] */
+    float *const values = cache + room * key_width;
     assert(first + q.rows <= room && shape.heads % shape.kv_heads == 0);
     for (size_t t = 0; t < k.rows; t++) {
-        for (size_t c = 0; c < width; c++) {
-            keys[(first + t) * width + c] = *at(k, t, c);
-            values[(first + t) * width + c] = *at(v, t, c);
+        for (size_t c = 0; c < key_width; c++) {
+            keys[(first + t) * key_width + c] = *at(k, t, c);
+        }
+        for (size_t c = 0; c < value_width; c++) {
+            values[(first + t) * value_width + c] = *at(v, t, c);
         }
     }
     float *const p = scratch(o, first + q.rows);
@@ -79,8 +75,12 @@ void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t 
     for (size_t t = 0; t < q.rows; t++) {
         for (size_t h = 0; h < shape.heads; h++) {
             const size_t shared = h / (shape.heads / shape.kv_heads);
-            const kv_head m = {keys + shared * d, values + shared * d, width};
-            attend(at(q, t, h * d), m, first + t, d, p, at(y, t, h * d));
+            const size_t seen = first + t + 1; /* without a window */
+            const size_t a = shape.window && seen > shape.window ? seen - shape.window : 0;
+            const kv_head m = {keys + a * key_width + shared * shape.qk_dim,
+                               values + a * value_width + shared * shape.v_dim, key_width,
+                               value_width};
+            attend(at(q, t, h * shape.qk_dim), m, seen - a, &shape, p, at(y, t, h * shape.v_dim));
         }
     }
     free(p);
@@ -92,24 +92,24 @@ void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, 
                             float *state, mat y)
 {
     (void)o;
-    const size_t d = shape.head_dim;
-    const float alpha = alpha_of(shape.head_dim);
-    assert(shape.kv_heads == shape.heads);
+    const size_t d = shape.qk_dim;
+    const size_t dv = shape.v_dim;
+    assert(shape.kv_heads == shape.heads && shape.window == 0);
     for (size_t t = 0; t < q.rows; t++) {
         for (size_t h = 0; h < shape.heads; h++) {
-            float *const s = state + h * d * d; /* [i][c] */
+            float *const s = state + h * d * dv; /* [i][c] */
             for (size_t i = 0; i < d; i++) {
-                for (size_t c = 0; c < d; c++) {
-                    const float faded = decay[h] * s[i * d + c];
-                    s[i * d + c] = fmaf(*at(k, t, h * d + i), *at(v, t, h * d + c), faded);
+                for (size_t c = 0; c < dv; c++) {
+                    const float faded = decay[h] * s[i * dv + c];
+                    s[i * dv + c] = fmaf(*at(k, t, h * d + i), *at(v, t, h * dv + c), faded);
                 }
             }
-            for (size_t c = 0; c < d; c++) {
+            for (size_t c = 0; c < dv; c++) {
                 float acc = 0;
                 for (size_t i = 0; i < d; i++) {
-                    acc = fmaf(*at(q, t, h * d + i), s[i * d + c], acc);
+                    acc = fmaf(*at(q, t, h * d + i), s[i * dv + c], acc);
                 }
-                *at(y, t, h * d + c) = acc * alpha;
+                *at(y, t, h * dv + c) = acc * shape.scale;
             }
         }
     }

@@ -12,6 +12,7 @@ enum { NAIVE_GROUP = 128, E4M3_LARGEST = 0x7e };
 typedef struct naive {
     ops base; /* the first member */
     err failure;
+    unsigned loaded;              /* weights that are not unloaded */
     float e4m3[E4M3_LARGEST + 1]; /* the values of the codes without a sign, ascending */
 } naive;
 

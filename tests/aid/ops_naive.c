@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/aid/naive_parts.h"
 
@@ -37,6 +38,41 @@ static void naive_get(ops *o, mat from, float *host)
             host[t * from.cols + c] = *at(from, t, c);
         }
     }
+}
+
+/* Another weight, whose data are behind it in the same block. */
+static void naive_load(ops *o, weight *w)
+{
+    const size_t bytes = w->rows * w->cols * dtype_bits(w->type) / 8;
+    const size_t scales =
+        w->scales ? (w->rows + 127) / 128 * ((w->cols + 127) / 128) * sizeof(float) : 0;
+    assert(!w->loaded);
+    weight *const copy = calloc(1, sizeof *copy + scales + bytes);
+    if (copy == NULL) {
+        err_set(&naive_of(o)->failure, ERR_MEMORY, "no memory for a weight");
+        return;
+    }
+    unsigned char *const at_scales = (unsigned char *)(copy + 1);
+    *copy = *w;
+    copy->data = memcpy(at_scales + scales, w->data, bytes);
+    if (w->scales) {
+        copy->scales = memcpy(at_scales, w->scales, scales);
+    }
+    w->loaded = copy;
+    naive_of(o)->loaded++;
+}
+
+static void naive_unload(ops *o, weight *w)
+{
+    naive_of(o)->loaded -= w->loaded != NULL;
+    free(w->loaded);
+    w->loaded = NULL;
+}
+
+static const weight *copy_of(const weight *w)
+{
+    assert(w->loaded);
+    return w->loaded;
 }
 
 static void naive_zero(ops *o, mat x)
@@ -111,20 +147,27 @@ static void matmul_fp8(const naive *o, mat x, const weight *w, mat y)
     }
 }
 
-static void naive_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
+static void naive_matmul(ops *o, mat x, const weight *handle, const weight *bias, bool fp8, mat y)
 {
+    const weight *const w = copy_of(handle);
     assert(x.cols == w->cols && y.cols == w->rows && y.rows == x.rows);
     if (fp8 && w->scales) {
         matmul_fp8(naive_of(o), x, w, y);
     } else {
         matmul_exact(naive_of(o), x, w, y);
     }
+    for (size_t t = 0; t < y.rows && bias; t++) {
+        for (size_t n = 0; n < y.cols; n++) {
+            *at(y, t, n) = *at(y, t, n) + naive_weight_value(naive_of(o), copy_of(bias), 0, n);
+        }
+    }
 }
 
 /* ---- section 5: rows ------------------------------------------- */
 
-static void naive_norm(ops *o, mat x, unsigned groups, const weight *w, float eps, mat y)
+static void naive_norm(ops *o, mat x, unsigned groups, const weight *handle, float eps, mat y)
 {
+    const weight *const w = copy_of(handle);
     const size_t n = x.cols / groups;
     assert(n * groups == x.cols && (w->cols == x.cols || w->cols == n));
     for (size_t t = 0; t < x.rows; t++) {
@@ -138,20 +181,23 @@ static void naive_norm(ops *o, mat x, unsigned groups, const weight *w, float ep
     }
 }
 
-static void naive_rope(ops *o, mat x, unsigned heads, unsigned half, const float *cos,
+static void naive_rope(ops *o, mat x, unsigned heads, rotation r, const float *cos,
                        const float *sin)
 {
     (void)o;
+    const size_t half = r.half;
     const size_t d = x.cols / heads;
     for (size_t t = 0; t < x.rows; t++) {
         for (size_t h = 0; h < heads; h++) {
             for (size_t j = 0; j < half; j++) {
                 const float c = cos[t * half + j];
                 const float s = sin[t * half + j];
-                const float a = *at(x, t, h * d + j);
-                const float b = *at(x, t, h * d + j + half);
-                *at(x, t, h * d + j) = a * c - b * s;
-                *at(x, t, h * d + j + half) = b * c + a * s;
+                const size_t first = h * d + r.offset + (r.interleaved ? 2 * j : j);
+                const size_t second = r.interleaved ? first + 1 : first + half;
+                const float a = *at(x, t, first);
+                const float b = *at(x, t, second);
+                *at(x, t, first) = a * c - b * s;
+                *at(x, t, second) = b * c + a * s;
             }
         }
     }
@@ -215,6 +261,9 @@ static err_code naive_status(ops *o, err *e)
 
 static void naive_destroy(ops *o)
 {
+    if (naive_of(o)->loaded != 0) {
+        abort();
+    }
     free(naive_of(o));
 }
 
@@ -230,6 +279,8 @@ ops *ops_naive_create(void)
                     .release = naive_release,
                     .put = naive_put,
                     .get = naive_get,
+                    .load = naive_load,
+                    .unload = naive_unload,
                     .zero = naive_zero,
                     .add = naive_add,
                     .matmul = naive_matmul,

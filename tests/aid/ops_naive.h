@@ -2,10 +2,14 @@
  * every implementation has to equal, bit for bit.
  *
  *     ops *o = ops_naive_create();
- *     o->matmul(o, x, &w, false, y);
+ *     o->load(o, &w);
+ *     o->matmul(o, x, &w, NULL, false, y);
+ *     o->unload(o, &w);
  *     o->destroy(o);
  *
- * One thread, no vectors, fmaf of the C library. Its memory is that of the host. */
+ * One thread, no vectors, fmaf of the C library. Its memory is that of the host, but what it loads it
+ * copies, as a device would: a weight that is not loaded, or changed since, shows. Destroying it
+ * aborts if a weight is still loaded. */
 #ifndef OPS_NAIVE_H
 #define OPS_NAIVE_H
 

@@ -48,6 +48,10 @@ void pair_close(ops_pair *p)
         p->tested->release(p->tested, p->memory[i].tested.data);
         p->naive->release(p->naive, p->memory[i].naive.data);
     }
+    for (unsigned i = 0; i < p->weight_count; i++) {
+        p->tested->unload(p->tested, &p->weights[i].tested);
+        p->naive->unload(p->naive, &p->weights[i].naive);
+    }
     for (unsigned i = 0; i < p->hosts; i++) {
         free(p->host[i]);
     }
@@ -185,7 +189,18 @@ static const float *random_scales(ops_pair *p, size_t count, bool pow2)
     return scales;
 }
 
-weight pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s)
+static both_weights load(ops_pair *p, weight w)
+{
+    both_weights loaded = {w, w};
+    p->tested->load(p->tested, &loaded.tested);
+    p->naive->load(p->naive, &loaded.naive);
+    ck_assert(loaded.tested.loaded && loaded.naive.loaded);
+    ck_assert_uint_lt(p->weight_count, PAIR_ITEMS);
+    p->weights[p->weight_count++] = loaded;
+    return loaded;
+}
+
+both_weights pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s)
 {
     const size_t bytes = dtype_bits(type) / 8;
     unsigned char *const data = pair_host(p, rows * cols * bytes, bytes * pair_below(p, 16));
@@ -206,7 +221,7 @@ weight pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s)
             ((float *)(void *)data)[i] = pair_value(p, s);
         }
     }
-    return w;
+    return load(p, w);
 }
 
 /* ---- comparison ------------------------------------------------ */

@@ -23,6 +23,10 @@ typedef struct both {
     mat tested, naive;
 } both;
 
+typedef struct both_weights {
+    weight tested, naive; /* one weight, loaded into either */
+} both_weights;
+
 typedef struct ops_pair {
     ops *tested, *naive;
     uint64_t random;
@@ -31,7 +35,8 @@ typedef struct ops_pair {
     char what[256];
     both memory[PAIR_ITEMS]; /* one row each: all that was allocated */
     void *host[PAIR_ITEMS];
-    unsigned memories, hosts;
+    both_weights weights[PAIR_ITEMS];
+    unsigned memories, hosts, weight_count;
 } ops_pair;
 
 /* Exponents of random values; one in sixteen is +0 or -0. */
@@ -59,8 +64,8 @@ both pair_zeros(ops_pair *p, size_t floats); /* one row without surroundings, al
 both both_rows(both m, size_t first, size_t count);
 both both_cols(both m, size_t first, size_t count);
 
-/* A weight of finite values; a quantized one has random codes and scales. */
-weight pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s);
+/* A weight of finite values, loaded; a quantized one has random codes and scales. */
+both_weights pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s);
 
 /* What the next comparisons are about, for their messages. */
 void pair_describe(ops_pair *p, const char *format, ...) __attribute__((format(printf, 2, 3)));

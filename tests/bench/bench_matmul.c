@@ -172,7 +172,7 @@ static void run_ours(const runner *r)
     const shape *const s = r->s;
     const mat x = {r->d->x, s->tokens, s->cols, s->cols};
     const mat y = {r->d->y, s->tokens, s->rows, s->rows};
-    r->o->matmul(r->o, x, &r->w, r->fp8, y);
+    r->o->matmul(r->o, x, &r->w, NULL, r->fp8, y);
 }
 
 static double measure(const runner *r)

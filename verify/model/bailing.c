@@ -38,7 +38,8 @@ static void attend(pass *p, const attention_weights *w, bool fp8, size_t positio
 {
     ops *const o = p->ops;
     const model_config *const c = &p->config;
-    const attention_shape shape = {c->heads, w->linear ? c->heads : c->kv_heads, c->head_dim};
+    const attention_shape shape = {c->heads,    w->linear ? c->heads : c->kv_heads, c->head_dim,
+                                   c->head_dim, attention_scale(c->head_dim),       0};
     const size_t q_width = (size_t)c->heads * c->head_dim;
     const size_t kv_width = (size_t)shape.kv_heads * c->head_dim;
     const unsigned half = c->rotary_dim / 2;
@@ -54,23 +55,23 @@ static void attend(pass *p, const attention_weights *w, bool fp8, size_t positio
     const mat v = mat_cols(qkv, q_width + kv_width, kv_width);
 
     o->norm(o, x, 1, &w->input_norm, c->eps, a);
-    o->matmul(o, a, &w->qkv, fp8, qkv);
+    o->matmul(o, a, &w->qkv, NULL, fp8, qkv);
     if (w->linear && c->linear_silu) {
         o->silu(o, qkv);
     }
     o->norm(o, q, c->heads, &w->q_norm, c->eps, q);
     o->norm(o, k, shape.kv_heads, &w->k_norm, c->eps, k);
-    o->rope(o, q, c->heads, half, cos, sin);
-    o->rope(o, k, shape.kv_heads, half, cos, sin);
+    o->rope(o, q, c->heads, (rotation){.half = half}, cos, sin);
+    o->rope(o, k, shape.kv_heads, (rotation){.half = half}, cos, sin);
     if (w->linear) {
         const mat g = pass_scratch(p, x.rows, q_width);
         o->linear_attention(o, shape, q, k, v, p->decay, p->state, u);
-        o->matmul(o, a, &w->g_proj, fp8, g);
+        o->matmul(o, a, &w->g_proj, NULL, fp8, g);
         o->gate(o, u, c->norm_groups, &w->g_norm, c->eps, g, u);
     } else {
         o->attention(o, shape, q, k, v, position, p->state, p->length, u);
     }
-    o->matmul(o, u, &w->dense, fp8, a);
+    o->matmul(o, u, &w->dense, NULL, fp8, a);
     o->add(o, x, a);
 }
 
@@ -118,10 +119,10 @@ static void mlp(pass *p, const mlp_weights *w, bool fp8, mat x, mat y)
     ops *const o = p->ops;
     const mat gate = pass_scratch(p, x.rows, w->gate.rows);
     const mat up = pass_scratch(p, x.rows, w->up.rows);
-    o->matmul(o, x, &w->gate, fp8, gate);
-    o->matmul(o, x, &w->up, fp8, up);
+    o->matmul(o, x, &w->gate, NULL, fp8, gate);
+    o->matmul(o, x, &w->up, NULL, fp8, up);
     o->silu_mul(o, gate, up, gate);
-    o->matmul(o, gate, &w->down, fp8, y);
+    o->matmul(o, gate, &w->down, NULL, fp8, y);
 }
 
 /* Tokens of a stream that are worked on together, from row `row` on, of `rows`. */
@@ -204,7 +205,7 @@ static err_code route(pass *p, unsigned layer, err *e)
             rows = block_rows(st, row, b.rows);
             pass_scratch_reset(p);
             const mat z = pass_scratch(p, rows, c->experts);
-            o->matmul(o, mat_rows(b, row, rows), &router, st->fp8, z);
+            o->matmul(o, mat_rows(b, row, rows), &router, NULL, st->fp8, z);
             o->route(o, z, &shape, c->expert_bias ? p->bias : NULL,
                      st->chosen.index + row * c->top_k, st->chosen.share + row * c->top_k);
         }

@@ -142,7 +142,8 @@ void pass_scratch_reset(pass *p)
 static size_t state_floats(const pass *p)
 {
     const model_config *const c = &p->config;
-    const attention_shape shape = {c->heads, c->kv_heads, c->head_dim};
+    const attention_shape shape = {
+        .kv_heads = c->kv_heads, .qk_dim = c->head_dim, .v_dim = c->head_dim};
     const size_t linear = c->linear ? (size_t)c->heads * c->head_dim * c->head_dim : 0;
     return num_max(linear, attention_cache_floats(shape, p->length));
 }

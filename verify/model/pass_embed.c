@@ -74,7 +74,7 @@ err_code pass_logits(pass *p, const unsigned *numbers, unsigned count_streams, s
         weight w;
         code = pass_load_band(p, head, row, rows, &w, e);
         for (unsigned i = 0; i < count_streams && code == OK; i++) {
-            o->matmul(o, a[i], &w, p->streams[numbers[i]].fp8, mat_cols(out[i], row, rows));
+            o->matmul(o, a[i], &w, NULL, p->streams[numbers[i]].fp8, mat_cols(out[i], row, rows));
         }
         if (code == OK) {
             code = pass_go_on(p, e);

@@ -22,9 +22,16 @@ typedef struct span {
     const float *keys, *values;
     float *scores; /* [tokens][pitch] */
     size_t pitch;
-    size_t first; /* position of the first of them: it sees first + 1 keys */
+    size_t first; /* position of the first of them: it is the last key that it sees */
     size_t tokens;
 } span;
+
+/* The first key that the token at `position` sees. */
+static size_t first_key(const span *s, size_t position)
+{
+    const size_t window = s->job->shape.window;
+    return window > 0 && position >= window ? position + 1 - window : 0;
+}
 
 /* ---- scores ---------------------------------------------------- */
 
@@ -37,7 +44,7 @@ INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const
     const float *restrict keys = s->keys + key;
     float a[ATTENTION_TOKENS][BLOCK];
     memset(a, 0, sizeof a);
-    for (size_t c = 0; c < s->job->shape.head_dim; c++) {
+    for (size_t c = 0; c < s->job->shape.qk_dim; c++) {
 #pragma GCC unroll 6
         for (size_t i = 0; i < tokens; i++) {
             const float factor = q[i * stride + c];
@@ -56,7 +63,7 @@ INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const
 static void score(const span *s)
 {
     const size_t keys = s->first + s->tokens;
-    for (size_t key = 0; key < keys; key += BLOCK) {
+    for (size_t key = first_key(s, s->first) / BLOCK * BLOCK; key < keys; key += BLOCK) {
         const size_t count = num_min(BLOCK, keys - key);
         if (count == BLOCK && s->tokens == ATTENTION_TOKENS) {
             score_keys(s, 0, key, BLOCK, ATTENTION_TOKENS);
@@ -100,18 +107,36 @@ static void softmax(float *restrict x, size_t n, float scale)
 
 /* ---- values ---------------------------------------------------- */
 
-/* `count` channels from `c` on, of tokens t ... t + tokens - 1: the keys that all of them see, then
- * those of each. */
+/* Keys [from, to) of one token, in ascending order: the chain goes on. */
+INLINED void mix_some(const span *s, size_t t, size_t c, size_t count, size_t from, size_t to,
+                      float *restrict a)
+{
+    const size_t dim = s->job->shape.v_dim;
+    const float *restrict p = s->scores + t * s->pitch;
+    const float *restrict values = s->values + c;
+    for (size_t j = from; j < to; j++) {
+        for (size_t l = 0; l < count; l++) {
+            a[l] = fmaf(p[j], values[j * dim + l], a[l]);
+        }
+    }
+}
+
+/* `count` channels from `c` on, of tokens t ... t + tokens - 1: the keys that only the first of them
+ * still see, those that all of them see, then those that only the last of them see already. */
 INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const unsigned tokens)
 {
     const size_t pitch = s->pitch;
-    const size_t dim = s->job->shape.head_dim;
-    const size_t common = s->first + t + 1;
+    const size_t dim = s->job->shape.v_dim;
+    const size_t position = s->first + t;
+    const size_t common = num_min(first_key(s, position + tokens - 1), position + 1);
     const float *restrict p = s->scores + t * pitch;
     const float *restrict values = s->values + c;
     float a[ATTENTION_TOKENS][BLOCK];
     memset(a, 0, sizeof a);
-    for (size_t j = 0; j < common; j++) {
+    for (size_t i = 0; i < tokens; i++) {
+        mix_some(s, t + i, c, count, first_key(s, position + i), common, a[i]);
+    }
+    for (size_t j = common; j < position + 1; j++) {
 #pragma GCC unroll 6
         for (size_t i = 0; i < tokens; i++) {
             const float factor = p[i * pitch + j];
@@ -122,18 +147,15 @@ INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const u
         }
     }
     for (size_t i = 0; i < tokens; i++) {
-        for (size_t j = common; j < common + i; j++) {
-            for (size_t l = 0; l < count; l++) {
-                a[i][l] = fmaf(p[i * pitch + j], values[j * dim + l], a[i][l]);
-            }
-        }
+        const size_t own = first_key(s, position + i);
+        mix_some(s, t + i, c, count, own > position ? own : position + 1, position + i + 1, a[i]);
         memcpy(s->y + (t + i) * s->job->y.stride + c, a[i], count * sizeof(float));
     }
 }
 
 static void mix(const span *s)
 {
-    const size_t dim = s->job->shape.head_dim;
+    const size_t dim = s->job->shape.v_dim;
     for (size_t c = 0; c < dim; c += BLOCK) {
         const size_t count = num_min(BLOCK, dim - c);
         if (count == BLOCK && s->tokens == ATTENTION_TOKENS) {
@@ -152,20 +174,22 @@ static void mix(const span *s)
 
 static void attend(const attention_job *job, size_t row, size_t tokens, size_t head, float *work)
 {
-    const size_t dim = job->shape.head_dim;
+    const size_t qk_dim = job->shape.qk_dim;
+    const size_t v_dim = job->shape.v_dim;
     const size_t kv_head = head / (job->shape.heads / job->shape.kv_heads);
     const span s = {.job = job,
-                    .q = job->q.data + row * job->q.stride + head * dim,
-                    .y = job->y.data + row * job->y.stride + head * dim,
-                    .keys = job->keys + kv_head * dim * job->room,
-                    .values = job->values + kv_head * dim * job->room,
+                    .q = job->q.data + row * job->q.stride + head * qk_dim,
+                    .y = job->y.data + row * job->y.stride + head * v_dim,
+                    .keys = job->keys + kv_head * qk_dim * job->room,
+                    .values = job->values + kv_head * v_dim * job->room,
                     .scores = work,
                     .pitch = attention_pitch(job->first + row + tokens),
                     .first = job->first + row,
                     .tokens = tokens};
     score(&s);
     for (size_t t = 0; t < tokens; t++) {
-        softmax(work + t * s.pitch, s.first + t + 1, job->scale);
+        const size_t from = first_key(&s, s.first + t);
+        softmax(work + t * s.pitch + from, s.first + t + 1 - from, job->shape.scale);
     }
     mix(&s);
 }
@@ -197,24 +221,25 @@ static void step(float *restrict state, size_t dim, float decay, const float *re
 
 static void advance(const linear_job *job, size_t head, size_t col, float *work)
 {
-    const size_t dim = job->shape.head_dim;
-    const size_t cols = num_min(LINEAR_COLUMNS, dim - col);
+    const size_t dim = job->shape.qk_dim;
+    const size_t v_dim = job->shape.v_dim;
+    const size_t cols = num_min(LINEAR_COLUMNS, v_dim - col);
     const size_t at = head * dim;
-    float *const state = job->state + head * dim * dim + col;
+    float *const state = job->state + head * dim * v_dim + col;
     float v[LINEAR_COLUMNS] = {0}; /* zeros beyond the last column */
     float o[LINEAR_COLUMNS];
     memset(work, 0, dim * LINEAR_COLUMNS * sizeof *work);
-    copy_state(work, LINEAR_COLUMNS, state, dim, dim, cols);
+    copy_state(work, LINEAR_COLUMNS, state, v_dim, dim, cols);
     for (size_t t = 0; t < job->q.rows; t++) {
-        memcpy(v, job->v.data + t * job->v.stride + at + col, cols * sizeof *v);
+        memcpy(v, job->v.data + t * job->v.stride + head * v_dim + col, cols * sizeof *v);
         step(work, dim, job->decay[head], job->q.data + t * job->q.stride + at,
              job->k.data + t * job->k.stride + at, v, o);
-        float *const y = job->y.data + t * job->y.stride + at + col;
+        float *const y = job->y.data + t * job->y.stride + head * v_dim + col;
         for (size_t c = 0; c < cols; c++) {
-            y[c] = o[c] * job->scale;
+            y[c] = o[c] * job->shape.scale;
         }
     }
-    copy_state(state, dim, work, LINEAR_COLUMNS, dim, cols);
+    copy_state(state, v_dim, work, LINEAR_COLUMNS, dim, cols);
 }
 
 const attention_kernel LEVELLED(attention_kernel) = {LEVEL_NAME, attend, advance};

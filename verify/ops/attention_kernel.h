@@ -18,17 +18,15 @@ typedef struct attention_job {
     mat q, y;
     size_t first;        /* position of row 0 */
     size_t room;         /* tokens of the cache */
-    const float *keys;   /* [kv_heads][head_dim][room] */
-    const float *values; /* [kv_heads][room][head_dim] */
-    float scale;         /* head_dim^-1/2 */
+    const float *keys;   /* [kv_heads][qk_dim][room] */
+    const float *values; /* [kv_heads][room][v_dim] */
 } attention_job;
 
 typedef struct linear_job {
     attention_shape shape;
     mat q, k, v, y;
     const float *decay; /* [heads] */
-    float *state;       /* [heads][head_dim][head_dim], i then c */
-    float scale;
+    float *state;       /* [heads][qk_dim][v_dim], i then c */
 } linear_job;
 
 typedef struct attention_kernel {
@@ -56,7 +54,7 @@ static inline size_t attention_work_floats(size_t keys)
 
 static inline size_t linear_work_floats(attention_shape shape)
 {
-    return (size_t)shape.head_dim * LINEAR_COLUMNS;
+    return (size_t)shape.qk_dim * LINEAR_COLUMNS;
 }
 
 #endif

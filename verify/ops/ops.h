@@ -4,16 +4,19 @@
  *     ops *o;
  *     ops_cpu_create(threads, &o, e);
  *     float *memory = o->alloc(o, floats);
- *     o->norm(o, x, 1, &norm_weight, eps, a);
- *     o->matmul(o, a, &w_qkv, false, qkv);
+ *     o->load(o, &w_norm), o->load(o, &w_qkv);
+ *     o->norm(o, x, 1, &w_norm, eps, a);
+ *     o->matmul(o, a, &w_qkv, NULL, false, qkv);
  *     if (o->status(o, e) != OK) ...
+ *     o->unload(o, &w_norm), o->unload(o, &w_qkv);
  *     o->release(o, memory);
  *     o->destroy(o);
  *
  * A model knows no device. Matrices lie in memory of the ops, which nobody else dereferences: `put`
- * and `get` copy. Weights, tables and indices are host memory and may be reused once the call has
- * returned. Operations return nothing: the first failure is kept, what follows does nothing, and
- * `status` tells it. One thread at a time uses an ops.
+ * and `get` copy. A weight is loaded once and then used as often as one likes, so that a device
+ * uploads it once; its host memory stays as it is until it is unloaded. Tables and indices are host
+ * memory and may be reused once the call has returned. Operations return nothing: the first failure
+ * is kept, what follows does nothing, and `status` reports it. One thread at a time uses an ops.
  *
  * Every row of every result depends on its own inputs only, so that batches may be cut and mixed as
  * memory allows. Every implementation gives the bits that the spec defines. */
@@ -44,18 +47,34 @@ static inline mat mat_cols(mat m, size_t first, size_t count)
     return (mat){m.data + first, m.rows, count, m.stride};
 }
 
-/* A weight as it is stored, in host memory: [rows, cols] row-major; a vector has one row. */
+/* A weight as it is stored, in host memory: [rows, cols] row-major; a vector has one row. It is also
+ * the handle of what an ops has loaded. */
 typedef struct weight {
     dtype type;          /* BF16, F16, F32; F8_E4M3 with scales */
     size_t rows, cols;   /* N, K */
     const void *data;    /* little-endian, aligned for its type */
     const float *scales; /* [ceil(rows / 128), ceil(cols / 128)]; NULL: not quantized */
-    bool pow2;           /* scales are powers of two: FP8 activations get such scales, too */
+    bool pow2;           /* scales are powers of two: FP8 activations also get such scales */
+    void *loaded;        /* what an ops made of it, the ops' own; NULL: not loaded */
 } weight;
 
+/* Softmax and linear attention. */
 typedef struct attention_shape {
-    unsigned heads, kv_heads, head_dim;
+    unsigned heads, kv_heads; /* linear: as many of both */
+    unsigned qk_dim, v_dim;   /* channels of a head of q and k; of v and the result */
+    float scale;              /* of scores; linear: of the result */
+    unsigned window;          /* keys that a token sees, its own included; 0: all. Linear: 0 */
 } attention_shape;
+
+/* The float nearest to dim^-1/2, the scale of most models. */
+float attention_scale(unsigned dim);
+
+/* Which channels of a head rotate, and which two of them together. */
+typedef struct rotation {
+    unsigned offset;  /* the first channel that rotates */
+    unsigned half;    /* pairs: 2 * half channels rotate, the others stay */
+    bool interleaved; /* pairs are neighbours, else `half` channels apart */
+} rotation;
 
 typedef struct router_shape {
     unsigned experts, top_k, groups, top_groups;
@@ -74,27 +93,33 @@ struct ops {
     void (*put)(ops *o, const float *host, mat to); /* host: [rows, cols] without gaps */
     void (*get)(ops *o, mat from, float *host);
 
+    /* Every operation takes weights that are loaded. Unloading one that is not loaded is fine. */
+    void (*load)(ops *o, weight *w);
+    void (*unload)(ops *o, weight *w);
+
     void (*zero)(ops *o, mat x);
     void (*add)(ops *o, mat x, mat y); /* x = x + y */
 
-    /* y = x w^T: x [T, K], w [N, K], y [T, N]. `fp8`: FP8 activations, if w is quantized. */
-    void (*matmul)(ops *o, mat x, const weight *w, bool fp8, mat y);
+    /* y = x w^T + bias: x [T, K], w [N, K], bias [N] (NULL: none), y [T, N]. `fp8`: FP8
+     * activations, if w is quantized. */
+    void (*matmul)(ops *o, mat x, const weight *w, const weight *bias, bool fp8, mat y);
 
     /* RMS norm of `groups` equal parts of each row; w has a channel for each column, or for each
      * column of one part, which all parts share. y may be x. */
     void (*norm)(ops *o, mat x, unsigned groups, const weight *w, float eps, mat y);
 
     /* Rotate each of the `heads` parts of each row in place, by cos and sin [rows, half]. */
-    void (*rope)(ops *o, mat x, unsigned heads, unsigned half, const float *cos, const float *sin);
+    void (*rope)(ops *o, mat x, unsigned heads, rotation r, const float *cos, const float *sin);
 
-    /* Rows are the tokens first … first + rows - 1 of one sequence: q, y [rows, heads * d], k, v
-     * [rows, kv_heads * d]. Keys and values go to the cache, which holds those of the tokens before
-     * `first`: ops memory of attention_cache_floats(shape, room) floats for `room` tokens. */
+    /* Rows are the tokens first … first + rows - 1 of one sequence: q [rows, heads * qk_dim], k
+     * [rows, kv_heads * qk_dim], v [rows, kv_heads * v_dim], y [rows, heads * v_dim]. Keys and
+     * values go to the cache, which holds those of the tokens before `first`: ops memory of
+     * attention_cache_floats(shape, room) floats for `room` tokens. */
     void (*attention)(ops *o, attention_shape shape, mat q, mat k, mat v, size_t first,
                       float *cache, size_t room, mat y);
 
-    /* The same for linear attention; state [heads, d, d] is read and left behind, all zero at the
-     * start of a sequence. decay [heads], host. */
+    /* The same for linear attention; the state of attention_state_floats(shape) floats is read and
+     * updated, all zero at the start of a sequence. decay [heads], host. */
     void (*linear_attention)(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
                              float *state, mat y);
 
@@ -121,7 +146,13 @@ struct ops {
 /* Keys and values of `room` tokens. */
 static inline size_t attention_cache_floats(attention_shape shape, size_t room)
 {
-    return 2 * (size_t)shape.kv_heads * shape.head_dim * room;
+    return (size_t)shape.kv_heads * ((size_t)shape.qk_dim + shape.v_dim) * room;
+}
+
+/* The state of linear attention: [heads, qk_dim, v_dim]. */
+static inline size_t attention_state_floats(attention_shape shape)
+{
+    return (size_t)shape.heads * shape.qk_dim * shape.v_dim;
 }
 
 #endif

@@ -4,8 +4,7 @@
 #include "format/base/num.h"
 #include "verify/ops/ops_state.h"
 
-/* The float nearest to dim^-1/2. */
-static float score_scale(unsigned dim)
+float attention_scale(unsigned dim)
 {
     return (float)(1 / sqrtl((long double)dim));
 }
@@ -27,16 +26,18 @@ static void store_task(void *ctx, unsigned worker, size_t head)
 {
     const attention_run *const r = ctx;
     (void)worker;
-    const size_t dim = r->job.shape.head_dim;
+    const size_t qk_dim = r->job.shape.qk_dim;
+    const size_t v_dim = r->job.shape.v_dim;
     const size_t room = r->job.room;
-    float *const keys = r->keys + head * dim * room + r->job.first;
-    float *const values = r->values + (head * room + r->job.first) * dim;
+    float *const keys = r->keys + head * qk_dim * room + r->job.first;
+    float *const values = r->values + (head * room + r->job.first) * v_dim;
     for (size_t t = 0; t < r->k.rows; t++) {
-        const float *const k = r->k.data + t * r->k.stride + head * dim;
-        for (size_t c = 0; c < dim; c++) {
+        const float *const k = r->k.data + t * r->k.stride + head * qk_dim;
+        const float *const v = r->v.data + t * r->v.stride + head * v_dim;
+        for (size_t c = 0; c < qk_dim; c++) {
             keys[c * room + t] = k[c];
         }
-        memcpy(values + t * dim, r->v.data + t * r->v.stride + head * dim, dim * sizeof *values);
+        memcpy(values + t * v_dim, v, v_dim * sizeof *values);
     }
 }
 
@@ -59,7 +60,7 @@ void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t fi
     if (ops_failed(s) || q.rows == 0) {
         return;
     }
-    float *const values = cache + (size_t)shape.kv_heads * shape.head_dim * room;
+    float *const values = cache + (size_t)shape.kv_heads * shape.qk_dim * room;
     attention_run r = {.kernel = s->attention,
                        .job = {.shape = shape,
                                .q = q,
@@ -67,8 +68,7 @@ void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t fi
                                .first = first,
                                .room = room,
                                .keys = cache,
-                               .values = values,
-                               .scale = score_scale(shape.head_dim)},
+                               .values = values},
                        .k = k,
                        .v = v,
                        .keys = cache,
@@ -106,16 +106,10 @@ void ops_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, co
     if (ops_failed(s) || q.rows == 0) {
         return;
     }
-    linear_run r = {.kernel = s->attention,
-                    .job = {.shape = shape,
-                            .q = q,
-                            .k = k,
-                            .v = v,
-                            .y = y,
-                            .decay = decay,
-                            .state = state,
-                            .scale = score_scale(shape.head_dim)},
-                    .blocks = num_ceil_div(shape.head_dim, LINEAR_COLUMNS)};
+    linear_run r = {
+        .kernel = s->attention,
+        .job = {.shape = shape, .q = q, .k = k, .v = v, .y = y, .decay = decay, .state = state},
+        .blocks = num_ceil_div(shape.v_dim, LINEAR_COLUMNS)};
     r.work = ops_own_space(s, linear_work_floats(shape), &r.work_pitch);
     if (r.work) {
         thread_pool_run(s->pool, shape.heads * r.blocks, advance_task, &r);

@@ -65,6 +65,19 @@ static void cpu_get(ops *o, mat from, float *host)
     }
 }
 
+/* Kernels read weights where they are; the mark shows that they may. */
+static void cpu_load(ops *o, weight *w)
+{
+    (void)o;
+    w->loaded = w;
+}
+
+static void cpu_unload(ops *o, weight *w)
+{
+    (void)o;
+    w->loaded = NULL;
+}
+
 static err_code cpu_status(ops *o, err *e)
 {
     const err *const failure = &ops_state_of(o)->failure;
@@ -113,6 +126,8 @@ static const ops members = {.name = "cpu",
                             .release = cpu_release,
                             .put = cpu_put,
                             .get = cpu_get,
+                            .load = cpu_load,
+                            .unload = cpu_unload,
                             .zero = ops_rows_zero,
                             .add = ops_rows_add,
                             .matmul = ops_matmul,

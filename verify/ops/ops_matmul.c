@@ -51,7 +51,7 @@ static size_t count_blocks(size_t units, size_t most_units, size_t threads)
     return num_min(blocks, units);
 }
 
-void ops_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
+void ops_matmul(ops *o, mat x, const weight *w, const weight *bias, bool fp8, mat y)
 {
     ops_state *const s = ops_state_of(o);
     if (ops_failed(s) || x.rows == 0 || w->rows == 0) {
@@ -75,4 +75,7 @@ void ops_matmul(ops *o, mat x, const weight *w, bool fp8, mat y)
     }
     thread_pool_run(s->pool, r.panels * r.slices, pack_task, &r);
     thread_pool_run(s->pool, r.blocks * num_ceil_div(r.panels, r.chunk_panels), multiply_task, &r);
+    if (bias) {
+        ops_rows_add_bias(s, y, bias);
+    }
 }

@@ -20,7 +20,7 @@ struct row_job {
     const float *w;
     size_t w_pitch; /* from group to group; 0: they share it */
     float eps;
-    size_t half;
+    rotation rotation;
     const float *cos, *sin, *share;
     const uint32_t *index;
 };
@@ -86,10 +86,22 @@ static void gate_row(const row_job *j, size_t row)
 static void rope_row(const row_job *j, size_t row)
 {
     const size_t n = j->x.cols / j->groups;
+    const size_t half = j->rotation.half;
+    const float *const cos = j->cos + row * half;
+    const float *const sin = j->sin + row * half;
     for (size_t h = 0; h < j->groups; h++) {
-        j->kernel->rope(row_of(j->x, row) + h * n, j->half, j->cos + row * j->half,
-                        j->sin + row * j->half);
+        float *const x = row_of(j->x, row) + h * n + j->rotation.offset;
+        if (j->rotation.interleaved) {
+            j->kernel->rope_interleaved(x, half, cos, sin);
+        } else {
+            j->kernel->rope(x, half, cos, sin);
+        }
     }
+}
+
+static void add_bias_row(const row_job *j, size_t row)
+{
+    j->kernel->add(row_of(j->x, row), j->w, j->x.cols);
 }
 
 static void silu_row(const row_job *j, size_t row)
@@ -142,8 +154,8 @@ static float element(const weight *w, size_t i)
     }
 }
 
-/* The weight of a norm, widened, for `groups` parts of rows of `cols` floats. False: no memory. */
-static bool set_norm(ops_state *s, row_job *j, size_t cols, size_t groups, const weight *w)
+/* A vector, widened. False: no memory. */
+static bool set_vector(ops_state *s, row_job *j, const weight *w)
 {
     float *const wide = ops_common_space(s, w->cols);
     if (!wide) {
@@ -153,6 +165,15 @@ static bool set_norm(ops_state *s, row_job *j, size_t cols, size_t groups, const
         wide[i] = element(w, i);
     }
     j->w = wide;
+    return true;
+}
+
+/* The weight of a norm for `groups` parts of rows of `cols` floats. False: no memory. */
+static bool set_norm(ops_state *s, row_job *j, size_t cols, size_t groups, const weight *w)
+{
+    if (!set_vector(s, j, w)) {
+        return false;
+    }
     j->groups = groups;
     j->w_pitch = w->cols == cols ? cols / groups : 0;
     return true;
@@ -176,10 +197,18 @@ void ops_rows_gate(ops *o, mat u, unsigned groups, const weight *w, float eps, m
     }
 }
 
-void ops_rows_rope(ops *o, mat x, unsigned heads, unsigned half, const float *cos, const float *sin)
+void ops_rows_add_bias(ops_state *s, mat x, const weight *bias)
+{
+    row_job j = {.row = add_bias_row, .x = x};
+    if (!ops_failed(s) && set_vector(s, &j, bias)) {
+        run(s, &j, x.rows, x.cols);
+    }
+}
+
+void ops_rows_rope(ops *o, mat x, unsigned heads, rotation r, const float *cos, const float *sin)
 {
     ops_state *const s = ops_state_of(o);
-    row_job j = {.row = rope_row, .x = x, .groups = heads, .half = half, .cos = cos, .sin = sin};
+    row_job j = {.row = rope_row, .x = x, .groups = heads, .rotation = r, .cos = cos, .sin = sin};
     if (!ops_failed(s)) {
         run(s, &j, x.rows, x.cols);
     }

@@ -46,14 +46,14 @@ void ops_rows_add(ops *o, mat x, mat y);
 void ops_rows_zero(ops *o, mat x);
 void ops_rows_norm(ops *o, mat x, unsigned groups, const weight *w, float eps, mat y);
 void ops_rows_gate(ops *o, mat u, unsigned groups, const weight *w, float eps, mat g, mat y);
-void ops_rows_rope(ops *o, mat x, unsigned heads, unsigned half, const float *cos,
-                   const float *sin);
+void ops_rows_rope(ops *o, mat x, unsigned heads, rotation r, const float *cos, const float *sin);
+void ops_rows_add_bias(ops_state *s, mat x, const weight *bias); /* to every row */
 void ops_rows_silu(ops *o, mat x);
 void ops_rows_silu_mul(ops *o, mat gate, mat up, mat y);
 void ops_rows_gather(ops *o, mat x, const uint32_t *rows, mat y);
 void ops_rows_scatter(ops *o, mat y, const uint32_t *rows, const float *share, mat x);
 
-void ops_matmul(ops *o, mat x, const weight *w, bool fp8, mat y);
+void ops_matmul(ops *o, mat x, const weight *w, const weight *bias, bool fp8, mat y);
 
 void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t first, float *cache,
                    size_t room, mat y);

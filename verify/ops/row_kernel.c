@@ -87,6 +87,17 @@ static void rope(float *x, size_t half, const float *cos, const float *sin)
     }
 }
 
+static void rope_interleaved(float *x, size_t half, const float *cos, const float *sin)
+{
+    INDEPENDENT
+    for (size_t j = 0; j < half; j++) {
+        const float a = x[2 * j];
+        const float b = x[2 * j + 1];
+        x[2 * j] = a * cos[j] - b * sin[j];
+        x[2 * j + 1] = b * cos[j] + a * sin[j];
+    }
+}
+
 const row_kernel LEVELLED(row_kernel) = {
-    LEVEL_NAME, add, add_share, sigmoid, silu, silu_mul, norm, gate, rope,
+    LEVEL_NAME, add, add_share, sigmoid, silu, silu_mul, norm, gate, rope, rope_interleaved,
 };

@@ -23,6 +23,8 @@ typedef struct row_kernel {
     void (*gate)(const float *x, size_t n, const float *w, float eps, const float *g, float *y);
     /* Rotate the channels 0 ... half-1 of x with those from half on. */
     void (*rope)(float *x, size_t half, const float *cos, const float *sin);
+    /* Rotate the even channels, up to 2 * half, with those that follow them. */
+    void (*rope_interleaved)(float *x, size_t half, const float *cos, const float *sin);
 } row_kernel;
 
 LEVELLED_TABLES(row_kernel)

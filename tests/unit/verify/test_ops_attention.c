@@ -10,9 +10,11 @@ typedef struct load {
     size_t tokens, room;
 } load;
 
-static const load loads[] = {{{1, 1, 1}, 1, 1},      {{2, 1, 8}, 5, 5},   {{4, 2, 16}, 70, 70},
-                             {{6, 2, 40}, 67, 80},   {{3, 3, 64}, 9, 12}, {{2, 1, 128}, 71, 80},
-                             {{1, 1, 100}, 129, 129}};
+static const load loads[] = {
+    {{1, 1, 1, 1, 1, 0}, 1, 1},           {{2, 1, 8, 8, 0.5f, 0}, 5, 5},
+    {{4, 2, 16, 16, 0.25f, 3}, 70, 70},   {{6, 2, 40, 24, 0.2f, 0}, 67, 80},
+    {{3, 3, 64, 64, 0.125f, 0}, 9, 12},   {{2, 1, 128, 130, 0.1f, 33}, 71, 80},
+    {{1, 1, 100, 100, 0.1f, 0}, 129, 129}};
 
 typedef struct sequence {
     mat q, k, v, y;
@@ -22,13 +24,14 @@ typedef struct sequence {
 
 static sequence sequence_new(ops *o, const load *l, size_t kv_heads, uint64_t *state)
 {
-    const size_t dim = l->shape.head_dim;
-    sequence s = {.q = case_mat(o, l->tokens, l->shape.heads * dim, state),
-                  .k = case_mat(o, l->tokens, kv_heads * dim, state),
-                  .v = case_mat(o, l->tokens, kv_heads * dim, state),
-                  .y = case_mat(o, l->tokens, l->shape.heads * dim, NULL),
+    const size_t qk_dim = l->shape.qk_dim;
+    const size_t v_dim = l->shape.v_dim;
+    sequence s = {.q = case_mat(o, l->tokens, l->shape.heads * qk_dim, state),
+                  .k = case_mat(o, l->tokens, kv_heads * qk_dim, state),
+                  .v = case_mat(o, l->tokens, kv_heads * v_dim, state),
+                  .y = case_mat(o, l->tokens, l->shape.heads * v_dim, NULL),
                   .cache = o->alloc(o, attention_cache_floats(l->shape, l->room)),
-                  .state = o->alloc(o, l->shape.heads * dim * dim)};
+                  .state = o->alloc(o, attention_state_floats(l->shape))};
     ck_assert(s.cache && s.state);
     for (int h = 0; h < COUNT(s.decay); h++) {
         s.decay[h] = 1 - fabsf(case_float(state)) * 0.2f;
@@ -57,6 +60,7 @@ static void advance(ops *o, const load *l, const sequence *s, bool linear, size_
     attention_shape shape = l->shape;
     if (linear) {
         shape.kv_heads = shape.heads;
+        shape.window = 0;
         o->linear_attention(o, shape, q, k, v, s->decay, s->state, y);
     } else {
         o->attention(o, shape, q, k, v, first, s->cache, l->room, y);
@@ -70,22 +74,21 @@ static bool current_linear;
 
 static void whole_sequence(ops *o, uint64_t seed, float *out)
 {
-    const size_t dim = current->shape.head_dim;
     const size_t kv_heads = current_linear ? current->shape.heads : current->shape.kv_heads;
     sequence s = sequence_new(o, current, kv_heads, &seed);
     advance(o, current, &s, current_linear, 0, current->tokens);
     out = case_take(o, s.y, out);
-    memcpy(out, s.state, current->shape.heads * dim * dim * sizeof *out);
+    memcpy(out, s.state, attention_state_floats(current->shape) * sizeof *out);
     sequence_free(o, &s);
 }
 
 static void expect_sequence_same_everywhere(int i, bool linear)
 {
-    const size_t width = loads[i].shape.heads * loads[i].shape.head_dim;
+    const size_t width = loads[i].shape.heads * loads[i].shape.v_dim;
     current = &loads[i];
     current_linear = linear;
     expect_same_everywhere(whole_sequence, random_seed(i),
-                           width * (loads[i].tokens + loads[i].shape.head_dim));
+                           width * (loads[i].tokens + loads[i].shape.qk_dim));
 }
 
 START_TEST(attention_same_everywhere)
@@ -119,8 +122,7 @@ static void expect_cuts(const load *l, bool linear, uint64_t seed)
             advance(o, l, &s, linear, first, count);
         }
         expect_same_bits("outputs", s.y.data, whole.y.data, s.y.rows * s.y.stride);
-        expect_same_bits("state", s.state, whole.state,
-                         (size_t)l->shape.heads * l->shape.head_dim * l->shape.head_dim);
+        expect_same_bits("state", s.state, whole.state, attention_state_floats(l->shape));
         sequence_free(o, &s);
     }
     sequence_free(o, &whole);
@@ -145,7 +147,7 @@ END_TEST
 START_TEST(attention_by_hand)
 {
     ops *const o = case_ops();
-    const load l = {{2, 1, 4}, 3, 3};
+    const load l = {{2, 1, 4, 4, 0.5f, 0}, 3, 3};
     uint64_t state = random_seed(_i);
     sequence s = sequence_new(o, &l, 1, &state);
     o->put(o, (const float[]){1, 0, 0, 0, 1, 0, 0, 0, 0, 6, 0, 0}, s.k);
@@ -168,10 +170,42 @@ START_TEST(attention_by_hand)
 }
 END_TEST
 
+/* A window of two: the third token sees the second key and its own, no longer the first. Values are
+ * wider than keys, and the scale is not that of their width. */
+START_TEST(window_by_hand)
+{
+    ops *const o = case_ops();
+    const load l = {{1, 1, 2, 3, 2, 2}, 3, 3};
+    uint64_t state = random_seed(_i);
+    sequence s = sequence_new(o, &l, 1, &state);
+    o->put(o, (const float[]){50, 50, 1, 0, 0, 1}, s.k);
+    o->put(o, (const float[]){9, 9, 9, 1, 2, 3, 5, 6, 7}, s.v);
+    o->put(o, (const float[]){1, 1, 0, 0, 1, 1}, s.q);
+    advance(o, &l, &s, false, 0, 3);
+    float y[9];
+    case_take(o, s.y, y);
+    expect_same_bits("y", y, (const float[]){9, 9, 9, 5, 5.5f, 6, 3, 4, 5}, 9);
+    o->put(o, (const float[]){0, 0, 0, 0, 0.5f, 0}, s.q); /* scores 1 and 0 */
+    advance(o, &l, &s, false, 2, 1);
+    case_take(o, s.y, y);
+    const float part = 1 / (1 + elementary_exp(-1.0f));
+    ck_assert(fabsf(y[6] - (part + 5 * (1 - part))) < 1e-5f);
+    sequence_free(o, &s);
+    case_done(o);
+}
+END_TEST
+
+START_TEST(scale_of_a_width)
+{
+    ck_assert_float_eq(attention_scale(64), 0.125f);
+    ck_assert_uint_eq(float_bits(attention_scale(128)), float_bits((float)(1 / sqrtl(128))));
+}
+END_TEST
+
 START_TEST(linear_by_hand)
 {
     ops *const o = case_ops();
-    const load l = {{1, 1, 4}, 2, 2};
+    const load l = {{1, 1, 4, 4, 0.5f, 0}, 2, 2};
     uint64_t state = random_seed(_i);
     sequence s = sequence_new(o, &l, 1, &state);
     s.decay[0] = 0.5f;
@@ -223,6 +257,8 @@ int main(void)
     tcase_add_loop_test(tc, attention_goes_on, 0, COUNT(loads));
     tcase_add_loop_test(tc, linear_goes_on, 0, COUNT(loads));
     tcase_add_test(tc, attention_by_hand);
+    tcase_add_test(tc, window_by_hand);
+    tcase_add_test(tc, scale_of_a_width);
     tcase_add_test(tc, linear_by_hand);
     tcase_add_test(tc, rest_of_the_cache);
     return run_tests("ops_attention", tc);

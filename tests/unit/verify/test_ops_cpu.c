@@ -51,18 +51,22 @@ START_TEST(first_failure_stays)
     err e = {0};
     float one = 1;
     const size_t huge = (size_t)1 << 59; /* 8 tokens of so many floats */
-    const weight w = {.type = DTYPE_F32, .rows = 1, .cols = huge, .data = &one};
+    weight w = {.type = DTYPE_F32, .rows = 1, .cols = huge, .data = &one};
     const mat x = {&one, 1, huge, huge};
     float *const y = o->alloc(o, 1);
     const mat to = {y, 1, 1, 1};
     expect_ok(o->status(o, &e), &e);
-    o->matmul(o, x, &w, false, to);
+    o->load(o, &w);
+    o->matmul(o, x, &w, NULL, false, to);
     expect_error(o->status(o, &e), ERR_MEMORY, &e, "no memory for");
     o->put(o, &one, to);
     o->add(o, to, (mat){&one, 1, 1, 1});
     ck_assert(y[0] == 0);
     expect_error(o->status(o, &e), ERR_MEMORY, &e, "no memory for");
     o->release(o, y);
+    o->unload(o, &w);
+    ck_assert_ptr_null(w.loaded);
+    o->unload(o, &w);
     o->destroy(o);
 }
 END_TEST
@@ -110,10 +114,38 @@ START_TEST(rope_by_hand)
     const mat x = case_mat(o, 1, 10, NULL); /* two heads of five channels, four of them rotated */
     float out[10];
     o->put(o, (const float[]){1, 2, 3, 4, 9, 5, 6, 7, 8, 9}, x);
-    o->rope(o, x, 2, 2, (const float[]){0, 2}, (const float[]){1, 3});
+    o->rope(o, x, 2, (rotation){.half = 2}, (const float[]){0, 2}, (const float[]){1, 3});
     case_take(o, x, out);
     expect_same_bits("rope", out, (const float[]){-3, -8, 1, 14, 9, -7, -12, 5, 34, 9}, 10);
+    o->put(o, (const float[]){9, 1, 3, 2, 4, 9, 5, 7, 6, 8}, x);
+    o->rope(o, x, 2, (rotation){1, 2, true}, (const float[]){0, 2}, (const float[]){1, 3});
+    case_take(o, x, out);
+    expect_same_bits("neighbours", out, (const float[]){9, -3, 1, -8, 14, 9, -7, 5, -12, 34}, 10);
     o->release(o, x.data);
+    case_done(o);
+}
+END_TEST
+
+/* The bias comes after the sum is complete: 2^24 + 1 is no float, and 1 + 2^24 - 2^24 would be 0. */
+START_TEST(bias_by_hand)
+{
+    ops *const o = case_ops();
+    const mat x = case_mat(o, 2, 2, NULL);
+    const mat y = case_mat(o, 2, 2, NULL);
+    const float rows[] = {0x1p24f, -0x1p24f, 1, 2};
+    weight w = {.type = DTYPE_F32, .rows = 2, .cols = 2, .data = rows};
+    weight bias = {.type = DTYPE_BF16, .rows = 1, .cols = 2, .data = ones_and_twos};
+    float out[4];
+    o->load(o, &w);
+    o->load(o, &bias);
+    o->put(o, (const float[]){1, 1, 3, 1}, x);
+    o->matmul(o, x, &w, &bias, false, y);
+    case_take(o, y, out);
+    expect_same_bits("y", out, (const float[]){1, 5, 0x1p25f, 7}, 4);
+    o->unload(o, &w);
+    o->unload(o, &bias);
+    o->release(o, x.data);
+    o->release(o, y.data);
     case_done(o);
 }
 END_TEST
@@ -258,6 +290,7 @@ int main(void)
     tcase_add_test(tc, levels_are_checked);
     tcase_add_test(tc, norm_by_hand);
     tcase_add_test(tc, rope_by_hand);
+    tcase_add_test(tc, bias_by_hand);
     tcase_add_test(tc, gather_and_scatter);
     tcase_add_test(tc, functions_of_elements);
     tcase_add_loop_test(tc, rows_same_everywhere, 0, COUNT(shapes));

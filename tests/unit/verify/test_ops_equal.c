@@ -41,13 +41,15 @@ static void check_matmul(ops_pair *p, dtype type, bool fp8)
     const size_t t = affordable(pair_size(p, 300), n * k);
     const spread xs = pair_spread(p);
     const spread ws = pair_spread(p);
-    const weight w = pair_weight(p, type, n, k, ws);
+    const both_weights w = pair_weight(p, type, n, k, ws);
+    const both_weights bias = pair_weight(p, any_dtype(p), 1, n, pair_spread(p));
+    const bool biased = pair_below(p, 2);
     const both x = pair_mat(p, t, k, xs);
     const both y = pair_mat(p, t, n, PLAIN);
-    pair_describe(p, "matmul %s fp8 %d pow2 %d: T %zu N %zu K %zu, x kind %d, w kind %d",
-                  dtype_name(type), fp8, w.pow2, t, n, k, xs, ws);
-    TESTED(p, matmul, x.tested, &w, fp8, y.tested);
-    NAIVE(p, matmul, x.naive, &w, fp8, y.naive);
+    pair_describe(p, "matmul %s fp8 %d pow2 %d bias %d: T %zu N %zu K %zu, x kind %d, w kind %d",
+                  dtype_name(type), fp8, w.naive.pow2, biased, t, n, k, xs, ws);
+    TESTED(p, matmul, x.tested, &w.tested, biased ? &bias.tested : NULL, fp8, y.tested);
+    NAIVE(p, matmul, x.naive, &w.naive, biased ? &bias.naive : NULL, fp8, y.naive);
     pair_same(p, y);
     pair_same(p, x);
 }
@@ -75,7 +77,7 @@ END_TEST
 typedef struct norm_case {
     size_t rows, cols;
     unsigned groups;
-    weight w;
+    both_weights w;
     float eps;
 } norm_case;
 
@@ -100,10 +102,10 @@ START_TEST(norm)
     const both x = pair_mat(&p, c.rows, c.cols, s);
     const both y = pair_below(&p, 2) ? x : pair_mat(&p, c.rows, c.cols, PLAIN);
     pair_describe(&p, "norm [%zu, %zu], kind %d, groups %u, weight %s of %zu, in place %d", c.rows,
-                  c.cols, s, c.groups, dtype_name(c.w.type), c.w.cols,
+                  c.cols, s, c.groups, dtype_name(c.w.naive.type), c.w.naive.cols,
                   y.naive.data == x.naive.data);
-    TESTED(&p, norm, x.tested, c.groups, &c.w, c.eps, y.tested);
-    NAIVE(&p, norm, x.naive, c.groups, &c.w, c.eps, y.naive);
+    TESTED(&p, norm, x.tested, c.groups, &c.w.tested, c.eps, y.tested);
+    NAIVE(&p, norm, x.naive, c.groups, &c.w.naive, c.eps, y.naive);
     pair_same(&p, y);
     pair_same(&p, x);
     pair_close(&p);
@@ -119,9 +121,9 @@ START_TEST(gate)
     const both g = pair_mat(&p, c.rows, c.cols, pair_spread(&p));
     const both y = pair_below(&p, 2) ? u : pair_mat(&p, c.rows, c.cols, PLAIN);
     pair_describe(&p, "gate [%zu, %zu], groups %u, weight of %zu, in place %d", c.rows, c.cols,
-                  c.groups, c.w.cols, y.naive.data == u.naive.data);
-    TESTED(&p, gate, u.tested, c.groups, &c.w, c.eps, g.tested, y.tested);
-    NAIVE(&p, gate, u.naive, c.groups, &c.w, c.eps, g.naive, y.naive);
+                  c.groups, c.w.naive.cols, y.naive.data == u.naive.data);
+    TESTED(&p, gate, u.tested, c.groups, &c.w.tested, c.eps, g.tested, y.tested);
+    NAIVE(&p, gate, u.naive, c.groups, &c.w.naive, c.eps, g.naive, y.naive);
     pair_same(&p, y);
     pair_same(&p, u);
     pair_same(&p, g);
@@ -135,7 +137,9 @@ START_TEST(rope)
     pair_open(&p, random_seed(_i));
     const unsigned heads = 1 + pair_below(&p, 9);
     const size_t half = pair_size(&p, 80);
-    const size_t d = 2 * half + (pair_below(&p, 2) ? 0 : pair_below(&p, 80));
+    const size_t rest = pair_below(&p, 2) ? 0 : pair_below(&p, 80);
+    const size_t d = 2 * half + rest;
+    const rotation r = {pair_below(&p, (uint32_t)rest + 1), (unsigned)half, pair_below(&p, 2)};
     const size_t rows = pair_size(&p, 60);
     const both x = pair_mat(&p, rows, heads * d, pair_spread(&p));
     float *const cosines = pair_floats(&p, rows * half, PLAIN);
@@ -147,9 +151,10 @@ START_TEST(rope)
             sines[i] = (float)sin(angle);
         }
     }
-    pair_describe(&p, "rope [%zu, %u x %zu], half %zu", rows, heads, d, half);
-    TESTED(&p, rope, x.tested, heads, (unsigned)half, cosines, sines);
-    NAIVE(&p, rope, x.naive, heads, (unsigned)half, cosines, sines);
+    pair_describe(&p, "rope [%zu, %u x %zu], half %zu from %u, interleaved %d", rows, heads, d,
+                  half, r.offset, r.interleaved);
+    TESTED(&p, rope, x.tested, heads, r, cosines, sines);
+    NAIVE(&p, rope, x.naive, heads, r, cosines, sines);
     pair_same(&p, x);
     pair_close(&p);
 }
@@ -287,15 +292,22 @@ static tokens any_tokens(ops_pair *p, bool linear)
 {
     tokens a = {.shape.kv_heads = 1 + pair_below(p, 4)};
     a.shape.heads = a.shape.kv_heads * (linear ? 1 : 1 + pair_below(p, 4));
-    a.shape.head_dim = (unsigned)pair_size(p, 160);
-    const size_t q = (size_t)a.shape.heads * a.shape.head_dim;
-    const size_t kv = (size_t)a.shape.kv_heads * a.shape.head_dim;
-    a.count = affordable(pair_size(p, 300), q * (linear ? 2 * a.shape.head_dim : 300));
-    const both qkv = pair_mat(p, a.count, q + 2 * kv, pair_below(p, 4) ? PLAIN : pair_spread(p));
+    a.shape.qk_dim = (unsigned)pair_size(p, 160);
+    a.shape.v_dim = pair_below(p, 2) ? a.shape.qk_dim : (unsigned)pair_size(p, 160);
+    a.shape.scale = pair_below(p, 2) ? attention_scale(a.shape.qk_dim) : 0.37f;
+    const size_t q = (size_t)a.shape.heads * a.shape.qk_dim;
+    const size_t k = (size_t)a.shape.kv_heads * a.shape.qk_dim;
+    const size_t v = (size_t)a.shape.kv_heads * a.shape.v_dim;
+    const size_t y = (size_t)a.shape.heads * a.shape.v_dim;
+    a.count = affordable(pair_size(p, 300), (q + y) * (linear ? a.shape.qk_dim : 150));
+    if (!linear && pair_below(p, 2)) {
+        a.shape.window = 1 + pair_below(p, pair_below(p, 2) ? 8 : 100);
+    }
+    const both qkv = pair_mat(p, a.count, q + k + v, pair_below(p, 4) ? PLAIN : pair_spread(p));
     a.q = both_cols(qkv, 0, q);
-    a.k = both_cols(qkv, q, kv);
-    a.v = both_cols(qkv, q + kv, kv);
-    a.y = pair_mat(p, a.count, q, PLAIN);
+    a.k = both_cols(qkv, q, k);
+    a.v = both_cols(qkv, q + k, v);
+    a.y = pair_mat(p, a.count, y, PLAIN);
     return a;
 }
 
@@ -335,8 +347,8 @@ START_TEST(attention)
     const tokens a = any_tokens(&p, false);
     const size_t room = a.count + pair_below(&p, 3);
     const both cache = pair_zeros(&p, attention_cache_floats(a.shape, room));
-    pair_describe(&p, "attention of %zu tokens, %u/%u heads of %u", a.count, a.shape.heads,
-                  a.shape.kv_heads, a.shape.head_dim);
+    pair_describe(&p, "attention of %zu tokens, %u/%u heads of %u and %u, window %u", a.count,
+                  a.shape.heads, a.shape.kv_heads, a.shape.qk_dim, a.shape.v_dim, a.shape.window);
     for (int sequence = 0; sequence < 2; sequence++) {
         NAIVE(&p, attention, a.shape, a.q.naive, a.k.naive, a.v.naive, 0, cache.naive.data, room,
               a.y.naive);
@@ -365,9 +377,9 @@ START_TEST(linear_attention)
     for (unsigned h = 0; h < a.shape.heads; h++) {
         decay[h] = expf(-fabsf(decay[h]));
     }
-    const both state = pair_zeros(&p, (size_t)a.shape.heads * a.shape.head_dim * a.shape.head_dim);
-    pair_describe(&p, "linear attention of %zu tokens, %u heads of %u", a.count, a.shape.heads,
-                  a.shape.head_dim);
+    const both state = pair_zeros(&p, attention_state_floats(a.shape));
+    pair_describe(&p, "linear attention of %zu tokens, %u heads of %u and %u", a.count,
+                  a.shape.heads, a.shape.qk_dim, a.shape.v_dim);
     NAIVE(&p, linear_attention, a.shape, a.q.naive, a.k.naive, a.v.naive, decay, state.naive.data,
           a.y.naive);
     for (size_t first = 0; first < a.count;) {

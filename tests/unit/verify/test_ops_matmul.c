@@ -171,7 +171,7 @@ START_TEST(outputs_are_chains)
     for (size_t c = 0; c < s->cols; c++) { /* a zero group, small and large ones */
         x.data[c] = c < 128 ? 0 : x.data[c] * 1e-30f;
     }
-    o->matmul(o, x, &h.w, k->fp8, y);
+    o->matmul(o, x, &h.w, NULL, k->fp8, y);
     case_take(o, y, out);
     expect_chains(&x, &y, &h.w, k->fp8 && h.w.scales, &state);
     free(out);
@@ -191,7 +191,7 @@ static void multiply(ops *o, uint64_t seed, float *out)
     held_weight h = weight_new(k, s->rows, s->cols, &seed);
     const mat x = case_mat(o, s->tokens, s->cols, &seed);
     const mat y = case_mat(o, s->tokens, s->rows, NULL);
-    o->matmul(o, x, &h.w, k->fp8, y);
+    o->matmul(o, x, &h.w, NULL, k->fp8, y);
     case_take(o, y, out);
     weight_free(&h);
     o->release(o, x.data);
@@ -215,10 +215,11 @@ START_TEST(batches_do_not_matter)
     const mat x = case_mat(o, TOKENS, COLS, &state);
     const mat y = case_mat(o, TOKENS, ROWS, NULL);
     const mat part = case_mat(o, TOKENS, ROWS, NULL);
-    o->matmul(o, x, &h.w, kinds[_i].fp8, y);
+    o->matmul(o, x, &h.w, NULL, kinds[_i].fp8, y);
     for (size_t count = 1; count <= TOKENS; count = count < 10 ? count + 1 : count + 9) {
         const size_t first = case_below(&state, TOKENS - count + 1);
-        o->matmul(o, mat_rows(x, first, count), &h.w, kinds[_i].fp8, mat_rows(part, 0, count));
+        o->matmul(o, mat_rows(x, first, count), &h.w, NULL, kinds[_i].fp8,
+                  mat_rows(part, 0, count));
         for (size_t t = 0; t < count; t++) {
             expect_same_bits(kinds[_i].name, part.data + t * part.stride,
                              y.data + (first + t) * y.stride, ROWS);
@@ -242,9 +243,9 @@ START_TEST(nonfinite_rows)
     const mat x = case_mat(o, TOKENS, COLS, &state);
     const mat y = case_mat(o, TOKENS, ROWS, NULL);
     const mat good = case_mat(o, TOKENS, ROWS, NULL);
-    o->matmul(o, x, &h.w, kinds[_i % KINDS].fp8, good);
+    o->matmul(o, x, &h.w, NULL, kinds[_i % KINDS].fp8, good);
     x.data[BAD * x.stride + 140] = _i / KINDS ? NAN : INFINITY;
-    o->matmul(o, x, &h.w, kinds[_i % KINDS].fp8, y);
+    o->matmul(o, x, &h.w, NULL, kinds[_i % KINDS].fp8, y);
     for (size_t t = 0; t < TOKENS; t++) {
         const float *const row = y.data + t * y.stride;
         if (t != BAD) {
@@ -270,7 +271,7 @@ START_TEST(nothing_to_do)
     held_weight h = weight_new(&kinds[0], 3, 4, &state);
     const mat x = case_mat(o, 2, 4, &state);
     const mat y = case_mat(o, 2, 3, NULL);
-    o->matmul(o, mat_rows(x, 0, 0), &h.w, false, mat_rows(y, 0, 0));
+    o->matmul(o, mat_rows(x, 0, 0), &h.w, NULL, false, mat_rows(y, 0, 0));
     ck_assert(y.data[0] == 0);
     weight_free(&h);
     o->release(o, x.data);
