@@ -15,7 +15,7 @@
 #include "format/store/model_path.h"
 #include "verify/forward/forward.h"
 #include "verify/model/model_tensors.h"
-#include "verify/model/pass.h"
+#include "verify/model/model_run.h"
 #include "verify/tokenizer/tokenizer.h"
 
 enum { DEFAULT_LENGTH = 512, DEFAULT_SEQUENCES = 8 };
@@ -212,7 +212,7 @@ static err_code check_model(const verify_inputs *in, const store *s, err *e)
     if (code == OK && !(in->q->checks & CHECK_WEIGHTS)) {
         code = model_tensors_list(&c, s, e);
     }
-    return code == OK ? pass_check_length(s, &c, in->length, e) : code;
+    return code == OK ? run_check_length(s, &c, in->length, e) : code;
 }
 
 static err_code check_pass(const verify_inputs *in, const model_config *config, err *e)

@@ -5,7 +5,7 @@
 #ifndef DUMP_H
 #define DUMP_H
 
-#include "verify/model/pass.h"
+#include "verify/model/model_run.h"
 
 typedef struct dump dump;
 

@@ -10,18 +10,18 @@
 
 err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err *e)
 {
-    s->pass = (pass){
+    s->run = (model_run){
         .ops = o,
         .store = model,
         .pool = &j->pool,
         .monitor = j->monitor,
         .sequences = j->options->sequences,
         .length = j->options->length,
-        .streams = s->streams, /* from here on: what is planned is closed, opened or not */
+        .tracks = s->tracks, /* from here on: what is planned is closed, opened or not */
     };
-    err_code code = model_config_read(model, j->monitor, &s->pass.config, e);
+    err_code code = model_config_read(model, j->monitor, &s->run.config, e);
     if (code == OK) {
-        code = model_tensors_check(&s->pass.config, model, j->monitor, e);
+        code = model_tensors_check(&s->run.config, model, j->monitor, e);
     }
     return code;
 }
@@ -44,7 +44,7 @@ static err_code create_results(forward_job *j, err *e)
     const size_t tokens = o->sequences * o->length;
     forward_report *const r = j->report;
     bool complete = true;
-    r->config = j->a.pass.config;
+    r->config = j->a.run.config;
     r->sequences = o->sequences;
     r->length = o->length;
     r->unequal_layer = -1;
@@ -64,7 +64,7 @@ static err_code create_results(forward_job *j, err *e)
 static err_code create_buffers(forward_job *j, err *e)
 {
     const size_t tokens = j->options->sequences * j->options->length;
-    const size_t states = tokens * j->a.pass.config.hidden;
+    const size_t states = tokens * j->a.run.config.hidden;
     j->targets = malloc((tokens + 1) * sizeof *j->targets);
     bool complete = j->targets;
     for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
@@ -93,15 +93,15 @@ void forward_name_forms(forward_job *j)
 static err_code open_dump(forward_job *j, err *e)
 {
     const forward_options *const o = j->options;
-    const side *const s = j->b.pass.stream_count ? &j->b : &j->a;
-    return o->dump ? dump_open(o->dump, o->force, &s->pass.config, o->sequences, o->length, o->ids,
+    const side *const s = j->b.run.track_count ? &j->b : &j->a;
+    return o->dump ? dump_open(o->dump, o->force, &s->run.config, o->sequences, o->length, o->ids,
                                &j->dump, e)
                    : OK;
 }
 
 static err_code open_side(side *s, err *e)
 {
-    return s->pass.stream_count ? pass_open(&s->pass, e) : OK;
+    return s->run.track_count ? run_open(&s->run, e) : OK;
 }
 
 err_code forward_job_open(forward_job *j, err *e)
@@ -127,8 +127,8 @@ void forward_job_close(forward_job *j)
 {
     side *const sides[] = {&j->a, &j->b};
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
-        j->report->bytes_read[i] = sides[i]->pass.bytes_read;
-        pass_close(&sides[i]->pass);
+        j->report->bytes_read[i] = sides[i]->run.bytes_read;
+        run_close(&sides[i]->run);
     }
     dump_abandon(&j->dump);
     weight_pool_free(&j->pool);
@@ -152,8 +152,8 @@ void forward_report_free(forward_report *r)
 err_code forward_embed(forward_job *j, side *s, err *e)
 {
     err_code code = OK;
-    for (unsigned i = 0; i < s->pass.stream_count && code == OK; i++) {
-        code = pass_embed(&s->pass, i, j->options->ids, e);
+    for (unsigned i = 0; i < s->run.track_count && code == OK; i++) {
+        code = run_embed(&s->run, i, j->options->ids, e);
     }
     return code;
 }
@@ -170,15 +170,15 @@ bool forward_all_finite(const float *x, size_t n)
 
 err_code forward_take(forward_job *j, side *s, unsigned number, int64_t layer, float *to, err *e)
 {
-    const mat x = pass_stream(&s->pass, number);
-    s->pass.ops->get(s->pass.ops, x, to);
-    const err_code code = s->pass.ops->status(s->pass.ops, e);
+    const mat x = run_track(&s->run, number);
+    s->run.ops->get(s->run.ops, x, to);
+    const err_code code = s->run.ops->status(s->run.ops, e);
     for (size_t row = 0; row < x.rows && code == OK; row++) {
         if (!forward_all_finite(to + row * x.cols, x.cols)) {
             const size_t length = j->options->length;
             return err_set(e, ERR_NUMERIC,
                            "%s: layer %lld, sequence %zu, token %zu: a hidden state is not finite",
-                           s->pass.store->path, (long long)layer, row / length, row % length);
+                           s->run.store->path, (long long)layer, row / length, row % length);
         }
     }
     return code;
@@ -188,7 +188,7 @@ err_code forward_compare_modes(forward_job *j, side *s, unsigned number, unsigne
                                const float *states, err *e)
 {
     float *const decoded = j->states[3];
-    const mat x = pass_stream(&s->pass, number);
+    const mat x = run_track(&s->run, number);
     const err_code code = forward_take(j, s, number, layer, decoded, e);
     j->report->modes_compared = true;
     if (code == OK && j->report->unequal_layer < 0 &&
@@ -201,7 +201,7 @@ err_code forward_compare_modes(forward_job *j, side *s, unsigned number, unsigne
 double forward_agreement(const forward_job *j, const routing *x, const routing *y)
 {
     const size_t tokens = j->options->sequences * j->options->length;
-    const size_t k = j->a.pass.config.top_k;
+    const size_t k = j->a.run.config.top_k;
     size_t same = 0;
     for (size_t t = 0; t < tokens; t++) { /* ascending in both, so equal sets are equal rows */
         same += memcmp(x->index + t * k, y->index + t * k, k * sizeof *x->index) == 0;

@@ -3,7 +3,7 @@
 
 #include "verify/forward/forward_job.h"
 
-/* Streams of the source: its own, and the same token by token. Of the packed model, for each form
+/* Tracks of the source: its own, and the same token by token. Of the packed model, for each form
  * of activations: its own; one that is fed the source's states and experts before every layer; and
  * the first one token by token. */
 enum { OWN, LOCAL, DECODED };
@@ -14,32 +14,32 @@ static bool both_modes(const forward_job *j)
     return j->options->prefill && j->options->decode;
 }
 
-static unsigned packed_streams(const forward_job *j) /* of one form */
+static unsigned packed_tracks(const forward_job *j) /* of one form */
 {
     return both_modes(j) ? DECODED + 1 : LOCAL + 1;
 }
 
-static unsigned packed_stream(const forward_job *j, unsigned form, unsigned kind)
+static unsigned packed_track(const forward_job *j, unsigned form, unsigned kind)
 {
-    return form * packed_streams(j) + kind;
+    return form * packed_tracks(j) + kind;
 }
 
-static void plan_streams(forward_job *j)
+static void plan_tracks(forward_job *j)
 {
     const forward_options *const o = j->options;
-    j->a.pass.stream_count = both_modes(j) ? SOURCE_DECODED + 1 : OWN + 1;
-    for (unsigned i = 0; i < j->a.pass.stream_count; i++) {
-        j->a.streams[i] =
-            (stream){.slope = o->slopes[0], .decode = !o->prefill || i == SOURCE_DECODED};
+    j->a.run.track_count = both_modes(j) ? SOURCE_DECODED + 1 : OWN + 1;
+    for (unsigned i = 0; i < j->a.run.track_count; i++) {
+        j->a.tracks[i] =
+            (track){.slope = o->slopes[0], .decode = !o->prefill || i == SOURCE_DECODED};
     }
-    j->b.pass.stream_count = j->report->form_count * packed_streams(j);
-    for (unsigned i = 0; i < j->b.pass.stream_count; i++) {
-        const unsigned kind = i % packed_streams(j);
-        j->b.streams[i] = (stream){
-            .fp8 = j->report->forms[i / packed_streams(j)].fp8,
+    j->b.run.track_count = j->report->form_count * packed_tracks(j);
+    for (unsigned i = 0; i < j->b.run.track_count; i++) {
+        const unsigned kind = i % packed_tracks(j);
+        j->b.tracks[i] = (track){
+            .fp8 = j->report->forms[i / packed_tracks(j)].fp8,
             .slope = o->slopes[1],
             .decode = !o->prefill || kind == DECODED,
-            .forced = kind == LOCAL ? &j->a.streams[OWN].chosen : NULL,
+            .forced = kind == LOCAL ? &j->a.tracks[OWN].chosen : NULL,
         };
     }
 }
@@ -51,17 +51,17 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
                              const float *after, err *e)
 {
     side *const b = &j->b;
-    const size_t n = pass_tokens(&b->pass) * b->pass.config.hidden;
+    const size_t n = run_tokens(&b->run) * b->run.config.hidden;
     float *const states = j->states[2];
     layer_measure *const m = &j->report->forms[f].layers[layer];
     hidden_sums local = {0};
     hidden_sums whole = {0};
-    err_code code = forward_take(j, b, packed_stream(j, f, LOCAL), layer, states, e);
+    err_code code = forward_take(j, b, packed_track(j, f, LOCAL), layer, states, e);
     if (code != OK) {
         return code;
     }
     hidden_sums_add_increment(&local, before, after, states, n);
-    code = forward_take(j, b, packed_stream(j, f, OWN), layer, states, e);
+    code = forward_take(j, b, packed_track(j, f, OWN), layer, states, e);
     if (code != OK) {
         return code;
     }
@@ -69,12 +69,12 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
     m->local_error = hidden_relative_rms(&local);
     m->hidden_rms = hidden_relative_rms(&whole);
     m->hidden_cosine = hidden_cosine(&whole);
-    if (layer >= b->pass.config.dense_layers) {
-        m->router_agreement = forward_agreement(j, &j->a.streams[OWN].chosen,
-                                                &b->streams[packed_stream(j, f, OWN)].chosen);
+    if (layer >= b->run.config.dense_layers) {
+        m->router_agreement = forward_agreement(j, &j->a.tracks[OWN].chosen,
+                                                &b->tracks[packed_track(j, f, OWN)].chosen);
     }
     return both_modes(j)
-               ? forward_compare_modes(j, b, packed_stream(j, f, DECODED), layer, states, e)
+               ? forward_compare_modes(j, b, packed_track(j, f, DECODED), layer, states, e)
                : OK;
 }
 
@@ -82,13 +82,13 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
 static err_code dump_layer(forward_job *j, unsigned layer, err *e)
 {
     side *const b = &j->b;
-    const unsigned own = packed_stream(j, 0, OWN);
+    const unsigned own = packed_track(j, 0, OWN);
     err_code code = forward_take(j, b, own, layer, j->states[2], e);
     if (code == OK) {
         code = dump_hidden(j->dump, layer + 1, j->states[2], e);
     }
-    if (code == OK && layer >= b->pass.config.dense_layers) {
-        code = dump_routing(j->dump, layer, &b->streams[own].chosen, e);
+    if (code == OK && layer >= b->run.config.dense_layers) {
+        code = dump_routing(j->dump, layer, &b->tracks[own].chosen, e);
     }
     return code;
 }
@@ -97,7 +97,7 @@ static err_code compare_layer(forward_job *j, unsigned layer, err *e)
 {
     float *const before = j->states[layer % 2]; /* what was after the layer before */
     float *const after = j->states[(layer + 1) % 2];
-    err_code code = pass_layer(&j->a.pass, layer, e);
+    err_code code = run_layer(&j->a.run, layer, e);
     if (code == OK) {
         code = forward_take(j, &j->a, OWN, layer, after, e);
     }
@@ -105,11 +105,10 @@ static err_code compare_layer(forward_job *j, unsigned layer, err *e)
         code = forward_compare_modes(j, &j->a, SOURCE_DECODED, layer, after, e);
     }
     for (unsigned f = 0; f < j->report->form_count; f++) {
-        j->b.pass.ops->put(j->b.pass.ops, before,
-                           pass_stream(&j->b.pass, packed_stream(j, f, LOCAL)));
+        j->b.run.ops->put(j->b.run.ops, before, run_track(&j->b.run, packed_track(j, f, LOCAL)));
     }
     if (code == OK) {
-        code = pass_layer(&j->b.pass, layer, e);
+        code = run_layer(&j->b.run, layer, e);
     }
     for (unsigned f = 0; f < j->report->form_count && code == OK; f++) {
         code = measure_form(j, f, layer, before, after, e);
@@ -121,13 +120,13 @@ static err_code compare_layer(forward_job *j, unsigned layer, err *e)
 
 static err_code check_shapes(const forward_job *j, err *e)
 {
-    const model_config *const a = &j->a.pass.config;
-    const model_config *const b = &j->b.pass.config;
+    const model_config *const a = &j->a.run.config;
+    const model_config *const b = &j->b.run.config;
     if (a->hidden != b->hidden || a->layers != b->layers || a->vocab != b->vocab ||
         a->dense_layers != b->dense_layers || a->experts != b->experts || a->top_k != b->top_k) {
         return err_set(e, ERR_DIFFERENT,
                        "%s and %s: models of different shapes, which cannot be compared",
-                       j->b.pass.store->path, j->a.pass.store->path);
+                       j->b.run.store->path, j->a.run.store->path);
     }
     return OK;
 }
@@ -142,7 +141,7 @@ static err_code start(forward_job *j, err *e)
         code = forward_take(j, &j->a, OWN, -1, j->states[0], e);
     }
     if (code == OK && j->dump) {
-        code = forward_take(j, &j->b, packed_stream(j, 0, OWN), -1, j->states[2], e);
+        code = forward_take(j, &j->b, packed_track(j, 0, OWN), -1, j->states[2], e);
     }
     return code == OK && j->dump ? dump_hidden(j->dump, 0, j->states[2], e) : code;
 }
@@ -150,11 +149,11 @@ static err_code start(forward_job *j, err *e)
 static err_code run(forward_job *j, err *e)
 {
     err_code code = start(j, e);
-    for (unsigned i = 0; i < j->a.pass.config.layers && code == OK; i++) {
+    for (unsigned i = 0; i < j->a.run.config.layers && code == OK; i++) {
         code = compare_layer(j, i, e);
     }
     if (code == OK) {
-        const unsigned own[2] = {packed_stream(j, 0, OWN), packed_stream(j, 1, OWN)};
+        const unsigned own[2] = {packed_track(j, 0, OWN), packed_track(j, 1, OWN)};
         code = forward_logits(j, own, e);
     }
     return code == OK && j->dump ? dump_commit(&j->dump, e) : code;
@@ -175,7 +174,7 @@ err_code forward_compare(store *source, store *packed, const forward_options *op
         code = check_shapes(&j, e);
     }
     if (code == OK) {
-        plan_streams(&j);
+        plan_tracks(&j);
         code = forward_job_open(&j, e);
     }
     if (code == OK) {

@@ -21,7 +21,7 @@ typedef struct logits_work {
 /* The logits of the source, or those of the reference. */
 static bool has_base(const forward_job *j)
 {
-    return j->b.pass.stream_count > 0 || j->reference_logits;
+    return j->b.run.track_count > 0 || j->reference_logits;
 }
 
 /* ---- memory ---------------------------------------------------- */
@@ -30,28 +30,28 @@ err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
 {
     const uint64_t places = j->report->form_count + (has_base(j) ? 1 : 0);
     const uint64_t each = /* for the ops and on the host */
-        2 * places * j->a.pass.config.vocab * sizeof(float);
+        2 * places * j->a.run.config.vocab * sizeof(float);
     const uint64_t fit = j->options->memory / each;
-    const size_t tokens = pass_tokens(&j->a.pass);
+    const size_t tokens = run_tokens(&j->a.run);
     if (fit == 0) {
         return err_set(e, ERR_MEMORY,
                        "%s: logits of one token take %" PRIu64 " bytes, --memory allows %" PRIu64,
-                       j->a.pass.store->path, each, j->options->memory);
+                       j->a.run.store->path, each, j->options->memory);
     }
-    *block = num_min(num_min(fit, PASS_BLOCK), tokens);
+    *block = num_min(num_min(fit, RUN_BLOCK), tokens);
     return OK;
 }
 
 static err_code allocate(logits_work *w, err *e)
 {
     const forward_job *const j = w->job;
-    ops *const o = j->a.pass.ops;
+    ops *const o = j->a.run.ops;
     const unsigned first = has_base(j) ? 0 : 1;
     const size_t floats = w->block * w->vocab;
     bool complete = true;
     w->memory = malloc((j->report->form_count + 1 - first) * floats * sizeof(float));
     for (unsigned i = first; i <= j->report->form_count; i++) {
-        const bool computed = i > 0 || j->b.pass.stream_count > 0;
+        const bool computed = i > 0 || j->b.run.track_count > 0;
         w->host[i] = w->memory ? w->memory + (i - first) * floats : NULL;
         w->device[i] = computed ? o->alloc(o, floats) : NULL;
         complete = complete && (!computed || w->device[i]);
@@ -63,7 +63,7 @@ static err_code allocate(logits_work *w, err *e)
 
 static void release(logits_work *w)
 {
-    ops *const o = w->job->a.pass.ops;
+    ops *const o = w->job->a.run.ops;
     for (unsigned i = 0; i < PLACES_MAX; i++) {
         o->release(o, w->device[i]);
     }
@@ -83,22 +83,22 @@ static err_code check_finite(const logits_work *w, const side *s, const float *l
     for (size_t i = 0; i < w->count; i++) {
         if (!forward_all_finite(logits + i * w->vocab, w->vocab)) {
             return err_set(e, ERR_NUMERIC, "%s: sequence %zu, token %zu: a logit is not finite",
-                           s->pass.store->path, (w->first + i) / length, (w->first + i) % length);
+                           s->run.store->path, (w->first + i) / length, (w->first + i) % length);
         }
     }
     return OK;
 }
 
-/* Logits of the streams `numbers` of one side into the places from `place` on. */
+/* Logits of the tracks `numbers` of one side into the places from `place` on. */
 static err_code compute(logits_work *w, side *s, const unsigned *numbers, unsigned count,
                         unsigned place, err *e)
 {
     mat out[PLACES_MAX] = {0};
-    ops *const o = s->pass.ops;
+    ops *const o = s->run.ops;
     for (unsigned i = 0; i < count; i++) {
         out[i] = block_mat(w, place + i);
     }
-    err_code code = pass_logits(&s->pass, numbers, count, w->first, w->count, out, e);
+    err_code code = run_logits(&s->run, numbers, count, w->first, w->count, out, e);
     for (unsigned i = 0; i < count && code == OK; i++) {
         o->get(o, out[i], w->host[place + i]);
         code = o->status(o, e);
@@ -130,7 +130,7 @@ static err_code do_block(logits_work *w, const unsigned *own, err *e)
     forward_job *const j = w->job;
     const unsigned source = 0;
     err_code code = OK;
-    if (j->b.pass.stream_count > 0) {
+    if (j->b.run.track_count > 0) {
         code = compute(w, &j->a, &source, 1, 0, e);
         if (code == OK) {
             code = compute(w, &j->b, own, j->report->form_count, 1, e);
@@ -151,8 +151,8 @@ static err_code do_block(logits_work *w, const unsigned *own, err *e)
 
 err_code forward_logits(forward_job *j, const unsigned *own, err *e)
 {
-    const size_t tokens = pass_tokens(&j->a.pass);
-    logits_work w = {.job = j, .vocab = j->a.pass.config.vocab};
+    const size_t tokens = run_tokens(&j->a.run);
+    logits_work w = {.job = j, .vocab = j->a.run.config.vocab};
     err_code code = forward_logits_block(j, &w.block, e);
     if (code == OK) {
         code = allocate(&w, e);

@@ -6,7 +6,7 @@
 
 #include "verify/forward/forward_job.h"
 
-/* Streams: each form's own; the same token by token, if both modes are asked for; with a reference,
+/* Tracks: each form's own; the same token by token, if both modes are asked for; with a reference,
  * two that are fed its states before every layer, one with each form of slopes. */
 typedef struct single {
     forward_job job;
@@ -17,41 +17,41 @@ typedef struct single {
     bool has_experts;
 } single;
 
-static unsigned decoded_stream(const single *s, unsigned form)
+static unsigned decoded_track(const single *s, unsigned form)
 {
     return s->forms + form;
 }
 
-static unsigned local_stream(const single *s)
+static unsigned local_track(const single *s)
 {
     return s->both ? 2 * s->forms : s->forms;
 }
 
-static unsigned other_stream(const single *s)
+static unsigned other_track(const single *s)
 {
-    return local_stream(s) + 1;
+    return local_track(s) + 1;
 }
 
-static void plan_streams(single *s)
+static void plan_tracks(single *s)
 {
     const forward_options *const o = s->job.options;
-    pass *const p = &s->job.a.pass;
-    stream *const streams = s->job.a.streams;
+    model_run *const run = &s->job.a.run;
+    track *const tracks = s->job.a.tracks;
     const slope_form other = o->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
     for (unsigned f = 0; f < s->forms; f++) {
         const bool fp8 = s->job.report->forms[f].fp8;
-        streams[f] = (stream){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
+        tracks[f] = (track){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
         if (s->both) {
-            streams[decoded_stream(s, f)] =
-                (stream){.fp8 = fp8, .slope = o->slopes[0], .decode = true};
+            tracks[decoded_track(s, f)] =
+                (track){.fp8 = fp8, .slope = o->slopes[0], .decode = true};
         }
     }
-    p->stream_count = local_stream(s);
+    run->track_count = local_track(s);
     if (s->local) {
-        streams[p->stream_count++] = (stream){.fp8 = streams[0].fp8, .slope = o->slopes[0]};
+        tracks[run->track_count++] = (track){.fp8 = tracks[0].fp8, .slope = o->slopes[0]};
     }
-    if (s->local && p->config.linear) {
-        streams[p->stream_count++] = (stream){.fp8 = streams[0].fp8, .slope = other};
+    if (s->local && run->config.linear) {
+        tracks[run->track_count++] = (track){.fp8 = tracks[0].fp8, .slope = other};
     }
 }
 
@@ -72,7 +72,7 @@ static err_code read_states(const single *s, unsigned number, float *to, err *e)
 {
     tensor_name n;
     return reference_read_rows(s->job.options->reference, numbered(&n, "hidden", number), 0,
-                               pass_tokens(&s->job.a.pass), s->job.a.pass.config.hidden, to, e);
+                               run_tokens(&s->job.a.run), s->job.a.run.config.hidden, to, e);
 }
 
 /* Put the experts of one token in ascending order. */
@@ -93,9 +93,9 @@ static void sort_experts(uint32_t *index, float *share, unsigned k)
 /* Of the sorted choices: experts that exist, none twice for a token. */
 static err_code check_experts(const single *s, const char *name, err *e)
 {
-    const model_config *const c = &s->job.a.pass.config;
+    const model_config *const c = &s->job.a.run.config;
     const uint32_t *index = s->experts.index;
-    for (size_t t = 0; t < pass_tokens(&s->job.a.pass); t++, index += c->top_k) {
+    for (size_t t = 0; t < run_tokens(&s->job.a.run); t++, index += c->top_k) {
         for (unsigned i = 0; i < c->top_k; i++) {
             const bool twice = i > 0 && index[i] == index[i - 1];
             if (index[i] >= c->experts || twice) {
@@ -107,21 +107,21 @@ static err_code check_experts(const single *s, const char *name, err *e)
     return OK;
 }
 
-/* The reference's experts, if it has them, are what the local streams take. */
+/* The reference's experts, if it has them, are what the local tracks take. */
 static err_code read_experts(single *s, unsigned layer, err *e)
 {
     const reference *const r = s->job.options->reference;
-    pass *const p = &s->job.a.pass;
-    const size_t tokens = pass_tokens(p);
-    const unsigned k = p->config.top_k;
+    model_run *const run = &s->job.a.run;
+    const size_t tokens = run_tokens(run);
+    const unsigned k = run->config.top_k;
     tensor_name index;
     tensor_name share;
     numbered(&index, "router_index", layer);
     numbered(&share, "router_weight", layer);
     s->has_experts =
-        layer >= p->config.dense_layers && reference_has(r, index.s) && reference_has(r, share.s);
-    for (unsigned i = local_stream(s); i < p->stream_count; i++) {
-        p->streams[i].forced = s->has_experts ? &s->experts : NULL;
+        layer >= run->config.dense_layers && reference_has(r, index.s) && reference_has(r, share.s);
+    for (unsigned i = local_track(s); i < run->track_count; i++) {
+        run->tracks[i].forced = s->has_experts ? &s->experts : NULL;
     }
     if (!s->has_experts) {
         return OK;
@@ -184,15 +184,15 @@ static err_code measure_local(single *s, unsigned layer, const float *before, co
                               err *e)
 {
     forward_job *const j = &s->job;
-    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[0].layers[layer];
-    err_code code = forward_take(j, &j->a, local_stream(s), layer, j->states[2], e);
+    err_code code = forward_take(j, &j->a, local_track(s), layer, j->states[2], e);
     if (code == OK) {
         m->local_error = local_error(before, after, j->states[2], n);
     }
-    if (code == OK && j->a.pass.stream_count > other_stream(s)) {
-        code = forward_take(j, &j->a, other_stream(s), layer, j->states[2], e);
-        if (code == OK && model_layer_kind(&j->a.pass.config, layer) == LAYER_LINEAR) {
+    if (code == OK && j->a.run.track_count > other_track(s)) {
+        code = forward_take(j, &j->a, other_track(s), layer, j->states[2], e);
+        if (code == OK && model_layer_kind(&j->a.run.config, layer) == LAYER_LINEAR) {
             m->other_slope_error = local_error(before, after, j->states[2], n);
         }
     }
@@ -203,10 +203,10 @@ static err_code measure_local(single *s, unsigned layer, const float *before, co
 static err_code measure_own(single *s, unsigned f, unsigned layer, const float *after, err *e)
 {
     forward_job *const j = &s->job;
-    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[f].layers[layer];
-    const routing *const chosen = &j->a.streams[f].chosen;
-    const bool experts = layer >= j->a.pass.config.dense_layers;
+    const routing *const chosen = &j->a.tracks[f].chosen;
+    const bool experts = layer >= j->a.run.config.dense_layers;
     float *const states = j->states[2];
     err_code code = forward_take(j, &j->a, f, layer, states, e);
     if (code == OK && s->local) {
@@ -219,7 +219,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
         m->router_agreement = forward_agreement(j, &s->experts, chosen);
     }
     if (code == OK && s->both) {
-        code = forward_compare_modes(j, &j->a, decoded_stream(s, f), layer, states, e);
+        code = forward_compare_modes(j, &j->a, decoded_track(s, f), layer, states, e);
     }
     if (code == OK && f == 0 && j->dump) {
         code = dump_hidden(j->dump, layer + 1, states, e);
@@ -239,11 +239,11 @@ static err_code do_layer(single *s, unsigned layer, err *e)
     if (code == OK && s->local) {
         code = read_experts(s, layer, e);
     }
-    for (unsigned i = local_stream(s); i < j->a.pass.stream_count; i++) {
-        j->a.pass.ops->put(j->a.pass.ops, before, pass_stream(&j->a.pass, i));
+    for (unsigned i = local_track(s); i < j->a.run.track_count; i++) {
+        j->a.run.ops->put(j->a.run.ops, before, run_track(&j->a.run, i));
     }
     if (code == OK) {
-        code = pass_layer(&j->a.pass, layer, e);
+        code = run_layer(&j->a.run, layer, e);
     }
     for (unsigned f = 0; f < s->forms && code == OK; f++) {
         code = measure_own(s, f, layer, after, e);
@@ -257,7 +257,7 @@ static err_code do_layer(single *s, unsigned layer, err *e)
 static err_code start(single *s, err *e)
 {
     forward_job *const j = &s->job;
-    const size_t n = pass_tokens(&j->a.pass) * j->a.pass.config.hidden;
+    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     err_code code = forward_embed(j, &j->a, e);
     if (code == OK) {
         code = forward_take(j, &j->a, 0, -1, j->states[2], e);
@@ -286,17 +286,17 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
     s->local = r && reference_has(r, "hidden.0");
     err_code code = forward_side_prepare(j, &j->a, model, o, e);
     if (code == OK) {
-        plan_streams(s);
+        plan_tracks(s);
         const slope_form slope = j->options->slopes[0];
         const size_t tokens = j->options->sequences * j->options->length;
         j->reference_logits = r ? reference_logits(r, slope == SLOPE_HF) : NULL;
-        code = r ? forward_check_reference(r, &j->a.pass.config, tokens, slope, e) : OK;
+        code = r ? forward_check_reference(r, &j->a.run.config, tokens, slope, e) : OK;
     }
     if (code == OK) {
         code = forward_job_open(j, e);
     }
     if (code == OK) {
-        const size_t chosen = pass_tokens(&j->a.pass) * j->a.pass.config.top_k + 1;
+        const size_t chosen = run_tokens(&j->a.run) * j->a.run.config.top_k + 1;
         s->experts.index = calloc(chosen, sizeof *s->experts.index);
         s->experts.share = calloc(chosen, sizeof *s->experts.share);
         if (!s->experts.index || !s->experts.share) {
@@ -317,7 +317,7 @@ err_code forward_single(store *model, const forward_options *options, ops *o, co
     if (code == OK) {
         code = start(&s, e);
     }
-    for (unsigned i = 0; code == OK && i < s.job.a.pass.config.layers; i++) {
+    for (unsigned i = 0; code == OK && i < s.job.a.run.config.layers; i++) {
         code = do_layer(&s, i, e);
     }
     if (code == OK) {

@@ -2,35 +2,35 @@
 
 #include <stdlib.h>
 
-static const routing *routing_of(const stream *s)
+static const routing *routing_of(const track *s)
 {
     return s->forced ? s->forced : &s->chosen;
 }
 
 /* Count the tokens of each expert, one place on; then add up, so that starts[i] is where list i
  * begins. */
-static void find_starts(const pass *p, expert_lists *l)
+static void find_starts(const model_run *run, expert_lists *l)
 {
-    const size_t chosen = pass_tokens(p) * p->config.top_k;
-    for (unsigned s = 0; s < p->stream_count; s++) {
-        const uint32_t *const index = routing_of(&p->streams[s])->index;
+    const size_t chosen = run_tokens(run) * run->config.top_k;
+    for (unsigned s = 0; s < run->track_count; s++) {
+        const uint32_t *const index = routing_of(&run->tracks[s])->index;
         for (size_t i = 0; i < chosen; i++) {
             l->starts[(size_t)s * l->experts + index[i] + 1]++;
             l->used[index[i]] = true;
         }
     }
-    for (size_t i = 0; i < (size_t)p->stream_count * l->experts; i++) {
+    for (size_t i = 0; i < (size_t)run->track_count * l->experts; i++) {
         l->starts[i + 1] += l->starts[i];
     }
 }
 
-/* `next` [streams * experts] starts as `starts` does. */
-static void fill(const pass *p, expert_lists *l, size_t *next)
+/* `next` [tracks * experts] starts as `starts` does. */
+static void fill(const model_run *run, expert_lists *l, size_t *next)
 {
-    const unsigned k = p->config.top_k;
-    for (unsigned s = 0; s < p->stream_count; s++) {
-        const routing *const r = routing_of(&p->streams[s]);
-        for (size_t i = 0; i < pass_tokens(p) * k; i++) {
+    const unsigned k = run->config.top_k;
+    for (unsigned s = 0; s < run->track_count; s++) {
+        const routing *const r = routing_of(&run->tracks[s]);
+        for (size_t i = 0; i < run_tokens(run) * k; i++) {
             const size_t at = next[(size_t)s * l->experts + r->index[i]]++;
             l->rows[at] = (uint32_t)(i / k);
             l->shares[at] = r->share[i];
@@ -38,25 +38,25 @@ static void fill(const pass *p, expert_lists *l, size_t *next)
     }
 }
 
-err_code expert_lists_create(const pass *p, expert_lists *out, err *e)
+err_code expert_lists_create(const model_run *run, expert_lists *out, err *e)
 {
-    const size_t lists = (size_t)p->stream_count * p->config.experts;
-    const size_t chosen = p->stream_count * pass_tokens(p) * p->config.top_k;
+    const size_t lists = (size_t)run->track_count * run->config.experts;
+    const size_t chosen = run->track_count * run_tokens(run) * run->config.top_k;
     *out = (expert_lists){
-        .experts = p->config.experts,
+        .experts = run->config.experts,
         .starts = calloc(lists + 1, sizeof *out->starts),
         .rows = calloc(chosen + 1, sizeof *out->rows),
         .shares = calloc(chosen + 1, sizeof *out->shares),
-        .used = calloc(p->config.experts + (size_t)1, sizeof *out->used),
+        .used = calloc(run->config.experts + (size_t)1, sizeof *out->used),
     };
     size_t *const next = calloc(lists + 1, sizeof *next);
     const bool complete = out->starts && out->rows && out->shares && out->used && next;
     if (complete) {
-        find_starts(p, out);
+        find_starts(run, out);
         for (size_t i = 0; i < lists; i++) {
             next[i] = out->starts[i];
         }
-        fill(p, out, next);
+        fill(run, out, next);
     }
     free(next);
     return complete ? OK

@@ -1,15 +1,15 @@
-/* Which tokens go to which expert: the choices of all streams, turned round. */
+/* Which tokens go to which expert: the choices of all tracks, turned round. */
 #ifndef EXPERT_LISTS_H
 #define EXPERT_LISTS_H
 
-#include "verify/model/pass.h"
+#include "verify/model/model_run.h"
 
 typedef struct expert_lists {
     unsigned experts;
-    size_t *starts; /* [streams * experts + 1], stream by stream */
-    uint32_t *rows; /* token numbers within their stream, ascending within a list */
+    size_t *starts; /* [tracks * experts + 1], track by track */
+    uint32_t *rows; /* token numbers within their track, ascending within a list */
     float *shares;  /* of the expert, for each of them */
-    bool *used;     /* [experts] some stream has tokens for it */
+    bool *used;     /* [experts] some track has tokens for it */
 } expert_lists;
 
 typedef struct expert_list {
@@ -18,8 +18,8 @@ typedef struct expert_list {
     size_t count;
 } expert_list;
 
-/* From `forced` or `chosen` of every stream. Errors: ERR_MEMORY. Free in every case. */
-MUST_CHECK err_code expert_lists_create(const pass *p, expert_lists *out, err *e);
+/* From `forced` or `chosen` of every track. Errors: ERR_MEMORY. Free in every case. */
+MUST_CHECK err_code expert_lists_create(const model_run *run, expert_lists *out, err *e);
 void expert_lists_free(expert_lists *l);
 
 expert_list expert_lists_get(const expert_lists *l, unsigned number, unsigned expert);

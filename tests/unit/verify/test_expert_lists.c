@@ -4,11 +4,11 @@
 #include "tests/aid/expect.h"
 #include "tests/aid/oracle_e4m3.h"
 
-static expert_lists create(const pass *p)
+static expert_lists create(const model_run *run)
 {
     expert_lists l;
     err e = {0};
-    expect_ok(expert_lists_create(p, &l, &e), &e);
+    expect_ok(expert_lists_create(run, &l, &e), &e);
     return l;
 }
 
@@ -23,19 +23,19 @@ static void expect_list(const expert_lists *l, unsigned number, unsigned expert,
     }
 }
 
-/* Stream 0 chooses experts 1, 3 and 4; stream 1 is told to take 0 and 3, whatever it chose. */
-START_TEST(two_streams)
+/* Track 0 chooses experts 1, 3 and 4; track 1 is told to take 0 and 3, whatever it chose. */
+START_TEST(two_tracks)
 {
     routing chosen = {(uint32_t[]){1, 3, 1, 4, 3, 4, 1, 3}, (float[]){1, 2, 3, 4, 5, 6, 7, 8}};
     const routing forced = {(uint32_t[]){0, 3, 0, 3, 0, 3, 0, 3},
                             (float[]){10, 20, 30, 40, 50, 60, 70, 80}};
-    stream streams[] = {{.chosen = chosen}, {.chosen = chosen, .forced = &forced}};
-    const pass p = {.config = {.experts = 6, .top_k = 2},
-                    .sequences = 2,
-                    .length = 2,
-                    .streams = streams,
-                    .stream_count = 2};
-    expert_lists l = create(&p);
+    track tracks[] = {{.chosen = chosen}, {.chosen = chosen, .forced = &forced}};
+    const model_run run = {.config = {.experts = 6, .top_k = 2},
+                           .sequences = 2,
+                           .length = 2,
+                           .tracks = tracks,
+                           .track_count = 2};
+    expert_lists l = create(&run);
     expect_list(&l, 0, 0, 0, NULL, NULL);
     expect_list(&l, 0, 1, 3, (uint32_t[]){0, 1, 3}, (float[]){1, 3, 7});
     expect_list(&l, 0, 2, 0, NULL, NULL);
@@ -55,10 +55,10 @@ START_TEST(two_streams)
 }
 END_TEST
 
-START_TEST(no_streams)
+START_TEST(no_tracks)
 {
-    const pass p = {.config = {.experts = 3, .top_k = 2}, .sequences = 1, .length = 5};
-    expert_lists l = create(&p);
+    const model_run run = {.config = {.experts = 3, .top_k = 2}, .sequences = 1, .length = 5};
+    expert_lists l = create(&run);
     ck_assert_uint_eq(expert_lists_next(&l, 0), 3);
     expert_lists_free(&l);
 }
@@ -66,7 +66,7 @@ END_TEST
 
 /* ---- random ---------------------------------------------------- */
 
-enum { STREAMS = 3, ROUNDS = 50, MOST_EXPERTS = 20, MOST_CHOICES = 40 * 4 };
+enum { TRACKS = 3, ROUNDS = 50, MOST_EXPERTS = 20, MOST_CHOICES = 40 * 4 };
 
 static unsigned below(uint64_t *seed, unsigned n)
 {
@@ -74,29 +74,29 @@ static unsigned below(uint64_t *seed, unsigned n)
 }
 
 /* Distinct and ascending within each token. */
-static void choose(const pass *p, uint64_t *seed, routing *r)
+static void choose(const model_run *run, uint64_t *seed, routing *r)
 {
-    const unsigned k = p->config.top_k;
-    for (size_t t = 0; t < pass_tokens(p); t++) {
+    const unsigned k = run->config.top_k;
+    for (size_t t = 0; t < run_tokens(run); t++) {
         unsigned from = 0;
         for (unsigned i = 0; i < k; i++) {
-            from += below(seed, p->config.experts - k + i + 1 - from);
+            from += below(seed, run->config.experts - k + i + 1 - from);
             r->index[t * k + i] = from++;
             r->share[t * k + i] = (float)below(seed, 1000);
         }
     }
 }
 
-static void expect_all(const pass *p, const expert_lists *l)
+static void expect_all(const model_run *run, const expert_lists *l)
 {
-    const unsigned k = p->config.top_k;
-    for (unsigned s = 0; s < STREAMS; s++) {
-        const routing *const r = &p->streams[s].chosen;
-        for (unsigned x = 0; x < p->config.experts; x++) {
+    const unsigned k = run->config.top_k;
+    for (unsigned s = 0; s < TRACKS; s++) {
+        const routing *const r = &run->tracks[s].chosen;
+        for (unsigned x = 0; x < run->config.experts; x++) {
             uint32_t rows[MOST_CHOICES];
             float shares[MOST_CHOICES];
             size_t count = 0;
-            for (size_t i = 0; i < pass_tokens(p) * k; i++) {
+            for (size_t i = 0; i < run_tokens(run) * k; i++) {
                 if (r->index[i] == x) {
                     rows[count] = (uint32_t)(i / k);
                     shares[count++] = r->share[i];
@@ -110,21 +110,21 @@ static void expect_all(const pass *p, const expert_lists *l)
 
 START_TEST(random_choices)
 {
-    static uint32_t index[STREAMS][MOST_CHOICES];
-    static float share[STREAMS][MOST_CHOICES];
+    static uint32_t index[TRACKS][MOST_CHOICES];
+    static float share[TRACKS][MOST_CHOICES];
     uint64_t seed = random_seed(_i);
-    stream streams[STREAMS] = {{0}};
-    pass p = {.streams = streams, .stream_count = STREAMS};
-    p.config.top_k = 1 + below(&seed, 4);
-    p.config.experts = p.config.top_k + below(&seed, MOST_EXPERTS - 4);
-    p.sequences = 1 + below(&seed, 4);
-    p.length = 1 + below(&seed, 10);
-    for (unsigned s = 0; s < STREAMS; s++) {
-        streams[s].chosen = (routing){index[s], share[s]};
-        choose(&p, &seed, &streams[s].chosen);
+    track tracks[TRACKS] = {{0}};
+    model_run run = {.tracks = tracks, .track_count = TRACKS};
+    run.config.top_k = 1 + below(&seed, 4);
+    run.config.experts = run.config.top_k + below(&seed, MOST_EXPERTS - 4);
+    run.sequences = 1 + below(&seed, 4);
+    run.length = 1 + below(&seed, 10);
+    for (unsigned s = 0; s < TRACKS; s++) {
+        tracks[s].chosen = (routing){index[s], share[s]};
+        choose(&run, &seed, &tracks[s].chosen);
     }
-    expert_lists l = create(&p);
-    expect_all(&p, &l);
+    expert_lists l = create(&run);
+    expect_all(&run, &l);
     expert_lists_free(&l);
 }
 END_TEST
@@ -132,8 +132,8 @@ END_TEST
 int main(void)
 {
     TCase *const t = tcase_create("expert_lists");
-    tcase_add_test(t, two_streams);
-    tcase_add_test(t, no_streams);
+    tcase_add_test(t, two_tracks);
+    tcase_add_test(t, no_tracks);
     tcase_add_loop_test(t, random_choices, 0, ROUNDS);
     return run_tests("expert_lists", t);
 }

@@ -1,0 +1,125 @@
+/* One model on its way through a forward pass: its tracks of hidden states, layer by layer
+ * (spec/forward.md section 6).
+ *
+ *     model_run run;
+ *     run_open(&run, &setup, e);
+ *     run_embed(&run, track, ids, e);
+ *     for (unsigned i = 0; i < run.config.layers; i++)
+ *         run_layer(&run, i, e);                 every track went through layer i
+ *     run_logits(&run, ...);
+ *     run_close(&run);
+ *
+ * A track is a batch of sequences with its own hidden states that goes through the layers with the
+ * others: weights are read once for all of them, and a layer (routed experts: one expert) is all of
+ * a model that is in memory at a time. Tracks differ in how they compute, or in what they are fed:
+ * whoever runs the pass may overwrite a track between two layers. */
+#ifndef MODEL_RUN_H
+#define MODEL_RUN_H
+
+#include "format/base/monitor.h"
+#include "verify/model/rope_tables.h"
+#include "verify/model/model_tensors.h"
+#include "verify/ops/ops.h"
+
+/* The experts of each token, ascending, and their shares: [tokens, top_k] each. */
+typedef struct routing {
+    uint32_t *index;
+    float *share;
+} routing;
+
+typedef struct track {
+    bool fp8; /* FP8 activations for matrices that are quantized */
+    slope_form slope;
+    bool decode;           /* one token at a time, as text is generated */
+    const routing *forced; /* experts to take instead of choosing; NULL: choose */
+    routing chosen;        /* in the last layer that has experts; unless forced */
+} track;
+
+/* Buffers for the weights of one layer, shared by the passes of both sides. */
+typedef struct weight_pool {
+    struct {
+        void *data;
+        float *scales;
+        size_t data_room, scale_room;
+    } slots[SLOT_COUNT];
+} weight_pool;
+
+void weight_pool_free(weight_pool *w);
+
+typedef struct model_run {
+    /* Given. */
+    ops *ops;
+    store *store;
+    weight_pool *pool; /* who runs two passes in turn lets them share one */
+    const monitor *monitor;
+    model_config config;
+    size_t sequences, length; /* of each track; tokens of a sequence */
+    track *tracks;
+    unsigned track_count;
+    /* Made by run_open. */
+    float *hidden;       /* ops: [tracks, sequences, length, hidden] */
+    float *normed, *sum; /* ops, the same shape: for layers with experts */
+    float *state;        /* ops: the cache or the state of one sequence */
+    float *scratch;      /* ops */
+    size_t scratch_floats, scratch_used;
+    float *cos, *sin;    /* host: [length, rotary_dim / 2] */
+    float *decay, *bias; /* host: of the layer and track at work */
+    uint64_t bytes_read;
+} model_run;
+
+/* ERR_INPUT: sequences longer than the configuration allows. */
+MUST_CHECK err_code run_check_length(const store *s, const model_config *c, size_t length, err *e);
+
+/* Fill in the given members first. Errors: ERR_MEMORY; ERR_INPUT sequences longer than the
+ * configuration allows. Close it in every case; that frees no given member but the routings in
+ * `tracks`. */
+MUST_CHECK err_code run_open(model_run *run, err *e);
+void run_close(model_run *run);
+
+static inline size_t run_tokens(const model_run *run) /* of one track */
+{
+    return run->sequences * run->length;
+}
+
+/* The hidden states of track `number`: [tokens, hidden]. */
+mat run_track(const model_run *run, unsigned number);
+
+/* Start a track with the embeddings of ids [tokens], each within the vocabulary. */
+MUST_CHECK err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e);
+
+/* Send every track through layer `layer` (bailing.c). */
+MUST_CHECK err_code run_layer(model_run *run, unsigned layer, err *e);
+
+/* Logits of tokens [first, first + count) of several tracks, count <= RUN_BLOCK; out[i] [count,
+ * vocab] those of track numbers[i]. The head is read once for all, a band of rows at a time. */
+MUST_CHECK err_code run_logits(model_run *run, const unsigned *numbers, unsigned count_tracks,
+                               size_t first, size_t count, const mat *out, err *e);
+
+/* For the model. ---- */
+
+/* Read a weight into its buffer in the pool, where it stays until the slot is loaded again. */
+MUST_CHECK err_code run_load(model_run *run, tensor_slot slot, unsigned layer, unsigned expert,
+                             weight *out, err *e);
+/* The same for rows [first, first + rows) of a large one. */
+MUST_CHECK err_code run_load_band(model_run *run, tensor_slot slot, uint64_t first, uint64_t rows,
+                                  weight *out, err *e);
+bool run_is_quantized(const model_run *run, tensor_slot slot); /* a tensor outside the layers */
+void run_prefetch(model_run *run, tensor_slot slot, unsigned layer, unsigned expert);
+
+/* Row `row` of a weight as floats, [w->cols]. */
+void weight_widen_row(const weight *w, size_t row, float *out);
+
+/* Before a sequence: no keys, no state. */
+void run_clear_state(model_run *run);
+
+/* Has an operation failed, or does the user want to stop? */
+MUST_CHECK err_code run_go_on(model_run *run, err *e);
+
+/* A matrix of working memory, valid until the next run_scratch_reset; what it holds is undefined.
+ * run_open provides for the largest layer. */
+mat run_scratch(model_run *run, size_t rows, size_t cols);
+void run_scratch_reset(model_run *run);
+
+enum { RUN_BLOCK = 512 }; /* tokens that go through an MLP together */
+
+#endif
