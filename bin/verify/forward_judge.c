@@ -12,7 +12,7 @@ enum { FAILURE_LINES_MAX = 100 };
 /* Is it a number of every layer, or only of those with experts? */
 static bool applies(const forward_report *found, metric m, unsigned layer)
 {
-    return metrics[m].scope != SCOPE_ROUTER || layer >= found->config.dense_layers;
+    return metrics[m].scope != SCOPE_ROUTER || model_has_experts(&found->config, layer);
 }
 
 static err_code judge_layers(const forward_report *found, const forward_form *f, metric m,

@@ -3,6 +3,7 @@
 #include "bin/verify/forward_report.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/base/cpu_level.h"
+#include "verify/arch/archs.h"
 #include "verify/forward/forward.h"
 #include "verify/ops/ops_cpu.h"
 
@@ -80,9 +81,9 @@ static err_code compare_configurations(forward_check *c, err *e)
     if (!c->in->against || (q->checks & CHECK_WEIGHTS)) {
         return OK;
     }
-    err_code code = model_config_read(c->in->model, NULL, &packed, e);
+    err_code code = model_config_read(c->in->model, model_archs, NULL, &packed, e);
     if (code == OK) {
-        code = model_config_read(c->in->against, NULL, &source, e);
+        code = model_config_read(c->in->against, model_archs, NULL, &source, e);
     }
     if (code == OK && !model_config_same(&packed, &source, complain_key, q)) {
         code = err_set(e, ERR_DIFFERENT, "%s: its configuration is not that of %s", q->path,

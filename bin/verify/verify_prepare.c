@@ -13,6 +13,7 @@
 #include "format/base/num.h"
 #include "format/output/output.h"
 #include "format/store/model_path.h"
+#include "verify/arch/archs.h"
 #include "verify/forward/forward.h"
 #include "verify/model/model_tensors.h"
 #include "verify/model/model_run.h"
@@ -118,8 +119,9 @@ static err_code cut_sequences(verify_inputs *in, err *e)
 static err_code read_configs(const verify_inputs *in, model_config *config, err *e)
 {
     model_config source;
-    const err_code code = model_config_read(in->model, NULL, config, e);
-    return code == OK && in->against ? model_config_read(in->against, NULL, &source, e) : code;
+    const err_code code = model_config_read(in->model, model_archs, NULL, config, e);
+    return code == OK && in->against ? model_config_read(in->against, model_archs, NULL, &source, e)
+                                     : code;
 }
 
 static err_code get_tokens(verify_inputs *in, model_config *config, err *e)
@@ -208,7 +210,7 @@ static err_code check_dump(const verify_inputs *in, err *e)
 static err_code check_model(const verify_inputs *in, const store *s, err *e)
 {
     model_config c;
-    err_code code = model_config_read(s, NULL, &c, e);
+    err_code code = model_config_read(s, model_archs, NULL, &c, e);
     if (code == OK && !(in->q->checks & CHECK_WEIGHTS)) {
         code = model_tensors_list(&c, s, e);
     }

@@ -7,6 +7,7 @@
 
 #include "format/json/json.h"
 #include "tests/aid/expect.h"
+#include "verify/arch/archs.h"
 #include "verify/model/model_config.h"
 
 #define CONFIG "config.json: "
@@ -71,7 +72,8 @@ static inline err_code parse(const char *base, const char *patch, model_config *
     char *const text = patched(base, patch);
     note_count = 0;
     notes[0] = '\0';
-    const err_code code = model_config_parse("config.json", text, strlen(text), &listener, c, e);
+    const err_code code =
+        model_config_parse("config.json", text, strlen(text), model_archs, &listener, c, e);
     free(text);
     return code;
 }

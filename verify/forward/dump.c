@@ -21,7 +21,7 @@ typedef struct tensor_name {
 
 static size_t routing_number(const model_config *c, unsigned layer)
 {
-    return FIRST_HIDDEN + c->layers + 1 + 2 * (size_t)(layer - c->dense_layers);
+    return FIRST_HIDDEN + c->layers + 1 + 2 * (size_t)model_count_experts(c, layer);
 }
 
 static size_t logits_number(const model_config *c)
@@ -54,7 +54,10 @@ static void list_tensors(const model_config *c, size_t sequences, size_t length,
         snprintf(names[n].s, NAME_BYTES, "hidden.%u", i);
         tensors[n] = describe(names[n].s, DTYPE_F32, 3, hidden);
     }
-    for (unsigned i = c->dense_layers; i < c->layers; i++) {
+    for (unsigned i = 0; i < c->layers; i++) {
+        if (!model_has_experts(c, i)) {
+            continue;
+        }
         n++;
         snprintf(names[n].s, NAME_BYTES, "router_index.%u", i);
         tensors[n] = describe(names[n].s, DTYPE_I32, 2, choice);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "verify/arch/archs.h"
 #include "verify/forward/forward_job.h"
 
 /* ---- opening and closing --------------------------------------- */
@@ -19,7 +20,7 @@ err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err
         .length = j->options->length,
         .tracks = s->tracks, /* from here on: what is planned is closed, opened or not */
     };
-    err_code code = model_config_read(model, j->monitor, &s->run.config, e);
+    err_code code = model_config_read(model, model_archs, j->monitor, &s->run.config, e);
     if (code == OK) {
         code = model_tensors_check(&s->run.config, model, j->monitor, e);
     }

@@ -69,7 +69,7 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
     m->local_error = hidden_relative_rms(&local);
     m->hidden_rms = hidden_relative_rms(&whole);
     m->hidden_cosine = hidden_cosine(&whole);
-    if (layer >= b->run.config.dense_layers) {
+    if (model_has_experts(&b->run.config, layer)) {
         m->router_agreement = forward_agreement(j, &j->a.tracks[OWN].chosen,
                                                 &b->tracks[packed_track(j, f, OWN)].chosen);
     }
@@ -87,7 +87,7 @@ static err_code dump_layer(forward_job *j, unsigned layer, err *e)
     if (code == OK) {
         code = dump_hidden(j->dump, layer + 1, j->states[2], e);
     }
-    if (code == OK && layer >= b->run.config.dense_layers) {
+    if (code == OK && model_has_experts(&b->run.config, layer)) {
         code = dump_routing(j->dump, layer, &b->tracks[own].chosen, e);
     }
     return code;
@@ -122,8 +122,12 @@ static err_code check_shapes(const forward_job *j, err *e)
 {
     const model_config *const a = &j->a.run.config;
     const model_config *const b = &j->b.run.config;
-    if (a->hidden != b->hidden || a->layers != b->layers || a->vocab != b->vocab ||
-        a->dense_layers != b->dense_layers || a->experts != b->experts || a->top_k != b->top_k) {
+    bool same = a->hidden == b->hidden && a->layers == b->layers && a->vocab == b->vocab &&
+                a->experts == b->experts && a->top_k == b->top_k;
+    for (unsigned i = 0; i < a->layers && same; i++) {
+        same = model_has_experts(a, i) == model_has_experts(b, i);
+    }
+    if (!same) {
         return err_set(e, ERR_DIFFERENT,
                        "%s and %s: models of different shapes, which cannot be compared",
                        j->b.run.store->path, j->a.run.store->path);

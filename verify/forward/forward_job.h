@@ -11,11 +11,9 @@
 #include "verify/forward/forward.h"
 #include "verify/model/model_run.h"
 
-enum { SIDE_TRACKS_MAX = 6 };
-
 typedef struct side {
     model_run run;
-    track tracks[SIDE_TRACKS_MAX];
+    track tracks[RUN_TRACKS_MAX];
 } side;
 
 typedef struct forward_job {

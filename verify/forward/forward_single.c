@@ -50,7 +50,7 @@ static void plan_tracks(single *s)
     if (s->local) {
         tracks[run->track_count++] = (track){.fp8 = tracks[0].fp8, .slope = o->slopes[0]};
     }
-    if (s->local && run->config.linear) {
+    if (s->local && model_has_linear(&run->config)) {
         tracks[run->track_count++] = (track){.fp8 = tracks[0].fp8, .slope = other};
     }
 }
@@ -118,8 +118,8 @@ static err_code read_experts(single *s, unsigned layer, err *e)
     tensor_name share;
     numbered(&index, "router_index", layer);
     numbered(&share, "router_weight", layer);
-    s->has_experts =
-        layer >= run->config.dense_layers && reference_has(r, index.s) && reference_has(r, share.s);
+    s->has_experts = model_has_experts(&run->config, layer) && reference_has(r, index.s) &&
+                     reference_has(r, share.s);
     for (unsigned i = local_track(s); i < run->track_count; i++) {
         run->tracks[i].forced = s->has_experts ? &s->experts : NULL;
     }
@@ -144,7 +144,7 @@ static err_code check_layer(const reference *r, const model_config *c, size_t to
     tensor_name n;
     err_code code = reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e);
     for (unsigned i = 0; i < 2 && code == OK; i++) {
-        if (layer >= c->dense_layers && reference_has(r, numbered(&n, what[i], layer))) {
+        if (model_has_experts(c, layer) && reference_has(r, numbered(&n, what[i], layer))) {
             code = reference_check(r, n.s, tokens, c->top_k, e);
         }
     }
@@ -206,7 +206,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[f].layers[layer];
     const routing *const chosen = &j->a.tracks[f].chosen;
-    const bool experts = layer >= j->a.run.config.dense_layers;
+    const bool experts = model_has_experts(&j->a.run.config, layer);
     float *const states = j->states[2];
     err_code code = forward_take(j, &j->a, f, layer, states, e);
     if (code == OK && s->local) {

@@ -1,5 +1,6 @@
 #include "verify/model/model_run.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -12,7 +13,7 @@
 
 void weight_pool_free(weight_pool *w)
 {
-    for (size_t i = 0; i < SLOT_COUNT; i++) {
+    for (size_t i = 0; i < MODEL_SLOTS_MAX; i++) {
         free(w->slots[i].data);
         free(w->slots[i].scales);
     }
@@ -31,15 +32,15 @@ static bool make_room(void **buffer, size_t *room, size_t bytes)
     return *buffer != NULL;
 }
 
-static const store_tensor *find(const model_run *run, tensor_slot slot, unsigned layer,
+static const store_tensor *find(const model_run *run, unsigned slot, unsigned layer,
                                 unsigned expert)
 {
     char name[NAME_MAX_BYTES + 1];
-    model_tensor_name(slot, layer, expert, name);
+    model_tensor_name(&run->config, slot, layer, expert, name);
     return store_find(run->store, name);
 }
 
-static err_code read_rows(model_run *run, tensor_slot slot, const store_tensor *t, uint64_t first,
+static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, uint64_t first,
                           uint64_t rows, weight *out, err *e)
 {
     const size_t scales = store_scale_count(t, rows);
@@ -68,31 +69,50 @@ static err_code read_rows(model_run *run, tensor_slot slot, const store_tensor *
     return code;
 }
 
-err_code run_load(model_run *run, tensor_slot slot, unsigned layer, unsigned expert, weight *out,
-                  err *e)
+/* In a dry run there is no store. */
+static weight shape_only(const model_run *run, unsigned slot, unsigned layer)
 {
+    uint64_t shape[2] = {0};
+    const unsigned ndim = model_tensor_shape(&run->config, slot, layer, shape);
+    return (weight){.type = DTYPE_F32,
+                    .rows = ndim == 2 ? shape[0] : 1,
+                    .cols = ndim == 2 ? shape[1] : shape[0]};
+}
+
+err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned expert,
+                         weight *out, err *e)
+{
+    if (!run->store) {
+        *out = shape_only(run, slot, layer);
+        return OK;
+    }
     const store_tensor *const t = find(run, slot, layer, expert);
     return t ? read_rows(run, slot, t, 0, t->rows, out, e)
              : err_set(e, ERR_INTERNAL, "a tensor of layer %u that was there is gone", layer);
 }
 
-err_code run_load_band(model_run *run, tensor_slot slot, uint64_t first, uint64_t rows, weight *out,
+err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows, weight *out,
                        err *e)
 {
+    if (!run->store) {
+        *out = shape_only(run, slot, 0);
+        out->rows = rows;
+        return OK;
+    }
     const store_tensor *const t = find(run, slot, 0, 0);
     return t ? read_rows(run, slot, t, first, rows, out, e)
              : err_set(e, ERR_INTERNAL, "a tensor that was there is gone");
 }
 
-bool run_is_quantized(const model_run *run, tensor_slot slot)
+bool run_is_quantized(const model_run *run, unsigned slot)
 {
     const store_tensor *const t = find(run, slot, 0, 0);
     return t && t->quantized;
 }
 
-void run_prefetch(model_run *run, tensor_slot slot, unsigned layer, unsigned expert)
+void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert)
 {
-    const store_tensor *const t = find(run, slot, layer, expert);
+    const store_tensor *const t = run->store ? find(run, slot, layer, expert) : NULL;
     if (t) {
         store_prefetch(run->store, t);
     }
@@ -133,6 +153,8 @@ mat run_scratch(model_run *run, size_t rows, size_t cols)
 {
     const mat m = {run->scratch + run->scratch_used, rows, cols, cols};
     run->scratch_used += rows * cols;
+    run->scratch_most = num_max(run->scratch_most, run->scratch_used);
+    assert(run->scratch_used <= run->scratch_floats);
     return m;
 }
 
@@ -141,45 +163,13 @@ void run_scratch_reset(model_run *run)
     run->scratch_used = 0;
 }
 
-static size_t state_floats(const model_run *run)
+/* What tables and choices need; before the dry run, which uses them. */
+static bool allocate_host(model_run *run)
 {
     const model_config *const c = &run->config;
-    const attention_shape shape = {
-        .kv_heads = c->kv_heads, .qk_dim = c->head_dim, .v_dim = c->head_dim};
-    const size_t linear = c->linear ? (size_t)c->heads * c->head_dim * c->head_dim : 0;
-    return num_max(linear, attention_cache_floats(shape, run->length));
-}
-
-/* What the functions of bailing.c and run_embed.c take at most between two resets. */
-static size_t scratch_floats(const model_run *run)
-{
-    const model_config *const c = &run->config;
-    const size_t block = num_min(RUN_BLOCK, run_tokens(run));
-    const size_t q_width = (size_t)c->heads * c->head_dim;
-    const size_t kv_width = c->linear ? q_width : (size_t)c->kv_heads * c->head_dim;
-    const size_t attention = run->length * (c->hidden + 3 * q_width + 2 * kv_width);
-    const size_t inner =
-        num_max(num_max(c->intermediate, c->moe_intermediate), c->shared_intermediate);
-    const size_t mlp = block * (2 * (size_t)c->hidden + 2 * inner);
-    const size_t head = (size_t)run->track_count * block * c->hidden;
-    return num_max(num_max(attention, mlp), num_max(head, block * c->experts));
-}
-
-static bool allocate(model_run *run)
-{
-    ops *const o = run->ops;
-    const model_config *const c = &run->config;
-    const size_t all = (size_t)run->track_count * run_tokens(run) * c->hidden;
     const size_t chosen = run_tokens(run) * c->top_k;
     const size_t angles = run->length * (c->rotary_dim / 2) + 1;
-    const bool experts = c->dense_layers < c->layers;
     bool complete = true;
-    run->hidden = o->alloc(o, all);
-    run->normed = o->alloc(o, experts ? all : 1);
-    run->sum = o->alloc(o, experts ? all : 1);
-    run->state = o->alloc(o, state_floats(run));
-    run->scratch_floats = scratch_floats(run);
-    run->scratch = o->alloc(o, run->scratch_floats);
     run->cos = malloc(angles * sizeof(float));
     run->sin = malloc(angles * sizeof(float));
     run->decay = malloc(c->heads * sizeof(float));
@@ -190,8 +180,20 @@ static bool allocate(model_run *run)
         r->share = calloc(chosen + 1, sizeof *r->share);
         complete = complete && r->index && r->share;
     }
-    return complete && run->hidden && run->normed && run->sum && run->state && run->scratch &&
-           run->cos && run->sin && run->decay && run->bias;
+    return complete && run->cos && run->sin && run->decay && run->bias;
+}
+
+static bool allocate_device(model_run *run)
+{
+    ops *const o = run->ops;
+    const size_t all = (size_t)run->track_count * run_tokens(run) * run->config.hidden;
+    const bool experts = model_count_experts(&run->config, run->config.layers) > 0;
+    run->hidden = o->alloc(o, all);
+    run->normed = o->alloc(o, experts ? all : 1);
+    run->sum = o->alloc(o, experts ? all : 1);
+    run->state = o->alloc(o, run->state_floats);
+    run->scratch = o->alloc(o, run->scratch_floats);
+    return run->hidden && run->normed && run->sum && run->state && run->scratch;
 }
 
 err_code run_check_length(const store *s, const model_config *c, size_t length, err *e)
@@ -204,16 +206,23 @@ err_code run_check_length(const store *s, const model_config *c, size_t length, 
                          s->path, length, limit);
 }
 
+static err_code refuse_memory(const model_run *run, err *e)
+{
+    return err_set(e, ERR_MEMORY,
+                   "no memory for %u times %zu tokens and their states of %u numbers",
+                   run->track_count, run_tokens(run), run->config.hidden);
+}
+
 err_code run_open(model_run *run, err *e)
 {
-    const err_code code = run_check_length(run->store, &run->config, run->length, e);
-    if (code != OK) {
-        return code;
+    assert(run->track_count <= RUN_TRACKS_MAX);
+    TRY(run_check_length(run->store, &run->config, run->length, e));
+    if (!allocate_host(run)) {
+        return refuse_memory(run, e);
     }
-    if (!allocate(run)) {
-        return err_set(e, ERR_MEMORY,
-                       "no memory for %u times %zu tokens and their states of %u numbers",
-                       run->track_count, run_tokens(run), run->config.hidden);
+    TRY(run_measure(run, &run->scratch_floats, &run->state_floats, e));
+    if (!allocate_device(run)) {
+        return refuse_memory(run, e);
     }
     model_rope(&run->config, run->length, run->cos, run->sin);
     return OK;
@@ -243,8 +252,12 @@ void run_close(model_run *run)
 
 void run_clear_state(model_run *run)
 {
-    const size_t floats = state_floats(run);
-    run->ops->zero(run->ops, (mat){run->state, 1, floats, floats});
+    run->ops->zero(run->ops, (mat){run->state, 1, run->state_floats, run->state_floats});
+}
+
+err_code run_layer(model_run *run, unsigned layer, err *e)
+{
+    return run->config.arch->layer(run, layer, e);
 }
 
 err_code run_go_on(model_run *run, err *e)

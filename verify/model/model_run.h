@@ -17,8 +17,8 @@
 #define MODEL_RUN_H
 
 #include "format/base/monitor.h"
-#include "verify/model/rope_tables.h"
 #include "verify/model/model_tensors.h"
+#include "verify/model/rope_tables.h"
 #include "verify/ops/ops.h"
 
 /* The experts of each token, ascending, and their shares: [tokens, top_k] each. */
@@ -35,37 +35,40 @@ typedef struct track {
     routing chosen;        /* in the last layer that has experts; unless forced */
 } track;
 
-/* Buffers for the weights of one layer, shared by the passes of both sides. */
+/* Buffers for the weights of one layer, by slot, shared by the runs of both sides. */
 typedef struct weight_pool {
     struct {
         void *data;
         float *scales;
         size_t data_room, scale_room;
-    } slots[SLOT_COUNT];
+    } slots[MODEL_SLOTS_MAX];
 } weight_pool;
 
 void weight_pool_free(weight_pool *w);
 
-typedef struct model_run {
+enum { RUN_TRACKS_MAX = 8 };
+
+struct model_run {
     /* Given. */
     ops *ops;
     store *store;
-    weight_pool *pool; /* who runs two passes in turn lets them share one */
+    weight_pool *pool; /* who has two runs in turn lets them share one */
     const monitor *monitor;
     model_config config;
     size_t sequences, length; /* of each track; tokens of a sequence */
     track *tracks;
-    unsigned track_count;
+    unsigned track_count; /* <= RUN_TRACKS_MAX */
     /* Made by run_open. */
     float *hidden;       /* ops: [tracks, sequences, length, hidden] */
     float *normed, *sum; /* ops, the same shape: for layers with experts */
     float *state;        /* ops: the cache or the state of one sequence */
-    float *scratch;      /* ops */
-    size_t scratch_floats, scratch_used;
+    size_t state_floats;
+    float *scratch; /* ops */
+    size_t scratch_floats, scratch_used, scratch_most;
     float *cos, *sin;    /* host: [length, rotary_dim / 2] */
     float *decay, *bias; /* host: of the layer and track at work */
     uint64_t bytes_read;
-} model_run;
+};
 
 /* ERR_INPUT: sequences longer than the configuration allows. */
 MUST_CHECK err_code run_check_length(const store *s, const model_config *c, size_t length, err *e);
@@ -87,7 +90,7 @@ mat run_track(const model_run *run, unsigned number);
 /* Start a track with the embeddings of ids [tokens], each within the vocabulary. */
 MUST_CHECK err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e);
 
-/* Send every track through layer `layer` (bailing.c). */
+/* Send every track through layer `layer`, as its architecture says. */
 MUST_CHECK err_code run_layer(model_run *run, unsigned layer, err *e);
 
 /* Logits of tokens [first, first + count) of several tracks, count <= RUN_BLOCK; out[i] [count,
@@ -95,16 +98,17 @@ MUST_CHECK err_code run_layer(model_run *run, unsigned layer, err *e);
 MUST_CHECK err_code run_logits(model_run *run, const unsigned *numbers, unsigned count_tracks,
                                size_t first, size_t count, const mat *out, err *e);
 
-/* For the model. ---- */
+/* ---- for layers ------------------------------------------------ */
 
-/* Read a weight into its buffer in the pool, where it stays until the slot is loaded again. */
-MUST_CHECK err_code run_load(model_run *run, tensor_slot slot, unsigned layer, unsigned expert,
-                             weight *out, err *e);
-/* The same for rows [first, first + rows) of a large one. */
-MUST_CHECK err_code run_load_band(model_run *run, tensor_slot slot, uint64_t first, uint64_t rows,
+/* Read a weight into its buffer in the pool, where it stays until the slot is read again; the ops
+ * have not loaded it. */
+MUST_CHECK err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned expert,
+                                    weight *out, err *e);
+/* The same for rows [first, first + rows) of a large one outside the layers. */
+MUST_CHECK err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows,
                                   weight *out, err *e);
-bool run_is_quantized(const model_run *run, tensor_slot slot); /* a tensor outside the layers */
-void run_prefetch(model_run *run, tensor_slot slot, unsigned layer, unsigned expert);
+bool run_is_quantized(const model_run *run, unsigned slot); /* a tensor outside the layers */
+void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert);
 
 /* Row `row` of a weight as floats, [w->cols]. */
 void weight_widen_row(const weight *w, size_t row, float *out);
@@ -116,9 +120,14 @@ void run_clear_state(model_run *run);
 MUST_CHECK err_code run_go_on(model_run *run, err *e);
 
 /* A matrix of working memory, valid until the next run_scratch_reset; what it holds is undefined.
- * run_open provides for the largest layer. */
+ * run_open provides for the largest layer, which it finds by a dry run. */
 mat run_scratch(model_run *run, size_t rows, size_t cols);
 void run_scratch_reset(model_run *run);
+
+/* The dry run: floats of scratch and state that the layers and the head take at most. Without a
+ * store, weights have shapes and no data. ERR_MEMORY. */
+MUST_CHECK err_code run_measure(const model_run *run, size_t *scratch_floats, size_t *state_floats,
+                                err *e);
 
 enum { RUN_BLOCK = 512 }; /* tokens that go through an MLP together */
 

@@ -7,157 +7,53 @@
 #include "format/base/num.h"
 #include "format/base/text_list.h"
 
-#define HEAD "lm_head.weight"
-
 /* ---- what there is --------------------------------------------- */
 
-typedef enum owner { OF_MODEL, OF_LAYER, OF_EXPERT } owner;
+/* Where a component of one letter begins in a name, that of the layer or the expert; NULL: nowhere.
+ */
+static const char *find_letter(const char *name, char letter)
+{
+    const char pattern[] = {'.', letter, '.', '\0'};
+    const char *const at = strstr(name, pattern);
+    return at ? at + 1 : NULL;
+}
 
-typedef enum presence {
-    IN_ALL,
-    IN_UNTIED,
-    IN_LINEAR, /* layers */
-    IN_DENSE,
-    IN_SPARSE,
-    IN_BIASED, /* sparse layers, if their router has a bias */
-} presence;
+static bool is_of_layer(const arch_tensor *t)
+{
+    return find_letter(t->name, 'L');
+}
 
-typedef enum size {
-    SIZE_NONE, /* no such dimension */
-    SIZE_VOCAB,
-    SIZE_HIDDEN,
-    SIZE_QKV,
-    SIZE_HEAD,
-    SIZE_HEADS,
-    SIZE_DENSE,
-    SIZE_EXPERTS,
-    SIZE_EXPERT,
-    SIZE_SHARED,
-} size;
+static bool is_of_expert(const arch_tensor *t)
+{
+    return find_letter(t->name, 'E');
+}
 
-static const struct rule {
-    const char *name; /* behind "model.layers.L." or "model.layers.L.mlp.experts.E." */
-    owner owner;
-    presence presence;
-    size shape[2];
-} rules[SLOT_COUNT] = {
-    [SLOT_EMBEDDING] = {"model.word_embeddings.weight",
-                        OF_MODEL,
-                        IN_ALL,
-                        {SIZE_VOCAB, SIZE_HIDDEN}},
-    [SLOT_FINAL_NORM] = {"model.norm.weight", OF_MODEL, IN_ALL, {SIZE_HIDDEN}},
-    [SLOT_HEAD] = {HEAD, OF_MODEL, IN_UNTIED, {SIZE_VOCAB, SIZE_HIDDEN}},
-    [SLOT_INPUT_NORM] = {"input_layernorm.weight", OF_LAYER, IN_ALL, {SIZE_HIDDEN}},
-    [SLOT_POST_NORM] = {"post_attention_layernorm.weight", OF_LAYER, IN_ALL, {SIZE_HIDDEN}},
-    [SLOT_QKV] = {"attention.query_key_value.weight", OF_LAYER, IN_ALL, {SIZE_QKV, SIZE_HIDDEN}},
-    [SLOT_Q_NORM] = {"attention.query_layernorm.weight", OF_LAYER, IN_ALL, {SIZE_HEAD}},
-    [SLOT_K_NORM] = {"attention.key_layernorm.weight", OF_LAYER, IN_ALL, {SIZE_HEAD}},
-    [SLOT_DENSE] = {"attention.dense.weight", OF_LAYER, IN_ALL, {SIZE_HIDDEN, SIZE_HEADS}},
-    [SLOT_G_PROJ] = {"attention.g_proj.weight", OF_LAYER, IN_LINEAR, {SIZE_HEADS, SIZE_HIDDEN}},
-    [SLOT_G_NORM] = {"attention.g_norm.weight", OF_LAYER, IN_LINEAR, {SIZE_HEADS}},
-    [SLOT_GATE_PROJ] = {"mlp.gate_proj.weight", OF_LAYER, IN_DENSE, {SIZE_DENSE, SIZE_HIDDEN}},
-    [SLOT_UP_PROJ] = {"mlp.up_proj.weight", OF_LAYER, IN_DENSE, {SIZE_DENSE, SIZE_HIDDEN}},
-    [SLOT_DOWN_PROJ] = {"mlp.down_proj.weight", OF_LAYER, IN_DENSE, {SIZE_HIDDEN, SIZE_DENSE}},
-    [SLOT_ROUTER] = {"mlp.gate.weight", OF_LAYER, IN_SPARSE, {SIZE_EXPERTS, SIZE_HIDDEN}},
-    [SLOT_EXPERT_BIAS] = {"mlp.gate.expert_bias", OF_LAYER, IN_BIASED, {SIZE_EXPERTS}},
-    [SLOT_EXPERT_GATE] = {"gate_proj.weight", OF_EXPERT, IN_SPARSE, {SIZE_EXPERT, SIZE_HIDDEN}},
-    [SLOT_EXPERT_UP] = {"up_proj.weight", OF_EXPERT, IN_SPARSE, {SIZE_EXPERT, SIZE_HIDDEN}},
-    [SLOT_EXPERT_DOWN] = {"down_proj.weight", OF_EXPERT, IN_SPARSE, {SIZE_HIDDEN, SIZE_EXPERT}},
-    [SLOT_SHARED_GATE] = {"mlp.shared_experts.gate_proj.weight",
-                          OF_LAYER,
-                          IN_SPARSE,
-                          {SIZE_SHARED, SIZE_HIDDEN}},
-    [SLOT_SHARED_UP] = {"mlp.shared_experts.up_proj.weight",
-                        OF_LAYER,
-                        IN_SPARSE,
-                        {SIZE_SHARED, SIZE_HIDDEN}},
-    [SLOT_SHARED_DOWN] = {"mlp.shared_experts.down_proj.weight",
-                          OF_LAYER,
-                          IN_SPARSE,
-                          {SIZE_HIDDEN, SIZE_SHARED}},
-};
-
-void model_tensor_name(tensor_slot slot, unsigned layer, unsigned expert,
+void model_tensor_name(const model_config *c, unsigned slot, unsigned layer, unsigned expert,
                        char out[NAME_MAX_BYTES + 1])
 {
-    const char *const name = rules[slot].name;
-    switch (rules[slot].owner) {
-    case OF_MODEL:
+    const char *const name = c->arch->tensors[slot].name;
+    const char *const l = find_letter(name, 'L');
+    const char *const x = find_letter(name, 'E');
+    if (!l) {
         snprintf(out, NAME_MAX_BYTES + 1, "%s", name);
-        return;
-    case OF_LAYER:
-        snprintf(out, NAME_MAX_BYTES + 1, "model.layers.%u.%s", layer, name);
-        return;
-    case OF_EXPERT:
-        snprintf(out, NAME_MAX_BYTES + 1, "model.layers.%u.mlp.experts.%u.%s", layer, expert, name);
-        return;
+    } else if (!x) {
+        snprintf(out, NAME_MAX_BYTES + 1, "%.*s%u%s", (int)(l - name), name, layer, l + 1);
+    } else { /* experts are of layers */
+        snprintf(out, NAME_MAX_BYTES + 1, "%.*s%u%.*s%u%s", (int)(l - name), name, layer,
+                 (int)(x - l - 1), l + 1, expert, x + 1);
     }
 }
 
-static bool is_present(const model_config *c, presence p, unsigned layer)
+unsigned model_tensor_shape(const model_config *c, unsigned slot, unsigned layer, uint64_t shape[2])
 {
-    const bool sparse = layer >= c->dense_layers;
-    switch (p) {
-    case IN_ALL:
-        return true;
-    case IN_UNTIED:
-        return !c->tied;
-    case IN_LINEAR:
-        return model_layer_kind(c, layer) == LAYER_LINEAR;
-    case IN_DENSE:
-        return !sparse;
-    case IN_SPARSE:
-        return sparse;
-    case IN_BIASED:
-        return sparse && c->expert_bias;
-    }
-    return false;
-}
-
-/* Linear layers have as many key and value heads as query heads. */
-static uint64_t qkv_rows(const model_config *c, unsigned layer)
-{
-    const uint64_t kv = model_layer_kind(c, layer) == LAYER_LINEAR ? c->heads : c->kv_heads;
-    return (c->heads + 2 * kv) * c->head_dim;
-}
-
-static uint64_t extent(const model_config *c, size n, unsigned layer)
-{
-    switch (n) {
-    case SIZE_NONE:
-        return 0;
-    case SIZE_VOCAB:
-        return c->vocab;
-    case SIZE_HIDDEN:
-        return c->hidden;
-    case SIZE_QKV:
-        return qkv_rows(c, layer);
-    case SIZE_HEAD:
-        return c->head_dim;
-    case SIZE_HEADS:
-        return (uint64_t)c->heads * c->head_dim;
-    case SIZE_DENSE:
-        return c->intermediate;
-    case SIZE_EXPERTS:
-        return c->experts;
-    case SIZE_EXPERT:
-        return c->moe_intermediate;
-    case SIZE_SHARED:
-        return c->shared_intermediate;
-    }
-    return 0;
-}
-
-unsigned model_tensor_shape(const model_config *c, tensor_slot slot, unsigned layer,
-                            uint64_t shape[2])
-{
-    const struct rule *const r = &rules[slot];
-    if (!is_present(c, r->presence, layer)) {
+    const arch_tensor *const t = &c->arch->tensors[slot];
+    if (t->unread || (t->when && !t->when(c, layer))) {
         return 0;
     }
-    shape[0] = extent(c, r->shape[0], layer);
-    shape[1] = extent(c, r->shape[1], layer);
-    return r->shape[1] == SIZE_NONE ? 1 : 2;
+    for (unsigned i = 0; i < 2; i++) {
+        shape[i] = t->shape[i] ? t->shape[i](c, layer) : 0;
+    }
+    return t->shape[1] ? 2 : 1;
 }
 
 /* ---- is it there? ---------------------------------------------- */
@@ -174,12 +70,12 @@ static bool is_readable(const store_tensor *t)
     return t->quantized || t->type == DTYPE_BF16 || t->type == DTYPE_F16 || t->type == DTYPE_F32;
 }
 
-static void expect_tensor(check *k, tensor_slot slot, unsigned layer, unsigned expert)
+static void expect_tensor(check *k, unsigned slot, unsigned layer, unsigned expert)
 {
     char name[NAME_MAX_BYTES + 1];
     uint64_t shape[2] = {0};
     const unsigned ndim = model_tensor_shape(k->c, slot, layer, shape);
-    model_tensor_name(slot, layer, expert, name);
+    model_tensor_name(k->c, slot, layer, expert, name);
     const store_tensor *const t = store_find(k->s, name);
     if (!t) {
         text_list_add(&k->problems, "%s is missing", name);
@@ -197,13 +93,28 @@ static void expect_tensor(check *k, tensor_slot slot, unsigned layer, unsigned e
     }
 }
 
-static void expect_slot(check *k, tensor_slot slot, unsigned layer)
+/* One that may be there. */
+static void allow_tensor(check *k, unsigned slot, unsigned layer)
 {
+    char name[NAME_MAX_BYTES + 1];
+    model_tensor_name(k->c, slot, layer, 0, name);
+    const store_tensor *const t = store_find(k->s, name);
+    if (t) {
+        k->read[t - k->s->tensors] = true;
+    }
+}
+
+static void expect_slot(check *k, unsigned slot, unsigned layer)
+{
+    const arch_tensor *const t = &k->c->arch->tensors[slot];
     uint64_t shape[2];
+    if (t->unread) {
+        allow_tensor(k, slot, layer);
+    }
     if (model_tensor_shape(k->c, slot, layer, shape) == 0) {
         return;
     }
-    const unsigned count = rules[slot].owner == OF_EXPERT ? k->c->experts : 1;
+    const unsigned count = is_of_expert(t) ? k->c->experts : 1;
     for (unsigned i = 0; i < count; i++) {
         expect_tensor(k, slot, layer, i);
     }
@@ -212,14 +123,15 @@ static void expect_slot(check *k, tensor_slot slot, unsigned layer)
 /* model_config.h bounds layers * experts, so that this ends. */
 static err_code expect_all(check *k, err *e)
 {
-    for (tensor_slot slot = 0; slot < SLOT_COUNT; slot++) {
-        if (rules[slot].owner == OF_MODEL) {
+    const model_arch *const a = k->c->arch;
+    for (unsigned slot = 0; slot < a->tensor_count; slot++) {
+        if (!is_of_layer(&a->tensors[slot])) {
             expect_slot(k, slot, 0);
         }
     }
     for (unsigned layer = 0; layer < k->c->layers; layer++) {
-        for (tensor_slot slot = 0; slot < SLOT_COUNT; slot++) {
-            if (rules[slot].owner != OF_MODEL) {
+        for (unsigned slot = 0; slot < a->tensor_count; slot++) {
+            if (is_of_layer(&a->tensors[slot])) {
                 expect_slot(k, slot, layer);
             }
         }
@@ -232,25 +144,27 @@ static err_code expect_all(check *k, err *e)
 
 /* ---- is there more? -------------------------------------------- */
 
-static bool is_behind_last_layer(const model_config *c, const char *name)
+/* Is it of a layer after the last one, of a model that may have such? */
+static bool is_after_last_layer(const model_config *c, const char *name)
 {
-    static const char prefix[] = "model.layers.";
-    const size_t bytes = sizeof prefix - 1;
-    return strncmp(name, prefix, bytes) == 0 && name_layer(name) >= (int64_t)c->layers &&
-           name[bytes] >= '0' && name[bytes] <= '9';
+    const arch_tensor *const t = &c->arch->tensors[SLOTS_OF_LAYERS];
+    const char *const l = find_letter(t->name, 'L');
+    const size_t bytes = l ? (size_t)(l - t->name) : 0;
+    return c->arch->predicts_further && l && strncmp(name, t->name, bytes) == 0 &&
+           name_layer(name) >= (int64_t)c->layers && name[bytes] >= '0' && name[bytes] <= '9';
 }
 
 static err_code refuse_surplus(check *k, const monitor *m, err *e)
 {
-    size_t behind = 0;
+    size_t after = 0;
     text_list surplus = {0};
     for (size_t i = 0; i < k->s->count; i++) {
         const char *const name = k->s->tensors[i].name;
         if (k->read[i]) {
             continue;
         }
-        if (is_behind_last_layer(k->c, name)) {
-            behind++;
+        if (is_after_last_layer(k->c, name)) {
+            after++;
         } else {
             text_list_add(&surplus, "%s", name);
         }
@@ -259,9 +173,9 @@ static err_code refuse_surplus(check *k, const monitor *m, err *e)
         return err_set(e, ERR_INPUT, "%s: tensors that the model never reads: %s", k->s->path,
                        text_list_end(&surplus));
     }
-    if (behind > 0) {
+    if (after > 0) {
         monitor_note(m, "%s: ignores %zu tensors of layers from %u on (multi-token prediction)",
-                     k->s->path, behind, k->c->layers);
+                     k->s->path, after, k->c->layers);
     }
     return OK;
 }
@@ -315,7 +229,8 @@ static err_code compare_tensors(const store *s, const store_tensor *a, const sto
     const size_t each = rows * a->row_bytes + store_scale_count(a, rows) * sizeof(float);
     unsigned char *const room = malloc(2 * (each + 16));
     if (!room) {
-        return err_set(e, ERR_MEMORY, "%s: no memory to compare " HEAD, s->path);
+        return err_set(e, ERR_MEMORY, "%s: no memory to compare %s and %s", s->path, a->name,
+                       b->name);
     }
     const err_code code = compare_bands(s, a, b, m, room, same, e);
     free(room);
@@ -325,7 +240,8 @@ static err_code compare_tensors(const store *s, const store_tensor *a, const sto
 /* NULL: there is none. */
 static const store_tensor *find_tied_head(check *k)
 {
-    const store_tensor *const head = k->c->tied ? store_find(k->s, HEAD) : NULL;
+    const store_tensor *const head =
+        k->c->tied ? store_find(k->s, k->c->arch->tensors[SLOT_HEAD].name) : NULL;
     if (head) {
         k->read[head - k->s->tensors] = true;
     }
@@ -339,13 +255,14 @@ static err_code check_tied_head(check *k, const monitor *m, err *e)
         return OK;
     }
     bool same = false;
-    const store_tensor *const embedding = store_find(k->s, rules[SLOT_EMBEDDING].name);
+    const store_tensor *const embedding =
+        store_find(k->s, k->c->arch->tensors[SLOT_EMBEDDING].name);
     const err_code code = compare_tensors(k->s, head, embedding, m, &same, e);
     if (code == OK && !same) {
         monitor_note(m,
-                     "%s: " HEAD " differs from the embedding and is ignored, because "
+                     "%s: %s differs from the embedding and is ignored, because "
                      "tie_word_embeddings is true",
-                     k->s->path);
+                     k->s->path, head->name);
     }
     return code;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/json/json_value.h"
+#include "verify/model/model_arch.h"
 
 #define THETA      "rope_theta"
 #define PARTIAL    "partial_rotary_factor"
@@ -195,14 +196,15 @@ static err_code find_outer(const char *what, const json_t *json, const char *key
 
 static err_code read_rotary_dim(const char *what, const json_t *json, model_config *c, err *e)
 {
+    const bool whole = c->arch->rope.whole;
     const json_t *value = NULL;
-    double share = 0;
-    err_code code = find_outer(what, json, PARTIAL, &value, e);
-    if (code == OK) {
-        code = config_real(what, PARTIAL, value, 0, INFINITY, &share, e);
+    double share = 1;
+    TRY(find_outer(what, json, PARTIAL, &value, e));
+    if (value || !whole) {
+        TRY(config_real(what, PARTIAL, value, 0, INFINITY, &share, e));
     }
-    if (code != OK) {
-        return code;
+    if (whole && share != 1) {
+        return err_set(e, ERR_INPUT, "%s: " PARTIAL ": %g is not supported, only 1", what, share);
     }
     const double channels = floor(c->head_dim * share);
     if (share > 1 || channels < 2 || fmod(channels, 2) != 0) {
@@ -218,23 +220,18 @@ err_code model_rope_read(const char *what, const json_t *json, model_config *c, 
 {
     const json_t *theta = NULL;
     scaling s;
-    err_code code = find_outer(what, json, THETA, &theta, e);
-    if (code == OK) {
-        code = config_real(what, THETA, theta, 1, INFINITY, &c->rope_theta, e);
+    c->rope_theta = c->arch->rope.theta;
+    TRY(find_outer(what, json, THETA, &theta, e));
+    if (theta || c->rope_theta == 0) {
+        TRY(config_real(what, THETA, theta, 1, INFINITY, &c->rope_theta, e));
     }
-    if (code == OK) {
-        code = read_rotary_dim(what, json, c, e);
-    }
-    if (code == OK) {
-        code = read_scalings(what, json, &s, e);
-    }
-    if (code == OK) {
-        c->yarn = s.yarn;
-        c->yarn_factor = s.factor;
-        c->yarn_original = s.original;
-        c->yarn_beta_fast = s.beta_fast;
-        c->yarn_beta_slow = s.beta_slow;
-        c->yarn_attention = s.attention;
-    }
-    return code;
+    TRY(read_rotary_dim(what, json, c, e));
+    TRY(read_scalings(what, json, &s, e));
+    c->yarn = s.yarn;
+    c->yarn_factor = s.factor;
+    c->yarn_original = s.original;
+    c->yarn_beta_fast = s.beta_fast;
+    c->yarn_beta_slow = s.beta_slow;
+    c->yarn_attention = s.attention;
+    return OK;
 }

@@ -6,8 +6,8 @@
 #include "format/json/json.h"
 #include "verify/model/model_config.h"
 
-/* Fill in rotary_dim (of c->head_dim), rope_theta, yarn and its like. ERR_INPUT: missing, not
- * supported, or said twice and differently. */
+/* Fill in rotary_dim (of c->head_dim), rope_theta, yarn and its like, by the rule of c->arch.
+ * ERR_INPUT: missing, not supported, or said twice and differently. */
 MUST_CHECK err_code model_rope_read(const char *what, const json_t *json, model_config *c, err *e);
 
 /* Is this one of the keys that model_rope_read looks at? */

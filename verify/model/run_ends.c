@@ -13,7 +13,7 @@ static err_code embedding(model_run *run, int32_t id, float *out, err *e)
     const uint64_t row = (uint64_t)id;
     const uint64_t first = run_is_quantized(run, SLOT_EMBEDDING) ? row / 128 * 128 : row;
     weight w;
-    const err_code code = run_load_band(run, SLOT_EMBEDDING, first, row - first + 1, &w, e);
+    const err_code code = run_read_band(run, SLOT_EMBEDDING, first, row - first + 1, &w, e);
     if (code == OK) {
         weight_widen_row(&w, row - first, out);
     }
@@ -45,7 +45,7 @@ err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e)
 
 /* ---- logits ---------------------------------------------------- */
 
-enum { HEAD_BAND_BYTES = 16 << 20, HEAD_TRACKS_MAX = 8 };
+enum { HEAD_BAND_BYTES = 16 << 20 };
 
 /* Whole rows of tiles, about HEAD_BAND_BYTES of floats. */
 static uint64_t band_rows(const model_run *run)
@@ -54,31 +54,42 @@ static uint64_t band_rows(const model_run *run)
     return 128 * num_max(1, HEAD_BAND_BYTES / tile_row);
 }
 
+/* The final norm of tokens of each track, from scratch memory. */
+static err_code norm_tracks(model_run *run, const unsigned *numbers, unsigned count_tracks,
+                            size_t first, size_t count, mat *normed, err *e)
+{
+    ops *const o = run->ops;
+    weight norm;
+    TRY(run_read_weight(run, SLOT_FINAL_NORM, 0, 0, &norm, e));
+    o->load(o, &norm);
+    run_scratch_reset(run);
+    for (unsigned i = 0; i < count_tracks; i++) {
+        normed[i] = run_scratch(run, count, run->config.hidden);
+        o->norm(o, mat_rows(run_track(run, numbers[i]), first, count), 1, &norm, run->config.eps,
+                normed[i]);
+    }
+    o->unload(o, &norm);
+    return OK;
+}
+
 err_code run_logits(model_run *run, const unsigned *numbers, unsigned count_tracks, size_t first,
                     size_t count, const mat *out, err *e)
 {
     ops *const o = run->ops;
-    const tensor_slot head = run->config.tied ? SLOT_EMBEDDING : SLOT_HEAD;
+    const unsigned head = run->config.tied ? SLOT_EMBEDDING : SLOT_HEAD;
     const uint64_t vocab = run->config.vocab;
-    mat a[HEAD_TRACKS_MAX];
-    weight norm;
-    err_code code = run_load(run, SLOT_FINAL_NORM, 0, 0, &norm, e);
-    run_scratch_reset(run);
-    for (unsigned i = 0; i < count_tracks && code == OK; i++) {
-        a[i] = run_scratch(run, count, run->config.hidden);
-        o->norm(o, mat_rows(run_track(run, numbers[i]), first, count), 1, &norm, run->config.eps,
-                a[i]);
-    }
-    for (uint64_t row = 0; row < vocab && code == OK; row += band_rows(run)) {
+    mat a[RUN_TRACKS_MAX];
+    TRY(norm_tracks(run, numbers, count_tracks, first, count, a, e));
+    for (uint64_t row = 0; row < vocab; row += band_rows(run)) {
         const uint64_t rows = num_min(band_rows(run), vocab - row);
         weight w;
-        code = run_load_band(run, head, row, rows, &w, e);
-        for (unsigned i = 0; i < count_tracks && code == OK; i++) {
+        TRY(run_read_band(run, head, row, rows, &w, e));
+        o->load(o, &w);
+        for (unsigned i = 0; i < count_tracks; i++) {
             o->matmul(o, a[i], &w, NULL, run->tracks[numbers[i]].fp8, mat_cols(out[i], row, rows));
         }
-        if (code == OK) {
-            code = run_go_on(run, e);
-        }
+        o->unload(o, &w);
+        TRY(run_go_on(run, e));
     }
-    return code;
+    return OK;
 }

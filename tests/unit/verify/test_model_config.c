@@ -13,7 +13,8 @@ START_TEST(a_linear_model)
     const model_config c = silent(linear_text, "{}");
     ck_assert_str_eq(c.architecture, "BailingMoeLinearV2ForCausalLM");
     ck_assert_str_eq(c.model_type, "bailing_moe_linear");
-    ck_assert(c.linear && !c.linear_silu && c.expert_bias && c.norm_topk && !c.tied && !c.yarn);
+    ck_assert(model_has_linear(&c) && !c.linear_silu && c.expert_bias && c.norm_topk && !c.tied &&
+              !c.yarn);
     ck_assert(c.hidden == 192 && c.layers == 7 && c.heads == 6 && c.kv_heads == 2);
     ck_assert(c.head_dim == 32 && c.rotary_dim == 16 && c.dense_layers == 1);
     ck_assert(c.intermediate == 320 && c.moe_intermediate == 48 && c.shared_experts == 2);
@@ -40,7 +41,18 @@ START_TEST(kinds_of_layers)
         ck_assert_int_eq(model_layer_kind(&each, i), LAYER_SOFTMAX);
         ck_assert_int_eq(model_layer_kind(&none, i), LAYER_SOFTMAX);
     }
-    ck_assert(!none.linear && none.layer_group == 0 && none.norm_groups == 0);
+    ck_assert(!model_has_linear(&none) && none.layer_group == 0 && none.norm_groups == 0);
+}
+END_TEST
+
+START_TEST(layers_with_experts)
+{
+    const model_config c = silent(linear_text, "{\"first_k_dense_replace\":3}");
+    for (unsigned i = 0; i < c.layers; i++) {
+        ck_assert_int_eq(model_has_experts(&c, i), i >= 3);
+    }
+    ck_assert_uint_eq(model_count_experts(&c, 3), 0);
+    ck_assert_uint_eq(model_count_experts(&c, 7), 4);
 }
 END_TEST
 
@@ -222,10 +234,12 @@ START_TEST(texts_that_are_no_configuration)
 {
     model_config c;
     err e = {0};
-    expect_error(model_config_parse("c", "[]", 2, NULL, &c, &e), ERR_INPUT, &e,
+    expect_error(model_config_parse("c", "[]", 2, model_archs, NULL, &c, &e), ERR_INPUT, &e,
                  "c: not a JSON object");
-    expect_error(model_config_parse("c", "{", 1, NULL, &c, &e), ERR_INPUT, &e, "c: line 1");
-    expect_error(model_config_parse("c", "", 0, NULL, &c, &e), ERR_INPUT, &e, "c: line ");
+    expect_error(model_config_parse("c", "{", 1, model_archs, NULL, &c, &e), ERR_INPUT, &e,
+                 "c: line 1");
+    expect_error(model_config_parse("c", "", 0, model_archs, NULL, &c, &e), ERR_INPUT, &e,
+                 "c: line ");
 }
 END_TEST
 
@@ -284,7 +298,7 @@ static err_code read_model(const char *path, model_config *c, err *e)
     err_code code = store_open(path, &listener, &s, e);
     ck_assert_msg(code == OK, "%s", e->text);
     note_count = 0;
-    code = model_config_read(s, &listener, c, e);
+    code = model_config_read(s, model_archs, &listener, c, e);
     store_close(s);
     return code;
 }
@@ -297,7 +311,7 @@ START_TEST(the_example)
     snprintf(path, sizeof path, "%s/ring-micro-linear", getenv("TESTDATA"));
     expect_ok(read_model(path, &c, &e), &e);
     ck_assert_msg(note_count == 0, "%s", notes);
-    ck_assert(c.linear && c.layers == 5 && c.layer_group == 5 && c.norm_groups == 2);
+    ck_assert(model_has_linear(&c) && c.layers == 5 && c.layer_group == 5 && c.norm_groups == 2);
     ck_assert(c.shared_intermediate == 48 && c.rotary_dim == 16 && c.top_groups == 1);
 }
 END_TEST
@@ -313,7 +327,8 @@ START_TEST(presets)
         expect_ok(json_parse_file(path, true, &json, &e), &e);
         char *const text = json_dumps(json, 0);
         const model_config c = silent(text, "{}");
-        ck_assert(c.linear && c.experts == 256 && c.norm_groups == 4 && c.rotary_dim == 64);
+        ck_assert(model_has_linear(&c) && c.experts == 256 && c.norm_groups == 4 &&
+                  c.rotary_dim == 64);
         ck_assert_uint_eq(c.layers, i ? 32 : 20);
         free(text);
         json_decref(json);
@@ -382,6 +397,7 @@ int main(void)
     tcase_add_checked_fixture(t, scratch_make, scratch_remove);
     tcase_add_test(t, a_linear_model);
     tcase_add_test(t, kinds_of_layers);
+    tcase_add_test(t, layers_with_experts);
     tcase_add_test(t, spellings_of_numbers);
     tcase_add_test(t, keys_that_may_be_missing);
     tcase_add_test(t, unknown_keys_are_named_once);

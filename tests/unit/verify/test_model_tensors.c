@@ -160,33 +160,54 @@ static void expect_wrong(const char *patch, const char *text)
 
 /* ---- names and shapes ------------------------------------------ */
 
-START_TEST(names)
+/* The slot of a name in layer 2 and of expert 17, MODEL_SLOTS_MAX if there is none. */
+static unsigned slot_of(const model_config *c, const char *expected)
 {
     char name[NAME_MAX_BYTES + 1];
-    model_tensor_name(SLOT_HEAD, 7, 7, name);
+    for (unsigned slot = 0; slot < c->arch->tensor_count; slot++) {
+        model_tensor_name(c, slot, 2, 17, name);
+        if (strcmp(name, expected) == 0) {
+            return slot;
+        }
+    }
+    return MODEL_SLOTS_MAX;
+}
+
+START_TEST(names)
+{
+    const model_config c = good(linear_text, "{}");
+    char name[NAME_MAX_BYTES + 1];
+    model_tensor_name(&c, SLOT_HEAD, 7, 7, name);
     ck_assert_str_eq(name, HEAD);
-    model_tensor_name(SLOT_EXPERT_BIAS, 1, 7, name);
-    ck_assert_str_eq(name, L1 "mlp.gate.expert_bias");
-    model_tensor_name(SLOT_EXPERT_DOWN, 2, 17, name);
-    ck_assert_str_eq(name, L2 "mlp.experts.17.down_proj.weight");
+    model_tensor_name(&c, SLOT_EMBEDDING, 7, 7, name);
+    ck_assert_str_eq(name, EMBED);
+    ck_assert_uint_lt(slot_of(&c, L2 "mlp.gate.expert_bias"), MODEL_SLOTS_MAX);
+    ck_assert_uint_lt(slot_of(&c, L2 "mlp.experts.17.down_proj.weight"), MODEL_SLOTS_MAX);
+    ck_assert_uint_eq(slot_of(&c, L2 "mlp.experts.16.down_proj.weight"), MODEL_SLOTS_MAX);
 }
 END_TEST
+
+static void expect_shape(const model_config *c, const char *name, unsigned layer, unsigned ndim,
+                         uint64_t rows, uint64_t cols)
+{
+    char whole[NAME_MAX_BYTES + 1];
+    uint64_t shape[2] = {0};
+    snprintf(whole, sizeof whole, L2 "%s", name);
+    ck_assert_uint_eq(model_tensor_shape(c, slot_of(c, whole), layer, shape), ndim);
+    ck_assert(shape[0] == rows && shape[1] == cols);
+}
 
 START_TEST(shapes)
 {
     char *const merged = patched(linear_text, sizes);
     const model_config c = good(merged, "{}");
-    uint64_t shape[2];
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_QKV, 0, shape), 2);
-    ck_assert(shape[0] == 48 && shape[1] == 8);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_QKV, 1, shape), 2);
-    ck_assert(shape[0] == 32 && shape[1] == 8);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_G_NORM, 0, shape), 1);
-    ck_assert_uint_eq(shape[0], 16);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_G_NORM, 1, shape), 0);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_GATE_PROJ, 1, shape), 0);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_ROUTER, 0, shape), 0);
-    ck_assert_uint_eq(model_tensor_shape(&c, SLOT_EXPERT_UP, 2, shape), 2);
+    expect_shape(&c, "attention.query_key_value.weight", 0, 2, 48, 8);
+    expect_shape(&c, "attention.query_key_value.weight", 1, 2, 32, 8);
+    expect_shape(&c, "attention.g_norm.weight", 0, 1, 16, 0);
+    expect_shape(&c, "attention.g_norm.weight", 1, 0, 0, 0);
+    expect_shape(&c, "mlp.gate_proj.weight", 1, 0, 0, 0);
+    expect_shape(&c, "mlp.gate.weight", 0, 0, 0, 0);
+    expect_shape(&c, "mlp.experts.17.up_proj.weight", 2, 2, 6, 8);
     free(merged);
 }
 END_TEST
@@ -424,7 +445,7 @@ START_TEST(the_example)
     err e = {0};
     snprintf(path, sizeof path, "%s/ring-micro-linear", getenv("TESTDATA"));
     expect_ok(store_open(path, NULL, &s, &e), &e);
-    expect_ok(model_config_read(s, &listener, &c, &e), &e);
+    expect_ok(model_config_read(s, model_archs, &listener, &c, &e), &e);
     expect_ok(model_tensors_check(&c, s, &listener, &e), &e);
     ck_assert_int_eq(note_count, 0);
     c.tied = true;
