@@ -128,7 +128,8 @@ static const char *kind_name(const forward_report *found, unsigned layer)
 static bool is_shown(const forward_report *found, metric m)
 {
     const metric_scope scope = metrics[m].scope;
-    return scope == SCOPE_LAYER || scope == SCOPE_ROUTER ||
+    const bool experts = model_count_experts(&found->config, found->config.layers) > 0;
+    return scope == SCOPE_LAYER || (scope == SCOPE_ROUTER && experts) ||
            (scope == SCOPE_SLOPES && found->has_reference);
 }
 

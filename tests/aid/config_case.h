@@ -29,6 +29,11 @@ static const char linear_text[] =
     "\"layer_group_size\":3,\"group_norm_size\":4,\"linear_silu\":false," COMMON "}";
 static const char softmax_text[] = "{\"architectures\":[\"BailingMoeV2ForCausalLM\"],"
                                    "\"model_type\":\"bailing_moe\"," COMMON "}";
+static const char llama_text[] =
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":192,"
+    "\"num_hidden_layers\":7,\"num_attention_heads\":6,\"intermediate_size\":320,"
+    "\"vocab_size\":512,\"max_position_embeddings\":2048,\"rms_norm_eps\":1e-06,"
+    "\"hidden_act\":\"silu\"}";
 
 static char notes[2048];
 static int note_count;
@@ -97,12 +102,12 @@ typedef struct bad_config {
     const char *patch, *text;
 } bad_config;
 
-/* The message is `text` behind the name of the file, or ends with it. */
-static inline void expect_bad(const bad_config *b)
+/* The message is `text` after the name of the file, or ends with it. */
+static inline void expect_bad(const char *base, const bad_config *b)
 {
     model_config c;
     err e = {0};
-    ck_assert_int_eq(parse(linear_text, b->patch, &c, &e), ERR_INPUT);
+    ck_assert_int_eq(parse(base, b->patch, &c, &e), ERR_INPUT);
     ck_assert_int_eq(e.code, ERR_INPUT);
     ck_assert_int_eq(strncmp(e.text, CONFIG, strlen(CONFIG)), 0);
     const size_t length = strlen(e.text);

@@ -19,6 +19,19 @@ err_code model_config_check_attention(const char *what, const model_config *c, e
     return OK;
 }
 
+err_code model_config_complete_heads(const char *what, model_config *c, err *e)
+{
+    c->kv_heads = c->kv_heads ? c->kv_heads : c->heads;
+    if (c->head_dim == 0 && c->hidden % c->heads != 0) {
+        return err_set(e, ERR_INPUT,
+                       "%s: head_dim is missing, and hidden_size, %u, is no multiple of "
+                       "num_attention_heads, %u",
+                       what, c->hidden, c->heads);
+    }
+    c->head_dim = c->head_dim ? c->head_dim : c->hidden / c->heads;
+    return OK;
+}
+
 static err_code check_experts(const char *what, const model_config *c, err *e)
 {
     if (c->dense_layers > c->layers) {

@@ -113,6 +113,10 @@ struct model_arch {
 /* Do heads fit each other? Asked of every architecture after `complete`. ERR_INPUT. */
 MUST_CHECK err_code model_config_check_attention(const char *what, const model_config *c, err *e);
 
+/* For `complete`: as many key and value heads as heads, and heads that divide the hidden channels
+ * among them, where the file says nothing else. ERR_INPUT. */
+MUST_CHECK err_code model_config_complete_heads(const char *what, model_config *c, err *e);
+
 /* For `complete`: experts in groups, after some layers without. Shared experts are one MLP, as wide
  * as all of them; each is as wide as a routed one unless shared_intermediate says otherwise.
  * ERR_INPUT. */

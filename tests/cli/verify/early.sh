@@ -6,9 +6,9 @@ ln -s "$TESTDATA/ring-micro-linear" source
 ln -s "$TESTDATA/golden/ring-micro-linear/golden.safetensors" golden.safetensors
 quietly convert source -o micro.octavo
 quietly convert source -o bare.octavo --no-embed config.json
-cp -rL source llama
-sed -i 's/BailingMoeLinearV2ForCausalLM/LlamaForCausalLM/' llama/config.json
-quietly convert llama -o llama.octavo
+cp -rL source mixtral
+sed -i 's/BailingMoeLinearV2ForCausalLM/MixtralForCausalLM/' mixtral/config.json
+quietly convert mixtral -o mixtral.octavo
 cp -rL source longer
 sed -i 's/"num_hidden_layers": 5/"num_hidden_layers": 6/' longer/config.json
 quietly convert longer -o longer.octavo
@@ -47,8 +47,8 @@ files
 
 say 'models that cannot be run'
 octavo verify bare.octavo --forward --tokens golden.safetensors
-octavo verify llama.octavo --forward --tokens golden.safetensors
-octavo verify micro.octavo --forward --against llama --tokens golden.safetensors
+octavo verify mixtral.octavo --forward --tokens golden.safetensors
+octavo verify micro.octavo --forward --against mixtral --tokens golden.safetensors
 octavo verify longer.octavo --forward --tokens golden.safetensors | sed 's/: model.*/: .../'
 octavo verify micro.octavo --only digests,forward --against longer --tokens golden.safetensors | sed 's/: model.*/: .../'
 

@@ -98,13 +98,64 @@ START_TEST(unknown_keys_are_named_once)
 }
 END_TEST
 
+/* ---- Llama ----------------------------------------------------- */
+
+START_TEST(a_llama)
+{
+    const model_config c =
+        silent(llama_text, "{\"num_key_value_heads\":2,\"head_dim\":16,\"rope_theta\":500000,"
+                           "\"attention_bias\":true,\"mlp_bias\":true,\"tie_word_embeddings\":true,"
+                           "\"pretraining_tp\":1,\"partial_rotary_factor\":1}");
+    ck_assert(c.kv_heads == 2 && c.head_dim == 16 && c.rotary_dim == 16 && c.rope_theta == 5e5);
+    ck_assert(c.attention_bias && c.mlp_bias && c.tied && c.intermediate == 320);
+    ck_assert(!model_has_linear(&c) && model_count_experts(&c, c.layers) == 0);
+    ck_assert(c.experts == 0 && c.top_k == 0);
+}
+END_TEST
+
+/* What releases leave out. */
+START_TEST(a_short_llama)
+{
+    const model_config c = silent(llama_text, "{\"head_dim\":null,\"rope_scaling\":null}");
+    ck_assert(c.kv_heads == 6 && c.head_dim == 32 && c.rotary_dim == 32 && c.rope_theta == 10000);
+    ck_assert(!c.attention_bias && !c.mlp_bias && !c.tied && !c.yarn);
+    good(llama_text, "{\"n_group\":1}");
+    ck_assert_str_eq(notes,
+                     CONFIG "keys that the forward pass does not know, and ignores: n_group");
+}
+END_TEST
+
+static const bad_config bad_llama[] = {
+    {"{\"hidden_act\":\"gelu\"}", "hidden_act: \"gelu\" is not supported, only \"silu\""},
+    {"{\"hidden_act\":\"-\"}", "hidden_act is missing"},
+    {"{\"intermediate_size\":\"-\"}", "intermediate_size is missing"},
+    {"{\"num_attention_heads\":7}", "head_dim is missing, and hidden_size, 192, is no multiple of "
+                                    "num_attention_heads, 7"},
+    {"{\"num_key_value_heads\":4}",
+     "num_attention_heads, 6, is no multiple of num_key_value_heads, 4"},
+    {"{\"head_dim\":7}",
+     "partial_rotary_factor: 1 of head_dim, 7, is not an even number of channels"},
+    {"{\"partial_rotary_factor\":0.5}", "partial_rotary_factor: 0.5 is not supported, only 1"},
+    {"{\"attention_bias\":1}", "attention_bias: expected true or false, found 1"},
+    {"{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}",
+     "rope_scaling: type \"llama3\" is not supported, \"yarn\" and \"default\" are"},
+    {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}",
+     "rope_scaling: type \"linear\" is not supported, \"yarn\" and \"default\" are"},
+};
+
+START_TEST(every_rule_of_a_llama)
+{
+    expect_bad(llama_text, &bad_llama[_i]);
+}
+END_TEST
+
 /* ---- what is not ----------------------------------------------- */
 
 static const bad_config bad[] = {
     /* architecture */
-    {"{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\"}",
-     "the forward pass does not support the architecture LlamaForCausalLM, only these: "
-     "BailingMoeLinearV2ForCausalLM; BailingMoeV2ForCausalLM"},
+    {"{\"architectures\":[\"MixtralForCausalLM\"],\"model_type\":\"mixtral\"}",
+     "the forward pass does not support the architecture MixtralForCausalLM, only these: "
+     "BailingMoeLinearV2ForCausalLM; BailingMoeV2ForCausalLM; LlamaForCausalLM"},
     {"{\"architectures\":\"-\"}", "architectures is missing"},
     {"{\"architectures\":[]}", "architectures: expected a list of one name, found []"},
     {"{\"architectures\":[\"a\",\"b\"]}",
@@ -185,7 +236,7 @@ static const bad_config bad[] = {
 
 START_TEST(every_rule)
 {
-    expect_bad(&bad[_i]);
+    expect_bad(linear_text, &bad[_i]);
 }
 END_TEST
 
@@ -372,9 +423,8 @@ END_TEST
 /* Other architectures, where there are some beside the source tree. */
 START_TEST(other_models)
 {
-    static const char *const names[] = {"llama",       "llama-tied", "mistral", "mixtral",
-                                        "glm4_moe",    "qwen2",      "qwen3",   "qwen3_moe",
-                                        "deepseek_v3", "minimax"};
+    static const char *const names[] = {"mistral", "mixtral",   "glm4_moe",    "qwen2",
+                                        "qwen3",   "qwen3_moe", "deepseek_v3", "minimax"};
     const char *const models = getenv("OCTAVO_MODELS");
     for (int i = 0; i < COUNT(names); i++) {
         char path[400];
@@ -401,6 +451,9 @@ int main(void)
     tcase_add_test(t, spellings_of_numbers);
     tcase_add_test(t, keys_that_may_be_missing);
     tcase_add_test(t, unknown_keys_are_named_once);
+    tcase_add_test(t, a_llama);
+    tcase_add_test(t, a_short_llama);
+    tcase_add_loop_test(t, every_rule_of_a_llama, 0, COUNT(bad_llama));
     tcase_add_loop_test(t, every_rule, 0, COUNT(bad));
     tcase_add_test(t, every_required_key);
     tcase_add_test(t, texts_that_are_no_configuration);

@@ -85,7 +85,7 @@ static const bad_config bad[] = {
 
 START_TEST(every_rule)
 {
-    expect_bad(&bad[_i]);
+    expect_bad(linear_text, &bad[_i]);
 }
 END_TEST
 
