@@ -34,6 +34,12 @@ static const char llama_text[] =
     "\"num_hidden_layers\":7,\"num_attention_heads\":6,\"intermediate_size\":320,"
     "\"vocab_size\":512,\"max_position_embeddings\":2048,\"rms_norm_eps\":1e-06,"
     "\"hidden_act\":\"silu\"}";
+static const char qwen3_text[] =
+    "{\"architectures\":[\"Qwen3ForCausalLM\"],\"model_type\":\"qwen3\",\"hidden_size\":192,"
+    "\"num_hidden_layers\":3,\"num_attention_heads\":6,\"num_key_value_heads\":2,\"head_dim\":16,"
+    "\"intermediate_size\":320,\"vocab_size\":512,\"max_position_embeddings\":2048,"
+    "\"rms_norm_eps\":1e-06,\"hidden_act\":\"silu\",\"rope_theta\":1000000,"
+    "\"tie_word_embeddings\":false}";
 
 static char notes[2048];
 static int note_count;

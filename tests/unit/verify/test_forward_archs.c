@@ -10,7 +10,7 @@
 /* What float32 sums in two orders may differ by; measured: below 3e-6. */
 #define NEAR 2e-4
 
-static const char *const names[] = {"llama", "llama-tied"};
+static const char *const names[] = {"llama", "llama-tied", "qwen3"};
 
 static char source[400], golden_path[440];
 static reference *golden;

@@ -155,7 +155,8 @@ static const bad_config bad[] = {
     /* architecture */
     {"{\"architectures\":[\"MixtralForCausalLM\"],\"model_type\":\"mixtral\"}",
      "the forward pass does not support the architecture MixtralForCausalLM, only these: "
-     "BailingMoeLinearV2ForCausalLM; BailingMoeV2ForCausalLM; LlamaForCausalLM"},
+     "BailingMoeLinearV2ForCausalLM; BailingMoeV2ForCausalLM; LlamaForCausalLM; "
+     "Qwen3ForCausalLM"},
     {"{\"architectures\":\"-\"}", "architectures is missing"},
     {"{\"architectures\":[]}", "architectures: expected a list of one name, found []"},
     {"{\"architectures\":[\"a\",\"b\"]}",
@@ -233,6 +234,37 @@ static const bad_config bad[] = {
     {"{\"num_experts_per_tok\":5}",
      "num_experts_per_tok, 5, is more than the 4 experts of topk_group groups"},
 };
+
+/* ---- Qwen3 ----------------------------------------------------- */
+
+START_TEST(a_qwen3)
+{
+    const model_config c = silent(
+        qwen3_text, "{\"attention_bias\":true,\"use_sliding_window\":false,\"sliding_window\":4096,"
+                    "\"max_window_layers\":2,\"layer_types\":[\"full_attention\","
+                    "\"full_attention\",\"full_attention\"]}");
+    ck_assert(c.kv_heads == 2 && c.head_dim == 16 && c.rotary_dim == 16 && c.rope_theta == 1e6);
+    ck_assert(c.attention_bias && !c.mlp_bias && !c.tied && c.intermediate == 320);
+    ck_assert(!model_has_linear(&c) && model_count_experts(&c, c.layers) == 0);
+    ck_assert(!silent(qwen3_text, "{\"layer_types\":[]}").attention_bias);
+}
+END_TEST
+
+static const bad_config bad_qwen3[] = {
+    {"{\"head_dim\":\"-\"}", "head_dim is missing"},
+    {"{\"rope_theta\":\"-\"}", "rope_theta is missing"},
+    {"{\"tie_word_embeddings\":\"-\"}", "tie_word_embeddings is missing"},
+    {"{\"use_sliding_window\":true}", "use_sliding_window: true is not supported, only false"},
+    {"{\"layer_types\":[\"full_attention\",\"sliding_attention\"]}",
+     "layer_types: [\"full_attention\",\"sliding_attention\"] is not supported, only "
+     "\"full_attention\""},
+};
+
+START_TEST(every_rule_of_a_qwen3)
+{
+    expect_bad(qwen3_text, &bad_qwen3[_i]);
+}
+END_TEST
 
 START_TEST(every_rule)
 {
@@ -423,8 +455,8 @@ END_TEST
 /* Other architectures, where there are some beside the source tree. */
 START_TEST(other_models)
 {
-    static const char *const names[] = {"mistral", "mixtral",   "glm4_moe",    "qwen2",
-                                        "qwen3",   "qwen3_moe", "deepseek_v3", "minimax"};
+    static const char *const names[] = {"mistral",   "mixtral",     "glm4_moe", "qwen2",
+                                        "qwen3_moe", "deepseek_v3", "minimax"};
     const char *const models = getenv("OCTAVO_MODELS");
     for (int i = 0; i < COUNT(names); i++) {
         char path[400];
@@ -454,6 +486,8 @@ int main(void)
     tcase_add_test(t, a_llama);
     tcase_add_test(t, a_short_llama);
     tcase_add_loop_test(t, every_rule_of_a_llama, 0, COUNT(bad_llama));
+    tcase_add_test(t, a_qwen3);
+    tcase_add_loop_test(t, every_rule_of_a_qwen3, 0, COUNT(bad_qwen3));
     tcase_add_loop_test(t, every_rule, 0, COUNT(bad));
     tcase_add_test(t, every_required_key);
     tcase_add_test(t, texts_that_are_no_configuration);
