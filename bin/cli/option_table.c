@@ -9,7 +9,7 @@
 #include "convert/unpack/unpack.h"
 #include "format/base/digest.h"
 #include "format/tensor/dialect_id.h"
-#include "quant/tile/tile.h"
+#include "format/tensor/block.h"
 #include "verify/model/rope_tables.h"
 
 #define DIGEST_AFTER_BAR(name, word, number, bytes) "|" #word

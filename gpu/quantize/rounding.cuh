@@ -113,12 +113,18 @@ template <typename S> __device__ __forceinline__ float narrow(float y, const dia
     return d.narrow ? round_to_source(y, S::TYPE) : y;
 }
 
+/* Not a cast: that would make a byte of it, which takes more instructions than a comparison. */
+__device__ __forceinline__ scale_format format_of(const gpu_launch &launch)
+{
+    return launch.scale != SCALES_F32 ? SCALES_UE8M0 : SCALES_F32;
+}
+
 /* The rule of a tile in the dialect of a launch, and the divisor for it. */
 template <typename S>
 __device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
                                                const divisor *)
 {
-    const float scale = scale_from_amax(amax, (scale_format)launch.scale);
+    const float scale = scale_from_amax(amax, format_of(launch));
     return {scale, scale, STEP_DIVIDE};
 }
 
@@ -126,7 +132,7 @@ template <typename S>
 __device__ __forceinline__ tile_rule find_rule(const gpu_launch &launch, float amax,
                                                const dialect_divisor *)
 {
-    return dialect_rule((pack_dialect)launch.dialect, (scale_format)launch.scale, S::TYPE, amax);
+    return dialect_rule((pack_dialect)launch.dialect, format_of(launch), S::TYPE, amax);
 }
 
 template <typename S>

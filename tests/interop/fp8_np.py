@@ -78,9 +78,10 @@ def values(tensor):
 
 
 def two_sizes(value):
-    """The pair if it consists of positive integers, else None."""
+    """The pair if it consists of integers from 1 to 65535, else None."""
     good = isinstance(value, list) and len(value) == 2
-    good = good and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
+    good = good and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+    good = good and all(0 < v < 65536 for v in value)
     return tuple(value) if good else None
 
 
