@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "format/base/num.h"
+#include "format/thread/cancellable_wait.h"
 
 enum { BUFFERS = 2, NO_BUFFER = -1 };
 
@@ -166,26 +166,14 @@ static bool take_buffer(scale_runs *s, run *r)
     return r->buffer != NO_BUFFER;
 }
 
-/* Under the lock. A cancelled job leaves items undone, so nobody may wait for them for ever. */
-static void wait_a_moment(scale_runs *s)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 100 * 1000 * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&s->freed, &s->lock,
-                                 &until); /* woken or not: the caller looks again */
-}
-
 err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *e)
 {
     const pack_record *const scale = &s->table->records[scales_of(s, record)];
     run *const r = run_of(s, record);
     pthread_mutex_lock(&s->lock);
     while (!s->stopped && !take_buffer(s, r)) {
-        wait_a_moment(s);
-        s->stopped = s->stopped || monitor_cancelled(s->m);
+        const bool cancelled = cancellable_wait(&s->freed, &s->lock, s->m);
+        s->stopped = s->stopped || cancelled;
     }
     const bool stopped = s->stopped;
     const int buffer = r->buffer;

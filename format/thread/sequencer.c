@@ -1,6 +1,6 @@
 #include "format/thread/sequencer.h"
 
-#include <time.h>
+#include "format/thread/cancellable_wait.h"
 
 void sequencer_open(sequencer *t, const monitor *m)
 {
@@ -9,23 +9,12 @@ void sequencer_open(sequencer *t, const monitor *m)
     pthread_cond_init(&t->moved, NULL);
 }
 
-/* Under the lock. A cancelled job leaves numbers out, so nobody may wait for them for ever. */
-static void wait_a_moment(sequencer *t)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 100 * 1000 * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&t->moved, &t->lock, &until); /* the caller looks again */
-    t->stopped = t->stopped || monitor_cancelled(t->m);
-}
-
 err_code sequencer_enter(sequencer *t, uint64_t number, err *e)
 {
     pthread_mutex_lock(&t->lock);
     while (!t->stopped && t->next != number) {
-        wait_a_moment(t);
+        const bool cancelled = cancellable_wait(&t->moved, &t->lock, t->m);
+        t->stopped = t->stopped || cancelled;
     }
     const bool stopped = t->stopped;
     pthread_mutex_unlock(&t->lock);
