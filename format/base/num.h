@@ -101,4 +101,34 @@ static inline void le64_store(unsigned char *p, uint64_t v)
     memcpy(p, &v, sizeof v);
 }
 
+static inline float le_float_load(const unsigned char *p)
+{
+    const uint32_t bits = le32_load(p);
+    float v = 0;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline double le_double_load(const unsigned char *p)
+{
+    const uint64_t bits = le64_load(p);
+    double v = 0;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline void le_float_store(unsigned char *p, float v)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &v, sizeof bits);
+    le32_store(p, bits);
+}
+
+static inline void le_double_store(unsigned char *p, double v)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, &v, sizeof bits);
+    le64_store(p, bits);
+}
+
 #endif

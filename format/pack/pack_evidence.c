@@ -64,60 +64,30 @@ unsigned char *pack_evidence_stat(const pack_evidence *v, uint64_t row)
     return v->stats + row * PACK_STAT_BYTES;
 }
 
-static void float_store(unsigned char *p, float v)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &v, sizeof bits);
-    le32_store(p, bits);
-}
-
-static float float_load(const unsigned char *p)
-{
-    const uint32_t bits = le32_load(p);
-    float v = 0;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static void double_store(unsigned char *p, double v)
-{
-    uint64_t bits = 0;
-    memcpy(&bits, &v, sizeof bits);
-    le64_store(p, bits);
-}
-
-static double double_load(const unsigned char *p)
-{
-    const uint64_t bits = le64_load(p);
-    double v = 0;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 void pack_stat_encode(const pack_stat *s, unsigned char *row)
 {
     memset(row, 0, PACK_STAT_BYTES);
-    float_store(row + AT_AMAX, s->amax);
-    float_store(row + AT_SCALE_MIN, s->scale_min);
-    float_store(row + AT_SCALE_MAX, s->scale_max);
+    le_float_store(row + AT_AMAX, s->amax);
+    le_float_store(row + AT_SCALE_MIN, s->scale_min);
+    le_float_store(row + AT_SCALE_MAX, s->scale_max);
     le64_store(row + AT_SATURATED, s->saturated);
     le64_store(row + AT_ZERO, s->zero);
     le64_store(row + AT_FLUSHED, s->flushed);
-    double_store(row + AT_SUM_SOURCE, s->sum_sq_source);
-    double_store(row + AT_SUM_ERROR, s->sum_sq_error);
+    le_double_store(row + AT_SUM_SOURCE, s->sum_sq_source);
+    le_double_store(row + AT_SUM_ERROR, s->sum_sq_error);
 }
 
 bool pack_stat_decode(const unsigned char *row, pack_stat *s)
 {
     *s = (pack_stat){
-        .amax = float_load(row + AT_AMAX),
-        .scale_min = float_load(row + AT_SCALE_MIN),
-        .scale_max = float_load(row + AT_SCALE_MAX),
+        .amax = le_float_load(row + AT_AMAX),
+        .scale_min = le_float_load(row + AT_SCALE_MIN),
+        .scale_max = le_float_load(row + AT_SCALE_MAX),
         .saturated = le64_load(row + AT_SATURATED),
         .zero = le64_load(row + AT_ZERO),
         .flushed = le64_load(row + AT_FLUSHED),
-        .sum_sq_source = double_load(row + AT_SUM_SOURCE),
-        .sum_sq_error = double_load(row + AT_SUM_ERROR),
+        .sum_sq_source = le_double_load(row + AT_SUM_SOURCE),
+        .sum_sq_error = le_double_load(row + AT_SUM_ERROR),
     };
     return le32_load(row + AT_RESERVED0) == 0 && le64_load(row + AT_RESERVED1) == 0 &&
            isfinite(s->amax) && isfinite(s->scale_min) && isfinite(s->scale_max) &&

@@ -100,9 +100,7 @@ static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_plac
         const uint64_t scale = row * band.across + i % cols / width;
         const float x = j->rules.value[b->source[i]] *
                         scale_value(p->other->type, b->source_scales + scale * each);
-        uint32_t bits = 0;
-        memcpy(&bits, &x, sizeof bits);
-        le32_store(b->wide + i * sizeof bits, bits);
+        le_float_store(b->wide + i * sizeof x, x);
     }
 }
 
@@ -119,14 +117,6 @@ static void compare_bytes(const chunk_place *at, const buffers *b, chunk_result 
             out->wrong++;
         }
     }
-}
-
-static float float_at(const unsigned char *p)
-{
-    const uint32_t bits = le32_load(p);
-    float v = 0;
-    memcpy(&v, &bits, sizeof v);
-    return v;
 }
 
 /* Add a tile, `row` and `col` counted in tiles of the slice. */
@@ -183,7 +173,7 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
                 .pitch = cols,
                 .rows = (unsigned)num_min(f.rows, rows - row),
                 .cols = (unsigned)num_min(f.cols, cols - col),
-                .scale = float_at(scale),
+                .scale = le_float_load(scale),
                 .scales = j->c->recipe.scales,
                 .dialect = at->r->dialect,
             };

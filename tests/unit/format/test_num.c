@@ -113,6 +113,20 @@ START_TEST(stores_stay_inside)
 }
 END_TEST
 
+START_TEST(floats_keep_their_bits)
+{
+    static const unsigned char one[] = {0, 0, 0x80, 0x3f};
+    static const unsigned char half[] = {0, 0, 0, 0, 0, 0, 0xe0, 0x3f};
+    unsigned char room[8];
+    ck_assert_float_eq(le_float_load(one), 1);
+    ck_assert_double_eq(le_double_load(half), 0.5);
+    le_float_store(room, 1);
+    ck_assert_mem_eq(room, one, sizeof one);
+    le_double_store(room, 0.5);
+    ck_assert_mem_eq(room, half, sizeof half);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("num");
@@ -123,5 +137,6 @@ int main(void)
     tcase_add_test(tc, min_and_max);
     tcase_add_test(tc, bytes_are_little_endian);
     tcase_add_test(tc, stores_stay_inside);
+    tcase_add_test(tc, floats_keep_their_bits);
     return run_tests("num", tc);
 }
