@@ -164,19 +164,8 @@ void export_close(export_job *job)
 
 static err_code write_file(const char *dir, const export_file *f, err *e)
 {
-    output *out = NULL;
     char *const path = io_join(dir, f->name);
-    err_code code = path ? output_open(path, false, &out, e) : no_memory(e);
-    if (code == OK) {
-        code = output_write(out, 0, f->data, f->bytes, e);
-    }
-    if (code == OK) {
-        code = output_sync(out, e);
-    }
-    if (code == OK) {
-        code = output_commit(&out, e);
-    }
-    output_abandon(&out);
+    const err_code code = path ? output_write_file(path, f->data, f->bytes, e) : no_memory(e);
     free(path);
     return code;
 }

@@ -52,23 +52,6 @@ static err_code write_tensors(unpack_job *job, const char *path, bool force, con
     return code;
 }
 
-static err_code write_file(const char *path, const member *f, err *e)
-{
-    output *out = NULL;
-    err_code code = output_open(path, false, &out, e);
-    if (code == OK) {
-        code = output_write(out, 0, f->data, f->bytes, e);
-    }
-    if (code == OK) {
-        code = output_sync(out, e);
-    }
-    if (code == OK) {
-        code = output_commit(&out, e);
-    }
-    output_abandon(&out);
-    return code;
-}
-
 /* ---- a directory ----------------------------------------------- */
 
 static err_code claim(const unpack_job *job, const output_dir *d, const char *name, err *e)
@@ -96,7 +79,8 @@ static err_code fill(unpack_job *job, const output_dir *d, const monitor *m, err
     err_code code = OK;
     for (size_t i = 0; i < job->file_count && code == OK; i++) {
         char *const path = io_join(output_dir_path(d), job->files[i].name);
-        code = path ? write_file(path, &job->files[i], e) : no_memory(job, e);
+        code = path ? output_write_file(path, job->files[i].data, job->files[i].bytes, e)
+                    : no_memory(job, e);
         job->bytes_written += job->files[i].bytes;
         free(path);
     }

@@ -274,3 +274,16 @@ void output_abandon(output **out)
     output_free(o);
     *out = NULL;
 }
+
+err_code output_write_file(const char *path, const void *data, uint64_t bytes, err *e)
+{
+    output *o = NULL;
+    err_code code = OK;
+    TRY_OUT(output_open(path, false, &o, e));
+    TRY_OUT(output_write(o, 0, data, bytes, e));
+    TRY_OUT(output_sync(o, e));
+    TRY_OUT(output_commit(&o, e));
+out:
+    output_abandon(&o);
+    return code;
+}

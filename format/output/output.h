@@ -59,4 +59,7 @@ MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */
 
+/* All of it for a new file that is in memory. */
+MUST_CHECK err_code output_write_file(const char *path, const void *data, uint64_t bytes, err *e);
+
 #endif

@@ -218,19 +218,8 @@ err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, co
     json_t *const list = make_list(names, count, members, e);
     char *const text = list ? json_canonical(list, &bytes) : NULL;
     char *const path = io_join(d->p.name, d->list);
-    output *file = NULL;
-    err_code code = text && path ? output_open(path, false, &file, e)
-                                 : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
-    if (code == OK) {
-        code = output_write(file, 0, text, bytes, e);
-    }
-    if (code == OK) {
-        code = output_sync(file, e);
-    }
-    if (code == OK) {
-        code = output_commit(&file, e);
-    }
-    output_abandon(&file);
+    const err_code code = text && path ? output_write_file(path, text, bytes, e)
+                                       : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
     json_decref(list);
     free(text);
     free(path);

@@ -34,6 +34,17 @@ START_TEST(appears_at_commit)
 }
 END_TEST
 
+START_TEST(a_file_in_one_step)
+{
+    err e = {0};
+    expect_ok(output_write_file(scratch("a"), "whole", 5, &e), &e);
+    expect_text_of("a", "whole");
+    expect_error(output_write_file(scratch("a"), "other", 5, &e), ERR_IO, &e, "exists");
+    expect_text_of("a", "whole");
+    ck_assert_int_eq(count_entries(""), 1);
+}
+END_TEST
+
 START_TEST(relative_names_work)
 {
     err e = {0};
@@ -320,6 +331,7 @@ int main(void)
     TCase *tc = tcase_create("output");
     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
     tcase_add_test(tc, appears_at_commit);
+    tcase_add_test(tc, a_file_in_one_step);
     tcase_add_test(tc, relative_names_work);
     tcase_add_test(tc, abandon_leaves_nothing);
     tcase_add_test(tc, unwritten_parts_are_zero);
