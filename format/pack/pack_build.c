@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/base/num.h"
+#include "format/pack/pack_record.h"
 
 static uint64_t block_up(uint64_t bytes)
 {

@@ -10,6 +10,7 @@
 #include "format/json/json.h"
 #include "format/base/memory.h"
 #include "format/base/num.h"
+#include "format/pack/pack_record.h"
 
 /* Four bytes that no text begins with: the rest of the magic is what a bad transfer changes. */
 static bool begins_packed(int fd, const char *path)

@@ -1,5 +1,5 @@
-/* Records as bytes: encoding a table, and decoding one that a stranger wrote (spec/format.md
- * section 5). */
+#include "format/pack/pack_record.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,6 @@
 
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
-#include "format/pack/pack_table.h"
 
 /* Offsets of fields within a record. */
 enum {

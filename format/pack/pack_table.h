@@ -125,47 +125,7 @@ void pack_place_begin(pack_table *t, uint64_t data_off);
 MUST_CHECK err_code pack_place_next(pack_table *t, pack_record *r, err *e);
 MUST_CHECK err_code pack_place_end(pack_table *t, err *e);
 
-/* Bytes of the three sections of a sorted table; encode into buffers of these sizes. */
+/* Bytes of the names of a sorted table, as STRS has them. */
 uint64_t pack_table_names_bytes(const pack_table *t);
-void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *nidx,
-                       unsigned char *strs);
-
-/* Decode and check everything spec/format.md section 5 says. The sections' digests must have been
- * checked before. Errors: ERR_INPUT. */
-MUST_CHECK err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
-                                      const unsigned char *nidx, uint64_t nidx_bytes,
-                                      const unsigned char *strs, uint64_t strs_bytes,
-                                      const pack_superblock *s, pack_table *out, err *e);
-
-/* The same while TENS arrives in parts, each of whole records. Any bytes do no harm, but before the
- * digests were checked nothing in the table may be used, and no error told.
- *
- *     pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, &superblock, &table, e);
- *     pack_decode_records(&d, part, records, e);      until all are there
- *     pack_decode_end(&d, nidx, e);
- *     pack_table_free(&table);                        after an error too
- *
- * strs stays where it is until the last record. nidx may lie in table.by_name, which has room for
- * it. An error ends the decoding. */
-typedef struct pack_decoder {
-    const pack_superblock *superblock;
-    const char *strs;
-    uint64_t strs_bytes;
-    pack_table *table;
-    uint32_t next;          /* record */
-    uint64_t name_off;      /* of its name in strs */
-    char *name_to;          /* where that goes in the table */
-    uint64_t window_end;    /* names that start before it */
-    bool plain;             /* are valid and of no stack */
-    layer_memory layers;    /* of the records before */
-    uint32_t codes, scales; /* records of these classes so far */
-} pack_decoder;
-
-MUST_CHECK err_code pack_decode_begin(pack_decoder *d, uint64_t tens_bytes, uint64_t nidx_bytes,
-                                      const unsigned char *strs, uint64_t strs_bytes,
-                                      const pack_superblock *s, pack_table *out, err *e);
-MUST_CHECK err_code pack_decode_records(pack_decoder *d, const unsigned char *p, uint64_t count,
-                                        err *e);
-MUST_CHECK err_code pack_decode_end(pack_decoder *d, const unsigned char *nidx, err *e);
 
 #endif

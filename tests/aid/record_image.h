@@ -12,6 +12,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "format/pack/pack_record.h"
 #include "tests/aid/expect.h"
 #include "tests/aid/random_table.h"
 

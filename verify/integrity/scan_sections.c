@@ -12,6 +12,7 @@
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/pack/pack_build.h"
+#include "format/pack/pack_record.h"
 #include "verify/integrity/section_rules.h"
 #include "verify/integrity/scan.h"
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "format/base/num.h"
+#include "format/pack/pack_record.h"
 #include "tests/aid/expect.h"
 #include "tests/aid/random_table.h"
 #include "tests/aid/record_image.h"
