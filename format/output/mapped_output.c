@@ -25,7 +25,7 @@ struct mapped_output {
     unsigned char *map;
     uint64_t bytes;
     size_t page; /* bytes of a page of this system: 4 KiB, or up to 64 on ARM */
-    prefault *taker;
+    prefault *ahead;
     atomic_uint_fast64_t let_go; /* bytes before it are not mapped, or are just being written */
 };
 
@@ -121,7 +121,7 @@ int mapped_output_open(int fd, uint64_t bytes, mapped_output **out)
         free(m);
         return failure;
     }
-    m->taker = prefault_start(fd, m->map, bytes);
+    m->ahead = prefault_start(fd, m->map, bytes);
     atomic_init(&m->let_go, 0);
     *out = m;
     return 0;
@@ -171,7 +171,7 @@ static void give_back(mapped_output *m, uint64_t first, uint64_t end)
 int mapped_output_write(mapped_output *m, uint64_t off, const void *data, size_t bytes)
 {
     const uint64_t first = off / m->page * m->page;
-    prefault_need(m->taker, off, bytes);
+    prefault_need(m->ahead, off, bytes);
     const int failure = map_pages(m->map + first, (size_t)(off + bytes - first));
     if (failure == 0) {
         copy_past_cache(m->map + off, data, bytes);
@@ -185,7 +185,7 @@ void mapped_output_close(mapped_output *m)
     if (!m) {
         return;
     }
-    prefault_stop(m->taker);
+    prefault_stop(m->ahead);
     munmap(m->map, m->bytes);
     free(m);
 }

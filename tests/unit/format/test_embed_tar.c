@@ -343,8 +343,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("archive");
-    TCase *tc = tcase_create("archive");
+    Suite *s = suite_create("embed_tar");
+    TCase *tc = tcase_create("embed_tar");
     tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, bytes_are_the_canonical_ones);

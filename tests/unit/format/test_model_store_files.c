@@ -84,11 +84,11 @@ END_TEST
 
 int main(void)
 {
-    TCase *const t = tcase_create("store_files");
+    TCase *const t = tcase_create("model_store_files");
     tcase_add_checked_fixture(t, store_case_setup, store_case_end);
     tcase_add_test(t, small_files);
     tcase_add_test(t, small_files_that_cannot_be_read);
     tcase_add_test(t, an_embedded_file_that_is_too_large);
     tcase_add_test(t, damaged_embedded_files);
-    return run_tests("store_files", t);
+    return run_tests("model_store_files", t);
 }

@@ -222,8 +222,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("name");
-    TCase *tc = tcase_create("name");
+    Suite *s = suite_create("tensor_name");
+    TCase *tc = tcase_create("tensor_name");
     tcase_add_loop_test(tc, layer_is_found, 0, sizeof layers / sizeof *layers);
     tcase_add_loop_test(tc, layer_of_the_next_name, 0, sizeof layers / sizeof *layers);
     tcase_add_loop_test(tc, expert_is_found, 0, sizeof experts / sizeof *experts);

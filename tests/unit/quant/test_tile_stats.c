@@ -118,8 +118,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("stats");
-    TCase *tests = tcase_create("stats");
+    Suite *suite = suite_create("tile_stats");
+    TCase *tests = tcase_create("tile_stats");
     tcase_add_test(tests, empty_slice);
     tcase_add_test(tests, sums_and_extremes);
     tcase_add_test(tests, order_is_ascending);

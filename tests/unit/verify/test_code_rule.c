@@ -1,5 +1,5 @@
 /* The rules of dialects, by numbers that were worked out from the words of spec/quant.md section 7;
- * that they are those of the quantizer for all others, test_dialect.c says. */
+ * that they are those of the quantizer for all others, test_tile_rule.c says. */
 #include <float.h>
 #include <math.h>
 

@@ -460,7 +460,7 @@ END_TEST
 
 int main(void)
 {
-    TCase *const tc = tcase_create("equal");
+    TCase *const tc = tcase_create("ops_equal");
     const int rounds = ROUNDS / (thin() > 1 ? 2 : 1);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, matmul, 0, rounds);
