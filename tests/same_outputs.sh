@@ -8,6 +8,7 @@
 # those of OCTAVO_MODELS (default ../shared/models) except its second zoo. Outputs that only the tool under test writes
 # are counted; outputs that only the old one writes are differences. Exit status 0: no differences. Works below TMPDIR.
 set -u
+shopt -s nullglob
 root=$(cd "$(dirname "$0")/.." && pwd)
 models=${OCTAVO_MODELS:-$root/../shared/models}
 new=$(readlink -f "${OCTAVO:-$root/build/octavo}")
