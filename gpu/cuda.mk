@@ -1,15 +1,16 @@
 # CUDA in the build: included by the Makefile.
 #
-# Kernels (*.cu) are compiled by nvcc, for all devices that they shall run on, and lie in the program as data; all else is
-# C. CUDA=0 leaves CUDA out, CUDA=1 insists on it, CUDA=auto takes it where nvcc of CUDA 12.8 or later is, with the
-# runtime for the machine that CC compiles for. The runtime is linked in, so that the program runs where there is no driver.
+# Kernels (*.cu) are compiled by nvcc, for all devices that they are to run on, and embedded in the program as data;
+# everything else is C. CUDA=0 builds without CUDA, CUDA=1 requires it, CUDA=auto uses it if nvcc of CUDA 12.8 or later is
+# found, with the runtime for the machine that CC compiles for. The runtime is linked statically, so that the program also
+# runs where there is no driver.
 CUDA ?= auto
 NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 
 CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
-# For another machine: the toolkit's part for that. NVIDIA calls AArch64 sbsa.
+# When cross-compiling: the toolkit's part for the target machine. NVIDIA calls AArch64 sbsa.
 CUDA_PART  := $(CUDA_HOME)$(if $(NATIVE),,/targets/$(if $(filter aarch64-%,$(MACHINE)),sbsa,none)-linux)
-# "yes" or nothing.
+# "yes" or empty.
 CUDA_FOUND := $(if $(filter-out 0,$(CUDA)),$(if $(NVCC),$(shell $(NVCC) --version 2>/dev/null | \
     sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '$$1 * 100 + $$2 >= 1208 { print "yes" }')))
 ifeq ($(NATIVE)$(wildcard $(CUDA_PART)/lib/libcudart_static.a),)
@@ -29,8 +30,8 @@ else
 GPU_SRC    := gpu/none.c
 endif
 
-# Machine code for these devices, and for others from GPU_VIRTUAL on (11.0, and those to come) code that their driver
-# compiles. A device is usable from the first of these on: gpu/device/device.c.
+# Machine code for the compute capabilities of GPU_REAL; for all others from GPU_VIRTUAL on (11.0, and future ones) PTX,
+# which their driver compiles. The lowest one decides which devices are usable: gpu/device/device.c.
 GPU_REAL     := 80 89 90 100 120
 GPU_VIRTUAL  := 100
 GPU_CODE     := $(foreach a,$(GPU_REAL),-gencode arch=compute_$a,code=sm_$a) \
@@ -39,10 +40,10 @@ GPU_NUMERICS := -ftz=false -prec-div=true -prec-sqrt=true -fmad=false
 COMPILE_GPU   = $(NVCC) -fatbin --compress-mode=size -std=c++17 -O3 -I. $(GPU_CODE) $(GPU_NUMERICS) \
     $(if $(WERROR),-Werror all-warnings)
 
-# Private: what all objects depend on does not inherit it.
+# Private: otherwise the prerequisites that these objects share with all others would inherit it.
 $(OBJ)/gpu/%.o $(OBJ)/tests/unit/gpu/test_%.o: private DEFINES := $(CUDA_FLAGS)
 
-# Which shows one device as two.
+# This test presents one device as two.
 $(OBJ)/tests/unit/gpu/test_gpu_pair: private LDFLAGS += -Wl,--wrap=device_find_all,--wrap=cudaSetDevice
 
 # Kernels are the same in all configurations: built once.
@@ -55,7 +56,7 @@ $(FATBIN)/%.fatbin: %.cu $(FATBIN)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE_GPU) -MD -MP -MF $(@:.fatbin=.d) -MT $@ -o $@ $<
 
-# EMBED_RULE,OBJECT,NAME,FATBIN: the object holds the kernels under that name.
+# EMBED_RULE,OBJECT,NAME,FATBIN: an object that holds the kernels as a symbol of that name.
 define EMBED_RULE
 $(1): gpu/quantize/kernels.S $(3)
 	@mkdir -p $$(@D)

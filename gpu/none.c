@@ -1,4 +1,4 @@
-/* What a build without CUDA has of gpu/: every request is answered alike. */
+/* Stands in for all of gpu/ in a build without CUDA: every request fails with the same error. */
 #include "gpu/device/device.h"
 #include "gpu/quantize/engine_cuda.h"
 #include "gpu/quantize/measure_gpu.h"
@@ -6,7 +6,7 @@
 static err_code not_built_in(err *e)
 {
     err_set(e, ERR_GPU, "CUDA is not built in");
-    err_hint(e, "--device cpu computes the same; building octavo where nvcc is adds CUDA");
+    err_hint(e, "--device cpu gives the same bytes; for CUDA, build where nvcc is installed");
     return ERR_GPU;
 }
 

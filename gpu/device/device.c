@@ -6,7 +6,7 @@
 
 #include "gpu/device/cuda_call.h"
 
-/* CUDART_VERSION reads 13000 for 13.0. */
+/* CUDART_VERSION is 13000 for 13.0. */
 const char *device_runtime(void)
 {
     static char text[16];
@@ -14,7 +14,7 @@ const char *device_runtime(void)
     return text;
 }
 
-/* What is wrong when there is nothing to compute with, in the words of who has to mend it. */
+/* Why there is no device, phrased for the person who has to fix it. */
 static err_code no_devices(cudaError_t result, err *e)
 {
     int driver = 0;
@@ -34,7 +34,7 @@ static err_code no_devices(cudaError_t result, err *e)
 static err_code describe(unsigned index, device_info *out, err *e)
 {
     struct cudaDeviceProp p;
-    TRY(cuda_check(cudaGetDeviceProperties(&p, (int)index), index, "ask what it is", e));
+    TRY(cuda_check(cudaGetDeviceProperties(&p, (int)index), index, "query its properties", e));
     *out = (device_info){
         .index = index,
         .major = (unsigned)p.major,

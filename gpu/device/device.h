@@ -1,6 +1,10 @@
-/* The CUDA devices of this machine. A build without CUDA (CUDA=0) has none, and says so.
+/* The CUDA devices of this machine. In a build without CUDA, listing them fails.
  *
- * Nothing here makes a CUDA context: listing devices is quick and takes none of their memory. */
+ *     device_list all;
+ *     if (device_find_all(&all, e) == OK)
+ *         ... all.devices[0 ... all.count - 1]
+ *
+ * Nothing here creates a CUDA context: listing devices is fast and uses none of their memory. */
 #ifndef DEVICE_H
 #define DEVICE_H
 
@@ -12,13 +16,13 @@
 enum { DEVICE_MAX = 64 };
 
 typedef struct device_info {
-    unsigned index; /* as the driver counts them, after CUDA_VISIBLE_DEVICES */
+    unsigned index; /* number in the driver's order, after CUDA_VISIBLE_DEVICES */
     char name[256];
     char bus[16];          /* PCI address, "0000:1b:00.0" */
     unsigned major, minor; /* compute capability */
     unsigned multiprocessors;
     uint64_t memory_bytes;
-    bool usable; /* this program has code for it */
+    bool usable; /* this program has machine code or PTX for it */
 } device_info;
 
 typedef struct device_list {
@@ -26,11 +30,11 @@ typedef struct device_list {
     device_info devices[DEVICE_MAX];
 } device_list;
 
-/* "13.0": the CUDA runtime that is built in; NULL: none. */
+/* Version of the CUDA runtime that is built in, such as "13.0"; NULL: none. Not thread-safe. */
 const char *device_runtime(void);
 
-/* Errors: ERR_GPU: CUDA is not built in, there is no driver or it is too old, there is no device;
- * the message says which. */
+/* List the devices; at least one after OK. ERR_GPU: CUDA is not built in, there is no driver, it is
+ * too old, or there is no device; the message says which. */
 MUST_CHECK err_code device_find_all(device_list *out, err *e);
 
 #endif

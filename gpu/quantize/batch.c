@@ -5,7 +5,7 @@
 #include "format/base/num.h"
 
 _Static_assert(sizeof(gpu_tile) + sizeof(float) + sizeof(tile_stats) <= ENGINE_TILE_BYTES,
-               "what engine.h promises of the host's memory");
+               "more host memory than engine.h promises");
 
 static size_t part_bytes(size_t count, size_t size)
 {
@@ -35,7 +35,7 @@ gpu_batch gpu_batch_of(const engine_job *jobs, size_t count)
     return b;
 }
 
-/* The tiles of a job, row by row; returns where the next job's go. */
+/* Write the tiles of a job, row by row; returns where those of the next job begin. */
 static unsigned char *write_tiles(const engine_job *job, unsigned char *to)
 {
     const size_t element = dtype_bits(job->source) / 8;

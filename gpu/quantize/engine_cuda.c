@@ -1,10 +1,10 @@
-/* A slot is a stream. Its thread queues everything at once in submit: input and tables to the
- * device, kernels, results and codes back, an event; and sleeps on the event in wait. Since every
- * slot has a stream and memory of its own, the copies of some overlap the kernels of others without
- * any lock here.
+/* A slot is a stream. Its thread queues everything at once in submit: the copy of table and input
+ * to the device, the kernels, the copy of results and codes back, and an event; in wait it sleeps
+ * until the event. Since every slot has its own stream and memory, the copies of some slots overlap
+ * the kernels of others without any lock here.
  *
- * The host's memory is ours, and pinned by registration: it stays readable when a device is lost,
- * so that somebody else can do the work. */
+ * Host memory is allocated here and only registered with CUDA: it stays readable when a device is
+ * lost, so that another engine can take over the work. */
 #include "gpu/quantize/engine_cuda.h"
 
 #include <assert.h>
@@ -20,39 +20,39 @@
 
 enum { PAGE_BYTES = 4096, HUGE_PAGE_BYTES = 2 << 20 };
 
-/* What is left of a device's memory for the code of the kernels, which it gets at the first launch,
- * and for what that needs. */
+/* Device memory that is left free for the code of the kernels, which is loaded at the first launch,
+ * and for what the driver then allocates. */
 #define CODE_RESERVE ((size_t)32 * MIB)
 
 typedef struct cuda_slot {
     unsigned device;
-    unsigned char *memory;   /* of the device */
-    unsigned char *in, *out; /* in that memory */
+    unsigned char *memory;   /* on the device */
+    unsigned char *in, *out; /* within `memory` */
     cudaStream_t stream;
     cudaEvent_t done;
-    gpu_batch work; /* submitted; job_count is 0 otherwise */
+    gpu_batch work; /* what was submitted; job_count 0: nothing */
 } cuda_slot;
 
-/* Where things lie in a slot's memory, on host and device alike. */
+/* Offsets of the parts in a slot's memory, the same on host and device. */
 typedef struct slot_layout {
     size_t in, out, bytes;
-    size_t device_bytes; /* of which bytes are used: the driver deals in large pages */
+    size_t device_bytes; /* `bytes`, rounded up: the driver allocates large pages */
 } slot_layout;
 
 typedef struct cuda_engine {
-    engine base; /* first: an engine * of ours is a cuda_engine * */
+    engine base; /* base class, first: every engine * made here is a cuda_engine * */
     kernels kernels;
     cuda_slot *slots;
     size_t max_tiles;
     slot_layout layout;
-    unsigned char *host; /* all slots */
+    unsigned char *host; /* memory of all slots */
     size_t host_bytes;
     bool pinned;
 } cuda_engine;
 
 /* ---- work ------------------------------------------------------ */
 
-/* What the pipeline guarantees about its jobs. */
+/* What the caller guarantees about its jobs. */
 static void check_batch(const cuda_engine *g, const gpu_batch *b)
 {
     for (size_t i = 0; i < b->job_count; i++) {
@@ -77,8 +77,8 @@ static cudaError_t copy_out(const cuda_slot *s, const engine_slot *slot)
                            cudaMemcpyDeviceToHost, s->stream);
 }
 
-/* A launch takes neighbouring jobs of one source dtype, scale kind and dialect, mostly all there
- * are. */
+/* One launch for each run of consecutive jobs with the same source dtype, scale kind and dialect:
+ * usually there is only one run. */
 static cudaError_t launch_all(const cuda_engine *g, const cuda_slot *s)
 {
     const gpu_batch *const b = &s->work;
@@ -144,7 +144,7 @@ out:
 
 /* ---- open and close -------------------------------------------- */
 
-/* What is lost with a device cannot be given back: results are not looked at. */
+/* Results are ignored: on a lost device nothing can be released. */
 static void close_slot(cuda_slot *s)
 {
     (void)cudaSetDevice((int)s->device);
@@ -198,7 +198,7 @@ static cudaError_t allocate(void **to, size_t bytes)
     return left < bytes + CODE_RESERVE ? cudaErrorMemoryAllocation : cudaMalloc(to, bytes);
 }
 
-/* A slot's part of the device, in order: what is first missing is *what. */
+/* Create a slot's objects on the device. *what: the step that failed. */
 static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, const char **what)
 {
     void *memory = NULL;
@@ -214,8 +214,8 @@ static cudaError_t create_slot(cuda_slot *s, unsigned number, size_t bytes, cons
     return cudaEventCreateWithFlags(&s->done, cudaEventDisableTiming | cudaEventBlockingSync);
 }
 
-/* *full: the device has no memory left for a slot, for its context or for a stream: no error here.
- * What is not opened is closed again. */
+/* *full: the device has no memory left for a slot, its context or a stream, which is not an error
+ * here. A slot that cannot be opened completely is closed again. */
 static err_code open_slot(cuda_slot *s, unsigned number, const slot_layout *l, bool *full, err *e)
 {
     const char *what = NULL;
@@ -239,7 +239,7 @@ static err_code no_memory(unsigned number, const slot_layout *l, err *e)
     const size_t need = (l->device_bytes + CODE_RESERVE) / MIB;
     size_t left = 0, all = 0;
     if (cudaSetDevice((int)number) != cudaSuccess || cudaMemGetInfo(&left, &all) != cudaSuccess) {
-        (void)cudaGetLastError(); /* not even a context */
+        (void)cudaGetLastError(); /* no memory even for a context */
         return err_set(e, ERR_GPU, "GPU %u: no memory for one slot: %zu MiB are needed", number,
                        need);
     }
@@ -282,7 +282,7 @@ static err_code open_slots(cuda_engine *g, const engine_cuda_options *o, unsigne
     return OK;
 }
 
-/* One stretch for all slots, in huge pages where there are some: fewer to pin. */
+/* One allocation for all slots, in huge pages if possible: fewer pages to pin. */
 static err_code open_host(cuda_engine *g, err *e)
 {
     const unsigned count = g->base.slot_count;
@@ -293,7 +293,7 @@ static err_code open_host(cuda_engine *g, err *e)
                        g->layout.bytes);
     }
     g->host = host;
-    (void)madvise(host, g->host_bytes, MADV_HUGEPAGE); /* advice */
+    (void)madvise(host, g->host_bytes, MADV_HUGEPAGE); /* only advice: it may fail */
     const cudaError_t result = cudaHostRegister(host, g->host_bytes, cudaHostRegisterPortable);
     if (result != cudaSuccess) {
         (void)cudaGetLastError();
@@ -319,19 +319,18 @@ static err_code check_devices(const engine_cuda_options *o, unsigned *failed, er
         if (number >= all.count || !all.devices[number].usable) {
             *failed = d;
             return err_set(e, ERR_GPU, "GPU %u: %s", number,
-                           number >= all.count ? "there is no such device"
-                                               : "octavo has no code for it");
+                           number >= all.count ? "no such device" : "octavo has no code for it");
         }
     }
     return OK;
 }
 
-/* The kernel counts the bytes from row to row in 32 bits: with two rows or more in a slot, four for
- * each code stay below that. */
+/* The kernel computes the bytes from one row to the next in 32 bits. Fewer than 2^31 codes, in at
+ * least two rows, at four bytes for each element: that stays below 2^32. */
 static err_code check_sizes(const engine_cuda_options *o, const slot_layout *l, err *e)
 {
     if (o->out_bytes > INT32_MAX) {
-        return err_set(e, ERR_GPU, "a row of tiles of %zu bytes is more than a GPU is given",
+        return err_set(e, ERR_GPU, "a row of tiles has %zu bytes of codes, too many for a GPU",
                        o->out_bytes);
     }
     if (o->gpu_memory < l->device_bytes) {
@@ -347,7 +346,7 @@ static err_code check_sizes(const engine_cuda_options *o, const slot_layout *l, 
 
 static const engine_ops cuda_ops = {"cuda", cuda_submit, cuda_wait, cuda_close};
 
-/* An engine without slots, NULL without memory. */
+/* An engine with no slots yet; NULL: no memory. */
 static cuda_engine *engine_new(const engine_cuda_options *o, const slot_layout *l)
 {
     cuda_engine *const g = malloc(sizeof *g);

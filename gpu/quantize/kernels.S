@@ -1,4 +1,5 @@
-/* Kernels for all devices, as data of the program: IMAGE is the file that nvcc made, NAME how C calls it. */
+/* Kernels for all devices, embedded as data: IMAGE is the file that nvcc made, NAME its symbol in
+ * C. */
     .section .rodata
     .balign 64
     .global NAME

@@ -5,7 +5,7 @@
 
 #include "format/tensor/dialect_id.h"
 
-/* gpu/quantize/kernels.S: what nvcc made of quantize.cu. */
+/* In gpu/quantize/kernels.S: quantize.cu as compiled by nvcc. */
 extern const unsigned char kernels_image[];
 
 static err_code find(const kernels *k, cudaKernel_t *out, const char *name, err *e)
@@ -42,7 +42,7 @@ err_code kernels_load(kernels *k, err *e)
 void kernels_unload(kernels *k)
 {
     if (k->library) {
-        (void)cudaLibraryUnload(k->library); /* a device that is lost cannot */
+        (void)cudaLibraryUnload(k->library); /* fails if a device was lost */
     }
     *k = (kernels){0};
 }

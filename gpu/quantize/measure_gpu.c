@@ -1,5 +1,5 @@
-/* Timed by events on the device itself, after a first run that is not counted; what is compared
- * takes turns, so that a drifting clock meets both alike. */
+/* Times are taken by events on the device itself, after a warm-up run that is not counted. Runs
+ * that are compared take turns, so that a drifting clock affects both equally. */
 #include "gpu/quantize/measure_gpu.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static void stopwatch_close(stopwatch *w)
     }
 }
 
-/* Work that queues itself on a stream. */
+/* Queues work on a stream. */
 typedef cudaError_t (*timed_fn)(void *ctx, cudaStream_t stream);
 
 static cudaError_t run_timed(const stopwatch *w, timed_fn fn, void *ctx, float *milliseconds)
@@ -82,14 +82,15 @@ static err_code stopwatch_time(const stopwatch *w, timed_fn fn, void *ctx, doubl
 #define LINK_BYTES ((size_t)256 * MIB)
 
 typedef struct link_test {
-    size_t bytes; /* of each of the four */
+    size_t bytes; /* of each of the four buffers */
     unsigned char *host_in, *host_out, *in, *out;
-    cudaStream_t other; /* for what goes on meanwhile */
+    cudaStream_t other; /* for copies to the host */
     cudaEvent_t started, finished;
     bool to, from;
 } link_test;
 
-/* Both directions: half as many bytes come back, begun together, over when both are. */
+/* Both directions: the copies start together, half as many bytes come back as go in, and the run is
+ * over when both copies are. */
 static cudaError_t run_link(void *ctx, cudaStream_t stream)
 {
     const link_test *const t = ctx;
@@ -183,8 +184,8 @@ typedef struct kernel_test {
     gpu_launch launch;
     uint32_t tiles;
     size_t in_bytes, out_bytes, tables, results;
-    unsigned char *in, *out; /* behind the tables and the results */
-    unsigned char *copy;     /* what the copy writes */
+    unsigned char *in, *out; /* after the tables and after the results */
+    unsigned char *copy;     /* the target of the copy */
     size_t copy_bytes;
 } kernel_test;
 
@@ -200,7 +201,7 @@ static cudaError_t run_copy(void *ctx, cudaStream_t stream)
     return cudaMemcpyAsync(t->copy, t->in, t->copy_bytes, cudaMemcpyDeviceToDevice, stream);
 }
 
-/* A weight in the bytes of its type: roughly Gaussian, deviation 0.02; in F16 none is subnormal. */
+/* Write a weight: roughly Gaussian, standard deviation 0.02; in F16 never subnormal. */
 static void put_weight(unsigned char *to, dtype type, uint64_t random)
 {
     float sum = -131070 + 0.5F;
@@ -219,7 +220,8 @@ static void put_weight(unsigned char *to, dtype type, uint64_t random)
     }
 }
 
-/* Fill the input from a pool, of which each copy is one row of tiles longer than the last part. */
+/* Fill the input with copies of a pool of random weights. The pool is slightly shorter than a power
+ * of two, so that its copies do not line up with rows of tiles. */
 static err_code fill_input(const kernel_test *t, unsigned number, err *e)
 {
     const size_t element = dtype_bits(t->what->source) / 8;
@@ -244,7 +246,7 @@ out:
     return code;
 }
 
-/* The tables of all matrices, made on the host. */
+/* Make the tables of all matrices on the host, and copy them to the device. */
 static err_code fill_tables(kernel_test *t, unsigned number, err *e)
 {
     const kernel_case *const c = t->what;

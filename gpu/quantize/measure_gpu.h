@@ -1,7 +1,11 @@
-/* What a CUDA device and its link can do, and how close the kernel comes: for `octavo bench`.
+/* Measures how fast a CUDA device and its link are, and how close the kernel comes to that: for
+ * `octavo bench`.
  *
- * Seconds are medians of several runs, by the device's own clock. Each function takes the memory
- * that it needs, of the device no more than `budget` bytes, and gives it back. Errors: ERR_GPU,
+ *     link_speed link;
+ *     measure_link(0, budget, &link, e);
+ *
+ * Seconds are medians of several runs, by the device's own clock. Each function allocates the
+ * memory that it needs, at most `budget` bytes of it on the device, and frees it. Errors: ERR_GPU,
  * ERR_MEMORY. */
 #ifndef MEASURE_GPU_H
 #define MEASURE_GPU_H
@@ -13,8 +17,8 @@
 #include "format/base/err.h"
 #include "format/tensor/block.h"
 
-/* Bytes a second between pinned host memory and the device, one way at a time, and both at once
- * with two bytes in for each byte out, as a conversion of BF16 does. */
+/* Bytes per second between pinned host memory and the device: in each direction alone, and in both
+ * at once with two bytes in for each byte out, as in a conversion of BF16. */
 typedef struct link_speed {
     double in, out;
     double both_in, both_out;
@@ -30,15 +34,14 @@ typedef struct kernel_case {
 } kernel_case;
 
 typedef struct kernel_speed {
-    uint64_t bytes;        /* that have to be moved: source, codes, scales and statistics */
+    uint64_t bytes;        /* moved by the kernel: source, codes, scales and statistics */
     double seconds;        /* of the kernel */
     double copy_seconds;   /* of a device-to-device copy that reads and writes as many bytes */
-    double copy_bandwidth; /* bytes read and written a second by that copy */
+    double copy_bandwidth; /* bytes read and written per second by that copy */
 } kernel_speed;
 
-/* Weights are random; kernel and copy run in turn, and each rotates through the whole memory of its
- * case, so that no cache helps. All zeros: the device has no room for it, or the budget is
- * less than it needs. */
+/* Weights are random. Kernel and copy take turns, and each goes through all the memory of its case,
+ * so that caches do not help. If it does not fit the device or the budget, *out is all zero. */
 MUST_CHECK err_code measure_kernel(unsigned device, uint64_t budget, const kernel_case *c,
                                    kernel_speed *out, err *e);
 

@@ -1,5 +1,5 @@
-/* A tile in its matrix, and the way from there into registers and back (gpu/quantize/source.cuh says how
- * elements lie there). */
+/* The place of a tile in its matrix, and loads and stores between there and registers
+ * (gpu/quantize/source.cuh defines which thread holds which elements). */
 #ifndef PLACE_CUH
 #define PLACE_CUH
 
@@ -15,7 +15,7 @@ namespace
 struct place {
     const unsigned char *from; /* first element */
     unsigned char *to;         /* its code */
-    uint32_t pitch;            /* elements from row to row */
+    uint32_t pitch;            /* elements from one row to the next */
     uint32_t rows, cols;       /* at most 128 */
 };
 
@@ -29,8 +29,8 @@ __device__ __forceinline__ place find_place(const gpu_launch &launch, uint32_t t
     return {launch.in + t.in_off, launch.out + t.out_off, t.pitch, t.rows, t.cols};
 }
 
-/* How a tile can be accessed: this many bytes of a row at a time, 16 or 8, or 0: element by
- * element. All eight columns of a thread lie inside then, or none. */
+/* How many bytes of a row can be accessed at a time: 16 or 8, or 0: single elements. If it is not
+ * 0, the eight columns of a thread are either all inside the tile or all outside. */
 template <typename S> __device__ __forceinline__ uint32_t vector_bytes(const place &p)
 {
     const uint32_t from = (uint32_t)(uintptr_t)p.from | p.pitch * S::BYTES;
@@ -50,8 +50,7 @@ __device__ __forceinline__ bool is_whole(const place &p)
     return p.rows == TILE && p.cols == TILE;
 }
 
-/* From memory; `vector` is uint4 or uint2. A WHOLE tile needs no instructions that look where it
- * ends. */
+/* Load by vectors; `vector` is uint4 or uint2. A WHOLE tile needs no bounds checks. */
 template <typename S, typename vector, bool WHOLE>
 __device__ __forceinline__ void load_wide(const place &p, uint32_t row, uint32_t col,
                                           uint32_t (*w)[S::WORDS])
@@ -72,7 +71,7 @@ __device__ __forceinline__ void load_wide(const place &p, uint32_t row, uint32_t
     }
 }
 
-/* One element at a time, for tiles that are clipped on the right or lie askew. */
+/* Load single elements, for tiles that are clipped on the right or not aligned. */
 template <typename S>
 __device__ __forceinline__ void load_narrow(const place &p, uint32_t row, uint32_t col,
                                             uint32_t (*w)[S::WORDS])

@@ -1,24 +1,24 @@
 /* The quantizing kernel: one block, one tile, one pass (spec/quant.md).
  *
- * The threads of a block hold a tile of 128 x 128 in registers: a row of BF16 is read 16 bytes a
- * thread, and its codes are written 8 bytes a thread. Each element comes from memory once; amax,
- * code and statistics are found in the registers. Besides memory only the number of instructions an
- * element counts, some sixteen in all:
+ * The threads of a block hold a tile of 128 x 128 in registers: a row of BF16 is read in 16 bytes
+ * per thread, and its codes are written in 8 bytes per thread. Each element is read from memory
+ * once; amax, codes and statistics are computed from the registers. Besides memory traffic, only
+ * the number of instructions per element matters, about sixteen in all:
  *
- *   - amax and the smallest magnitude by packed instructions, two elements each;
- *   - the quotient by the tile's reciprocal (gpu/quantize/rounding.cuh);
- *   - codes by the conversion instruction of sm_89 and later, two elements each, and decoded by the
- *     inverse instruction. Older devices take the arithmetic of format/tensor/e4m3.h;
- *   - zeros are counted only by threads that can have a zero code;
- *   - a thread holds the lanes that are added up first, so that no two threads exchange sums;
- *   - whole tiles in aligned rows are loaded and stored without a look at where they end.
+ *   - amax and the smallest magnitude: by packed instructions, two elements each;
+ *   - the quotient: by the tile's reciprocal (gpu/quantize/rounding.cuh);
+ *   - codes: by the conversion instruction of sm_89 and later, two elements each, and decoded by
+ *     its inverse; older devices use the arithmetic of format/tensor/e4m3.h;
+ *   - zeros: counted only by threads that can have a zero code;
+ *   - sums: a thread holds the lanes that are added first, so threads exchange no partial sums;
+ *   - whole tiles in aligned rows: loaded and stored without bounds checks.
  *
- * Other dialects than ieee have kernels of their own, which ask what to do (gpu/quantize/rounding.cuh), so
- * that those of ieee need not.
+ * Dialects other than ieee have separate kernels, which decide at run time what to compute
+ * (gpu/quantize/rounding.cuh), so that the kernels for ieee do not have to.
  *
- * Loads are plain ones: those that pass by the first cache, and copies into shared memory that run
- * ahead, were slower (H100). Everything is forced inline: an array whose address a function gets
- * would lie in memory. */
+ * Loads are ordinary ones: loads that bypass the L1 cache, and asynchronous copies into shared
+ * memory, were slower (H100). Everything is forced inline: an array whose address is passed to a
+ * function would be placed in memory. */
 #include <stdint.h>
 
 #include "gpu/quantize/place.cuh"
@@ -37,16 +37,16 @@ enum {
 
 const unsigned FULL_WARP = 0xffffffffu;
 
-/* ---- what the threads of a block share ------------------------- */
+/* ---- state that the threads of a block share ------------------- */
 
 struct shared_state {
     float amax[WARPS];
-    /* lane(2h, j) + lane(2h+1, j) for column j = 8c + 4k + i at [h][k][c], element i. */
+    /* lane(2h, j) + lane(2h+1, j), for column j = 8c + 4k + i, is element i of [h][k][c]. */
     float4 y2[SUMS][2][ROW_THREADS], d2[SUMS][2][ROW_THREADS];
     uint32_t zeros, zero_codes, nonfinite, first_nonfinite, saturated;
 };
 
-/* The largest magnitude of the tile, for all threads; orders them. */
+/* The largest magnitude of the tile, returned to all threads; also a barrier for the block. */
 template <typename D> __device__ __forceinline__ float block_amax(float amax, shared_state *s)
 {
     const uint32_t lane = threadIdx.x % 32;
@@ -97,7 +97,7 @@ __device__ __forceinline__ void count_zeros(const uint32_t (*w)[S::WORDS], share
 
 __device__ __forceinline__ void count_zero_codes(const uint2 *codes, shared_state *s)
 {
-    uint32_t others = 0; /* a byte of 1 ... 0x7f and 0x7f set the highest bit */
+    uint32_t others = 0; /* codes that are not zero: 1 ... 0x7f plus 0x7f sets the highest bit */
 #pragma unroll
     for (int i = 0; i < THREAD_ROWS; i++) {
         others += __popc((codes[i].x & 0x7f7f7f7fu) + 0x7f7f7f7fu & 0x80808080u);
@@ -127,7 +127,7 @@ __device__ __forceinline__ void count_saturated(const uint32_t (*w)[S::WORDS],
 
 /* ---- codes and sums -------------------------------------------- */
 
-/* Codes of a row, two columns each. */
+/* Codes of a row, two columns per element. */
 typedef uint16_t code_pairs[THREAD_COLS / 2];
 
 /* Sums of two columns. */
@@ -164,7 +164,7 @@ __device__ __forceinline__ pair_sums encode_lane(const uint32_t (*w)[S::WORDS], 
     return sum;
 }
 
-/* Encode the columns 2k and 2k+1 of both lanes; the sum of the two lanes. */
+/* Encode the columns 2k and 2k+1 of both lanes; returns the sum of the two lanes. */
 template <typename S, typename D>
 __device__ __forceinline__ pair_sums encode_pair(const uint32_t (*w)[S::WORDS], int k, const D &d,
                                                  code_pairs *codes)
@@ -189,8 +189,8 @@ __device__ __forceinline__ void gather_codes(const code_pairs *pairs, uint2 *cod
     }
 }
 
-/* column(j) over h, ascending, then the tree over columns; by one warp, the result in lane 0. Lane
- * 16k + c has the columns 8c + 4k + i. */
+/* Sum column(j) over h, ascending, then the columns as a tree (spec/quant.md section 5). Done by
+ * one warp, with the result in its lane 0; lane 16k + c of the warp has the columns 8c + 4k + i. */
 __device__ __forceinline__ float fold(const float4 (*v)[2][ROW_THREADS])
 {
     const uint32_t lane = threadIdx.x % 32;
@@ -242,8 +242,8 @@ __device__ __forceinline__ void report(const gpu_launch &launch, uint32_t tile, 
     to->first_nonfinite = s->nonfinite ? s->first_nonfinite : 0;
 }
 
-/* Or the compiler would keep what it has extracted from the words so far, in registers that there
- * are not. */
+/* Make the compiler extract the elements from the words again. Otherwise it would keep the elements
+ * extracted so far in registers, of which there are not enough. */
 template <typename S> __device__ __forceinline__ void forget_elements(uint32_t (*w)[S::WORDS])
 {
 #pragma unroll
@@ -326,7 +326,7 @@ template <typename S, typename D> __device__ __forceinline__ void quantize(const
     if (may_be_zero) {
         count_zero_codes(codes, &shared);
     }
-    const place p = find_place<S>(launch, tile); /* again, for want of registers to keep it in */
+    const place p = find_place<S>(launch, tile); /* recomputed: no registers left to keep it in */
     store<S>(p, row, col, codes);
     __syncthreads();
     report<D>(launch, tile, p, amax, rule.scale, &shared);
@@ -334,9 +334,9 @@ template <typename S, typename D> __device__ __forceinline__ void quantize(const
 
 } // namespace
 
-/* Blocks that a multiprocessor shall hold: while one waits for memory the others compute. As many
- * as leave the registers that the kernels need: 64 a thread; 80 where a tile alone takes 64, though
- * a few are then kept in memory. */
+/* Blocks per multiprocessor: while one waits for memory, the others compute. As many as leave
+ * enough registers per thread: 64; or 80 for F32, where the tile alone takes 64 and a few values
+ * are spilled to memory. */
 enum { BLOCKS_16 = 4, BLOCKS_32 = 3 };
 
 #define KERNEL(blocks) extern "C" __global__ void __launch_bounds__(QUANTIZE_THREADS, blocks)

@@ -1,4 +1,8 @@
-/* What host and device agree on about the quantizing kernels (gpu/quantize/quantize.cu). */
+/* The arguments of the quantizing kernels (gpu/quantize/quantize.cu), shared by host and device
+ * code.
+ *
+ * For each source dtype there are two kernels: quantize_* for the dialect ieee, dialect_* for all
+ * other dialects. */
 #ifndef QUANTIZE_H
 #define QUANTIZE_H
 
@@ -8,14 +12,14 @@
 
 /* A tile in its matrix. */
 typedef struct gpu_tile {
-    uint64_t in_off, out_off; /* of its first element and code, bytes into `in` and `out` */
-    uint32_t pitch;           /* elements from row to row: columns of the matrix */
+    uint64_t in_off, out_off; /* bytes into `in` and `out`: its first element, its first code */
+    uint32_t pitch;           /* elements from one row to the next: columns of the matrix */
     uint16_t rows, cols;      /* 1 ... 128 */
-    uint64_t reserved;        /* to 32 bytes, which are read at once */
+    uint64_t reserved;        /* padding to 32 bytes, which two loads read */
 } gpu_tile;
 
-/* The argument of a kernel: tiles first ... end-1, one block each, all of the source dtype that is
- * in the kernel's name. */
+/* The argument of a kernel: tiles first ... end-1, one block for each, all of the source dtype in
+ * the kernel's name. */
 typedef struct gpu_launch {
     const unsigned char *in;
     unsigned char *out;
@@ -24,10 +28,10 @@ typedef struct gpu_launch {
     tile_stats *stats; /* out, for each tile */
     uint32_t first, end;
     uint32_t scale;   /* scale_format */
-    uint32_t dialect; /* pack_dialect; of the kernels that know others than ieee */
+    uint32_t dialect; /* pack_dialect; read by dialect_* only */
 } gpu_launch;
 
-/* Threads of a block, which does one tile. */
+/* Threads per block; a block quantizes one tile. */
 enum { QUANTIZE_THREADS = 256 };
 
 #endif

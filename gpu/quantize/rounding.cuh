@@ -1,4 +1,4 @@
-/* Quotients and codes, two at a time: the bits of spec/quant.md section 3 in few instructions. */
+/* Quotients, and codes two at a time: the bits of spec/quant.md section 3 in few instructions. */
 #ifndef ROUNDING_CUH
 #define ROUNDING_CUH
 
@@ -12,7 +12,7 @@
 namespace
 {
 
-/* Two codes and the numbers that they stand for. */
+/* Two codes and their dequantized values. */
 struct rounded_pair {
     uint16_t codes; /* of x in the low byte, of y in the high one */
     float x, y;
@@ -40,19 +40,19 @@ __device__ __forceinline__ rounded_pair round_pair(float x, float y)
 
 /* The divisor of a tile, and its reciprocal, correctly rounded. */
 struct divisor {
-    enum { CAN_SATURATE = 0 }; /* y is at most 448 and a rounding error: scales are made so */
+    enum { CAN_SATURATE = 0 }; /* the scale makes |y| at most 448, plus a rounding error */
     float scale, reciprocal;
 };
 
 /* fl32(x / scale). For 16-bit sources by Markstein's theorem: with the correctly rounded reciprocal
- * r and a remainder that is computed exactly, q + r * remainder rounds as the quotient does. (All
- * mantissas of BF16 and F16 with all of float32 were tried.) The remainder is exact unless it falls
- * below 2^-149: with a scale of 2^-25 or more only where |x| < 2^-100, thus |y| < 2^-75, whose code
- * and squares are zero whatever the last bits are. */
+ * r and a remainder that is computed exactly, q + r * remainder rounds as the quotient does.
+ * (tests/aid/gpu_oracle.cu tries all mantissas of BF16 and F16 with all mantissas of float32.) The
+ * remainder is exact unless it falls below 2^-149. With a scale of at least 2^-25 that happens only
+ * if |x| < 2^-100, and then |y| < 2^-75, whose code and squares are zero whatever the last bits. */
 template <typename S> __device__ __forceinline__ float quotient(float x, const divisor &d)
 {
     const float q = x * d.reciprocal;
-    return fmaf(fmaf(q, d.scale, -x), -d.reciprocal, q); /* the signs keep a -0 */
+    return fmaf(fmaf(q, d.scale, -x), -d.reciprocal, q); /* these signs preserve a -0 */
 }
 
 template <> __device__ __forceinline__ float quotient<f32_source>(float x, const divisor &d)
@@ -60,8 +60,9 @@ template <> __device__ __forceinline__ float quotient<f32_source>(float x, const
     return x / d.scale;
 }
 
-/* The divisor for a scale. Elements with too small a scale are multiplied by a power of two first,
- * and the scale, too: exactly, for they are below 2^-16. F16 has no such small ones. */
+/* The divisor for a scale. If the scale is too small for the argument above, elements and scale are
+ * first multiplied by a power of two: exactly, since all are below 2^-16. F16 has no scales that
+ * small. */
 template <typename S>
 __device__ __forceinline__ divisor make_divisor(float scale, uint32_t (*w)[S::WORDS])
 {
@@ -84,12 +85,13 @@ __device__ __forceinline__ divisor make_divisor<bf16_source>(float scale,
     return {scale, 1 / scale};
 }
 
-/* What becomes of elements in a dialect (quant/engine/tile_rule.h): as above, or multiplied by `reciprocal`,
- * then with a `correction` of 0, which leaves the product as it is, a -0 included. */
+/* How elements are treated in a dialect (quant/engine/tile_rule.h): divided as above, or multiplied
+ * by `reciprocal`. In the latter case `correction` is 0, which leaves the product unchanged, even a
+ * -0. */
 struct dialect_divisor {
     enum { CAN_SATURATE = 1 };
     float scale, reciprocal, correction;
-    bool narrow; /* to the source's precision, before it becomes a code */
+    bool narrow; /* round y to the source's precision before encoding it */
 };
 
 template <typename S> __device__ __forceinline__ float quotient(float x, const dialect_divisor &d)

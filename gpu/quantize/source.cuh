@@ -1,9 +1,9 @@
-/* The source types of the quantizing kernel: how the elements of a thread lie in its registers, and
+/* The source types of the quantizing kernel: how a thread holds its elements in registers, and
  * their magnitudes.
  *
- * The threads of a tile stand sixteen side by side: thread t has eight columns from 8(t % 16) on,
- * of two lanes of spec/quant.md section 5 that are added up first, 2(t / 16) and the next. A lane
- * is four rows, a row S::WORDS words. */
+ * Sixteen threads share a row of a tile: thread t has eight columns, from 8(t % 16) on, of two
+ * lanes that are added first (spec/quant.md section 5): lanes 2(t / 16) and 2(t / 16) + 1. A lane
+ * has four rows, and a thread's part of a row has S::WORDS words. */
 #ifndef SOURCE_CUH
 #define SOURCE_CUH
 
@@ -67,7 +67,7 @@ struct f32_source : source_layout<4> {
     static const dtype TYPE = DTYPE_F32;
 };
 
-/* From a thread's first row to its row r. */
+/* The distance in rows from a thread's first row to its row r. */
 __device__ __forceinline__ constexpr uint32_t row_of(int r)
 {
     return r / LANE_ROWS + r % LANE_ROWS * LANE_STEP;
@@ -87,8 +87,8 @@ template <typename T> __device__ __forceinline__ uint32_t bits_of(T t)
     return w;
 }
 
-/* The smallest and the largest magnitude of a thread's elements, as float32; a NaN is the largest.
- */
+/* The smallest and the largest magnitude of a thread's elements, as float32; NaN counts as the
+ * largest. */
 struct extent {
     float least, largest;
 };
@@ -124,7 +124,7 @@ __device__ __forceinline__ extent find_extent<f32_source>(const uint32_t (*w)[f3
     return {float_from_bits(least), float_from_bits(most)};
 }
 
-/* Element k of the eight. */
+/* Element k of a thread's eight in a row. */
 template <typename S> __device__ __forceinline__ float element(const uint32_t *w, int k)
 {
     return k % 2 ? S::high(w[k / 2]) : S::low(w[k / 2]);

@@ -1,22 +1,22 @@
-/* A model of the CUDA runtime: what the engine calls of it, on two devices that the CPU computes
- * for. A test that defines these functions is linked without the real ones, and needs no GPU.
+/* A model of the CUDA runtime: the functions that the engine calls, for two devices that the CPU
+ * emulates. A test that includes this is linked without the real functions and needs no GPU.
  *
  *     model_begin();                    two devices with much memory
  *     model_devices[1].left = 0;        now one of them is full, or
- *     model_devices[1].streams_left = 1 nearly, or
- *     model_devices[1].busy = true;     another program's alone
- *     model_devices[1].fails_after = 9; or will be lost, after so many copies and launches
- *     model_meet = true;                and none computes before both have something to do
+ *     model_devices[1].streams_left = 1 nearly full, or
+ *     model_devices[1].busy = true;     used exclusively by another program
+ *     model_devices[1].fails_after = 9; or will be lost, after nine copies and launches
+ *     model_meet = true;                and neither computes before both have work
  *     ... open an engine, use it, close it ...
  *     model_devices[0].launches         what the devices did
- *     model_expect_empty();             everything was given back
+ *     model_expect_empty();             everything was released
  *
- * As on real devices nothing is done before somebody waits for it, a thread has a current device,
- * to which streams, events and memory belong that it creates, a kernel is refused in a stream and
- * an event for a stream of another device, and a device that is lost stays so and harms no other.
- * Stricter than real ones: device memory is reached through streams of its device alone, and host
- * memory has to be registered. What breaks these rules is refused as CUDA would refuse it, with an
- * error that the engine reports. */
+ * As with real devices, a thread has a current device, to which the streams, events and memory that
+ * it creates belong; a kernel is refused in a stream of another device, and so is recording an
+ * event there; and a lost device stays lost and does not affect the other one. Work is done when
+ * somebody waits for it. Stricter than real devices: device memory can only be accessed through
+ * streams of its device, and host memory must be registered. Breaking these rules gives an error as
+ * CUDA's would, which the engine reports. */
 #ifndef CUDA_MODEL_H
 #define CUDA_MODEL_H
 
@@ -33,14 +33,14 @@
 enum { MODEL_DEVICES = 2, MODEL_STRETCHES = 64, MODEL_QUEUE = 64, MODEL_HOST = -1 };
 
 typedef struct model_device {
-    bool busy;        /* another program has it for itself */
+    bool busy;        /* another program uses it exclusively */
     size_t left;      /* bytes that can be allocated */
-    int streams_left; /* that there is memory for; negative: any number */
+    int streams_left; /* streams that can be created; negative: any number */
     atomic_uint launches, begun;
-    atomic_int fails_after; /* copies and launches; negative: never. At 0 it is lost */
+    atomic_int fails_after; /* copies and launches until it is lost, 0: it is; negative: never */
 } model_device;
 
-/* Memory of a device, or registered memory of the host. */
+/* An allocation on a device, or registered host memory. */
 typedef struct model_stretch {
     unsigned char *at;
     size_t bytes;
@@ -70,7 +70,7 @@ struct CUlib_st {
     char nothing;
 };
 
-/* A copy, or a launch, whose kernel is not NULL. */
+/* A copy; or a launch, if `kernel` is not NULL. */
 typedef struct model_work {
     void *to;
     const void *from;
@@ -118,7 +118,7 @@ static inline bool model_add(void *at, size_t bytes, int device)
     return found;
 }
 
-/* Forget the stretch that begins there; its bytes, 0: there is none. */
+/* Forget the allocation that begins at `at`; returns its bytes, 0: there is none. */
 static inline size_t model_remove(const void *at, int *device)
 {
     size_t bytes = 0;
@@ -205,7 +205,7 @@ cudaError_t cudaHostUnregister(void *at)
 
 /* ---- work ------------------------------------------------------ */
 
-/* As the CPU does it: from a copy of the tile, which lies there without gaps. */
+/* Quantize one tile by the CPU's kernel, from a copy of the tile without gaps between rows. */
 static inline void model_quantize(const model_work *w, const gpu_tile *t, uint32_t number)
 {
     cpu_level level;
@@ -231,7 +231,7 @@ static inline void model_quantize(const model_work *w, const gpu_tile *t, uint32
     }
 }
 
-/* Until each device was asked for something; ten seconds at most, and once. */
+/* Wait until each device has had work; for ten seconds at most, and only once. */
 static inline void model_wait_for_all(void)
 {
     for (int d = 0, ms = 0; d < MODEL_DEVICES && model_meet; ms++) {
@@ -246,7 +246,7 @@ static inline void model_wait_for_all(void)
     }
 }
 
-/* Count one piece of work; false: the device is lost. Slots count together, and none past 0. */
+/* Count one piece of work; false: the device is lost. Several threads count, never below 0. */
 static inline bool model_may_work(model_device *d)
 {
     int left = d->fails_after;
@@ -255,7 +255,7 @@ static inline bool model_may_work(model_device *d)
     return left != 0;
 }
 
-/* Do what is queued. */
+/* Do the queued work. */
 static inline cudaError_t model_run(cudaStream_t s)
 {
     model_device *const d = &model_devices[s->device];

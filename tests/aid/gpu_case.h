@@ -1,8 +1,8 @@
-/* Tests that need a GPU. Where there is none they say so and pass:
+/* Tests that need a GPU. Without one they print the reason and pass:
  *
  *     skipped: no NVIDIA driver
  *
- * All tests of a program run in its own process, since CUDA does not survive a fork. */
+ * All tests of a program run in one process, because CUDA does not survive a fork. */
 #ifndef GPU_CASE_H
 #define GPU_CASE_H
 

@@ -1,5 +1,5 @@
-/* What the GPU's tests compare the quantizing kernel with: the words of spec/quant.md, one thread a
- * tile, and helpers that make and compare gigabytes where they lie. */
+/* The reference that GPU tests compare the quantizing kernel with: spec/quant.md taken literally,
+ * one thread per tile; and helpers that generate and compare gigabytes on the device. */
 #include <stdint.h>
 
 #include "gpu/quantize/quantize.h"
@@ -8,13 +8,13 @@
 #include "format/tensor/e4m3.h"
 #include "format/tensor/widen.h"
 
-/* After this the device computes nothing more for this process. */
+/* After this kernel the device computes nothing more for this process. */
 extern "C" __global__ void fail()
 {
     asm("trap;");
 }
 
-/* Words of random elements: bit patterns under `keep`, with `set` added. */
+/* Fill words with random elements: random bits masked by `keep`, plus `set`. */
 extern "C" __global__ void fill_random(uint32_t *words, uint64_t count, uint64_t seed,
                                        uint32_t keep, uint32_t set)
 {
@@ -38,7 +38,7 @@ extern "C" __global__ void count_different(const uint32_t *a, const uint32_t *b,
     }
 }
 
-/* Every float32 y but NaNs: the pair of conversions against format/tensor/e4m3.h. */
+/* For every float32 y except NaNs: the paired conversions against format/tensor/e4m3.h. */
 extern "C" __global__ void try_all_floats(unsigned long long *different)
 {
     const uint64_t step = (uint64_t)gridDim.x * blockDim.x;
@@ -60,7 +60,8 @@ extern "C" __global__ void try_all_floats(unsigned long long *different)
     }
 }
 
-/* Every mantissa of a 16-bit source with every mantissa of a scale. `mantissa_bits`: 7 or 10. */
+/* Every mantissa of a 16-bit source (`mantissa_bits`: 7 or 10) divided by every mantissa of a
+ * scale. */
 extern "C" __global__ void try_all_quotients(uint32_t mantissa_bits, unsigned long long *different)
 {
     const uint64_t step = (uint64_t)gridDim.x * blockDim.x;
@@ -94,7 +95,7 @@ struct slow_tile {
     bool half;
     uint32_t rows, cols, pitch;
 
-    /* Row and column within the tile; +0 where it is clipped. */
+    /* The element at a row and column of the tile; +0 outside a clipped tile. */
     __device__ float at(uint32_t row, uint32_t col) const
     {
         return row < rows && col < cols ? element_at(from, (uint64_t)row * pitch + col, bytes, half)
@@ -136,7 +137,7 @@ __device__ static float sum_of_squares(const slow_tile &t, const tile_rule &r, b
     return column[0];
 }
 
-/* As gpu_launch says; one thread a tile. `bytes` of an element; `half`: F16. */
+/* Quantize the tiles of a launch, one thread per tile. `bytes`: of an element; `half`: F16. */
 extern "C" __global__ void quantize_slowly(gpu_launch launch, uint32_t bytes, uint32_t half)
 {
     const uint32_t tile = launch.first + blockIdx.x * blockDim.x + threadIdx.x;

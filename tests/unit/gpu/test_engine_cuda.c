@@ -1,6 +1,6 @@
-/* The CUDA engine against the CPU's tile kernel: codes, scales and statistics, all bits, on one
- * device and on two (the first one twice, where there is no second). Without a GPU the same calls
- * have to say what is missing. SEED=N chooses the data. */
+/* The CUDA engine against the CPU's tile kernel: all bits of codes, scales and statistics, on one
+ * device and on two (the first one twice, if there is no second). Without a GPU the same calls must
+ * report what is missing. SEED=N chooses the data. */
 #include "gpu/quantize/engine_cuda.h"
 
 #include <inttypes.h>
@@ -41,7 +41,7 @@ static engine *open_engine(unsigned device_count, unsigned slots)
     return g;
 }
 
-/* Many slots, jobs of all sorts in one submit. */
+/* Many slots, and jobs of all kinds in one submit. */
 START_TEST(same_bytes)
 {
     if (!gpu_is_there()) {
@@ -70,7 +70,7 @@ typedef struct load {
     size_t count, tiles, in_bytes, out_bytes;
 } load;
 
-/* False: it has no room for this one. */
+/* False: there is no space left for this job. */
 static bool load_add(load *l, engine_job job, size_t in_gap, size_t out_gap)
 {
     const size_t element = dtype_bits(job.source) / 8;
@@ -118,7 +118,7 @@ static bool same_float(float a, float b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* Of a tile with infinities and NaNs only these mean anything. */
+/* For a tile with infinities and NaNs only their number and place are defined. */
 static bool same_stats(const tile_stats *a, const tile_stats *b)
 {
     return a->nonfinite == b->nonfinite && a->first_nonfinite == b->first_nonfinite &&
@@ -127,7 +127,8 @@ static bool same_stats(const tile_stats *a, const tile_stats *b)
                                  a->zero == b->zero && a->flushed == b->flushed));
 }
 
-/* Bytes that belong to no job stay as they were: codes between jobs are compared, too. */
+/* Bytes that belong to no job stay unchanged: the bytes between codes of jobs are compared as
+ * well. */
 static void expect_same(load *l, engine *g, engine_slot *slot, const char *what)
 {
     err e = {0};
@@ -152,14 +153,14 @@ static void expect_same(load *l, engine *g, engine_slot *slot, const char *what)
     }
 }
 
-/* The dialect of this number if it has scales of the job's kind, else ieee. */
+/* The dialect with this number if it has scales of the job's kind, else ieee. */
 static pack_dialect any_dialect(const engine_job *job, uint32_t number)
 {
     const pack_dialect d = number < DIALECT_COUNT ? (pack_dialect)number : DIALECT_IEEE;
     return dialect_lacks(d, job->source, job->block.scale) ? DIALECT_IEEE : d;
 }
 
-/* THIN=N: an N-th of the rounds, for slow tools. */
+/* With THIN=N in the environment, one N-th of the rounds, for slow tools. */
 static unsigned rounds(void)
 {
     const char *const text = getenv("THIN");
@@ -167,8 +168,8 @@ static unsigned rounds(void)
     return thin > 1 ? 1 + 23 / thin : 24;
 }
 
-/* 1 ... 385 a side, every alignment, all types, dialects and kinds of scales, elements from
- * everywhere. */
+/* Sides of 1 ... 385, every alignment, all types, dialects and kinds of scales, elements of all
+ * magnitudes. */
 START_TEST(ragged_shapes)
 {
     if (!gpu_is_there()) {
@@ -180,7 +181,7 @@ START_TEST(ragged_shapes)
     for (unsigned round = 0; round < rounds(); round++) {
         load *const l = load_new();
         engine_slot *const slot = &g->slots[round % 2];
-        for (bool room = true; room;) {
+        for (bool fits = true; fits;) {
             const uint64_t side = random_below(&state, 4) ? 385 : 8;
             engine_job job = {.source = sources[random_below(&state, 3)],
                               .block = block_fp8((scale_format)random_below(&state, 2)),
@@ -188,7 +189,7 @@ START_TEST(ragged_shapes)
                               .cols = 1 + random_below(&state, 385)};
             job.cols = random_below(&state, 3) ? job.cols : (job.cols + 7) / 8 * 8;
             job.dialect = any_dialect(&job, random_below(&state, 2 * DIALECT_COUNT));
-            room = load_add(l, job, random_below(&state, 9), random_below(&state, 9));
+            fits = load_add(l, job, random_below(&state, 9), random_below(&state, 9));
         }
         for (size_t i = 0; i < l->count; i++) {
             const engine_job *const job = &l->jobs[i];
@@ -206,7 +207,8 @@ START_TEST(ragged_shapes)
 }
 END_TEST
 
-/* Every BF16 number: all together, and in windows of 16 binades, where fewer are flushed. */
+/* Every finite BF16 value: all in one matrix, and in windows of 16 binades, where fewer are
+ * flushed. */
 START_TEST(all_bf16)
 {
     if (!gpu_is_there()) {
@@ -243,8 +245,7 @@ START_TEST(all_bf16)
 }
 END_TEST
 
-/* A tile of one value and its neighbours, with the amax that is given: the corners of
- * spec/quant.md section 2. */
+/* Tiles of values close below a given amax: the corner cases of spec/quant.md section 2. */
 START_TEST(corners)
 {
     if (!gpu_is_there()) {
@@ -278,7 +279,7 @@ START_TEST(corners)
 }
 END_TEST
 
-/* Their number and the first of them; the tiles beside them are as ever. */
+/* Their number and the first of them are reported; neighboring tiles are not affected. */
 START_TEST(nonfinite)
 {
     if (!gpu_is_there()) {
@@ -332,8 +333,8 @@ START_TEST(nothing_to_do)
 }
 END_TEST
 
-/* A budget for three slots of ten; for none; a device that is not there; sizes that no device has.
- */
+/* A budget for three slots of ten; for none; a device that does not exist; sizes that no device
+ * has. */
 START_TEST(too_little)
 {
     if (!gpu_is_there()) {
@@ -351,19 +352,18 @@ START_TEST(too_little)
     expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_MEMORY, &e, "budget is 1 MiB");
     o = options_for(1, 10);
     o.devices = (const unsigned[]){63};
-    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e,
-                 "GPU 63: there is no such device");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "GPU 63: no such device");
     o = options_for(1, 2);
     o.in_bytes = (size_t)1 << 40;
     o.gpu_memory = UINT64_MAX;
     expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "no memory for one slot");
     o.in_bytes = 1;
     o.out_bytes = (size_t)1 << 32;
-    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "more than a GPU is given");
+    expect_error(engine_cuda_open(&o, &g, NULL, &e), ERR_GPU, &e, "too many for a GPU");
 }
 END_TEST
 
-/* What every program can be asked, wherever it runs. */
+/* Without a GPU both functions fail with the same message. */
 START_TEST(without_gpu)
 {
     device_list all;

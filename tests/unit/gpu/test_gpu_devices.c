@@ -1,5 +1,5 @@
-/* Several devices at once, without any (tests/aid/cuda_model.h): how the engine deals slots and
- * work out to them, and what becomes of it where one of them is full or lost. */
+/* Several devices at once, on a model of the CUDA runtime (tests/aid/cuda_model.h): how the engine
+ * deals out slots and work to them, and what happens if one of them is full or lost. */
 #include "gpu/quantize/engine_cuda.h"
 #include "quant/engine/engine_guard.h"
 #include "tests/aid/conversion.h"
@@ -38,7 +38,7 @@ static engine *guarded(engine *inner)
     return g;
 }
 
-/* All slots work, so many of them on each device; then everything is given back. */
+/* All slots work, with the given number on each device; then everything is released. */
 static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned second)
 {
     ck_assert_uint_eq(g->slot_count, first + second);
@@ -50,9 +50,9 @@ static void expect_dealt(engine *g, const batch *b, unsigned first, unsigned sec
     model_expect_empty();
 }
 
-/* ---- dealing out ----------------------------------------------- */
+/* ---- dealing out slots ----------------------------------------- */
 
-/* What a device needs that gets one slot: it leaves 32 MiB for the code. */
+/* The memory that a device needs for one slot: 32 MiB are left for the code. */
 static size_t needed(const engine_cuda_options *o)
 {
     engine *const g = open_engine(o);
@@ -84,7 +84,7 @@ START_TEST(the_second_alone)
 }
 END_TEST
 
-/* Room for one slot there, or for one stream: the other device has the rest. */
+/* The device has memory for one slot, or for one stream: the other device gets the rest. */
 START_TEST(one_is_nearly_full)
 {
     batch b = batch_new();
@@ -100,7 +100,7 @@ START_TEST(one_is_nearly_full)
 }
 END_TEST
 
-/* An error that tells which, nothing is left behind, and the other one works alone. */
+/* The error names the device, everything is released, and the other device works alone. */
 static void expect_first_alone(const batch *b, const char *why)
 {
     engine_cuda_options o = options_for(b);
@@ -132,7 +132,7 @@ START_TEST(one_cannot_be_used)
 }
 END_TEST
 
-START_TEST(no_one_is_to_blame)
+START_TEST(errors_of_no_device)
 {
     batch b = batch_new();
     engine_cuda_options o = options_for(&b);
@@ -145,13 +145,13 @@ START_TEST(no_one_is_to_blame)
     ck_assert_uint_eq(failed, 2);
     o = options_for(&b);
     o.out_bytes = (size_t)1 << 31;
-    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_GPU, &e, "more than a GPU is given");
+    expect_error(engine_cuda_open(&o, &g, &failed, &e), ERR_GPU, &e, "too many for a GPU");
     ck_assert_uint_eq(failed, 2);
     batch_free(&b);
 }
 END_TEST
 
-/* ---- losing one ------------------------------------------------ */
+/* ---- losing a device ------------------------------------------- */
 
 START_TEST(one_is_lost)
 {
@@ -177,8 +177,8 @@ START_TEST(one_is_lost)
 }
 END_TEST
 
-/* At any point of the work. */
-START_TEST(the_work_of_a_lost_one_is_done)
+/* The device is lost at any point of the work. */
+START_TEST(the_work_of_a_lost_device_is_done)
 {
     batch b = batch_new();
     const engine_cuda_options o = options_for(&b);
@@ -201,7 +201,7 @@ static conversion *running;
 static engine *used;
 static bool with_guard;
 
-/* In place of the CPU's engine, with as many slots. */
+/* An engine on both devices in place of the CPU's, with the same number of slots. */
 static engine *on_both(engine *cpu)
 {
     const engine_cuda_options o = {.devices = both,
@@ -226,7 +226,8 @@ static conversion of_example(void)
     return r;
 }
 
-/* Convert by both devices, of which the second is lost after so much work (negative: never). */
+/* Convert on both devices; the second is lost after `fails_after` pieces of work (negative:
+ * never). */
 static conversion by_both(bool guard, int fails_after)
 {
     conversion r = of_example();
@@ -244,7 +245,7 @@ static conversion by_both(bool guard, int fails_after)
     return r;
 }
 
-/* One queue of work, and the bytes of the CPU. */
+/* Both devices take work from one queue, and give the bytes of the CPU. */
 START_TEST(both_convert_one_model)
 {
     conversion by_cpu = of_example();
@@ -259,7 +260,7 @@ START_TEST(both_convert_one_model)
 }
 END_TEST
 
-/* By what is left; or an error, and no output. */
+/* Without a guard an error and no output; with one, the rest completes the conversion. */
 START_TEST(one_is_lost_while_converting)
 {
     conversion by_cpu = of_example();
@@ -285,9 +286,9 @@ int main(void)
     tcase_add_test(tc, the_second_alone);
     tcase_add_loop_test(tc, one_is_nearly_full, 0, 2);
     tcase_add_test(tc, one_cannot_be_used);
-    tcase_add_test(tc, no_one_is_to_blame);
+    tcase_add_test(tc, errors_of_no_device);
     tcase_add_test(tc, one_is_lost);
-    tcase_add_loop_test(tc, the_work_of_a_lost_one_is_done, 0, 12);
+    tcase_add_loop_test(tc, the_work_of_a_lost_device_is_done, 0, 12);
     tcase_add_loop_test(tc, both_convert_one_model, 0, 2);
     tcase_add_loop_test(tc, one_is_lost_while_converting, 0, 4);
     return run_tests("gpu_devices", tc);

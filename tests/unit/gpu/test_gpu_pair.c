@@ -1,10 +1,11 @@
-/* Conversions by two GPUs together: the bytes of the CPU, whatever they share and if one is lost.
+/* Conversions on two GPUs give the bytes of the CPU, however they share the work and if one is
+ * lost.
  *
- * Where there is only one GPU it is both: device 1 is then a second context on it, made by the
- * driver, which the runtime uses where it is current. Such a context has streams, events, kernels
- * and memory of its own, as another device has; but a kernel that fails takes both along.
- * gpu/cuda.mk links this program so that the calls of the engine that choose a device come by here.
- * OCTAVO_MODELS has more checkpoints to convert. */
+ * If there is only one GPU, it plays both: device 1 is then a second context on it, created by the
+ * driver; the runtime uses it where it is current. Like another device, such a context has its own
+ * streams, events, kernels and memory; but a failing kernel takes down both contexts. gpu/cuda.mk
+ * links this program so that the engine's calls that choose a device are intercepted here.
+ * OCTAVO_MODELS names a directory with more checkpoints to convert. */
 #include <cuda.h>
 #include <cudaTypedefs.h>
 #include <cuda_runtime_api.h>
@@ -16,15 +17,15 @@
 #include "tests/aid/engine_batch.h"
 #include "tests/aid/gpu_case.h"
 
-/* gpu/quantize/kernels.S, with what nvcc made of gpu_oracle.cu. */
+/* gpu/quantize/kernels.S, with gpu_oracle.cu as compiled by nvcc. */
 extern const unsigned char oracle_image[];
 
 /* ---- two devices ----------------------------------------------- */
 
-static CUcontext second;      /* NULL: device 1 is a device */
-static atomic_uint chosen[2]; /* how often each was, since the engine is open: once a submit */
+static CUcontext second;      /* NULL: device 1 is a real device */
+static atomic_uint chosen[2]; /* how often each was, since the engine was opened: once per submit */
 
-/* A function of the driver, which this program is not linked with. */
+/* A function of the driver; this program is not linked with it. */
 static void *driver(const char *name, unsigned version)
 {
     void *found = NULL;
@@ -73,7 +74,7 @@ static CUcontext current(void)
     return c;
 }
 
-/* False, with the reason printed, where there is no GPU. */
+/* Without a GPU: false, and the reason is printed. */
 static bool pair_is_there(void)
 {
     int count = 0;
@@ -94,7 +95,7 @@ static bool pair_is_there(void)
     return true;
 }
 
-/* The kernel that fails, and with it device 1 for this process. */
+/* Run the kernel that fails: device 1 is then lost for this process. */
 static void lose_second(void)
 {
     cudaLibrary_t library = NULL;
@@ -113,7 +114,7 @@ static void lose_second(void)
 
 /* ---- engines --------------------------------------------------- */
 
-/* How the two are asked for. */
+/* Ways to ask for the devices. */
 static const struct pair {
     const char *word;
     unsigned count, numbers[2];
@@ -153,7 +154,7 @@ static const struct pair *asked;
 static const conversion *running;
 static engine *used;
 
-/* In place of the CPU's engine, with as many slots; all tiles are checked. */
+/* The pair in place of the CPU's engine, with the same number of slots; all tiles are checked. */
 static engine *on_pair(engine *cpu)
 {
     const engine_guard_options may = {.check_share = 1, .take_over = true};
@@ -177,8 +178,8 @@ static conversion conversion_of(char *source, scale_format scales)
     return r;
 }
 
-/* By the pair: the root of the CPU, and no work for a device that was not asked for. The engine
- * stays open. */
+/* Convert on the pair: the root must be the CPU's, and a device that was not asked for gets no
+ * work. The engine stays open. */
 static void convert_by_pair(const struct pair *p, conversion *r, const conversion *by_cpu)
 {
     asked = p;
@@ -190,7 +191,7 @@ static void convert_by_pair(const struct pair *p, conversion *r, const conversio
     ck_assert(p->count == 2 || chosen[0] == 0);
 }
 
-/* Adds up what each device was given. */
+/* Adds up what was submitted to each device. */
 static void convert_model(char *path, unsigned work[2])
 {
     for (scale_format scales = SCALES_F32; scales <= SCALES_UE8M0; scales++) {
@@ -244,7 +245,7 @@ START_TEST(models)
 }
 END_TEST
 
-/* The last test. Lost after the first write; the CPU does what is left of its work. */
+/* The last test: a device is lost after the first write, and the CPU does the rest of its work. */
 START_TEST(one_is_lost)
 {
     if (!pair_is_there()) {

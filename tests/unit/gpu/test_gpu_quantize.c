@@ -1,6 +1,6 @@
-/* The quantizing kernel against the words of spec/quant.md (gpu_oracle.cu), gigabytes at a time on
- * the device; its shortcuts against what they stand for, for every number; and a device whose
- * memory is short. Built where CUDA is. SEED=N chooses the data. */
+/* The quantizing kernel against a literal implementation of spec/quant.md (gpu_oracle.cu),
+ * gigabytes at a time on the device; its shortcuts against the plain operations, for every value;
+ * and a device with little memory. Only in builds with CUDA. SEED=N chooses the data. */
 #include <cuda_runtime_api.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "tests/aid/engine_batch.h"
 #include "tests/aid/gpu_case.h"
 
-/* gpu/quantize/kernels.S, with what nvcc made of gpu_oracle.cu. */
+/* gpu/quantize/kernels.S, with gpu_oracle.cu as compiled by nvcc. */
 extern const unsigned char oracle_image[];
 
 static void must(cudaError_t result)
@@ -38,7 +38,7 @@ static void launch(cudaLibrary_t library, const char *name, uint32_t blocks, uin
     must(cudaDeviceSynchronize());
 }
 
-static void *room(size_t bytes)
+static void *device_alloc(size_t bytes)
 {
     void *memory = NULL;
     must(cudaMalloc(&memory, bytes));
@@ -52,10 +52,10 @@ static uint64_t read_count(void *counter)
     return value;
 }
 
-/* Kernels of the oracle that count what is wrong. */
+/* Run a kernel of the oracle that counts wrong results. */
 static uint64_t count_wrong(cudaLibrary_t library, const char *name, uint32_t first)
 {
-    void *counter = room(sizeof(uint64_t));
+    void *counter = device_alloc(sizeof(uint64_t));
     must(cudaMemset(counter, 0, sizeof(uint64_t)));
     void *with_number[] = {&first, &counter};
     launch(library, name, 4096, 256, first ? with_number : &with_number[1]);
@@ -94,7 +94,7 @@ typedef struct volume {
     uint64_t rows, cols, count;
     dtype source;
     scale_format scales;
-    uint32_t keep, set; /* bits of random words, and what is added */
+    uint32_t keep, set; /* of random words: mask, and what is then added */
     pack_dialect dialect;
 } volume;
 
@@ -146,11 +146,11 @@ static const volume volumes[] = {
     {"linghe F32", 777, 1006, 64, DTYPE_F32, SCALES_UE8M0, 0x87ffffff, 0x38000000, DIALECT_LINGHE},
 };
 
-/* The input of a volume on the device, and room for the results of both kernels. */
+/* The input of a volume on the device, and buffers for the results of both kernels. */
 typedef struct arena {
     size_t tables, in_bytes, out_bytes, results;
     uint32_t tiles;
-    unsigned char *in, *out, *expected; /* behind tables and results */
+    unsigned char *in, *out, *expected; /* after tables and results */
     gpu_launch launch;
 } arena;
 
@@ -177,9 +177,9 @@ static void write_tables(arena *a, const volume *v)
     unsigned char *const tables = malloc(a->tables);
     ck_assert_ptr_nonnull(tables);
     gpu_batch_write_table(&b, tables + a->tables);
-    a->in = (unsigned char *)room(a->tables + a->in_bytes) + a->tables;
-    a->out = (unsigned char *)room(a->results + a->out_bytes) + a->results;
-    a->expected = (unsigned char *)room(a->results + a->out_bytes) + a->results;
+    a->in = (unsigned char *)device_alloc(a->tables + a->in_bytes) + a->tables;
+    a->out = (unsigned char *)device_alloc(a->results + a->out_bytes) + a->results;
+    a->expected = (unsigned char *)device_alloc(a->results + a->out_bytes) + a->results;
     must(cudaMemcpy(a->in - a->tables, tables, a->tables, cudaMemcpyHostToDevice));
     a->launch = gpu_batch_launch(&b, a->in, a->out);
     a->launch.scale = v->scales;
@@ -201,10 +201,10 @@ static void quantize_slowly(cudaLibrary_t library, const arena *a, const volume 
     launch(library, "quantize_slowly", (uint32_t)num_ceil_div(a->tiles, 64), 64, arguments);
 }
 
-/* Scales and statistics lie in front of the codes. */
+/* Compare codes together with scales and statistics, which precede them. */
 static uint64_t count_different(cudaLibrary_t library, const arena *a)
 {
-    void *counter = room(sizeof(uint64_t));
+    void *counter = device_alloc(sizeof(uint64_t));
     must(cudaMemset(counter, 0, sizeof(uint64_t)));
     const unsigned char *found = a->out - a->results;
     const unsigned char *expected = a->expected - a->results;
@@ -250,7 +250,7 @@ END_TEST
 
 /* ---- short memory ---------------------------------------------- */
 
-/* Take the device's memory but for `left` bytes. */
+/* Allocate the device's memory except `left` bytes. */
 static void *take_memory(size_t left)
 {
     size_t free_bytes = 0, all = 0;
@@ -265,7 +265,7 @@ static void *take_memory(size_t left)
     return taken;
 }
 
-/* More slots than the device has memory for: as many as fit, and they work; none: an error. */
+/* If the device has no memory for all slots, as many as fit work; if none fits, it is an error. */
 START_TEST(short_memory)
 {
     if (!gpu_is_there()) {
@@ -310,8 +310,8 @@ static const engine_cuda_options four_slots = {.devices = (const unsigned[]){0},
                                                .max_tiles = 1 << 12,
                                                .gpu_memory = UINT64_MAX};
 
-/* The last test: a kernel fails, and with it the device for this process. One engine says so;
- * behind a guard that may take over, the CPU does the work. */
+/* The last test: a kernel fails, and with it the device for this process. A plain engine reports
+ * it; with a guard that may take over, the CPU does the work. */
 START_TEST(lost_device)
 {
     if (!gpu_is_there()) {
