@@ -1,6 +1,6 @@
-/* Every loop over columns runs over arrays of one row, so that the compiler makes vector code of
- * it. Sums are taken by column, rows ascending, then over the columns: their order does not depend
- * on what the compiler makes of it. */
+/* Every loop over columns runs over arrays of one row, so that the compiler vectorizes it. Sums are
+ * first taken by column, rows ascending, then over the columns: so their order does not depend on
+ * how the compiler vectorizes. */
 #include "verify/rule/code_check.h"
 
 #include <float.h>
@@ -11,12 +11,12 @@
 #include "verify/rule/code_rule.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "source tensors are little-endian and are read as they are"
+#error "source tensors are little-endian and are read without conversion"
 #endif
 
 enum { CODE_LARGEST = 0x7e, CODE_SIGN = 0x80, F16_COUNT = 65536 };
 
-/* Where the source is larger than this, even the largest code is off by half a step or more. */
+/* From this quotient on, even the largest code is off by half a step or more. */
 #define SATURATED 464.0f
 
 /* ---- tables ---------------------------------------------------- */
@@ -29,8 +29,9 @@ static float code_magnitude(unsigned code)
     return e ? ldexpf((float)(8 + m), e - 10) : ldexpf((float)m, -9);
 }
 
-/* The middle between code and code + 1 belongs to the even one. It is a float: five significant
- * bits. Beyond the largest code everything belongs to it, but infinity is not to be had. */
+/* The largest quotient that rounds to a code. The midpoint between code and code + 1 belongs to the
+ * even one; it is exact as a float: it has five significant bits. Everything beyond the largest
+ * code rounds to it, except infinity. */
 static float code_high(unsigned code)
 {
     if (code == CODE_LARGEST) {
@@ -93,7 +94,7 @@ typedef struct row {
     unsigned char codes[BLOCK_MAX_COLS];
 } row;
 
-/* By column. */
+/* One sum for each column. */
 typedef struct sums {
     double source[BLOCK_MAX_COLS], error[BLOCK_MAX_COLS], largest[BLOCK_MAX_COLS];
 } sums;
@@ -138,7 +139,7 @@ static void load_source(const code_rules *r, const tile_view *t, unsigned i, flo
     }
 }
 
-/* NaNs are passed over; no code is right for them, so they are found anyway. */
+/* NaNs are skipped: no code is right for them, so is_wrong finds them. */
 static float largest_magnitude(const float *x, unsigned count, float so_far)
 {
     uint32_t largest = bits_of(so_far);
@@ -197,7 +198,7 @@ static void check_row(const row *restrict w, unsigned i, unsigned count, tile_ve
     out->flushed += flushed;
 }
 
-/* The weight is fl32(code x scale); its error is exact enough in float64. */
+/* The dequantized value is fl32(code x scale); float64 is exact enough for its error. */
 static void add_errors(const row *restrict w, unsigned count, float scale, sums *restrict to)
 {
     for (unsigned j = 0; j < count; j++) {

@@ -1,9 +1,13 @@
-/* Is a code the right rounding of its source? Arithmetic that shares nothing with the quantizer.
+/* Is a code the correct rounding of its source? The arithmetic shares nothing with the quantizer.
  *
- * The quantizer computes a code from a quotient. Here the question is turned round: from what a
- * code means (spec/quant.md section 3) follows an interval of quotients that round to it, ties
- * included where the code is even, and the quotient has to lie in it. Which quotient that is, and
- * which scale is right, says verify/rule/code_rule.h. */
+ *     code_rules_create(&rules, e);
+ *     tile_check(&rules, &tile, &verdict);      any number of tiles, on any number of threads
+ *     code_rules_free(&rules);
+ *
+ * The quantizer computes a code from a quotient. Here the check is inverted: the meaning of a code
+ * (spec/quant.md section 3) gives the interval of quotients that round to it, with the midpoints at
+ * its ends included if the code is even, and the quotient must lie in that interval.
+ * verify/rule/code_rule.h defines the quotient and the correct scale. */
 #ifndef CODE_CHECK_H
 #define CODE_CHECK_H
 
@@ -17,12 +21,12 @@
 #include "format/base/err.h"
 
 typedef struct code_rules {
-    float value[256];          /* what a code stands for; NaN for 0x7F and 0xFF */
-    float low[256], high[256]; /* magnitudes of quotients, both included; none for the NaNs */
-    float *f16;                /* [65536] what a half-precision number stands for */
+    float value[256];          /* value of a code; NaN for 0x7F and 0xFF */
+    float low[256], high[256]; /* magnitudes of quotients, inclusive; empty for the NaNs */
+    float *f16;                /* [65536] value of an F16 bit pattern */
 } code_rules;
 
-/* Errors: ERR_MEMORY. Free with code_rules_free. Read-only afterwards, so for any thread. */
+/* Errors: ERR_MEMORY. Free with code_rules_free. Read-only afterwards: threads may share it. */
 MUST_CHECK err_code code_rules_create(code_rules *out, err *e);
 void code_rules_free(code_rules *r);
 
@@ -31,7 +35,7 @@ typedef struct tile_view {
     const unsigned char *source; /* BF16, F16 or F32, little-endian */
     const unsigned char *codes;
     dtype type;
-    size_t pitch; /* elements from row to row, in both */
+    size_t pitch; /* elements from one row to the next, in both */
     unsigned rows, cols;
     float scale; /* as stored */
     scale_format scales;
@@ -39,13 +43,13 @@ typedef struct tile_view {
 } tile_view;
 
 typedef struct tile_verdict {
-    float scale; /* as it has to be; all of the following but the sums is about this one */
+    float scale; /* the correct one; everything below, except the last line, is for this scale */
     float amax;
     bool scale_right;
     uint32_t wrong_codes;
     unsigned wrong_row, wrong_col;                 /* of the first wrong code, row-major */
     uint32_t saturated, zero, flushed;             /* spec/quant.md section 5 */
-    double sum_sq_source, sum_sq_error, max_error; /* with codes and scale as stored */
+    double sum_sq_source, sum_sq_error, max_error; /* with the codes and the scale as stored */
 } tile_verdict;
 
 void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out);

@@ -7,10 +7,10 @@
 
 #include "quant/tile/reciprocal.h"
 
-/* The quotient of two floats, rounded to float64 and then to float32, is the one rounded to float32
- * at once: float64 has 53 >= 2 x 24 + 2 bits, and a quotient of numbers of 24 bits that is not
- * itself the middle of two floats is further from it than float64 can blur. Subnormal results have
- * fewer bits, which leaves more room. */
+/* The quotient of two floats, rounded to float64 and then to float32, equals the quotient rounded
+ * to float32 directly: float64 has 53 >= 2 x 24 + 2 bits, and a quotient of 24-bit numbers that is
+ * not itself the midpoint of two floats is further from any midpoint than a rounding in float64 can
+ * move it. Subnormal results have fewer bits, which leaves even more margin. */
 static float divide(float a, double b)
 {
     return (float)((double)a / b);
@@ -22,13 +22,13 @@ static float multiply(float a, float b)
     return (float)((double)a * (double)b);
 }
 
-/* amax / 448 of those who multiply by the constant's reciprocal. */
+/* amax / 448 in dialects that multiply by the rounded reciprocal of 448. */
 static float scaled_amax(float amax)
 {
     return multiply(amax, (float)(1.0 / 448));
 }
 
-/* ---- rounding to 16 bits: which of the two neighbours is nearer? ---- */
+/* ---- rounding to 16 bits: which of the two neighbors is nearer? -- */
 
 static float nearer(float x, float below, float above, bool below_is_odd)
 {
@@ -44,7 +44,7 @@ static float float_of(uint32_t bits)
     return x;
 }
 
-/* Neighbours `step` apart by their bits, a power of two. */
+/* Round to a multiple of `step`, a power of two, in the bit pattern. */
 static float round_bits(float x, uint32_t step)
 {
     uint32_t bits;
@@ -53,7 +53,7 @@ static float round_bits(float x, uint32_t step)
     return nearer(x, float_of(below), float_of(below + step), (below & step) != 0);
 }
 
-/* A magnitude; subnormal F16 numbers are 2^-24 apart. */
+/* Round a magnitude to a 16-bit type; subnormal F16 numbers are 2^-24 apart. */
 static float narrow(float x, dtype to)
 {
     if (to == DTYPE_BF16) {
@@ -71,7 +71,7 @@ static float narrow(float x, dtype to)
 
 /* ---- powers of two --------------------------------------------- */
 
-/* The least one that is not less. */
+/* The smallest power of two that is at least x. */
 static float power_from(float x)
 {
     int exponent = 0;
@@ -79,7 +79,7 @@ static float power_from(float x)
     return ldexpf(1, m == 0.5f ? exponent - 1 : exponent);
 }
 
-/* The same through a logarithm in float32. */
+/* The same by a logarithm rounded to float32, which hides small excesses over a power of two. */
 static float power_by_log(float x)
 {
     return ldexpf(1, (int)ceilf((float)log2((double)x)));
@@ -150,8 +150,8 @@ static code_rule compressed_tensors(dtype source, float amax)
     return divided(scale > 0 ? scale : ldexpf(1, epsilon), source);
 }
 
-/* What the table adds to the reciprocal, in steps of the last place. The ten bits behind the first
- * one of amax say where it stands. */
+/* What the table adds to the reciprocal, in units in the last place. The index is the ten bits
+ * after the leading bit of amax. */
 static int reciprocal_steps(float amax)
 {
     static const uint32_t table[] = {RECIPROCAL_OFFSETS};

@@ -10,15 +10,15 @@ enum { KEY_BYTES = 512 };
 
 void difference_add(difference_list *list, const char *format, ...)
 {
-    if (list->count == list->room) {
-        const size_t room = list->room ? 2 * list->room : 16;
-        char **const grown = reallocarray(list->items, room, sizeof *grown);
+    if (list->count == list->capacity) {
+        const size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        char **const grown = reallocarray(list->items, capacity, sizeof *grown);
         if (!grown) {
             list->incomplete = true;
             return;
         }
         list->items = grown;
-        list->room = room;
+        list->capacity = capacity;
     }
     char *text = NULL;
     va_list args;
@@ -50,8 +50,8 @@ typedef struct json_pair {
 
 static void compare_values(const json_pair *p, const char *key, json_t *first, json_t *second);
 
-/* The keys of `here`, all of them with the values of `there` if `both`, else those that `there`
- * lacks. */
+/* Report the keys of `here` that `there` lacks; if `both`, also compare the values of the keys that
+ * both have. */
 static void compare_keys(const json_pair *p, const char *prefix, json_t *here, const json_t *there,
                          bool both)
 {

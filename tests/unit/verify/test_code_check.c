@@ -23,7 +23,8 @@ static void teardown(void)
     code_rules_free(&rules);
 }
 
-/* One row of floats that begins with 448: its scale has to be 1, so the others are quotients. */
+/* Check one row of floats that begins with 448: its scale must be 1, so all elements are
+ * quotients. */
 static tile_verdict check_floats(const float *x, const unsigned char *codes, unsigned cols)
 {
     tile_verdict v;
@@ -40,7 +41,8 @@ static tile_verdict check_floats(const float *x, const unsigned char *codes, uns
     return v;
 }
 
-/* For this quotient all codes but one are wrong: each half of the codes is laid beside it. */
+/* For this quotient all codes except one are wrong: it is checked against each half of the
+ * codes. */
 static void try_quotient(float y)
 {
     float x[BLOCK_MAX_COLS] = {448};
@@ -57,7 +59,7 @@ static void try_quotient(float y)
                       "quotient %a, right code %02x, sign %u: %u wrong", (double)y, right, sign,
                       v.wrong_codes);
         ck_assert_uint_eq(v.wrong_col, has_right && (right & 0x7f) == 1 ? 2 : 1);
-        x[1] = y; /* code 0 is left over */
+        x[1] = y; /* code 0 is missing above */
         codes[1] = (unsigned char)sign;
         ck_assert_uint_eq(check_floats(x, codes, 2).wrong_codes, right != sign);
     }
@@ -153,7 +155,7 @@ START_TEST(values_of_codes)
 }
 END_TEST
 
-/* What a quantizer refuses can have no right code. */
+/* Elements that the quantizer refuses have no right code. */
 START_TEST(infinities_and_nans_are_wrong)
 {
     const float bad[] = {INFINITY, -INFINITY, NAN};

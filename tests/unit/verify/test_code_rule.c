@@ -1,5 +1,5 @@
-/* The rules of dialects, by numbers that were worked out from the words of spec/quant.md section 7;
- * that they are those of the quantizer for all others, test_tile_rule.c says. */
+/* The rules of dialects, for numbers that were worked out by hand from spec/quant.md section 7.
+ * tests/unit/quant/test_tile_rule.c compares them with those of the quantizer. */
 #include <float.h>
 #include <math.h>
 
@@ -7,8 +7,8 @@
 #include "tests/aid/oracle_e4m3.h"
 #include "verify/rule/code_rule.h"
 
-/* The scales of three tiles: all zero; with a largest magnitude of 2^-133; of 1.75, which is a
- * power of two times 448; and of 3. */
+/* The scales of four tiles: all zero; with a largest magnitude of 2^-133; of 1.75, which is a power
+ * of two times 448; and of 3. */
 typedef struct example {
     pack_dialect dialect;
     dtype source;
@@ -56,8 +56,8 @@ START_TEST(scales)
 }
 END_TEST
 
-/* One and two steps above 2^-15 the logarithm is -15 as a float; three are seen. By the bits all
- * are. */
+/* If amax is up to three units in the last place above 448 * 2^-15, the logarithm of the scale as a
+ * float is still -15. Dialects that look at the bits round up from the first unit on. */
 START_TEST(logarithms_are_rounded)
 {
     const uint32_t power = oracle_bits(448 * 0x1p-15f);
@@ -92,7 +92,7 @@ START_TEST(factors)
 }
 END_TEST
 
-/* 448.88 lies between 448 and 450 of BF16. */
+/* 448.88 is between 448 and 450, which are neighbors in BF16. */
 START_TEST(quotients_are_narrowed)
 {
     const code_rule r = code_rule_of(DIALECT_COMPRESSED_TENSORS, DTYPE_BF16, SCALES_F32, 3);
