@@ -6,8 +6,8 @@
 #ifdef __x86_64__
 #include <cpuid.h>
 
-/* The level has these three as well, and compilers use them, but clang 14 cannot test for them by
- * name. */
+/* The level also includes these three, and compilers use them, but clang 14 cannot test for them
+ * by name. */
 static bool has_small_extensions(void)
 {
     unsigned a = 0;
@@ -21,8 +21,8 @@ static bool has_small_extensions(void)
     return (basic & bit_F16C) && (basic & bit_MOVBE) && (extended & bit_LZCNT);
 }
 
-/* Feature by feature: clang 14 knows no "x86-64-v4". The AVX tests include the operating system's
- * consent. */
+/* Feature by feature, because clang 14 does not know "x86-64-v4". The AVX tests also check that the
+ * operating system saves the wide registers. */
 static bool has_v3(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

@@ -17,7 +17,7 @@ const digest_alg digest_algs[DIGEST_COUNT] = {
 };
 
 #define X(name, word, number, bytes)                                                               \
-    _Static_assert((bytes) <= DIGEST_MAX, "DIGEST_MAX is the room for any digest");
+    _Static_assert((bytes) <= DIGEST_MAX, "DIGEST_MAX must hold every digest");
 DIGEST_LIST(X)
 #undef X
 
@@ -35,7 +35,7 @@ void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
     store_xxh3(XXH3_128bits(data, bytes), out);
 }
 
-/* libcrypto can fail only without memory; a digest of zeros then fails every comparison. */
+/* libcrypto fails only if memory is short; the digest of zeros then fails every comparison. */
 void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES])
 {
     if (EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) != 1) {
@@ -118,7 +118,7 @@ static const algorithm table[DIGEST_COUNT] = {
 #undef X
 };
 
-/* NULL for a number that is no algorithm. */
+/* NULL if no algorithm has this number. */
 static const algorithm *find(unsigned number)
 {
     for (int i = 0; i < DIGEST_COUNT; i++) {

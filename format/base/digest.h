@@ -1,5 +1,14 @@
-/* Digests: XXH3-128 (accidents, as fast as memory) and SHA-256 (adversaries). spec/format.md
- * sections 1 and 6. */
+/* Digests (spec/format.md sections 1 and 6): XXH3-128, which detects accidental corruption at the
+ * speed of memory, and SHA-256, which also withstands an adversary.
+ *
+ *     unsigned char sum[DIGEST_MAX];
+ *     digest_of(DIGEST_XXH3, data, bytes, sum);         all of it at once
+ *
+ *     digest_stream *s = digest_start(DIGEST_SHA256);   or in parts, NULL: no memory
+ *     digest_add(s, data, bytes);
+ *     digest_finish(s, sum);
+ *
+ * A stream is used by one thread at a time. */
 #ifndef DIGEST_H
 #define DIGEST_H
 
@@ -26,14 +35,14 @@ enum {
 #define X(name, word, number, bytes) +1
         DIGEST_COUNT = DIGEST_LIST(X),
 #undef X
-    DIGEST_MAX = 32 /* bytes of the longest */
+    DIGEST_MAX = 32 /* bytes of the longest digest */
 };
 
 extern const digest_alg digest_algs[DIGEST_COUNT]; /* in the order of the list */
 
-bool digest_known(unsigned number); /* of a file: is it an algorithm? */
+bool digest_known(unsigned number); /* is a number from a file an algorithm? */
 
-/* Of a known algorithm. */
+/* For a known algorithm. */
 size_t digest_bytes(digest_alg alg);
 const char *digest_name(digest_alg alg);
 
@@ -42,20 +51,20 @@ void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *ou
 void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES]);
 void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES]);
 
-/* The digest of data that comes in parts. start allocates (NULL: no memory); finish and discard
+/* The digest of data that arrives in parts. start allocates (NULL: no memory); finish and discard
  * free. `out`: digest_bytes(alg) bytes. */
 typedef struct digest_stream digest_stream;
 digest_stream *digest_start(digest_alg alg);
 void digest_add(digest_stream *s, const void *data, size_t bytes);
-void digest_restart(digest_stream *s); /* as if nothing had been added */
+void digest_restart(digest_stream *s); /* forget everything that was added */
 void digest_finish(digest_stream *s, unsigned char *out);
 void digest_discard(digest_stream *s); /* NULL is fine */
 
 /* The digest of something cut into pieces: the digest of the only piece, or the digest of all piece
- * digests put together. `pieces`: `count` digests of digest_bytes(alg) each, back to back. */
+ * digests concatenated. `pieces`: `count` digests of digest_bytes(alg) each, back to back. */
 void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, unsigned char *out);
 
-/* Lower-case hex and a NUL: 2 * bytes + 1 chars into out. */
+/* Write lower-case hex and a NUL, 2 * bytes + 1 characters, to `out`. */
 void hex_encode(const unsigned char *data, size_t bytes, char *out);
 
 #endif

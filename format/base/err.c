@@ -7,9 +7,9 @@
 
 #include "format/base/utf8.h"
 
-/* Names come from files and paths and may hold escape sequences: what reaches a terminal, or JSON,
- * is printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin with
- * ESC. */
+/* Names come from files and paths and may contain escape sequences: what reaches a terminal, or
+ * JSON, is printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin
+ * with ESC. */
 static void mask_unprintable(char *text)
 {
     const char *const end = text + strlen(text);
@@ -18,7 +18,7 @@ static void mask_unprintable(char *text)
         const unsigned char c = (unsigned char)*p;
         const bool c1 = length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
         if (length == 0 || c < 0x20 || c == 0x7f || c1) {
-            *p++ = '?'; /* of a character of two bytes the second is next: no character alone */
+            *p++ = '?'; /* a second byte is masked next, since it is not a character by itself */
         } else {
             p += length;
         }
@@ -84,9 +84,10 @@ void err_prefix(err *e, const char *format, ...)
     text[used++] = ':';
     text[used++] = ' ';
     const size_t rest = strlen(e->text);
-    const size_t room = sizeof text - used - 1;
-    memcpy(text + used, e->text, rest < room ? rest : room);
-    text[used + (rest < room ? rest : room)] = '\0';
+    const size_t space = sizeof text - used - 1;
+    const size_t kept = rest < space ? rest : space;
+    memcpy(text + used, e->text, kept);
+    text[used + kept] = '\0';
     memcpy(e->text, text, sizeof text);
     mask_unprintable(e->text);
 }

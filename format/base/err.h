@@ -13,11 +13,11 @@
 
 #include <stddef.h>
 
-/* code, name (of --json), exit status of the process, what it means in one line */
+/* code, name (of --json), exit status of the process (spec/cli.md section 3), what it
+ * means in one line */
 #define ERR_LIST(X)                                                                                \
     X(OK, "ok", 0, "success")                                                                      \
-    X(ERR_DIFFERENT, "different", 1,                                                               \
-      "the answer is no: something differs, or a plan does not fit")                               \
+    X(ERR_DIFFERENT, "different", 1, "difference found, or plan does not fit")                     \
     X(ERR_USAGE, "usage", 2, "bad command line")                                                   \
     X(ERR_IO, "io", 3, "input or output failed")                                                   \
     X(ERR_DAMAGED, "damaged", 4, "a packed file is damaged")                                       \
@@ -36,13 +36,13 @@ typedef enum err_code {
 
 typedef struct err {
     err_code code;
-    char text[1024]; /* one line without line end, unprintable bytes of names masked */
-    char hint[256];  /* what the user can do about it, may be empty */
+    char text[1024]; /* one line without a newline, unprintable bytes masked */
+    char hint[256];  /* what the user can do about it; may be empty */
 } err;
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Go on if the call succeeds, else return its err_code: where nothing has to be released. */
+/* Continue if the call succeeds, else return its err_code: where nothing has to be released. */
 #define TRY(call)                                                                                  \
     do {                                                                                           \
         const err_code try_code = (call);                                                          \
@@ -61,27 +61,27 @@ typedef struct err {
         }                                                                                          \
     } while (0)
 
-/* Set `e` unless it is set already or NULL; bytes that a terminal could interpret become '?'.
+/* Set `e` unless it is already set or NULL; bytes that a terminal could interpret become '?'.
  * Returns `code`. */
 err_code err_set(err *e, err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same, with ": " and the text of the errno value `number` behind the message. */
+/* The same, with ": " and the text of the errno value `number` after the message. */
 err_code err_set_errno(err *e, err_code code, int number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Put the hint of an error that was just set. Ignored when there is one. */
+/* Set the hint of an error that was just set. Ignored if it already has one. */
 void err_hint(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Put "context: " before the text of a set error; context is a path or "tensor NAME". */
+/* Put "context: " before the text of an error that is set; context is a path or "tensor NAME". */
 void err_prefix(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 int err_exit_status(err_code code);         /* 0 … 130 */
 const char *err_name(err_code code);        /* "io": the second column above */
-const char *err_description(err_code code); /* the last one */
+const char *err_description(err_code code); /* the last column above */
 
-/* Of two failures the one that decides the exit status: 70, 8, 7, 3, 4, 5, 1, 6 (DECISIONS 30),
- * signals first. */
+/* Of two failures the one that decides the exit status: signals first, then 70, 2, 8, 7, 3, 4, 5,
+ * 1, 6 (spec/cli.md section 3). OK only if both are. */
 err_code err_worse(err_code a, err_code b);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
-/* The byte behind the set that `set` points into (behind its '['), NULL if it is not closed. As in
- * every shell, a ']' that comes first is a member, so there is no empty set. */
+/* The byte after the closing ']' of a set, NULL if it is not closed. `set` points just after its
+ * '['. As in every shell, a ']' that comes first is a member, so there is no empty set. */
 static const char *set_end(const char *set)
 {
     const char *p = set + (*set == '!');
@@ -16,7 +16,7 @@ static const char *set_end(const char *set)
     return *p ? p + 1 : NULL;
 }
 
-/* Is `byte` in the set [set, end)? `end` is behind its ']'. */
+/* Is `byte` in the set [set, end)? `end` is just after its ']'. */
 static bool set_has(const char *set, const char *end, unsigned char byte)
 {
     const bool negated = *set == '!';
@@ -50,8 +50,8 @@ bool glob_valid(const char *glob)
     return true;
 }
 
-/* Match one item of the glob, which is no '*', against one byte: the item behind it, NULL for no
- * match. */
+/* Match one item of the glob, which is not '*', against one byte. Returns the next item, NULL if it
+ * does not match. */
 static const char *match_one(const char *glob, unsigned char byte)
 {
     if (*glob == '[') {
@@ -64,8 +64,8 @@ static const char *match_one(const char *glob, unsigned char byte)
     return NULL;
 }
 
-/* Only the last '*' ever needs to take one more byte: whatever an earlier one could take, it can
- * take too. So the time is at most the product of both lengths, for any glob. */
+/* On a mismatch only the last '*' has to take one more byte: whatever an earlier one could take, the
+ * last one can also take. So the time is at most the product of both lengths, for any glob. */
 bool glob_match(const char *glob, const char *name)
 {
     const char *star = NULL;

@@ -5,7 +5,7 @@
  *     LEVELLED_TABLES(tile_kernel)                    header: the tables, and tile_kernel_at(level)
  *     const tile_kernel LEVELLED(tile_kernel) = {...  source: this level's table
  *
- * Where there is only a baseline, TYPE_at gives that. */
+ * On processors that have only the baseline, TYPE_at returns it. */
 #ifndef LEVELLED_H
 #define LEVELLED_H
 

@@ -14,6 +14,6 @@ void *memory_large(size_t bytes)
     if (posix_memalign(&p, HUGE_PAGE, bytes) != 0) {
         return NULL;
     }
-    (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it the memory is only slower */
+    (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint: without it the memory is only slower */
     return p;
 }

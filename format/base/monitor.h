@@ -1,8 +1,14 @@
-/* How a long job talks to whoever started it: progress, notes, and the wish to stop.
+/* Callbacks of a long job: progress, notes, and whether to stop.
  *
- * The libraries know no terminal and no signals; bin/ fills this in. Every member may be NULL, and
- * so may the pointer to a monitor. `advance` and `cancelled` are called by any thread, the others
- * by the thread that runs the job. */
+ *     monitor_stage(m, "read", total);
+ *     while (...) {
+ *         if (monitor_cancelled(m)) return err_set(e, ERR_CANCELLED, "interrupted");
+ *         monitor_advance(m, bytes);
+ *     }
+ *
+ * The libraries know nothing of terminals and signals; bin/ fills this in. Every member may be
+ * NULL, and so may the pointer to a monitor. `advance` and `cancelled` are called by any thread,
+ * `stage` and `note` by the thread that runs the job. */
 #ifndef MONITOR_H
 #define MONITOR_H
 
@@ -12,8 +18,8 @@
 
 typedef struct monitor {
     void (*stage)(void *ctx, const char *name, uint64_t total_bytes); /* a new stage begins */
-    void (*advance)(void *ctx, uint64_t bytes); /* so many more bytes are done */
-    bool (*cancelled)(void *ctx);               /* true: stop soon, clean up */
+    void (*advance)(void *ctx, uint64_t bytes); /* `bytes` more bytes are done */
+    bool (*cancelled)(void *ctx);               /* true: clean up and stop soon */
     void (*note)(void *ctx, const char *text);  /* a warning, one line */
     void *ctx;
 } monitor;
@@ -37,7 +43,7 @@ static inline bool monitor_cancelled(const monitor *m)
     return m && m->cancelled && m->cancelled(m->ctx);
 }
 
-/* Format a note; at most 1023 bytes of it arrive. */
+/* Format a note; it is cut after 1023 bytes. */
 void monitor_note(const monitor *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

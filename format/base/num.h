@@ -1,8 +1,8 @@
 /* Numbers from files: checked arithmetic on sizes, and little-endian loads and stores.
  *
- * A size that comes from a file goes through num_add, num_mul and num_align_up, which say "no"
- * instead of wrapping around. Bytes of a file are read and written here, never by casting a buffer
- * to a struct. */
+ * A size that comes from a file goes through num_add, num_mul and num_align_up, which return false
+ * instead of wrapping around. Bytes of a file are loaded and stored here, never by casting a buffer
+ * to a struct: the byte order is that of the format, and nothing need be aligned. */
 #ifndef NUM_H
 #define NUM_H
 
@@ -26,7 +26,7 @@ static inline bool num_mul(uint64_t a, uint64_t b, uint64_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
-/* The least multiple of `unit` (> 0) that is not below `a`. */
+/* The smallest multiple of `unit` (> 0) that is not below `a`. */
 static inline bool num_align_up(uint64_t a, uint64_t unit, uint64_t *aligned)
 {
     uint64_t rest = a % unit;
@@ -49,7 +49,7 @@ static inline uint64_t num_max(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Memory for a message: so many of a unit of which there is one at least. */
+/* An amount of memory for a message: a count and a unit, scaled so that the count is at least 1. */
 typedef struct num_memory {
     uint64_t count;
     const char *unit;

@@ -17,17 +17,17 @@ bool text_list_add(text_list *list, const char *format, ...)
     const size_t mark = list->used;
     const char *separator = mark ? "; " : "";
     char *to = list->text + mark;
-    const size_t room = sizeof list->text - TAIL_BYTES - mark;
-    const size_t begun = (size_t)snprintf(to, room, "%s", separator);
-    if (begun >= room) {
+    const size_t space = sizeof list->text - TAIL_BYTES - mark;
+    const size_t begun = (size_t)snprintf(to, space, "%s", separator);
+    if (begun >= space) {
         to[0] = '\0';
         return false;
     }
     va_list args;
     va_start(args, format);
-    const int bytes = vsnprintf(to + begun, room - begun, format, args);
+    const int bytes = vsnprintf(to + begun, space - begun, format, args);
     va_end(args);
-    if (bytes < 0 || (size_t)bytes >= room - begun) {
+    if (bytes < 0 || (size_t)bytes >= space - begun) {
         to[0] = '\0';
         return false;
     }

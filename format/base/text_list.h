@@ -1,4 +1,4 @@
-/* A list for a one-line message that must not grow without end: "a; b; c; ... and 7 more".
+/* A list for a one-line message, of bounded length: "a; b; c; ... and 7 more".
  *
  *     text_list list = {0};
  *     text_list_add(&list, "tensor %s", name);
@@ -11,16 +11,16 @@
 #include <stddef.h>
 
 typedef struct text_list {
-    char text[720]; /* leaves room for a path in the text of an err */
+    char text[720]; /* leaves space for a path in the text of an err */
     size_t used;
     size_t shown; /* items in `text` */
     size_t total; /* items added */
 } text_list;
 
-/* Add an item. False: no room for it, it is only counted; neither is there for any that follows. */
+/* Add an item. False: it does not fit and is only counted, and so is every item after it. */
 bool text_list_add(text_list *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The finished list; nothing may be added any more. */
+/* The finished list; nothing may be added afterwards. */
 const char *text_list_end(text_list *list);
 
 #endif

@@ -4,7 +4,8 @@
  *         used = utf8_length(text + i, bytes - i);
  *         if (used == 0) ... not UTF-8
  *     }
- */
+ *
+ * Hand-written because mbrtowc() depends on the locale, which the program never sets. */
 #ifndef UTF8_H
 #define UTF8_H
 
@@ -13,13 +14,13 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes of the character that starts at `p`, `room` bytes being left: 1 … 4, or 0 if there is none.
- * Overlong forms, surrogates and anything above U+10FFFF are no characters: two spellings of one
- * name would be two names. */
-static inline size_t utf8_length(const char *p, size_t room)
+/* Length in bytes of the character that starts at `p`, with `left` bytes left: 1 … 4, or 0 if there
+ * is no valid character. Overlong forms, surrogates and anything above U+10FFFF are not valid:
+ * otherwise one name could be spelled in two ways. */
+static inline size_t utf8_length(const char *p, size_t left)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (room == 0) {
+    if (left == 0) {
         return 0;
     }
     const unsigned char first = (unsigned char)*p;
@@ -27,7 +28,7 @@ static inline size_t utf8_length(const char *p, size_t room)
         return 1;
     }
     const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc0 || first >= 0xf8 || length > room) {
+    if (first < 0xc0 || first >= 0xf8 || length > left) {
         return 0;
     }
     uint32_t point = first & (0x7fU >> length);
@@ -44,7 +45,7 @@ static inline size_t utf8_length(const char *p, size_t room)
     return length;
 }
 
-/* Is a NUL-terminated text UTF-8 from its beginning to its end? */
+/* Is all of a NUL-terminated text valid UTF-8? */
 static inline bool utf8_valid(const char *text)
 {
     const char *const end = text + strlen(text);
