@@ -5,66 +5,66 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* `lock` guards next, failed_task and failure. */
-typedef struct crew {
+/* What the workers of one parallel_for share. `lock` guards next, failed_task and failure. */
+typedef struct shared_loop {
     parallel_fn fn;
     void *ctx;
     const monitor *m;
     uint64_t tasks;
     pthread_mutex_t lock;
     uint64_t next;
-    uint64_t failed_task; /* tasks: none yet */
+    uint64_t failed_task; /* `tasks`: no failure so far */
     err failure;
-} crew;
+} shared_loop;
 
 typedef struct worker {
-    crew *crew;
+    shared_loop *loop;
     unsigned number;
     pthread_t thread;
 } worker;
 
-static bool take_task(crew *c, uint64_t *task)
+static bool take_task(shared_loop *loop, uint64_t *task)
 {
-    pthread_mutex_lock(&c->lock);
-    const bool more = c->failed_task == c->tasks && c->next < c->tasks;
+    pthread_mutex_lock(&loop->lock);
+    const bool more = loop->failed_task == loop->tasks && loop->next < loop->tasks;
     if (more) {
-        *task = c->next++;
+        *task = loop->next++;
     }
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&loop->lock);
     return more;
 }
 
-/* A task that gave up did so because of the user or of another task's failure, which then counts.
- */
-static void note_failure(crew *c, uint64_t task, const err *why)
+/* A task that returns ERR_CANCELLED stopped because the user asked for it or because another task
+ * failed; that other failure is the one to report. */
+static void note_failure(shared_loop *loop, uint64_t task, const err *why)
 {
-    pthread_mutex_lock(&c->lock);
-    const bool first = c->failed_task == c->tasks;
-    const bool gave_up = why->code == ERR_CANCELLED;
-    const bool others_gave_up = c->failure.code == ERR_CANCELLED;
-    if (first || (gave_up == others_gave_up ? task < c->failed_task : others_gave_up)) {
-        c->failed_task = task;
-        c->failure = *why;
+    pthread_mutex_lock(&loop->lock);
+    const bool first = loop->failed_task == loop->tasks;
+    const bool cancelled = why->code == ERR_CANCELLED;
+    const bool kept_is_cancelled = loop->failure.code == ERR_CANCELLED;
+    if (first || (cancelled == kept_is_cancelled ? task < loop->failed_task : kept_is_cancelled)) {
+        loop->failed_task = task;
+        loop->failure = *why;
     }
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&loop->lock);
 }
 
 static void *work(void *arg)
 {
     const worker *const w = arg;
-    crew *const c = w->crew;
+    shared_loop *const loop = w->loop;
     uint64_t task = 0;
-    while (take_task(c, &task)) {
+    while (take_task(loop, &task)) {
         err e = {0};
         err_code code = OK;
-        if (monitor_cancelled(c->m)) {
+        if (monitor_cancelled(loop->m)) {
             code = err_set(&e, ERR_CANCELLED, "interrupted");
         } else {
-            code = c->fn(c->ctx, w->number, task, &e);
+            code = loop->fn(loop->ctx, w->number, task, &e);
         }
         if (code != OK) {
             err_set(&e, code, "%s", err_description(code));
-            note_failure(c, task, &e);
+            note_failure(loop, task, &e);
         }
     }
     return NULL;
@@ -73,38 +73,37 @@ static void *work(void *arg)
 err_code parallel_for(unsigned workers, uint64_t tasks, parallel_fn fn, void *ctx, const monitor *m,
                       err *e)
 {
-    crew c = {.fn = fn, .ctx = ctx, .m = m, .tasks = tasks, .failed_task = tasks};
+    shared_loop loop = {.fn = fn, .ctx = ctx, .m = m, .tasks = tasks, .failed_task = tasks};
     if (workers > tasks) {
         workers = tasks > 0 ? (unsigned)tasks : 1;
     }
-    worker *const crew_members = calloc(workers, sizeof *crew_members);
-    if (!crew_members) {
+    worker *const all = calloc(workers, sizeof *all);
+    if (!all) {
         return err_set(e, ERR_MEMORY, "no memory for %u threads", workers);
     }
-    pthread_mutex_init(&c.lock, NULL);
+    pthread_mutex_init(&loop.lock, NULL);
     unsigned started = 1; /* the caller is worker 0 */
-    crew_members[0] = (worker){.crew = &c};
+    all[0] = (worker){.loop = &loop};
     for (; started < workers; started++) {
-        crew_members[started] = (worker){.crew = &c, .number = started};
-        if (pthread_create(&crew_members[started].thread, NULL, work, &crew_members[started]) !=
-            0) {
+        all[started] = (worker){.loop = &loop, .number = started};
+        if (pthread_create(&all[started].thread, NULL, work, &all[started]) != 0) {
             break; /* fewer threads do the same work */
         }
     }
-    work(&crew_members[0]);
+    work(&all[0]);
     for (unsigned i = 1; i < started; i++) {
-        pthread_join(crew_members[i].thread, NULL);
+        pthread_join(all[i].thread, NULL);
     }
-    pthread_mutex_destroy(&c.lock);
-    free(crew_members);
-    if (c.failed_task == tasks) {
+    pthread_mutex_destroy(&loop.lock);
+    free(all);
+    if (loop.failed_task == tasks) {
         return OK;
     }
-    err_set(e, c.failure.code, "%s", c.failure.text);
-    if (c.failure.hint[0]) {
-        err_hint(e, "%s", c.failure.hint);
+    err_set(e, loop.failure.code, "%s", loop.failure.text);
+    if (loop.failure.hint[0]) {
+        err_hint(e, "%s", loop.failure.hint);
     }
-    return c.failure.code;
+    return loop.failure.code;
 }
 
 unsigned parallel_processors(void)

@@ -2,43 +2,43 @@
 
 #include "format/thread/cancellable_wait.h"
 
-void sequencer_open(sequencer *t, const monitor *m)
+void sequencer_open(sequencer *s, const monitor *m)
 {
-    *t = (sequencer){.m = m};
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->moved, NULL);
+    *s = (sequencer){.m = m};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->moved, NULL);
 }
 
-err_code sequencer_enter(sequencer *t, uint64_t number, err *e)
+err_code sequencer_enter(sequencer *s, uint64_t number, err *e)
 {
-    pthread_mutex_lock(&t->lock);
-    while (!t->stopped && t->next != number) {
-        const bool cancelled = cancellable_wait(&t->moved, &t->lock, t->m);
-        t->stopped = t->stopped || cancelled;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopped && s->next != number) {
+        const bool cancelled = cancellable_wait(&s->moved, &s->lock, s->m);
+        s->stopped = s->stopped || cancelled;
     }
-    const bool stopped = t->stopped;
-    pthread_mutex_unlock(&t->lock);
+    const bool stopped = s->stopped;
+    pthread_mutex_unlock(&s->lock);
     return stopped ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
 }
 
-void sequencer_leave(sequencer *t, uint64_t number)
+void sequencer_leave(sequencer *s, uint64_t number)
 {
-    pthread_mutex_lock(&t->lock);
-    t->next = number + 1;
-    pthread_cond_broadcast(&t->moved);
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&s->lock);
+    s->next = number + 1;
+    pthread_cond_broadcast(&s->moved);
+    pthread_mutex_unlock(&s->lock);
 }
 
-void sequencer_stop(sequencer *t)
+void sequencer_stop(sequencer *s)
 {
-    pthread_mutex_lock(&t->lock);
-    t->stopped = true;
-    pthread_cond_broadcast(&t->moved);
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&s->lock);
+    s->stopped = true;
+    pthread_cond_broadcast(&s->moved);
+    pthread_mutex_unlock(&s->lock);
 }
 
-void sequencer_close(sequencer *t)
+void sequencer_close(sequencer *s)
 {
-    pthread_mutex_destroy(&t->lock);
-    pthread_cond_destroy(&t->moved);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->moved);
 }

@@ -1,13 +1,15 @@
-/* One after another, in the order of their numbers: what several threads made side by side goes
- * through a sequencer where only one order will do.
+/* A sequencer lets threads pass one at a time, in the order of their numbers: for results that are
+ * computed in parallel and must be written, or added up, in one defined order.
  *
- *     sequencer_enter(t, number, e)      waits until all lower numbers have left
- *     ... alone ...
- *     sequencer_leave(t, number);
+ *     sequencer_open(&s, m);
+ *     sequencer_enter(&s, number, e)     waits until all lower numbers have left
+ *     ... one thread at a time ...
+ *     sequencer_leave(&s, number);
+ *     sequencer_close(&s);
  *
- * Each number from 0 on enters and leaves, once; entering again before leaving is fine. Whoever has
- * the lowest number that has not left never waits here: with numbers handed out in ascending order
- * (format/thread/parallel.h) somebody always gets on. */
+ * Each number from 0 on enters and leaves once; entering again before leaving is fine. The thread
+ * with the lowest number that has not left never waits here: with numbers handed out in ascending
+ * order (format/thread/parallel.h) some thread always makes progress. */
 #ifndef SEQUENCER_H
 #define SEQUENCER_H
 
@@ -26,16 +28,16 @@ typedef struct sequencer {
     bool stopped;
 } sequencer;
 
-/* The monitor is asked while somebody waits. */
-void sequencer_open(sequencer *t, const monitor *m);
+/* The monitor is asked ten times a second while a thread waits. */
+void sequencer_open(sequencer *s, const monitor *m);
 
 /* ERR_CANCELLED: the monitor asks to stop, or sequencer_stop was called. */
-MUST_CHECK err_code sequencer_enter(sequencer *t, uint64_t number, err *e);
-void sequencer_leave(sequencer *t, uint64_t number);
+MUST_CHECK err_code sequencer_enter(sequencer *s, uint64_t number, err *e);
+void sequencer_leave(sequencer *s, uint64_t number);
 
-/* A number will never leave: whoever waits gives up. */
-void sequencer_stop(sequencer *t);
+/* Some number will never leave: all threads that wait, or enter later, get ERR_CANCELLED. */
+void sequencer_stop(sequencer *s);
 
-void sequencer_close(sequencer *t);
+void sequencer_close(sequencer *s);
 
 #endif

@@ -1,11 +1,12 @@
-/* All that threads agree on is one number, the gate: which run it is, whether its tasks may be
- * taken, and how many threads are inside. A thread enters an open gate by adding itself; the caller
- * closes it when no task is left and waits until nobody is inside. So a thread that comes late
- * finds the gate closed, and nobody waits for it. What the caller writes for a run is written while
- * the gate is closed and empty.
+/* The threads synchronize by one number, the gate: which run it is, whether its tasks may be taken,
+ * and how many threads are inside. A thread enters an open gate by adding 1; the caller closes the
+ * gate when no task is left, and waits until no thread is inside. So a thread that comes late finds
+ * the gate closed, and no thread waits for it. What the caller writes for a run is written while the
+ * gate is closed and no thread is inside.
  *
- * Those who sleep say so first and look at the gate again; those who change the gate look for
- * sleepers afterwards. With sequentially consistent atomics one of the two sees the other. */
+ * A thread that is about to sleep announces it first and then looks at the gate once more; a thread
+ * that changes the gate looks for sleepers afterwards. With sequentially consistent atomics one of
+ * the two sees the other, so no wake-up is lost. */
 #include "format/thread/thread_pool.h"
 
 #include <pthread.h>
@@ -14,11 +15,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Of the gate: bits 0 ... 31 threads inside, bit 32 open, above it the number of the run. */
+/* The gate: bits 0 ... 31 count the threads inside, bit 32 says open, the bits above number the run.
+ */
 #define GATE_OPEN ((uint64_t)1 << 32)
 #define GATE_RUN  ((uint64_t)1 << 33)
 
-/* Looks at the gate before sleeping: 20 to 50 us with the pauses of current processors. */
+/* How often a thread looks at the gate before it sleeps: 20 to 50 us with the pause instruction of
+ * current processors. */
 enum { LOOKS = 1000, CACHE_LINE = 64 };
 
 typedef struct member {
@@ -29,7 +32,7 @@ typedef struct member {
 
 struct thread_pool {
     _Alignas(CACHE_LINE) _Atomic uint64_t gate;
-    _Alignas(CACHE_LINE) atomic_size_t next; /* task to hand out */
+    _Alignas(CACHE_LINE) atomic_size_t next; /* the next task to hand out */
     _Alignas(CACHE_LINE) size_t tasks;
     thread_pool_fn fn;
     void *ctx;
@@ -37,9 +40,9 @@ struct thread_pool {
     unsigned threads, started;
     member *members;
     atomic_uint sleepers;       /* members that sleep or are about to */
-    atomic_bool caller_sleeps;  /* or is about to */
-    pthread_mutex_t lock;       /* guards nothing but the sleep */
-    pthread_cond_t work, empty; /* the gate was opened; the closed gate has nobody inside */
+    atomic_bool caller_sleeps;  /* the caller sleeps or is about to */
+    pthread_mutex_t lock;       /* only for the two conditions; guards no data */
+    pthread_cond_t work, empty; /* the gate was opened; it is closed and no thread is inside */
 };
 
 static void pause_briefly(void)
@@ -54,7 +57,7 @@ static uint64_t gate_inside(uint64_t gate)
     return gate & (GATE_OPEN - 1);
 }
 
-/* A run that this member has not been in. */
+/* Is the gate open for a run that this member has not been in? */
 static bool gate_offers(uint64_t gate, uint64_t seen)
 {
     return (gate & GATE_OPEN) && gate / GATE_RUN != seen;
@@ -88,7 +91,7 @@ static void wait_for_work(thread_pool *t, uint64_t seen)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* False: the gate was closed meanwhile. */
+/* False: the gate was closed in the meantime. */
 static bool enter(thread_pool *t, uint64_t *seen)
 {
     uint64_t gate = atomic_load(&t->gate);
@@ -180,9 +183,23 @@ unsigned thread_pool_threads(const thread_pool *t)
     return t->threads;
 }
 
+static err_code start_members(thread_pool *t, err *e)
+{
+    for (; t->started + 1 < t->threads; t->started++) {
+        member *const m = &t->members[t->started];
+        *m = (member){.pool = t, .number = t->started + 1};
+        const int failure = pthread_create(&m->thread, NULL, member_main, m);
+        if (failure) {
+            return err_set_errno(e, ERR_MEMORY, failure, "cannot start thread %u of %u",
+                                 m->number + 1, t->threads);
+        }
+    }
+    return OK;
+}
+
 err_code thread_pool_create(unsigned threads, thread_pool **out, err *e)
 {
-    thread_pool *const t = aligned_alloc(CACHE_LINE, sizeof *t);
+    thread_pool *t = aligned_alloc(CACHE_LINE, sizeof *t);
     member *const members = calloc(threads, sizeof *members);
     if (!t || !members) {
         free(t);
@@ -194,19 +211,13 @@ err_code thread_pool_create(unsigned threads, thread_pool **out, err *e)
                        .lock = PTHREAD_MUTEX_INITIALIZER,
                        .work = PTHREAD_COND_INITIALIZER,
                        .empty = PTHREAD_COND_INITIALIZER};
-    for (; t->started + 1 < threads; t->started++) {
-        member *const m = &members[t->started];
-        *m = (member){.pool = t, .number = t->started + 1};
-        const int failure = pthread_create(&m->thread, NULL, member_main, m);
-        if (failure) {
-            err_set_errno(e, ERR_MEMORY, failure, "cannot start thread %u of %u", m->number + 1,
-                          threads);
-            thread_pool_free(t);
-            return ERR_MEMORY;
-        }
-    }
+    err_code code = OK;
+    TRY_OUT(start_members(t, e));
     *out = t;
-    return OK;
+    t = NULL;
+out:
+    thread_pool_free(t);
+    return code;
 }
 
 void thread_pool_free(thread_pool *t)
@@ -214,7 +225,7 @@ void thread_pool_free(thread_pool *t)
     if (!t) {
         return;
     }
-    /* The last run stays open until all have seen it. */
+    /* The last run stays open until every member has seen it. */
     t->closing = true;
     t->tasks = 0;
     open_gate(t);
