@@ -12,16 +12,16 @@ static int compare(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-static bool append(dir_list *l, size_t *room, const char *name)
+static bool append(dir_list *l, size_t *capacity, const char *name)
 {
-    if (l->count == *room) {
-        const size_t more = *room ? 2 * *room : 64;
+    if (l->count == *capacity) {
+        const size_t more = *capacity ? 2 * *capacity : 64;
         char **grown = realloc(l->names, more * sizeof *grown);
         if (!grown) {
             return false;
         }
         l->names = grown;
-        *room = more;
+        *capacity = more;
     }
     l->names[l->count] = strdup(name);
     if (!l->names[l->count]) {
@@ -33,7 +33,7 @@ static bool append(dir_list *l, size_t *room, const char *name)
 
 static err_code read_entries(DIR *d, const char *dir, dir_list *l, err *e)
 {
-    size_t room = 0;
+    size_t capacity = 0;
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(d);
@@ -41,7 +41,7 @@ static err_code read_entries(DIR *d, const char *dir, dir_list *l, err *e)
             return errno ? err_set_errno(e, ERR_IO, errno, "%s: cannot read directory", dir) : OK;
         }
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !append(l, &room, entry->d_name)) {
+            !append(l, &capacity, entry->d_name)) {
             return err_set(e, ERR_MEMORY, "%s: no memory for the names in it", dir);
         }
     }

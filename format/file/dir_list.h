@@ -1,5 +1,11 @@
-/* The names in a directory, sorted by bytes, so that nothing depends on the order in which a file
- * system keeps them. */
+/* The names in a directory, sorted by bytes, so that no result depends on the order in which a file
+ * system keeps them.
+ *
+ *     dir_list l;
+ *     dir_list_read(dir, &l, e);
+ *     if (dir_list_has(&l, "config.json")) ...
+ *     dir_list_free(&l);
+ */
 #ifndef DIR_LIST_H
 #define DIR_LIST_H
 

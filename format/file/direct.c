@@ -10,11 +10,11 @@
 #include "format/file/io.h"
 #include "format/base/num.h"
 
-/* States of `past` that are no descriptor. */
+/* Values of `past` that are not descriptors. */
 enum { NOT_OPENED = -1, CANNOT_OPEN = -2 };
 
-/* Of one question to the page cache, and of what a witness is shown: it stays in the processor's.
- */
+/* How much is asked of the page cache at a time, and given to a witness at a time: it fits in the
+ * processor's cache. */
 enum { PIECE = 256 << 10 };
 
 void direct_init(direct_file *f, const char *path, int fd)
@@ -41,7 +41,7 @@ uint64_t direct_room(uint64_t bytes)
     return bytes < DIRECT_MIN ? bytes : (num_ceil_div(bytes, DIRECT_ALIGN) + 1) * DIRECT_ALIGN;
 }
 
-/* The name may lead to another file by now. */
+/* The path may name another file by now. */
 static bool is_same_file(int a, int b)
 {
     struct stat x;
@@ -49,7 +49,7 @@ static bool is_same_file(int a, int b)
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
-/* Whatever is in the way, there is another way to read the file. */
+/* Why it fails does not matter: the file can still be read through the page cache. */
 static int open_past(const direct_file *f)
 {
     const int fd = open(f->again, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
@@ -62,8 +62,8 @@ static int open_past(const direct_file *f)
     return CANNOT_OPEN;
 }
 
-/* The descriptor that reads past the page cache, negative if there is none. Of several threads that
- * open one at the same time the first wins. */
+/* The descriptor that bypasses the page cache, negative if there is none. If several threads open
+ * one at the same time, the first one wins and the others close theirs. */
 static int past_descriptor(direct_file *f)
 {
     int past = atomic_load(&f->past);
@@ -87,9 +87,9 @@ static void show(const direct_witness *w, const unsigned char *piece, size_t byt
 
 typedef enum cache_answer { ALL_THERE, NOT_ALL_THERE, CANNOT_SAY } cache_answer;
 
-/* Copy out of the page cache what lies in it. The answer that something is missing makes the kernel
- * read what was asked for, and then it would be read twice: ask for little at first, and for no
- * more than was found already. */
+/* Copy from the page cache what is in it. A request that is not wholly cached makes the kernel read
+ * it ahead, and then it would be read twice: so ask for one unit first, and then for no more than
+ * was already found. */
 static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes,
                               const direct_witness *w)
 {
@@ -109,11 +109,11 @@ static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t by
     return ALL_THERE;
 }
 
-/* Read whole units; how many of the first `bytes` bytes are there then. */
-static size_t read_past(direct_file *f, int past, uint64_t off, void *room, size_t bytes)
+/* Read whole units. Returns how many of the first `bytes` bytes were read; 0 after any error. */
+static size_t read_past(direct_file *f, int past, uint64_t off, void *buffer, size_t bytes)
 {
     const size_t whole = num_ceil_div(bytes, DIRECT_ALIGN) * DIRECT_ALIGN;
-    const ssize_t n = pread(past, room, whole, (off_t)off);
+    const ssize_t n = pread(past, buffer, whole, (off_t)off);
     if (n < 0 && errno == EINVAL) {
         atomic_store(&f->refused, true);
     }
@@ -124,36 +124,33 @@ static size_t read_past(direct_file *f, int past, uint64_t off, void *room, size
 static err_code read_through(const direct_file *f, uint64_t off, unsigned char *to, size_t bytes,
                              const direct_witness *w, err *e)
 {
-    err_code code = OK;
-    for (size_t done = 0; done < bytes && code == OK;) {
+    for (size_t done = 0; done < bytes;) {
         const size_t n = num_min(bytes - done, w ? PIECE : bytes);
-        code = io_read_at(f->fd, f->path, off + done, to + done, n, e);
-        if (code == OK) {
-            show(w, to + done, n);
-        }
+        TRY(io_read_at(f->fd, f->path, off + done, to + done, n, e));
+        show(w, to + done, n);
         done += n;
     }
-    return code;
+    return OK;
 }
 
-/* What the reading past the page cache has not brought, for whatever reason, is read through it:
- * what is wrong with the file shows there again, with the usual message. */
-err_code direct_read(direct_file *f, uint64_t off, unsigned char *room, size_t bytes,
+/* What could not be read past the page cache, for whatever reason, is read through it: if something
+ * is wrong with the file, it fails there again, with the usual message. */
+err_code direct_read(direct_file *f, uint64_t off, unsigned char *buffer, size_t bytes,
                      const direct_witness *w, unsigned char **data, err *e)
 {
     size_t done = 0;
-    *data = room;
+    *data = buffer;
     if (bytes >= DIRECT_MIN) {
-        const cache_answer answer = ask_cache(f->fd, off, room, bytes, w);
+        const cache_answer answer = ask_cache(f->fd, off, buffer, bytes, w);
         if (answer == ALL_THERE) {
             return OK;
         }
         show(w, NULL, 0);
         const int past = answer == NOT_ALL_THERE ? past_descriptor(f) : CANNOT_OPEN;
         const size_t lead = off % DIRECT_ALIGN;
-        const size_t got = past >= 0 ? read_past(f, past, off - lead, room, lead + bytes) : 0;
+        const size_t got = past >= 0 ? read_past(f, past, off - lead, buffer, lead + bytes) : 0;
         if (got > lead) {
-            *data = room + lead;
+            *data = buffer + lead;
             done = got - lead;
             show(w, *data, done);
         }

@@ -13,15 +13,16 @@ const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0x
                                                             0x0A, 0x1A, 0x0A, 0x0D};
 
 static const file_kind packed = {"a packed file", "a checkpoint",
-                                 "octavo export makes a checkpoint of it"};
+                                 "octavo export turns it into a checkpoint"};
 static const file_kind gguf = {"a GGUF file", "safetensors", NULL};
 static const file_kind pointer = {"a Git LFS pointer", "safetensors",
                                   "`git lfs pull` fetches the file itself"};
 static const file_kind json = {"JSON text", "safetensors", NULL};
 static const file_kind safetensors = {"a safetensors file", "safetensors",
-                                      "octavo convert makes a packed file of a checkpoint"};
+                                      "octavo convert turns a checkpoint into a packed file"};
 
-/* The length of a safetensors header may begin like text, but has zeros behind that. */
+/* The first bytes of a safetensors file, the length of its header, may look like text, but zeros
+ * follow them. */
 static bool is_json(const unsigned char *start)
 {
     bool text = true;

@@ -1,5 +1,8 @@
-/* What kind of file is this? By its first bytes, for messages about files that are not of the kind
- * wanted. */
+/* Recognizes a file by its first bytes, for messages about files that are not of the kind expected.
+ *
+ *     const file_kind *k = file_kind_find(start, bytes);
+ *     if (k) ... "%s: %s, not %s", path, k->name, k->wanted
+ */
 #ifndef FILE_KIND_H
 #define FILE_KIND_H
 
@@ -10,16 +13,16 @@ enum { PACK_MAGIC_BYTES = 8 };
 extern const unsigned char pack_superblock_magic[PACK_MAGIC_BYTES];
 extern const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES];
 
-/* The longest header of a safetensors file, as its reference implementation has it. */
+/* The longest header of a safetensors file, as in its reference implementation. */
 enum { ST_MAX_HEADER_BYTES = 100000000 };
 
 typedef struct file_kind {
     const char *name;   /* "a GGUF file" */
-    const char *wanted; /* what it is not, where weights of a checkpoint were expected */
-    const char *hint;   /* what to do with it; NULL: nothing */
+    const char *wanted; /* what was expected instead, where weights of a checkpoint were */
+    const char *hint;   /* what to do with the file; NULL: no hint */
 } file_kind;
 
-/* NULL: of no kind that is known. Eight bytes suffice for all kinds but safetensors. */
+/* NULL: not a known kind. Eight bytes suffice for all kinds except safetensors, which needs nine. */
 const file_kind *file_kind_find(const unsigned char *start, size_t bytes);
 
 #endif

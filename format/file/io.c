@@ -19,16 +19,12 @@ err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
     }
     if (fstat(opened, s) != 0) {
         err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
-        goto out_close;
-    }
-    if (!S_ISREG(s->st_mode)) {
+    } else if (!S_ISREG(s->st_mode)) {
         err_set(e, ERR_IO, "%s: not a regular file", path);
-        goto out_close;
+    } else {
+        *fd = opened;
+        return OK;
     }
-    *fd = opened;
-    return OK;
-
-out_close:
     close(opened);
     return ERR_IO;
 }
@@ -78,80 +74,82 @@ err_code io_read_file(const char *path, size_t limit, char **data, size_t *bytes
 {
     int fd = -1;
     struct stat st;
-    err_code code = io_open_read(path, &fd, &st, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_open_read(path, &fd, &st, e));
+    err_code code = OK;
     char *buffer = NULL;
+    const size_t size = (size_t)st.st_size;
     if ((uint64_t)st.st_size > limit) {
         code = err_set(e, ERR_INPUT, "%s: %jd bytes, more than the limit of %zu", path,
                        (intmax_t)st.st_size, limit);
         goto out;
     }
-    const size_t size = (size_t)st.st_size;
     buffer = malloc(size + 1);
     if (!buffer) {
         code = err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", path, size);
         goto out;
     }
-    code = io_read_at(fd, path, 0, buffer, size, e);
-    if (code == OK) {
-        buffer[size] = '\0';
-        *data = buffer;
-        *bytes = size;
-        buffer = NULL;
-    }
+    TRY_OUT(io_read_at(fd, path, 0, buffer, size, e));
+    buffer[size] = '\0';
+    *data = buffer;
+    *bytes = size;
+    buffer = NULL;
 out:
     free(buffer);
     close(fd);
     return code;
 }
 
-enum { STREAM_ROOM = 64 << 10 };
+enum { STREAM_CAPACITY = 64 << 10 };
 
-/* Twice the room, but no more than what shows that the limit is passed; one byte is for the NUL. */
-static err_code grow(char **buffer, size_t *room, size_t limit, const char *name, err *e)
+typedef struct text_buffer {
+    char *text;
+    size_t used, capacity; /* one byte more is allocated, for the NUL */
+} text_buffer;
+
+/* Double the capacity, up to one byte more than the limit, which shows that the limit is exceeded. */
+static err_code grow(text_buffer *b, size_t limit, const char *name, err *e)
 {
-    const size_t wanted = *room ? 2 * *room : STREAM_ROOM;
+    const size_t wanted = b->capacity ? 2 * b->capacity : STREAM_CAPACITY;
     const size_t next = wanted <= limit ? wanted : limit + 1;
-    char *const larger = realloc(*buffer, next + 1);
+    char *const larger = realloc(b->text, next + 1);
     if (!larger) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", name, next);
     }
-    *buffer = larger;
-    *room = next;
+    b->text = larger;
+    b->capacity = next;
+    return OK;
+}
+
+static err_code read_to_end(int fd, const char *name, size_t limit, text_buffer *b, err *e)
+{
+    for (ssize_t n = 1; n != 0;) {
+        if (b->used > limit) {
+            return err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit);
+        }
+        if (b->used == b->capacity) {
+            TRY(grow(b, limit, name, e));
+        }
+        n = read(fd, b->text + b->used, b->capacity - b->used);
+        if (n < 0 && errno != EINTR) {
+            return err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
+        }
+        b->used += n > 0 ? (size_t)n : 0;
+    }
     return OK;
 }
 
 err_code io_read_stream(int fd, const char *name, size_t limit, char **data, size_t *bytes, err *e)
 {
-    char *buffer = NULL;
-    size_t room = 0, used = 0;
+    text_buffer b = {0};
     err_code code = OK;
-    for (ssize_t n = 1; code == OK && n != 0;) {
-        if (used == room) {
-            code = used > limit
-                       ? err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit)
-                       : grow(&buffer, &room, limit, name, e);
-            continue;
-        }
-        n = read(fd, buffer + used, room - used);
-        if (n < 0 && errno != EINTR) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
-        }
-        used += n > 0 ? (size_t)n : 0;
-    }
-    if (code == OK && used > limit) {
-        code = err_set(e, ERR_INPUT, "%s: more than the limit of %zu bytes", name, limit);
-    }
-    if (code != OK) {
-        free(buffer);
-        return code;
-    }
-    buffer[used] = '\0';
-    *data = buffer;
-    *bytes = used;
-    return OK;
+    TRY_OUT(read_to_end(fd, name, limit, &b, e));
+    b.text[b.used] = '\0';
+    *data = b.text;
+    *bytes = b.used;
+    b.text = NULL;
+out:
+    free(b.text);
+    return code;
 }
 
 char *io_join(const char *dir, const char *name)

@@ -1,4 +1,11 @@
-/* Reading and writing that is complete or says why not: loops over short counts and EINTR. */
+/* Reading and writing that is complete or fails with a message: loops over short counts and EINTR.
+ *
+ *     io_open_read(path, &fd, &st, e);
+ *     io_read_at(fd, path, off, buffer, bytes, e);      all of it, or an error
+ *
+ *     io_read_file(path, limit, &data, &bytes, e);      a small file as a whole
+ *
+ * Safe from several threads, also on one descriptor. */
 #ifndef IO_H
 #define IO_H
 
@@ -11,30 +18,31 @@
 /* Open for reading, regular files only; *fd is the caller's to close. `st` may be NULL. */
 MUST_CHECK err_code io_open_read(const char *path, int *fd, struct stat *st, err *e);
 
-/* Exactly `bytes` bytes at `off`; an early end of file is ERR_IO. `path` is for the message. */
+/* Read or write exactly `bytes` bytes at `off`; an early end of file is ERR_IO. `path` is for the
+ * message. */
 MUST_CHECK err_code io_read_at(int fd, const char *path, uint64_t off, void *to, size_t bytes,
                                err *e);
 MUST_CHECK err_code io_write_at(int fd, const char *path, uint64_t off, const void *from,
                                 size_t bytes, err *e);
 
-/* A whole file of at most `limit` bytes (a larger one is ERR_INPUT) into a fresh buffer with a NUL
- * behind it: *data is the caller's to free(). */
+/* Read a whole file of at most `limit` bytes (a larger one is ERR_INPUT) into a new buffer, with a
+ * NUL after the last byte: *data is the caller's to free(). */
 MUST_CHECK err_code io_read_file(const char *path, size_t limit, char **data, size_t *bytes,
                                  err *e);
 
-/* The same for what comes out of an open file that need not be a regular one. `name` is for the
- * message. */
+/* The same for an open file of any kind, such as a pipe, up to its end. `name` is for the message.
+ */
 MUST_CHECK err_code io_read_stream(int fd, const char *name, size_t limit, char **data,
                                    size_t *bytes, err *e);
 
-/* "DIR/NAME" in fresh memory, NULL without memory. */
+/* "DIR/NAME", the caller's to free(); NULL if memory is short. */
 char *io_join(const char *dir, const char *name);
 
-/* `path` without the slashes at its end, in fresh memory, NULL without memory: "a/b//" names what
- * "a/b" does. "/" stays. */
+/* `path` without trailing slashes, the caller's to free(); NULL if memory is short. "a/b//" names
+ * the same as "a/b". "/" stays. */
 char *io_without_slashes(const char *path);
 
-/* The part of `path` behind its last '/'. */
+/* The part of `path` after its last '/'. */
 const char *io_basename(const char *path);
 
 #endif

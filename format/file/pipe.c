@@ -25,13 +25,13 @@ int pipe_open_write(int fd, const char *name, err *e)
         err_set_errno(e, ERR_IO, errno, "%s: cannot write", name);
         return -1;
     }
-    /* Fewer changes between the two programs. A hint: not checked. */
+    /* A larger buffer means fewer switches between the two programs. A hint: not checked. */
     (void)fcntl(own, F_SETPIPE_SZ, PIPE_BYTES);
     return own;
 }
 
-/* Until something can be done, but not for long. What is wrong with the descriptor shows in the
- * call that follows. */
+/* Wait until the descriptor is ready, but not for long. If something is wrong with it, the read or
+ * write that follows reports that. */
 static err_code wait_a_moment(int fd, short events, const monitor *m, err *e)
 {
     struct pollfd p = {.fd = fd, .events = events};
@@ -43,22 +43,21 @@ err_code pipe_write(int fd, const char *name, const monitor *m, const void *from
                     err *e)
 {
     const unsigned char *p = from;
-    err_code code = OK;
-    while (code == OK && bytes > 0) {
+    while (bytes > 0) {
         const ssize_t n = write(fd, p, bytes);
         if (n > 0) {
             p += n;
             bytes -= (size_t)n;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            code = wait_a_moment(fd, POLLOUT, m, e);
+            TRY(wait_a_moment(fd, POLLOUT, m, e));
         } else {
-            code = err_set_errno(e, ERR_IO, n < 0 ? errno : ENOSPC, "%s: cannot write", name);
+            return err_set_errno(e, ERR_IO, n < 0 ? errno : ENOSPC, "%s: cannot write", name);
         }
     }
-    return code;
+    return OK;
 }
 
-/* Has the stream something to say, its end included? */
+/* Would a read return at once, with data, the end of the stream or an error? */
 static bool is_ready(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -69,11 +68,10 @@ err_code pipe_read(int fd, const char *name, const monitor *m, void *to, size_t 
                    err *e)
 {
     unsigned char *p = to;
-    err_code code = OK;
     *got = 0;
-    while (code == OK && *got < bytes) {
+    while (*got < bytes) {
         if (!is_ready(fd)) {
-            code = wait_a_moment(fd, POLLIN, m, e);
+            TRY(wait_a_moment(fd, POLLIN, m, e));
             continue;
         }
         const ssize_t n = read(fd, p + *got, bytes - *got);
@@ -83,8 +81,8 @@ err_code pipe_read(int fd, const char *name, const monitor *m, void *to, size_t 
         if (n > 0) {
             *got += (size_t)n;
         } else if (errno != EAGAIN && errno != EINTR) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
+            return err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
         }
     }
-    return code;
+    return OK;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Some file systems can only make a file that has a name for a moment. */
+/* Some file systems do not support O_TMPFILE: there the file has a name for a moment. */
 static int open_in(const char *dir)
 {
     const int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -35,8 +35,8 @@ err_code temp_file_open(int *fd, err *e)
         *fd = open_in(dirs[1]);
     }
     if (*fd < 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot make a temporary file", dirs[0]);
-        err_hint(e, "TMPDIR names another directory");
+        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", dirs[0]);
+        err_hint(e, "set TMPDIR to another directory");
         return ERR_IO;
     }
     return OK;

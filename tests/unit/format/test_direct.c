@@ -1,5 +1,5 @@
-/* Reading past the page cache: the right bytes whatever way they come, and a way when one is
- * refused. The calls of the system go through functions of this program, which count and refuse. */
+/* Reading past the page cache: the right bytes whichever way they are read, and another way if one
+ * is refused. System calls go through functions of this program, which count and refuse. */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -26,9 +26,9 @@ enum { FILE_BYTES = (3 << 20) + 777, GUARD = 64 };
 static struct {
     int ask_errno;       /* of preadv2 */
     int open_errno;      /* of open with O_DIRECT */
-    unsigned open_delay; /* microseconds that such an open takes more */
+    unsigned open_delay; /* extra microseconds for such an open */
     int past_errno;      /* of pread past the page cache */
-    size_t past_most;    /* bytes that such a pread brings at most; 0: no limit */
+    size_t past_most;    /* bytes that such a pread returns at most; 0: no limit */
     atomic_int asks, opens, past_reads, reads;
     size_t asked_too_much; /* bytes asked for beyond what was found and one page more */
     size_t found;
@@ -89,7 +89,7 @@ static unsigned char contents[FILE_BYTES];
 static direct_file file;
 static unsigned char *room;
 
-/* A file system that does not read past the page cache has nothing to test but the way around. */
+/* On a file system without O_DIRECT only reading through the page cache is tested. */
 static bool can_read_past(void)
 {
     const int fd = open(scratch("file"), O_RDONLY | O_DIRECT);
@@ -137,7 +137,7 @@ static void drop_cache(void)
     ck_assert_int_eq(posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED), 0);
 }
 
-/* A witness that writes down what it is shown. */
+/* A witness that records what it is given. */
 typedef struct notes {
     unsigned char *bytes;
     size_t count;
@@ -154,7 +154,7 @@ static void write_down(void *ctx, const unsigned char *piece, size_t bytes)
     }
 }
 
-/* Read a piece and look at every byte of it, at those behind the room, and at what a witness saw.
+/* Read a piece and check every byte of it, those after the buffer, and what a witness was given.
  */
 static unsigned char *check_piece(uint64_t off, size_t bytes)
 {
@@ -199,7 +199,7 @@ static const struct {
     {FILE_BYTES, 0},
 };
 
-/* ---- every way ------------------------------------------------- */
+/* ---- every way to read ------------------------------------------------- */
 
 START_TEST(what_is_cached_is_copied)
 {
@@ -230,7 +230,8 @@ START_TEST(the_disk_is_read_past_the_cache)
 }
 END_TEST
 
-/* Really dropped; in part; and what was dropped is not asked for in large pieces. */
+/* Really dropped from the page cache, also in part; what was dropped is not requested from it in
+ * large pieces. */
 START_TEST(what_is_not_cached_is_read)
 {
     for (int i = 0; i < COUNT(pieces); i++) {
@@ -294,7 +295,7 @@ START_TEST(a_second_descriptor_is_refused_once)
 }
 END_TEST
 
-/* EINVAL says that this file system never will; anything else may be over next time. */
+/* EINVAL means that this file system never will; any other error may be gone next time. */
 START_TEST(reads_that_are_refused)
 {
     if (!can_read_past()) {
@@ -339,7 +340,7 @@ START_TEST(another_file_of_that_name)
 }
 END_TEST
 
-/* The same words as ever, whatever way the end is found. */
+/* The usual message, whichever way the end of the file is found. */
 START_TEST(a_file_that_ends_early)
 {
     unsigned char *data = NULL;

@@ -1,4 +1,4 @@
-/* What a file is called that is none of those that were expected. */
+/* Names for files that are not of the kind that was expected. */
 #include <check.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Reading and writing: complete or an error that says where. */
+/* Reading and writing: complete, or an error that says where. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -123,7 +123,7 @@ START_TEST(whole_file_with_limit)
     scratch_text("empty", "");
     expect_ok(io_read_file(scratch("file"), 5, &data, &bytes, &e), &e);
     ck_assert_uint_eq(bytes, 5);
-    ck_assert_str_eq(data, "12345"); /* a NUL stands behind it */
+    ck_assert_str_eq(data, "12345"); /* a NUL follows */
     free(data);
     expect_ok(io_read_file(scratch("empty"), 0, &data, &bytes, &e), &e);
     ck_assert_uint_eq(bytes, 0);
@@ -135,7 +135,7 @@ START_TEST(whole_file_with_limit)
 }
 END_TEST
 
-/* A size that no limit allows is refused before memory is asked for. */
+/* A size above the limit is refused before memory is allocated. */
 START_TEST(huge_file_is_refused_at_once)
 {
     char *data = NULL;
@@ -148,7 +148,7 @@ START_TEST(huge_file_is_refused_at_once)
 }
 END_TEST
 
-/* Limits beside the sizes of the buffer: 64 KiB, 128 KiB. */
+/* Limits just below and above the sizes of the buffer: 64 KiB, 128 KiB. */
 START_TEST(streams_are_read_to_their_end)
 {
     static const size_t sizes[] = {0, 1, 65535, 65536, 65537, 131072, 200000};
