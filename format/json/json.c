@@ -6,16 +6,16 @@
 
 #include "format/file/io.h"
 
-/* What the scan of a text found. Strings are skipped; everything else about the grammar is left to
- * jansson. */
+/* What the scan of a text counted. It skips strings and otherwise leaves the grammar to jansson: on
+ * malformed text the counts are meaningless but harmless, since jansson then refuses it. */
 typedef struct census {
     size_t depth, deepest;
     size_t nests;  /* '{' and '[' */
-    size_t values; /* commas; with the nests an upper bound, give or take one */
-    size_t huge;   /* integers that do not fit 64 bits */
+    size_t values; /* commas; commas plus nests, plus one, bound the number of values */
+    size_t huge;   /* integers that do not fit in 64 bits */
 } census;
 
-/* The first byte behind the string whose opening quote is at `i`. */
+/* The offset just after the string whose opening quote is at `i`. */
 static size_t string_end(const char *text, size_t bytes, size_t i)
 {
     for (i++; i < bytes && text[i] != '"'; i++) {
@@ -26,7 +26,7 @@ static size_t string_end(const char *text, size_t bytes, size_t i)
     return i < bytes ? i + 1 : bytes;
 }
 
-/* The first byte behind the number at `i`; *huge if it is an integer outside int64_t. */
+/* The offset just after the number at `i`; *huge: it is an integer outside int64_t. */
 static size_t number_end(const char *text, size_t bytes, size_t i, bool *huge)
 {
     static const char largest[2][20] = {"9223372036854775807", "9223372036854775808"};
@@ -44,7 +44,7 @@ static size_t number_end(const char *text, size_t bytes, size_t i, bool *huge)
     return i;
 }
 
-/* Take the token at `i` into account; the first byte behind it. */
+/* Count the token at `i`. Returns the offset just after it. */
 static size_t count_token(const char *text, size_t bytes, size_t i, census *c)
 {
     bool huge = false;
@@ -94,8 +94,8 @@ static err_code check_bounds(const char *what, const char *text, size_t bytes, c
     return OK;
 }
 
-/* A copy of the text in which every huge integer is spelled as a real, by ".0" behind it. jansson's
- * own flag for this would turn every other integer into a real, too. NULL: no memory. */
+/* A copy of the text in which every huge integer is spelled as a real, with ".0" after it. jansson's
+ * own flag for this would also turn every other integer into a real. NULL: no memory. */
 static char *spell_huge_as_reals(const char *text, size_t bytes, size_t huge_count, size_t *copied)
 {
     char *copy = malloc(bytes + 2 * huge_count + 1);
@@ -141,10 +141,7 @@ err_code json_parse(const char *what, const char *text, size_t bytes, bool reals
 {
     *out = NULL;
     census c = {0};
-    const err_code code = check_bounds(what, text, bytes, &c, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(check_bounds(what, text, bytes, &c, e));
     if (!reals || c.huge == 0) {
         return load(what, text, bytes, out, e);
     }
@@ -163,16 +160,14 @@ err_code json_parse_file(const char *path, bool reals, json_t **out, err *e)
     char *text = NULL;
     size_t bytes = 0;
     *out = NULL;
-    err_code code = io_read_file(path, JSON_FILE_LIMIT, &text, &bytes, e);
-    if (code == OK) {
-        code = json_parse(path, text, bytes, reals, out, e);
-    }
+    TRY(io_read_file(path, JSON_FILE_LIMIT, &text, &bytes, e));
+    const err_code code = json_parse(path, text, bytes, reals, out, e);
     free(text);
     return code;
 }
 
-/* Can canonical JSON say this? Outside strings true, false, null and every real hold one of these
- * letters; jansson writes a real always with '.' or 'e'. */
+/* Does canonical JSON have a form for this? Outside strings, true, false, null and every real
+ * contain one of these characters: jansson always writes a real with '.' or 'e'. */
 static bool has_only_integers(const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes;) {
@@ -187,7 +182,7 @@ static bool has_only_integers(const char *text, size_t bytes)
     return true;
 }
 
-/* The number behind the short escape \`letter`, 0 if it is not one that canonical JSON spells out.
+/* The code point of the short escape \`letter`, 0 if it is not one that canonical JSON spells out.
  */
 static unsigned short_escape(char letter)
 {
@@ -207,8 +202,9 @@ static unsigned short_escape(char letter)
     }
 }
 
-/* jansson's compact, sorted ASCII form is the canonical one but for its short escapes: \n is \u000A
- * here. `to` has room for six bytes per two of `text`. Returns the bytes written. */
+/* jansson's compact, sorted ASCII form is the canonical one except for its short escapes: \n is
+ * \u000A here. `to` holds 3 * bytes, since two bytes become at most six. Returns the bytes written.
+ */
 static size_t expand_escapes(const char *text, size_t bytes, char *to)
 {
     static const char hex[] = "0123456789ABCDEF";

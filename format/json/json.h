@@ -1,8 +1,14 @@
-/* JSON from strangers, and JSON with one spelling.
+/* Parsing JSON from untrusted files, and writing canonical JSON.
  *
- * jansson does the parsing; before it sees a text, a scan without allocation bounds size and depth,
- * and duplicate keys are refused. Callers work with json_t directly and release it with
- * json_decref. */
+ *     json_t *root;
+ *     json_parse_file("config.json", true, &root, e);
+ *     ... json_object_get(root, "head_dim") ...
+ *     json_decref(root);
+ *
+ * jansson does the parsing, and duplicate keys are refused. Before it sees a text, a scan that
+ * allocates nothing bounds size, depth and number of values. The scan is hand-written because
+ * jansson has no such limits: its maximum depth of 2048 is fixed, and 64 MB of "[],[],[]," would
+ * become gigabytes of small allocations before a caller could refuse it. */
 #ifndef JSON_H
 #define JSON_H
 
@@ -16,25 +22,25 @@ enum {
     JSON_FILE_LIMIT = 64 << 20,
     JSON_MAX_DEPTH = 64,
     JSON_MAX_NESTS =
-        1 << 20, /* objects and arrays; the largest tokenizer files have half as many */
+        1 << 20, /* objects and arrays; the largest tokenizer files have half a million */
     JSON_MAX_VALUES = 2 << 20
 };
 
-/* Parse `bytes` bytes of JSON text; `what` names it in messages. With `reals`, integers beyond 64
- * bits become reals (config and tokenizer files have them); without, they are an error. Errors:
- * ERR_INPUT. */
+/* Parse `bytes` bytes of JSON text; `what` names it in messages. With `reals`, integers that do not
+ * fit in 64 bits become reals (config and tokenizer files have them); without, they are an error.
+ * *out: json_decref; NULL after an error. Errors: ERR_INPUT, ERR_MEMORY. */
 MUST_CHECK err_code json_parse(const char *what, const char *text, size_t bytes, bool reals,
                                json_t **out, err *e);
 
-/* Read and parse a file of at most JSON_FILE_LIMIT bytes. */
+/* The same for a file of at most JSON_FILE_LIMIT bytes; also ERR_IO. */
 MUST_CHECK err_code json_parse_file(const char *path, bool reals, json_t **out, err *e);
 
-/* What jansson had to say, as an err without a position: ERR_INPUT, or ERR_MEMORY when it has
- * nothing to say. */
+/* Set `e` to the message of jansson, without its position: ERR_INPUT, or ERR_MEMORY if there is no
+ * message, which is how jansson reports that memory is short. Returns the code. */
 err_code json_failure(const json_error_t *why, err *e);
 
-/* Canonical JSON (spec/format.md section 1) in fresh memory, *bytes long and NUL-terminated; NULL
- * if `value` holds a real, a boolean or null, or memory is short. free() it. */
+/* Canonical JSON (spec/format.md section 1), *bytes long and NUL-terminated, the caller's to free();
+ * NULL if `value` contains a real, a boolean or null, or memory is short. */
 char *json_canonical(const json_t *value, size_t *bytes);
 
 #endif

@@ -13,7 +13,7 @@ static const char *skip_space(const char *p)
     return p + strspn(p, space);
 }
 
-/* Behind the string that begins at `p`. */
+/* Returns the byte after the string that begins at `p`. */
 static const char *skip_string(const char *p)
 {
     for (p++; *p != '"'; p++) {
@@ -22,7 +22,7 @@ static const char *skip_string(const char *p)
     return p + 1;
 }
 
-/* Behind the value that begins at `p`. */
+/* Returns the byte after the value that begins at `p`. */
 static const char *skip_value(const char *p)
 {
     int depth = 0;
@@ -37,7 +37,7 @@ static const char *skip_value(const char *p)
     return p;
 }
 
-/* Does the string at `p` say `key`, with whatever escapes? */
+/* Is the string at `p` equal to `key` once its escapes are decoded? */
 static bool is_key(const char *p, const char *key)
 {
     json_t *const s = json_loadb(p, (size_t)(skip_string(p) - p), JSON_DECODE_ANY, NULL);
@@ -46,22 +46,23 @@ static bool is_key(const char *p, const char *key)
     return same;
 }
 
-/* A member with the comma that goes with it: the one before, or behind the first member. */
+/* Find a member together with the comma to remove with it: the one before it, or for the first
+ * member the one after it. */
 static bool find_member(const char *text, const char *key, const char **begin, const char **end)
 {
     const char *comma = NULL;
     for (const char *p = skip_space(strchr(text, '{') + 1); *p == '"';) {
         const char *const value = skip_space(skip_space(skip_string(p)) + 1);
-        const char *const behind = skip_value(value);
-        const char *const next = skip_space(behind);
-        const char *const following = *next == ',' ? skip_space(next + 1) : next;
+        const char *const value_end = skip_value(value);
+        const char *const next = skip_space(value_end);
+        const char *const next_member = *next == ',' ? skip_space(next + 1) : next;
         if (is_key(p, key)) {
             *begin = comma ? comma : p;
-            *end = comma ? behind : following;
+            *end = comma ? value_end : next_member;
             return true;
         }
         comma = next;
-        p = following;
+        p = next_member;
     }
     return false;
 }
@@ -84,7 +85,7 @@ char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *
     return out;
 }
 
-/* Copy `text` with two more spaces behind every line end. Returns behind its last byte. */
+/* Copy `text` with two more spaces after every newline. Returns the byte after the copy. */
 static char *copy_indented(char *to, const char *text)
 {
     for (; *text; text++) {
@@ -100,7 +101,7 @@ static char *copy_indented(char *to, const char *text)
 char *json_edit_append(const char *text, size_t bytes, const char *key, const char *value,
                        size_t *out_bytes)
 {
-    size_t end = bytes; /* of the last member: what follows is the '}' of the whole */
+    size_t end = bytes; /* of the last member; only space and the closing '}' follow */
     while (text[end - 1] != '}') {
         end--;
     }
@@ -108,14 +109,14 @@ char *json_edit_append(const char *text, size_t bytes, const char *key, const ch
     while (strchr(space, text[end - 1])) {
         end--;
     }
-    const size_t room = end + strlen(key) + 3 * strlen(value) + 16;
-    char *const out = malloc(room);
+    const size_t capacity = end + strlen(key) + 3 * strlen(value) + 16;
+    char *const out = malloc(capacity);
     if (!out) {
         return NULL;
     }
     memcpy(out, text, end);
     char *to = out + end;
-    to += snprintf(to, room - end, "%s\n  \"%s\": ", text[end - 1] == '{' ? "" : ",", key);
+    to += snprintf(to, capacity - end, "%s\n  \"%s\": ", text[end - 1] == '{' ? "" : ",", key);
     to = copy_indented(to, value);
     memcpy(to, "\n}\n", 4);
     *out_bytes = (size_t)(to - out) + 3;

@@ -1,16 +1,22 @@
-/* Members of a JSON object, taken out of and put into its text. Everything else keeps every byte,
- * for numbers written anew could read otherwise. The text must be valid JSON, an object. */
+/* Removing a member from the text of a JSON object, or appending one, without changing any other
+ * byte.
+ *
+ *     char *without = json_edit_remove(text, bytes, "quantization_config", &without_bytes);
+ *     char *with = json_edit_append(without, without_bytes, "quantization_config", json, &n);
+ *
+ * Hand-written because a parser that writes the text again changes the spelling of numbers, the
+ * order and the layout of somebody else's file. The text must be a valid JSON object. */
 #ifndef JSON_EDIT_H
 #define JSON_EDIT_H
 
 #include <stddef.h>
 
-/* The text without the member `key`, or as it is where there is none; NUL-terminated, free(). NULL
- * without memory. */
+/* The text without the member `key`, or a copy if there is no such member; NUL-terminated, the
+ * caller's to free(). NULL if memory is short. */
 char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *out_bytes);
 
-/* The text with one more member at its end; `value` is JSON, whose lines are indented by two
- * spaces more. NUL-terminated, free(). NULL without memory. */
+/* The text with one more member at its end; `value` is JSON, and its lines get two more spaces of
+ * indentation. NUL-terminated, the caller's to free(). NULL if memory is short. */
 char *json_edit_append(const char *text, size_t bytes, const char *key, const char *value,
                        size_t *out_bytes);
 

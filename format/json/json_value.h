@@ -1,9 +1,9 @@
-/* Values of a configuration file: read with a check, and with words for what is wrong.
+/* Reading values of a configuration file, with range checks and messages.
  *
  *     config_count("config.json", "head_dim", json_object_get(json, "head_dim"), 1, 4096, &n, e);
  *
- * `what` names the file in messages, `key` the value. A value that is NULL is missing, which is an
- * error like all others: ERR_INPUT. */
+ * `what` names the file in messages, `key` the value. A NULL value means that the key is missing,
+ * which is an error like all others: ERR_INPUT. */
 #ifndef JSON_VALUE_H
 #define JSON_VALUE_H
 
@@ -14,13 +14,13 @@
 
 enum { CONFIG_SHOWN_BYTES = 80 };
 
-/* The beginning of a value as JSON; "?" without memory. */
+/* The beginning of a value as JSON text, for messages; "?" if memory is short. Returns `text`. */
 const char *config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES]);
 
-/* 1 and 1.0 are one number. */
+/* Are two values equal? 1 and 1.0 are the same number. */
 bool config_same(const json_t *a, const json_t *b);
 
-/* The value of a key, NULL if it has none or null, which is how a file may spell "not given". */
+/* The value of a key; NULL if it is missing or null, which some files write for "not given". */
 json_t *config_given(const json_t *object, const char *key);
 
 /* A whole number from `low` to `high`, which may be written as a real. */

@@ -1,4 +1,4 @@
-/* JSON from strangers: what is refused, how large integers fare, and the canonical form byte for
+/* Untrusted JSON: what is refused, what becomes of large integers, and the canonical form byte for
  * byte. */
 #include <check.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Members taken out of and put into the text of an object: everything else keeps every byte. */
+/* Members removed from the text of an object or appended to it: no other byte changes. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
