@@ -1,19 +1,21 @@
-/* A tar or zip file as a list of its members, and where their bytes are.
+/* The members of a tar or zip archive, and where their bytes are.
  *
- *     archive_index *b;
- *     if (archive_recognizes(path)) archive_open(path, m, &b, e);
- *     archive_find(b, "model/config.json", &place, e)         place.file, place.base, place.bytes
- *     archive_close(b);
+ *     archive_index *index;
+ *     if (archive_recognizes(path)) archive_open(path, m, &index, e);
+ *     archive_find(index, "model/config.json", &place, e)         place.file, place.base, place.bytes
+ *     archive_close(index);
  *
- * Members of a tar and those that a zip stores lie in the file itself as they are, and are read
- * there. A file that is compressed is unpacked once, front to back, in bounded memory, into a
- * temporary file without a name (format/file/temp_file.h): of it are there only members that a checkpoint
- * may need, see archive_wants. So each member is a range of some file, wherever it came from.
+ * The members of a plain tar, and those that a zip stores uncompressed, are read in place. Compressed
+ * ones are unpacked once, from front to back, in bounded memory, into a temporary file without a name
+ * (format/file/temp_file.h); only those that a checkpoint may need, see archive_wants. So each member
+ * is a range of some file, wherever it came from.
  *
- * Names have no empty components and no "."; no two members have the same one. An archive with a
- * name that is absolute or has ".." in it is refused, whatever it stands for. Links are followed
- * within the archive. What is read in place is believed, as files of a directory are; what is
- * unpacked had the right checksums. */
+ * Names have no empty components and no "."; no two members have the same name. An archive that
+ * contains an absolute name, or one with "..", is refused, whatever kind of member it is. Links are
+ * followed within the archive. Data that is read in place is trusted, like the files of a directory;
+ * what is unpacked had the right checksums.
+ *
+ * An index is not changed after archive_open, so several threads may use it. */
 #ifndef ARCHIVE_INDEX_H
 #define ARCHIVE_INDEX_H
 
@@ -34,49 +36,50 @@ typedef enum archive_kind {
 typedef struct archive_member {
     char *name;
     archive_kind kind;
-    char *target;     /* of a link: a name; NULL: it leads out of the archive */
-    const char *lack; /* why its bytes are not there, NULL: they are */
-    bool unpacked;    /* they are in the temporary file, not in the archive */
+    char *target;     /* of a link: the name it points to; NULL: outside the archive */
+    const char *lack; /* why its bytes are not available; NULL: they are */
+    bool unpacked;    /* its bytes are in the temporary file, not in the archive */
     uint64_t base, bytes;
 } archive_member;
 
 typedef struct archive_index {
     char *path;
-    char *spilled; /* a path to the temporary file while the index is open; NULL: there is none */
+    char *spilled; /* path of the temporary file while the index is open; NULL: there is none */
     archive_member *members; /* sorted by name */
     size_t count;
     uint64_t device, inode; /* of the archive */
     struct archive_private *priv;
 } archive_index;
 
-/* Bytes [base, base + bytes) of the file at `file`, which is the index's. */
+/* Bytes [base, base + bytes) of the file at `file`; the path is owned by the index. */
 typedef struct archive_place {
     const char *file;
     uint64_t base, bytes;
 } archive_place;
 
-/* By its first bytes: is this regular file an archive, or compressed? ERR_IO: it cannot be read, or
- * is no regular file; archive_recognizes takes that for a no. */
+/* Is this regular file an archive, or compressed, by its first bytes? ERR_IO: it cannot be read, or
+ * is not a regular file; archive_recognizes returns false then. */
 MUST_CHECK err_code archive_probe(const char *path, bool *is_archive, err *e);
 bool archive_recognizes(const char *path);
 
-/* Errors: ERR_IO; ERR_INPUT no archive, cut off, a wrong checksum, a name or a member as described
- * above or one that is encrypted or has holes though a checkpoint may need it. */
+/* Errors: ERR_IO, ERR_MEMORY, ERR_CANCELLED; ERR_INPUT: not an archive, truncated, a wrong checksum,
+ * a name that is refused (see above), or a member that a checkpoint may need is encrypted or sparse.
+ */
 MUST_CHECK err_code archive_open(const char *path, const monitor *m, archive_index **out, err *e);
 
-/* Where the file of this name is. place->file is NULL if there is none. ERR_INPUT: there is
- * something of this name, but its bytes are not there, or it is no file. */
-MUST_CHECK err_code archive_find(const archive_index *b, const char *name, archive_place *place,
+/* Find the file of this name; place->file is NULL if there is none. ERR_INPUT: a member of this name
+ * exists, but it is not a file, or its bytes are not available. */
+MUST_CHECK err_code archive_find(const archive_index *index, const char *name, archive_place *place,
                                  err *e);
 
-/* The member of this name, or the one that a link of this name leads to, even if its bytes are not
- * there; NULL: none. */
-const archive_member *archive_member_of(const archive_index *b, const char *name);
+/* The member of this name, or the one that a link of this name points to, even if its bytes are not
+ * available; NULL: none. */
+const archive_member *archive_member_of(const archive_index *index, const char *name);
 
-/* May a checkpoint need a member of this name and size? Weights wherever they are, and what may be
- * embedded: files of at most 64 MiB at the top or in a directory there. */
+/* May a checkpoint need a member of this name and size? That is weights anywhere, and files that may
+ * be embedded: at most 64 MiB, at the top or in a directory at the top. */
 bool archive_wants(const char *name, uint64_t bytes);
 
-void archive_close(archive_index *b); /* NULL is fine */
+void archive_close(archive_index *index); /* NULL is fine */
 
 #endif

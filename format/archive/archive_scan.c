@@ -1,5 +1,6 @@
-/* Libarchive finds the members; where their bytes begin in the archive is where it stands behind
- * their header, and is compared with the bytes that it hands out. */
+/* Libarchive finds the members. It does not report where their bytes begin in the archive: that is
+ * its position just after it has read the member's header, and the bytes there are compared with
+ * those that it returns. */
 #include "format/archive/archive_scan.h"
 
 #include <archive.h>
@@ -26,27 +27,27 @@ enum {
     TAR_MAGIC_OFF = 257,
 };
 
-static const uint64_t other_limit = 64 * MIB; /* embed.c takes no larger file */
+static const uint64_t other_limit = 64 * MIB; /* embed.c accepts no larger file */
 
 typedef struct scan {
-    archive_index *b;
+    archive_index *index;
     int fd;
     archive_form form;
     const monitor *m;
-    uint64_t at, file_bytes; /* of the archive, where it is read as it is */
-    decompressor *in;        /* where it is compressed */
+    uint64_t at, file_bytes; /* position and size, if the archive is read directly */
+    decompressor *in;        /* if it is compressed */
     struct archive *a;
     int *temp_file;
     uint64_t temp_file_end;
-    size_t room; /* of b->members */
-    err failure; /* of reading: told when libarchive comes back */
+    size_t capacity; /* of index->members */
+    err failure;     /* of a read callback: reported when libarchive returns */
     unsigned char buffer[IN_BYTES];
 } scan;
 
 /* ---- recognizing ----------------------------------------------- */
 
-/* A tar without the magic of later standards is one if libarchive, which looks at the checksum,
- * takes its first block for one. */
+/* A tar from before the standards has no magic: it is one if libarchive, which verifies the
+ * checksum, accepts its first block. */
 static bool is_old_tar(const unsigned char *start)
 {
     struct archive_entry *entry = NULL;
@@ -58,8 +59,8 @@ static bool is_old_tar(const unsigned char *start)
     return found;
 }
 
-/* A safetensors file begins with the length of its header, which may look like any magic, and JSON.
- */
+/* A safetensors file begins with the length of its header, which may look like any magic, followed
+ * by JSON. */
 static bool is_safetensors(const unsigned char *start)
 {
     return start[4] == 0 && start[5] == 0 && start[6] == 0 && start[7] == 0 && start[8] != 0 &&
@@ -123,7 +124,7 @@ static la_ssize_t read_plain(struct archive *a, void *ctx, const void **piece)
         err_set(&s->failure, ERR_CANCELLED, "interrupted");
         return read_failed(s);
     }
-    if (io_read_at(s->fd, s->b->path, s->at, s->buffer, wanted, &s->failure) != OK) {
+    if (io_read_at(s->fd, s->index->path, s->at, s->buffer, wanted, &s->failure) != OK) {
         return read_failed(s);
     }
     s->at += wanted;
@@ -159,19 +160,19 @@ static err_code refuse(scan *s, const char *why, err *e)
     if (s->failure.code != OK) {
         return err_set(e, s->failure.code, "%s", s->failure.text);
     }
-    if (s->b->count == 0 && archive_errno(s->a) != ENOMEM && s->form != FORM_TAR) {
-        why = s->form == FORM_ZIP ? "cut off or damaged: the list at the end of a zip is not there"
-                                  : "what is compressed in it is no tar";
+    if (s->index->count == 0 && archive_errno(s->a) != ENOMEM && s->form != FORM_TAR) {
+        why = s->form == FORM_ZIP ? "truncated or damaged: the zip directory at its end is missing"
+                                  : "the compressed data is not a tar archive";
     }
-    return err_set(e, archive_errno(s->a) == ENOMEM ? ERR_MEMORY : ERR_INPUT, "%s: %s", s->b->path,
-                   why ? why : "damaged, or not understood");
+    return err_set(e, archive_errno(s->a) == ENOMEM ? ERR_MEMORY : ERR_INPUT, "%s: %s",
+                   s->index->path, why ? why : "damaged or unsupported");
 }
 
 static err_code open_archive(scan *s, err *e)
 {
     s->a = archive_read_new();
     if (!s->a) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", s->b->path);
+        return err_set(e, ERR_MEMORY, "%s: no memory", s->index->path);
     }
     int status = s->form == FORM_ZIP ? archive_read_support_format_zip_seekable(s->a)
                                      : archive_read_support_format_tar(s->a);
@@ -188,10 +189,10 @@ static err_code open_archive(scan *s, err *e)
 
 static err_code refuse_member(const scan *s, const char *name, const char *what, err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: %s: %s", s->b->path, name, what);
+    return err_set(e, ERR_INPUT, "%s: %s: %s", s->index->path, name, what);
 }
 
-/* Where libarchive stands is where the bytes begin; they have to be those that it reads. */
+/* The member's bytes begin at libarchive's position; they must be those that it returns. */
 static err_code place_member(scan *s, archive_member *m, err *e)
 {
     const la_int64_t at = archive_filter_bytes(s->a, 0);
@@ -201,43 +202,41 @@ static err_code place_member(scan *s, archive_member *m, err *e)
     uint64_t end = 0;
     m->base = at > 0 ? (uint64_t)at : 0;
     if (!num_add(m->base, m->bytes, &end) || end > s->file_bytes) {
-        return refuse_member(s, m->name, "cut off: the archive ends before it does", e);
+        return refuse_member(s, m->name, "truncated: the archive ends before its last byte", e);
     }
     if (archive_read_data(s->a, shown, bytes) != (la_ssize_t)bytes) {
         return refuse(s, archive_error_string(s->a), e);
     }
-    const err_code code = io_read_at(s->fd, s->b->path, m->base, found, bytes, e);
-    if (code == OK && memcmp(shown, found, bytes) != 0) {
-        return refuse_member(s, m->name, "not where its header says", e);
-    }
-    return code;
+    TRY(io_read_at(s->fd, s->index->path, m->base, found, bytes, e));
+    return memcmp(shown, found, bytes) == 0
+               ? OK
+               : refuse_member(s, m->name, "its bytes do not follow its header", e);
 }
 
 static err_code write_spill(scan *s, uint64_t off, const void *data, size_t bytes, err *e)
 {
     const err_code code = io_write_at(*s->temp_file, "temporary file", off, data, bytes, e);
     if (code != OK) {
-        err_prefix(e, "%s", s->b->path);
-        err_hint(e, "TMPDIR names the directory that archives are unpacked to");
+        err_prefix(e, "%s", s->index->path);
+        err_hint(e, "archives are unpacked to the directory TMPDIR");
     }
     return code;
 }
 
-/* Unpack a member behind those that are there, at a multiple of what direct reading wants. Never
- * more than it said it has. */
-static err_code spill_member(scan *s, archive_member *m, err *e)
+/* Write the data of a member to the temporary file from m->base on; never more than m->bytes. */
+static err_code unpack_data(scan *s, const archive_member *m, err *e)
 {
-    const void *piece = NULL;
-    size_t bytes = 0;
-    la_int64_t off = 0;
-    uint64_t done = 0;
-    err_code code = *s->temp_file < 0 ? temp_file_open(s->temp_file, e) : OK;
-    m->base = num_ceil_div(s->temp_file_end, DIRECT_ALIGN) * DIRECT_ALIGN;
-    m->unpacked = true;
-    while (code == OK) {
+    for (uint64_t done = 0;;) {
+        const void *piece = NULL;
+        size_t bytes = 0;
+        la_int64_t off = 0;
         const int status = archive_read_data_block(s->a, &piece, &bytes, &off);
+        if (status == ARCHIVE_EOF && done != m->bytes) {
+            return refuse_member(s, m->name, "truncated: it has fewer bytes than its header says",
+                                 e);
+        }
         if (status == ARCHIVE_EOF) {
-            break;
+            return OK;
         }
         if (status != ARCHIVE_OK) {
             return refuse(s, archive_error_string(s->a), e);
@@ -248,17 +247,26 @@ static err_code spill_member(scan *s, archive_member *m, err *e)
         if (off < 0 || (uint64_t)off != done || bytes > m->bytes - done) {
             return refuse_member(s, m->name, "has more or other bytes than its header says", e);
         }
-        code = write_spill(s, m->base + done, piece, bytes, e);
+        TRY(write_spill(s, m->base + done, piece, bytes, e));
         done += bytes;
     }
-    if (code == OK && done != m->bytes) {
-        return refuse_member(s, m->name, "cut off: it has fewer bytes than its header says", e);
-    }
-    s->temp_file_end = m->base + done;
-    return code;
 }
 
-/* Does the zip have this member as it is? Libarchive says so in words only. */
+/* Unpack a member to the end of the temporary file, aligned for direct reading. */
+static err_code spill_member(scan *s, archive_member *m, err *e)
+{
+    if (*s->temp_file < 0) {
+        TRY(temp_file_open(s->temp_file, e));
+    }
+    m->base = num_ceil_div(s->temp_file_end, DIRECT_ALIGN) * DIRECT_ALIGN;
+    m->unpacked = true;
+    TRY(unpack_data(s, m, e));
+    s->temp_file_end = m->base + m->bytes;
+    return OK;
+}
+
+/* Are the bytes of this member in the archive as they are? For a zip, only the name that libarchive
+ * gives to the format says so. */
 static bool is_stored(const scan *s)
 {
     const char *const name = archive_format_name(s->a);
@@ -270,13 +278,13 @@ static err_code take_file(scan *s, struct archive_entry *entry, archive_member *
 {
     const la_int64_t size = archive_entry_size(entry);
     if (!archive_entry_size_is_set(entry) || size < 0) {
-        return refuse_member(s, m->name, "its header does not tell its size", e);
+        return refuse_member(s, m->name, "its header does not give its size", e);
     }
     m->bytes = (uint64_t)size;
     const bool wanted = archive_wants(m->name, m->bytes);
     m->lack = archive_entry_is_encrypted(entry)       ? "encrypted"
               : archive_entry_sparse_count(entry) > 0 ? "stored with holes (sparse)"
-              : !wanted && !is_stored(s) ? "larger than 64 MiB and no weights: not unpacked"
+              : !wanted && !is_stored(s) ? "larger than 64 MiB and not weights: not unpacked"
                                          : NULL;
     if (m->lack) {
         return wanted ? refuse_member(s, m->name, m->lack, e) : OK;
@@ -291,23 +299,23 @@ static err_code take_link(scan *s, const char *hard, const char *symbolic, archi
     m->kind = ARCHIVE_LINK;
     m->target = hard ? archive_clean_name(hard, &no_memory)
                      : archive_link_target(m->name, symbolic, &no_memory);
-    return no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->b->path) : OK;
+    return no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->index->path) : OK;
 }
 
 static archive_member *add_member(scan *s, char *name)
 {
-    archive_index *const b = s->b;
-    if (b->count == s->room) {
-        const size_t room = s->room ? 2 * s->room : 64;
-        archive_member *const grown = reallocarray(b->members, room, sizeof *grown);
+    archive_index *const index = s->index;
+    if (index->count == s->capacity) {
+        const size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        archive_member *const grown = reallocarray(index->members, capacity, sizeof *grown);
         if (!grown) {
             return NULL;
         }
-        b->members = grown;
-        s->room = room;
+        index->members = grown;
+        s->capacity = capacity;
     }
-    b->members[b->count] = (archive_member){.name = name};
-    return &b->members[b->count++];
+    index->members[index->count] = (archive_member){.name = name};
+    return &index->members[index->count++];
 }
 
 static err_code take_name(scan *s, struct archive_entry *entry, archive_member **m, err *e)
@@ -316,7 +324,7 @@ static err_code take_name(scan *s, struct archive_entry *entry, archive_member *
     bool no_memory = false;
     *m = NULL;
     path = path ? path : archive_entry_pathname_utf8(entry);
-    if (!path || strlen(path) > NAME_BYTES_MAX || s->b->count == MEMBERS_MAX) {
+    if (!path || strlen(path) > NAME_BYTES_MAX || s->index->count == MEMBERS_MAX) {
         return refuse(s,
                       path ? "more than 100000 members, or a name of more than 4096 bytes"
                            : "a member without a name",
@@ -328,14 +336,14 @@ static err_code take_name(scan *s, struct archive_entry *entry, archive_member *
         return OK; /* the top itself */
     }
     if (!name && !no_memory) {
-        err_set(e, ERR_INPUT, "%s: a member is named \"%s\"", s->b->path, path);
-        err_hint(e, "names have to be relative, without ..");
+        err_set(e, ERR_INPUT, "%s: unsafe member name \"%s\"", s->index->path, path);
+        err_hint(e, "member names must be relative, without ..");
         return ERR_INPUT;
     }
     *m = name ? add_member(s, name) : NULL;
     if (!*m) {
         free(name);
-        return err_set(e, ERR_MEMORY, "%s: no memory for its list", s->b->path);
+        return err_set(e, ERR_MEMORY, "%s: no memory for the list of its members", s->index->path);
     }
     return OK;
 }
@@ -345,9 +353,9 @@ static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
     archive_member *m = NULL;
     const char *const hard = archive_entry_hardlink(entry);
     const char *const symbolic = archive_entry_symlink(entry);
-    const err_code code = take_name(s, entry, &m, e);
-    if (code != OK || !m) {
-        return code;
+    TRY(take_name(s, entry, &m, e));
+    if (!m) {
+        return OK;
     }
     if (hard || symbolic) {
         return take_link(s, hard, symbolic, m, e);
@@ -366,26 +374,26 @@ static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
 
 /* ---- the pass -------------------------------------------------- */
 
-/* A tar ends with blocks of zeros: without them the last members may be missing. */
+/* A tar ends with blocks of zeros; without them the last members may be missing. */
 static err_code check_end(scan *s, err *e)
 {
-    err_code code = OK;
     if (s->form != FORM_ZIP &&
         archive_filter_bytes(s->a, 0) == archive_read_header_position(s->a)) {
-        return err_set(e, ERR_INPUT, "%s: cut off: the mark at its end is missing", s->b->path);
+        return err_set(e, ERR_INPUT, "%s: truncated: the mark at its end is missing",
+                       s->index->path);
     }
-    /* Checksums stand at the end of what is compressed, behind the archive. */
-    for (size_t bytes = 1; s->in && code == OK && bytes > 0;) {
+    /* The checksums of the compression come after the archive: read to the end to check them. */
+    for (size_t bytes = 1; s->in && bytes > 0;) {
         const unsigned char *piece = NULL;
-        code = decompressor_read(s->in, &piece, &bytes, e);
+        TRY(decompressor_read(s->in, &piece, &bytes, e));
     }
-    return code;
+    return OK;
 }
 
 static err_code pass(scan *s, err *e)
 {
-    err_code code = open_archive(s, e);
-    while (code == OK) {
+    TRY(open_archive(s, e));
+    for (;;) {
         struct archive_entry *entry = NULL;
         const int status = archive_read_next_header(s->a, &entry);
         if (status == ARCHIVE_EOF) {
@@ -394,40 +402,38 @@ static err_code pass(scan *s, err *e)
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
             return refuse(s, archive_error_string(s->a), e);
         }
-        code = take_entry(s, entry, e);
+        TRY(take_entry(s, entry, e));
     }
-    return code;
 }
 
-err_code archive_scan(archive_index *b, int fd, archive_form form, const monitor *m, int *temp_file,
-                      err *e)
+err_code archive_scan(archive_index *index, int fd, archive_form form, const monitor *m,
+                      int *temp_file, err *e)
 {
     struct stat st;
+    err_code code = OK;
     *temp_file = -1;
     if (form == FORM_NONE) {
-        return err_set(e, ERR_INPUT, "%s: not an archive", b->path);
+        return err_set(e, ERR_INPUT, "%s: not an archive", index->path);
     }
     if (fstat(fd, &st) != 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", b->path);
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", index->path);
     }
     scan *const s = calloc(1, sizeof *s);
     if (!s) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", b->path);
+        return err_set(e, ERR_MEMORY, "%s: no memory", index->path);
     }
-    s->b = b;
+    s->index = index;
     s->fd = fd;
     s->form = form;
     s->m = m;
     s->file_bytes = (uint64_t)st.st_size;
     s->temp_file = temp_file;
-    err_code code = OK;
     if (form == FORM_COMPRESSED) {
         monitor_stage(m, "unpack", s->file_bytes);
-        code = decompressor_open(fd, b->path, m, &s->in, e);
+        TRY_OUT(decompressor_open(fd, index->path, m, &s->in, e));
     }
-    if (code == OK) {
-        code = pass(s, e);
-    }
+    TRY_OUT(pass(s, e));
+out:
     archive_read_free(s->a);
     decompressor_close(s->in);
     free(s);

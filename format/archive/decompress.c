@@ -1,4 +1,4 @@
-/* Libarchive unpacks all but gzip, whose checksums it does not look at: that is left to zlib. */
+/* Libarchive unpacks everything except gzip, whose checksums it does not verify: zlib does that. */
 #include "format/archive/decompress.h"
 
 #include <archive.h>
@@ -19,11 +19,11 @@ struct decompressor {
     int fd;
     const char *path;
     const monitor *m;
-    uint64_t at, file_bytes; /* compressed: read so far, all */
-    err failure;             /* of reading: told when libarchive comes back */
-    gzip_stream *gzip;       /* one of these two */
+    uint64_t at, file_bytes; /* compressed bytes: read so far, in total */
+    err failure;             /* of the read callback: reported when libarchive returns */
+    gzip_stream *gzip;       /* either this one or the next; the unused one is NULL */
     struct archive *other;
-    const unsigned char *next; /* of the input that is not unpacked yet (gzip) */
+    const unsigned char *next; /* gzip: the part of the input that is not unpacked yet */
     size_t left;
     unsigned char in[IN_BYTES], out[OUT_BYTES];
 };
@@ -47,7 +47,7 @@ bool decompressor_recognizes(const unsigned char *start)
     return false;
 }
 
-/* Fill the input; f->left is 0 at the end of the file. */
+/* Fill the input buffer; f->left is 0 at the end of the file. */
 static err_code fill(decompressor *f, err *e)
 {
     const size_t wanted = num_min(IN_BYTES, f->file_bytes - f->at);
@@ -56,13 +56,11 @@ static err_code fill(decompressor *f, err *e)
     if (monitor_cancelled(f->m)) {
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    const err_code code = io_read_at(f->fd, f->path, f->at, f->in, wanted, e);
-    if (code == OK) {
-        f->at += wanted;
-        f->left = wanted;
-        monitor_advance(f->m, wanted);
-    }
-    return code;
+    TRY(io_read_at(f->fd, f->path, f->at, f->in, wanted, e));
+    f->at += wanted;
+    f->left = wanted;
+    monitor_advance(f->m, wanted);
+    return OK;
 }
 
 static la_ssize_t read_input(struct archive *a, void *ctx, const void **piece)
@@ -81,16 +79,16 @@ static err_code refuse(const decompressor *f, const char *why, err *e)
     if (f->failure.code != OK) {
         return err_set(e, f->failure.code, "%s", f->failure.text);
     }
-    /* What liblzma says for want of input; the other libraries say it in better words. */
+    /* liblzma's message when the input ends early; those of the other libraries are clearer. */
     const bool cut = why && strstr(why, "No progress is possible");
     const bool memory = f->other && archive_errno(f->other) == ENOMEM;
     return err_set(e, memory ? ERR_MEMORY : ERR_INPUT, "%s: cannot be unpacked: %s", f->path,
-                   cut   ? "xz data that is cut off"
+                   cut   ? "truncated xz data"
                    : why ? why
-                         : "damaged, or not understood");
+                         : "damaged or unsupported");
 }
 
-/* Libarchive as a mere decompressor: one member, "raw". */
+/* Libarchive as a decompressor only: its "raw" format is one member with all the data. */
 static err_code open_other(decompressor *f, err *e)
 {
     struct archive_entry *entry = NULL;
@@ -98,7 +96,7 @@ static err_code open_other(decompressor *f, err *e)
     if (!f->other) {
         return err_set(e, ERR_MEMORY, "%s: no memory", f->path);
     }
-    /* Some filters would run a program: only those of libraries are asked for. */
+    /* Some filters would run an external program: ask only for those that a library implements. */
     if (archive_read_support_format_raw(f->other) != ARCHIVE_OK ||
         archive_read_support_filter_zstd(f->other) != ARCHIVE_OK ||
         archive_read_support_filter_xz(f->other) != ARCHIVE_OK ||
@@ -112,13 +110,26 @@ static err_code open_other(decompressor *f, err *e)
     return archive_filter_count(f->other) > 1 ? OK : refuse(f, NULL, e);
 }
 
+/* By the first bytes: gzip, or what libarchive finds. */
+static err_code open_stream(decompressor *f, err *e)
+{
+    TRY(fill(f, e));
+    if (gzip_is_compressed((const char *)f->next, f->left)) {
+        f->gzip = gzip_stream_new();
+        return f->gzip ? OK : err_set(e, ERR_MEMORY, "%s: no memory", f->path);
+    }
+    f->at = 0; /* libarchive reads from the beginning */
+    return open_other(f, e);
+}
+
 err_code decompressor_open(int fd, const char *path, const monitor *m, decompressor **out, err *e)
 {
     struct stat st;
+    err_code code = OK;
     if (fstat(fd, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    decompressor *const f = calloc(1, sizeof *f);
+    decompressor *f = calloc(1, sizeof *f);
     if (!f) {
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
@@ -127,65 +138,51 @@ err_code decompressor_open(int fd, const char *path, const monitor *m, decompres
     f->m = m;
     f->file_bytes = (uint64_t)st.st_size;
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    err_code code = fill(f, e);
-    const bool gzip = code == OK && gzip_is_compressed((const char *)f->next, f->left);
-    if (gzip) {
-        f->gzip = gzip_stream_new();
-        code = f->gzip ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
-    } else if (code == OK) {
-        f->at = 0; /* libarchive begins at the beginning */
-        code = open_other(f, e);
-    }
-    if (code != OK) {
-        decompressor_close(f);
-        return code;
-    }
+    TRY_OUT(open_stream(f, e));
     *out = f;
-    return OK;
+    f = NULL;
+out:
+    decompressor_close(f);
+    return code;
 }
 
-/* Behind a gzip stream another one may follow, or zeros that fill a block. */
+/* Does another gzip stream follow? Zeros that fill the last block of a tape or disk are skipped. */
 static err_code check_rest(decompressor *f, bool *more, err *e)
 {
-    err_code code = OK;
-    *more = false;
-    while (code == OK && !*more) {
+    for (;;) {
         while (f->left > 0 && *f->next == 0) {
             f->next++;
             f->left--;
         }
         *more = f->left > 0;
-        if (!*more && f->at == f->file_bytes) {
-            break;
+        if (*more || f->at == f->file_bytes) {
+            return OK;
         }
-        if (!*more) {
-            code = fill(f, e);
-        }
+        TRY(fill(f, e));
     }
-    return code;
 }
 
 static err_code read_gzip(decompressor *f, size_t *bytes, err *e)
 {
-    err_code code = OK;
-    while (code == OK && *bytes == 0) {
+    while (*bytes == 0) {
         bool more = true;
         if (f->left == 0 && f->at < f->file_bytes) {
-            code = fill(f, e);
+            TRY(fill(f, e));
         }
-        if (code == OK && gzip_stream_is_between(f->gzip)) {
-            code = check_rest(f, &more, e);
+        if (gzip_stream_is_between(f->gzip)) {
+            TRY(check_rest(f, &more, e));
         }
-        if (code != OK || !more) {
-            return code;
+        if (!more) {
+            return OK;
         }
         err why = {0};
-        code = gzip_stream_step(f->gzip, &f->next, &f->left, f->out, OUT_BYTES, bytes, &why);
+        const err_code code =
+            gzip_stream_step(f->gzip, &f->next, &f->left, f->out, OUT_BYTES, bytes, &why);
         if (code != OK) {
             return err_set(e, code, "%s: cannot be unpacked: %s", f->path, why.text);
         }
     }
-    return code;
+    return OK;
 }
 
 err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes, err *e)

@@ -1,12 +1,13 @@
-/* What a compressed file holds, from front to back, in bounded memory: gzip, zstd, xz, bzip2 and
- * what else libarchive unpacks here.
+/* Streaming decompressor: reads the contents of a compressed file from front to back, in bounded
+ * memory. It knows gzip, zstd, xz and bzip2.
  *
  *     decompressor *f;
  *     decompressor_open(fd, path, m, &f, e);
  *     while (decompressor_read(f, &piece, &bytes, e) == OK && bytes > 0) ...
  *     decompressor_close(f);
  *
- * The checksums of the compression are checked; for all of them read to the end. */
+ * The checksums of the compression are verified; read to the end to have all of them verified. Used
+ * by one thread at a time. */
 #ifndef DECOMPRESS_H
 #define DECOMPRESS_H
 
@@ -20,16 +21,16 @@ typedef struct decompressor decompressor;
 
 enum { DECOMPRESSOR_MAGIC_BYTES = 6 };
 
-/* Does a file of at least DECOMPRESSOR_MAGIC_BYTES bytes that begins like this hold a compressed stream?
- */
+/* Does a file that begins with these DECOMPRESSOR_MAGIC_BYTES bytes hold a compressed stream? */
 bool decompressor_recognizes(const unsigned char *start);
 
-/* `fd` and `path` stay the caller's, and must outlive the decompressor. The monitor hears of compressed
- * bytes. Errors: ERR_MEMORY, ERR_IO, ERR_INPUT cannot be unpacked. */
+/* `fd` and `path` stay the caller's, and must outlive the decompressor. The monitor receives how many
+ * compressed bytes were read. *out: decompressor_close. Errors: ERR_MEMORY, ERR_IO, ERR_CANCELLED,
+ * ERR_INPUT: cannot be unpacked. */
 MUST_CHECK err_code decompressor_open(int fd, const char *path, const monitor *m,
                                       decompressor **out, err *e);
 
-/* The next piece, which is valid until the next call; *bytes is 0 at the end. ERR_INPUT: cut off,
+/* The next piece, which is valid until the next call; *bytes is 0 at the end. ERR_INPUT: truncated
  * or damaged; ERR_IO, ERR_CANCELLED. */
 MUST_CHECK err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes,
                                       err *e);

@@ -11,7 +11,7 @@
 
 enum { BLOCK = 512, NAME_LIMIT = 100 };
 
-/* "." and ".." are spelled with allowed letters but are no names of files. */
+/* "." and ".." consist of allowed characters, but are not names of files. */
 bool member_name_valid(const char *name)
 {
     static const char letters[] =
@@ -53,14 +53,13 @@ static err_code check_names(const member **sorted, size_t count, err *e)
                            sorted[i]->name, NAME_LIMIT);
         }
         if (i > 0 && strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) {
-            return err_set(e, ERR_INPUT, "embedded file %s: stands twice", sorted[i]->name);
+            return err_set(e, ERR_INPUT, "embedded file %s: duplicate name", sorted[i]->name);
         }
     }
     return OK;
 }
 
-/* Memory is all that libarchive can lack here: names and sizes were checked, and the buffer has the
- * right size. */
+/* Only memory can be short here: names and sizes were checked, and the buffer has the right size. */
 static err_code write_failure(struct archive *a, err *e)
 {
     const char *why = archive_error_string(a);
@@ -84,7 +83,7 @@ static err_code write_member(struct archive *a, struct archive_entry *entry, con
     return OK;
 }
 
-/* The archive of valid, sorted members to `to`, which is exactly large enough. */
+/* Write the archive of valid, sorted members to `to`, which is exactly large enough. */
 static err_code write_archive(const member **sorted, size_t count, char *to, size_t bytes, err *e)
 {
     err_code code = OK;
@@ -99,11 +98,12 @@ static err_code write_archive(const member **sorted, size_t count, char *to, siz
         archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
         archive_write_open_memory(a, to, bytes, &used) != ARCHIVE_OK) {
         code = write_failure(a, e);
+        goto out;
     }
-    for (size_t i = 0; i < count && code == OK; i++) {
-        code = write_member(a, entry, sorted[i], e);
+    for (size_t i = 0; i < count; i++) {
+        TRY_OUT(write_member(a, entry, sorted[i], e));
     }
-    if (code == OK && (archive_write_close(a) != ARCHIVE_OK || used != bytes)) {
+    if (archive_write_close(a) != ARCHIVE_OK || used != bytes) {
         code = write_failure(a, e);
     }
 out:
@@ -118,34 +118,30 @@ err_code archive_pack(const member *members, size_t count, char **out, size_t *b
         return err_set(e, ERR_INPUT, "%zu embedded files, at most %d are allowed", count,
                        ARCHIVE_MAX_MEMBERS);
     }
-    char *buffer = NULL;
+    err_code code = OK;
     size_t total = 0;
     const member *sorted[ARCHIVE_MAX_MEMBERS];
     for (size_t i = 0; i < count; i++) {
         sorted[i] = &members[i];
     }
     qsort(sorted, count, sizeof *sorted, compare_member);
-    err_code code = check_names(sorted, count, e);
-    if (code == OK) {
-        code = packed_bytes(sorted, count, &total, e);
+    TRY(check_names(sorted, count, e));
+    TRY(packed_bytes(sorted, count, &total, e));
+    char *buffer = malloc(total);
+    if (!buffer) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu bytes of embedded files", total);
     }
-    if (code != OK) {
-        return code;
-    }
-    buffer = malloc(total);
-    code = buffer ? write_archive(sorted, count, buffer, total, e)
-                  : err_set(e, ERR_MEMORY, "no memory for %zu bytes of embedded files", total);
-    if (code != OK) {
-        free(buffer);
-        return code;
-    }
+    TRY_OUT(write_archive(sorted, count, buffer, total, e));
     *out = buffer;
     *bytes = total;
-    return OK;
+    buffer = NULL;
+out:
+    free(buffer);
+    return code;
 }
 
-/* What libarchive takes for tar is far more than what the format allows: only what is needed to
- * name and to hold the members is checked here, the comparison at the end does the rest. */
+/* Libarchive accepts far more as tar than the format allows. Only what is needed to name and hold
+ * the members is checked here; comparing with the canonical archive at the end does the rest. */
 static err_code read_failure(const char *what, err *e)
 {
     return err_set(e, ERR_INPUT, "embedded files: %s", what ? what : "not a tar archive");
@@ -189,10 +185,7 @@ static err_code read_members(struct archive *a, size_t limit, member *members, s
         if (*count == ARCHIVE_MAX_MEMBERS) {
             return read_failure("too many members", e);
         }
-        const err_code code = read_member(a, entry, limit, &members[(*count)++], e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(read_member(a, entry, limit, &members[(*count)++], e));
     }
 }
 
@@ -201,12 +194,10 @@ static err_code check_canonical(const member *members, size_t count, const char 
 {
     char *again = NULL;
     size_t again_bytes = 0;
-    err_code code = archive_pack(members, count, &again, &again_bytes, e);
-    if (code == OK && (again_bytes != bytes || memcmp(again, data, bytes) != 0)) {
-        code = read_failure("not in the canonical form", e);
-    }
+    TRY(archive_pack(members, count, &again, &again_bytes, e));
+    const bool same = again_bytes == bytes && memcmp(again, data, bytes) == 0;
     free(again);
-    return code;
+    return same ? OK : read_failure("not in the canonical form", e);
 }
 
 err_code archive_unpack(const char *data, size_t bytes, member **members, size_t *count, err *e)
@@ -226,15 +217,11 @@ err_code archive_unpack(const char *data, size_t bytes, member **members, size_t
         code = read_failure(archive_error_string(a), e);
         goto out;
     }
-    code = read_members(a, bytes, list, &found, e);
-    if (code == OK) {
-        code = check_canonical(list, found, data, bytes, e);
-    }
-    if (code == OK) {
-        *members = list;
-        *count = found;
-        list = NULL;
-    }
+    TRY_OUT(read_members(a, bytes, list, &found, e));
+    TRY_OUT(check_canonical(list, found, data, bytes, e));
+    *members = list;
+    *count = found;
+    list = NULL;
 out:
     members_free(list, found);
     archive_read_free(a);

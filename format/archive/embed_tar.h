@@ -1,5 +1,10 @@
-/* The embedded files: a ustar archive with one spelling (spec/format.md section 9), through
- * libarchive. */
+/* The archive of embedded files: a ustar archive in canonical form (spec/format.md section 9),
+ * written and read through libarchive.
+ *
+ *     archive_pack(members, count, &tar, &bytes, e);           free(tar)
+ *     archive_unpack(tar, bytes, &members, &count, e);         members_free(members, count)
+ *
+ * No state: safe from several threads. */
 #ifndef EMBED_TAR_H
 #define EMBED_TAR_H
 
@@ -12,19 +17,19 @@ enum { ARCHIVE_MAX_MEMBERS = 512, ARCHIVE_MAX_BYTES = 256 << 20 };
 
 typedef struct member {
     char *name; /* [A-Za-z0-9._-]{1,100} */
-    char *data; /* bytes long, not terminated */
+    char *data; /* `bytes` long, without a NUL after it */
     size_t bytes;
 } member;
 
 bool member_name_valid(const char *name);
 
-/* Write members (any order; the archive is sorted by name) into fresh memory: *out is the caller's
- * to free(). ERR_INPUT: a name that is not allowed or stands twice, or more than the limits. */
+/* Pack members, in any order; the archive is sorted by name. *out is the caller's to free().
+ * ERR_INPUT: a name that is not allowed or occurs twice, or a limit is exceeded. ERR_MEMORY. */
 MUST_CHECK err_code archive_pack(const member *members, size_t count, char **out, size_t *bytes,
                                  err *e);
 
-/* Take an archive apart and check that it is the canonical one: packing the members again gives the
- * same bytes. ERR_INPUT otherwise. *members: members_free. */
+/* Unpack an archive and check that it is canonical: packing the members again must give the same
+ * bytes. *members: members_free. ERR_INPUT otherwise; ERR_MEMORY. */
 MUST_CHECK err_code archive_unpack(const char *data, size_t bytes, member **members, size_t *count,
                                    err *e);
 

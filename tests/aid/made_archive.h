@@ -1,8 +1,8 @@
-/* Archives that a test makes by libarchive, as scratch("a"), and what has to be found in them.
+/* Archives that a test makes with libarchive, as scratch("a"), and what must be found in them.
  *
  *     make(&TGZ, usual, COUNT(usual));
  *     archive_index *b = open_good();
- *     expect_usual(b);                                  or open_bad(ERR_INPUT, "in it twice")
+ *     expect_usual(b);                                  or open_bad(ERR_INPUT, "duplicate member")
  */
 #ifndef MADE_ARCHIVE_H
 #define MADE_ARCHIVE_H

@@ -1,4 +1,4 @@
-/* Archives of every kind: what is in them is found, byte by byte; names and links that lead
+/* Archives of every kind: their members are found, byte by byte; names and links that lead
  * elsewhere are not followed. */
 #include <check.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ START_TEST(names_that_lead_elsewhere)
         for (int k = 0; k < COUNT(kinds); k++) {
             const content two[] = {usual[1], {names[i], 0, NULL, 5}};
             make(&kinds[k], two, 2);
-            open_bad(ERR_INPUT, "a member is named");
+            open_bad(ERR_INPUT, "unsafe member name");
         }
     }
 }
@@ -96,7 +96,7 @@ START_TEST(names_that_are_there_twice)
     const content twice[] = {usual[1], usual[6], {"top/model-1.safetensors", 0, NULL, 7}};
     for (int k = 0; k < COUNT(kinds); k++) {
         make(&kinds[k], twice, 3);
-        open_bad(ERR_INPUT, "top/model-1.safetensors is in it twice");
+        open_bad(ERR_INPUT, "duplicate member top/model-1.safetensors");
     }
     const content directories[] = {{"top/", AE_IFDIR, NULL, 0}, {"top", AE_IFDIR, NULL, 0}};
     make(&TAR, directories, 2);
@@ -123,10 +123,10 @@ START_TEST(links)
         expect_content(b, "top/model.safetensors", &all[0]);
         expect_content(b, "top/again", &all[0]);
         expect_content(b, "top/hard", &all[0]);
-        expect_none(b, "top/out", "leads to nothing in the archive");
-        expect_none(b, "top/absolute", "leads to nothing in the archive");
-        expect_none(b, "top/nowhere", "leads to nothing in the archive");
-        expect_none(b, "top/loop", "leads to nothing in the archive");
+        expect_none(b, "top/out", "target is not in the archive");
+        expect_none(b, "top/absolute", "target is not in the archive");
+        expect_none(b, "top/nowhere", "target is not in the archive");
+        expect_none(b, "top/loop", "target is not in the archive");
         expect_none(b, "top/fifo", "not a regular file");
         archive_close(b);
     }

@@ -1,4 +1,4 @@
-/* Names in archives, and where links lead. */
+/* Names in archives, and the targets of links. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Archives that are cut off or damaged, or say something else than is in them: told, not believed.
+/* Archives that are truncated or damaged, or whose headers contradict their data: an error, always.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "tests/aid/made_archive.h"
 
-/* Where a tar has its mark: two blocks of zeros behind the last member. */
+/* Where the mark at the end of a tar begins: two blocks of zeros after the last member. */
 static size_t end_of(const kind *k, const unsigned char *bytes, size_t length)
 {
     while (k->format != ARCHIVE_FORMAT_ZIP && k->in_place && bytes[length - 1] == 0) {
@@ -16,7 +16,7 @@ static size_t end_of(const kind *k, const unsigned char *bytes, size_t length)
     return length;
 }
 
-/* Cut off anywhere: told, and nothing else happens. */
+/* Truncated anywhere: an error, and nothing else happens. */
 START_TEST(cut_off)
 {
     const kind *const k = &kinds[_i];
@@ -39,8 +39,8 @@ START_TEST(cut_off)
 }
 END_TEST
 
-/* One bit of what is compressed: either it does not matter, or it is told. Libarchive writes zstd
- * without checksums. */
+/* Flip one bit of the compressed data: either it does not matter, or it is an error. Libarchive
+ * writes zstd without checksums. */
 START_TEST(flipped)
 {
     const kind *const k = &kinds[3 + _i];
@@ -89,7 +89,7 @@ static void patch(const void *from, const void *to, size_t count)
     free(data);
 }
 
-/* A zip says of a member that it is smaller, or larger, than what is compressed. */
+/* A zip that gives a smaller, or larger, size for a member than its compressed data has. */
 START_TEST(other_sizes_than_said)
 {
     static const unsigned char size[4] = {0x77, 0x33, 0, 0};
@@ -107,7 +107,7 @@ START_TEST(other_sizes_than_said)
 }
 END_TEST
 
-/* What is read in place has to be where it is said to be, all of it. */
+/* A member that is read in place must be where the archive says, all of it. */
 START_TEST(stored_beyond_the_end)
 {
     static const unsigned char size[4] = {0x77, 0x33, 0, 0};
@@ -121,7 +121,7 @@ START_TEST(stored_beyond_the_end)
 }
 END_TEST
 
-/* Several streams of gzip are one; zeros behind them are no matter, anything else is. */
+/* Several gzip streams count as one; zeros after them are ignored, anything else is an error. */
 START_TEST(gzip_in_parts)
 {
     char *first = NULL;
@@ -156,16 +156,16 @@ START_TEST(compressed_but_no_tar)
     const content one = {"ignored", 0, NULL, 5000};
     const kind raw = {ARCHIVE_FORMAT_RAW, ARCHIVE_FILTER_GZIP, NULL, false};
     make(&raw, &one, 1);
-    open_bad(ERR_INPUT, "what is compressed in it is no tar");
+    open_bad(ERR_INPUT, "the compressed data is not a tar archive");
 }
 END_TEST
 
-/* No room to unpack, and nothing left there. */
+/* No space to unpack, and nothing is left behind. */
 START_TEST(no_temporary_file)
 {
     make(&TGZ, usual, COUNT(usual));
     setenv("TMPDIR", scratch("none"), 1);
-    open_bad(ERR_IO, "cannot make a temporary file");
+    open_bad(ERR_IO, "cannot create a temporary file");
     setenv("TMPDIR", scratch(""), 1);
     archive_index *const b = open_good();
     expect_usual(b);

@@ -1,5 +1,5 @@
-/* The archive of embedded files: one spelling, written here a second time by hand, and nothing else
- * is accepted. */
+/* The archive of embedded files: one canonical form, written here a second time by hand; nothing
+ * else is accepted. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,7 +104,7 @@ START_TEST(bytes_are_the_canonical_ones)
     for (size_t i = 0; i < bytes; i++) {
         ck_assert_msg((unsigned char)data[i] == expected.data[i], "byte %zu", i);
     }
-    /* Pinned: a library that spells anything differently would change every packed file. */
+    /* Pinned: a library that writes anything differently would change every packed file. */
     unsigned char digest[SHA256_BYTES];
     char hex[2 * SHA256_BYTES + 1];
     digest_sha256(data, bytes, digest);
@@ -191,7 +191,7 @@ START_TEST(limits_hold)
 
     const member twice[] = {{(char *)"b", NULL, 0}, {(char *)"a", NULL, 0}, {(char *)"b", NULL, 0}};
     ck_assert_int_eq(archive_pack(twice, 3, &data, &bytes, &e), ERR_INPUT);
-    ck_assert_msg(strstr(e.text, "b: stands twice") != NULL, "%s", e.text);
+    ck_assert_msg(strstr(e.text, "b: duplicate name") != NULL, "%s", e.text);
 
     static char labels[ARCHIVE_MAX_MEMBERS + 1][16];
     static member many[ARCHIVE_MAX_MEMBERS + 1];
@@ -209,7 +209,7 @@ START_TEST(limits_hold)
     members_free(members, count);
     free(data);
 
-    /* Sizes are refused before the data is looked at. */
+    /* Sizes are refused before the data is read. */
     member large[] = {{(char *)"a", NULL, ARCHIVE_MAX_BYTES - 1535}, {(char *)"b", NULL, SIZE_MAX}};
     e = (err){0};
     ck_assert_int_eq(archive_pack(large, 1, &data, &bytes, &e), ERR_INPUT);
@@ -319,7 +319,7 @@ START_TEST(duplicates_and_disorder_are_refused)
 }
 END_TEST
 
-/* Every byte of the archive but those of the data means something: a changed one is never
+/* Every byte of the archive except those of the data means something: a changed one is never
  * overlooked. */
 START_TEST(every_changed_byte_is_seen)
 {

@@ -1,4 +1,4 @@
-/* gzip: members, the limit, and data cut off or damaged at every byte. */
+/* gzip: members, the limit, and data truncated or damaged at every byte. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +82,7 @@ START_TEST(every_damage_is_found)
     }
     for (size_t i = 0; i < bytes; i++) {
         packed[i] = (char)(packed[i] ^ 1);
-        /* Flags, time and system of the header say nothing about the data. */
+        /* Flags, time and system in the header do not affect the data. */
         if (gzip_unpack("t.gz", packed, bytes, 1000, &out, &out_bytes, &e) == OK) {
             ck_assert_msg(i >= 3 && i < 10, "byte %zu", i);
             free(out);

@@ -251,7 +251,7 @@ START_TEST(texts_may_be_compressed)
     free(text);
     scratch_text("broken", "\x1f\x8b\x08");
     expect_error(token_input_text(scratch("broken"), &text, &bytes, &e), ERR_INPUT, &e,
-                 "broken: gzip data that is cut off");
+                 "broken: truncated gzip data");
     ck_assert_ptr_null(text);
 }
 END_TEST
