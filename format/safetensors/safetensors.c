@@ -12,7 +12,7 @@
 
 enum { LENGTH_BYTES = 8 };
 
-/* Room for what the scan counted, filled one member after the other. */
+/* The header under construction: its arrays have the sizes that the scan counted. */
 typedef struct builder {
     st_header h;
     size_t names_used;
@@ -22,14 +22,11 @@ typedef struct builder {
 static err_code add_tensor(builder *b, st_slice text, size_t name_bytes, err *e)
 {
     const char *name = b->h.names + b->names_used;
-    err_code code = st_member_check_name(name, name_bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(st_member_check_name(name, name_bytes, e));
     st_tensor *t = &b->h.tensors[b->h.count++];
     t->name = name;
     b->names_used += name_bytes + 1;
-    code = st_member_tensor(text, t, e);
+    const err_code code = st_member_tensor(text, t, e);
     if (code != OK) {
         err_prefix(e, "tensor %s", name);
     }
@@ -40,15 +37,12 @@ static err_code add_member(builder *b, const st_member *m, err *e)
 {
     char *name = b->h.names + b->names_used;
     size_t bytes = 0;
-    const err_code code = st_member_key(m->key, name, &bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(st_member_key(m->key, name, &bytes, e));
     if (!st_member_is_metadata(name, bytes)) {
         return add_tensor(b, m->value, bytes, e);
     }
     if (b->metadata_seen) {
-        return err_set(e, ERR_INPUT, "%s stands twice in the header", name);
+        return err_set(e, ERR_INPUT, "duplicate %s in the header", name);
     }
     b->metadata_seen = true;
     return st_member_metadata(m->value, e);
@@ -60,11 +54,11 @@ static err_code add_members(builder *b, const char *path, const char *text, size
     for (;;) {
         st_member m;
         bool more = false;
-        err_code code = st_scan_next(&s, &m, &more, e);
-        if (code != OK || !more) {
-            return code;
+        TRY(st_scan_next(&s, &m, &more, e));
+        if (!more) {
+            return OK;
         }
-        code = add_member(b, &m, e);
+        const err_code code = add_member(b, &m, e);
         if (code != OK) {
             err_prefix(e, "%s", path);
             return code;
@@ -103,18 +97,19 @@ static err_code check_unique(const st_header *h, const char *path, err *e)
     }
     qsort(names, h->count, sizeof *names, compare_name);
     err_code code = OK;
-    for (size_t i = 1; i < h->count && code == OK; i++) {
+    for (size_t i = 1; i < h->count; i++) {
         if (strcmp(names[i - 1], names[i]) == 0) {
-            code =
-                err_set(e, ERR_INPUT, "%s: tensor %s: stands twice in the header", path, names[i]);
+            code = err_set(e, ERR_INPUT, "%s: tensor %s: duplicate name in the header", path,
+                           names[i]);
+            break;
         }
     }
     free(names);
     return code;
 }
 
-/* The tensors are sorted by range: each has to start where the one before it ends. No end can wrap
- * around, since both offset and end were read as numbers below 2^63. */
+/* The tensors are sorted by range: each must start where the one before it ends. No end can wrap
+ * around, since offset and end were both read as numbers below 2^63. */
 static err_code check_tiling(const st_header *h, const char *path, uint64_t data_bytes, err *e)
 {
     uint64_t cursor = 0;
@@ -123,7 +118,7 @@ static err_code check_tiling(const st_header *h, const char *path, uint64_t data
         if (t->off != cursor) {
             return err_set(
                 e, ERR_INPUT, "%s: tensor %s: %s, expected data offset %" PRIu64 ", found %" PRIu64,
-                path, t->name, t->off < cursor ? "overlaps the one before" : "hole before it",
+                path, t->name, t->off < cursor ? "overlaps the one before it" : "gap before it",
                 cursor, t->off);
         }
         cursor += t->bytes;
@@ -135,7 +130,7 @@ static err_code check_tiling(const st_header *h, const char *path, uint64_t data
         }
     }
     if (cursor != data_bytes) {
-        return err_set(e, ERR_INPUT, "%s: %" PRIu64 " surplus bytes behind the last tensor%s%s",
+        return err_set(e, ERR_INPUT, "%s: %" PRIu64 " trailing bytes after the last tensor%s%s",
                        path, data_bytes - cursor, h->count ? " " : "",
                        h->count ? h->tensors[h->count - 1].name : "");
     }
@@ -146,10 +141,7 @@ static err_code build(builder *b, const char *path, const char *text, size_t byt
 {
     size_t members = 0;
     size_t key_bytes = 0;
-    const err_code code = st_scan_all(path, text, bytes, &members, &key_bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(st_scan_all(path, text, bytes, &members, &key_bytes, e));
     b->h.tensors = calloc(members + 1, sizeof *b->h.tensors);
     b->h.names = malloc(key_bytes + 1);
     if (!b->h.tensors || !b->h.names) {
@@ -169,27 +161,23 @@ err_code st_header_parse(const char *path, const char *text, size_t text_bytes, 
                        "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64, path,
                        file_bytes, h->header_bytes);
     }
-    err_code code = build(&b, path, text, text_bytes, e);
-    if (code == OK) {
-        code = check_unique(h, path, e);
-    }
-    if (code == OK) {
-        qsort(h->tensors, h->count, sizeof *h->tensors, compare_range);
-        code = check_tiling(h, path, file_bytes - h->header_bytes, e);
-    }
-    if (code != OK) {
-        st_header_free(h);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(build(&b, path, text, text_bytes, e));
+    TRY_OUT(check_unique(h, path, e));
+    qsort(h->tensors, h->count, sizeof *h->tensors, compare_range);
+    TRY_OUT(check_tiling(h, path, file_bytes - h->header_bytes, e));
     for (size_t i = 0; i < h->count; i++) {
         h->tensors[i].off += h->header_bytes;
     }
     *out = *h;
-    return OK;
+    *h = (st_header){0};
+out:
+    st_header_free(h);
+    return code;
 }
 
-/* Mostly something else than safetensors was named. Whoever names a JSON file of a checkpoint means
- * the checkpoint. */
+/* A length that cannot be right usually means that the file is not safetensors at all. A user who
+ * names a JSON file of a checkpoint means the checkpoint. */
 static err_code refuse_other(const char *path, const unsigned char *raw, uint64_t value, err *e)
 {
     const file_kind *const kind = file_kind_find(raw, LENGTH_BYTES);
@@ -218,10 +206,7 @@ static err_code read_length(int fd, const char *path, uint64_t base, uint64_t fi
                        "%s: not a safetensors file: %" PRIu64 " bytes, expected at least 8", path,
                        file_bytes);
     }
-    const err_code code = io_read_at(fd, path, base, raw, sizeof raw, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_read_at(fd, path, base, raw, sizeof raw, e));
     const uint64_t value = le64_load(raw);
     if (value > ST_MAX_HEADER_BYTES) {
         return refuse_other(path, raw, value, e);
@@ -245,25 +230,21 @@ err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t fil
 {
     size_t length = 0;
     *out = (st_header){0};
-    err_code code = read_length(fd, path, base, file_bytes, &length, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(read_length(fd, path, base, file_bytes, &length, e));
+    err_code code = OK;
     char *bytes = malloc(LENGTH_BYTES + length);
     if (!bytes) {
         return err_set(e, ERR_MEMORY, "%s: no memory for a header of %zu bytes", path, length);
     }
-    code = io_read_at(fd, path, base, bytes, LENGTH_BYTES + length, e);
-    /* Length and text come from one read now: the length that was checked must still be there. */
-    if (code == OK && le64_load((const unsigned char *)bytes) != length) {
+    TRY_OUT(io_read_at(fd, path, base, bytes, LENGTH_BYTES + length, e));
+    /* This read gives length and text together: the length must still be the one that was checked. */
+    if (le64_load((const unsigned char *)bytes) != length) {
         code = err_set(e, ERR_IO, "%s: changed while it was read", path);
+        goto out;
     }
-    if (code == OK) {
-        code = st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, out, e);
-    }
-    if (code == OK) {
-        digest_sha256(bytes, LENGTH_BYTES + length, out->sha256);
-    }
+    TRY_OUT(st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, out, e));
+    digest_sha256(bytes, LENGTH_BYTES + length, out->sha256);
+out:
     free(bytes);
     return code;
 }

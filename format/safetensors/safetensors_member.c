@@ -19,8 +19,7 @@ static err_code load_slice(st_slice s, size_t flags, json_t **out, err *e)
 static err_code read_number(const json_t *value, const char *what, uint64_t *number, err *e)
 {
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
-        return err_set(e, ERR_INPUT, "%s holds something else than integers from 0 to 2^63 - 1",
-                       what);
+        return err_set(e, ERR_INPUT, "%s: expected integers from 0 to 2^63 - 1", what);
     }
     *number = (uint64_t)json_integer_value(value);
     return OK;
@@ -50,15 +49,14 @@ static err_code read_shape(const json_t *object, st_tensor *t, err *e)
         return err_set(e, ERR_INPUT, "%zu dimensions, at most %d are supported", ndim,
                        TENSOR_MAX_DIMS);
     }
-    err_code code = OK;
-    for (size_t i = 0; i < ndim && code == OK; i++) {
-        code = read_number(json_array_get(value, i), "shape", &t->shape[i], e);
+    for (size_t i = 0; i < ndim; i++) {
+        TRY(read_number(json_array_get(value, i), "shape", &t->shape[i], e));
     }
     t->ndim = (unsigned)ndim;
-    return code;
+    return OK;
 }
 
-/* Into t->off and t->bytes; the offset is still relative to the data area. */
+/* Sets t->off and t->bytes; the offset is still relative to the data area. */
 static err_code read_range(const json_t *object, st_tensor *t, err *e)
 {
     const json_t *value = json_object_get(object, "data_offsets");
@@ -66,17 +64,15 @@ static err_code read_range(const json_t *object, st_tensor *t, err *e)
         return err_set(e, ERR_INPUT, "data_offsets is missing or not an array of two");
     }
     uint64_t end = 0;
-    err_code code = read_number(json_array_get(value, 0), "data_offsets", &t->off, e);
-    if (code == OK) {
-        code = read_number(json_array_get(value, 1), "data_offsets", &end, e);
-    }
-    if (code == OK && end < t->off) {
-        code =
-            err_set(e, ERR_INPUT, "data_offsets end at %" PRIu64 ", before they start at %" PRIu64,
-                    end, t->off);
+    TRY(read_number(json_array_get(value, 0), "data_offsets", &t->off, e));
+    TRY(read_number(json_array_get(value, 1), "data_offsets", &end, e));
+    if (end < t->off) {
+        return err_set(e, ERR_INPUT,
+                       "data_offsets end at %" PRIu64 ", before they start at %" PRIu64, end,
+                       t->off);
     }
     t->bytes = end - t->off;
-    return code;
+    return OK;
 }
 
 static err_code check_size(const st_tensor *t, err *e)
@@ -84,7 +80,8 @@ static err_code check_size(const st_tensor *t, err *e)
     uint64_t elements = 0;
     uint64_t bytes = 0;
     if (!dtype_tensor_bytes(t->type, t->shape, t->ndim, &elements, &bytes)) {
-        return err_set(e, ERR_INPUT, "shape and dtype %s give no whole number of bytes below 2^61",
+        return err_set(e, ERR_INPUT,
+                       "shape and dtype %s do not give a whole number of bytes below 2^61",
                        dtype_name(t->type));
     }
     if (bytes != t->bytes) {
@@ -96,25 +93,25 @@ static err_code check_size(const st_tensor *t, err *e)
     return OK;
 }
 
+static err_code read_tensor(const json_t *object, st_tensor *t, err *e)
+{
+    TRY(read_dtype(object, t, e));
+    TRY(read_shape(object, t, e));
+    TRY(read_range(object, t, e));
+    /* An unknown field could change what the bytes mean. */
+    if (json_object_size(object) != 3) {
+        return err_set(e, ERR_INPUT, "fields other than dtype, shape and data_offsets");
+    }
+    return check_size(t, e);
+}
+
 err_code st_member_tensor(st_slice text, st_tensor *t, err *e)
 {
     json_t *object = NULL;
-    err_code code = load_slice(text, 0, &object, e);
-    if (code == OK) {
-        code = read_dtype(object, t, e);
-    }
-    if (code == OK) {
-        code = read_shape(object, t, e);
-    }
-    if (code == OK) {
-        code = read_range(object, t, e);
-    }
-    /* A field that we do not know could change what the bytes mean. */
-    if (code == OK && json_object_size(object) != 3) {
-        code = err_set(e, ERR_INPUT, "fields other than dtype, shape and data_offsets");
-    }
+    TRY(load_slice(text, 0, &object, e));
+    const err_code code = read_tensor(object, t, e);
     json_decref(object);
-    return code == OK ? check_size(t, e) : code;
+    return code;
 }
 
 err_code st_member_metadata(st_slice text, err *e)
@@ -144,21 +141,19 @@ bool st_member_is_metadata(const char *name, size_t bytes)
 
 err_code st_member_key(st_slice text, char *to, size_t *bytes, err *e)
 {
-    /* A character of a name takes at most six characters per byte; anything longer need not be
-     * unescaped. */
+    /* An escape has at most six characters for each byte of the name: a longer key is refused before
+     * it is unescaped. */
     if (text.bytes > 6 * NAME_MAX_BYTES + 2) {
         return err_set(e, ERR_INPUT, "a name of %zu bytes, at most %d are allowed", text.bytes - 2,
                        NAME_MAX_BYTES);
     }
     json_t *key = NULL;
-    const err_code code = load_slice(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &key, e);
-    if (code == OK) {
-        *bytes = json_string_length(key);
-        memcpy(to, json_string_value(key), *bytes);
-        to[*bytes] = '\0';
-    }
+    TRY(load_slice(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, &key, e));
+    *bytes = json_string_length(key);
+    memcpy(to, json_string_value(key), *bytes);
+    to[*bytes] = '\0';
     json_decref(key);
-    return code;
+    return OK;
 }
 
 err_code st_member_check_name(const char *name, size_t bytes, err *e)

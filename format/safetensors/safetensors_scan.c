@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-/* Offsets in messages count from the start of the file, where 8 bytes of length stand before the
- * header. */
+/* Offsets in messages count from the start of the file, where the length field of 8 bytes comes
+ * before the header. */
 enum { LENGTH_BYTES = 8 };
 
 static err_code unexpected(const st_scan *s, const char *expected, err *e)
@@ -38,7 +38,7 @@ static bool at(const st_scan *s, char c)
     return s->pos < s->bytes && s->text[s->pos] == c;
 }
 
-/* Step over `c`, which may have whitespace before it and behind it. */
+/* Skip `c`, with whitespace before and after it. */
 static err_code take(st_scan *s, char c, const char *expected, err *e)
 {
     skip_space(s);
@@ -69,7 +69,7 @@ static err_code take_string(st_scan *s, st_slice *slice, err *e)
     return OK;
 }
 
-/* From '[' to ']', which hold neither arrays nor objects. */
+/* Skip an array, which must not contain arrays or objects. */
 static err_code take_array(st_scan *s, err *e)
 {
     int items = 1;
@@ -87,18 +87,35 @@ static err_code take_array(st_scan *s, err *e)
             return too_many(s, ST_MAX_ITEMS, "items in an array", e);
         }
         if (c == '"') {
-            const err_code code = take_string(s, &ignored, e);
-            if (code != OK) {
-                return code;
-            }
+            TRY(take_string(s, &ignored, e));
             s->pos--;
         }
     }
     return unexpected(s, "']'", e);
 }
 
-/* From '{' to '}', which hold strings, numbers and arrays. Punctuation inside is the JSON library's
- * to judge. */
+/* Skip one item of an object: a string, an array, or a byte of something else. The JSON library
+ * checks the punctuation. */
+static err_code take_item(st_scan *s, int *fields, err *e)
+{
+    st_slice ignored;
+    switch (s->text[s->pos]) {
+    case '"':
+        return take_string(s, &ignored, e);
+    case '[':
+        return take_array(s, e);
+    case '{':
+        return unexpected(s, "no further nesting", e);
+    default:
+        if (s->text[s->pos] == ',' && ++*fields > ST_MAX_FIELDS) {
+            return too_many(s, ST_MAX_FIELDS, "fields in an object", e);
+        }
+        s->pos++;
+        return OK;
+    }
+}
+
+/* Take an object of strings, numbers and arrays. */
 static err_code take_object(st_scan *s, st_slice *slice, err *e)
 {
     if (!at(s, '{')) {
@@ -106,28 +123,8 @@ static err_code take_object(st_scan *s, st_slice *slice, err *e)
     }
     const size_t start = s->pos++;
     int fields = 1;
-    err_code code = OK;
-    st_slice ignored;
-    while (code == OK && s->pos < s->bytes && s->text[s->pos] != '}') {
-        switch (s->text[s->pos]) {
-        case '"':
-            code = take_string(s, &ignored, e);
-            break;
-        case '[':
-            code = take_array(s, e);
-            break;
-        case '{':
-            code = unexpected(s, "no further nesting", e);
-            break;
-        default:
-            if (s->text[s->pos] == ',' && ++fields > ST_MAX_FIELDS) {
-                code = too_many(s, ST_MAX_FIELDS, "fields in an object", e);
-            }
-            s->pos++;
-        }
-    }
-    if (code != OK) {
-        return code;
+    while (s->pos < s->bytes && s->text[s->pos] != '}') {
+        TRY(take_item(s, &fields, e));
     }
     if (!at(s, '}')) {
         return unexpected(s, "'}'", e);
@@ -139,41 +136,34 @@ static err_code take_object(st_scan *s, st_slice *slice, err *e)
                : OK;
 }
 
-/* Step to the key of the next member or behind the closing brace. */
+/* Skip to the key of the next member, or to the end of the text after the closing brace. */
 static err_code take_separator(st_scan *s, bool *more, err *e)
 {
-    err_code code = OK;
     if (s->members == 0) {
-        code = take(s, '{', "'{'", e);
-        *more = !at(s, '}');
+        TRY(take(s, '{', "'{'", e));
     } else {
         skip_space(s);
-        *more = !at(s, '}');
-        code = *more ? take(s, ',', "',' or '}'", e) : OK;
     }
-    if (code == OK && !*more) {
-        code = take(s, '}', "'}'", e);
-        if (code == OK && s->pos != s->bytes) {
-            code = unexpected(s, "nothing but spaces behind '}'", e);
-        }
+    *more = !at(s, '}');
+    if (*more) {
+        return s->members == 0 ? OK : take(s, ',', "',' or '}'", e);
     }
-    return code;
+    TRY(take(s, '}', "'}'", e));
+    return s->pos == s->bytes ? OK : unexpected(s, "nothing but spaces after '}'", e);
 }
 
 err_code st_scan_next(st_scan *s, st_member *member, bool *more, err *e)
 {
-    err_code code = take_separator(s, more, e);
-    if (code != OK || !*more) {
-        return code;
+    TRY(take_separator(s, more, e));
+    if (!*more) {
+        return OK;
     }
     if (++s->members > ST_MAX_MEMBERS) {
         return too_many(s, ST_MAX_MEMBERS - 1, "tensors", e);
     }
-    code = take_string(s, &member->key, e);
-    if (code == OK) {
-        code = take(s, ':', "':'", e);
-    }
-    return code == OK ? take_object(s, &member->value, e) : code;
+    TRY(take_string(s, &member->key, e));
+    TRY(take(s, ':', "':'", e));
+    return take_object(s, &member->value, e);
 }
 
 err_code st_scan_all(const char *path, const char *text, size_t bytes, size_t *members,
@@ -184,10 +174,7 @@ err_code st_scan_all(const char *path, const char *text, size_t bytes, size_t *m
     bool more = true;
     *key_bytes = 0;
     while (more) {
-        const err_code code = st_scan_next(&s, &member, &more, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(st_scan_next(&s, &member, &more, e));
         *key_bytes += more ? member.key.bytes : 0;
     }
     *members = s.members;

@@ -1,18 +1,16 @@
-/* The outline of a safetensors header: its members as slices of the text, found without allocating
- * anything.
- *
- * A header is one object of objects, never deeper than root, tensor, array. The scan checks just
- * that, and bounds every count, so that the JSON library only ever sees one small piece at a time:
- * a hostile header of 100 MB costs one pass over its bytes, and an honest one no tree of its
- * hundred thousand tensors.
+/* Splits a safetensors header into its members, as slices of the text, without allocating anything.
  *
  *     st_scan s = {.path = path, .text = text, .bytes = bytes};
- *     bool more = true;
- *     while (code == OK && more) {
- *         code = st_scan_next(&s, &member, &more, e);
- *         if (code == OK && more) ... member.key, member.value are JSON texts
+ *     for (bool more = true; more;) {
+ *         TRY(st_scan_next(&s, &member, &more, e));
+ *         if (more) ... member.key and member.value are JSON texts
  *     }
- */
+ *
+ * A header is one object of objects, never deeper than root, tensor, array. The scan checks exactly
+ * that, and bounds every count. It is hand-written so that the JSON library only ever sees one small
+ * piece at a time: a hostile header of 100 MB costs one pass over its bytes, and for an honest one
+ * no tree of a hundred thousand tensors is built, which would take longer than all the rest of
+ * opening a checkpoint. */
 #ifndef SAFETENSORS_SCAN_H
 #define SAFETENSORS_SCAN_H
 
@@ -46,11 +44,12 @@ typedef struct st_scan {
     size_t members; /* found so far */
 } st_scan;
 
-/* Find the next member; *more is false behind the last one, when nothing but whitespace follows. */
+/* Find the next member. *more is false if there is none, and then only whitespace followed. The
+ * slices point into the text. ERR_INPUT. */
 MUST_CHECK err_code st_scan_next(st_scan *s, st_member *member, bool *more, err *e);
 
-/* Scan a whole header: how many members it has, and how long their keys are together, quotes
- * included. */
+/* Scan a whole header: *members is their number, *key_bytes the total length of their keys,
+ * including quotes. ERR_INPUT. */
 MUST_CHECK err_code st_scan_all(const char *path, const char *text, size_t bytes, size_t *members,
                                 size_t *key_bytes, err *e);
 

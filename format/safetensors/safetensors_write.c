@@ -14,7 +14,7 @@ enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
 struct st_writer {
     output *out;
-    uint64_t *off; /* of each tensor in the file, and behind the last one its end */
+    uint64_t *off; /* [count + 1]: of each tensor in the file, and the end of the last one */
     size_t count;
     _Atomic uint64_t written; /* bytes of tensors */
 };
@@ -27,7 +27,7 @@ typedef struct header {
 
 /* ---- the header ------------------------------------------------ */
 
-/* Into off: relative to the data. */
+/* Sets off[0 … count], relative to the data area; off[0] is 0. */
 static err_code place_tensors(const st_tensor *tensors, size_t count, uint64_t *off, err *e)
 {
     for (size_t i = 0; i < count; i++) {
@@ -37,7 +37,7 @@ static err_code place_tensors(const st_tensor *tensors, size_t count, uint64_t *
         if (t->ndim > TENSOR_MAX_DIMS ||
             !dtype_tensor_bytes(t->type, t->shape, t->ndim, &elements, &bytes) ||
             !num_add(off[i], bytes, &off[i + 1]) || off[i + 1] > INT64_MAX) {
-            return err_set(e, ERR_INPUT, "tensor %s: shape and dtype %s give no possible size",
+            return err_set(e, ERR_INPUT, "tensor %s: shape and dtype %s do not give a valid size",
                            t->name, dtype_name(t->type));
         }
     }
@@ -47,7 +47,7 @@ static err_code place_tensors(const st_tensor *tensors, size_t count, uint64_t *
 static json_t *tensor_json(const st_tensor *t, uint64_t start, uint64_t end)
 {
     json_t *const shape = json_array();
-    int failed = 0; /* jansson returns -1 without memory */
+    int failed = 0; /* jansson returns -1 if memory is short */
     for (unsigned i = 0; i < t->ndim; i++) {
         failed |= json_array_append_new(shape, json_integer((json_int_t)t->shape[i]));
     }
@@ -60,7 +60,8 @@ static json_t *tensor_json(const st_tensor *t, uint64_t start, uint64_t end)
     return o;
 }
 
-/* jansson keeps the order in which members were added. Names that are no UTF-8 it does not take. */
+/* jansson keeps the order in which members were added, and refuses names that are not UTF-8 without
+ * saying so: check before. */
 static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count,
                             const uint64_t *off, err *e)
 {
@@ -70,7 +71,7 @@ static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count
             return err_set(e, ERR_INPUT, "tensor %s: the name is not UTF-8", name);
         }
         if (json_object_get(root, name)) {
-            return err_set(e, ERR_INPUT, "tensor %s: given twice", name);
+            return err_set(e, ERR_INPUT, "tensor %s: duplicate name", name);
         }
         if (json_object_set_new(root, name, tensor_json(&tensors[i], off[i], off[i + 1])) != 0) {
             return err_set(e, ERR_MEMORY, "no memory for a header of %zu tensors", count);
@@ -79,7 +80,7 @@ static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count
     return OK;
 }
 
-/* The text behind its length, with spaces up to a multiple of 8. */
+/* The length field, then the text, padded with spaces to a multiple of 8. */
 static err_code frame(const char *text, header *h, err *e)
 {
     const size_t length = strlen(text);
@@ -102,67 +103,64 @@ static err_code frame(const char *text, header *h, err *e)
 static err_code make_header(const st_tensor *tensors, size_t count, const json_t *metadata,
                             const uint64_t *off, header *h, err *e)
 {
+    err_code code = OK;
+    char *text = NULL;
     json_t *const root = json_object();
-    err_code code = root ? OK : err_set(e, ERR_MEMORY, "no memory for a header");
-    if (code == OK && metadata &&
-        json_object_set_new(root, "__metadata__", json_deep_copy(metadata)) != 0) {
+    if (!root ||
+        (metadata && json_object_set_new(root, "__metadata__", json_deep_copy(metadata)) != 0)) {
         code = err_set(e, ERR_MEMORY, "no memory for a header");
+        goto out;
     }
-    if (code == OK) {
-        code = add_tensors(root, tensors, count, off, e);
-    }
-    char *const text = code == OK ? json_dumps(root, JSON_COMPACT) : NULL;
-    if (code == OK) {
-        code = text ? frame(text, h, e) : err_set(e, ERR_MEMORY, "no memory for a header");
-    }
+    TRY_OUT(add_tensors(root, tensors, count, off, e));
+    text = json_dumps(root, JSON_COMPACT);
+    code = text ? frame(text, h, e) : err_set(e, ERR_MEMORY, "no memory for a header");
+out:
     free(text);
     json_decref(root);
     return code;
 }
 
-/* The reader has the rules; what it would refuse is not written. */
+/* The rules are the reader's: a header that it would refuse is not written. */
 static err_code check_header(const char *path, const header *h, uint64_t data_bytes, err *e)
 {
     st_header back;
-    const err_code code =
-        st_header_parse(path, (const char *)h->bytes + LENGTH_BYTES, h->length - LENGTH_BYTES,
-                        h->length + data_bytes, &back, e);
-    if (code == OK) {
-        st_header_free(&back);
-    }
-    return code;
+    TRY(st_header_parse(path, (const char *)h->bytes + LENGTH_BYTES, h->length - LENGTH_BYTES,
+                        h->length + data_bytes, &back, e));
+    st_header_free(&back);
+    return OK;
 }
 
 /* ---- the file -------------------------------------------------- */
 
 static err_code start_file(const char *path, bool force, st_writer *w, const header *h, err *e)
 {
-    err_code code = output_open(path, force, &w->out, e);
-    if (code == OK) {
-        code = output_reserve(w->out, w->off[w->count], e);
-    }
-    return code == OK ? output_write(w->out, 0, h->bytes, h->length, e) : code;
+    TRY(output_open(path, force, &w->out, e));
+    TRY(output_reserve(w->out, w->off[w->count], e));
+    return output_write(w->out, 0, h->bytes, h->length, e);
+}
+
+static err_code plan_header(const st_tensor *tensors, const json_t *metadata, st_writer *w,
+                            header *h, err *e)
+{
+    TRY(place_tensors(tensors, w->count, w->off, e));
+    return make_header(tensors, w->count, metadata, w->off, h, e);
 }
 
 static err_code plan_file(const char *path, const st_tensor *tensors, const json_t *metadata,
                           st_writer *w, header *h, err *e)
 {
-    err_code code = place_tensors(tensors, w->count, w->off, e);
-    if (code == OK) {
-        code = make_header(tensors, w->count, metadata, w->off, h, e);
-    }
+    const err_code code = plan_header(tensors, metadata, w, h, e);
     if (code != OK) {
         err_prefix(e, "%s", path);
         return code;
     }
-    code = check_header(path, h, w->off[w->count], e);
+    TRY(check_header(path, h, w->off[w->count], e));
     for (size_t i = 0; i <= w->count; i++) {
         w->off[i] += h->length; /* both are below 2^63 */
     }
-    if (code == OK && w->off[w->count] > INT64_MAX) {
-        code = err_set(e, ERR_INPUT, "%s: more bytes than a file can have", path);
-    }
-    return code;
+    return w->off[w->count] <= INT64_MAX
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: more bytes than a file can have", path);
 }
 
 static void writer_free(st_writer *w)
@@ -177,8 +175,9 @@ static void writer_free(st_writer *w)
 err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, size_t count,
                         const json_t *metadata, st_writer **out, err *e)
 {
+    err_code code = OK;
     header h = {0};
-    st_writer *const w = calloc(1, sizeof *w);
+    st_writer *w = calloc(1, sizeof *w);
     uint64_t *const off = calloc(count + 1, sizeof *off);
     if (!w || !off) {
         free(w);
@@ -187,17 +186,14 @@ err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, 
     }
     w->off = off;
     w->count = count;
-    err_code code = plan_file(path, tensors, metadata, w, &h, e);
-    if (code == OK) {
-        code = start_file(path, force, w, &h, e);
-    }
-    free(h.bytes);
-    if (code != OK) {
-        writer_free(w);
-        return code;
-    }
+    TRY_OUT(plan_file(path, tensors, metadata, w, &h, e));
+    TRY_OUT(start_file(path, force, w, &h, e));
     *out = w;
-    return OK;
+    w = NULL;
+out:
+    writer_free(w);
+    free(h.bytes);
+    return code;
 }
 
 err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *data,
@@ -209,11 +205,9 @@ err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *
         return err_set(e, ERR_INTERNAL, "%s: tensor %zu written beyond its end",
                        output_part_path(w->out), tensor);
     }
-    const err_code code = output_write(w->out, w->off[tensor] + off, data, bytes, e);
-    if (code == OK) {
-        atomic_fetch_add(&w->written, bytes);
-    }
-    return code;
+    TRY(output_write(w->out, w->off[tensor] + off, data, bytes, e));
+    atomic_fetch_add(&w->written, bytes);
+    return OK;
 }
 
 err_code st_writer_commit(st_writer **out, err *e)
@@ -226,11 +220,9 @@ err_code st_writer_commit(st_writer **out, err *e)
                        "%s: %" PRIu64 " bytes of tensors written, expected %" PRIu64,
                        output_part_path(w->out), written, expected);
     }
-    err_code code = output_sync(w->out, e);
-    if (code == OK) {
-        code = output_commit(&w->out, e);
-    }
-    if (!w->out) { /* the file has its name */
+    TRY(output_sync(w->out, e));
+    const err_code code = output_commit(&w->out, e);
+    if (!w->out) { /* the file has its name, whatever failed after that */
         writer_free(w);
         *out = NULL;
     }

@@ -170,10 +170,10 @@ static const struct {
     {"{\"a\":{\"b\":[" N64 N64 "1]}}", 0, "more than 64 items"},
     {"{" T("a", "U8", "1,1,1,1,1,1,1", 0, 1) "}", 1, "tensor a: 7 dimensions, at most 6"},
     /* names */
-    {"{" T("a", "U8", "1", 0, 1) "," T("a", "U8", "1", 0, 1) "}", 1, "tensor a: stands twice"},
-    {"{" T("a", "U8", "1", 0, 1) "," T("a", "U8", "1", 1, 2) "}", 2, "tensor a: stands twice"},
+    {"{" T("a", "U8", "1", 0, 1) "," T("a", "U8", "1", 0, 1) "}", 1, "tensor a: duplicate name"},
+    {"{" T("a", "U8", "1", 0, 1) "," T("a", "U8", "1", 1, 2) "}", 2, "tensor a: duplicate name"},
     {"{" T("a", "U8", "1", 0, 1) "," T("b", "U8", "1", 1, 2) "," T("\\u0061", "U8", "1", 2, 3) "}",
-     3, "tensor a: stands twice"},
+     3, "tensor a: duplicate name"},
     {"{" T("a\\u0000b", "U8", "1", 0, 1) "}", 1, "control characters"},
     {"{" T("__metadata__\\u0000", "U8", "1", 0, 1) "}", 1, "control characters"},
     {"{" T("a\\u007f", "U8", "1", 0, 1) "}", 1, "control characters"},
@@ -187,8 +187,8 @@ static const struct {
     {"{\"__metadata__\":{\"a\":{}}}", 0, "no further nesting"},
     {"{\"__metadata__\":null}", 0, "expected '{'"},
     {"{\"__metadata__\":{\"a\":\"\",\"a\":\"\"}}", 0, "__metadata__: duplicate"},
-    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__ stands twice"},
-    {"{\"__metadata__\":{},\"__metadat\\u0061__\":{}}", 0, "__metadata__ stands twice"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate __metadata__"},
+    {"{\"__metadata__\":{},\"__metadat\\u0061__\":{}}", 0, "duplicate __metadata__"},
     /* fields */
     {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "tensor a: dtype is missing"},
     {"{\"a\":{\"dtype\":3,\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
@@ -208,35 +208,36 @@ static const struct {
     {"{" T("a", "U8\\u0000", "1", 0, 1) "}", 1, "tensor a: "},
     {"{" T("a", "", "1", 0, 1) "}", 1, "unknown dtype"},
     /* numbers */
-    {"{" T("a", "U8", "1.0", 0, 1) "}", 1, "shape holds something else than integers"},
-    {"{" T("a", "U8", "1e0", 0, 1) "}", 1, "shape holds something else"},
-    {"{" T("a", "U8", "-1", 0, 1) "}", 1, "shape holds something else"},
-    {"{" T("a", "U8", "\"1\"", 0, 1) "}", 1, "shape holds something else"},
-    {"{" T("a", "U8", "true", 0, 1) "}", 1, "shape holds something else"},
-    {"{" T("a", "U8", "1", 0, 1.0) "}", 1, "data_offsets holds something else"},
-    {"{" T("a", "U8", "1", -1, 0) "}", 1, "data_offsets holds something else"},
+    {"{" T("a", "U8", "1.0", 0, 1) "}", 1, "shape: expected integers"},
+    {"{" T("a", "U8", "1e0", 0, 1) "}", 1, "shape: expected integers from 0"},
+    {"{" T("a", "U8", "-1", 0, 1) "}", 1, "shape: expected integers from 0"},
+    {"{" T("a", "U8", "\"1\"", 0, 1) "}", 1, "shape: expected integers from 0"},
+    {"{" T("a", "U8", "true", 0, 1) "}", 1, "shape: expected integers from 0"},
+    {"{" T("a", "U8", "1", 0, 1.0) "}", 1, "data_offsets: expected integers from 0"},
+    {"{" T("a", "U8", "1", -1, 0) "}", 1, "data_offsets: expected integers from 0"},
     {"{" T("a", "U8", "9223372036854775808", 0, 1) "}", 1, "too big integer"},
     {"{" T("a", "U8", "1", 0, 18446744073709551616) "}", 1, "too big integer"},
-    {"{" T("a", "U8", "4294967296,4294967296", 0, 0) "}", 0, "no whole number of bytes"},
-    {"{" T("a", "U8", "4294967296,4294967296,0", 0, 0) "}", 0, "no whole number of bytes"},
-    {"{" T("a", "F64", "2305843009213693952", 0, 0) "}", 0, "no whole number of bytes"},
-    {"{" T("a", "F4", "3", 0, 1) "}", 1, "no whole number of bytes"},
+    {"{" T("a", "U8", "4294967296,4294967296", 0, 0) "}", 0, "do not give a whole number of bytes"},
+    {"{" T("a", "U8", "4294967296,4294967296,0", 0, 0) "}", 0,
+     "do not give a whole number of bytes"},
+    {"{" T("a", "F64", "2305843009213693952", 0, 0) "}", 0, "do not give a whole number of bytes"},
+    {"{" T("a", "F4", "3", 0, 1) "}", 1, "do not give a whole number of bytes"},
     /* ranges */
     {"{" T("a", "U8", "1", 1, 0) "}", 1, "data_offsets end at 0, before they start at 1"},
     {"{" T("a", "U8", "2", 0, 1) "}", 1, "expected 2 bytes, found 1"},
     {"{" T("a", "BF16", "2,2", 0, 16) "}", 16, "expected 8 bytes, found 16"},
     {"{" T("a", "U8", "1", 1, 2) "}", 2,
-     "tensor a: hole before it, expected data offset 0, found 1"},
-    {"{" T("a", "U8", "1", 0, 1) "," T("b", "U8", "1", 2, 3) "}", 3, "tensor b: hole before it"},
-    {"{" T("a", "U8", "1", 0, 1) "}", 2, "1 surplus bytes behind the last tensor a"},
-    {"{}", 5, "5 surplus bytes"},
+     "tensor a: gap before it, expected data offset 0, found 1"},
+    {"{" T("a", "U8", "1", 0, 1) "," T("b", "U8", "1", 2, 3) "}", 3, "tensor b: gap before it"},
+    {"{" T("a", "U8", "1", 0, 1) "}", 2, "1 trailing bytes after the last tensor a"},
+    {"{}", 5, "5 trailing bytes"},
     {"{" T("a", "U8", "2", 0, 2) "," T("b", "U8", "2", 1, 3) "}", 3, "tensor b: overlaps"},
     {"{" T("a", "U8", "2", 0, 2) "," T("b", "U8", "2", 0, 2) "}", 2, "tensor b: overlaps"},
     {"{" T("a", "U8", "2", 0, 2) "," T("b", "U8", "0", 1, 1) "}", 2, "tensor b: overlaps"},
     {"{" T("a", "U8", "2", 0, 2) "," T("b", "U8", "3", 2, 5) "}", 4,
      "tensor b: truncated: it ends at byte 5"},
     {"{" T("a", "U8", "9223372036854775807", 0, 9223372036854775807) "}", 4, "tensor a: "},
-    {"{" T("a", "U8", "1", 9223372036854775806, 9223372036854775807) "}", 1, "tensor a: hole"},
+    {"{" T("a", "U8", "1", 9223372036854775806, 9223372036854775807) "}", 1, "tensor a: gap"},
 };
 
 START_TEST(bad_headers_are_refused)
@@ -278,7 +279,7 @@ START_TEST(every_prefix_is_refused)
     for (size_t n = 0; n < strlen(text); n++) {
         st_header h;
         err e = {0};
-        /* In memory of its own, so that a read behind the end is seen. */
+        /* In a separate allocation, so that the address sanitizer sees a read past the end. */
         char *copy = malloc(n ? n : 1);
         memcpy(copy, text, n);
         ck_assert_int_eq(st_header_parse("f", copy, n, 8 + n + 1, &h, &e), ERR_INPUT);
@@ -361,7 +362,7 @@ START_TEST(bad_lengths_are_refused)
     check_file("\377\377\377\377\377\377\377\377{}", 10, "header of 18446744073709551615 bytes");
     check_file("\1\341\365\5\0\0\0\0{}", 10, "header of 100000001 bytes, at most 100000000");
     check_file("\0\341\365\5\0\0\0\0{}", 10, "truncated");
-    check_file("\2\0\0\0\0\0\0\0{}x", 11, "1 surplus bytes");
+    check_file("\2\0\0\0\0\0\0\0{}x", 11, "1 trailing bytes");
 }
 END_TEST
 

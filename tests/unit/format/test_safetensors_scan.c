@@ -1,4 +1,4 @@
-/* What headers of a hundred thousand tensors cost, and hostile ones: little time, little memory. */
+/* Headers of a hundred thousand tensors, and hostile ones, cost little time and little memory. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -75,8 +75,8 @@ START_TEST(a_hundred_thousand_tensors)
 }
 END_TEST
 
-/* The text open, item repeated as often as 100 MB allow, close: refused, fast and without much
- * memory. The JSON library alone takes 18 s and 4.5 GB for the first of these. */
+/* The text `open`, then `item` as often as 100 MB allow, then `close`: refused quickly, without
+ * much memory. The JSON library alone takes 18 s and 4.5 GB for the first of these. */
 static const struct {
     const char *open, *item, *close;
 } hostile[] = {

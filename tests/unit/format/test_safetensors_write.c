@@ -1,4 +1,4 @@
-/* Written safetensors files: byte by byte, through the reader, and never by halves. With
+/* Written safetensors files: byte by byte, through the reader, and never half a file. With
  * SAFETENSORS_SAMPLE in the environment the sample is left there for tests/interop/read_written.py.
  */
 #include <check.h>
@@ -68,7 +68,7 @@ START_TEST(byte_by_byte)
 }
 END_TEST
 
-/* Everything that a header may hold; the bytes of the data count up. */
+/* Everything that a header may contain; the bytes of the data count up. */
 static const st_tensor sample[] = {
     TENSOR("model.a", F32, 2, 2, 3),
     TENSOR("quote \" backslash \\ slash / \xc3\xa9 \xf0\x9f\x99\x82", BF16, 1, 4),
@@ -143,13 +143,13 @@ END_TEST
 START_TEST(impossible_tensors)
 {
     const st_tensor huge[] = {TENSOR("a", F32, 2, UINT64_MAX, 2)};
-    expect_refused(huge, 1, "x: tensor a: shape and dtype F32 give no possible size");
+    expect_refused(huge, 1, "x: tensor a: shape and dtype F32 do not give a valid size");
     st_tensor sum[8];
     static const char *const names[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
     for (int i = 0; i < 8; i++) {
         sum[i] = (st_tensor){.name = names[i], .type = DTYPE_U8, .ndim = 1, .shape = {1ULL << 60}};
     }
-    expect_refused(sum, 8, "tensor 7: shape and dtype U8 give no possible size");
+    expect_refused(sum, 8, "tensor 7: shape and dtype U8 do not give a valid size");
     sum[7].shape[0]--;
     expect_refused(sum, 8, "more bytes than a file can have");
     const st_tensor negative[] = {TENSOR("a", U8, 2, UINT64_MAX, 0)};
@@ -168,7 +168,7 @@ END_TEST
 START_TEST(impossible_names)
 {
     const st_tensor twice[] = {TENSOR("a", U8, 1, 1), TENSOR("b", U8, 1, 1), TENSOR("a", U8, 0, 0)};
-    expect_refused(twice, 3, "x: tensor a: given twice");
+    expect_refused(twice, 3, "x: tensor a: duplicate name");
     const st_tensor empty[] = {TENSOR("", U8, 1, 1)};
     expect_refused(empty, 1, "a name has 1 to 255 bytes");
     const st_tensor control[] = {TENSOR("a\nb", U8, 1, 1)};
@@ -238,7 +238,7 @@ START_TEST(nothing_by_halves)
 }
 END_TEST
 
-/* Thousands of tensors of random shapes: the reader finds them where they belong. */
+/* Thousands of tensors of random shapes: the reader finds each in its place. */
 START_TEST(many_tensors)
 {
     enum { MANY = 5000 };
