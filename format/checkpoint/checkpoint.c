@@ -21,14 +21,14 @@ struct checkpoint_private {
     char **names; /* [shard_count] blocks that hold the names of tensors */
 };
 
-/* What is needed only while a checkpoint is opened. */
+/* State that is needed only while a checkpoint is opened. */
 typedef struct opening {
     checkpoint *cp;
     const monitor *m;
-    shard_index index; /* without JSON: there is none */
-    bool *missing;     /* [shard_count] the index names it, but it is not there */
-    bool lacks_config; /* to be noted when all else is right */
-    size_t room;       /* of cp->tensors */
+    shard_index index; /* index.json NULL: there is none */
+    bool *missing;     /* [shard_count] the index names the shard, but it does not exist */
+    bool lacks_config; /* noted once everything else is right */
+    size_t capacity;   /* of cp->tensors */
 } opening;
 
 static err_code no_memory(const char *path, err *e)
@@ -36,18 +36,18 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* Move the tensors of a header behind those that are there. */
+/* Append the tensors of shard `i`, whose header gives up its block of names. */
 static err_code add_tensors(opening *o, size_t i, st_header *h, err *e)
 {
     checkpoint *cp = o->cp;
-    if (o->room - cp->tensor_count < h->count) {
-        const size_t room = cp->tensor_count + h->count + o->room / 2;
-        tensor *grown = reallocarray(cp->tensors, room, sizeof *grown);
+    if (o->capacity - cp->tensor_count < h->count) {
+        const size_t capacity = cp->tensor_count + h->count + o->capacity / 2;
+        tensor *grown = reallocarray(cp->tensors, capacity, sizeof *grown);
         if (!grown) {
             return no_memory(cp->shards[i].path, e);
         }
         cp->tensors = grown;
-        o->room = room;
+        o->capacity = capacity;
     }
     for (size_t k = 0; k < h->count; k++) {
         const st_tensor *from = &h->tensors[k];
@@ -65,37 +65,41 @@ static err_code add_tensors(opening *o, size_t i, st_header *h, err *e)
     return OK;
 }
 
-/* Is it sure that the file is not there? Anything else that is wrong with it shows when it is
- * opened. */
+/* Does the file certainly not exist? Anything else that is wrong with it is found when it is opened.
+ */
 static bool is_absent(const char *path)
 {
     struct stat st;
     return stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
+static err_code read_header(shard *s, st_header *h, err *e)
+{
+    int fd = -1;
+    struct stat st;
+    TRY(io_open_read(shard_file(s), &fd, &st, e));
+    shard_stamp(s, &st);
+    const err_code code = st_header_read_at(fd, s->path, s->base, s->bytes, h, e);
+    close(fd);
+    return code;
+}
+
 static err_code open_shard(opening *o, size_t i, err *e)
 {
     shard *s = &o->cp->shards[i];
+    if (monitor_cancelled(o->m)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
     if (o->index.json && is_absent(shard_file(s))) {
         o->missing[i] = true;
         return OK;
     }
-    int fd = -1;
-    struct stat st;
-    err_code code = io_open_read(shard_file(s), &fd, &st, e);
-    if (code != OK) {
-        return code;
-    }
-    shard_stamp(s, &st);
     st_header h;
-    code = st_header_read_at(fd, s->path, s->base, s->bytes, &h, e);
-    close(fd);
-    if (code == OK) {
-        s->header_bytes = h.header_bytes;
-        memcpy(s->header_sha256, h.sha256, sizeof s->header_sha256);
-        s->tensor_count = h.count;
-        code = add_tensors(o, i, &h, e);
-    }
+    TRY(read_header(s, &h, e));
+    s->header_bytes = h.header_bytes;
+    memcpy(s->header_sha256, h.sha256, sizeof s->header_sha256);
+    s->tensor_count = h.count;
+    const err_code code = add_tensors(o, i, &h, e);
     st_header_free(&h);
     return code;
 }
@@ -117,11 +121,7 @@ static err_code read_shards(opening *o, err *e)
         return no_memory(cp->dir, e);
     }
     for (size_t i = 0; i < cp->shard_count; i++) {
-        const err_code code = monitor_cancelled(o->m) ? err_set(e, ERR_CANCELLED, "interrupted")
-                                                      : open_shard(o, i, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(open_shard(o, i, e));
     }
     if (cp->tensor_count > 1) {
         qsort(cp->tensors, cp->tensor_count, sizeof *cp->tensors, compare_tensor);
@@ -129,52 +129,55 @@ static err_code read_shards(opening *o, err *e)
     return shard_check(cp, o->index.json ? &o->index : NULL, o->missing, o->m, e);
 }
 
-/* Whoever needs the architecture will refuse; a conversion goes without. But a broken file is a
- * broken checkpoint. */
+/* A conversion does without config.json, and a command that needs the architecture refuses if it is
+ * missing. But a config.json that is broken means a broken checkpoint. */
 static err_code check_config(opening *o, err *e)
 {
+    char *text = NULL;
+    size_t bytes = 0;
+    json_t *json = NULL;
+    err_code code = OK;
     char *path = io_join(o->cp->dir, "config.json");
     if (!path) {
         return no_memory(o->cp->dir, e);
     }
-    char *text = NULL;
-    size_t bytes = 0;
-    json_t *json = NULL;
-    err_code code =
-        checkpoint_dir_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e);
-    if (code == OK && !text) {
-        o->lacks_config = true;
-    } else if (code == OK) {
-        code = json_parse(path, text, bytes, true, &json, e);
-        if (code == OK && !json_is_object(json)) {
+    TRY_OUT(checkpoint_dir_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e));
+    o->lacks_config = !text;
+    if (text) {
+        TRY_OUT(json_parse(path, text, bytes, true, &json, e));
+        if (!json_is_object(json)) {
             code = err_set(e, ERR_INPUT, "%s: not a JSON object", path);
         }
     }
+out:
     json_decref(json);
     free(text);
     free(path);
     return code;
 }
 
+static err_code open_all(opening *o, const char *path, err *e)
+{
+    checkpoint *const cp = o->cp;
+    cp->priv = calloc(1, sizeof *cp->priv);
+    if (!cp->priv) {
+        return no_memory(path, e);
+    }
+    TRY(shard_locate(path, o->m, cp, &o->index, e));
+    TRY(check_config(o, e));
+    TRY(read_shards(o, e));
+    cp->priv->cache = shard_cache_new(cp->shards);
+    return cp->priv->cache ? OK : no_memory(path, e);
+}
+
 err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e)
 {
     opening o = {.cp = calloc(1, sizeof *o.cp), .m = m};
     *out = NULL;
-    if (o.cp) {
-        o.cp->priv = calloc(1, sizeof *o.cp->priv);
+    if (!o.cp) {
+        return no_memory(path, e);
     }
-    err_code code =
-        o.cp && o.cp->priv ? shard_locate(path, m, o.cp, &o.index, e) : no_memory(path, e);
-    if (code == OK) {
-        code = check_config(&o, e);
-    }
-    if (code == OK) {
-        code = read_shards(&o, e);
-    }
-    if (code == OK) {
-        o.cp->priv->cache = shard_cache_new(o.cp->shards);
-        code = o.cp->priv->cache ? OK : no_memory(path, e);
-    }
+    const err_code code = open_all(&o, path, e);
     shard_index_free(&o.index);
     free(o.missing);
     if (code != OK) {
@@ -184,8 +187,8 @@ err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, e
     if (o.lacks_config) {
         monitor_note(m, "%s: there is no config.json", o.cp->dir);
     }
-    /* Headers and index of a large checkpoint leave a heap of small free pieces behind, which would
-     * count as memory in use for the rest of the run. */
+    /* Headers and index of a large checkpoint leave a heap of small free pieces, which would count
+     * as memory in use for the rest of the run. */
     malloc_trim(0);
     *out = o.cp;
     return OK;
@@ -199,7 +202,7 @@ static err_code check_range(const tensor *t, uint64_t off, size_t bytes, err *e)
                : err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
 }
 
-/* Where a tensor starts in the file that holds its shard, which has it as a whole. */
+/* Where a tensor starts in the file that contains its shard: the shard may be a part of it. */
 static uint64_t shard_off(const checkpoint *cp, const tensor *t)
 {
     return cp->shards[t->shard].base + t->off;
@@ -209,41 +212,36 @@ err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to
                          err *e)
 {
     direct_file *file = NULL;
-    err_code code = check_range(t, off, bytes, e);
-    if (code == OK && bytes > 0) {
-        code = shard_cache_acquire(cp->priv->cache, t->shard, &file, e);
+    TRY(check_range(t, off, bytes, e));
+    if (bytes == 0) {
+        return OK;
     }
-    if (code != OK || !file) {
-        return code;
-    }
-    code = io_read_at(file->fd, file->path, shard_off(cp, t) + off, to, bytes, e);
+    TRY(shard_cache_acquire(cp->priv->cache, t->shard, &file, e));
+    const err_code code = io_read_at(file->fd, file->path, shard_off(cp, t) + off, to, bytes, e);
     shard_cache_release(cp->priv->cache, t->shard);
     return code;
 }
 
-/* In the room the bytes lie as in the file, where elements need not be aligned. */
-err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, unsigned char *room,
+/* Direct reading puts the bytes where their offset in the file says, and there elements need not be
+ * aligned: if they are not, the bytes are moved to the beginning of the buffer. */
+err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, unsigned char *buffer,
                               size_t bytes, const direct_witness *w, unsigned char **data, err *e)
 {
     direct_file *file = NULL;
-    err_code code = check_range(t, off, bytes, e);
-    if (code == OK) {
-        code = shard_cache_acquire(cp->priv->cache, t->shard, &file, e);
-    }
-    if (code != OK) {
-        return code;
-    }
-    code = direct_read(file, shard_off(cp, t) + off, room, bytes, w, data, e);
+    TRY(check_range(t, off, bytes, e));
+    TRY(shard_cache_acquire(cp->priv->cache, t->shard, &file, e));
+    const err_code code = direct_read(file, shard_off(cp, t) + off, buffer, bytes, w, data, e);
     shard_cache_release(cp->priv->cache, t->shard);
+    TRY(code);
     const size_t element = num_max(dtype_bits(t->type) / 8, 1);
-    if (code == OK && (size_t)(*data - room) % element != 0) {
-        memmove(room, *data, bytes);
-        *data = room;
+    if ((size_t)(*data - buffer) % element != 0) {
+        memmove(buffer, *data, bytes);
+        *data = buffer;
     }
-    return code;
+    return OK;
 }
 
-/* An error shows when the tensor is read. No bytes would mean all that follow. */
+/* Errors are left to the read. A length of 0 would mean everything up to the end of the file. */
 void checkpoint_prefetch(checkpoint *cp, const tensor *t)
 {
     direct_file *file = NULL;
@@ -278,12 +276,9 @@ err_code checkpoint_unchanged(const checkpoint *cp, err *e)
         const shard *s = &cp->shards[i];
         struct stat st;
         if (stat(shard_file(s), &st) != 0) {
-            return err_set_errno(e, ERR_IO, errno, "%s: gone meanwhile", s->path);
+            return err_set_errno(e, ERR_IO, errno, "%s: disappeared during the run", s->path);
         }
-        const err_code code = shard_check_stamp(s, &st, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(shard_check_stamp(s, &st, e));
     }
     return OK;
 }

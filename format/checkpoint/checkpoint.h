@@ -1,15 +1,15 @@
-/* A Hugging Face checkpoint as one list of tensors, wherever its bytes lie.
- *
- * Accepts a directory (index + shards, model.safetensors, or the only *.safetensors), a single
- * .safetensors file, a `models--X--Y` folder of the Hub's cache (refs/main -> snapshots/HASH), and
- * an archive of such a directory (format/checkpoint/checkpoint_dir.h). Only headers are read. Index and shards must
- * agree; every disagreement is listed in the message.
+/* A Hugging Face checkpoint as one list of tensors, whatever files contain them.
  *
  *     checkpoint *cp;
  *     checkpoint_open("Ring-mini-linear-2.0", m, &cp, e);
  *     checkpoint_read(cp, &cp->tensors[i], 0, buffer, bytes, e);
  *     checkpoint_close(cp);
- */
+ *
+ * Accepts a directory (index and shards, model.safetensors, or the only *.safetensors), a single
+ * .safetensors file, a models--ORG--NAME folder of the Hub's cache (refs/main -> snapshots/HASH),
+ * and an archive of such a directory (format/checkpoint/checkpoint_dir.h). Only headers are read.
+ * Index and shards must agree; every disagreement is listed in the message. After checkpoint_open
+ * several threads may use a checkpoint. */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 
@@ -18,11 +18,11 @@
 #include "format/safetensors/safetensors.h"
 
 typedef struct shard {
-    char *name; /* as the index gives it, relative to dir */
+    char *name; /* as the index gives it, relative to `dir` */
     char *path; /* for messages */
-    char *file; /* where its bytes are, from `base` on; NULL: at `path`, the whole file */
+    char *file; /* the file that contains it, from `base` on; NULL: all of the file `path` */
     uint64_t base, bytes;
-    uint64_t file_bytes, mtime_ns, device, inode; /* of that file, when it was opened */
+    uint64_t file_bytes, mtime_ns, device, inode; /* of that file when it was opened */
     uint64_t header_bytes;
     unsigned char header_sha256[SHA256_BYTES];
     size_t tensor_count;
@@ -38,7 +38,7 @@ typedef struct tensor {
 } tensor;
 
 typedef struct checkpoint {
-    char *dir; /* where config.json and its like would be: the folder's path */
+    char *dir; /* where config.json would be: the path of `folder` */
     struct checkpoint_dir *folder;
     shard *shards; /* sorted by name */
     size_t shard_count;
@@ -47,40 +47,39 @@ typedef struct checkpoint {
     struct checkpoint_private *priv;
 } checkpoint;
 
-/* Errors: ERR_IO cannot be read, ERR_INPUT malformed or contradictory. Notes go to the monitor.
- * *out: checkpoint_close. */
+/* Open a checkpoint. *out: checkpoint_close. Notes go to the monitor. Errors: ERR_IO: it cannot be
+ * read; ERR_INPUT: malformed or contradictory; ERR_MEMORY, ERR_CANCELLED. */
 MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e);
 
-/* Bytes [off, off + bytes) of a tensor. Safe from several threads; at most 32 shards are open at a
- * time. */
+/* Read bytes [off, off + bytes) of a tensor. Safe from several threads; at most 32 shards are open
+ * at a time. ERR_IO; ERR_INTERNAL: beyond the end of the tensor. */
 MUST_CHECK err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to,
                                     size_t bytes, err *e);
 
-/* The same by the fastest way there is (format/file/direct.h), into a room as direct_read wants it, with
- * a witness or NULL. *data: where the bytes begin in it, a multiple of the element's size behind
- * `room`. */
+/* The same in the fastest way (format/file/direct.h), into a buffer as direct_read requires it; `w`
+ * may be NULL. *data: where the bytes begin in it, aligned to the size of an element. */
 MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off,
-                                         unsigned char *room, size_t bytes, const direct_witness *w,
-                                         unsigned char **data, err *e);
+                                         unsigned char *buffer, size_t bytes,
+                                         const direct_witness *w, unsigned char **data, err *e);
 
-/* The file that holds a shard, from shard->base on. */
+/* The file that contains a shard, from shard->base on. */
 static inline const char *shard_file(const shard *s)
 {
     return s->file ? s->file : s->path;
 }
 
-/* The tensor of this name or NULL. */
+/* The tensor of this name, NULL if there is none. */
 const tensor *checkpoint_find(const checkpoint *cp, const char *name);
 
 /* Ask the system to have a tensor in memory soon; a hint, safe from several threads. */
 void checkpoint_prefetch(checkpoint *cp, const tensor *t);
 
-/* A small file beside the shards, of at most JSON_FILE_LIMIT bytes. *data is NULL if there is none,
- * else the caller's to free(), with a NUL behind it. ERR_IO, ERR_INPUT: too large. */
+/* Read a small file next to the shards, of at most JSON_FILE_LIMIT bytes. *data is NULL if there is
+ * none, else the caller's to free(), with a NUL after it. ERR_IO; ERR_INPUT: too large. */
 MUST_CHECK err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data,
                                          size_t *bytes, err *e);
 
-/* ERR_IO if a shard's size or time is not what it was when it was opened. */
+/* ERR_IO if the size or modification time of a shard is not what it was when it was opened. */
 MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, err *e);
 
 void checkpoint_close(checkpoint *cp); /* NULL is fine */

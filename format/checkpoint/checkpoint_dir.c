@@ -20,7 +20,7 @@ static err_code no_memory(const char *path, err *e)
 
 /* ---- opening --------------------------------------------------- */
 
-/* Takes `path`. */
+/* Takes over `path` and `top`, also if it fails; `archive` only if it succeeds. */
 static err_code make_folder(char *path, archive_index *archive, char *top, checkpoint_dir **out,
                             err *e)
 {
@@ -46,20 +46,20 @@ static bool is_weights(const char *name)
     return !strchr(name, '/') && (shard_is_candidate(name) || strcmp(name, SHARD_INDEX_NAME) == 0);
 }
 
-/* The first component of a name that has two, as a string; "" for a name of one. */
-static void top_of(const char *name, char *to, size_t room)
+/* Copy the first component of a name that has several; "" if it has only one. */
+static void top_of(const char *name, char *to, size_t capacity)
 {
     const char *const slash = strchr(name, '/');
-    snprintf(to, room, "%.*s", slash ? (int)(slash - name) : 0, name);
+    snprintf(to, capacity, "%.*s", slash ? (int)(slash - name) : 0, name);
 }
 
-/* Members are sorted, so those of one directory stand together, but for names like "a.b" between
- * "a" and "a/x". */
+/* Members are sorted, so those below one directory follow each other; names like "a.b", between "a"
+ * and "a/x", are not below a directory. */
 static err_code find_top(const archive_index *b, char **top, err *e)
 {
-    enum { ROOM = 4096 + 1 };
-    char only[ROOM] = "";
-    char dir[ROOM];
+    enum { CAPACITY = 4096 + 1 };
+    char only[CAPACITY] = "";
+    char dir[CAPACITY];
     text_list found = {0};
     for (size_t i = 0; i < b->count; i++) {
         const archive_member *const m = &b->members[i];
@@ -79,8 +79,8 @@ static err_code find_top(const archive_index *b, char **top, err *e)
     }
     if (found.total == 0) {
         return err_set(e, ERR_INPUT,
-                       "%s: no checkpoint: there is no .safetensors file at its top or in a "
-                       "directory there",
+                       "%s: not a checkpoint: no .safetensors file at its top or in a directory "
+                       "at its top",
                        b->path);
     }
     if (found.total > 1) {
@@ -94,23 +94,17 @@ static err_code open_archive(const char *path, const monitor *m, checkpoint_dir 
 {
     archive_index *archive = NULL;
     char *top = NULL;
-    char *shown = NULL;
-    err_code code = archive_open(path, m, &archive, e);
-    if (code == OK) {
-        code = find_top(archive, &top, e);
+    err_code code = OK;
+    TRY(archive_open(path, m, &archive, e));
+    TRY_OUT(find_top(archive, &top, e));
+    char *const shown = top[0] ? io_join(path, top) : strdup(path);
+    if (shown && top[0]) {
+        shown[strlen(shown) - 1] = '\0'; /* the slash */
     }
-    if (code == OK) {
-        shown = top[0] ? io_join(path, top) : strdup(path);
-        if (shown && top[0]) {
-            shown[strlen(shown) - 1] = '\0'; /* the slash */
-        }
-        code = make_folder(shown, archive, top, out, e);
-        top = NULL;
-    }
-    if (code != OK) {
-        free(top);
-        archive_close(archive);
-    }
+    TRY_OUT(make_folder(shown, archive, top, out, e));
+    archive = NULL;
+out:
+    archive_close(archive);
     return code;
 }
 
@@ -125,8 +119,8 @@ err_code checkpoint_dir_open(const char *path, const monitor *m, checkpoint_dir 
         return open_archive(path, m, out, e);
     }
     char *dir = NULL;
-    const err_code code = hub_resolve(path, &dir, e);
-    return code == OK ? make_folder(dir, NULL, NULL, out, e) : code;
+    TRY(hub_resolve(path, &dir, e));
+    return make_folder(dir, NULL, NULL, out, e);
 }
 
 void checkpoint_dir_close(checkpoint_dir *f)
@@ -148,7 +142,7 @@ static int compare_name(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-/* What follows the top in a member's name, if it is one component; else NULL. */
+/* The part of a member's name after the top, if it is a single component; else NULL. */
 static const char *name_at_top(const checkpoint_dir *f, const char *member)
 {
     const size_t bytes = strlen(f->top);
@@ -232,28 +226,31 @@ static err_code read_member(const checkpoint_dir *f, const char *name, size_t li
 {
     archive_place place;
     int fd = -1;
-    err_code code = checkpoint_dir_find(f, name, &place, e);
-    if (code != OK || !place.file) {
-        return code;
+    err_code code = OK;
+    TRY(checkpoint_dir_find(f, name, &place, e));
+    if (!place.file) {
+        return OK;
     }
     if (place.bytes > limit) {
         return err_set(e, ERR_INPUT, "%s/%s: %" PRIu64 " bytes, more than the limit of %zu",
                        f->path, name, place.bytes, limit);
     }
-    char *const text = malloc(place.bytes + 1);
-    code = text ? io_open_read(place.file, &fd, NULL, e) : no_memory(f->path, e);
-    if (code == OK) {
-        code = io_read_at(fd, f->path, place.base, text, place.bytes, e);
-        close(fd);
+    char *text = malloc(place.bytes + 1);
+    if (!text) {
+        return no_memory(f->path, e);
     }
-    if (code != OK) {
-        free(text);
-        return code;
-    }
+    TRY_OUT(io_open_read(place.file, &fd, NULL, e));
+    TRY_OUT(io_read_at(fd, f->path, place.base, text, place.bytes, e));
     text[place.bytes] = '\0';
     *data = text;
     *bytes = place.bytes;
-    return OK;
+    text = NULL;
+out:
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(text);
+    return code;
 }
 
 static err_code read_file(const char *path, size_t limit, char **data, size_t *bytes, err *e)

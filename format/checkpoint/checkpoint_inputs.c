@@ -7,8 +7,8 @@
 #include "format/file/io.h"
 #include "format/checkpoint/shard_index.h"
 
-/* Of what the directory holds, what says what the checkpoint is. */
-static bool is_beside_shards(const char *dir, const struct stat *st)
+/* Is it one of the files in the directory that describe the checkpoint? */
+static bool is_next_to_shards(const char *dir, const struct stat *st)
 {
     static const char *const names[] = {SHARD_INDEX_NAME, "config.json", "tokenizer.json"};
     bool same = false;
@@ -24,7 +24,7 @@ bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st)
 {
     const archive_index *const archive = cp->folder->archive;
     bool same = archive ? archive->device == st->st_dev && archive->inode == st->st_ino
-                        : is_beside_shards(cp->dir, st);
+                        : is_next_to_shards(cp->dir, st);
     for (size_t i = 0; i < cp->shard_count && !same; i++) {
         same = cp->shards[i].device == st->st_dev && cp->shards[i].inode == st->st_ino;
     }

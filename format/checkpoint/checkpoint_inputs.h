@@ -1,4 +1,5 @@
-/* Which files a checkpoint is made of, for outputs that must not replace one (inputs.h). */
+/* Which files a checkpoint consists of, for outputs that must not replace one
+ * (format/output/inputs.h). */
 #ifndef CHECKPOINT_INPUTS_H
 #define CHECKPOINT_INPUTS_H
 
@@ -7,8 +8,8 @@
 
 #include "format/checkpoint/checkpoint.h"
 
-/* Is it what a checkpoint is made of: a shard, the index, config.json, tokenizer.json, or the
- * archive in which they are? Other files beside them are the caller's to know. */
+/* Is it a file that the checkpoint consists of: a shard, the index, config.json, tokenizer.json, or
+ * the archive that contains them? Other files next to them are up to the caller. */
 bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st);
 
 #endif

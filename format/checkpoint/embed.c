@@ -13,7 +13,7 @@
 
 static const uint64_t file_limit = 64 * MIB;
 
-/* What a runtime needs beside the weights, and what a licence asks to be passed on. */
+/* What a runtime needs in addition to the weights, and what a license requires to be passed on. */
 static const char *const allowed[] = {
     "config.json",
     "generation_config.json",
@@ -52,11 +52,12 @@ static bool is_weights(const char *name)
 
 static bool is_known(const char *name)
 {
-    bool known = false;
-    for (size_t i = 0; i < sizeof allowed / sizeof *allowed && !known; i++) {
-        known = glob_match(allowed[i], name);
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+        if (glob_match(allowed[i], name)) {
+            return true;
+        }
     }
-    return known;
+    return false;
 }
 
 static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_count)
@@ -70,48 +71,55 @@ static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_cou
     return chosen;
 }
 
-/* Why it cannot be read. */
+/* The error for a file that cannot be opened: an archive has a more precise one. */
 static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int failure, err *e)
 {
     archive_place place;
-    const err_code code = from->archive ? checkpoint_dir_find(from, f->name, &place, e) : OK;
-    return code != OK ? code : err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
+    if (from->archive) {
+        TRY(checkpoint_dir_find(from, f->name, &place, e));
+    }
+    return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
-/* Append the file `name` if it is a regular one or a link to one. A link to nothing matters only
- * when it is chosen: then the checkpoint is incomplete. */
+/* Fill in what the file system says. *take: it is a regular file, or a link to one. A dangling link
+ * matters only if it is chosen: then the checkpoint is incomplete. */
+static err_code describe_file(const checkpoint_dir *from, embed_file *f, bool *take, err *e)
+{
+    struct stat st;
+    const int failure = checkpoint_dir_stat(from, f->name, &st);
+    *take = false;
+    if (failure == ENOMEM) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", from->path);
+    }
+    if (failure != 0) {
+        return f->embedded ? refuse_file(from, f, failure, e) : OK;
+    }
+    f->bytes = (uint64_t)st.st_size;
+    f->device = (uint64_t)st.st_dev;
+    f->inode = (uint64_t)st.st_ino;
+    *take = S_ISREG(st.st_mode);
+    return OK;
+}
+
 static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
 {
     const char *const dir = out->from->path;
-    struct stat st;
     embed_file f = {.name = strdup(name),
                     .path = io_join(dir, name),
                     .known = is_known(name),
                     .embedded = chosen};
+    bool take = false;
     err_code code = OK;
     if (!f.name || !f.path) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
-        goto out_free;
+        goto out;
     }
-    const int failure = checkpoint_dir_stat(out->from, name, &st);
-    if (failure == ENOMEM) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
-        goto out_free;
+    TRY_OUT(describe_file(out->from, &f, &take, e));
+    if (take) {
+        out->files[out->count++] = f;
+        f = (embed_file){0};
     }
-    if (failure != 0) {
-        code = chosen ? refuse_file(out->from, &f, failure, e) : OK;
-        goto out_free;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        goto out_free;
-    }
-    f.bytes = (uint64_t)st.st_size;
-    f.device = (uint64_t)st.st_dev;
-    f.inode = (uint64_t)st.st_ino;
-    out->files[out->count++] = f;
-    return OK;
-
-out_free:
+out:
     free(f.name);
     free(f.path);
     return code;
@@ -123,7 +131,7 @@ static err_code check_globs(const char *dir, const embed_glob *globs, size_t glo
     for (size_t g = 0; g < glob_count; g++) {
         const char *option = globs[g].embed ? "--embed" : "--no-embed";
         if (!glob_valid(globs[g].glob)) {
-            return err_set(e, ERR_USAGE, "%s \"%s\": not a glob", option, globs[g].glob);
+            return err_set(e, ERR_USAGE, "%s \"%s\": invalid glob", option, globs[g].glob);
         }
         bool matched = false;
         for (size_t i = 0; i < list->count && !matched; i++) {
@@ -137,7 +145,8 @@ static err_code check_globs(const char *dir, const embed_glob *globs, size_t glo
     return OK;
 }
 
-/* Refused before anything is read, so that no more than the archive may hold is ever in memory. */
+/* Checked before anything is read, so that no more than the archive may contain is ever in memory.
+ */
 static err_code check_files(const embed_list *list, err *e)
 {
     uint64_t total = 0;
@@ -156,13 +165,29 @@ static err_code check_files(const embed_list *list, err *e)
                     "%s: cannot be embedded: expected at most %" PRIu64 " bytes, found %" PRIu64,
                     f->path, file_limit, f->bytes);
         } else if (!num_add(total, f->bytes, &total) || total > ARCHIVE_MAX_BYTES) {
-            err_set(e, ERR_INPUT, "%s: cannot be embedded: more than %d bytes together", f->path,
+            err_set(e, ERR_INPUT, "%s: cannot be embedded: more than %d bytes in total", f->path,
                     ARCHIVE_MAX_BYTES);
         } else {
             continue;
         }
-        err_hint(e, "--no-embed GLOB leaves files out");
+        err_hint(e, "--no-embed GLOB excludes files");
         return ERR_INPUT;
+    }
+    return OK;
+}
+
+static err_code add_files(const dir_list *names, const embed_glob *globs, size_t glob_count,
+                          embed_list *out, err *e)
+{
+    out->files = calloc(names->count + 1, sizeof *out->files);
+    if (!out->files) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", out->from->path);
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->names[i];
+        if (!is_weights(name)) {
+            TRY(add_file(name, is_chosen(name, globs, glob_count), out, e));
+        }
     }
     return OK;
 }
@@ -170,26 +195,14 @@ static err_code check_files(const embed_list *list, err *e)
 err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs, size_t glob_count,
                       embed_list *out, err *e)
 {
-    *out = (embed_list){.from = from};
-    const char *const dir = from->path;
     dir_list names;
-    err_code code = checkpoint_dir_list(from, &names, e);
-    if (code == OK) {
-        out->files = calloc(names.count + 1, sizeof *out->files);
-        code = out->files ? OK : err_set(e, ERR_MEMORY, "%s: no memory", dir);
-    }
-    for (size_t i = 0; i < names.count && code == OK; i++) {
-        const char *name = names.names[i];
-        if (!is_weights(name)) {
-            code = add_file(name, is_chosen(name, globs, glob_count), out, e);
-        }
-    }
-    if (code == OK) {
-        code = check_globs(dir, globs, glob_count, out, e);
-    }
-    if (code == OK) {
-        code = check_files(out, e);
-    }
+    err_code code = OK;
+    *out = (embed_list){.from = from};
+    TRY_OUT(checkpoint_dir_list(from, &names, e));
+    TRY_OUT(add_files(&names, globs, glob_count, out, e));
+    TRY_OUT(check_globs(from->path, globs, glob_count, out, e));
+    TRY_OUT(check_files(out, e));
+out:
     dir_list_free(&names);
     if (code != OK) {
         embed_list_free(out);
@@ -201,20 +214,19 @@ err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data,
                     err *e)
 {
     const embed_file *const f = &list->files[i];
-    const err_code code = checkpoint_dir_read(list->from, f->name, limit, data, bytes, e);
-    return code == OK && !*data ? err_set_errno(e, ERR_IO, ENOENT, "%s: cannot open", f->path)
-                                : code;
+    TRY(checkpoint_dir_read(list->from, f->name, limit, data, bytes, e));
+    return *data ? OK : err_set_errno(e, ERR_IO, ENOENT, "%s: cannot open", f->path);
 }
 
 static err_code read_file(const embed_list *list, size_t i, member *m, err *e)
 {
     const embed_file *const f = &list->files[i];
-    const err_code code = embed_read(list, i, (size_t)file_limit, &m->data, &m->bytes, e);
-    if (code == OK && m->bytes != f->bytes) {
-        return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %zu",
-                       f->path, f->bytes, m->bytes);
-    }
-    return code;
+    TRY(embed_read(list, i, (size_t)file_limit, &m->data, &m->bytes, e));
+    return m->bytes == f->bytes
+               ? OK
+               : err_set(e, ERR_IO,
+                         "%s: changed during the run: expected %" PRIu64 " bytes, found %zu",
+                         f->path, f->bytes, m->bytes);
 }
 
 err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e)
@@ -225,16 +237,15 @@ err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e)
     }
     err_code code = OK;
     size_t count = 0;
-    for (size_t i = 0; i < list->count && code == OK; i++) {
+    for (size_t i = 0; i < list->count; i++) {
         if (list->files[i].embedded) {
             members[count].name = list->files[i].name;
-            code = read_file(list, i, &members[count++], e);
+            TRY_OUT(read_file(list, i, &members[count++], e));
         }
     }
-    if (code == OK) {
-        code = archive_pack(members, count, out, bytes, e);
-    }
-    /* The names are the list's. */
+    TRY_OUT(archive_pack(members, count, out, bytes, e));
+out:
+    /* The names belong to the list. */
     for (size_t i = 0; i < count; i++) {
         free(members[i].data);
     }

@@ -1,4 +1,10 @@
-/* Which files beside the weights travel inside the packed file (DECISIONS 14). */
+/* Chooses which files next to the weights are embedded in the packed file (spec/cli.md section 4).
+ *
+ *     embed_list list;
+ *     embed_choose(cp->folder, globs, glob_count, &list, e);
+ *     embed_pack(&list, &tar, &bytes, e);
+ *     embed_list_free(&list);
+ */
 #ifndef EMBED_H
 #define EMBED_H
 
@@ -12,35 +18,36 @@ typedef struct embed_file {
     char *name;
     char *path;
     uint64_t bytes;
-    bool known;    /* the built-in list has it: a part of the checkpoint, embedded or not */
-    bool embedded; /* false: it is in the directory but stays out */
+    bool known;    /* in the built-in list: a part of the checkpoint, embedded or not */
+    bool embedded; /* false: it is in the directory but is not embedded */
     uint64_t device, inode;
 } embed_file;
 
 typedef struct embed_list {
-    embed_file *files; /* every regular file at the top level of the directory but shards and index,
-                          sorted by name */
+    embed_file *files; /* every regular file at the top level of the directory, except shards and
+                          index, sorted by name */
     size_t count;
     const checkpoint_dir *from;
 } embed_list;
 
-/* Choose: the built-in allow-list, then --embed globs add and --no-embed globs remove, in
- * command-line order (globs[i].embed says which). A glob that matches no file is ERR_USAGE; an
- * embedded file over 64 MiB or with a name the archive does not allow is ERR_INPUT. The index and
- * *.safetensors are never embedded. */
+/* A glob of the command line. */
 typedef struct embed_glob {
     const char *glob;
-    bool embed;
+    bool embed; /* true: of --embed; false: of --no-embed */
 } embed_glob;
 
+/* Choose from the folder `from`, which must outlive the list: the built-in list first, then the
+ * globs in command-line order add and remove files. The index and *.safetensors are never embedded.
+ * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, or with a name that the
+ * archive does not allow, is ERR_INPUT; ERR_IO, ERR_MEMORY. Free with embed_list_free. */
 MUST_CHECK err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs,
                                  size_t glob_count, embed_list *out, err *e);
 
-/* Read the chosen files, `from` being still open, and pack them: archive_pack of all that is
- * embedded. */
+/* Read the files to embed and pack them (archive_pack): *out is the caller's to free(). ERR_IO: one
+ * cannot be read or has changed. */
 MUST_CHECK err_code embed_pack(const embed_list *list, char **out, size_t *bytes, err *e);
 
-/* File `i` of the list, of at most `limit` bytes: as io_read_file does. */
+/* Read file `i` of the list, as io_read_file does. */
 MUST_CHECK err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data,
                                size_t *bytes, err *e);
 

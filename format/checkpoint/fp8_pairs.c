@@ -9,12 +9,12 @@
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
 
-/* Both hold multipliers, whatever "inv" seems to say. */
+/* Both name scales to multiply by, although "inv" suggests otherwise. */
 const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
 
 /* ---- config.json ----------------------------------------------- */
 
-/* Two numbers, or nothing that says anything. */
+/* Is it a list of two positive integers? */
 static bool take_block(const json_t *block, block_format *out)
 {
     const json_int_t r = json_integer_value(json_array_get(block, 0));
@@ -26,18 +26,20 @@ static bool take_block(const json_t *block, block_format *out)
     return true;
 }
 
-static bool is_said(const fp8_pairs *pairs)
+/* Does the config give the size of the tiles? */
+static bool is_given(const fp8_pairs *pairs)
 {
     return pairs->block.code != DTYPE_NONE;
 }
 
-/* The blocks of weights that nothing else is known about. */
+/* The blocks of a weight, unless its scales show other ones. */
 static block_format expected_block(const fp8_pairs *pairs)
 {
-    return is_said(pairs) ? pairs->block : block_fp8(SCALES_F32);
+    return is_given(pairs) ? pairs->block : block_fp8(SCALES_F32);
 }
 
-/* What the groups of a compressed-tensors config agree in, if all have tiles. */
+/* The tiles of the groups of a compressed-tensors config, if all groups have tiles; they must all
+ * have the same. */
 static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
 {
     bool all = true;
@@ -51,7 +53,7 @@ static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
             all = false;
             continue;
         }
-        if (is_said(out) && !block_same_size(out->block, block)) {
+        if (is_given(out) && !block_same_size(out->block, block)) {
             return err_set(e, ERR_INPUT, "config.json: config_groups: tiles of more than one size");
         }
         out->block = block;
@@ -79,13 +81,13 @@ static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
     char *text = NULL;
     size_t bytes = 0;
     json_t *config = NULL;
-    err_code code = checkpoint_read_file(cp, "config.json", &text, &bytes, e);
-    if (code == OK && text) {
-        code = json_parse("config.json", text, bytes, true, &config, e);
+    err_code code = OK;
+    TRY_OUT(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
+    if (text) {
+        TRY_OUT(json_parse("config.json", text, bytes, true, &config, e));
     }
-    if (code == OK) {
-        code = take_quantization(json_object_get(config, "quantization_config"), out, e);
-    }
+    TRY_OUT(take_quantization(json_object_get(config, "quantization_config"), out, e));
+out:
     json_decref(config);
     free(text);
     return code;
@@ -105,26 +107,28 @@ bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim,
            scales[ndim - 1] == block_across(b, weight[ndim - 1]);
 }
 
+/* Has `s` one scale for each block of `w`, with the same leading dimension? */
 static bool is_tiled(const tensor *w, const tensor *s, block_format b)
 {
     return s->ndim == w->ndim && fp8_is_tiled(w->shape, s->shape, w->ndim, b);
 }
 
-/* One for each row, or one for all. */
+/* Has it `count` scales: one for each row, or one for the whole tensor? */
 static bool has_elements(const tensor *s, uint64_t count)
 {
     return (s->ndim == 0 && count == 1) || (s->ndim == 1 && s->shape[0] == count) ||
            (s->ndim == 2 && s->shape[0] == count && s->shape[1] == 1);
 }
 
-/* A whole dimension as a number where it is one of a block_format: the one scale of a matrix of
- * 128 x 128 is that of a tile. */
+/* A whole dimension, as a number if a block_format can hold it: so the only scale of a matrix of
+ * 128 x 128 counts as that of a tile. */
 static uint16_t whole_side(uint64_t size)
 {
     return size <= UINT16_MAX ? (uint16_t)size : 0;
 }
 
-/* The tiles that the shape of the scales tells of. */
+/* Derive the size of the tiles from the shape of the scales: the config's, or 128 x 128, else one
+ * scale for the whole tensor or for each row. */
 static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s, fp8_pair *out)
 {
     out->block = expected_block(pairs);
@@ -132,7 +136,7 @@ static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s,
     if (is_tiled(w, s, out->block)) {
         return true;
     }
-    if (is_said(pairs)) {
+    if (is_given(pairs)) {
         return false;
     }
     const uint64_t rows = w->shape[w->ndim - 2];
@@ -170,7 +174,7 @@ static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
     }
 }
 
-/* Only `_scale_inv` tells scales of weights from others: an activation has a `_scale`, too. */
+/* Only `_scale_inv` certainly means the scales of a weight: activations also have a `_scale`. */
 static bool is_lone(const tensor *t, const fp8_pair *p)
 {
     const size_t length = strlen(t->name);
@@ -182,10 +186,7 @@ static bool is_lone(const tensor *t, const fp8_pair *p)
 err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
 {
     *out = (fp8_pairs){0};
-    err_code code = read_config(cp, out, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(read_config(cp, out, e));
     out->of = calloc(cp->tensor_count + 1, sizeof *out->of);
     if (!out->of) {
         return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
@@ -252,7 +253,7 @@ err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i,
     const fp8_pair *const p = &pairs->of[i];
     switch (p->kind) {
     case FP8_NO_SCALES:
-        err_set(e, ERR_INPUT, "tensor %s: FP8 without scales: there is no %s_scale_inv", t->name,
+        err_set(e, ERR_INPUT, "tensor %s: FP8 without scales: %s_scale_inv not found", t->name,
                 t->name);
         break;
     case FP8_BAD_SCALES:
@@ -263,7 +264,7 @@ err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i,
                 t->name, t->name, t->name);
         break;
     case FP8_LONE_SCALES:
-        err_set(e, ERR_INPUT, "tensor %s: the scales of no tensor in F8_E4M3", t->name);
+        err_set(e, ERR_INPUT, "tensor %s: scales that belong to no F8_E4M3 tensor", t->name);
         break;
     default:
         return OK;

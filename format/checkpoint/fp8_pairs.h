@@ -1,13 +1,13 @@
-/* Block FP8 in a checkpoint: which scales belong to which weights, and what their tiles are
+/* Finds block FP8 in a checkpoint: which scales belong to which weights, and the size of their tiles
  * (spec/quant.md section 8).
  *
  *     fp8_pairs pairs;
  *     fp8_pairs_find(cp, &pairs, e);
- *     pairs.of[i].kind        what cp->tensors[i] is; .other is the tensor it belongs with
+ *     pairs.of[i].kind        what cp->tensors[i] is; .other is the tensor it is paired with
  *     fp8_pairs_free(&pairs);
  *
- * Nothing is an error here but a config.json that cannot be read: who only looks takes what fits,
- * and who converts asks fp8_pairs_check. */
+ * Pairs that do not fit are not an error here, only a config.json that cannot be read: a command
+ * that only inspects takes what fits, and one that converts calls fp8_pairs_check. */
 #ifndef FP8_PAIRS_H
 #define FP8_PAIRS_H
 
@@ -18,10 +18,10 @@ typedef enum fp8_kind {
     FP8_NONE,        /* neither weight nor scales */
     FP8_WEIGHT,      /* F8_E4M3 with the scales `other` */
     FP8_SCALES,      /* the scales of `other` */
-    FP8_NO_SCALES,   /* F8_E4M3 of two or three dimensions that has none */
-    FP8_BAD_SCALES,  /* F8_E4M3: `other` is called like its scales, but has not their form */
-    FP8_TWO_SCALES,  /* F8_E4M3: there are scales under both names */
-    FP8_LONE_SCALES, /* called like scales, but of no weight in FP8 */
+    FP8_NO_SCALES,   /* F8_E4M3 of two or three dimensions without scales */
+    FP8_BAD_SCALES,  /* F8_E4M3: `other` has the name of its scales, but a wrong shape or dtype */
+    FP8_TWO_SCALES,  /* F8_E4M3: scales exist under both names */
+    FP8_LONE_SCALES, /* has the name of scales, but there is no such weight in FP8 */
 } fp8_kind;
 
 typedef struct fp8_pair {
@@ -32,23 +32,23 @@ typedef struct fp8_pair {
 
 typedef struct fp8_pairs {
     fp8_pair *of;       /* [cp->tensor_count] */
-    block_format block; /* as the config says; zeros: it does not */
-    bool any;           /* there are weights in FP8 with their scales */
+    block_format block; /* given by the config; zeros: it gives none */
+    bool any;           /* some tensor is an FP8_WEIGHT */
 } fp8_pairs;
 
-/* What the name of scales has behind that of their weight. */
+/* The name of scales is that of their weight followed by one of these. */
 enum { FP8_SUFFIXES = 2 };
 extern const char *const fp8_suffixes[FP8_SUFFIXES];
 
-/* Are `scales` the shape of one scale for each block of `weight`, both of `ndim` (2 or 3)
+/* Is `scales` the shape of one scale for each block of the shape `weight`, both of `ndim` (2 or 3)
  * dimensions? */
 bool fp8_is_tiled(const uint64_t *weight, const uint64_t *scales, unsigned ndim, block_format b);
 
-/* The scales of some rows of one slice of a weight: whole rows of scales. */
+/* Where the scales of some rows of one slice of a weight are: whole rows of scales. */
 typedef struct fp8_band {
     uint64_t off, bytes; /* within the scales tensor */
-    uint64_t first;      /* row of scales that it begins with, within the slice */
-    uint64_t across;     /* scales in a row */
+    uint64_t first;      /* the row of scales that the band begins with, within the slice */
+    uint64_t across;     /* scales per row */
 } fp8_band;
 
 fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice, uint64_t row,

@@ -7,19 +7,10 @@
 
 #include "format/file/io.h"
 
-/* A commit id has 40 digits; names of other makers may be longer, but not without end. */
+/* A commit id has 40 digits; other tools may write longer names, within reason. */
 enum { REF_LIMIT = 256 };
 
-static char *copy_without_slashes(const char *path)
-{
-    size_t bytes = strlen(path);
-    while (bytes > 1 && path[bytes - 1] == '/') {
-        bytes--;
-    }
-    return strndup(path, bytes);
-}
-
-/* Is dir/name a directory? 1 yes, 0 no, -1 no memory. */
+/* Is dir/name a directory? 1: yes, 0: no, -1: no memory. */
 static int has_directory(const char *dir, const char *name)
 {
     char *path = io_join(dir, name);
@@ -32,8 +23,8 @@ static int has_directory(const char *dir, const char *name)
     return found;
 }
 
-/* The content of refs/main is joined to a path: one component of harmless letters, nothing that
- * leads elsewhere. */
+/* The content of refs/main becomes part of a path: it must be one component of harmless characters,
+ * which cannot lead elsewhere. */
 static bool ref_valid(const char *ref)
 {
     return *ref && *ref != '.' &&
@@ -44,17 +35,13 @@ static bool ref_valid(const char *ref)
 static err_code read_ref(const char *path, char **ref, err *e)
 {
     size_t bytes = 0;
-    err_code code = io_read_file(path, REF_LIMIT, ref, &bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_read_file(path, REF_LIMIT, ref, &bytes, e));
     while (bytes > 0 && ((*ref)[bytes - 1] == '\n' || (*ref)[bytes - 1] == '\r')) {
         (*ref)[--bytes] = '\0';
     }
-    if (strlen(*ref) != bytes || !ref_valid(*ref)) {
-        code = err_set(e, ERR_INPUT, "%s: does not hold the name of a snapshot", path);
-    }
-    return code;
+    return strlen(*ref) == bytes && ref_valid(*ref)
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: does not contain the name of a snapshot", path);
 }
 
 /* repo/snapshots/REF, which must exist. */
@@ -67,7 +54,7 @@ static err_code snapshot_dir(const char *repo, char **dir, err *e)
     err_code code = snapshots && ref_path ? read_ref(ref_path, &ref, e)
                                           : err_set(e, ERR_MEMORY, "%s: no memory", repo);
     if (code != OK) {
-        err_hint(e, "name one of the folders in %s/snapshots itself", repo);
+        err_hint(e, "give one of the directories in %s/snapshots instead", repo);
         goto out;
     }
     const int exists = has_directory(snapshots, ref);
@@ -76,7 +63,7 @@ static err_code snapshot_dir(const char *repo, char **dir, err *e)
         code = err_set(e, ERR_MEMORY, "%s: no memory", repo);
     } else if (!exists) {
         code =
-            err_set(e, ERR_INPUT, "%s: names the snapshot %s, which is not there", ref_path, ref);
+            err_set(e, ERR_INPUT, "%s: names the snapshot %s, which does not exist", ref_path, ref);
     } else {
         *dir = found;
         found = NULL;
@@ -92,7 +79,7 @@ out:
 err_code hub_resolve(const char *path, char **dir, err *e)
 {
     *dir = NULL;
-    char *clean = copy_without_slashes(path);
+    char *clean = io_without_slashes(path);
     const int refs = clean ? has_directory(clean, "refs") : -1;
     const int snapshots = refs > 0 ? has_directory(clean, "snapshots") : refs;
     err_code code = OK;

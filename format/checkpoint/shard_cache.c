@@ -39,11 +39,12 @@ void shard_stamp(shard *s, const struct stat *st)
 err_code shard_check_stamp(const shard *s, const struct stat *st, err *e)
 {
     if ((uint64_t)st->st_size != s->file_bytes) {
-        return err_set(e, ERR_IO, "%s: changed meanwhile: expected %" PRIu64 " bytes, found %jd",
-                       s->path, s->file_bytes, (intmax_t)st->st_size);
+        return err_set(e, ERR_IO,
+                       "%s: changed during the run: expected %" PRIu64 " bytes, found %jd", s->path,
+                       s->file_bytes, (intmax_t)st->st_size);
     }
     if (mtime_ns(st) != s->mtime_ns) {
-        return err_set(e, ERR_IO, "%s: changed meanwhile: its modification time is another one",
+        return err_set(e, ERR_IO, "%s: changed during the run: it has another modification time",
                        s->path);
     }
     return OK;
@@ -57,21 +58,18 @@ shard_cache *shard_cache_new(const shard *shards)
     }
     c->shards = shards;
     if (pthread_mutex_init(&c->lock, NULL) != 0) {
-        goto out_free;
+        free(c);
+        return NULL;
     }
     if (pthread_cond_init(&c->idle, NULL) != 0) {
-        goto out_lock;
+        pthread_mutex_destroy(&c->lock);
+        free(c);
+        return NULL;
     }
     for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
         c->slots[i].file.fd = -1;
     }
     return c;
-
-out_lock:
-    pthread_mutex_destroy(&c->lock);
-out_free:
-    free(c);
-    return NULL;
 }
 
 static slot *find(shard_cache *c, uint32_t idx)
@@ -84,8 +82,8 @@ static slot *find(shard_cache *c, uint32_t idx)
     return NULL;
 }
 
-/* A slot for another file: an empty one, else the one that nobody has used for longest, NULL if all
- * are in use. Empty slots were never used or failed to open, and count as oldest. */
+/* A slot for another file: an empty one, else the least recently used one; NULL if all are in use.
+ * Empty slots, which were never used or failed to open, count as oldest. */
 static slot *find_victim(shard_cache *c)
 {
     slot *oldest = NULL;
@@ -108,11 +106,8 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
     s->last_use = 0;
     int fd = -1;
     struct stat st;
-    err_code code = io_open_read(shard_file(&c->shards[idx]), &fd, &st, e);
-    if (code != OK) {
-        return code;
-    }
-    code = shard_check_stamp(&c->shards[idx], &st, e);
+    TRY(io_open_read(shard_file(&c->shards[idx]), &fd, &st, e));
+    const err_code code = shard_check_stamp(&c->shards[idx], &st, e);
     if (code != OK) {
         close(fd);
         return code;
@@ -122,28 +117,33 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
     return OK;
 }
 
-/* Files are opened under the lock: that is rare (shards are read in order), and no shard can be
- * opened twice. */
+/* Called with the lock held, which is also held while a file is opened: that is rare, since shards
+ * are read in order, and so no shard can be opened twice. */
+static err_code find_or_open(shard_cache *c, uint32_t idx, slot **found, err *e)
+{
+    for (;;) {
+        *found = find(c, idx);
+        if (*found) {
+            return OK;
+        }
+        *found = find_victim(c);
+        if (*found) {
+            return fill(c, *found, idx, e);
+        }
+        pthread_cond_wait(&c->idle, &c->lock);
+    }
+}
+
 err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e)
 {
     err_code code = OK;
+    slot *s = NULL;
     pthread_mutex_lock(&c->lock);
-    slot *s = find(c, idx);
-    while (!s) {
-        slot *victim = find_victim(c);
-        if (victim) {
-            code = fill(c, victim, idx, e);
-            s = victim;
-        } else {
-            pthread_cond_wait(&c->idle, &c->lock);
-            s = find(c, idx);
-        }
-    }
-    if (code == OK) {
-        s->users++;
-        s->last_use = ++c->clock;
-        *file = &s->file;
-    }
+    TRY_OUT(find_or_open(c, idx, &s, e));
+    s->users++;
+    s->last_use = ++c->clock;
+    *file = &s->file;
+out:
     pthread_mutex_unlock(&c->lock);
     return code;
 }

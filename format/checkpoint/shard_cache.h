@@ -1,5 +1,5 @@
-/* Open files of shards, a bounded number of them: a released checkpoint may have more shards than a
- * process may open.
+/* Keeps a bounded number of shards open: a released checkpoint may have more shards than a process
+ * may have open files.
  *
  *     direct_file *file;
  *     if (shard_cache_acquire(cache, shard, &file, e) == OK) {
@@ -7,8 +7,9 @@
  *         shard_cache_release(cache, shard);
  *     }
  *
- * Safe from several threads. A file in use is not closed; of the others the one not used for
- * longest gives way. When all are in use, acquire waits, so a thread should hold one at a time. */
+ * Safe from several threads. A file in use is not closed; to open another one, the least recently
+ * used of the rest is closed. When all are in use, acquire waits, so a thread should hold only one
+ * at a time. */
 #ifndef SHARD_CACHE_H
 #define SHARD_CACHE_H
 
@@ -27,14 +28,15 @@ typedef struct shard_cache shard_cache;
 /* `shards` must outlive the cache. NULL: no memory. */
 shard_cache *shard_cache_new(const shard *shards);
 
-/* *file stays the cache's. ERR_IO: cannot be opened, or it is not the file that it was when the
- * checkpoint was opened. */
+/* *file is owned by the cache. ERR_IO: it cannot be opened, or has changed since the checkpoint was
+ * opened. */
 MUST_CHECK err_code shard_cache_acquire(shard_cache *c, uint32_t idx, direct_file **file, err *e);
 void shard_cache_release(shard_cache *c, uint32_t idx);
 
-void shard_cache_free(shard_cache *c); /* NULL is fine; nobody may be using it any more */
+void shard_cache_free(shard_cache *c); /* NULL is fine; no thread may be using it */
 
-/* Remember what a shard's file is like, and ask whether it still is. */
+/* Remember size, time and identity of a shard's file; check that size and time are still the same
+ * (ERR_IO). */
 void shard_stamp(shard *s, const struct stat *st);
 MUST_CHECK err_code shard_check_stamp(const shard *s, const struct stat *st, err *e);
 

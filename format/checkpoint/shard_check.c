@@ -42,8 +42,8 @@ static void check_missing(findings *f, const shard_index *index, const bool *mis
     }
 }
 
-/* All tensors of one name, which are t[0] … t[copies-1], against the entry of that name, NULL if
- * there is none. */
+/* Compare all tensors of one name, t[0] … t[copies-1], with the index entry of that name, which is
+ * NULL if there is none. */
 static void check_tensor(findings *f, const tensor *t, size_t copies, const index_entry *entry,
                          bool indexed)
 {
@@ -71,7 +71,7 @@ static void add_ghost(findings *f, const index_entry *entry, const bool *missing
     }
 }
 
-/* Both lists are sorted by name: walk them side by side. */
+/* Both lists are sorted by name: scan them side by side, as in a merge. */
 static void check_names(findings *f, const shard_index *index, const bool *missing)
 {
     const checkpoint *cp = f->cp;

@@ -32,7 +32,7 @@ bool shard_name_valid(const char *name)
     }
 }
 
-/* All shard names of the map, then sorted with repetitions taken out. */
+/* Collect the shard names of the map, sorted and without duplicates. */
 static err_code collect_shards(const char *path, json_t *map, shard_index *x, err *e)
 {
     const char *tensor = NULL;
@@ -91,11 +91,9 @@ err_code shard_index_build(const char *path, json_t *json, shard_index *out, err
     if (!out->entries || !out->shards) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu names", path, count);
     }
-    const err_code code = collect_shards(path, map, out, e);
-    if (code == OK) {
-        collect_entries(map, out);
-    }
-    return code;
+    TRY(collect_shards(path, map, out, e));
+    collect_entries(map, out);
+    return OK;
 }
 
 void shard_index_free(shard_index *index)

@@ -1,5 +1,5 @@
-/* model.safetensors.index.json: which tensor is in which shard, as the maker of the checkpoint
- * says. */
+/* Reads model.safetensors.index.json: which tensor is in which shard, according to the maker of the
+ * checkpoint. */
 #ifndef SHARD_INDEX_H
 #define SHARD_INDEX_H
 
@@ -14,24 +14,23 @@
 
 typedef struct index_entry {
     const char *tensor;
-    uint32_t shard; /* in `shards` */
+    uint32_t shard; /* index into `shards` */
 } index_entry;
 
 typedef struct shard_index {
     json_t *json;         /* owns all names below */
     index_entry *entries; /* sorted by tensor name */
     size_t count;
-    const char **shards; /* sorted, none twice */
+    const char **shards; /* sorted, without duplicates */
     size_t shard_count;
 } shard_index;
 
-/* Take the index apart; `json` is the parsed file, a reference of which is taken. Shard names must
- * be relative and lead nowhere else; total_size and other keys are not looked at. Errors:
- * ERR_INPUT, ERR_MEMORY. shard_index_free, also after an error. `path` is for messages. */
+/* Build the index from `json`, the parsed file, to which it keeps a reference. Shard names must be
+ * relative and stay below the directory; total_size and other keys are ignored. `path` is for
+ * messages. Errors: ERR_INPUT, ERR_MEMORY. Free with shard_index_free, also after an error. */
 MUST_CHECK err_code shard_index_build(const char *path, json_t *json, shard_index *out, err *e);
 
-/* Is this a name that stays below its directory: relative, without empty, "." or ".." components?
- */
+/* Does this name stay below its directory: is it relative, without empty, "." or ".." components? */
 bool shard_name_valid(const char *name);
 
 void shard_index_free(shard_index *index);

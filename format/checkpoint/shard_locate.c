@@ -32,8 +32,8 @@ static err_code prepare_shards(checkpoint *cp, size_t count, err *e)
     return OK;
 }
 
-/* Takes `path`, which may be NULL for want of memory. What an archive lacks has no file, and a path
- * that leads nowhere. */
+/* Takes over `path`, which may be NULL if memory is short. A shard that is missing from an archive
+ * has no file, only a path that does not exist. */
 static err_code set_shard(checkpoint *cp, size_t i, const char *name, char *path, err *e)
 {
     shard *const s = &cp->shards[i];
@@ -43,41 +43,46 @@ static err_code set_shard(checkpoint *cp, size_t i, const char *name, char *path
     if (!s->name || !path) {
         return no_memory(cp->dir, e);
     }
-    const err_code code =
-        cp->folder->archive ? checkpoint_dir_find(cp->folder, name, &place, e) : OK;
-    if (code == OK && place.file) {
+    if (!cp->folder->archive) {
+        return OK;
+    }
+    TRY(checkpoint_dir_find(cp->folder, name, &place, e));
+    if (place.file) {
         s->file = strdup(place.file);
         s->base = place.base;
         s->bytes = place.bytes;
     }
-    return code == OK && place.file && !s->file ? no_memory(cp->dir, e) : code;
+    return place.file && !s->file ? no_memory(cp->dir, e) : OK;
 }
 
 static err_code set_only_shard(checkpoint *cp, const char *name, err *e)
 {
-    const err_code code = prepare_shards(cp, 1, e);
-    return code == OK ? set_shard(cp, 0, name, io_join(cp->dir, name), e) : code;
+    TRY(prepare_shards(cp, 1, e));
+    return set_shard(cp, 0, name, io_join(cp->dir, name), e);
+}
+
+static err_code parse_index(const checkpoint_dir *f, const char *path, json_t **out, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    TRY(checkpoint_dir_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e));
+    const err_code code = text ? json_parse(path, text, bytes, false, out, e)
+                               : err_set(e, ERR_IO, "%s: disappeared during the run", path);
+    free(text);
+    return code;
 }
 
 static err_code read_index(const checkpoint_dir *f, shard_index *out, err *e)
 {
     json_t *json = NULL;
-    char *text = NULL;
-    size_t bytes = 0;
+    err_code code = OK;
     char *path = io_join(f->path, SHARD_INDEX_NAME);
-    err_code code =
-        path ? checkpoint_dir_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e)
-             : no_memory(f->path, e);
-    if (code == OK && !text) {
-        code = err_set(e, ERR_IO, "%s: gone meanwhile", path);
+    if (!path) {
+        return no_memory(f->path, e);
     }
-    if (code == OK) {
-        code = json_parse(path, text, bytes, false, &json, e);
-    }
-    free(text);
-    if (code == OK) {
-        code = shard_index_build(path, json, out, e);
-    }
+    TRY_OUT(parse_index(f, path, &json, e));
+    TRY_OUT(shard_index_build(path, json, out, e));
+out:
     json_decref(json);
     free(path);
     return code;
@@ -85,15 +90,13 @@ static err_code read_index(const checkpoint_dir *f, shard_index *out, err *e)
 
 static err_code set_indexed_shards(const search *s, err *e)
 {
-    err_code code = read_index(s->cp->folder, s->index, e);
-    if (code == OK) {
-        code = prepare_shards(s->cp, s->index->shard_count, e);
-    }
-    for (size_t i = 0; i < s->cp->shard_count && code == OK; i++) {
+    TRY(read_index(s->cp->folder, s->index, e));
+    TRY(prepare_shards(s->cp, s->index->shard_count, e));
+    for (size_t i = 0; i < s->cp->shard_count; i++) {
         const char *name = s->index->shards[i];
-        code = set_shard(s->cp, i, name, io_join(s->cp->dir, name), e);
+        TRY(set_shard(s->cp, i, name, io_join(s->cp->dir, name), e));
     }
-    return code;
+    return OK;
 }
 
 bool shard_is_candidate(const char *name)
@@ -104,7 +107,7 @@ bool shard_is_candidate(const char *name)
            strcmp(name + bytes - (sizeof suffix - 1), suffix) == 0;
 }
 
-/* Without index and model.safetensors: there must be one candidate. */
+/* Without an index and model.safetensors there must be exactly one candidate. */
 static err_code set_only_candidate(const search *s, const dir_list *l, err *e)
 {
     text_list names = {0};
@@ -119,8 +122,7 @@ static err_code set_only_candidate(const search *s, const dir_list *l, err *e)
         return set_only_shard(s->cp, only, e);
     }
     if (!only) {
-        return err_set(e, ERR_INPUT, "%s: no checkpoint: there is no .safetensors file",
-                       s->cp->dir);
+        return err_set(e, ERR_INPUT, "%s: not a checkpoint: no .safetensors file", s->cp->dir);
     }
     err_set(e, ERR_INPUT, "%s: %zu .safetensors files and no %s that says which to use: %s",
             s->cp->dir, names.total, SHARD_INDEX_NAME, text_list_end(&names));
@@ -134,8 +136,8 @@ static int compare_shard(const void *key, const void *element)
     return strcmp(key, candidate->name);
 }
 
-/* They may belong to the checkpoint and be missing from the index, or be something else: the user
- * has to know. */
+/* Other .safetensors files may belong to the checkpoint and be missing from the index, or be
+ * something else: the user should know. */
 static void note_ignored(const search *s, const dir_list *l)
 {
     const checkpoint *cp = s->cp;
@@ -152,36 +154,33 @@ static void note_ignored(const search *s, const dir_list *l)
     }
 }
 
-/* The folder, and its path. */
-static err_code take_folder(const search *s, err_code code, err *e)
+static err_code set_dir(const search *s, err *e)
 {
-    if (code == OK) {
-        s->cp->dir = strdup(s->cp->folder->path);
-        code = s->cp->dir ? OK : no_memory(s->cp->folder->path, e);
+    s->cp->dir = strdup(s->cp->folder->path);
+    return s->cp->dir ? OK : no_memory(s->cp->folder->path, e);
+}
+
+static err_code set_shards(const search *s, const dir_list *l, err *e)
+{
+    if (dir_list_has(l, SHARD_INDEX_NAME)) {
+        return set_indexed_shards(s, e);
     }
-    return code;
+    if (dir_list_has(l, "model.safetensors")) {
+        return set_only_shard(s->cp, "model.safetensors", e);
+    }
+    return set_only_candidate(s, l, e);
 }
 
 static err_code locate_in_folder(const search *s, const char *path, err *e)
 {
     dir_list l;
-    err_code code = take_folder(s, checkpoint_dir_open(path, s->m, &s->cp->folder, e), e);
-    if (code != OK) {
-        return code;
-    }
-    code = checkpoint_dir_list(s->cp->folder, &l, e);
-    if (code == OK) {
-        if (dir_list_has(&l, SHARD_INDEX_NAME)) {
-            code = set_indexed_shards(s, e);
-        } else if (dir_list_has(&l, "model.safetensors")) {
-            code = set_only_shard(s->cp, "model.safetensors", e);
-        } else {
-            code = set_only_candidate(s, &l, e);
-        }
-    }
-    if (code == OK) {
-        note_ignored(s, &l);
-    }
+    err_code code = OK;
+    TRY(checkpoint_dir_open(path, s->m, &s->cp->folder, e));
+    TRY(set_dir(s, e));
+    TRY_OUT(checkpoint_dir_list(s->cp->folder, &l, e));
+    TRY_OUT(set_shards(s, &l, e));
+    note_ignored(s, &l);
+out:
     dir_list_free(&l);
     return code;
 }
@@ -191,14 +190,15 @@ static err_code locate_file(const search *s, const char *path, err *e)
     const char *name = io_basename(path);
     const size_t before = (size_t)(name - path);
     char *const dir = before == 0 ? strdup(".") : strndup(path, before > 1 ? before - 1 : 1);
-    err_code code =
-        dir ? checkpoint_dir_open_directory(dir, &s->cp->folder, e) : no_memory(path, e);
-    free(dir);
-    code = take_folder(s, code, e);
-    if (code == OK) {
-        code = prepare_shards(s->cp, 1, e);
+    if (!dir) {
+        return no_memory(path, e);
     }
-    return code == OK ? set_shard(s->cp, 0, name, strdup(path), e) : code;
+    const err_code code = checkpoint_dir_open_directory(dir, &s->cp->folder, e);
+    free(dir);
+    TRY(code);
+    TRY(set_dir(s, e));
+    TRY(prepare_shards(s->cp, 1, e));
+    return set_shard(s->cp, 0, name, strdup(path), e);
 }
 
 err_code shard_locate(const char *path, const monitor *m, checkpoint *cp, shard_index *index,
@@ -210,9 +210,8 @@ err_code shard_locate(const char *path, const monitor *m, checkpoint *cp, shard_
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
     }
     bool is_folder = S_ISDIR(st.st_mode);
-    const err_code code = is_folder ? OK : archive_probe(path, &is_folder, e);
-    if (code != OK) {
-        return code;
+    if (!is_folder) {
+        TRY(archive_probe(path, &is_folder, e));
     }
     return is_folder ? locate_in_folder(&s, path, e) : locate_file(&s, path, e);
 }

@@ -357,7 +357,7 @@ START_TEST(cause_is_reported_not_its_consequence)
     chosen = &slow;
     r.wrap = wrap;
     r.prepared = break_last_shard;
-    conversion_fails(&r, ERR_IO, "model-00004-of-00004.safetensors: changed meanwhile");
+    conversion_fails(&r, ERR_IO, "model-00004-of-00004.safetensors: changed during the run");
     ck_assert_uint_eq(r.slots.count, 4);
 }
 END_TEST
@@ -382,7 +382,7 @@ START_TEST(wrong_source_is_refused)
     r.options.source = scratch("none");
     conversion_fails(&r, ERR_IO, "No such file");
     r.options.source = scratch("out");
-    conversion_fails(&r, ERR_INPUT, "no checkpoint");
+    conversion_fails(&r, ERR_INPUT, "not a checkpoint");
 }
 END_TEST
 

@@ -335,8 +335,8 @@ END_TEST
 START_TEST(scales_have_to_fit)
 {
     static const char *const messages[] = {
-        "tensor h.0.w1: FP8 without scales: there is no h.0.w1_scale_inv",
-        "tensor h.0.w2_scale_inv: the scales of no tensor",
+        "tensor h.0.w1: FP8 without scales: h.0.w1_scale_inv not found",
+        "tensor h.0.w2_scale_inv: scales that belong to no F8_E4M3 tensor",
         "tensor h.0.w3_scale_inv: scales of h.0.w3, expected shape [1,2], found [2,2]"};
     static const char *const kept[] = {"h.0.w1", "h.0.w2_scale_inv", "h.0.w3"};
     made_checkpoint c = {0};

@@ -133,8 +133,8 @@ START_TEST(unreadable_files_are_io_errors)
 }
 END_TEST
 
-/* A header of odd length, and the elements of `b` begin at odd offsets of the file: but not in
- * memory, wherever they come from. */
+/* A header of odd length, so that the elements of `b` begin at odd offsets of the file: but not in
+ * memory, whichever way they are read. */
 START_TEST(rooms_hold_aligned_elements)
 {
     enum { BYTES = 200000 };
@@ -175,7 +175,7 @@ START_TEST(changes_are_noticed)
     const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000, .tv_nsec = 7}};
     ck_assert_int_eq(utimensat(AT_FDCWD, scratch("s2.safetensors"), times, 0), 0);
     ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
-    expect(e.text, "s2.safetensors: changed meanwhile: its modification time");
+    expect(e.text, "s2.safetensors: changed during the run: it has another modification time");
     unsigned char byte = 0;
     e = (err){0};
     ck_assert_int_eq(checkpoint_read(cp, &cp->tensors[0], 0, &byte, 1, &e), ERR_IO);
@@ -184,13 +184,13 @@ START_TEST(changes_are_noticed)
     ck_assert_int_eq(truncate(scratch("s1.safetensors"), 20), 0);
     e = (err){0};
     ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
-    expect(e.text, "s1.safetensors: changed meanwhile: expected");
+    expect(e.text, "s1.safetensors: changed during the run: expected");
     e = (err){0};
     ck_assert_int_eq(checkpoint_read(cp, &cp->tensors[1], 0, &byte, 1, &e), ERR_IO);
     ck_assert_int_eq(unlink(scratch("s1.safetensors")), 0);
     e = (err){0};
     ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
-    expect(e.text, "gone meanwhile");
+    expect(e.text, "disappeared during the run");
     checkpoint_close(cp);
 }
 END_TEST

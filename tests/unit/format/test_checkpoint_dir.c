@@ -1,4 +1,4 @@
-/* The folder of a checkpoint in an archive, and that a checkpoint in one is the same as in a
+/* The folder of a checkpoint in an archive: a checkpoint in an archive is the same as in a
  * directory. */
 #include <archive.h>
 #include <archive_entry.h>
@@ -112,9 +112,11 @@ START_TEST(none_or_several)
     expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
                  "2 directories with .safetensors files: one; two");
     pack(true, none, COUNT(none));
-    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
+                 "not a checkpoint");
     pack(true, none, 0);
-    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e, "no checkpoint");
+    expect_error(checkpoint_dir_open(scratch("a"), NULL, &f, &e), ERR_INPUT, &e,
+                 "not a checkpoint");
     ck_assert_ptr_null(f);
 }
 END_TEST
@@ -147,7 +149,7 @@ START_TEST(files)
 }
 END_TEST
 
-/* All bytes of a tensor, by both ways to read. */
+/* All bytes of a tensor, read in both ways. */
 static void expect_same_tensor(checkpoint *a, checkpoint *b, size_t i)
 {
     const tensor *const t = &a->tensors[i];
@@ -194,7 +196,7 @@ START_TEST(a_checkpoint)
     /* What was unpacked is the checkpoint's own; the archive itself may change while it is read. */
     scratch_text("a", "changed");
     if (_i == 0) {
-        expect_error(checkpoint_unchanged(b, &e), ERR_IO, &e, "changed meanwhile");
+        expect_error(checkpoint_unchanged(b, &e), ERR_IO, &e, "changed during the run");
     } else {
         expect_ok(checkpoint_unchanged(b, &e), &e);
         expect_same(a, b);

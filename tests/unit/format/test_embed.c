@@ -1,4 +1,4 @@
-/* Which files travel along: the built-in list, globs on top, and files that cannot. */
+/* Which files are embedded: the built-in list, then globs, and files that cannot be embedded. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -181,9 +181,9 @@ START_TEST(globs_must_match)
     const embed_glob sub = {"sub", true};
     choose_bad(&sub, 1, ERR_USAGE, "matches no file");
     const embed_glob broken = {"[a", true};
-    choose_bad(&broken, 1, ERR_USAGE, "not a glob");
+    choose_bad(&broken, 1, ERR_USAGE, "invalid glob");
     const embed_glob empty = {"", true};
-    choose_bad(&empty, 1, ERR_USAGE, "not a glob");
+    choose_bad(&empty, 1, ERR_USAGE, "invalid glob");
 }
 END_TEST
 
@@ -226,7 +226,7 @@ START_TEST(what_cannot_be_embedded)
         scratch_text(more[i], "");
         ck_assert_int_eq(truncate(scratch(more[i]), 64 << 20), 0);
     }
-    choose_bad(NULL, 0, ERR_INPUT, "more than 268435456 bytes together");
+    choose_bad(NULL, 0, ERR_INPUT, "more than 268435456 bytes in total");
 }
 END_TEST
 
@@ -266,7 +266,7 @@ START_TEST(packing_takes_what_was_chosen)
 
     scratch_text("golden.bin", "others");
     ck_assert_int_eq(embed_pack(&list, &data, &bytes, &e), ERR_IO);
-    expect(e.text, "golden.bin: changed meanwhile: expected 5 bytes, found 6");
+    expect(e.text, "golden.bin: changed during the run: expected 5 bytes, found 6");
     ck_assert_int_eq(unlink(scratch("golden.bin")), 0);
     e = (err){0};
     ck_assert_int_eq(embed_pack(&list, &data, &bytes, &e), ERR_IO);

@@ -36,7 +36,7 @@ static void add(const char *name, dtype type, unsigned ndim, uint64_t a, uint64_
     made_add(&made, name, type, ndim, (uint64_t[]){a, b, c}, false);
 }
 
-/* With this quantization_config, NULL: without. */
+/* With this quantization_config; NULL: without one. */
 static void find(const char *quantization)
 {
     char text[400];
@@ -131,11 +131,12 @@ START_TEST(every_kind)
     refused("type.weight", "tensor type.weight_scale_inv: scales of type.weight, expected dtype "
                            "F32, BF16, F16 or F8_E8M0, found F64");
     refused("two.weight", "tensor two.weight: has scales under two names");
-    refused("lone.weight_scale_inv", "tensor lone.weight_scale_inv: the scales of no tensor");
+    refused("lone.weight_scale_inv",
+            "tensor lone.weight_scale_inv: scales that belong to no F8_E4M3");
 }
 END_TEST
 
-/* Rows and whole tensors show in the shape where the config names no tile. */
+/* If the config gives no tile size, one scale per row or per tensor is recognized by the shape. */
 START_TEST(tiles_without_config)
 {
     add("row.weight", DTYPE_F8_E4M3, 2, 300, 500, 0);
@@ -190,7 +191,7 @@ START_TEST(tile_of_the_config)
 }
 END_TEST
 
-/* Where the config names a tile, a row of scales is a wrong shape. */
+/* If the config gives a tile size, one scale per row is a wrong shape. */
 START_TEST(config_overrules_shapes)
 {
     add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);

@@ -49,7 +49,7 @@ START_TEST(bad_refs_are_refused)
     }
     scratch_text("models--X--Y/refs/main", "def456");
     open_bad("models--X--Y", ERR_INPUT, &e);
-    expect(e.text, "def456, which is not there");
+    expect(e.text, "def456, which does not exist");
     ck_assert_int_eq(unlink(scratch("models--X--Y/refs/main")), 0);
     open_bad("models--X--Y", ERR_IO, &e);
     expect(e.hint, "snapshots");

@@ -91,8 +91,8 @@ START_TEST(reading_from_many_threads)
 }
 END_TEST
 
-/* The file used longest ago gives way: read 0 … 31, touch 0, read 32: now 0 is still open and 1 is
- * not. */
+/* The least recently used file is closed: read 0 … 31, touch 0, read 32: now 0 is still open and 1
+ * is not. */
 START_TEST(the_oldest_file_gives_way)
 {
     make_many();

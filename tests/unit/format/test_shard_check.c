@@ -1,4 +1,4 @@
-/* Whatever index and shards disagree about is listed. */
+/* Every disagreement between index and shards is listed. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

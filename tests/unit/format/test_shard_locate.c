@@ -1,4 +1,4 @@
-/* Which files of a directory are the checkpoint. */
+/* Which files of a directory belong to the checkpoint. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
