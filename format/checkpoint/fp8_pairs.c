@@ -14,7 +14,7 @@ const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
 
 /* ---- config.json ----------------------------------------------- */
 
-/* Is it a list of two positive integers? */
+/* Is it a list of two integers from 1 to 65535? */
 static bool take_block(const json_t *block, block_format *out)
 {
     const json_int_t r = json_integer_value(json_array_get(block, 0));

@@ -1,17 +1,16 @@
 #include "quant/recipe/decide.h"
 
-/* Scales are theirs whose weight needs them; beside one that is kept they are a tensor as any. */
+/* Scales follow their weight; next to a kept weight they are ordinary tensors. */
 static err_code decide_scales(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs,
                               size_t weight, decision *out, err *e)
 {
     decision d;
-    const err_code code = decide_tensor(r, cp, pairs, weight, &d, e);
-    if (code == OK && d.action != ACTION_KEEP) {
-        *out = (decision){ACTION_SCALES, d.reason};
-        return OK;
-    }
     *out = (decision){ACTION_KEEP, REASON_FP8};
-    return code;
+    TRY(decide_tensor(r, cp, pairs, weight, &d, e));
+    if (d.action != ACTION_KEEP) {
+        *out = (decision){ACTION_SCALES, d.reason};
+    }
+    return OK;
 }
 
 err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs, size_t i,
@@ -30,13 +29,13 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .scale_type = p->kind == FP8_WEIGHT ? p->other->type : DTYPE_NONE,
         .block = p->block,
     };
-    const err_code code = recipe_decide(r, &asked, out, e);
-    if (code == OK && pairs->any && out->reason == REASON_LINEAR) {
-        *out = (decision){ACTION_KEEP, REASON_SPARED}; /* who made the others FP8 had a reason */
+    TRY(recipe_decide(r, &asked, out, e));
+    if (pairs->any && out->reason == REASON_LINEAR) {
+        /* Whoever quantized the other weights left this one alone on purpose. */
+        *out = (decision){ACTION_KEEP, REASON_SPARED};
     }
-    if (code != OK || out->reason == REASON_RULE ||
-        (p->kind == FP8_NO_SCALES && !recipe_is_linear(t->name))) {
-        return code;
+    if (out->reason == REASON_RULE || (p->kind == FP8_NO_SCALES && !recipe_is_linear(t->name))) {
+        return OK;
     }
     return fp8_pairs_check(cp, pairs, i, e);
 }

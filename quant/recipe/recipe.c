@@ -58,9 +58,9 @@ const char *recipe_reason_text(recipe_reason r)
 err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option, err *e)
 {
     if (!glob_valid(glob)) {
-        return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not a glob", glob);
+        return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "invalid glob '%s'", glob);
     }
-    if (!utf8_valid(glob)) { /* names are, and the packed file keeps the recipe as JSON */
+    if (!utf8_valid(glob)) { /* names are UTF-8, and the packed file stores the recipe as JSON */
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not UTF-8", glob);
     }
     recipe_rule *const rules = realloc(r->rules, (r->rule_count + 1) * sizeof *rules);
@@ -87,7 +87,7 @@ void recipe_free(recipe *r)
 
 /* ---- decisions ------------------------------------------------- */
 
-/* The last component, after a last component "weight" is taken off. */
+/* Is the last component of the name, without a final "weight", that of a known linear layer? */
 static bool module_is_linear(const char *name)
 {
     const char *end = name + strlen(name);
@@ -135,7 +135,7 @@ static bool has_zero(const uint64_t *shape, unsigned ndim)
     return false;
 }
 
-/* What no rule can change: REASON_RULE if the tensor can be quantized at all. */
+/* Why the tensor can never be quantized, whatever the rules say; REASON_RULE if it can. */
 static recipe_reason obstacle(dtype type, const uint64_t *shape, unsigned ndim)
 {
     if (is_fp8(type)) {
@@ -191,15 +191,16 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
     *out = (decision){rule->quantize ? ACTION_QUANTIZE : ACTION_KEEP, REASON_RULE};
     const recipe_reason why = obstacle(t->type, t->shape, t->ndim);
     if (rule->quantize && why != REASON_RULE) {
-        err_set(e, ERR_USAGE, "tensor %s: cannot be quantized, as the rule '%s' asks: %s", t->name,
+        err_set(e, ERR_USAGE, "tensor %s: cannot be quantized as the rule '%s' asks: %s", t->name,
                 rule->glob, recipe_reason_text(why));
-        err_hint(e, "narrow the glob, or add --keep '%s' behind it", t->name);
+        err_hint(e, "narrow the glob, or add --keep '%s' after it", t->name);
         return ERR_USAGE;
     }
     return OK;
 }
 
-/* FP8 with scales (spec/quant.md section 8). */
+/* FP8 with scales (spec/quant.md section 8): it is carried over unchanged if its tiles and scales are
+ * those of the output, else quantized again if the recipe allows that. */
 static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
 {
     const block_format wanted = recipe_block(r);
@@ -216,17 +217,17 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
     if (!tiles) {
         char found[BLOCK_TEXT_BYTES];
         char text[BLOCK_TEXT_BYTES];
-        err_set(e, ERR_INPUT,
-                "tensor %s: FP8 in tiles of %s, which would have to be rounded once more for tiles "
-                "of %s",
-                t->name, block_text(t->block, found), block_text(wanted, text));
+        err_set(
+            e, ERR_INPUT,
+            "tensor %s: FP8 in tiles of %s, which would have to be quantized again for tiles of %s",
+            t->name, block_text(t->block, found), block_text(wanted, text));
         err_hint(e, "--requantize allows that, --keep '%s' leaves the tensor as it is", t->name);
     } else {
         err_set(e, ERR_INPUT,
-                "tensor %s: FP8 with scales in %s, which would have to be rounded once more for "
+                "tensor %s: FP8 with scales in %s, which would have to be quantized again for "
                 "scales that are powers of two",
                 t->name, dtype_name(t->scale_type));
-        err_hint(e, "without --scales ue8m0 it is taken over as it is; --requantize allows the "
+        err_hint(e, "without --scales ue8m0 it is copied unchanged; --requantize allows the second "
                     "rounding, which costs about 3 dB");
     }
     return ERR_INPUT;
@@ -275,7 +276,7 @@ static err_code parse_scales(recipe *r, const char *what, const json_t *scales, 
                : err_set(e, ERR_INPUT, "%s: \"scales\" is \"f32\" or \"ue8m0\"", what);
 }
 
-/* 1 or 0: canonical JSON has no other word for it. */
+/* 1 or 0: canonical JSON has no booleans. */
 static err_code parse_requantize(recipe *r, const char *what, const json_t *value, err *e)
 {
     const json_int_t number = json_integer_value(value);
@@ -307,39 +308,43 @@ static err_code parse_rules(recipe *r, const char *what, const json_t *rules, er
     const json_t *rule = NULL;
     json_array_foreach(rules, i, rule)
     {
-        const err_code code = parse_rule(r, what, rule, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(parse_rule(r, what, rule, e));
     }
     return OK;
+}
+
+static err_code parse_key(recipe *r, const char *what, const char *key, json_t *value, err *e)
+{
+    static const struct {
+        const char *key;
+        err_code (*parse)(recipe *r, const char *what, const json_t *value, err *e);
+    } keys[] = {
+        {"scales", parse_scales},
+        {"dialect", parse_dialect},
+        {"rules", parse_rules},
+        {"requantize", parse_requantize},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(key, keys[i].key) == 0) {
+            return keys[i].parse(r, what, value, e);
+        }
+    }
+    return strcmp(key, "octavo_recipe") == 0
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: unknown key \"%s\" in a recipe", what, key);
 }
 
 static err_code parse_object(recipe *r, const char *what, json_t *root, err *e)
 {
     const json_t *const version = json_object_get(root, "octavo_recipe");
     if (!json_is_integer(version) || json_integer_value(version) != 1) {
-        return err_set(e, ERR_INPUT, "%s: not a recipe: \"octavo_recipe\" has to be 1", what);
+        return err_set(e, ERR_INPUT, "%s: not a recipe: \"octavo_recipe\" must be 1", what);
     }
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(root, key, value)
     {
-        err_code code = OK;
-        if (strcmp(key, "scales") == 0) {
-            code = parse_scales(r, what, value, e);
-        } else if (strcmp(key, "dialect") == 0) {
-            code = parse_dialect(r, what, value, e);
-        } else if (strcmp(key, "rules") == 0) {
-            code = parse_rules(r, what, value, e);
-        } else if (strcmp(key, "requantize") == 0) {
-            code = parse_requantize(r, what, value, e);
-        } else if (strcmp(key, "octavo_recipe") != 0) {
-            code = err_set(e, ERR_INPUT, "%s: unknown key \"%s\" in a recipe", what, key);
-        }
-        if (code != OK) {
-            return code;
-        }
+        TRY(parse_key(r, what, key, value, e));
     }
     return OK;
 }
@@ -347,18 +352,16 @@ static err_code parse_object(recipe *r, const char *what, json_t *root, err *e)
 err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes, err *e)
 {
     json_t *root = NULL;
-    err_code code = json_parse(what, text, bytes, false, &root, e);
-    if (code == OK) {
-        code = parse_object(r, what, root, e);
-        json_decref(root);
-    }
+    TRY(json_parse(what, text, bytes, false, &root, e));
+    const err_code code = parse_object(r, what, root, e);
+    json_decref(root);
     return code;
 }
 
 char *recipe_json(const recipe *r, size_t *bytes)
 {
     json_t *const rules = json_array();
-    int failed = 0; /* jansson returns -1 without memory */
+    int failed = 0; /* jansson returns -1 if memory is short */
     for (size_t i = 0; i < r->rule_count; i++) {
         const char *const action = r->rules[i].quantize ? "quantize" : "keep";
         failed |= json_array_append_new(
@@ -369,7 +372,7 @@ char *recipe_json(const recipe *r, size_t *bytes)
     if (r->requantize) {
         failed |= json_object_set_new(root, "requantize", json_integer(1));
     }
-    if (root && recipe_dialect(r) != DIALECT_IEEE) { /* files made before there were others */
+    if (root && recipe_dialect(r) != DIALECT_IEEE) { /* as in files from before other dialects */
         failed |= json_object_set_new(root, "dialect", json_string(dialect_name(r->dialect)));
     }
     char *const text = root && !failed ? json_canonical(root, bytes) : NULL;

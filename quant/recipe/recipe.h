@@ -1,7 +1,14 @@
-/* Recipes: which tensor becomes FP8, and why (spec/quant.md section 6).
+/* Recipes: which tensors are quantized to FP8, and why (spec/quant.md section 6).
  *
- * Built-in rules know the linear layers of released models; rules on top come from a recipe file
- * and from the command line, and the last one that matches decides. */
+ *     recipe r = {0};
+ *     recipe_parse(&r, "my.json", text, bytes, e);
+ *     recipe_add_rule(&r, "*.mlp.*", true, true, e);
+ *     recipe_decide(&r, &t, &d, e);                     d.action, d.reason
+ *     recipe_free(&r);
+ *
+ * The built-in rules know the linear layers of released models; further rules come from a recipe
+ * file and from the command line, and the last rule that matches decides. Several threads may use a
+ * recipe that is no longer changed. */
 #ifndef RECIPE_H
 #define RECIPE_H
 
@@ -18,12 +25,12 @@
 #define RECIPE_REASONS(X)                                                                          \
     X(REASON_LINEAR, "linear", "a linear layer")                                                   \
     X(REASON_RULE, "rule", "a rule of the recipe")                                                 \
-    X(REASON_FP8_TILES, "fp8-tiles", "FP8 in tiles of 128 x 128 already")                          \
-    X(REASON_REQUANTIZED, "requantized", "FP8 in another form, rounded once more")                 \
+    X(REASON_FP8_TILES, "fp8-tiles", "already FP8 in tiles of 128 x 128")                          \
+    X(REASON_REQUANTIZED, "requantized", "FP8 in another form, quantized again")                   \
     X(REASON_FP8, "fp8", "already FP8")                                                            \
-    X(REASON_SPARED, "spared", "others are FP8 already, this one was left as it is")               \
+    X(REASON_SPARED, "spared", "left unquantized by the maker of this FP8 checkpoint")             \
     X(REASON_DTYPE, "dtype", "not BF16, F16 or F32")                                               \
-    X(REASON_SHAPE, "shape", "not a matrix, nor a stack of experts")                               \
+    X(REASON_SHAPE, "shape", "neither a matrix nor a stack of experts")                            \
     X(REASON_EMPTY, "empty", "no elements")                                                        \
     X(REASON_OUTSIDE_LAYERS, "outside-layers", "not inside a layer")                               \
     X(REASON_NOT_LINEAR, "not-linear", "not a known linear layer; use --quantize")
@@ -41,23 +48,22 @@ const char *recipe_reason_text(recipe_reason r);
 typedef struct recipe_rule {
     char *glob;
     bool quantize;
-    bool from_option; /* command line: must match something */
+    bool from_option; /* from the command line: it must match something */
 } recipe_rule;
 
 typedef struct recipe {
     scale_format scales;
-    bool requantize;      /* FP8 that cannot be carried may be rounded once more */
-    pack_dialect dialect; /* DIALECT_NONE: none was named, which is ieee */
+    bool requantize;      /* FP8 that cannot be carried over may be quantized again */
+    pack_dialect dialect; /* DIALECT_NONE: none was named, which means ieee */
     recipe_rule *rules;
     size_t rule_count;
 } recipe;
 
-/* Scales of FP8 that is there already go with it: ACTION_SCALES. */
 typedef enum recipe_action {
-    ACTION_KEEP,
-    ACTION_QUANTIZE,
-    ACTION_CARRY,
-    ACTION_SCALES
+    ACTION_KEEP,     /* copy, as an ordinary tensor */
+    ACTION_QUANTIZE, /* compute codes and scales */
+    ACTION_CARRY,    /* already block FP8: copy it as quantized */
+    ACTION_SCALES    /* the scales of a tensor that is carried or quantized again */
 } recipe_action;
 
 typedef struct decision {
@@ -73,41 +79,43 @@ typedef struct recipe_tensor {
     dtype type;
     const uint64_t *shape;
     unsigned ndim;
-    dtype scale_type;   /* of the scales that an FP8 tensor has; DTYPE_NONE: none */
-    block_format block; /* then: its tiles */
+    dtype scale_type;   /* of the scales of an FP8 tensor; DTYPE_NONE: it has none */
+    block_format block; /* with scales: its tiles */
 } recipe_tensor;
 
-/* The dialect that is to be used. */
+/* The dialect to use. */
 static inline pack_dialect recipe_dialect(const recipe *r)
 {
     return r->dialect == DIALECT_NONE ? DIALECT_IEEE : r->dialect;
 }
 
-/* The blocks that are to be made. */
+/* The blocks to write. */
 static inline block_format recipe_block(const recipe *r)
 {
     return block_fp8(r->scales);
 }
 
-/* A recipe is zero-initialised: built-in rules, f32 scales, ieee. recipe_free takes what it owns.
- * Errors: a broken glob, or one that is not UTF-8: ERR_USAGE from an option, else ERR_INPUT. */
+/* Append a rule. A recipe that is all zero has the built-in rules, f32 scales and ieee; recipe_free
+ * releases what it owns. Errors: an invalid glob, or one that is not UTF-8: ERR_USAGE from an
+ * option, else ERR_INPUT; ERR_MEMORY. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 
-/* Put the rules of recipe JSON behind those that are there, and take its "scales", "dialect" and
- * "requantize" if it has them. `what` names the text in messages. Errors: ERR_INPUT not a recipe,
- * unknown key, broken glob. */
+/* Append the rules of a recipe in JSON, and set "scales", "dialect" and "requantize" if it has them.
+ * `what` names the text in messages. Errors: ERR_INPUT: not a recipe, an unknown key, an invalid
+ * glob; ERR_MEMORY. */
 MUST_CHECK err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes,
                                  err *e);
 
-/* Decide about one tensor. ERR_USAGE when a rule wants to quantize what cannot be; ERR_INPUT: FP8
- * that has to be rounded once more, which the recipe does not allow. */
+/* Decide about one tensor. ERR_USAGE: a rule asks to quantize a tensor that cannot be quantized;
+ * ERR_INPUT: FP8 that would have to be quantized again, which the recipe does not allow. */
 MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e);
 
-/* Would this tensor be a known linear layer within a layer, whatever its dtype? */
+/* Is this the name of a known linear module inside a layer? */
 bool recipe_is_linear(const char *name);
 
-/* Canonical JSON (RCPE), fresh memory, NULL without memory. */
+/* The recipe as canonical JSON (section RCPE of a packed file), the caller's to free(); NULL if
+ * memory is short. */
 char *recipe_json(const recipe *r, size_t *bytes);
 
 void recipe_free(recipe *r);

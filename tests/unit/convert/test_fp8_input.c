@@ -208,7 +208,7 @@ static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_fo
     const double error = r.report.sum_sq_error;
     made_write(&c, scratch("in"), 1);
     fp8_write_config(tile, tile);
-    fails_with_hint(&r, "have to be rounded once more", "--requantize");
+    fails_with_hint(&r, "have to be quantized again", "--requantize");
     r.recipe.requantize = true;
     conversion_succeeds(&r);
     ck_assert(r.report.sum_sq_error == error && error > 0);

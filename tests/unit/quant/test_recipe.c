@@ -1,4 +1,4 @@
-/* Recipes: what becomes of the tensors of the released model families, rules on top, and the JSON.
+/* Recipes: decisions for the tensors of the released model families, further rules, and the JSON.
  */
 #include <check.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static const family_tensor families[] = {
     LINEAR(L "mlp.experts.17.down_proj.weight", 2048, 512),
     LINEAR(L "mlp.shared_experts.gate_proj.weight", 512, 2048),
     LINEAR("model.layers.0.mlp.down_proj.weight", 2048, 5120),
-    /* prediction layers behind the last one: Ling 2.0, DeepSeek-V3, GLM-4-MoE */
+    /* prediction layers after the last one: Ling 2.0, DeepSeek-V3, GLM-4-MoE */
     KEPT("model.layers.20.enorm.weight", REASON_SHAPE, 1, 2048),
     KEPT("model.layers.20.hnorm.weight", REASON_SHAPE, 1, 2048),
     KEPT("model.layers.20.eh_proj.weight", REASON_NOT_LINEAR, 2, 2048, 4096),
@@ -93,7 +93,7 @@ static const family_tensor families[] = {
     {L "mlp.gate.e_score_correction_bias", DTYPE_F32, 1, {256}, REASON_SHAPE},
     {L "self_attn.q_a_proj.weight", DTYPE_F8_E4M3, 2, {1536, 7168}, REASON_FP8},
     {L "self_attn.q_a_proj.weight_scale_inv", DTYPE_F32, 2, {12, 56}, REASON_NOT_LINEAR},
-    /* MiniMax: decay tensors that look like stacks and are none */
+    /* MiniMax: decay tensors that look like stacks but are not */
     LINEAR(L "self_attn.qkv_proj.weight", 24576, 6144),
     LINEAR(L "self_attn.output_gate.weight", 8192, 6144),
     LINEAR(L "self_attn.out_proj.weight", 6144, 8192),
@@ -170,7 +170,7 @@ START_TEST(family_tensor_is_decided)
 }
 END_TEST
 
-/* ---- rules on top ---------------------------------------------- */
+/* ---- further rules ---------------------------------------------- */
 
 static decision decide(const recipe *r, const char *name)
 {
@@ -266,7 +266,7 @@ START_TEST(rule_that_cannot_be_obeyed)
         decide_bare(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e);
     ck_assert_ptr_nonnull(strstr(e.hint, "--keep 'a.b'"));
     ck_assert_ptr_nonnull(strstr(e.text, recipe_reason_text(impossible[_i].why)));
-    expect_error(code, ERR_USAGE, &e, "tensor a.b: cannot be quantized, as the rule '*' asks");
+    expect_error(code, ERR_USAGE, &e, "tensor a.b: cannot be quantized as the rule '*' asks");
     add(&r, "a.*", false); /* as the hint says */
     expect_ok(decide_bare(&r, "a.b", impossible[_i].type, shape, impossible[_i].ndim, &d, &e), &e);
     ck_assert(d.action == ACTION_KEEP && d.reason == REASON_RULE);
@@ -280,14 +280,15 @@ START_TEST(broken_globs_are_refused)
     recipe r = {0};
     err e = {0};
     for (int i = 0; i < COUNT(broken); i++) {
-        expect_error(recipe_add_rule(&r, broken[i], true, true, &e), ERR_USAGE, &e, "not a glob");
-        expect_error(recipe_add_rule(&r, broken[i], true, false, &e), ERR_INPUT, &e, "not a glob");
+        expect_error(recipe_add_rule(&r, broken[i], true, true, &e), ERR_USAGE, &e, "invalid glob");
+        expect_error(recipe_add_rule(&r, broken[i], true, false, &e), ERR_INPUT, &e,
+                     "invalid glob");
     }
     ck_assert_uint_eq(r.rule_count, 0);
 }
 END_TEST
 
-/* Names are UTF-8, and the recipe is stored as JSON, which can hold nothing else. */
+/* Names are UTF-8, and the recipe is stored as JSON, which cannot hold anything else. */
 START_TEST(globs_are_utf8)
 {
     static const char *const broken[] = {"caf\xe9*", "[\x80-\xff]*", "*\xc3", "\xed\xa0\x80"};
@@ -316,10 +317,10 @@ static const struct {
     {"[]", "not a recipe"},
     {"{}", "not a recipe"},
     {"null", ""},
-    {"{\"octavo_recipe\":2}", "has to be 1"},
-    {"{\"octavo_recipe\":\"1\"}", "has to be 1"},
-    {"{\"octavo_recipe\":1.0}", "has to be 1"},
-    {"{\"octavo_recipe\":true}", "has to be 1"},
+    {"{\"octavo_recipe\":2}", "must be 1"},
+    {"{\"octavo_recipe\":\"1\"}", "must be 1"},
+    {"{\"octavo_recipe\":1.0}", "must be 1"},
+    {"{\"octavo_recipe\":true}", "must be 1"},
     {"{\"octavo_recipe\":1,\"octavo_recipe\":1}", ""},
     {"{\"octavo_recipe\":1,\"rule\":[]}", "unknown key \"rule\""},
     {"{\"octavo_recipe\":1,\"Scales\":\"f32\"}", "unknown key \"Scales\""},
@@ -339,8 +340,8 @@ static const struct {
     {"{\"octavo_recipe\":1,\"rules\":[{\"match\":\"*\",\"action\":\"keep\",\"why\":\"x\"}]}",
      "a rule is"},
     {"{\"octavo_recipe\":1,\"rules\":[{\"match\":\"[\",\"action\":\"keep\"}]}",
-     "r.json: '[' is not a glob"},
-    {"{\"octavo_recipe\":1,\"rules\":[{\"match\":\"\",\"action\":\"keep\"}]}", "not a glob"},
+     "r.json: invalid glob '['"},
+    {"{\"octavo_recipe\":1,\"rules\":[{\"match\":\"\",\"action\":\"keep\"}]}", "invalid glob"},
     {"{\"octavo_recipe\":1,\"rules\":[{\"match\":\"a\\u0000b\",\"action\":\"keep\"}]}", ""},
     {"{\"octavo_recipe\":1} x", ""},
 };
@@ -394,7 +395,7 @@ START_TEST(json_is_canonical)
 }
 END_TEST
 
-/* ieee is not written: that is how files looked before there were others. */
+/* ieee is not written, as in files from before other dialects existed. */
 START_TEST(json_has_a_dialect)
 {
     recipe r = {0};
@@ -402,7 +403,7 @@ START_TEST(json_has_a_dialect)
     parse(&r, "{\"octavo_recipe\":1,\"dialect\":\"linghe\"}");
     ck_assert_int_eq(recipe_dialect(&r), DIALECT_LINGHE);
     expect_json(&r, "{\"dialect\":\"linghe\",\"octavo_recipe\":1,\"rules\":[],\"scales\":\"f32\"}");
-    parse(&r, "{\"octavo_recipe\":1}"); /* says nothing: it stays */
+    parse(&r, "{\"octavo_recipe\":1}"); /* not given: unchanged */
     ck_assert_int_eq(recipe_dialect(&r), DIALECT_LINGHE);
     parse(&r, "{\"octavo_recipe\":1,\"dialect\":\"ieee\"}");
     expect_json(&r, "{\"octavo_recipe\":1,\"rules\":[],\"scales\":\"f32\"}");
@@ -417,7 +418,7 @@ START_TEST(rules_are_appended)
     add(&r, "*", false);
     parse(&r, "{\"octavo_recipe\":1,\"rules\":[{\"match\":\"b*\",\"action\":\"quantize\"}],"
               "\"scales\":\"ue8m0\"}");
-    parse(&r, "{\"octavo_recipe\":1}"); /* says nothing about scales: they stay */
+    parse(&r, "{\"octavo_recipe\":1}"); /* scales not given: unchanged */
     add(&r, "bc", false);
     expect_decision(&r, "a", false, REASON_RULE);
     expect_decision(&r, "b", true, REASON_RULE);
@@ -430,7 +431,7 @@ START_TEST(rules_are_appended)
 }
 END_TEST
 
-/* Names of reasons stand in --json: they do not change. */
+/* Names of reasons appear in --json: they must not change. */
 START_TEST(reasons_have_names)
 {
     static const char *const names[REASON_COUNT] = {
