@@ -1,4 +1,4 @@
-/* What tests of fallible functions ask again and again, and the end of every main().
+/* What tests of fallible functions check again and again, and the end of every main().
  *
  *     expect_ok(io_open_read(path, &fd, NULL, &e), &e);
  *     expect_error(io_open_read("/", &fd, NULL, &e), ERR_IO, &e, "not a regular file");
@@ -37,7 +37,7 @@
                       expect_text(e));                                                             \
     } while (0)
 
-/* Code and `e` agree, and the text has `part` in it; *e is then empty again. */
+/* Code and `e` agree, and the text contains `part`; *e is then empty again. */
 #define expect_error(call, expected, e, part)                                                      \
     do {                                                                                           \
         const err_code expect_found = (call);                                                      \
@@ -71,8 +71,8 @@ static inline uint64_t random_seed(int round)
 }
 
 /* CPU seconds since `start`, which clock() gave. Printed, and no more than `limit`, which is for a
- * build without a sanitizer: ten times what is usual, or more, tells a loop that is quadratic from
- * a machine that is slow. */
+ * build without a sanitizer: ten times the usual, or more, distinguishes a quadratic loop from
+ * a slow machine. */
 static inline void expect_seconds(clock_t start, double limit, const char *what)
 {
     const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;

@@ -1,4 +1,4 @@
-/* Checkpoints in FP8 for tests: a weight, its scales, and what they stand for, computed from
+/* Checkpoints in FP8 for tests: a weight, its scales, and the numbers they represent, computed from
  * spec/quant.md sections 3 and 8 one element at a time. */
 #ifndef FP8_CASE_H
 #define FP8_CASE_H
@@ -12,7 +12,7 @@
 #include "tests/aid/oracle_e4m3.h"
 #include "tests/aid/scratch.h"
 
-/* A weight in FP8 and how its source keeps the scales. */
+/* A weight in FP8, and how its source stores the scales. */
 typedef struct fp8_case {
     const char *name;   /* of the weight */
     const char *suffix; /* of its scales */
@@ -20,7 +20,7 @@ typedef struct fp8_case {
     unsigned ndim;
     uint64_t shape[3];
     uint64_t rows, cols; /* of a tile */
-    unsigned scale_ndim; /* 0 too: as the tiles lie; else 1 or 2 dimensions */
+    unsigned scale_ndim; /* 0: in the arrangement of the tiles; else 1 or 2 dimensions */
     uint64_t scale_shape[2];
 } fp8_case;
 
@@ -111,7 +111,7 @@ static inline void fp8_add_wide(made_checkpoint *to, const made_checkpoint *made
     }
 }
 
-/* A config.json in scratch("in") that names a tile; 0: one that names none. */
+/* A config.json in scratch("in") that gives a tile size; 0: one that gives none. */
 static inline void fp8_write_config(uint64_t rows, uint64_t cols)
 {
     char text[200];

@@ -204,7 +204,7 @@ void made_random(made_checkpoint *c, uint64_t *state)
                   MADE_WIDE);
     }
     for (unsigned i = 0; i < layers; i++) {
-        add_layer(c, state, i == 3 ? 10 : i); /* 10 sorts behind 2 as a number only */
+        add_layer(c, state, i == 3 ? 10 : i); /* 10 sorts after 2 only as a number */
     }
     made_fill(made_add(c, "model.layers.0.mlp.w1.weight", DTYPE_BF16, 2,
                        (uint64_t[]){1 + upto(state, 299), 128}, true),
@@ -222,7 +222,7 @@ static FILE *create(const char *dir, const char *name)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    unlink(path); /* some file systems write out what is truncated and written anew */
+    unlink(path); /* some file systems flush a file that is truncated and rewritten */
     FILE *const f = fopen(path, "wb");
     ck_assert_msg(f != NULL, "cannot write %s", path);
     return f;

@@ -7,7 +7,7 @@
  *     made_write(&c, dir, 1);                 model.safetensors and config.json
  *     made_free(&c);
  *
- * Pointers to tensors hold until the next made_add. Whatever fails ends the test. */
+ * Pointers to tensors are valid until the next made_add. Any failure ends the test. */
 #ifndef MADE_CHECKPOINT_H
 #define MADE_CHECKPOINT_H
 
@@ -22,7 +22,7 @@ typedef struct made_tensor {
     dtype type;
     unsigned ndim;
     uint64_t shape[6];
-    bool quantize; /* what the built-in recipe has to decide, as the test sees it */
+    bool quantize; /* what the built-in recipe must decide, according to the test */
     uint64_t bytes, elements;
     unsigned char *data;
 } made_tensor;
@@ -33,7 +33,7 @@ typedef struct made_checkpoint {
 } made_checkpoint;
 
 typedef enum made_style {
-    MADE_NARROW, /* numbers of like magnitude, as in weights */
+    MADE_NARROW, /* numbers of similar magnitude, as in weights */
     MADE_WIDE,   /* any finite bits: subnormals, the largest, zeros of both signs */
     MADE_ZERO,
     MADE_STYLES
@@ -43,10 +43,10 @@ typedef enum made_style {
 made_tensor *made_add(made_checkpoint *c, const char *name, dtype type, unsigned ndim,
                       const uint64_t *shape, bool quantize);
 
-/* Random numbers; of types that are not BF16, F16 or F32 random bytes. */
+/* Fill with random numbers; with random bytes if the type is not BF16, F16 or F32. */
 void made_fill(made_tensor *t, uint64_t *state, made_style style);
 
-/* Element i of a BF16, F16 or F32 tensor as float32, and the other way for bits of its own width.
+/* Element i of a BF16, F16 or F32 tensor as float32, and the reverse for bits of its width.
  */
 float made_value(const made_tensor *t, uint64_t i);
 void made_set_bits(made_tensor *t, uint64_t i, uint32_t bits);
@@ -55,7 +55,8 @@ void made_set_bits(made_tensor *t, uint64_t i, uint32_t bits);
 uint32_t made_nan(dtype type);
 
 /* A few layers with everything a converter may meet: ragged matrices, stacks, stacks with a gap,
- * three dimensions, no elements, no dimension, other types. At least one tensor is to quantize. */
+ * three dimensions, no elements, no dimension, other types. At least one tensor has to be quantized.
+ */
 void made_random(made_checkpoint *c, uint64_t *state);
 
 /* config.json, and model.safetensors or, for more than one shard, shards and index. */

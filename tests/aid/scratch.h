@@ -1,5 +1,5 @@
-/* A directory for the files of one test, and ways to fill it. Failures abort the test; then the
- * directory is left for a look at it.
+/* A directory for the files of one test, and functions to fill it. Failures abort the test; then
+ * the directory is left for inspection.
  *
  *     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
  *     ... scratch_write("sub/name", data, bytes); io_open_read(scratch("sub/name"), ...)

@@ -38,7 +38,7 @@ START_TEST(names_and_sizes)
     ck_assert_uint_eq(digest_bytes(DIGEST_SHA256), 32);
     ck_assert_str_eq(digest_name(DIGEST_XXH3), "xxh3");
     ck_assert_str_eq(digest_name(DIGEST_SHA256), "sha256");
-    ck_assert_int_eq(DIGEST_XXH3, 1); /* they stand in files */
+    ck_assert_int_eq(DIGEST_XXH3, 1); /* these numbers are stored in files */
     ck_assert_int_eq(DIGEST_SHA256, 2);
 }
 END_TEST

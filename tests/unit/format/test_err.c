@@ -37,7 +37,7 @@ START_TEST(errno_is_named)
 }
 END_TEST
 
-/* What came from a file, and what a terminal may see of it. */
+/* Bytes from a file, and what of them may reach a terminal. */
 static const struct {
     const char *raw, *shown;
 } masks[] = {

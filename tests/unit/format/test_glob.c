@@ -1,4 +1,4 @@
-/* Globs: a table, hostile globs, and a plain recursive matcher as the judge of random ones. */
+/* Globs: a table, hostile globs, and random ones against a plain recursive matcher. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>

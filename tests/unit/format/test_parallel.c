@@ -152,7 +152,7 @@ START_TEST(lowest_failure_is_reported)
 }
 END_TEST
 
-/* Task 3 fails while 0 still runs; nothing is handed out after that. */
+/* Task 3 fails while 0 still runs; no task is handed out after that. */
 static err_code fail_at_three(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     atomic_int *const ran = ctx;
@@ -189,7 +189,8 @@ START_TEST(failure_without_text_gets_one)
 }
 END_TEST
 
-/* 2 fails and wakes 1, which then gives up: the cause is to be reported, not the consequence. */
+/* 2 fails and wakes 1, which then returns ERR_CANCELLED: the cause is reported, not the
+ * consequence. */
 static err_code give_up_after(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     failures *const f = ctx;

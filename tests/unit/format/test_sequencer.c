@@ -1,4 +1,4 @@
-/* A sequencer: whoever comes in whatever order leaves in the order of the numbers. */
+/* A sequencer: in whatever order threads arrive, they leave in the order of their numbers. */
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@ enum { TASKS = 2000 };
 
 typedef struct site {
     sequencer turns;
-    uint64_t next; /* no lock: the sequencer has to do */
+    uint64_t next; /* without a lock: the sequencer must suffice */
     uint64_t fails;
     unsigned again;
 } site;

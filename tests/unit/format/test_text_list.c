@@ -1,4 +1,4 @@
-/* Lists in messages: all of it when it is short, and a count of the rest when it is not. */
+/* Lists in messages: complete if short, otherwise with a count of the rest. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* A pool that stays: every task of every run once, by workers that exist, whether the threads look
- * out, sleep or come late; and what they wrote is there afterwards. */
+/* A thread pool: every task of every run once, by workers that exist, whether the threads spin,
+ * sleep or come late; and what they wrote can be read afterwards. */
 #include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ START_TEST(every_task_once)
 }
 END_TEST
 
-/* Runs one upon the other: threads come late, and must not take tasks of a run that is over. */
+/* Runs in quick succession: threads come late, and must not take tasks of a run that is over. */
 START_TEST(many_short_runs)
 {
     enum { RUNS = 3000, TASKS = 5 };
