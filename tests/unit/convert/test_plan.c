@@ -195,7 +195,8 @@ END_TEST
 
 START_TEST(powers_of_two_are_flagged)
 {
-    for (scale_format scales = SCALES_F32; scales < SCALE_FORMAT_COUNT; scales++) {
+    for (int k = 0; k < SCALE_FORMAT_COUNT; k++) {
+        const scale_format scales = (scale_format)k;
         job j = {.recipe = {.scales = scales}};
         err e = {0};
         add(&j, "h.0.w1", DTYPE_BF16, 2, 3);

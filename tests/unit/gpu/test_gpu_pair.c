@@ -194,7 +194,8 @@ static void convert_by_pair(const struct pair *p, conversion *r, const conversio
 /* Adds up what was submitted to each device. */
 static void convert_model(char *path, unsigned work[2])
 {
-    for (scale_format scales = SCALES_F32; scales <= SCALES_UE8M0; scales++) {
+    for (int k = 0; k < SCALE_FORMAT_COUNT; k++) {
+        const scale_format scales = (scale_format)k;
         conversion by_cpu = conversion_of(path, scales);
         conversion_succeeds(&by_cpu);
         for (int i = 0; i < COUNT(pairs); i++) {
