@@ -23,19 +23,24 @@
     X(SHA256, sha256, 2, 32)
 
 typedef enum digest_alg {
-#define X(name, word, number, bytes) DIGEST_##name = number,
+#define X(name, word, number, bytes) DIGEST_##name = (number),
     DIGEST_LIST(X)
 #undef X
 } digest_alg;
 
 enum {
-#define X(name, word, number, bytes) name##_BYTES = bytes,
+#define X(name, word, number, bytes) name##_BYTES = (bytes),
     DIGEST_LIST(X)
 #undef X
-#define X(name, word, number, bytes) +1
-        DIGEST_COUNT = DIGEST_LIST(X),
+        DIGEST_MAX = 32 /* bytes of the longest digest */
+};
+
+/* Rows of the list. */
+enum {
+#define X(name, word, number, bytes) DIGEST_ROW_##name,
+    DIGEST_LIST(X)
 #undef X
-    DIGEST_MAX = 32 /* bytes of the longest digest */
+        DIGEST_COUNT
 };
 
 extern const digest_alg digest_algs[DIGEST_COUNT]; /* in the order of the list */
