@@ -150,7 +150,8 @@ format-check: ## name the places that `make format` would change
 	@clang-format --dry-run --Werror $(C_FILES)
 
 clean: ## remove build/
-	rm -rf build
+	$(call say,RM,build/)
+	$(Q)rm -rf build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

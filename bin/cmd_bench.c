@@ -30,17 +30,17 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
 
 static void print_head(const bench *b)
 {
-    char gpu[300];
+    char device[300];
     shown size;
-    compute_name(&b->device, gpu, sizeof gpu);
-    text_mask(gpu);
+    compute_name(&b->device, device, sizeof device);
+    text_mask(device);
     text_size(size.s, b->source_bytes);
     if (b->checkpoint) {
         printf("%s: %s", b->checkpoint, size.s);
     } else {
         printf("%s of BF16", size.s);
     }
-    printf(", %u thread%s%s%s\n", b->job.threads, text_s(b->job.threads), gpu[0] ? ", " : "", gpu);
+    printf(", %u thread%s, on %s\n", b->job.threads, text_s(b->job.threads), device);
 }
 
 static void tell_head(bench *b)

@@ -204,15 +204,15 @@ static void print_result(const convert_job *job, const compute *c, const convert
 {
     const plan *const p = &job->plan;
     shown before, after, time, rate, db, again, carried;
-    char root[2 * SHA256_BYTES + 1], path[256], gpu[300];
-    compute_name(c, gpu, sizeof gpu);
-    text_mask(gpu);
+    char root[2 * SHA256_BYTES + 1], path[256], device[300];
+    compute_name(c, device, sizeof device);
+    text_mask(device);
     snprintf(path, sizeof path, "%s", job->options.output);
     text_mask(path);
     hex_encode(done->root, sizeof done->root, root);
     snprintf(carried.s, sizeof carried.s, ", %" PRIu64 " carried over", p->carried_count);
     snprintf(again.s, sizeof again.s, " (%" PRIu64 " for the second time)", p->requantized_count);
-    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s%s, %s -> %s, %s, %s (%s)%s%s\n",
+    printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s%s, %s -> %s, %s, %s (%s) on %s\n",
            path, p->quantized_count, (p->quantized_count + p->carried_count + p->kept_count),
            p->requantized_count > 0 ? again.s : "", p->carried_count > 0 ? carried.s : "",
            text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
@@ -220,7 +220,7 @@ static void print_result(const convert_job *job, const compute *c, const convert
                ? text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error))
                : "nothing rounded",
            text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds),
-           gpu[0] ? " on " : "", gpu);
+           device);
     printf("root %s\n", root);
 }
 
@@ -386,6 +386,7 @@ static err_code convert(convert_request *q, err *e)
     q->options.embed_globs = q->globs;
     q->options.threads = q->job.threads;
     q->options.memory = q->job.memory;
+    q->compute.explain = q->job.level == LEVEL_VERBOSE;
     code = q->dry_run ? OK : compute_find(&q->compute, m, &c, e);
     if (code == OK) {
         code = convert_prepare(&q->options, m, &job, e);

@@ -452,7 +452,8 @@ const option_spec option_table[] = {
      .commands = CONVERT,
      .letter = 'v',
      .name = "verbose",
-     .help = "Print a line for every tensor, and the memory that the conversion took."},
+     .help = "Print a line for every tensor, the memory that the conversion took, and why no GPU "
+             "computes."},
     {.id = OPTION_VERBOSE,
      .commands = VERIFY,
      .letter = 'v',

@@ -178,7 +178,7 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
         return code;
     }
     out->devices.count = 0;
-    if (device_runtime()) { /* of a build without CUDA nobody expects any */
+    if (q->explain) {
         monitor_note(m, "no GPU (%s): computing on the CPU", why.text);
     }
     return OK;
@@ -306,7 +306,7 @@ const char *compute_name(const compute *c, char *to, size_t room)
         alike = alike && strcmp(l->devices[i].name, l->devices[0].name) == 0;
     }
     if (l->count == 0) {
-        snprintf(to, room, "%s", "");
+        snprintf(to, room, "%s", "the CPU");
     } else if (l->count == 1) {
         snprintf(to, room, "%s", l->devices[0].name);
     } else if (alike) {

@@ -34,6 +34,7 @@ typedef struct compute_request {
     unsigned count;               /* of them; 0: all devices that are usable */
     uint64_t gpu_memory;          /* the most to take of each device; 0: as much as is usual */
     double check_share;           /* of a GPU's tiles that the CPU computes, too; 0: none */
+    bool explain;                 /* with `auto`: take a note of why no GPU computes */
 } compute_request;
 
 #define COMPUTE_DEFAULT    ((compute_request){.check_share = 0.002})
@@ -55,7 +56,7 @@ MUST_CHECK err_code compute_take(compute_request *q, const option_spec *o, const
 /* The word alone: auto, cpu, cuda, cuda:I,J,… Errors: ERR_USAGE, with a hint. */
 MUST_CHECK err_code compute_parse(const char *word, compute_request *q, err *e);
 
-/* Choose the devices. Errors: ERR_GPU: there are none, or not those that were asked for. */
+/* Choose the devices; that there are none is no more than a note where `auto` was asked for. Errors: ERR_GPU: there are none, or not those that were asked for. */
 MUST_CHECK err_code compute_find(const compute_request *q, const monitor *m, compute *out, err *e);
 
 /* Choose among devices that were found: all that are usable, or those of the request. For
@@ -83,7 +84,7 @@ void compute_close(compute *c, const monitor *m);
 /* "cpu", "cuda:0,1": as --device takes it. */
 const char *compute_word(const compute *c, char *to, size_t room);
 
-/* "NVIDIA H100 80GB HBM3", "2 x NVIDIA …"; empty for the CPU. */
+/* "NVIDIA H100 80GB HBM3", "2 x NVIDIA …", "the CPU". */
 const char *compute_name(const compute *c, char *to, size_t room);
 
 /* Put "device", "device_names", "gpu_memory_bytes", "gpu_failure", "checked_tiles". */

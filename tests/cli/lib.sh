@@ -24,8 +24,7 @@ skip() {
 
 mask() {
     sed -E -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)( on .*)?/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
-        -e 's/^root [0-9a-f]{64}$/root ROOT/' -e 's/^memory     [0-9.]+ [KMG]iB at most/memory     SIZE at most/' \
-        -e '/^octavo: note: no GPU \(/d' "$@"
+        -e 's/^root [0-9a-f]{64}$/root ROOT/' -e 's/^memory     [0-9.]+ [KMG]iB at most/memory     SIZE at most/' "$@"
 }
 
 # octavo ARGUMENTS: run it, print all about it. Standard output has no mark, standard error a "!".

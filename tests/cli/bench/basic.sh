@@ -30,7 +30,7 @@ say 'as JSON'
 "$PYTHON" - <<'END'
 import json
 r = json.load(open("object"))
-print(sorted(set(r) - {"notes"}), r["schema"], r["kind"], r["dir"], r["source_bytes"], r["packed_bytes"], r["threads"], r["device"])
+print(sorted(r), r["schema"], r["kind"], r["dir"], r["source_bytes"], r["packed_bytes"], r["threads"], r["device"])
 for m in r["measurements"]:
     assert m["gb_per_s"] > 0, m
     assert (m["ratio"] is None) == (m["limit"] is None) == (m["limit_gb_per_s"] is None), m

@@ -26,9 +26,8 @@ print("  status", status, error["code"] if error else "-", " ".join(k for k in t
 END
 json() {
     echo "\$ octavo $*"
-    local status=0 device=()
-    [[ $1 != convert ]] || device=(--device cpu) # no note that there is no GPU
-    "$OCTAVO" "$@" "${device[@]}" >"$TMPDIR/object" 2>"$TMPDIR/stderr" || status=$?
+    local status=0
+    "$OCTAVO" "$@" >"$TMPDIR/object" 2>"$TMPDIR/stderr" || status=$?
     "$PYTHON" "$TMPDIR/shape.py" "$TMPDIR/object" "$status"
     if ((status > 0)) && [[ ! -s $TMPDIR/stderr ]]; then
         echo '  nothing on standard error'

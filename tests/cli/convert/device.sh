@@ -7,6 +7,8 @@ say 'the CPU, by name and by default'
 without_gpu convert checkpoint -o cpu.octavo --device cpu
 without_gpu convert checkpoint -o auto.octavo --device auto
 same cpu.octavo auto.octavo
+without_gpu convert checkpoint -o auto.octavo -f -v | sed -n '/^  [!a]/p'
+"$OCTAVO" convert checkpoint -o cpu.octavo -f --device cpu | grep -o 'on the CPU$'
 without_gpu convert checkpoint -o last.octavo --device cuda --device cpu --gpu-memory 2G --check-device 1.5% -q
 
 say 'a GPU that is not there'

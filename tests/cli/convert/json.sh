@@ -62,7 +62,7 @@ def refuse_constant(name):
 
 for command in COMMANDS.strip().splitlines():
     words = [b"odd\xff\n.octavo" if w == "ODD" else w for w in command.split(" ")]
-    words += ["--device", "cpu"] if words[0] == "convert" else []  # no note that there is no GPU
+    words += ["--device", "cpu"] if words[0] == "convert" else []  # with -v no note that there is no GPU
     done = subprocess.run([os.environ["OCTAVO"], *words], capture_output=True, check=False)
     print("$ octavo", command)
     text = done.stdout.decode("utf-8")

@@ -20,7 +20,7 @@ stream() {
 say 'a file, a pipe, options'
 stream out convert checkpoint -o -
 same out tiny.octavo
-stream out convert checkpoint -o - -v
+stream out convert checkpoint -o - -v --device cpu
 same out tiny.octavo
 stream out convert checkpoint -o - -q -f --no-read-back
 same out tiny.octavo

@@ -149,7 +149,7 @@ START_TEST(names_are_short)
     c.devices.count = 1;
     ck_assert_str_eq(compute_name(&c, text, sizeof text), "NVIDIA H100 80GB HBM3");
     c.devices.count = 0;
-    ck_assert_str_eq(compute_name(&c, text, sizeof text), "");
+    ck_assert_str_eq(compute_name(&c, text, sizeof text), "the CPU");
     ck_assert_str_eq(compute_word(&c, text, sizeof text), "cpu");
 }
 END_TEST

@@ -157,12 +157,18 @@ START_TEST(auto_does_without)
 {
     gpus.count = (unsigned)_i % 2; /* none, or one that is not usable */
     gpus.usable = 0;
+    request.explain = true;
     expect_ok(find_and_open("auto"), &e);
     ck_assert_str_eq(c.engine->ops->name, "cpu");
     ck_assert_uint_eq(c.devices.count, 0);
     ck_assert_str_eq(noted, _i ? "no GPU (CUDA device 0, Dream 9000: this program has no code for "
                                  "compute capability 9.0): computing on the CPU\n"
                                : "no GPU (there is no driver): computing on the CPU\n");
+    compute_close(&c, &watching);
+    request.explain = false;
+    noted[0] = '\0';
+    expect_ok(find_and_open("auto"), &e);
+    ck_assert_str_eq(noted, "");
     compute_close(&c, &watching);
     expect_error(find_and_open("cuda"), ERR_GPU, &e, _i ? "no code" : "there is no driver");
 }
