@@ -48,9 +48,7 @@ static err_code print_gpus(const machine *m, err *e)
                                         "SMs",    "PCI address", "usable"};
     table t;
     table_start(&t, "lllrrll");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        table_cell(&t, "%s", names[i]);
-    }
+    table_header(&t, names, sizeof names / sizeof names[0]);
     for (unsigned i = 0; i < m->gpus.count; i++) {
         const device_info *const d = &m->gpus.devices[i];
         shown memory;
@@ -63,9 +61,7 @@ static err_code print_gpus(const machine *m, err *e)
         table_cell(&t, "%s", d->bus);
         table_cell(&t, "%s%s", d->usable ? "yes" : "no: ", compute_why_not(d, why, sizeof why));
     }
-    const bool printed = table_print(&t, stdout);
-    table_free(&t);
-    return printed || ferror(stdout) ? OK : err_set(e, ERR_MEMORY, "no memory for a table");
+    return table_finish(&t, e);
 }
 
 static err_code print(machine *m, err *e)

@@ -88,13 +88,9 @@ static const char *form_name(unpack_form form)
 static json_t *tensor_json(report *r, const unpack_tensor *t)
 {
     json_t *const o = json_object();
-    json_t *const shape = json_array();
-    for (unsigned i = 0; i < t->ndim; i++) {
-        report_append(r, shape, report_number(t->shape[i]));
-    }
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
-    report_put(r, o, "shape", shape);
+    report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "bytes", report_number(t->bytes));
     return o;
 }

@@ -227,6 +227,15 @@ json_t *report_text(const char *s)
     return value;
 }
 
+json_t *report_shape(report *r, const uint64_t *shape, unsigned ndim)
+{
+    json_t *const list = json_array();
+    for (unsigned i = 0; i < ndim; i++) {
+        report_append(r, list, report_number(shape[i]));
+    }
+    return list;
+}
+
 void report_put(report *r, json_t *to, const char *key, json_t *value)
 {
     if (json_object_set_new(to, key, value) != 0) {

@@ -60,6 +60,7 @@ json_t *report_number(uint64_t n);                           /* beyond 2^63 - 1:
 json_t *report_real(double x);                               /* null if it is not finite */
 json_t *report_hex(const unsigned char *data, size_t bytes); /* lower case */
 json_t *report_text(const char *s);                          /* null for NULL */
+json_t *report_shape(report *r, const uint64_t *shape, unsigned ndim);
 
 /* Take over `value`; to may be NULL, which is another value there was no memory for. */
 void report_put(report *r, json_t *to, const char *key, json_t *value);

@@ -109,3 +109,17 @@ void table_free(table *t)
     }
     free(t->cells);
 }
+
+void table_header(table *t, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        table_cell(t, "%s", names[i]);
+    }
+}
+
+err_code table_finish(table *t, err *e)
+{
+    const bool failed = !table_print(t, stdout) && t->failed;
+    table_free(t);
+    return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
+}

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "format/base/err.h"
+
 enum { TABLE_MAX_COLUMNS = 12 };
 
 typedef struct table {
@@ -32,9 +34,16 @@ void table_cell(table *t, const char *format, ...) __attribute__((format(printf,
 /* Put a line that has no columns. The row before it must be complete. */
 void table_heading(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Put a row of names. */
+void table_header(table *t, const char *const *names, size_t count);
+
 /* Print all rows, two spaces between columns, no space at line ends. */
 bool table_print(const table *t, FILE *to);
 
 void table_free(table *t);
+
+/* Print it on standard output, and free it. ERR_MEMORY: cells were missing. Whether the output
+ * arrived is seen when it is closed. */
+MUST_CHECK err_code table_finish(table *t, err *e);
 
 #endif

@@ -197,12 +197,8 @@ static json_t *side_json(report *r, const store_tensor *t)
         return json_null();
     }
     json_t *const o = json_object();
-    json_t *const shape = json_array();
-    for (unsigned i = 0; i < t->ndim; i++) {
-        report_append(r, shape, report_number(t->shape[i]));
-    }
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
-    report_put(r, o, "shape", shape);
+    report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "quantized", json_boolean(t->quantized));
     return o;
 }

@@ -54,13 +54,6 @@ static void put_numbers(table *t, const export_job *job)
     }
 }
 
-static err_code print_table(table *t, err *e)
-{
-    const bool failed = !table_print(t, stdout) && t->failed;
-    table_free(t);
-    return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
-}
-
 static err_code print_numbers(const export_job *job, err *e)
 {
     if (job->plan.number_count == 0 || job->options.preset->config == CONFIG_NONE) {
@@ -71,7 +64,7 @@ static err_code print_numbers(const export_job *job, err *e)
     printf("\nDequantized, which rounds: %" PRIu64 " tensor%s\n", job->plan.number_count,
            text_s(job->plan.number_count));
     put_numbers(&t, job);
-    return print_table(&t, e);
+    return table_finish(&t, e);
 }
 
 static err_code print_ignored(const export_job *job, err *e)
@@ -89,7 +82,7 @@ static err_code print_ignored(const export_job *job, err *e)
         table_cell(&t, "  %s", job->plan.ignored[i].module);
         table_cell(&t, "%s", job->plan.ignored[i].why);
     }
-    return print_table(&t, e);
+    return table_finish(&t, e);
 }
 
 static void print_total(const export_job *job)
@@ -112,7 +105,7 @@ err_code export_print_plan(const export_job *job, err *e)
     table_start(&t, "lrl");
     put_shards(&t, job);
     put_files(&t, job);
-    err_code code = print_table(&t, e);
+    err_code code = table_finish(&t, e);
     if (code == OK) {
         code = print_ignored(job, e);
     }

@@ -162,10 +162,9 @@ static err_code print(const fit_request *q, const fit *f, err *e)
     for (size_t i = 0; i < f->run_count; i++) {
         put_run(&t, f, &f->runs[i], q->ep.count > 0);
     }
-    const bool failed = !table_print(&t, stdout) && t.failed;
-    table_free(&t);
+    const err_code code = table_finish(&t, e);
     print_warnings(f);
-    return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
+    return code;
 }
 
 /* ---- JSON ------------------------------------------------------ */

@@ -52,13 +52,9 @@ static json_t *shards_json(report *r, const checkpoint *cp)
 static json_t *tensor_json(report *r, const checkpoint *cp, const tensor *t)
 {
     json_t *const o = json_object();
-    json_t *const shape = json_array();
-    for (unsigned i = 0; i < t->ndim; i++) {
-        report_append(r, shape, report_number(t->shape[i]));
-    }
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
-    report_put(r, o, "shape", shape);
+    report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "shard", report_text(cp->shards[t->shard].name));
     report_put(r, o, "off", report_number(t->off));
     report_put(r, o, "bytes", report_number(t->bytes));
@@ -100,17 +96,12 @@ static layer_item item_of(const tensor *first, const char *name, size_t members)
 
 static err_code print_table(const layer_item *items, size_t count, err *e)
 {
+    static const char *const names[] = {"tensor", "count", "dtype", "shape", "bytes"};
     layer_groups folded;
-    err_code code = layer_fold(items, count, &folded, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(layer_fold(items, count, &folded, e));
     table t;
     table_start(&t, "lrllr");
-    const char *const names[] = {"tensor", "count", "dtype", "shape", "bytes"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        table_cell(&t, "%s", names[i]);
-    }
+    table_header(&t, names, sizeof names / sizeof names[0]);
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
@@ -124,12 +115,8 @@ static err_code print_table(const layer_item *items, size_t count, err *e)
         }
     }
     putchar('\n');
-    if (!table_print(&t, stdout) && t.failed) {
-        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
-    }
-    table_free(&t);
     layer_free(&folded);
-    return code;
+    return table_finish(&t, e);
 }
 
 /* The tensors that the glob matches: those that can be in a stack first, then those whose names are

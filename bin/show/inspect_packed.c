@@ -95,25 +95,15 @@ static void put_row(table *t, const packed_view *v, const layer_row *row)
     table_cell(t, "%s", measured ? text_decibel(worst.s, sum->worst) : "");
 }
 
-static void put_header(table *t)
-{
-    const char *const names[] = {"tensor", "count", "dtype",   "shape",
-                                 "scales", "bytes", "SQNR dB", "worst"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        table_cell(t, "%s", names[i]);
-    }
-}
-
 static err_code print_table(const packed_view *v, const layer_item *items, size_t count, err *e)
 {
+    static const char *const names[] = {"tensor", "count", "dtype",   "shape",
+                                        "scales", "bytes", "SQNR dB", "worst"};
     layer_groups folded;
-    err_code code = layer_fold(items, count, &folded, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(layer_fold(items, count, &folded, e));
     table t;
     table_start(&t, "lrlllrrr");
-    put_header(&t);
+    table_header(&t, names, sizeof names / sizeof names[0]);
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
@@ -121,12 +111,8 @@ static err_code print_table(const packed_view *v, const layer_item *items, size_
         }
     }
     putchar('\n');
-    if (!table_print(&t, stdout) && t.failed) {
-        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu tensors", count);
-    }
-    table_free(&t);
     layer_free(&folded);
-    return code;
+    return table_finish(&t, e);
 }
 
 static uint64_t source_bytes(const json_t *provenance)
@@ -143,7 +129,6 @@ static uint64_t source_bytes(const json_t *provenance)
 
 static err_code print_files(const packed_view *v, err *e)
 {
-    err_code code = OK;
     table t;
     table_start(&t, "llrl");
     for (size_t i = 0; i < v->file_count; i++) {
@@ -154,11 +139,7 @@ static err_code print_files(const packed_view *v, err *e)
         table_cell(&t, "%s", text_size(size.s, v->files[i].bytes));
         table_cell(&t, "%s", dot && strcmp(dot, ".py") == 0 ? "code" : "");
     }
-    if (!table_print(&t, stdout) && t.failed) {
-        code = err_set(e, ERR_MEMORY, "no memory for a table of %zu files", v->file_count);
-    }
-    table_free(&t);
-    return code;
+    return table_finish(&t, e);
 }
 
 /* The embedded config.json, NULL if there is none. */

@@ -78,15 +78,6 @@ static json_t *source_digests_json(report *r, const packed_view *v, const pack_r
     return list;
 }
 
-static json_t *shape_json(report *r, const pack_record *record)
-{
-    json_t *const list = json_array();
-    for (unsigned i = 0; i < record->ndim; i++) {
-        report_append(r, list, report_number(record->shape[i]));
-    }
-    return list;
-}
-
 static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
 {
     const pack_record *const t = &v->file->table.records[number];
@@ -99,7 +90,7 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
     report_append(r, block, report_number(of_codes.cols));
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
-    report_put(r, o, "shape", shape_json(r, t));
+    report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "off", report_number(t->off));
     report_put(r, o, "len", report_number(t->len));
     report_put(r, o, "chunk_bytes", report_number(t->chunk_bytes));

@@ -102,13 +102,6 @@ static void put_plan_row(table *t, const convert_job *job, const char *indent, c
     table_cell(t, "%s", recipe_reason_text(job->plan.records[x->index].reason));
 }
 
-static void put_header(table *t, const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        table_cell(t, "%s", names[i]);
-    }
-}
-
 static err_code put_folded(table *t, const convert_job *job, const layer_item *items, size_t count,
                            err *e)
 {
@@ -128,16 +121,6 @@ static err_code put_folded(table *t, const convert_job *job, const layer_item *i
     return OK;
 }
 
-static err_code finish_table(table *t, err *e)
-{
-    err_code code = OK;
-    if (!table_print(t, stdout) && t->failed) {
-        code = err_set(e, ERR_MEMORY, "no memory for a table");
-    }
-    table_free(t);
-    return code;
-}
-
 static err_code print_plan_table(const convert_job *job, bool fold, err *e)
 {
     static const char *const names[] = {"tensor", "count",   "from",  "shape",  "decision",
@@ -150,7 +133,7 @@ static err_code print_plan_table(const convert_job *job, bool fold, err *e)
     }
     table t;
     table_start(&t, "lrlllrrrl");
-    put_header(&t, names, sizeof names / sizeof names[0]);
+    table_header(&t, names, sizeof names / sizeof names[0]);
     if (fold) {
         code = put_folded(&t, job, items, count, e);
     }
@@ -158,7 +141,7 @@ static err_code print_plan_table(const convert_job *job, bool fold, err *e)
         put_plan_row(&t, job, "", items[i].name, &items[i]);
     }
     free(items);
-    const err_code printed = finish_table(&t, e);
+    const err_code printed = table_finish(&t, e);
     return code == OK ? printed : code;
 }
 
@@ -214,7 +197,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
     }
     table t;
     table_start(&t, "llllrr");
-    put_header(&t, names, sizeof names / sizeof names[0]);
+    table_header(&t, names, sizeof names / sizeof names[0]);
     for (size_t i = 0; i < count; i++) {
         const layer_item *const x = &items[i];
         const pack_record *const r = &job->plan.table.records[x->index];
@@ -228,7 +211,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
         table_cell(&t, "%s", pack_record_has_stats(r) ? db.s : "");
     }
     free(items);
-    return finish_table(&t, e);
+    return table_finish(&t, e);
 }
 
 /* ---- JSON ------------------------------------------------------ */
@@ -241,14 +224,10 @@ static json_t *record_json(report *r, const convert_job *job, uint32_t number,
     const recipe_reason reason = job->plan.records[number].reason;
     const tile_count tiles = count_tiles(t);
     json_t *const o = json_object();
-    json_t *const shape = json_array();
-    for (unsigned i = 0; i < t->ndim; i++) {
-        report_append(r, shape, report_number(t->shape[i]));
-    }
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "decision", report_text(plan_decision(t)));
     report_put(r, o, "reason", report_text(recipe_reason_name(reason)));
-    report_put(r, o, "shape", shape);
+    report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "src_dtype", report_text(dtype_name(t->src_type)));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
     report_put(r, o, "tensors", report_number(pack_record_sources(t)));

@@ -172,10 +172,7 @@ static err_code print_layers(const forward_report *found, const forward_form *f,
         put_layer(&t, found, f, i);
     }
     putchar('\n');
-    const bool printed = table_print(&t, stdout);
-    const bool failed = !printed && t.failed;
-    table_free(&t);
-    return failed ? err_set(e, ERR_MEMORY, "no memory for a table") : OK;
+    return table_finish(&t, e);
 }
 
 /* Which form of slopes is nearer to the reference, over all linear layers? */

@@ -213,9 +213,7 @@ err_code verify_print_weights(const pack_table *t, const weights_report *found, 
         putchar('\n');
     }
     table_start(&out, "lrrlr");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        table_cell(&out, "%s", names[i]);
-    }
+    table_header(&out, names, sizeof names / sizeof names[0]);
     for (size_t i = 0; i < count; i++) {
         put_row(&out, t, rows[i]);
     }
