@@ -78,7 +78,7 @@ static err_code take_names(unpack_request *q, const command_line *line, err *e)
 static const char *form_name(unpack_form form)
 {
     static const char *const names[] = {[UNPACK_STORED] = "stored",
-#define X(name, word) [UNPACK_##name] = word,
+#define X(name, word) [UNPACK_##name] = (word),
                                         UNPACK_LIST(X)
 #undef X
     };
