@@ -97,7 +97,7 @@ is_sanitized() {
 without_gpu() {
     CUDA_VISIBLE_DEVICES=-1 octavo "$@" |
         sed -E -e 's/(CUDA is not built in|no NVIDIA driver|no CUDA device)/REASON/' \
-            -e 's/(--device cpu computes the same)[^"]*/\1/'
+            -e 's/--device cpu (computes the same|gives the same bytes)[^"]*/--device cpu computes the same/'
 }
 
 # in_namespace SCRIPT: run it as root of a new name space, where it may mount what it likes.
