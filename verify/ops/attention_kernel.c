@@ -133,7 +133,7 @@ INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const u
     const float *restrict values = s->values + c;
     float a[ATTENTION_TOKENS][BLOCK];
     memset(a, 0, sizeof a);
-    for (size_t i = 0; i < tokens; i++) {
+    for (size_t i = 0; i < tokens && common > 0; i++) {
         mix_some(s, t + i, c, count, first_key(s, position + i), common, a[i]);
     }
     for (size_t j = common; j < position + 1; j++) {
