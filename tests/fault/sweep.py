@@ -231,7 +231,7 @@ def group_output(sweep):
         ("renameat2", "ENOSYS", OK),
         ("renameat2", "EINVAL", OK),
         ("renameat2,link", "ENOSYS", OK),
-        ("renameat2,link,rename", "ENOSYS", IO),
+        ("renameat2,link,renameat", "ENOSYS", IO),
         ("fstatfs", "EIO", OK),
         ("fadvise64", "EIO", OK),
     ):
