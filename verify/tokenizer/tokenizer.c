@@ -215,6 +215,39 @@ static size_t skip_space(const char *text, size_t bytes, size_t at)
     return at;
 }
 
+/* A piece of text to be cut at the added tokens of set number `set`. */
+typedef struct segment {
+    const char *text;
+    size_t bytes;
+    int set;
+    size_t done; /* bytes handled so far, including space that rstrip took */
+} segment;
+
+static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e);
+
+/* Encode the text before an added token, which was found at `first`, and the token. */
+static err_code encode_added(encoding *c, segment *s, const added_token *t, size_t first, err *e)
+{
+    const size_t end = first + t->bytes;
+    bool alone = true;
+    if (t->single_word) {
+        TRY(is_single_word(c, s->text, s->bytes, first, end, &alone, e));
+    }
+    if (!alone) {
+        return OK;
+    }
+    const size_t begin = t->lstrip ? skip_space_before(s->text, s->done, first) : first;
+    const size_t last = t->rstrip ? skip_space(s->text, s->bytes, end) : end;
+    if (s->done < begin) {
+        TRY(encode_segment(c, s->text + s->done, begin - s->done, s->set + 1, e));
+    }
+    if (begin < last) { /* else it is all space that the rstrip before it took */
+        TRY(token_list_add(c->out, t->id, e));
+    }
+    s->done = last;
+    return OK;
+}
+
 /* Cut a segment at the added tokens of set number `set`. The text between them goes to the next
  * set, and after the last set to the splits. */
 static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e)
@@ -223,29 +256,14 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
         return splits_run(&c->t->splits, c->scratch, text, bytes, encode_word, c, e);
     }
     const added_set *const tokens = &c->t->added[set];
-    size_t done = 0; /* bytes handled so far, including space that rstrip took */
+    segment s = {.text = text, .bytes = bytes, .set = set};
     size_t first = 0;
     const added_token *t = added_find(tokens, text, bytes, 0, &first);
     while (t) {
-        const size_t end = first + t->bytes;
-        bool alone = true;
-        if (t->single_word) {
-            TRY(is_single_word(c, text, bytes, first, end, &alone, e));
-        }
-        if (alone) {
-            const size_t begin = t->lstrip ? skip_space_before(text, done, first) : first;
-            const size_t last = t->rstrip ? skip_space(text, bytes, end) : end;
-            if (done < begin) {
-                TRY(encode_segment(c, text + done, begin - done, set + 1, e));
-            }
-            if (begin < last) { /* else it is all space that the rstrip before it took */
-                TRY(token_list_add(c->out, t->id, e));
-            }
-            done = last;
-        }
-        t = added_find(tokens, text, bytes, end, &first);
+        TRY(encode_added(c, &s, t, first, e));
+        t = added_find(tokens, text, bytes, first + t->bytes, &first);
     }
-    return done < bytes ? encode_segment(c, text + done, bytes - done, set + 1, e) : OK;
+    return s.done < bytes ? encode_segment(c, text + s.done, bytes - s.done, set + 1, e) : OK;
 }
 
 static err_code check_text(const char *text, size_t bytes, err *e)
