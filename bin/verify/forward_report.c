@@ -130,7 +130,7 @@ static bool is_shown(const forward_report *found, metric m)
     const metric_scope scope = metrics[m].scope;
     const bool experts = model_count_experts(&found->config, found->config.layers) > 0;
     return scope == SCOPE_LAYER || (scope == SCOPE_ROUTER && experts) ||
-           (scope == SCOPE_SLOPES && found->has_reference);
+           (scope == SCOPE_SLOPES && found->has_reference && model_has_linear(&found->config));
 }
 
 static void put_heading(table *t, const forward_report *found)
