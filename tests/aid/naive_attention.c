@@ -25,6 +25,7 @@ typedef struct kv_head {
 static void attend(const float *q, kv_head m, size_t count, const attention_shape *shape, float *p,
                    float *y)
 {
+    assert(count > 0); /* a token sees itself */
     for (size_t j = 0; j < count; j++) {
         float acc = 0;
         for (size_t c = 0; c < shape->qk_dim; c++) {
