@@ -70,7 +70,7 @@ static void tell_bottleneck(bench *b)
         for (unsigned i = 0; i < b->stage_count; i++) {
             report_put(r, stages, b->stages[i].name, report_real(b->stages[i].rate / 1e9));
         }
-        report_put(r, r->root, "source_gb_per_s", stages);
+        report_put(r, r->root, "stage_gb_per_s", stages);
         report_put(r, r->root, "bottleneck", report_text(slowest->name));
         compute_put(r, r->root, &b->device);
     } else if (report_says(r, LEVEL_NORMAL)) {

@@ -194,7 +194,7 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
     report_put(r, o, "sqnr", report_real(stats_sqnr(done->sum_sq_source, done->sum_sq_error)));
     report_put(r, o, "saturated", report_number(done->saturated));
     report_put(r, o, "flushed", report_number(done->flushed));
-    report_put(r, o, "nonfinite_kept", report_number(done->nonfinite_kept));
+    report_put(r, o, "kept_nonfinite", report_number(done->nonfinite_kept));
     compute_put(r, o, c);
     report_put(r, o, "peak_memory_bytes", report_number(peak_memory()));
     return o;

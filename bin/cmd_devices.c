@@ -93,9 +93,9 @@ static json_t *gpu_json(report *r, const device_info *d)
     report_put(r, o, "compute_capability", report_text(capability));
     report_put(r, o, "memory_bytes", report_number(d->memory_bytes));
     report_put(r, o, "multiprocessors", report_number(d->multiprocessors));
-    report_put(r, o, "pci", report_text(d->bus));
+    report_put(r, o, "pci_address", report_text(d->bus));
     report_put(r, o, "usable", json_boolean(d->usable));
-    report_put(r, o, "why_not", report_text(d->usable ? NULL : why));
+    report_put(r, o, "unusable_reason", report_text(d->usable ? NULL : why));
     return o;
 }
 
@@ -108,7 +108,7 @@ static void put(report *r, const machine *m)
         report_append(r, devices, gpu_json(r, &m->gpus.devices[i]));
     }
     report_put(r, cpu, "model", report_text(m->model[0] ? m->model : NULL));
-    report_put(r, cpu, "level", report_text(m->level));
+    report_put(r, cpu, "instruction_level", report_text(m->level));
     report_put(r, cpu, "threads", report_number(m->threads));
     report_put(r, cuda, "runtime", report_text(device_runtime()));
     report_put(r, cuda, "error", report_text(m->missing.code != OK ? m->missing.text : NULL));

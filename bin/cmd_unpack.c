@@ -113,7 +113,7 @@ static void put_result(report *r, const unpack_job *job, double seconds)
     for (size_t i = 0; i < job->file_count; i++) {
         report_append(r, files, file_json(r, &job->files[i]));
     }
-    report_put(r, r->root, "form", report_text(form_name(job->options.form)));
+    report_put(r, r->root, "format", report_text(form_name(job->options.form)));
     report_put(r, r->root, "tensors", tensors);
     report_put(r, r->root, "files", files);
     report_put(r, r->root, "bytes_read", report_number(job->bytes_read));

@@ -26,8 +26,8 @@ static void put_result(bench *b, bench_result r, const char *name)
     report_put(to, o, "name", report_text(name));
     report_put(to, o, "gb_per_s", report_real(r.rate / 1e9));
     report_put(to, o, "limit_gb_per_s", report_real(r.limit > 0 ? r.limit / 1e9 : none));
-    report_put(to, o, "limit", report_text(r.limit > 0 ? r.limited_by : NULL));
-    report_put(to, o, "ratio", report_real(r.limit > 0 ? r.rate / r.limit : none));
+    report_put(to, o, "limited_by", report_text(r.limit > 0 ? r.limited_by : NULL));
+    report_put(to, o, "share_of_limit", report_real(r.limit > 0 ? r.rate / r.limit : none));
     report_append(to, b->measurements, o);
 }
 

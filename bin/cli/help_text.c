@@ -139,7 +139,7 @@ static const help_example verify_examples[] = {
     {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
      "Compare with what another implementation computed, module by module."},
     {"verify - <ring-mini.octavo", "Check every byte of standard input, which may be a pipe."},
-    {"verify ring-mini.octavo --json | jq .integrity.damages", "List all corrupted places."},
+    {"verify ring-mini.octavo --json | jq .integrity.damage", "List all corrupted places."},
     {NULL, NULL},
 };
 

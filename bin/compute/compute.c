@@ -328,5 +328,5 @@ void compute_put(report *r, json_t *to, const compute *c)
     report_put(r, to, "device_names", names);
     report_put(r, to, "gpu_memory_bytes", report_number(c->device_bytes));
     report_put(r, to, "gpu_failure", report_text(c->failure[0] ? c->failure : NULL));
-    report_put(r, to, "checked_tiles", report_number(c->checked_tiles));
+    report_put(r, to, "tiles_checked", report_number(c->checked_tiles));
 }

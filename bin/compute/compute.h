@@ -87,7 +87,7 @@ const char *compute_word(const compute *c, char *to, size_t room);
 /* "NVIDIA H100 80GB HBM3", "2 x NVIDIA …", "the CPU". */
 const char *compute_name(const compute *c, char *to, size_t room);
 
-/* Put "device", "device_names", "gpu_memory_bytes", "gpu_failure", "checked_tiles". */
+/* Put "device", "device_names", "gpu_memory_bytes", "gpu_failure", "tiles_checked". */
 void compute_put(report *r, json_t *to, const compute *c);
 
 #endif

@@ -208,11 +208,11 @@ static void put_data(report *r, json_t *o, const diff_result *d)
     const bool any = d->different > 0;
     const bool any_scale = d->different_scales > 0;
     report_put(r, o, "elements", report_number(d->elements));
-    report_put(r, o, "different", report_number(d->different));
-    report_put(r, o, "first", any ? report_number(d->first) : json_null());
+    report_put(r, o, "different_elements", report_number(d->different));
+    report_put(r, o, "first_index", any ? report_number(d->first) : json_null());
     report_put(r, o, "different_scales", report_number(d->different_scales));
-    report_put(r, o, "first_scale", any_scale ? report_number(d->first_scale) : json_null());
-    report_put(r, o, "largest", report_real(d->largest));
+    report_put(r, o, "first_scale_index", any_scale ? report_number(d->first_scale) : json_null());
+    report_put(r, o, "max_difference", report_real(d->largest));
     if (d->measured) {
         report_put(r, o, "sqnr", report_real(d->sqnr));
         report_put(r, o, "worst_tile_sqnr", report_real(d->worst_tile_sqnr));
@@ -226,7 +226,7 @@ static json_t *result_json(report *r, const diff_result *d)
 {
     json_t *const o = json_object();
     report_put(r, o, "name", report_text(d->name));
-    report_put(r, o, "what", what_json(r, d->what));
+    report_put(r, o, "differs_in", what_json(r, d->what));
     report_put(r, o, "a", side_json(r, d->a));
     report_put(r, o, "b", side_json(r, d->b));
     if (d->elements > 0) {
@@ -247,16 +247,16 @@ void diff_put(report *r, const diff_report *found, double seconds)
     for (size_t i = 0; i < found->files.count; i++) {
         report_append(r, files, report_text(found->files.items[i]));
     }
-    report_put(r, r->root, "alike", report_number(found->alike));
+    report_put(r, r->root, "equal", report_number(found->alike));
     report_put(r, r->root, "different", report_number(found->different));
     report_put(r, r->root, "only_a", report_number(found->only_a));
     report_put(r, r->root, "only_b", report_number(found->only_b));
-    report_put(r, r->root, "files_alike", report_number(found->files_alike));
+    report_put(r, r->root, "files_equal", report_number(found->files_alike));
     report_put(r, r->root, "files_different", report_number(found->files_different));
     report_put(r, r->root, "sqnr",
                report_real(stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
     report_put(r, r->root, "bytes_read", report_number(found->bytes_read));
     report_put(r, r->root, "seconds", report_real(seconds));
     report_put(r, r->root, "tensors", tensors);
-    report_put(r, r->root, "files", files);
+    report_put(r, r->root, "file_differences", files);
 }

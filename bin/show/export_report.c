@@ -166,7 +166,7 @@ static json_t *ignored_json(report *r, const export_job *job)
     for (size_t i = 0; i < job->plan.ignored_count; i++) {
         json_t *const o = json_object();
         report_put(r, o, "module", report_text(job->plan.ignored[i].module));
-        report_put(r, o, "why", report_text(job->plan.ignored[i].why));
+        report_put(r, o, "reason", report_text(job->plan.ignored[i].why));
         report_append(r, list, o);
     }
     return list;
@@ -182,7 +182,7 @@ static json_t *numbers_json(report *r, const export_job *job)
             report_put(r, o, "name", report_text(job->file->table.records[i].name));
             report_put(r, o, "tensors", report_number(x->parts));
             report_put(r, o, "dtype", report_text(dtype_name(job->plan.tensors[x->first].type)));
-            report_put(r, o, "why", report_text(x->why));
+            report_put(r, o, "reason", report_text(x->why));
             report_append(r, list, o);
         }
     }
@@ -204,11 +204,11 @@ void export_put(report *r, const export_job *job, const export_report *done)
     report_put(r, r->root, "kind", report_text(done ? "export" : "export-plan"));
     report_put(r, r->root, "path", report_text(job->options.path));
     report_put(r, r->root, "output", report_text(job->options.output));
-    report_put(r, r->root, "for", report_text(preset_name(p)));
+    report_put(r, r->root, "runtime", report_text(preset_name(p)));
     report_put(r, r->root, "root",
                report_hex(job->file->trailer.root, sizeof job->file->trailer.root));
     report_put(r, r->root, "tensors", report_number(plan->tensor_count));
-    report_put(r, r->root, "fp8", report_number(plan->fp8_count));
+    report_put(r, r->root, "fp8_tensors", report_number(plan->fp8_count));
     report_put(r, r->root, "total_size", report_number(plan->total_bytes));
     report_put(r, r->root, "shards", shards_json(r, job));
     report_put(r, r->root, "files", files_json(r, job));

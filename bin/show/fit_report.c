@@ -175,7 +175,7 @@ static json_t *fault_json(report *r, const fit *f, const fit_fault_of_run *x)
     json_t *const o = json_object();
     report_put(r, o, "reason", report_text(fit_reason_name(x->reason)));
     report_put(r, o, "size", report_number(x->fault.size));
-    report_put(r, o, "split", report_number(x->fault.split));
+    report_put(r, o, "divisor", report_number(x->fault.split));
     if (k) {
         json_t *const shape = json_array();
         report_append(r, shape, report_number(k->rows));
@@ -198,7 +198,7 @@ static json_t *run_json(report *r, const fit *f, const fit_run *run)
     report_put(r, o, "tp", report_number(run->tp));
     report_put(r, o, "ep", report_number(run->ep));
     report_put(r, o, "fits", json_boolean(run->count == 0));
-    report_put(r, o, "matrices", report_number(run->matrices));
+    report_put(r, o, "failing_matrices", report_number(run->matrices));
     report_put(r, o, "reasons", reasons);
     return o;
 }
@@ -207,8 +207,8 @@ static json_t *warning_json(report *r, const fit_warning *w)
 {
     json_t *const o = json_object();
     report_put(r, o, "id", report_text(fit_warning_name(w->id)));
-    report_put(r, o, "blocks", json_boolean(w->blocks));
-    report_put(r, o, "text", report_text(w->text));
+    report_put(r, o, "blocking", json_boolean(w->blocks));
+    report_put(r, o, "message", report_text(w->text));
     return o;
 }
 
@@ -223,7 +223,7 @@ static json_t *fit_json(report *r, const fit *f)
     for (size_t i = 0; i < f->warning_count; i++) {
         report_append(r, warnings, warning_json(r, &f->warnings[i]));
     }
-    report_put(r, o, "for", report_text(preset_name(f->preset)));
+    report_put(r, o, "runtime", report_text(preset_name(f->preset)));
     report_put(r, o, "fits", json_boolean(fit_says_yes(f)));
     report_put(r, o, "runs", runs);
     report_put(r, o, "warnings", warnings);

@@ -277,7 +277,7 @@ json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
     report_put(r, o, "clipped_tiles", report_number(p->clipped_tiles));
     report_put(r, o, "source_bytes", report_number(p->source_bytes));
     report_put(r, o, "output_bytes", report_number(p->file_bytes));
-    report_put(r, o, "memory_bytes", report_number(job->slots.total_bytes));
+    report_put(r, o, "buffer_bytes", report_number(job->slots.total_bytes));
     report_put(r, o, "records", records);
     report_put(r, o, "files", files_json(r, &job->embed));
     return o;

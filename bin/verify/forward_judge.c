@@ -58,7 +58,7 @@ static json_t *failure_json(report *r, const forward_form *f, const limit_failur
     report_put(r, o, "metric", report_text(metrics[l->of].name));
     report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
     report_put(r, o, "layer", l->layer < 0 ? json_null() : json_integer(l->layer));
-    report_put(r, o, "measured", report_real(l->measured));
+    report_put(r, o, "value", report_real(l->measured));
     report_put(r, o, "limit", report_real(l->limit));
     return o;
 }

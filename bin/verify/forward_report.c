@@ -241,9 +241,9 @@ static json_t *summary_json(report *r, const position_summary *p)
             report_put(r, o, metrics[m].name, report_real(metric_of_summary(m, p)));
         }
     }
-    report_put(r, o, "compared", report_number(p->compared));
-    report_put(r, o, "scored", report_number(p->scored));
-    report_put(r, o, "kl_max_index", report_number(p->kl_max_index));
+    report_put(r, o, "positions_compared", report_number(p->compared));
+    report_put(r, o, "positions_scored", report_number(p->scored));
+    report_put(r, o, "kl_max_position", report_number(p->kl_max_index));
     return o;
 }
 
@@ -298,7 +298,7 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
     report_put(r, o, "reference", report_text(s->reference));
     report_put(r, o, "sequences", report_number(found->sequences));
     report_put(r, o, "length", report_number(found->length));
-    report_put(r, o, "tokens_left", report_number(s->tokens_left));
+    report_put(r, o, "tokens_dropped", report_number(s->tokens_left));
     report_put(r, o, "slopes", slopes);
     report_put(r, o, "modes_equal",
                found->modes_compared ? json_boolean(found->unequal_layer < 0) : json_null());
@@ -306,6 +306,6 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
     report_put(r, o, "source_bytes_read", report_number(found->bytes_read[0]));
     report_put(r, o, "packed_bytes_read", report_number(found->bytes_read[1]));
     report_put(r, o, "seconds", report_real(s->seconds));
-    report_put(r, o, "forms", forms);
+    report_put(r, o, "variants", forms);
     return o;
 }

@@ -54,8 +54,8 @@ err_code verify_judge_damage(report *r, const char *path, const integrity_report
 static json_t *damage_json(report *r, const damage *d)
 {
     json_t *const o = json_object();
-    report_put(r, o, "place", report_text(d->place));
-    report_put(r, o, "what", report_text(d->what));
+    report_put(r, o, "location", report_text(d->place));
+    report_put(r, o, "message", report_text(d->what));
     report_put(r, o, "slice", d->slice < 0 ? json_null() : json_integer(d->slice));
     report_put(r, o, "chunk", d->chunk < 0 ? json_null() : json_integer(d->chunk));
     report_put(r, o, "off", report_number(d->off));
@@ -72,11 +72,11 @@ json_t *verify_integrity_json(report *r, const integrity_report *found, bool qui
         report_append(r, damages, damage_json(r, &found->damages[i]));
     }
     report_put(r, o, "quick", json_boolean(quick));
-    report_put(r, o, "tensors_checked", json_boolean(found->tensors_checked));
+    report_put(r, o, "data_checked", json_boolean(found->tensors_checked));
     report_put(r, o, "chunks_checked", report_number(found->chunks_checked));
     report_put(r, o, "bytes_checked", report_number(found->bytes_checked));
     report_put(r, o, "seconds", report_real(seconds));
-    report_put(r, o, "damages", damages);
+    report_put(r, o, "damage", damages);
     return o;
 }
 
@@ -231,8 +231,8 @@ static json_t *result_json(report *r, const weight_result *w)
     json_t *const o = json_object();
     report_put(r, o, "name", report_text(w->name));
     report_put(r, o, "quantized", json_boolean(w->quantized));
-    report_put(r, o, "good", json_boolean(wrong_in(w) == 0));
-    report_put(r, o, "source_same", json_boolean(w->source_same));
+    report_put(r, o, "matches", json_boolean(wrong_in(w) == 0));
+    report_put(r, o, "source_matches", json_boolean(w->source_same));
     if (w->quantized) {
         report_put(r, o, "wrong_codes", report_number(w->wrong_codes));
         report_put(r, o, "wrong_scales", report_number(w->wrong_scales));
@@ -266,7 +266,7 @@ json_t *verify_weights_json(report *r, const weights_report *found, const char *
         report_append(r, differences, report_text(found->differences[i]));
     }
     report_put(r, o, "against", report_text(against));
-    report_put(r, o, "source_same", json_boolean(verify_same_source(found)));
+    report_put(r, o, "source_matches", json_boolean(verify_same_source(found)));
     report_put(r, o, "wrong_tensors", report_number(found->wrong_tensors));
     report_put(r, o, "sqnr", report_real(stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
     report_put(r, o, "seconds", report_real(seconds));

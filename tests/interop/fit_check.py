@@ -198,10 +198,10 @@ def check(checkpoint, runtime, options=()):
         found = {r["reason"] for r in run["reasons"]} - {"rows", "columns"}
         what = (checkpoint, runtime, tp, ep)
         assert found == reasons, (what, found, reasons)
-        assert run["matrices"] == bad, (what, run["matrices"], bad)
+        assert run["failing_matrices"] == bad, (what, run["failing_matrices"], bad)
         assert run["fits"] == (not reasons and not bad), what
     no = any(not r["fits"] for r in plan["fit"]["runs"])
-    no = no or any(w["blocks"] for w in plan["fit"]["warnings"])
+    no = no or any(w["blocking"] for w in plan["fit"]["warnings"])
     assert status == no and plan["fit"]["fits"] == (not no), (checkpoint, runtime)
     return len(plan["fit"]["runs"])
 

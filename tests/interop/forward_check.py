@@ -83,7 +83,7 @@ def reference(directory, slope, path):
 
 def complaints(report):
     """What is wrong."""
-    form = report["forward"]["forms"][0]
+    form = report["forward"]["variants"][0]
     for layer in form["layers"]:
         for key in ("hidden_rms", "local_error"):
             if not layer[key] <= LIMIT:

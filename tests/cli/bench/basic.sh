@@ -33,10 +33,10 @@ r = json.load(open("object"))
 print(sorted(r), r["schema"], r["kind"], r["dir"], r["source_bytes"], r["packed_bytes"], r["threads"], r["device"])
 for m in r["measurements"]:
     assert m["gb_per_s"] > 0, m
-    assert (m["ratio"] is None) == (m["limit"] is None) == (m["limit_gb_per_s"] is None), m
-    assert m["ratio"] is None or abs(m["ratio"] * m["limit_gb_per_s"] / m["gb_per_s"] - 1) < 1e-9, m
-    print(f"  {m['name']}{'' if m['limit'] is None else ': ' + m['limit']}")
-stages = r["source_gb_per_s"]
+    assert (m["share_of_limit"] is None) == (m["limited_by"] is None) == (m["limit_gb_per_s"] is None), m
+    assert m["share_of_limit"] is None or abs(m["share_of_limit"] * m["limit_gb_per_s"] / m["gb_per_s"] - 1) < 1e-9, m
+    print(f"  {m['name']}{'' if m['limited_by'] is None else ': ' + m['limited_by']}")
+stages = r["stage_gb_per_s"]
 assert r["bottleneck"] == min(stages, key=stages.get), r
 print(sorted(stages))
 END

@@ -55,4 +55,4 @@ quietly verify out.octavo
 rm out.octavo
 with --plant $up 5 c07f -- --keep $up
 "$OCTAVO" convert c$count -o out.octavo -f --keep $up --json --device cpu 2>/dev/null |
-    "$PYTHON" -c 'import json, sys; r = json.load(sys.stdin); print(r["notes"], r["result"]["nonfinite_kept"])'
+    "$PYTHON" -c 'import json, sys; r = json.load(sys.stdin); print(r["notes"], r["result"]["kept_nonfinite"])'

@@ -19,12 +19,12 @@ r = json.load(open("object"))
 print(sorted(r), r["schema"], r["kind"])
 cpu, cuda = r["cpu"], r["cuda"]
 assert cpu["model"] is None or cpu["model"], cpu
-assert cpu["level"] == "baseline" and cpu["threads"] == len(os.sched_getaffinity(0)), cpu
+assert cpu["instruction_level"] == "baseline" and cpu["threads"] == len(os.sched_getaffinity(0)), cpu
 assert (cuda["error"] is None) == bool(cuda["devices"]), cuda
 assert cuda["runtime"] or cuda["error"] == "CUDA is not built in", cuda
 text = open("text").read()
 assert not cuda["error"] or text.endswith("no device: " + cuda["error"] + "\n"), text
 for i, d in enumerate(cuda["devices"]):
-    assert d["index"] == i and d["usable"] == (d["why_not"] is None), d
-    assert d["memory_bytes"] > 0 and d["multiprocessors"] > 0 and d["name"] and d["pci"], d
+    assert d["index"] == i and d["usable"] == (d["unusable_reason"] is None), d
+    assert d["memory_bytes"] > 0 and d["multiprocessors"] > 0 and d["name"] and d["pci_address"], d
 END

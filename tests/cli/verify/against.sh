@@ -21,9 +21,9 @@ octavo verify good.octavo --against other --only weights --tensor 'model.layers.
 import json, sys
 top = json.load(sys.stdin)
 w = top["weights"]
-print(top["error"]["code"], top["error"]["status"], w["wrong_tensors"], w["source_same"], w["differences"])
+print(top["error"]["code"], top["error"]["status"], w["wrong_tensors"], w["source_matches"], w["differences"])
 for t in w["tensors"]:
-    if not t["good"]:
+    if not t["matches"]:
         print({k: v for k, v in t.items() if "sqnr" not in k})'
 
 say 'nothing alike'

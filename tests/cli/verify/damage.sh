@@ -29,8 +29,8 @@ def judge(what, data, *options):
     status, r = octavo("verify", "bad.octavo", *options)
     found = [
         "%s%s: %s (%d, %d)"
-        % (d["place"], "" if d["slice"] is None else " expert %d" % d["slice"], d["what"], d["off"], d["bytes"])
-        for d in r.get("integrity", {}).get("damages", [])
+        % (d["location"], "" if d["slice"] is None else " expert %d" % d["slice"], d["message"], d["off"], d["bytes"])
+        for d in r.get("integrity", {}).get("damage", [])
     ]
     print(f"{what}: {status}")
     for line in found or [r.get("error", {}).get("message", "NOTHING")]:

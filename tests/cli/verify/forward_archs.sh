@@ -16,7 +16,7 @@ for name in llama llama-tied qwen3; do
     say "$name against its source, whose random weights err more than trained ones"
     "$OCTAVO" verify "$name.octavo" --against "$name" --only forward --tokens ids.json --length 32 --json 2>/dev/null |
         "$PYTHON" -c 'import json, sys
-for layer in json.load(sys.stdin)["forward"]["forms"][0]["layers"]:
+for layer in json.load(sys.stdin)["forward"]["variants"][0]["layers"]:
     print(layer["kind"], 0.01 < layer["local_error"] < 0.15)'
 
     say "$name against its own dump"

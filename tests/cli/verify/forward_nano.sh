@@ -10,7 +10,7 @@ quietly convert "$models/ring-nano-linear" -o nano.octavo
 echo "exit status $?"
 "$PYTHON" - <<'END'
 import json
-summary = json.load(open("report.json"))["forward"]["forms"][0]["summary"]
+summary = json.load(open("report.json"))["forward"]["variants"][0]["summary"]
 for name, low, high in (("source_perplexity", 9, 12), ("packed_perplexity", 9, 12), ("kl_mean", 3.5e-3, 5.5e-3)):
     print(name, "within" if low <= summary[name] <= high else f"{summary[name]} NOT within", low, high)
 END

@@ -35,7 +35,7 @@ octavo verify source --forward --reference golden.safetensors --slope hf -q
 "$OCTAVO" verify source --forward --reference golden.safetensors --json >reference.json
 "$PYTHON" - <<'END'
 import json
-form = json.load(open("reference.json"))["forward"]["forms"][0]
+form = json.load(open("reference.json"))["forward"]["variants"][0]
 print("  within 1e-5:", all(l["hidden_rms"] < 1e-5 and l["local_error"] < 1e-5 for l in form["layers"]))
 print("  experts:", {l["router_agreement"] for l in form["layers"]} == {None, 1})
 END
@@ -47,7 +47,7 @@ octavo verify source --forward --tokens golden.safetensors --dump dump.safetenso
 "$OCTAVO" verify source --forward --reference dump.safetensors --json >dump.json
 "$PYTHON" - <<'END'
 import json
-form = json.load(open("dump.json"))["forward"]["forms"][0]
+form = json.load(open("dump.json"))["forward"]["variants"][0]
 print("  differences:", [l["hidden_rms"] for l in form["layers"]], form["summary"]["kl_max"])
 END
 files

@@ -64,8 +64,8 @@ octavo verify bad.octavo | sed '3,100d'
 "$OCTAVO" verify bad.octavo --json 2>"$TMPDIR/stderr" | "$PYTHON" -c '
 import json, sys
 top = json.load(sys.stdin)
-damages = top["integrity"]["damages"]
+damages = top["integrity"]["damage"]
 names = [t["name"] for t in json.load(open("inspect.json"))["tensors"]]
-assert [d["place"] for d in damages] == ["tensor " + n for n in names]
+assert [d["location"] for d in damages] == ["tensor " + n for n in names]
 print(len(damages), top["error"]["code"], sorted(damages[0]))'
 cat "$TMPDIR/stderr"

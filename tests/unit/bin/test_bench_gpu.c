@@ -106,7 +106,7 @@ START_TEST(auto_does_without)
     err e = {0};
     gpu.no_link = (unsigned)_i;
     expect_ok(run_bench("auto", &r, &e), &e);
-    const json_t *const stages = json_object_get(r.root, "source_gb_per_s");
+    const json_t *const stages = json_object_get(r.root, "stage_gb_per_s");
     ck_assert_ptr_nonnull(json_object_get(stages, "CPU engine"));
     ck_assert_uint_eq(json_object_size(stages), 4);
     ck_assert_ptr_null(json_object_get(stages, "link"));
@@ -127,7 +127,7 @@ START_TEST(one_is_left_out)
     gpu.no_link = 1U << 1;
     gpu.works = true;
     expect_ok(run_bench(_i ? "auto" : "cuda", &r, &e), &e);
-    const json_t *const stages = json_object_get(r.root, "source_gb_per_s");
+    const json_t *const stages = json_object_get(r.root, "stage_gb_per_s");
     ck_assert_double_eq(json_real_value(json_object_get(stages, "link")), 2 * 2 / 1e9);
     ck_assert_ptr_nonnull(json_object_get(stages, "kernel"));
     ck_assert_ptr_null(json_object_get(stages, "CPU engine"));
