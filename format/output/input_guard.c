@@ -25,25 +25,36 @@ static err_code refuse(int fd, const char *path, err *e)
 err_code input_guard_file(int fd, const char *path, err *e)
 {
     char *const part = output_part_name(path);
-    err_code code = part ? refuse(fd, path, e) : no_memory(path, e);
-    if (code == OK) {
-        code = refuse(fd, part, e);
-    }
+    err_code code = OK;
+    TRY_OUT(part ? OK : no_memory(path, e));
+    TRY_OUT(refuse(fd, path, e));
+    TRY_OUT(refuse(fd, part, e));
+out:
     free(part);
+    return code;
+}
+
+static err_code refuse_entry(int fd, const char *dir, const char *name, err *e)
+{
+    char *const file = io_join(dir, name);
+    const err_code code = file ? refuse(fd, file, e) : no_memory(dir, e);
+    free(file);
     return code;
 }
 
 err_code input_guard_directory(int fd, const char *path, err *e)
 {
     struct stat st;
-    dir_list names = {0};
-    const bool there = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
-    err_code code = there ? dir_list_read(path, &names, e) : OK;
-    for (size_t i = 0; i < names.count && code == OK; i++) {
-        char *const file = io_join(path, names.names[i]);
-        code = file ? refuse(fd, file, e) : no_memory(path, e);
-        free(file);
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return OK;
     }
+    dir_list names = {0};
+    err_code code = OK;
+    TRY_OUT(dir_list_read(path, &names, e));
+    for (size_t i = 0; i < names.count; i++) {
+        TRY_OUT(refuse_entry(fd, path, names.names[i], e));
+    }
+out:
     dir_list_free(&names);
     return code;
 }

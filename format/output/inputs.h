@@ -1,5 +1,5 @@
-/* An output replaces no input, whatever -f says: neither under its own name, through links or not,
- * nor under the name of its temporary file.
+/* Refuses an output that would replace an input, even with -f: neither the output's own name, with
+ * links followed, nor that of its temporary file may be an input.
  *
  *     static bool is_input(const void *ctx, const struct stat *st)
  *     {
@@ -8,7 +8,7 @@
  *     }
  *     inputs_spare(output, is_input, job, e);         before anything is written
  *
- * Files are the same if device and inode are. */
+ * Two names are the same file if device and inode are equal. */
 #ifndef INPUTS_H
 #define INPUTS_H
 
@@ -19,11 +19,11 @@
 
 typedef bool input_test(const void *ctx, const struct stat *st);
 
-/* Is it the file at `path`? What is not there, or NULL, is no file's. */
+/* Is this the file at `path`? False if `path` is NULL or does not exist. */
 bool input_is(const char *path, const struct stat *st);
 
-/* ERR_USAGE: what `path`, or the temporary file of output_open, would replace is an input;
- * ERR_MEMORY. What is not there, output_open finds out. */
+/* ERR_USAGE if `path`, or the temporary file of output_open, would replace an input; ERR_MEMORY. A
+ * directory that does not exist is no error here: output_open reports it. */
 MUST_CHECK err_code inputs_spare(const char *path, input_test *is_input, const void *ctx, err *e);
 
 #endif

@@ -18,7 +18,11 @@
 #include "format/base/num.h"
 #include "format/output/prefault.h"
 
-enum { LINE = 64, LOT = 48 << 20, KEPT = 32 << 20 };
+enum {
+    LINE = 64,       /* bytes of a cache line */
+    LOT = 48 << 20,  /* written bytes that are still mapped before some are unmapped, */
+    KEPT = 32 << 20, /* and how many stay mapped then: other threads are writing there */
+};
 
 struct mapped_output {
     int fd;
@@ -26,7 +30,7 @@ struct mapped_output {
     uint64_t bytes;
     size_t page; /* bytes of a page of this system: 4 KiB, or up to 64 on ARM */
     prefault *ahead;
-    atomic_uint_fast64_t let_go; /* bytes before it are not mapped, or are just being written */
+    atomic_uint_fast64_t let_go; /* pages before it were given back by give_back */
 };
 
 bool mapped_output_is_one(int fd)
@@ -35,18 +39,18 @@ bool mapped_output_is_one(int fd)
     return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
-/* What the file has already is not counted: it is empty, or as good as. A file system without a
- * limit tells a size of 0. */
-static bool has_room(int fd, uint64_t bytes)
+/* The pages that the file already has are ignored: it is empty, or nearly so. A file system without
+ * a limit reports a size of 0. */
+static bool has_space(int fd, uint64_t bytes)
 {
     struct statvfs fs;
-    uint64_t room = 0;
+    uint64_t space = 0;
     return fstatvfs(fd, &fs) != 0 || fs.f_blocks == 0 ||
-           !num_mul(fs.f_bavail, fs.f_frsize, &room) || bytes <= room;
+           !num_mul(fs.f_bavail, fs.f_frsize, &space) || bytes <= space;
 }
 
-/* Map pages for writing. Where there are none left the kernel says so here, and does not have to
- * when they are touched. */
+/* Map pages for writing. If none are left, madvise returns an error, whereas touching such a page
+ * would raise SIGBUS, which a library cannot handle: so no page is touched before it is mapped. */
 static int map_pages(unsigned char *first, size_t bytes)
 {
     int result = 0;
@@ -56,29 +60,32 @@ static int map_pages(unsigned char *first, size_t bytes)
     return result == 0 ? 0 : errno == EFAULT ? ENOSPC : errno;
 }
 
-/* A mapping that begins where a huge page may, NULL: cannot be had. */
+/* A mapping that begins where a huge page can begin; NULL if there can be none. mmap promises no
+ * such alignment, so reserve more addresses than needed, map the file within them, and release what
+ * is left on both sides. */
 static unsigned char *map_aligned(int fd, uint64_t bytes, size_t page)
 {
     const uint64_t whole = num_ceil_div(bytes, page) * page;
-    unsigned char *const room = mmap(NULL, whole + PREFAULT_ALIGN, PROT_NONE, MAP_SHARED, fd, 0);
-    if (room == MAP_FAILED) {
+    unsigned char *const area = mmap(NULL, whole + PREFAULT_ALIGN, PROT_NONE, MAP_SHARED, fd, 0);
+    if (area == MAP_FAILED) {
         return NULL;
     }
-    const size_t before = -(uintptr_t)room % PREFAULT_ALIGN;
-    unsigned char *const first = room + before;
+    const size_t before = -(uintptr_t)area % PREFAULT_ALIGN;
+    unsigned char *const first = area + before;
     void *const map = mmap(first, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     if (map == MAP_FAILED) {
-        munmap(room, whole + PREFAULT_ALIGN);
+        munmap(area, whole + PREFAULT_ALIGN);
         return NULL;
     }
     munmap(first + whole, PREFAULT_ALIGN - before);
     if (before > 0) {
-        munmap(room, before);
+        munmap(area, before);
     }
     return map;
 }
 
-/* A mapping of the whole file, NULL: cannot be had. *failure: 0 or an errno value. */
+/* A mapping of the whole file, or NULL with *failure an errno value, or 0 if the system cannot do
+ * this and the file has to be written another way. The first page is mapped to find that out. */
 static unsigned char *map_file(int fd, uint64_t bytes, size_t page, int *failure)
 {
     unsigned char *const map = map_aligned(fd, bytes, page);
@@ -89,7 +96,7 @@ static unsigned char *map_file(int fd, uint64_t bytes, size_t page, int *failure
     *failure = map_pages(map, num_min(bytes, page));
     if (*failure != 0) {
         munmap(map, bytes);
-        *failure = *failure == EINVAL ? 0 : *failure; /* Linux before 5.14 cannot say it */
+        *failure = *failure == EINVAL ? 0 : *failure; /* Linux before 5.14 */
         return NULL;
     }
     return map;
@@ -101,7 +108,7 @@ int mapped_output_open(int fd, uint64_t bytes, mapped_output **out)
     if (bytes == 0 || bytes > SIZE_MAX || !mapped_output_is_one(fd)) {
         return 0;
     }
-    if (!has_room(fd, bytes)) {
+    if (!has_space(fd, bytes)) {
         return ENOSPC;
     }
     if (ftruncate(fd, (off_t)bytes) != 0) {
@@ -132,8 +139,9 @@ uint64_t mapped_output_bytes(const mapped_output *m)
     return m->bytes;
 }
 
-/* Past the cache: nobody reads this soon, and a line that is written as a whole is not read before.
- * The C library does so only with more than fits into the cache of the largest machines. */
+/* Copy with stores that bypass the cache: nobody reads these bytes soon, and a line that is written
+ * as a whole need not be read first. memcpy does so only for copies larger than the whole cache,
+ * and one of ours is a few megabytes. */
 static void copy_past_cache(unsigned char *to, const unsigned char *from, size_t bytes)
 {
     size_t at = 0;
@@ -152,9 +160,13 @@ static void copy_past_cache(unsigned char *to, const unsigned char *from, size_t
     memcpy(to + at, from + at, bytes - at);
 }
 
-/* What a process has mapped counts as its memory, so pages are given back: to the mapping, not to
- * the file. In large lots, some way behind the last bytes written, because every processor waits
- * while a part of a huge page is. Who writes behind that gives back by itself. */
+/* Unmap pages that were written. Mapped pages count as memory of the process, so without this the
+ * whole output would; the file keeps them.
+ *
+ * All processors wait while a part of a huge page is unmapped. So this is done for tens of
+ * megabytes at once, in whole huge pages, and at some distance from the end of the last write,
+ * since offsets ascend only roughly. A thread that writes before `let_go` unmaps what it wrote
+ * itself: nobody will do it later. */
 static void give_back(mapped_output *m, uint64_t first, uint64_t end)
 {
     uint64_t done = atomic_load(&m->let_go);

@@ -14,10 +14,10 @@
 #include "format/output/part.h"
 
 struct output {
-    part p; /* of a stream there is only a name, for messages */
+    part p; /* of a stream: the name alone, for messages */
     bool force;
-    mapped_output *memory; /* where the file lies in memory */
-    output_pipe *stream;   /* NULL: a file; else there is no descriptor */
+    mapped_output *memory; /* if the file lives in memory (tmpfs), else NULL */
+    output_pipe *stream;   /* NULL: a file; otherwise there is no descriptor */
 };
 
 static void output_free(output *o)
@@ -25,7 +25,7 @@ static void output_free(output *o)
     mapped_output_close(o->memory);
     o->memory = NULL;
     if (o->stream && output_pipe_close(&o->stream, NULL) != OK) {
-        /* Of an output that is abandoned: there is a worse error already. */
+        /* The output is abandoned because of an earlier error, which is the one to report. */
         o->stream = NULL;
     }
     part_close(&o->p);
@@ -44,7 +44,8 @@ bool output_stands_for(const char *entry, const char *name)
                                         strcmp(entry + 1 + length, ".part") == 0);
 }
 
-/* A link is replaced itself, but not one that leads to a pipe or a device. */
+/* A symbolic link is replaced itself, not its target; a link to a pipe or a device is refused,
+ * since whoever made it wants the data there. */
 static err_code check_existing(const char *path, bool force, err *e)
 {
     struct stat st;
@@ -52,8 +53,8 @@ static err_code check_existing(const char *path, bool force, err *e)
         return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
     struct stat target;
-    const bool leads_on = S_ISLNK(st.st_mode) && stat(path, &target) == 0;
-    if (leads_on ? !S_ISREG(target.st_mode) : !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+    const bool has_target = S_ISLNK(st.st_mode) && stat(path, &target) == 0;
+    if (has_target ? !S_ISREG(target.st_mode) : !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
         return err_set(e, ERR_IO, "%s: exists and is not a regular file", path);
     }
     if (!force) {
@@ -64,8 +65,9 @@ static err_code check_existing(const char *path, bool force, err *e)
     return OK;
 }
 
-/* Empty what is locked. A file that has another name as well (one killed between link and unlink
- * leaves that) is not ours to empty: only this name goes. */
+/* Empty the file that is locked. A file that also has another name must keep its content: a run
+ * that was killed between link and unlink has already published it under that name. There only the
+ * temporary name is removed. */
 static err_code empty_file(void *ctx, bool created, bool *again, err *e)
 {
     const part *const p = ctx;
@@ -77,13 +79,13 @@ static err_code empty_file(void *ctx, bool created, bool *again, err *e)
     }
     if (ftruncate(p->fd, 0) != 0) {
         err_set_errno(e, ERR_IO, errno, "%s: cannot truncate", p->name);
-        (void)part_remove(p); /* that it stays is not worth a second message */
+        (void)part_remove(p); /* if it stays, that is not worth a second message */
         return ERR_IO;
     }
     return OK;
 }
 
-/* All that can be found out before there is a temporary file. */
+/* Everything that can be checked before there is a temporary file. */
 static err_code begin(const char *path, bool force, output **out, err *e)
 {
     output *const o = calloc(1, sizeof *o);
@@ -133,16 +135,14 @@ err_code output_open_stream(int fd, const char *name, const monitor *m, output *
     }
     o->p = PART_CLOSED;
     o->p.name = strdup(name);
-    err_code code = o->p.name ? OK : err_set(e, ERR_MEMORY, "%s: no memory", name);
-    if (code == OK) {
-        code = output_pipe_open(fd, o->p.name, m, &o->stream, e);
-    }
-    if (code != OK) {
-        output_free(o);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(o->p.name ? OK : err_set(e, ERR_MEMORY, "%s: no memory", name));
+    TRY_OUT(output_pipe_open(fd, o->p.name, m, &o->stream, e));
     *out = o;
     return OK;
+out:
+    output_free(o);
+    return code;
 }
 
 bool output_is_stream(const output *o)
@@ -150,8 +150,8 @@ bool output_is_stream(const output *o)
     return o->stream != NULL;
 }
 
-/* Not posix_fallocate: where the file system has no such call, that writes every block. 0 or an
- * errno value. */
+/* Not posix_fallocate, which writes every block if the file system does not support the call.
+ * Returns 0 or an errno value. */
 static int allocate(int fd, uint64_t bytes)
 {
     int result = 0;
@@ -183,7 +183,7 @@ err_code output_reserve(output *o, uint64_t bytes, err *e)
                                         o->p.name, (unsigned long long)bytes);
 }
 
-/* What is worth more than the few system calls of one write. */
+/* Smallest writes that are worth the additional system calls of a mapped write, or of a hint. */
 enum { LARGE_WRITE = 1 << 18, HINTED_WRITE = 1 << 20 };
 
 err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e)
@@ -191,20 +191,20 @@ err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes,
     if (o->stream) {
         return output_pipe_write(o->stream, off, data, bytes, e);
     }
-    const uint64_t room = o->memory ? mapped_output_bytes(o->memory) : 0;
-    if (bytes >= LARGE_WRITE && bytes <= room && off <= room - bytes) {
+    const uint64_t mapped = o->memory ? mapped_output_bytes(o->memory) : 0;
+    if (bytes >= LARGE_WRITE && bytes <= mapped && off <= mapped - bytes) {
         const int failure = mapped_output_write(o->memory, off, data, bytes);
         return failure == 0 ? OK
                             : err_set_errno(e, ERR_IO, failure, "%s: cannot write at offset %llu",
                                             o->p.name, (unsigned long long)off);
     }
-    const err_code code = io_write_at(o->p.fd, o->p.name, off, data, bytes, e);
-    if (code == OK && bytes >= HINTED_WRITE) {
-        /* Start writing now, so that the fsync at the end does not find everything still to do. A
-         * hint: not checked. */
+    TRY(io_write_at(o->p.fd, o->p.name, off, data, bytes, e));
+    if (bytes >= HINTED_WRITE) {
+        /* Start writing to disk now, so that the final fsync does not have to write everything.
+         * Only a hint, so its result is not checked. */
         (void)sync_file_range(o->p.fd, (off_t)off, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
     }
-    return code;
+    return OK;
 }
 
 err_code output_sync(output *o, err *e)
@@ -236,8 +236,8 @@ static err_code commit_stream(output **out, err *e)
     return code;
 }
 
-/* Those of the file that is replaced, so that what was private stays so; else what the umask
- * leaves. */
+/* The permissions of the file that is replaced, so that a private file stays private; otherwise
+ * 0666 less the umask. */
 static mode_t permissions(const output *o)
 {
     struct stat st;
@@ -251,8 +251,8 @@ err_code output_commit(output **out, err *e)
     if (o->stream) {
         return commit_stream(out, e);
     }
-    if (!part_has_its_name(&o->p)) { /* what has it now is not what was written here */
-        return err_set(e, ERR_IO, "%s: removed or replaced meanwhile", o->p.name);
+    if (!part_has_its_name(&o->p)) { /* the rename would publish somebody else's file */
+        return err_set(e, ERR_IO, "%s: was removed or replaced during the run", o->p.name);
     }
     TRY(part_chmod(&o->p, permissions(o), e));
     TRY(part_rename(&o->p, o->force, e));
@@ -269,7 +269,7 @@ void output_abandon(output **out)
         return;
     }
     if (!o->stream) {
-        (void)part_remove(&o->p); /* the next run replaces what is left of it */
+        (void)part_remove(&o->p); /* if it stays, the next run replaces it */
     }
     output_free(o);
     *out = NULL;

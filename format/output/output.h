@@ -1,14 +1,15 @@
 /* A file that appears complete or not at all.
  *
- *     output_open(path, force, &out, e);        .NAME.part beside it, locked: one writer at a time
- *     output_reserve(out, bytes, e);            no space: say so now, not after an hour
- *     output_write(out, off, data, bytes, e);   any thread, any order; what is not written is zero
+ *     output_open(path, force, &out, e);        .NAME.part next to it, locked: one writer at a time
+ *     output_reserve(out, bytes, e);            fails now if space is short, not after an hour
+ *     output_write(out, off, data, bytes, e);   any thread, any order; unwritten bytes are zero
  *     output_sync(out, e);
  *     output_commit(&out, e);                   rename, make the rename durable
  *     output_abandon(&out);                     after a failure: removes the temporary file
  *
- * Until commit a file of that name stays as it is. A stale .part of a killed run is replaced; so
- * would be an input of that name: whoever has inputs compares them with output_part_name, too. */
+ * Until commit a file of that name stays as it is. A stale .part of a killed run is replaced, and
+ * so would be an input of that name: callers with inputs check them by inputs_spare first.
+ * All calls except output_write are for one thread. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
@@ -20,46 +21,51 @@
 
 typedef struct output output;
 
-/* "dir/.NAME.part": the temporary file of an output. The caller's to free(); NULL: no memory. */
+/* "dir/.NAME.part": the temporary file of an output. The caller frees it by free(); NULL if memory
+ * is short. */
 char *output_part_name(const char *path);
 
 /* Is `entry` the name of a file, or that of its temporary file? Names without '/'. */
 bool output_stands_for(const char *entry, const char *name);
 
-/* Errors, all ERR_IO: it exists and `force` is false, it is no regular file, somebody else writes
- * it now, no permission. */
+/* Errors: ERR_IO if `path` exists and `force` is false, if it is not a regular file, if another run
+ * is writing it, or for lack of permission; ERR_MEMORY. */
 MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);
 
-/* Would output_open refuse it now? Nothing is made: for who has long work to do before. The errors
- * are those of output_open but for what only the temporary file shows. */
+/* Would output_open fail now? Creates nothing; for callers that have long work to do before they
+ * open the output. The errors are those of output_open, except those that only creating the
+ * temporary file shows. */
 MUST_CHECK err_code output_check(const char *path, bool force, err *e);
 
-/* A pipe, or whatever else an open descriptor leads to: what is written cannot be taken back,
- * nothing can be read again (there is no output_descriptor), and output_write wants ascending
- * offsets, of one thread at a time. `name` is for messages; `m` is asked while the other end keeps
- * us waiting. */
+/* An output to an open descriptor, such as a pipe: what is written cannot be taken back, nothing
+ * can be read again (there is no output_descriptor), and output_write must be called with ascending
+ * offsets by one thread at a time. `name` is for messages; `m` is asked for cancellation while the
+ * reader of the pipe is slow. ERR_IO, ERR_MEMORY. */
 MUST_CHECK err_code output_open_stream(int fd, const char *name, const monitor *m, output **out,
                                        err *e);
 bool output_is_stream(const output *o);
 
+/* Extend the file to `bytes` bytes and allocate the space for them. Nothing to do for a stream. */
 MUST_CHECK err_code output_reserve(output *o, uint64_t bytes, err *e);
 MUST_CHECK err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e);
 
-/* fsync; its failure is final, the kernel may have dropped the data. */
+/* fsync. A failure is final: the kernel may have dropped the data, and a second fsync would not
+ * report that. */
 MUST_CHECK err_code output_sync(output *o, err *e);
 
-/* The descriptor, open for reading too, and the name of the temporary file; owned by the output. */
+/* The descriptor, which is also open for reading, and the name of the temporary file; both owned by
+ * the output. */
 int output_descriptor(const output *o);
 const char *output_part_path(const output *o);
 
-/* Give the file its name, with the permissions of the file that it replaces or those that the umask
- * leaves of 0666. Releases *o once it has that name, even if the directory cannot be synced then.
- * ERR_IO also if the temporary file is gone, or another one has its name. */
+/* Rename the file into place, with the permissions of the file that it replaces, or 0666 less the
+ * umask. *o is released as soon as the rename has succeeded, even if the directory cannot be synced
+ * after it. ERR_IO also if the temporary file was removed or replaced by another one. */
 MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */
 
-/* All of it for a new file that is in memory. */
+/* All of these steps for a new file whose content is in memory. */
 MUST_CHECK err_code output_write_file(const char *path, const void *data, uint64_t bytes, err *e);
 
 #endif

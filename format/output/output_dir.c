@@ -16,11 +16,11 @@
 struct output_dir {
     part p;      /* where the files are made */
     char *path;  /* the final name, without '/' at its end */
-    bool inside; /* the directory exists: the temporary one lies in it */
+    bool inside; /* the directory exists, and the temporary one is inside it */
     bool force;
-    const char *const *names; /* what a run of this kind could make */
+    const char *const *names; /* of the files that a run of this kind could make */
     size_t count;
-    int around_fd; /* of p.around: good for names, but maybe not for reading */
+    int around_fd; /* of p.around: for looking names up; it may not be readable */
 };
 
 static void dir_free(output_dir *d)
@@ -40,15 +40,17 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* Nothing but what a killed run left. */
+/* The temporary directory of a killed run does not count. */
 static err_code check_empty(const char *path, err *e)
 {
     dir_list names = {0};
-    err_code code = dir_list_read(path, &names, e);
-    if (code == OK && names.count > (dir_list_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
+    err_code code = OK;
+    TRY_OUT(dir_list_read(path, &names, e));
+    if (names.count > (dir_list_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
         code = err_set(e, ERR_IO, "%s: exists and is not empty", path);
         err_hint(e, "-f puts files into it and replaces those of the same name");
     }
+out:
     dir_list_free(&names);
     return code;
 }
@@ -72,7 +74,7 @@ static err_code choose_names(output_dir *d, err *e)
 
 /* ---- the temporary directory ----------------------------------- */
 
-/* Could it be a file of ours, or of a run that was killed? */
+/* Could this entry be a file of this run, or of a run that was killed? */
 static bool is_own(const output_dir *d, const char *entry)
 {
     struct stat st;
@@ -87,35 +89,41 @@ static err_code check_own(const output_dir *d, const dir_list *names, err *e)
 {
     for (size_t i = 0; i < names->count; i++) {
         if (!is_own(d, names->names[i])) {
-            err_set(e, ERR_IO, "%s: holds %s, which is no file of this output: not removed",
+            err_set(e, ERR_IO, "%s: contains %s, which is not part of this output: not removed",
                     d->p.name, names->names[i]);
-            err_hint(e, "move it away, or remove the directory if a killed run has left it");
+            err_hint(e, "move it away, or remove the directory if a killed run left it");
             return ERR_IO;
         }
     }
     return OK;
 }
 
-/* Nothing is removed before it is known that nothing has to stay. */
+static err_code remove_entry(const output_dir *d, const char *name, err *e)
+{
+    return unlinkat(d->p.fd, name, 0) == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->p.name, name);
+}
+
+/* All entries are checked before the first is removed: a directory with a file of somebody else's
+ * stays complete. */
 static err_code empty_part(const output_dir *d, err *e)
 {
     dir_list names = {0};
-    err_code code = dir_list_read(d->p.name, &names, e);
-    if (code == OK) {
-        code = check_own(d, &names, e);
+    err_code code = OK;
+    TRY_OUT(dir_list_read(d->p.name, &names, e));
+    TRY_OUT(check_own(d, &names, e));
+    for (size_t i = 0; i < names.count; i++) {
+        TRY_OUT(remove_entry(d, names.names[i], e));
     }
-    for (size_t i = 0; i < names.count && code == OK; i++) {
-        if (unlinkat(d->p.fd, names.names[i], 0) != 0) {
-            code =
-                err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->p.name, names.names[i]);
-        }
-    }
+out:
     dir_list_free(&names);
     return code;
 }
 
-/* What cannot be removed stays; the failure that led here is what is told. To look into it takes a
- * descriptor, and their lack may be that failure: first as if it were empty. */
+/* Files that cannot be removed stay: the failure that led here is the one to report. Listing the
+ * directory takes a descriptor, and the lack of descriptors may be that failure; so first try to
+ * remove the directory as if it were empty. */
 static void remove_all(const output_dir *d)
 {
     if (!part_remove(&d->p) && empty_part(d, NULL) == OK) {
@@ -123,7 +131,8 @@ static void remove_all(const output_dir *d)
     }
 }
 
-/* Found or made, it may hold files of ours alone: of one that holds others nothing is removed. */
+/* The directory may have been created or found; found or not, somebody else may have put files into
+ * it, and then nothing is removed. */
 static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
 {
     const output_dir *const d = ctx;
@@ -135,7 +144,8 @@ static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
     return code;
 }
 
-/* For names a descriptor will do that is not good for reading, and so for fsync. */
+/* O_PATH opens a directory that may be written but not read. Such a descriptor is good for looking
+ * names up, but not for fsync: part_open_around opens one for that if it is allowed. */
 static err_code open_around(output_dir *d, err *e)
 {
     d->around_fd = open(d->p.around, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -198,13 +208,13 @@ err_code output_dir_claim(const output_dir *d, const char *name, err *e)
 {
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
         strcmp(name, OUTPUT_DIR_PART) == 0) {
-        return err_set(e, ERR_IO, "%s: '%s' is not to be the name of a file there", d->path, name);
+        return err_set(e, ERR_IO, "%s: '%s' cannot be the name of a file in it", d->path, name);
     }
     return d->inside ? check_target(d, name, e) : OK;
 }
 
-/* Without a path that would have to be put together: once the first file is moved, nothing but the
- * file system may fail. */
+/* Uses no path that would have to be allocated: once the first file is moved, nothing may fail
+ * except the file system. */
 static err_code move_file(const output_dir *d, const char *name, err *e)
 {
     const int result = d->force ? renameat(d->p.fd, name, d->around_fd, name)
@@ -214,22 +224,24 @@ static err_code move_file(const output_dir *d, const char *name, err *e)
                                        name, d->p.name);
 }
 
+/* Several files cannot be renamed in one step. So everything that can be checked is checked for all
+ * of them before the first is moved. */
 static err_code move_files(const output_dir *d, err *e)
 {
     dir_list names = {0};
-    err_code code = dir_list_read(d->p.name, &names, e);
-    if (code == OK) {
-        code = check_own(d, &names, e);
+    err_code code = OK;
+    TRY_OUT(dir_list_read(d->p.name, &names, e));
+    TRY_OUT(check_own(d, &names, e));
+    for (size_t i = 0; i < names.count; i++) {
+        TRY_OUT(output_dir_claim(d, names.names[i], e));
     }
-    for (size_t i = 0; i < names.count && code == OK; i++) {
-        code = output_dir_claim(d, names.names[i], e); /* all of them before the first */
+    for (size_t i = 0; i < names.count; i++) {
+        TRY_OUT(move_file(d, names.names[i], e));
     }
-    for (size_t i = 0; i < names.count && code == OK; i++) {
-        code = move_file(d, names.names[i], e);
-    }
-    if (code == OK && rmdir(d->p.name) != 0) {
+    if (rmdir(d->p.name) != 0) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
     }
+out:
     dir_list_free(&names);
     return code;
 }

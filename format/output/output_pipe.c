@@ -35,13 +35,12 @@ err_code output_pipe_open(int fd, const char *name, const monitor *m, output_pip
 static err_code write_zeros(output_pipe *s, uint64_t end, err *e)
 {
     static const unsigned char zeros[64 << 10];
-    err_code code = OK;
-    while (code == OK && s->at < end) {
+    while (s->at < end) {
         const uint64_t n = num_min(sizeof zeros, end - s->at);
-        code = pipe_write(s->fd, s->name, s->m, zeros, n, e);
         s->at += n;
+        TRY(pipe_write(s->fd, s->name, s->m, zeros, n, e));
     }
-    return code;
+    return OK;
 }
 
 err_code output_pipe_write(output_pipe *s, uint64_t off, const void *data, uint64_t bytes, err *e)
@@ -49,12 +48,9 @@ err_code output_pipe_write(output_pipe *s, uint64_t off, const void *data, uint6
     if (off < s->at) {
         return err_set(e, ERR_INTERNAL, "%s: written out of order", s->name);
     }
-    err_code code = write_zeros(s, off, e);
-    if (code == OK) {
-        code = pipe_write(s->fd, s->name, s->m, data, bytes, e);
-        s->at += bytes;
-    }
-    return code;
+    TRY(write_zeros(s, off, e));
+    s->at += bytes;
+    return pipe_write(s->fd, s->name, s->m, data, bytes, e);
 }
 
 err_code output_pipe_sync(const output_pipe *s, err *e)

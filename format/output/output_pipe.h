@@ -1,7 +1,6 @@
-/* A file that is written from its first byte to its last, into a pipe. A part of output.c.
+/* A file that is written into a pipe, from its first byte to its last. Part of output.c.
  *
- * Memory does not grow with the file: what is not written before what lies behind it reads as zero
- * then. */
+ * Nothing is buffered: a gap between two writes is filled with zeros at once. */
 #ifndef OUTPUT_PIPE_H
 #define OUTPUT_PIPE_H
 
@@ -12,18 +11,20 @@
 
 typedef struct output_pipe output_pipe;
 
-/* `fd` stays the caller's; `name` is for messages and must outlive the stream. Errors: ERR_IO. */
+/* `fd` stays the caller's; `name` is for messages and must outlive the stream. ERR_IO,
+ * ERR_MEMORY. */
 MUST_CHECK err_code output_pipe_open(int fd, const char *name, const monitor *m, output_pipe **out,
                                      err *e);
 
-/* One thread at a time, and offsets never go back. ERR_IO, ERR_CANCELLED. */
+/* One thread at a time, with ascending offsets. ERR_IO, ERR_CANCELLED. */
 MUST_CHECK err_code output_pipe_write(output_pipe *s, uint64_t off, const void *data,
                                       uint64_t bytes, err *e);
 
-/* fsync, of what can be synced: a regular file. */
+/* fsync if the descriptor leads to a regular file, for example by a shell's redirection; anything
+ * else cannot be synced. */
 MUST_CHECK err_code output_pipe_sync(const output_pipe *s, err *e);
 
-/* What the system says of the file at last. Releases *s. */
+/* Close, which may report an error of earlier writes. Releases *s. */
 MUST_CHECK err_code output_pipe_close(output_pipe **s, err *e);
 
 #endif

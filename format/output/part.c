@@ -49,6 +49,8 @@ err_code part_name_inside(part *p, part_kind kind, const char *path, const char 
     return check_memory(p, path, e);
 }
 
+/* Another run may have renamed or removed the open file and created another one of the same name.
+ * Device and inode show whether the name still leads to the open file. */
 bool part_has_its_name(const part *p)
 {
     struct stat opened;
@@ -72,6 +74,8 @@ err_code part_open_around(part *p, err *e)
                : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->around);
 }
 
+/* O_EXCL first, because only a file that is known to be new may be used where locks are not
+ * supported. O_NOFOLLOW: a link of this name would have its target overwritten. */
 static err_code create_file(part *p, bool *created, err *e)
 {
     const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
@@ -89,7 +93,8 @@ static err_code create_file(part *p, bool *created, err *e)
                : err_set(e, ERR_IO, "%s: not a regular file", p->name);
 }
 
-/* What is there may be renamed or removed before it is open: fd is -1 then. */
+/* Unlike a file, a directory cannot be created and opened in one step. If another run renames or
+ * removes it in between, fd is -1, and the caller tries again. */
 static err_code create_directory(part *p, bool *created, err *e)
 {
     *created = mkdir(p->name, 0700) == 0;
@@ -102,11 +107,14 @@ static err_code create_directory(part *p, bool *created, err *e)
     }
     err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->name);
     if (*created) {
-        (void)rmdir(p->name); /* that it stays is not worth a second message */
+        (void)rmdir(p->name); /* if it stays, that is not worth a second message */
     }
     return ERR_IO;
 }
 
+/* flock, because the system drops it when the run ends in whatever way: a file of a killed run is
+ * not locked, and no lock file is left behind. It does not wait: two runs with one output are a
+ * mistake that the user has to know about. */
 static err_code lock(const part *p, bool created, err *e)
 {
     if (flock(p->fd, LOCK_EX | LOCK_NB) == 0) {
@@ -121,14 +129,19 @@ static err_code lock(const part *p, bool created, err *e)
     }
     err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);
     if (created) {
-        (void)part_remove(p); /* that it stays is not worth a second message */
+        (void)part_remove(p); /* if it stays, that is not worth a second message */
     } else {
         err_hint(e, "remove it if no other run is writing it");
     }
     return ERR_IO;
 }
 
-/* One try; *again asks for another. */
+/* One attempt; *again asks for another one.
+ *
+ * Between open and flock, the run that held the lock may have renamed the file into place or
+ * removed it. Then this run has locked a finished output, or a file without a name, and must not
+ * empty it. So the name is compared once more while the lock is held; after that, no run that keeps
+ * to the lock changes what the name leads to. */
 static err_code try_open(part *p, part_empty_fn empty, void *ctx, bool *again, err *e)
 {
     bool created = false;
@@ -144,15 +157,16 @@ static err_code try_open(part *p, part_empty_fn empty, void *ctx, bool *again, e
 
 err_code part_open(part *p, part_empty_fn empty, void *ctx, err *e)
 {
-    err_code code = OK;
-    for (bool again = true; again && code == OK;) {
-        code = try_open(p, empty, ctx, &again, e);
+    bool again = true;
+    while (again) {
+        const err_code code = try_open(p, empty, ctx, &again, e);
         if (p->fd >= 0 && (again || code != OK)) {
-            close(p->fd);
+            close(p->fd); /* and so unlock it */
             p->fd = -1;
         }
+        TRY(code);
     }
-    return code;
+    return OK;
 }
 
 /* ---- the end --------------------------------------------------- */
@@ -171,14 +185,15 @@ err_code part_chmod(const part *p, mode_t mode, err *e)
                : err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", p->name);
 }
 
-/* The file system cannot rename without replacing, in one step. */
-static bool cannot_spare(int error)
+/* Does this error of renameat2 mean that the kernel or the file system knows no
+ * RENAME_NOREPLACE? */
+static bool lacks_noreplace(int error)
 {
     return error == EINVAL || error == ENOSYS;
 }
 
-/* Look first, and hope that nobody else comes in between; a directory that is not empty is never
- * replaced by rename. */
+/* The last resort: check, then rename. A file that somebody creates between the two is replaced;
+ * rename itself never replaces a directory that is not empty. */
 static int rename_if_free(int from_dir, const char *from, int to_dir, const char *to)
 {
     struct stat st;
@@ -192,15 +207,16 @@ static int rename_if_free(int from_dir, const char *from, int to_dir, const char
 int part_rename_new(int from_dir, const char *from, int to_dir, const char *to)
 {
     const int result = renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE);
-    return result == 0 || !cannot_spare(errno) ? result
-                                               : rename_if_free(from_dir, from, to_dir, to);
+    return result == 0 || !lacks_noreplace(errno) ? result
+                                                  : rename_if_free(from_dir, from, to_dir, to);
 }
 
-/* link refuses an existing name as well, which is safer than to look first. */
+/* Without RENAME_NOREPLACE, files have link, which also refuses an existing name in one step.
+ * Directories cannot be linked, and some file systems cannot link files. */
 static int rename_new_file(const char *from, const char *to)
 {
     const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-    if (result == 0 || !cannot_spare(errno)) {
+    if (result == 0 || !lacks_noreplace(errno)) {
         return result;
     }
     if (link(from, to) == 0) {
@@ -226,7 +242,8 @@ err_code part_rename(const part *p, bool replace, err *e)
 
 err_code part_sync_directory(int fd, const char *path, err *e)
 {
-    /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
+    /* Some file systems cannot sync directories and return EINVAL: nothing more can be done
+     * there. */
     return fd < 0 || fsync(fd) == 0 || errno == EINVAL
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);

@@ -20,9 +20,9 @@
 
 enum {
     SMALL_PAGE = 4096,
-    STEP = 8 << 20, /* of one call, which for huge pages begins with work for all processors */
-    PROCESSORS_FOR_A_TAKER = 4, /* one clears pages about as fast as so many fill them */
-    MOST_TAKERS = 8,
+    STEP = 8 << 20, /* bytes of one call: collapsing begins with an interrupt of all processors */
+    PROCESSORS_PER_THREAD = 4, /* one thread clears pages about as fast as four fill them */
+    MAX_THREADS = 8,
     TRIES = 20,
 };
 
@@ -34,21 +34,21 @@ struct prefault {
     uint64_t bytes;
     unsigned char *steps; /* [step_count] step_state; NULL: small pages */
     uint64_t step_count;
-    uint64_t next; /* no step before it is free */
-    bool refused;  /* there were no huge pages left */
-    bool small;    /* somebody takes small ones since then, */
-    uint64_t from; /* from this byte on */
-    pthread_mutex_t lock;
-    pthread_cond_t done; /* with a step */
-    pthread_t threads[MOST_TAKERS];
+    uint64_t next;        /* all steps before it are busy or done */
+    bool refused;         /* no huge pages were left */
+    bool small;           /* a thread has gone on with small pages, */
+    uint64_t from;        /* from this byte on */
+    pthread_mutex_t lock; /* of steps and the four fields above */
+    pthread_cond_t done;  /* signaled after each step */
+    pthread_t threads[MAX_THREADS];
     unsigned thread_count;
     atomic_bool stop;
 };
 
 /* ---- small pages ----------------------------------------------- */
 
-/* Pages that are not cleared yet, from the first to the last: about as fast as others fill them,
- * who do without where this thread is not yet. */
+/* Allocate pages from the first to the last, without clearing them: one thread does that about as
+ * fast as the writers fill pages. A writer that is ahead of this thread allocates its own. */
 static void *take_small(void *arg)
 {
     prefault *const t = arg;
@@ -67,9 +67,10 @@ static void *take_small(void *arg)
 
 /* ---- huge pages ------------------------------------------------ */
 
-/* A hole is not collapsed, a page with nothing but holes around it is; quickest one that was never
- * mapped, because then no processor has to be told. */
-static int begin(int fd, uint64_t off, uint64_t bytes)
+/* MADV_COLLAPSE skips a huge page's range that is nothing but a hole, but takes one that has at
+ * least one small page. So allocate one in each; by fallocate, because collapsing is fastest if the
+ * page was never mapped: no processor has to flush it from its TLB. */
+static int allocate_first_pages(int fd, uint64_t off, uint64_t bytes)
 {
     int result = 0;
     for (uint64_t at = 0; at < bytes && result == 0; at += PREFAULT_ALIGN) {
@@ -78,7 +79,7 @@ static int begin(int fd, uint64_t off, uint64_t bytes)
     return result;
 }
 
-/* EAGAIN: the system has a page in hand just now. */
+/* EAGAIN: the kernel is working on one of the pages at this moment. */
 static int collapse(unsigned char *first, uint64_t bytes)
 {
     int result = madvise(first, bytes, MADV_COLLAPSE);
@@ -88,36 +89,37 @@ static int collapse(unsigned char *first, uint64_t bytes)
     return result;
 }
 
-/* False: there are none, and there is no use in asking again. What the mapping has of them is given
- * back: it counts as this process's memory, and a page that the file system itself made huge is not
- * cleared in the mapping before it is touched. Where that is refused (locked memory) nothing more
- * is taken so. */
+/* False if no huge pages are left, so that it is useless to ask again. The range is unmapped at
+ * once: mapped pages count as memory of this process, and mapped_output.c maps what it writes
+ * anyway. If that is refused (the caller has locked its memory), no more huge pages are
+ * requested. */
 static bool take_huge(const prefault *t, uint64_t off, uint64_t bytes)
 {
     unsigned char *const first = t->map + off;
-    const int result = begin(t->fd, off, bytes) == 0 ? collapse(first, bytes) : -1;
-    const bool hope = result == 0 || errno == EAGAIN || errno == EINTR;
-    return madvise(first, bytes, MADV_DONTNEED) == 0 && hope;
+    const int result = allocate_first_pages(t->fd, off, bytes) == 0 ? collapse(first, bytes) : -1;
+    const bool more = result == 0 || errno == EAGAIN || errno == EINTR;
+    return madvise(first, bytes, MADV_DONTNEED) == 0 && more;
 }
 
-/* With the lock held, which it lets go of meanwhile. */
+/* Called with the lock held; releases it during the system calls. */
 static void take_step(prefault *t, uint64_t step)
 {
     const uint64_t off = step * STEP;
     t->steps[step] = STEP_BUSY;
     pthread_mutex_unlock(&t->lock);
     const uint64_t whole = t->bytes / PREFAULT_ALIGN * PREFAULT_ALIGN;
-    const bool hope = take_huge(t, off, num_min(whole - off, STEP));
+    const bool more = take_huge(t, off, num_min(whole - off, STEP));
     pthread_mutex_lock(&t->lock);
     t->steps[step] = STEP_DONE;
-    if (!hope && !t->refused) {
+    if (!more && !t->refused) {
         t->refused = true;
         t->from = off;
     }
     pthread_cond_broadcast(&t->done);
 }
 
-/* When there are no more huge pages, the first thread that finds out goes on with small ones. */
+/* When no huge pages are left, the first thread that notices goes on with small ones; the other
+ * threads end, because small pages are added one after another anyway. */
 static void *take_steps(void *arg)
 {
     prefault *const t = arg;
@@ -134,6 +136,9 @@ static void *take_steps(void *arg)
     return first ? take_small(t) : NULL;
 }
 
+/* A writer takes a free step itself instead of waiting for the helper threads to get there, and
+ * waits for a busy one: mapping its pages now would fill the range with small pages, and collapsing
+ * mapped pages is slow. */
 void prefault_need(prefault *t, uint64_t off, uint64_t bytes)
 {
     if (!t || !t->steps) {
@@ -154,14 +159,15 @@ void prefault_need(prefault *t, uint64_t off, uint64_t bytes)
 
 /* ---- start and stop -------------------------------------------- */
 
-/* Does the file system give huge pages by itself? The first page of the file was touched. */
+/* Does the file system use huge pages by itself? The caller has mapped the first page of the file:
+ * if that took the blocks of a huge page, it was one. */
 static bool has_huge_pages(const prefault *t)
 {
     struct stat st;
     return fstat(t->fd, &st) == 0 && st.st_blocks * 512 >= PREFAULT_ALIGN;
 }
 
-/* Huge pages, if the first can be had. */
+/* Use huge pages if the first one is available. */
 static void try_huge(prefault *t)
 {
     const uint64_t whole = t->bytes / PREFAULT_ALIGN * PREFAULT_ALIGN;
@@ -176,8 +182,8 @@ static void try_huge(prefault *t)
 static void start_threads(prefault *t)
 {
     void *(*const take)(void *) = t->steps ? take_steps : take_small;
-    const uint64_t shares = num_ceil_div(parallel_processors(), PROCESSORS_FOR_A_TAKER);
-    const unsigned wanted = t->steps ? (unsigned)num_min(shares, MOST_TAKERS) : 1;
+    const uint64_t shares = num_ceil_div(parallel_processors(), PROCESSORS_PER_THREAD);
+    const unsigned wanted = t->steps ? (unsigned)num_min(shares, MAX_THREADS) : 1;
     while (t->thread_count < wanted &&
            pthread_create(&t->threads[t->thread_count], NULL, take, t) == 0) {
         t->thread_count++;

@@ -1,16 +1,16 @@
-/* Gives a file in memory (tmpfs) its pages, ahead of the threads that fill it through a mapping.
+/* Prefaults the pages of a tmpfs file, ahead of the threads that fill it through a mapping.
  *
- * Taking pages is most of the work of writing such a file: small ones enter it one after another.
- * Huge pages are 512 times fewer. A file system gives them by itself only if it was mounted so, but
- * Linux since 6.1 puts them into any file in memory for who asks (MADV_COLLAPSE). Where that cannot
- * be had, one thread takes small pages ahead.
+ * Allocating pages is most of the work of writing such a file: small pages are added to it one
+ * after another. Huge pages are 512 times fewer. A tmpfs uses them by itself only if it was mounted
+ * that way, but Linux since 6.1 puts them into any tmpfs file on request (MADV_COLLAPSE). If that
+ * is not possible, one thread allocates small pages ahead.
  *
  *     prefault *const t = prefault_start(fd, map, bytes);
  *     prefault_need(t, off, n);        before map[off, off + n) is filled; any thread
  *     prefault_stop(t);
  *
- * All of it is help: pages that were not taken come when they are touched, and who touches them
- * finds out when there are no more. */
+ * All of this is optional: pages that were not prefaulted are allocated when the writer maps them,
+ * and the writer reports it if none are left. */
 #ifndef PREFAULT_H
 #define PREFAULT_H
 
@@ -19,15 +19,15 @@
 
 typedef struct prefault prefault;
 
-/* Huge pages of the systems that this is made for; where pages are not of 4 KiB they are too large
- * to be of use. A mapping has to begin at a multiple. */
+/* The size of a huge page on systems with pages of 4 KiB; with larger pages, huge ones are too
+ * large to be useful. A mapping has to begin at a multiple of it. */
 enum { PREFAULT_ALIGN = 2 << 20 };
 
-/* `map`: all `bytes` of the file, shared, for writing; stays the caller's, like `fd`. NULL: there
- * is no help. */
+/* `map` is a shared mapping of all `bytes` of the file, for writing. It stays the caller's, like
+ * `fd`. Returns NULL if nothing can be prefaulted. */
 prefault *prefault_start(int fd, unsigned char *map, uint64_t bytes);
 
-/* Take these pages, if huge ones can be had, or wait for who takes them just now. */
+/* Allocate these pages now, if huge ones are available, or wait for the thread that is doing so. */
 void prefault_need(prefault *t, uint64_t off, uint64_t bytes);
 
 void prefault_stop(prefault *t); /* NULL is fine, here and above */

@@ -87,28 +87,43 @@ static bool is_dots(const char *entry)
 
 static err_code refuse_foreign(const char *path, const char *entry, err *e)
 {
-    err_set(e, ERR_IO, "%s: holds %s, which is no file of an export: not replaced", path, entry);
+    err_set(e, ERR_IO, "%s: contains %s, which is not part of an export: not replaced", path,
+            entry);
     err_hint(e, "move it away, or export to another directory");
     return ERR_IO;
 }
 
-/* Look at all entries, and name the first by name that has to stay. With `remove_them` remove them,
- * the list last, so that whatever happens on the way, the rest can be told from what is somebody
- * else's. */
-static err_code sweep(int fd, const char *path, const char *list_name, bool remove_them, err *e)
+/* A descriptor of its own, so that every scan starts at the first entry. */
+static DIR *open_entries(int fd)
 {
     const int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *const dir = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!dir && copy >= 0) {
+        close(copy);
+    }
+    return dir;
+}
+
+static err_code remove_entry(int fd, const char *path, const char *name, err *e)
+{
+    return unlinkat(fd, name, 0) == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, name);
+}
+
+/* Check all entries, and report the one that has to stay; if there are several, the first by name,
+ * because readdir has no defined order. With `remove_them` also remove them, and the list last: if
+ * anything fails on the way, the list still says which of the remaining files are ours. */
+static err_code sweep(int fd, const char *path, const char *list_name, bool remove_them, err *e)
+{
+    DIR *const dir = open_entries(fd);
     if (!dir) {
-        if (copy >= 0) {
-            close(copy);
-        }
         return err_set_errno(e, ERR_IO, errno, "%s: cannot read the directory", path);
     }
     json_t *const list = read_list(fd, path, list_name);
     err_code code = OK;
     char foreign[NAME_MAX + 1] = "";
-    for (const struct dirent *f = readdir(dir); f && code == OK; f = readdir(dir)) {
+    for (const struct dirent *f = readdir(dir); f; f = readdir(dir)) {
         if (is_dots(f->d_name)) {
             continue;
         }
@@ -116,27 +131,26 @@ static err_code sweep(int fd, const char *path, const char *list_name, bool remo
             if (foreign[0] == '\0' || strcmp(f->d_name, foreign) < 0) {
                 snprintf(foreign, sizeof foreign, "%s", f->d_name);
             }
-        } else if (remove_them && !output_stands_for(f->d_name, list_name) &&
-                   unlinkat(fd, f->d_name, 0) != 0) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, f->d_name);
+        } else if (remove_them && !output_stands_for(f->d_name, list_name)) {
+            TRY_OUT(remove_entry(fd, path, f->d_name, e));
         }
     }
-    closedir(dir);
-    json_decref(list);
-    if (code == OK && foreign[0] != '\0') {
-        code = refuse_foreign(path, foreign, e);
-    }
-    if (code == OK && remove_them && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
+    TRY_OUT(foreign[0] == '\0' ? OK : refuse_foreign(path, foreign, e));
+    if (remove_them && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, list_name);
     }
+out:
+    json_decref(list);
+    closedir(dir);
     return code;
 }
 
-/* Nothing is removed before it is known that nothing has to stay. */
+/* All entries are checked before the first is removed: a directory with a file of somebody else's
+ * stays complete. */
 static err_code clear(int fd, const char *path, const char *list, err *e)
 {
-    const err_code code = sweep(fd, path, list, false, e);
-    return code == OK ? sweep(fd, path, list, true, e) : code;
+    TRY(sweep(fd, path, list, false, e));
+    return sweep(fd, path, list, true, e);
 }
 
 /* ---- opening --------------------------------------------------- */
@@ -164,7 +178,7 @@ static err_code check_existing(const whole_dir *d, err *e)
     return code;
 }
 
-/* What is locked is ours. */
+/* A directory that was created just now is empty: it is locked, and all runs keep to the lock. */
 static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
 {
     const whole_dir *const d = ctx;
@@ -198,11 +212,11 @@ static json_t *make_list(const char *const *names, size_t count, const char *mem
     json_t *list = NULL;
     json_t *const files = json_array();
     err_code code = json_parse("list", members, strlen(members), false, &list, e);
-    int failed = 0; /* jansson returns -1 without memory, or if a name is no UTF-8 */
+    int failed = 0; /* jansson returns -1 if memory is short or a name is not UTF-8 */
     for (size_t i = 0; i < count; i++) {
         failed |= json_array_append_new(files, json_string(names[i]));
     }
-    failed |= json_object_set_new(list, "files", files); /* takes files in every case */
+    failed |= json_object_set_new(list, "files", files); /* releases files even if it fails */
     if (code == OK && failed) {
         err_set(e, ERR_MEMORY, "no memory for a list of %zu files", count);
         json_decref(list);
@@ -233,44 +247,58 @@ const char *whole_dir_part(const whole_dir *d)
 
 /* ---- commit ---------------------------------------------------- */
 
-/* New and old change places in one step; then the old one, which has the temporary name now, is
- * removed. *named: the new one has its name. */
+/* The new directory and the old one exchange their names in one step. */
+static err_code swap_names(const whole_dir *d, err *e)
+{
+    if (renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) == 0) {
+        return OK;
+    }
+    err_set_errno(e, ERR_IO, errno, "%s: cannot be renamed to %s", d->p.name, d->p.path);
+    err_hint(e, "remove %s first", d->p.path);
+    return ERR_IO;
+}
+
+/* Replace the old directory, then remove it under the temporary name that it has now. It is checked
+ * once more before: files may have been added since whole_dir_open. *named: the new directory has
+ * its name. */
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
     const int old = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (old < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    err_code code = sweep(old, d->p.path, d->list, false, e);
-    if (code == OK && renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) != 0) {
-        code = err_set_errno(e, ERR_IO, errno, "%s: cannot take the place of %s", d->p.name,
-                             d->p.path);
-        err_hint(e, "remove %s first", d->p.path);
-    } else if (code == OK) {
-        *named = true;
-        code = clear(old, d->p.name, d->list, e);
-        if (code == OK && rmdir(d->p.name) != 0) {
-            code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
-        }
+    err_code code = OK;
+    TRY_OUT(sweep(old, d->p.path, d->list, false, e));
+    TRY_OUT(swap_names(d, e));
+    *named = true;
+    TRY_OUT(clear(old, d->p.name, d->list, e));
+    if (rmdir(d->p.name) != 0) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
     }
+out:
     close(old);
     return code;
+}
+
+static err_code publish(const whole_dir *d, bool *named, err *e)
+{
+    struct stat st;
+    TRY(part_chmod(&d->p, part_mode(0777), e));
+    TRY(part_sync_directory(d->p.fd, d->p.name, e));
+    if (d->force && lstat(d->p.path, &st) == 0) {
+        return exchange(d, named, e);
+    }
+    TRY(part_rename(&d->p, false, e));
+    *named = true;
+    return OK;
 }
 
 err_code whole_dir_commit(whole_dir **out, err *e)
 {
     whole_dir *const d = *out;
-    struct stat st;
     bool named = false;
-    TRY(part_chmod(&d->p, part_mode(0777), e));
-    err_code code = part_sync_directory(d->p.fd, d->p.name, e);
-    if (code == OK && d->force && lstat(d->p.path, &st) == 0) {
-        code = exchange(d, &named, e);
-    } else if (code == OK) {
-        code = part_rename(&d->p, false, e);
-        named = code == OK;
-    }
-    if (named) {
+    err_code code = publish(d, &named, e);
+    if (named) { /* whatever failed after the rename, the rename itself has to be durable */
         const err_code last = part_sync_around(&d->p, e);
         code = code == OK ? last : code;
         dir_free(d);
@@ -285,10 +313,10 @@ void whole_dir_abandon(whole_dir **out)
     if (!d) {
         return;
     }
-    /* To look into it takes descriptors, and their lack may be what failed: first as if it were
-     * empty. */
+    /* Listing the directory takes descriptors, and the lack of descriptors may be what failed; so
+     * first try to remove it as if it were empty. */
     if (!part_remove(&d->p) && clear(d->p.fd, d->p.name, d->list, NULL) == OK) {
-        (void)part_remove(&d->p); /* what is left of it the next run removes */
+        (void)part_remove(&d->p); /* if it stays, the next run replaces it */
     }
     dir_free(d);
     *out = NULL;

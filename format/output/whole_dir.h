@@ -1,18 +1,18 @@
-/* A directory that appears as a whole or not at all, also in the place of an older one.
+/* A directory that appears as a whole or not at all, even if it replaces an older one.
  *
- *     whole_dir_open(path, force, "list.json", &d, e);     .NAME.part beside it, locked
- *     whole_dir_list(d, names, count, "{\"by\":1}", e);   which files it is going to have
- *     whole_dir_part(d)                                    put them there, by output.h or its like
+ *     whole_dir_open(path, force, "list.json", &d, e);     .NAME.part next to it, locked
+ *     whole_dir_list(d, names, count, "{\"by\":1}", e);    the files that it is going to have
+ *     whole_dir_part(d)                                    create the files there, by output.h …
  *     whole_dir_commit(&d, e);                             sync, rename, make the rename durable
  *     whole_dir_abandon(&d);                               after any failure; fine after commit
  *
- * output_dir.h puts files into a directory, beside those that are there; here the directory is one
- * thing: what a loader finds is of one run.
+ * output_dir.h adds files to a directory and keeps those that are already there; here the directory
+ * is replaced as a unit, so that all files that a loader finds are from one run.
  *
- * The list is a file of the directory itself, and the first that is written. By it a later run
- * knows what it may remove: a directory that holds nothing but what its list names (".FILE.part" of
- * such a file included) is replaced on request; so is the .part of a killed run. One file of
- * somebody else's keeps a directory as it is: nothing is ever removed that is not on the list. */
+ * The list is a file of the directory itself, and the first that is written. It says what a later
+ * run may remove: a directory that holds nothing except what its list names (".FILE.part" of such a
+ * file included) is replaced if `force`, and so is the .part of a killed run. A single other file
+ * protects the directory: nothing is ever removed that is not on the list. One thread. */
 #ifndef WHOLE_DIR_H
 #define WHOLE_DIR_H
 
@@ -23,9 +23,9 @@
 
 typedef struct whole_dir whole_dir;
 
-/* `list` is the name of the list, and stays where it is. Errors, all ERR_IO: the directory exists
- * and `force` is false, or it is none, or it holds what is not on its list; somebody else writes it
- * now; no permission. */
+/* `list` is the file name of the list; it is not copied and must outlive the whole_dir. Errors:
+ * ERR_IO if `path` exists and `force` is false, if it is not a directory, if it holds files that
+ * are not on its list, if another run is writing it, or for lack of permission; ERR_MEMORY. */
 MUST_CHECK err_code whole_dir_open(const char *path, bool force, const char *list, whole_dir **out,
                                    err *e);
 
@@ -33,11 +33,12 @@ MUST_CHECK err_code whole_dir_open(const char *path, bool force, const char *lis
 MUST_CHECK err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count,
                                    const char *members, err *e);
 
-/* Where the files go until commit. */
+/* The directory in which to create the files, until commit. Owned by the whole_dir. */
 const char *whole_dir_part(const whole_dir *d);
 
-/* Give the directory its name, with the permissions that the umask leaves of 0777; an older one
- * disappears in the same step. Releases *d once it has that name, even if what follows fails. */
+/* Rename the directory into place, with the permissions 0777 less the umask; an older one
+ * disappears in the same step. *d is released as soon as the rename has succeeded, even if what
+ * follows it fails. */
 MUST_CHECK err_code whole_dir_commit(whole_dir **d, err *e);
 
 void whole_dir_abandon(whole_dir **d); /* NULL is fine */

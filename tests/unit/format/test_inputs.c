@@ -65,7 +65,7 @@ END_TEST
 /* ---- what does an output replace? ------------------------------ */
 
 static const struct output_case {
-    const char *name, *why; /* NULL: no input */
+    const char *name, *why; /* NULL: not an input */
 } outputs[] = {
     {"a", "a: the output is one of the inputs"},
     {"soft", "soft: the output is one of the inputs"},

@@ -1,5 +1,5 @@
-/* Files in memory: many threads write one, byte by byte as asked; space that runs out is an error;
- * elsewhere nothing is opened. */
+/* Files in memory: many threads write one, and every byte arrives; running out of space is an
+ * error; files on other file systems are not mapped. */
 #include "format/output/mapped_output.h"
 
 #include <dlfcn.h>
@@ -23,12 +23,12 @@
 
 enum { BYTES = 9 << 20, THREADS = 4, PIECE = 300001, ALWAYS = 1 << 30 };
 
-/* A system with pages of `page_bytes`, which takes no address within one of them; 0: this one. */
+/* Simulate a system with pages of `page_bytes`, which refuses addresses inside a page; 0: none. */
 static size_t page_bytes;
 static unsigned char *first_advised;
 
-/* What the system says to those who want huge pages, from the turn `refuse_from` on, and how often;
- * 0: nothing of ours. */
+/* The error of requests for huge pages, from request `refuse_from` on, and how many of them fail;
+ * 0: requests go to the system. */
 static int refusal;
 static atomic_int asked, refuse_from, refuse_times;
 
@@ -64,7 +64,7 @@ static void refuse(int error, int from, int times)
     atomic_store(&refuse_times, times);
 }
 
-/* A file without a name in memory. */
+/* A nameless file in memory. */
 static int open_in_memory(void)
 {
     const int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
@@ -92,7 +92,7 @@ typedef struct writer {
     int failure;
 } writer;
 
-/* Every THREADS-th piece: neighbours share pages. */
+/* Each thread writes every THREADS-th piece, so that neighbors share pages. */
 static void *write_pieces(void *arg)
 {
     writer *const w = arg;
@@ -103,7 +103,7 @@ static void *write_pieces(void *arg)
     return NULL;
 }
 
-/* Returns the open file, with which everything is right. */
+/* Write a file by many threads and check it. Returns it, open. */
 static int write_by_many(size_t bytes)
 {
     const int fd = open_in_memory();
@@ -135,7 +135,7 @@ START_TEST(many_threads)
 }
 END_TEST
 
-/* In KiB, of the mapping at `map`. */
+/* The huge pages of the mapping at `map`, in KiB. */
 static long huge_pages_of(const void *map)
 {
     static const char name[] = "ShmemPmdMapped:";
@@ -158,17 +158,18 @@ static long huge_pages_of(const void *map)
 
 enum { HUGE_PAGE = 2 << 20 };
 
-/* As huge pages want it; munmap() the `bytes`, and the room around is left to the end. */
+/* A mapping aligned for huge pages. The caller unmaps `bytes`; the addresses around it stay
+ * reserved until the process ends. */
 static unsigned char *map_aligned(int fd, size_t bytes)
 {
-    unsigned char *const room =
+    unsigned char *const area =
         mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    unsigned char *const at = room + -(uintptr_t)room % HUGE_PAGE;
+    unsigned char *const at = area + -(uintptr_t)area % HUGE_PAGE;
     ck_assert_ptr_eq(mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), at);
     return at;
 }
 
-/* Can a file in memory have huge pages on this system at all? */
+/* Can a file in memory have huge pages on this system? */
 static bool has_huge_pages(void)
 {
     const int fd = open_in_memory();
@@ -181,7 +182,7 @@ static bool has_huge_pages(void)
     return can;
 }
 
-/* Of all that can be said to who wants huge pages: never, not just now, now and then, no more. */
+/* Refusals of huge pages: always, some times, from some request on. */
 static const struct {
     int error, from, times;
 } refusals[] = {{EINVAL, 0, ALWAYS}, {EAGAIN, 0, ALWAYS}, {EAGAIN, 1, 7},
@@ -209,17 +210,18 @@ START_TEST(huge_pages_are_taken)
     const int fd = write_by_many(LARGE);
     unsigned char *const map = map_aligned(fd, LARGE);
     ck_assert_int_eq(madvise(map, LARGE, MADV_POPULATE_WRITE), 0);
-    ck_assert_int_ge(huge_pages_of(map), LARGE / 2 / 1024); /* not each is free at any time */
+    ck_assert_int_ge(huge_pages_of(map),
+                     LARGE / 2 / 1024); /* not every one is available at any time */
     munmap(map, LARGE);
     close(fd);
 }
 END_TEST
 
-/* What was written is the file's, not this process's, whatever the order. */
+/* Written pages do not stay in this process's memory, whatever the order of the writes. */
 START_TEST(memory_is_not_kept)
 {
     if (SANITIZED) {
-        return; /* sanitizers keep memory of their own for each page */
+        return; /* sanitizers allocate memory for each page */
     }
     enum { LARGE = 1000 * PIECE };
     const int fd = open_in_memory();
@@ -291,8 +293,8 @@ static void wait_for_pages(int fd, off_t bytes)
     } while (st.st_blocks * 512 < bytes);
 }
 
-/* Needs root: a file system of 4 MiB, in small pages. The file loses some, and somebody else takes
- * them. */
+/* Needs root: a file system of 4 MiB with small pages. The mapped file loses some of them to
+ * another file. */
 START_TEST(space_runs_out)
 {
     char dir[] = "/tmp/memory_file_XXXXXX";

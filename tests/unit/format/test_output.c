@@ -1,4 +1,4 @@
-/* A file that appears complete or not at all, whatever stands in the way. */
+/* A file that appears complete or not at all, whatever is in the way. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +106,7 @@ START_TEST(large_writes_arrive)
 }
 END_TEST
 
-/* ---- what is there already ------------------------------------- */
+/* ---- existing files -------------------------------------------- */
 
 START_TEST(existing_file_needs_force)
 {
@@ -137,7 +137,7 @@ START_TEST(old_file_stays_until_commit)
 }
 END_TEST
 
-/* Somebody else made the file meanwhile: it is not ours to replace. */
+/* A file that somebody else created during the run is not replaced. */
 START_TEST(late_rival_is_not_replaced)
 {
     err e = {0};
@@ -173,7 +173,7 @@ START_TEST(only_files_are_replaced)
 }
 END_TEST
 
-/* A link is replaced, what it leads to is not touched. */
+/* A link is replaced; its target stays as it is. */
 START_TEST(links_are_replaced_not_followed)
 {
     struct stat st;
@@ -194,7 +194,7 @@ START_TEST(links_are_replaced_not_followed)
 }
 END_TEST
 
-/* What stands where the temporary file has to be is replaced if a killed run could have left it. */
+/* What has the name of the temporary file is replaced only if a killed run could have left it. */
 START_TEST(strange_part_is_refused)
 {
     struct stat st;
@@ -213,8 +213,8 @@ START_TEST(strange_part_is_refused)
 }
 END_TEST
 
-/* A run that was killed while it gave the file its name leaves two names of one file. The one that
- * is complete is not emptied. */
+/* A run that was killed between link and unlink leaves two names of one complete file, which must
+ * not be emptied. */
 START_TEST(finished_file_under_both_names)
 {
     scratch_text("a", "complete");
@@ -270,7 +270,7 @@ START_TEST(abandon_makes_room)
 }
 END_TEST
 
-/* The lock goes with the process: what a killed run left is taken over. */
+/* The lock ends with the process: what a killed run left is taken over. */
 START_TEST(killed_run_leaves_no_lock)
 {
     int ready[2];
@@ -299,7 +299,7 @@ START_TEST(killed_run_leaves_no_lock)
 }
 END_TEST
 
-/* If somebody moved the temporary file away and made another, that one is not ours to remove. */
+/* If somebody moved the temporary file away and created another, the other one is not removed. */
 START_TEST(abandon_removes_its_own_file_only)
 {
     output *out = opened("a", false);
@@ -310,7 +310,7 @@ START_TEST(abandon_removes_its_own_file_only)
 }
 END_TEST
 
-/* Nor is it what gets the name. */
+/* Nor is it published. */
 START_TEST(commit_publishes_its_own_file_only)
 {
     err e = {0};
@@ -319,7 +319,7 @@ START_TEST(commit_publishes_its_own_file_only)
     if (_i) {
         scratch_text(".a.part", "not ours");
     }
-    expect_error(output_commit(&out, &e), ERR_IO, &e, "removed or replaced meanwhile");
+    expect_error(output_commit(&out, &e), ERR_IO, &e, "was removed or replaced during the run");
     output_abandon(&out);
     ck_assert_int_ne(access(scratch("a"), F_OK), 0);
     ck_assert_int_eq(count_entries(""), _i);

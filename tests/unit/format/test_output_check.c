@@ -1,4 +1,4 @@
-/* What stands in the way of an output is found without making anything. */
+/* Obstacles to an output are found without creating anything. */
 #include <check.h>
 #include <sys/stat.h>
 

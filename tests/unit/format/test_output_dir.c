@@ -1,4 +1,4 @@
-/* Directories that appear complete or not at all, and what lies in their place before. */
+/* Directories that appear complete or not at all, whatever was there before. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static void setup(void)
     scratch_make();
 }
 
-/* All that the runs of these tests make. */
+/* All files that the runs of these tests make. */
 static const char *const names[] = {"a", "b", "sub"};
 
 static output_dir *opened(const char *name, bool force)
@@ -40,7 +40,7 @@ static void refused(const char *name, bool force, const char *why)
     ck_assert_ptr_null(d);
 }
 
-/* A file in the directory that is being made. */
+/* Create a file in the temporary directory. */
 static void put(const output_dir *d, const char *name, const char *text)
 {
     char path[512];
@@ -49,7 +49,7 @@ static void put(const output_dir *d, const char *name, const char *text)
     scratch_text(path + strlen(scratch_dir) + 1, text);
 }
 
-/* The names in a directory, a space behind each. */
+/* The names in a directory, with a space after each. */
 static const char *names_in(const char *name)
 {
     static char text[1024];
@@ -145,7 +145,7 @@ START_TEST(claims)
     for (int i = 0; i < COUNT(wrong); i++) {
         expect_error(output_dir_claim(d, wrong[i], &e), ERR_IO, &e, "name of a file");
     }
-    /* What comes in between is not replaced either, and nothing else is moved. */
+    /* What was created in between is not replaced either, and nothing else is moved. */
     put(d, "a", "2");
     put(d, "sub", "2");
     expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "sub: exists");
@@ -184,36 +184,36 @@ START_TEST(leftovers_are_removed)
 }
 END_TEST
 
-/* Whatever no run of ours has left: nothing is removed then. */
+/* If there is anything that no run has left, nothing is removed. */
 START_TEST(foreign_files_stay)
 {
     scratch_text(".new.part/a", "1");
     scratch_text(".new.part/notes", "mine");
-    refused("new", false, ".new.part: holds notes, which is no file of this output");
+    refused("new", false, ".new.part: contains notes, which is not part of this output");
     expect_text_in(".new.part/a", "1");
     expect_text_in(".new.part/notes", "mine");
     scratch_text(".other.part/a", "1");
     scratch_text(".other.part/sub/file", "mine"); /* a directory, even if the name is one of ours */
-    refused("other", false, "holds sub, ");
+    refused("other", false, "contains sub, ");
     ck_assert_str_eq(names_in(".other.part"), "a sub ");
     scratch_text("old/.octavo.part/.a.part.old", "mine");
-    refused("old", false, "holds .a.part.old, ");
-    refused("old", true, "holds .a.part.old, ");
+    refused("old", false, "contains .a.part.old, ");
+    refused("old", true, "contains .a.part.old, ");
     expect_text_in("old/.octavo.part/.a.part.old", "mine");
     ck_assert_int_eq(mkdir(scratch(".third.part"), 0700), 0);
     ck_assert_int_eq(symlink("a", scratch(".third.part/a")), 0);
-    refused("third", false, "holds a, ");
+    refused("third", false, "contains a, ");
 }
 END_TEST
 
-/* Somebody puts a file there meanwhile: it does not replace one of the same name. */
+/* A file that somebody else put into the temporary directory does not replace one of its name. */
 START_TEST(foreign_files_are_not_moved)
 {
     scratch_text("old/notes", "mine");
     output_dir *d = opened("old", true);
     put(d, "a", "1");
     put(d, "notes", "other");
-    expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "holds notes, ");
+    expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "contains notes, ");
     output_dir_abandon(&d);
     expect_text_in("old/notes", "mine");
     expect_text_in("old/.octavo.part/notes", "other");

@@ -1,4 +1,5 @@
-/* An output on file systems that are full, read-only or closed, and who may read it. */
+/* Outputs on a full disk, a read-only one and in a directory without permission; permissions of
+ * outputs. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ START_TEST(permissions_follow_the_umask)
 }
 END_TEST
 
-/* A private file does not become everybody's, but a link says nothing. */
+/* A private file stays private; the permissions of a link mean nothing. */
 START_TEST(permissions_of_the_old_file_stay)
 {
     static const mode_t modes[] = {0600, 0640, 0444};
@@ -56,8 +57,8 @@ END_TEST
 
 /* ---- disks ----------------------------------------------------- */
 
-/* A file system of our own on scratch("disk"), in a mount namespace that ends with this process.
- * False: this system does not let us, and the reason is printed. */
+/* Mount a new file system on scratch("disk"), in a mount namespace that ends with this process.
+ * False if this system does not allow that; the reason is printed. */
 static bool mount_disk(const char *options, unsigned long flags)
 {
     ck_assert_int_eq(mkdir(scratch("disk"), 0777), 0);
@@ -101,7 +102,7 @@ START_TEST(read_only_disk_is_refused)
 }
 END_TEST
 
-/* Root may write everywhere, so root becomes nobody for it. */
+/* Root may write everywhere, so root becomes nobody for this test. */
 START_TEST(closed_directory_is_refused)
 {
     const bool root = geteuid() == 0;
@@ -120,8 +121,8 @@ static void ignore_alarm(int number)
     (void)number;
 }
 
-/* A signal that somebody handles is no reason to give up a reservation: tmpfs of Linux 6.1 says
- * EINTR then, later ones do not. */
+/* A signal with a handler must not make a reservation fail: tmpfs returns EINTR then on Linux 6.1,
+ * but not on later versions. */
 START_TEST(signals_do_not_disturb)
 {
     enum { BYTES = 48 << 20 };

@@ -9,7 +9,7 @@
 #include "format/output/part.h"
 #include "tests/aid/output_case.h"
 
-/* Counts how often it is called, and asks for another one so often. */
+/* What count_call was asked; it asks for another part the first `agains` times. */
 typedef struct emptied {
     int calls, agains;
     bool created;

@@ -35,7 +35,7 @@ static void refused(const char *name, bool force, const char *why)
     ck_assert_ptr_null(d);
 }
 
-/* A directory x with the files a and b, whose content is `text`. */
+/* Make a directory x with the files a and b, whose content is `text`. */
 static void make(bool force, const char *text)
 {
     err e = {0};
@@ -116,32 +116,32 @@ START_TEST(replaced_only_on_request)
 }
 END_TEST
 
-/* Whatever is not on the list: a file, a directory, a link by the name of a file, an entry of a
- * list that is none. */
+/* Entries that are not on the list: a file, a directory, a link with the name of a listed file, any
+ * file if the list is malformed. */
 START_TEST(foreign_files_stay)
 {
     make(false, "one");
     scratch_text("x/c", "mine");
-    refused("x", true, "x: holds c, which is no file of an export");
+    refused("x", true, "x: contains c, which is not part of an export");
     ck_assert(exists("x/a") && exists("x/list") && !exists(".x.part"));
     ck_assert_int_eq(unlink(scratch("x/c")), 0);
     ck_assert_int_eq(unlink(scratch("x/a")), 0);
     ck_assert_int_eq(mkdir(scratch("x/a"), 0777), 0);
-    refused("x", true, "holds a, ");
+    refused("x", true, "contains a, ");
     ck_assert_int_eq(rmdir(scratch("x/a")), 0);
     ck_assert_int_eq(symlink("/etc/passwd", scratch("x/a")), 0);
-    refused("x", true, "holds a, ");
+    refused("x", true, "contains a, ");
     ck_assert_int_eq(unlink(scratch("x/a")), 0);
     scratch_text("x/list", "{\"files\":[\"b\"");
-    refused("x", true, "holds b, ");
+    refused("x", true, "contains b, ");
     scratch_text("x/list", "{\"files\":\"b\"}");
-    refused("x", true, "holds b, ");
+    refused("x", true, "contains b, ");
     scratch_text("x/list", "{\"files\":[3, \"b\"]}");
     make(true, "three");
 }
 END_TEST
 
-/* Somebody puts a file there while the new directory is written. */
+/* Somebody adds a file to the old directory while the new one is written. */
 START_TEST(foreign_files_stay_at_commit)
 {
     err e = {0};
@@ -149,7 +149,7 @@ START_TEST(foreign_files_stay_at_commit)
     whole_dir *d = opened("x", true);
     expect_ok(whole_dir_list(d, names, 2, "{}", &e), &e);
     scratch_text("x/mine", "mine");
-    expect_error(whole_dir_commit(&d, &e), ERR_IO, &e, "holds mine");
+    expect_error(whole_dir_commit(&d, &e), ERR_IO, &e, "contains mine");
     whole_dir_abandon(&d);
     ck_assert(exists("x/mine") && exists("x/a") && !exists(".x.part"));
     d = opened("y", false);
@@ -160,8 +160,8 @@ START_TEST(foreign_files_stay_at_commit)
 }
 END_TEST
 
-/* What a killed run left: its list and some files; before it had a list nothing; and what was no
- * run's. */
+/* The temporary directory of a killed run: with its list and some files, empty if it had no list
+ * yet, and with a file that belongs to no run. */
 START_TEST(stale_parts_are_replaced)
 {
     scratch_text(".x.part/list", "{\"files\":[\"a\"]}");
@@ -173,7 +173,7 @@ START_TEST(stale_parts_are_replaced)
     scratch_text(".x.part/.list.part", "");
     make(true, "three");
     scratch_text(".x.part/a", "whose?");
-    refused("x", true, "holds a, ");
+    refused("x", true, "contains a, ");
     ck_assert(exists(".x.part/a"));
     expect_text_of("x/a", "three");
 }
