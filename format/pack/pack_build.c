@@ -11,8 +11,8 @@ static uint64_t block_up(uint64_t bytes)
     return (bytes + PACK_BLOCK - 1) / PACK_BLOCK * PACK_BLOCK;
 }
 
-/* Lay sections of these lengths one after another from `off`; returns the end. Lengths were bounded
- * by the caller. */
+/* Place sections of these lengths one after another from `off`, each at a multiple of PACK_BLOCK;
+ * returns the end. The caller has bounded the lengths. */
 static uint64_t lay_sections(pack_section *dir, const pack_tag *tags, const uint64_t *lengths,
                              unsigned count, uint64_t off)
 {
@@ -23,6 +23,11 @@ static uint64_t lay_sections(pack_section *dir, const pack_tag *tags, const uint
     return off;
 }
 
+/* The order of the steps is forced: the lengths of the head sections give data_off, from which
+ * every record gets its offset; only then can the table be encoded and the sections be digested;
+ * the superblock contains these digests and is digested last. plan_id is the digest of everything
+ * after the superblock. So a reader can trust the head as soon as one block was checked, and two
+ * files with the same plan_id have the same layout. */
 err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_text recipe,
                          pack_head *out, err *e)
 {
@@ -44,10 +49,7 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
                        files.bytes, recipe.bytes);
     }
     out->length = (end + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
-    const err_code code = pack_table_place(t, out->length, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(pack_table_place(t, out->length, e));
     out->bytes = calloc(1, out->length);
     if (!out->bytes) {
         return err_set(e, ERR_MEMORY, "no memory for the head of the packed file");
@@ -70,7 +72,7 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     return OK;
 }
 
-/* Lay the tail sections; returns where the trailer starts. */
+/* Place the tail sections; returns the offset of the trailer. */
 static uint64_t lay_tail(const pack_table *t, digest_alg alg, size_t prov_bytes, pack_section *dir)
 {
     const uint64_t lengths[PACK_TAIL_SECTIONS] = {
@@ -90,6 +92,10 @@ uint64_t pack_file_bytes(const pack_table *t, digest_alg alg, size_t prov_bytes)
     return lay_tail(t, alg, prov_bytes, dir) + PACK_BLOCK;
 }
 
+/* The tail comes after the data because digests and statistics are known only when all of it was
+ * written: so a file can be written in one pass, even into a pipe. The trailer's root, one SHA-256
+ * over superblock and trailer, covers the whole file through the section digests in their
+ * directories. A file without a valid trailer is incomplete: the last block commits it. */
 err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_evidence *v,
                          pack_text prov, pack_tail *out, err *e)
 {

@@ -1,10 +1,11 @@
-/* Head and tail of a packed file as bytes (spec/format.md 2 to 10): what a writer puts around the
- * tensor data.
+/* Builds the head and the tail of a packed file (spec/format.md 2 to 10): the bytes before and
+ * after the tensor data.
  *
  *     pack_head_build(&table, alg, files, recipe, &head, e)      fixes every offset
  *     ... write tensor data where table.records[i].off says, fill a pack_evidence ...
  *     pack_tail_build(&head, &table, &evidence, prov, &tail, e)
- */
+ *
+ * The same table, evidence and texts always give the same bytes. */
 #ifndef PACK_BUILD_H
 #define PACK_BUILD_H
 
@@ -27,15 +28,16 @@ typedef struct pack_tail {
     unsigned char root[SHA256_BYTES];
 } pack_tail;
 
-/* `t` is sorted; it is placed here. `files`: the archive; `recipe`: canonical JSON. Free
- * head->bytes with free(). */
+/* `t` is sorted; its offsets are computed here. `files`: the archive; `recipe`: canonical JSON. The
+ * caller frees head->bytes by free(). ERR_INPUT: too large; ERR_MEMORY. */
 MUST_CHECK err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files,
                                     pack_text recipe, pack_head *out, err *e);
 
-/* Length of the whole file for a provenance of `prov_bytes` bytes. */
+/* Length of the whole file if its provenance has `prov_bytes` bytes. */
 uint64_t pack_file_bytes(const pack_table *t, digest_alg alg, size_t prov_bytes);
 
-/* Fills the tensor digests of `v` from those of the chunks. Free tail->bytes with free(). */
+/* Also computes the tensor digests of `v` from those of the chunks. The caller frees tail->bytes by
+ * free(). ERR_MEMORY. */
 MUST_CHECK err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_evidence *v,
                                     pack_text prov, pack_tail *out, err *e);
 

@@ -24,6 +24,7 @@ err_code pack_evidence_create(const pack_table *t, digest_alg alg, pack_evidence
 {
     const size_t each = digest_bytes(alg);
     *out = (pack_evidence){.alg = alg};
+    /* One element more than needed, because calloc(0) may return NULL, which is no failure. */
     out->chunks = calloc(t->chunk_count + 1, each);
     out->tensors = calloc(t->count + (size_t)1, each);
     out->sources = calloc(t->source_count + 1, XXH3_BYTES);
@@ -77,6 +78,7 @@ void pack_stat_encode(const pack_stat *s, unsigned char *row)
     le_double_store(row + AT_SUM_ERROR, s->sum_sq_error);
 }
 
+/* Infinities and NaNs are refused here, so that reports and JSON never meet one. */
 bool pack_stat_decode(const unsigned char *row, pack_stat *s)
 {
     *s = (pack_stat){
@@ -94,6 +96,9 @@ bool pack_stat_decode(const unsigned char *row, pack_stat *s)
            isfinite(s->sum_sq_source) && isfinite(s->sum_sq_error);
 }
 
+/* A tensor with several chunks has the digest of its chunk digests, not of its bytes: chunks are
+ * digested by several threads in any order, so no thread sees all bytes of a tensor in sequence.
+ * Nobody has to read them again, neither to write this digest nor to check it. */
 void pack_tensor_digest(const pack_evidence *v, const pack_record *r, unsigned char *out)
 {
     digest_combine(v->alg, pack_evidence_chunk(v, r->chunk_first), r->chunk_count, out);

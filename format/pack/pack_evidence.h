@@ -1,5 +1,12 @@
 /* The evidence in the tail of a packed file: digests of chunks, tensors and source tensors, and
- * error statistics (spec/format.md 6 to 8). Arrays in file order, sized by the table. */
+ * error statistics (spec/format.md 6 to 8). The arrays are in file order, and their lengths follow
+ * from the table.
+ *
+ *     pack_evidence_create(&table, alg, &v, e)
+ *     digest_of(alg, data, c.bytes, pack_evidence_chunk(&v, r->chunk_first + i))
+ *     pack_evidence_free(&v)
+ *
+ * Threads may fill different elements in parallel. */
 #ifndef PACK_EVIDENCE_H
 #define PACK_EVIDENCE_H
 
@@ -15,20 +22,20 @@ typedef struct pack_evidence {
     unsigned char *stats;   /* [table.stat_count] rows of PACK_STAT_BYTES */
 } pack_evidence;
 
-/* One row of STAT: one slice of a record of codes. Sums in units of the source. */
+/* One row of STAT, for one slice of a record of codes. Sums are of squares of source values. */
 typedef struct pack_stat {
     float amax, scale_min, scale_max;
     uint64_t saturated, zero, flushed;
     double sum_sq_source, sum_sq_error;
 } pack_stat;
 
-/* Zeroed arrays for a placed table; pack_evidence_free. */
+/* Zeroed arrays for a placed table. Release by pack_evidence_free. ERR_MEMORY. */
 MUST_CHECK err_code pack_evidence_create(const pack_table *t, digest_alg alg, pack_evidence *out,
                                          err *e);
 void pack_evidence_free(pack_evidence *v);
 
-/* Where the digest of a chunk (number in the file), a record, a source tensor, or a row of STAT
- * stands. */
+/* Pointers to the digest of a chunk (by its number in the file), of a record, of a source tensor,
+ * and to a row of STAT. */
 unsigned char *pack_evidence_chunk(const pack_evidence *v, uint64_t chunk);
 unsigned char *pack_evidence_tensor(const pack_evidence *v, uint32_t record);
 unsigned char *pack_evidence_source(const pack_evidence *v, uint64_t source);
@@ -38,7 +45,7 @@ void pack_stat_encode(const pack_stat *s, unsigned char *row);
 /* False if reserved bytes are not zero, or a number is not finite. */
 bool pack_stat_decode(const unsigned char *row, pack_stat *s);
 
-/* The digest of a record from those of its chunks. out: DIGEST_MAX bytes of room. */
+/* The digest of a record, computed from those of its chunks. `out` has DIGEST_MAX bytes. */
 void pack_tensor_digest(const pack_evidence *v, const pack_record *r, unsigned char *out);
 
 #endif

@@ -12,7 +12,8 @@
 #include "format/base/num.h"
 #include "format/pack/pack_record.h"
 
-/* Four bytes that no text begins with: the rest of the magic is what a bad transfer changes. */
+/* Only four bytes, which no text begins with: a transfer in text mode changes the rest of the
+ * magic, and such a file has to be reported as a damaged packed file. */
 static bool begins_packed(int fd, const char *path)
 {
     unsigned char start[4];
@@ -66,23 +67,21 @@ err_code pack_section_load(int fd, const char *path, const pack_section *s, unsi
     if (!buffer) {
         return err_set(e, ERR_MEMORY, "%s: no memory for section %s", path, name);
     }
-    err_code code = io_read_at(fd, path, s->off, buffer, s->len, e);
+    err_code code = OK;
     unsigned char sha[SHA256_BYTES];
-    if (code == OK) {
-        digest_sha256(buffer, s->len, sha);
-        if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
-            code =
-                err_set(e, ERR_DAMAGED,
-                        "section %s: its digest does not match (offset %" PRIu64 ")", name, s->off);
-        }
-    }
-    if (code != OK) {
-        free(buffer);
-        return code;
+    TRY_OUT(io_read_at(fd, path, s->off, buffer, s->len, e));
+    digest_sha256(buffer, s->len, sha);
+    if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
+        code = err_set(e, ERR_DAMAGED, "section %s: its digest does not match (offset %" PRIu64 ")",
+                       name, s->off);
+        goto out;
     }
     buffer[s->len] = '\0';
     *data = buffer;
     return OK;
+out:
+    free(buffer);
+    return code;
 }
 
 const pack_section *pack_find_section(const pack_file *p, uint32_t tag)
@@ -100,7 +99,7 @@ err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **dat
 {
     const pack_section *const s = pack_find_section(p, tag);
     if (!s) {
-        return err_set(e, ERR_INTERNAL, "%s: section asked for that is not there", p->path);
+        return err_set(e, ERR_INTERNAL, "%s: it has no section 0x%" PRIx32, p->path, tag);
     }
     *bytes = s->len;
     return pack_section_load(p->fd, p->path, s, data, e);
@@ -112,11 +111,11 @@ err_code pack_read_members(const pack_file *p, member **members, size_t *count, 
     uint64_t bytes = 0;
     *members = NULL;
     *count = 0;
-    err_code code = pack_read_section(p, TAG_FILE, &data, &bytes, e);
-    if (code == OK) {
-        code = archive_unpack((const char *)data, bytes, members, count, e);
-    }
-    if (code == ERR_DAMAGED || code == ERR_INPUT) {
+    err_code code = OK;
+    TRY_OUT(pack_read_section(p, TAG_FILE, &data, &bytes, e));
+    TRY_OUT(archive_unpack((const char *)data, bytes, members, count, e));
+out:
+    if (code == ERR_DAMAGED || code == ERR_INPUT) { /* the other messages have the path already */
         err_prefix(e, "%s", p->path);
     }
     free(data);
@@ -145,55 +144,46 @@ err_code pack_read_member(const pack_file *p, const char *name, char **data, siz
     size_t count = 0;
     *data = NULL;
     *bytes = 0;
-    err_code code = pack_read_members(p, &members, &count, e);
-    for (size_t i = 0; i < count && code == OK; i++) {
+    err_code code = OK;
+    TRY_OUT(pack_read_members(p, &members, &count, e));
+    for (size_t i = 0; i < count; i++) {
         if (strcmp(members[i].name, name) == 0) {
-            code = copy_member(p, &members[i], data, bytes, e);
+            TRY_OUT(copy_member(p, &members[i], data, bytes, e));
         }
     }
+out:
     members_free(members, count);
     return code;
 }
 
-/* The blocks at both ends, their agreement, and the directory. */
+/* The superblock is decoded before the length of the file is judged: it decides whether this is a
+ * packed file at all, and its data_end whether the file is certainly truncated. */
 static err_code open_ends(pack_file *p, err *e)
 {
     unsigned char front[PACK_BLOCK];
     unsigned char back[PACK_BLOCK];
-    err_code code = io_read_at(p->fd, p->path, 0, front, sizeof front, e);
-    if (code == OK) {
-        code = pack_superblock_decode(front, &p->superblock, e);
+    TRY(io_read_at(p->fd, p->path, 0, front, sizeof front, e));
+    TRY(pack_superblock_decode(front, &p->superblock, e));
+    if (p->file_bytes % PACK_BLOCK != 0) {
+        const bool truncated = p->file_bytes < p->superblock.data_end;
+        return err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes are not a multiple of 4096: %s",
+                       p->file_bytes, truncated ? "truncated" : "truncated, or trailing bytes");
     }
-    if (code == OK && p->file_bytes % PACK_BLOCK != 0) {
-        code = err_set(
-            e, ERR_DAMAGED, "%" PRIu64 " bytes are no multiple of 4096: %s", p->file_bytes,
-            p->file_bytes < p->superblock.data_end ? "truncated"
-                                                   : "truncated, or there are surplus bytes");
-    }
-    if (code == OK) {
-        code = io_read_at(p->fd, p->path, p->file_bytes - PACK_BLOCK, back, sizeof back, e);
-    }
-    if (code == OK) {
-        code = pack_trailer_decode(back, &p->trailer, e);
-    }
-    if (code == OK) {
-        code = pack_copies_check(front, &p->superblock, back, &p->trailer, p->file_bytes, e);
-    }
+    TRY(io_read_at(p->fd, p->path, p->file_bytes - PACK_BLOCK, back, sizeof back, e));
+    TRY(pack_trailer_decode(back, &p->trailer, e));
+    TRY(pack_copies_check(front, &p->superblock, back, &p->trailer, p->file_bytes, e));
     uint64_t expected = 0;
-    if (code == OK) {
-        code =
-            pack_directory_check(p->trailer.dir, p->superblock.head_sections, p->trailer.sections,
-                                 p->superblock.data_off, p->superblock.data_end, &expected, e);
-    }
-    if (code == OK && expected != p->file_bytes) {
-        code = err_set(e, ERR_INPUT, "the sections end at %" PRIu64 ", the file at %" PRIu64,
+    TRY(pack_directory_check(p->trailer.dir, p->superblock.head_sections, p->trailer.sections,
+                             p->superblock.data_off, p->superblock.data_end, &expected, e));
+    if (expected != p->file_bytes) {
+        return err_set(e, ERR_INPUT, "the sections end at %" PRIu64 ", the file at %" PRIu64,
                        expected, p->file_bytes);
     }
-    return code;
+    return OK;
 }
 
-/* The head passes through one small piece of memory: each byte is digested, in file order, and the
- * records are decoded while they are in the cache. */
+/* The head passes through one small buffer: each byte is digested, in file order, and the records
+ * are decoded while they are still in the cache. */
 enum { PIECE = 256 << 10 };
 
 typedef struct head_pass {
@@ -202,49 +192,49 @@ typedef struct head_pass {
     digest_stream *digest;
     unsigned char *piece, *strs;
     pack_decoder decoder;
-    err broken; /* the first broken rule: to be told only when the digest is right */
+    err broken; /* the first broken rule; reported only if the digest matches */
 } head_pass;
 
-/* Digest up to `end`. `to`: where the bytes go, NULL if the piece will do. */
+/* Read and digest up to `end`. The bytes go to `to`, or into the piece if that is NULL. */
 static err_code pass_bytes(head_pass *h, uint64_t end, unsigned char *to, err *e)
 {
-    err_code code = OK;
-    while (code == OK && h->at < end) {
+    while (h->at < end) {
         const uint64_t n = num_min(PIECE, end - h->at);
         unsigned char *const p = to ? to : h->piece;
-        code = io_read_at(h->file->fd, h->file->path, h->at, p, n, e);
-        if (code == OK) {
-            digest_add(h->digest, p, n);
-            h->at += n;
-            to = to ? to + n : NULL;
-        }
+        TRY(io_read_at(h->file->fd, h->file->path, h->at, p, n, e));
+        digest_add(h->digest, p, n);
+        h->at += n;
+        to = to ? to + n : NULL;
     }
-    return code;
+    return OK;
 }
 
-/* `s` and what lies before it. */
+/* `s` and the padding before it. */
 static err_code pass_section(head_pass *h, const pack_section *s, unsigned char *to, err *e)
 {
-    const err_code code = pass_bytes(h, s->off, NULL, e);
-    return code == OK ? pass_bytes(h, s->off + s->len, to, e) : code;
+    TRY(pass_bytes(h, s->off, NULL, e));
+    return pass_bytes(h, s->off + s->len, to, e);
 }
 
+/* A record that breaks a rule does not end the pass: if the digest does not match either, the file
+ * is damaged, and that is the error to report. */
 static err_code pass_records(head_pass *h, const pack_section *tens, err *e)
 {
-    err_code code = pass_bytes(h, tens->off, NULL, e);
-    while (code == OK && h->at < tens->off + tens->len) {
+    TRY(pass_bytes(h, tens->off, NULL, e));
+    while (h->at < tens->off + tens->len) {
         const uint64_t n = num_min(PIECE, tens->off + tens->len - h->at);
-        code = pass_bytes(h, h->at + n, NULL, e);
-        if (code == OK && h->broken.code == OK) {
+        TRY(pass_bytes(h, h->at + n, NULL, e));
+        if (h->broken.code == OK) {
             h->broken.code =
                 pack_decode_records(&h->decoder, h->piece, n / PACK_RECORD_BYTES, &h->broken);
         }
     }
-    return code;
+    return OK;
 }
 
-/* Names are read before their turn, because the records are decoded with them; what is digested in
- * their turn is what was read then. */
+/* Names come after the records in the file, but are needed to decode them. So they are read first,
+ * and what was read then is digested in its turn: reading them again could give other bytes, if
+ * somebody changes the file. */
 static err_code pass_head(head_pass *h, pack_table *table, err *e)
 {
     const pack_file *const p = h->file;
@@ -255,24 +245,16 @@ static err_code pass_head(head_pass *h, pack_table *table, err *e)
     if (!h->strs) {
         return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes of names", strs->len);
     }
-    err_code code = io_read_at(p->fd, p->path, strs->off, h->strs, strs->len, e);
-    if (code == OK) {
-        h->broken.code = pack_decode_begin(&h->decoder, tens->len, nidx->len, h->strs, strs->len,
-                                           &p->superblock, table, &h->broken);
-        code = pass_records(h, tens, e);
-    }
-    if (code == OK) { /* no by_name, no table: the lengths are wrong */
-        code = pass_section(h, nidx, (unsigned char *)table->by_name, e);
-    }
-    if (code == OK) {
-        code = pass_bytes(h, strs->off, NULL, e);
-    }
-    if (code == OK) {
-        digest_add(h->digest, h->strs, strs->len);
-        h->at += strs->len;
-        code = pass_bytes(h, p->superblock.data_off, NULL, e);
-    }
-    return code;
+    TRY(io_read_at(p->fd, p->path, strs->off, h->strs, strs->len, e));
+    h->broken.code = pack_decode_begin(&h->decoder, tens->len, nidx->len, h->strs, strs->len,
+                                       &p->superblock, table, &h->broken);
+    TRY(pass_records(h, tens, e));
+    /* by_name is NULL if the lengths of the sections are wrong and there is no table. */
+    TRY(pass_section(h, nidx, (unsigned char *)table->by_name, e));
+    TRY(pass_bytes(h, strs->off, NULL, e));
+    digest_add(h->digest, h->strs, strs->len);
+    h->at += strs->len;
+    return pass_bytes(h, p->superblock.data_off, NULL, e);
 }
 
 static err_code digest_head(head_pass *h, pack_table *table, err *e)
@@ -294,14 +276,12 @@ static err_code digest_head(head_pass *h, pack_table *table, err *e)
 static err_code open_table(pack_file *p, err *e)
 {
     head_pass h = {.file = p, .at = PACK_BLOCK, .piece = malloc(PIECE)};
-    err_code code = h.piece ? digest_head(&h, &p->table, e)
-                            : err_set(e, ERR_MEMORY, "no memory for the head of the file");
-    if (code == OK && h.broken.code != OK) {
-        code = err_set(e, h.broken.code, "%s", h.broken.text);
-    }
-    if (code == OK) {
-        code = pack_decode_end(&h.decoder, (const unsigned char *)p->table.by_name, e);
-    }
+    err_code code = OK;
+    TRY_OUT(h.piece ? OK : err_set(e, ERR_MEMORY, "no memory for the head of the file"));
+    TRY_OUT(digest_head(&h, &p->table, e));
+    TRY_OUT(h.broken.code == OK ? OK : err_set(e, h.broken.code, "%s", h.broken.text));
+    TRY_OUT(pack_decode_end(&h.decoder, (const unsigned char *)p->table.by_name, e));
+out:
     free(h.strs);
     free(h.piece);
     return code;
@@ -316,6 +296,21 @@ static err_code open_file(const char *path, int *fd, struct stat *st, err *e)
     return code;
 }
 
+/* A file that is too short for a superblock and a trailer. */
+static err_code refuse_short(const pack_file *p, err *e)
+{
+    return begins_packed(p->fd, p->path)
+               ? err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes: truncated", p->file_bytes)
+               : err_set(e, ERR_INPUT, "not a packed file: %" PRIu64 " bytes", p->file_bytes);
+}
+
+static err_code open_content(pack_file *p, err *e)
+{
+    TRY(p->file_bytes < 2 * PACK_BLOCK ? refuse_short(p, e) : OK);
+    TRY(open_ends(p, e));
+    return open_table(p, e);
+}
+
 err_code pack_open(const char *path, pack_file **out, err *e)
 {
     struct stat st;
@@ -325,35 +320,20 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     }
     p->fd = -1;
     p->path = strdup(path);
-    err_code code = p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
-    if (code == OK) {
-        code = open_file(path, &p->fd, &st, e);
-    }
-    if (code != OK) {
-        pack_close(p);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
+    TRY_OUT(open_file(path, &p->fd, &st, e));
     p->file_bytes = (uint64_t)st.st_size;
-    if (p->file_bytes < 2 * PACK_BLOCK) {
-        const bool begun = begins_packed(p->fd, path);
-        code =
-            err_set(e, begun ? ERR_DAMAGED : ERR_INPUT,
-                    begun ? "%" PRIu64 " bytes: truncated" : "not a packed file: %" PRIu64 " bytes",
-                    p->file_bytes);
-    }
-    if (code == OK) {
-        code = open_ends(p, e);
-    }
-    if (code == OK) {
-        code = open_table(p, e);
-    }
+    code = open_content(p, e);
     if (code != OK) {
         err_prefix(e, "%s", path);
-        pack_close(p);
-        return code;
+        goto out;
     }
     *out = p;
     return OK;
+out:
+    pack_close(p);
+    return code;
 }
 
 void pack_close(pack_file *p)
@@ -387,18 +367,13 @@ err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e)
     const pack_table *const t = &p->table;
     const size_t each = digest_bytes(p->superblock.digest);
     *out = (pack_evidence){.alg = p->superblock.digest};
-    err_code code = load_array(p, TAG_CHNK, t->chunk_count * each, &out->chunks, e);
-    if (code == OK) {
-        code = load_array(p, TAG_TDIG, t->count * each, &out->tensors, e);
-    }
-    if (code == OK) {
-        code = load_array(p, TAG_SDIG, t->source_count * XXH3_BYTES, &out->sources, e);
-    }
-    if (code == OK) {
-        code = load_array(p, TAG_STAT, t->stat_count * PACK_STAT_BYTES, &out->stats, e);
-    }
-    if (code != OK) {
-        pack_evidence_free(out);
-    }
+    err_code code = OK;
+    TRY_OUT(load_array(p, TAG_CHNK, t->chunk_count * each, &out->chunks, e));
+    TRY_OUT(load_array(p, TAG_TDIG, t->count * each, &out->tensors, e));
+    TRY_OUT(load_array(p, TAG_SDIG, t->source_count * XXH3_BYTES, &out->sources, e));
+    TRY_OUT(load_array(p, TAG_STAT, t->stat_count * PACK_STAT_BYTES, &out->stats, e));
+    return OK;
+out:
+    pack_evidence_free(out);
     return code;
 }

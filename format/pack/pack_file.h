@@ -1,8 +1,13 @@
-/* Open a packed file and read from it (spec/format.md section 11).
+/* Opens a packed file and reads from it (spec/format.md section 11).
  *
- * pack_open believes nothing before the digest that covers it was checked, and copies what it
- * checks: the file may change underneath without harm. It reads superblock, trailer and head, never
- * the data. */
+ *     pack_file *p;
+ *     pack_open(path, &p, e)
+ *     pack_table_find(&p->table, name) ...
+ *     pack_close(p)
+ *
+ * pack_open trusts no byte before the digest that covers it was checked, and keeps a copy of what
+ * it has checked: a file that changes afterwards does no harm. It reads superblock, trailer and
+ * head, never the data. An open file may be read by several threads. */
 #ifndef PACK_FILE_H
 #define PACK_FILE_H
 
@@ -19,38 +24,42 @@ typedef struct pack_file {
     pack_table table;
 } pack_file;
 
-/* True if the file begins like a packed file (for commands that take either kind). */
+/* True if the file begins like a packed file (for commands that take packed files and
+ * checkpoints). */
 bool pack_is_packed(const char *path);
 
-/* Errors: ERR_IO, ERR_DAMAGED a digest, copy or length is wrong, ERR_INPUT not a packed file or an
- * illegal field. *out: pack_close. */
+/* ERR_IO; ERR_DAMAGED: a digest, copy or length is wrong; ERR_INPUT: not a packed file, or a field
+ * with an illegal value; ERR_MEMORY. Release *out by pack_close. */
 MUST_CHECK err_code pack_open(const char *path, pack_file **out, err *e);
 void pack_close(pack_file *p); /* NULL is fine */
 
-/* The entry of a section, NULL if the file has none of this tag. */
+/* The directory entry of a section, NULL if the file has no section with this tag. */
 const pack_section *pack_find_section(const pack_file *p, uint32_t tag);
 
-/* Read a section and check its digest. *data: free(); a NUL stands behind the last byte. */
+/* Read a section and check its digest. The caller frees *data by free(); it ends with a NUL that is
+ * not counted. */
 MUST_CHECK err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **data,
                                       uint64_t *bytes, err *e);
 
-/* All embedded files, in the order of their names. *members: members_free. ERR_DAMAGED: the digest
- * of their section, ERR_INPUT: it does not hold the archive that it has to. */
+/* All embedded files, in the order of their names. Release *members by members_free. ERR_DAMAGED:
+ * the digest of their section does not match; ERR_INPUT: the section is not a valid archive. */
 MUST_CHECK err_code pack_read_members(const pack_file *p, struct member **members, size_t *count,
                                       err *e);
 
 /* One embedded file of at most JSON_FILE_LIMIT bytes (a larger one is ERR_INPUT). *data is NULL if
- * there is none, else the caller's to free(), with a NUL behind it. */
+ * there is no such file; otherwise the caller frees it, and it ends with a NUL that is not
+ * counted. */
 MUST_CHECK err_code pack_read_member(const pack_file *p, const char *name, char **data,
                                      size_t *bytes, err *e);
 
-/* Digests and statistics. ERR_INPUT if a section has not the length that the table asks for. */
+/* Digests and statistics. ERR_INPUT if a section does not have the length that follows from the
+ * table. Release *out by pack_evidence_free. */
 MUST_CHECK err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e);
 
-/* The steps of pack_open, for a checker that goes on behind the first damage. ---- */
+/* ---- steps of pack_open, for a checker that goes on after the first damage ---- */
 
-/* Compare what stands in both blocks. ERR_DAMAGED: a copy differs, or file_bytes is not the length
- * of the file. */
+/* Compare the fields that superblock and trailer have in common. ERR_DAMAGED: a copy differs, or
+ * file_bytes is not the length of the file. */
 MUST_CHECK err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
                                       const unsigned char *trailer, const pack_trailer *t,
                                       uint64_t file_bytes, err *e);

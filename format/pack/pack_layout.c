@@ -8,8 +8,6 @@
 #include "format/file/file_kind.h"
 #include "format/base/num.h"
 
-/* High bit set and not UTF-8; CR LF, SUB and LF show what a text-mode transfer does to a file. */
-
 /* Offsets of fields, as the tables of spec/format.md give them. */
 enum {
     AT_VERSION = 8,
@@ -80,16 +78,12 @@ static err_code section_decode(const unsigned char *p, uint32_t number, pack_sec
     return OK;
 }
 
-/* Decode `count` entries at PACK_DIR_OFF; the rest of the room for `capacity` must be zero. */
+/* Decode `count` entries at PACK_DIR_OFF; the unused ones, up to `capacity`, must be zero. */
 static err_code directory_decode(const unsigned char *block, uint32_t count, uint32_t capacity,
                                  pack_section *dir, err *e)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const err_code code =
-            section_decode(block + PACK_DIR_OFF + i * PACK_ENTRY_BYTES, i, &dir[i], e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(section_decode(block + PACK_DIR_OFF + i * PACK_ENTRY_BYTES, i, &dir[i], e));
     }
     const unsigned char *const unused = block + PACK_DIR_OFF + count * PACK_ENTRY_BYTES;
     if (!pack_all_zero(unused, (uint64_t)(capacity - count) * PACK_ENTRY_BYTES)) {
@@ -173,8 +167,8 @@ static err_code superblock_fields(const unsigned char *b, pack_superblock *s, er
     }
     if (s->data_off % PACK_ALIGN != 0 || s->data_end % PACK_BLOCK != 0 ||
         s->data_off > s->data_end || s->data_end > PACK_MAX_OFFSET) {
-        return err_set(e, ERR_INPUT, "data area [%" PRIu64 ", %" PRIu64 ") is not possible",
-                       s->data_off, s->data_end);
+        return err_set(e, ERR_INPUT, "invalid data area [%" PRIu64 ", %" PRIu64 ")", s->data_off,
+                       s->data_end);
     }
     const uint64_t dir_end = PACK_DIR_OFF + PACK_MAX_HEAD_SECTIONS * PACK_ENTRY_BYTES;
     if (b[SB_RESERVED0] != 0 || !pack_all_zero(b + SB_RESERVED1, PACK_DIR_OFF - SB_RESERVED1) ||
@@ -200,19 +194,16 @@ err_code pack_superblock_decode(const unsigned char *block, pack_superblock *out
     if (memcmp(block, pack_superblock_magic, PACK_MAGIC_BYTES) != 0) {
         return refuse_other(block, e);
     }
-    err_code code = self_check(block, "superblock", e);
-    if (code == OK) {
-        code = version_check(block, "superblock", &out->incompat, &out->compat, e);
-    }
-    if (code == OK) {
-        code = superblock_fields(block, out, e);
-        if (code != OK) {
-            err_prefix(e, "superblock");
-        }
+    TRY(self_check(block, "superblock", e));
+    TRY(version_check(block, "superblock", &out->incompat, &out->compat, e));
+    const err_code code = superblock_fields(block, out, e);
+    if (code != OK) {
+        err_prefix(e, "superblock");
     }
     return code;
 }
 
+/* The root covers itself as zeros, and not the trailer's self digest, which covers the root. */
 void pack_root(const unsigned char *superblock, const unsigned char *trailer,
                unsigned char root[SHA256_BYTES])
 {
@@ -266,20 +257,18 @@ err_code pack_trailer_decode(const unsigned char *block, pack_trailer *out, err 
     if (memcmp(block, pack_trailer_magic, PACK_MAGIC_BYTES) != 0) {
         return err_set(e, ERR_DAMAGED, "trailer: wrong magic, the file is incomplete or damaged");
     }
-    err_code code = self_check(block, "trailer", e);
-    if (code == OK) {
-        code = version_check(block, "trailer", &out->incompat, &out->compat, e);
-    }
-    if (code == OK) {
-        code = trailer_fields(block, out, e);
-        if (code != OK) {
-            err_prefix(e, "trailer");
-        }
+    TRY(self_check(block, "trailer", e));
+    TRY(version_check(block, "trailer", &out->incompat, &out->compat, e));
+    const err_code code = trailer_fields(block, out, e);
+    if (code != OK) {
+        err_prefix(e, "trailer");
     }
     return code;
 }
 
-/* Every required tag once, in order, head ones in the head; others must be ignorable. */
+/* Every required tag occurs once and in order, tags of the head in the head. Other tags are those
+ * of later versions: they are skipped if their first letter is lower case, which says that a reader
+ * may ignore them. */
 static err_code tags_check(const pack_section *s, uint32_t head_count, uint32_t count, err *e)
 {
     uint32_t found = 0;
@@ -318,10 +307,7 @@ static uint64_t section_limit(uint32_t tag)
 err_code pack_directory_check(const pack_section *sections, uint32_t head_count, uint32_t count,
                               uint64_t data_off, uint64_t data_end, uint64_t *file_bytes, err *e)
 {
-    const err_code code = tags_check(sections, head_count, count, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(tags_check(sections, head_count, count, e));
     uint64_t cursor = PACK_BLOCK;
     for (uint32_t i = 0; i < count; i++) {
         const pack_section *const s = &sections[i];

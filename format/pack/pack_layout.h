@@ -1,8 +1,8 @@
 /* The fixed structures of a packed file: superblock, section entries, trailer (spec/format.md 3, 4,
  * 10).
  *
- * Encoding and decoding go through byte buffers of PACK_BLOCK bytes. Decoding checks everything
- * that can be checked within the one structure; what needs the other one or the file is in
+ * Encoding and decoding use buffers of PACK_BLOCK bytes. Decoding checks everything that can be
+ * checked within one structure; checks that need the other structure or the file are in
  * pack_file.h. */
 #ifndef PACK_LAYOUT_H
 #define PACK_LAYOUT_H
@@ -17,7 +17,7 @@
 enum {
     PACK_BLOCK = 4096,       /* superblock, trailer; sections start at multiples of it */
     PACK_ALIGN = 65536,      /* large tensors start at multiples of it */
-    PACK_SMALL_ALIGN = 256,  /* smaller ones */
+    PACK_SMALL_ALIGN = 256,  /* small tensors at multiples of this */
     PACK_CHUNK = 2 << 20,    /* nominal chunk */
     PACK_DIR_OFF = 512,      /* the directory in superblock and trailer */
     PACK_ENTRY_BYTES = 64,   /* section entry */
@@ -32,9 +32,9 @@ enum {
 
 #define PACK_MAX_OFFSET    ((uint64_t)1 << 62)
 #define PACK_MAX_CHUNKS    ((uint64_t)1 << 32)
-#define PACK_MAX_DIMENSION ((uint64_t)1 << 40) /* a dimension is less */
+#define PACK_MAX_DIMENSION ((uint64_t)1 << 40) /* every dimension is smaller */
 
-/* Section tags as they stand in the file, first letter in the lowest byte. */
+/* Section tags as they are stored, with the first letter in the lowest byte. */
 #define PACK_TAG(a, b, c, d)                                                                       \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
@@ -53,7 +53,7 @@ typedef enum pack_tag {
 
 enum { PACK_HEAD_SECTIONS = 5, PACK_TAIL_SECTIONS = 5 };
 
-/* The sections every file has, in file order: head, then tail. */
+/* The sections that every file has, in file order: head, then tail. */
 extern const pack_tag pack_required_tags[PACK_HEAD_SECTIONS + PACK_TAIL_SECTIONS];
 
 /* Four letters and a NUL; bytes that are not letters become '?'. */
@@ -84,8 +84,8 @@ typedef struct pack_trailer {
     pack_section dir[PACK_MAX_SECTIONS];
 } pack_trailer;
 
-/* Fill a block of PACK_BLOCK bytes. The trailer's root is computed here, over the superblock's
- * bytes and its own. */
+/* Fill a block of PACK_BLOCK bytes. The trailer's root is computed here, from the bytes of the
+ * superblock and of the trailer itself. */
 void pack_superblock_encode(const pack_superblock *s, unsigned char *block);
 void pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsigned char *block);
 
@@ -96,13 +96,13 @@ MUST_CHECK err_code pack_superblock_decode(const unsigned char *block, pack_supe
                                            err *e);
 MUST_CHECK err_code pack_trailer_decode(const unsigned char *block, pack_trailer *out, err *e);
 
-/* The root that belongs to these two blocks. */
+/* The root digest of these two blocks. */
 void pack_root(const unsigned char *superblock, const unsigned char *trailer,
                unsigned char root[SHA256_BYTES]);
 
-/* Check a whole directory: required tags once and in order, offsets as alignment makes them,
- * limits. `sections` are all sections of a file in file order. *file_bytes: where the trailer has
- * to end. Errors: ERR_INPUT. */
+/* Check a whole directory: required tags once and in order, offsets as they follow from lengths and
+ * alignment, limits. `sections` are all sections of a file in file order. *file_bytes: the offset
+ * at which the trailer has to end. ERR_INPUT. */
 MUST_CHECK err_code pack_directory_check(const pack_section *sections, uint32_t head_count,
                                          uint32_t count, uint64_t data_off, uint64_t data_end,
                                          uint64_t *file_bytes, err *e);

@@ -5,7 +5,8 @@
 
 #include "format/file/io.h"
 
-/* The chunk of a record that holds a byte of it. */
+/* The chunk of a record that holds this byte. Chunks never cross the end of a slice, so the last
+ * chunk of each slice may be shorter than the others. */
 static uint64_t chunk_of(const pack_record *r, uint64_t byte)
 {
     const uint64_t slice_bytes = pack_record_slice_bytes(r);
@@ -48,19 +49,17 @@ err_code pack_check_range(const pack_file *p, const pack_evidence *v, const pack
                           const unsigned char *data, err *e)
 {
     const pack_record *const r = at->record;
-    err_code code = OK;
     uint64_t done = 0;
-    for (uint64_t i = at->first; i < at->first + at->count && code == OK; i++) {
-        code = check_chunk(p, v, r, i, data + done, e);
+    for (uint64_t i = at->first; i < at->first + at->count; i++) {
+        TRY(check_chunk(p, v, r, i, data + done, e));
         done += pack_record_chunk(r, i).bytes;
     }
-    return code;
+    return OK;
 }
 
 err_code pack_read_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
-                         unsigned char *room, err *e)
+                         unsigned char *buffer, err *e)
 {
-    const err_code code =
-        io_read_at(p->fd, p->path, at->record->off + at->begin, room, at->bytes, e);
-    return code == OK ? pack_check_range(p, v, at, room, e) : code;
+    TRY(io_read_at(p->fd, p->path, at->record->off + at->begin, buffer, at->bytes, e));
+    return pack_check_range(p, v, at, buffer, e);
 }

@@ -80,7 +80,7 @@ void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *
     }
 }
 
-/* `*` may only be the whole expert slot; `star` is the first one. */
+/* A `*` is allowed only as the whole expert slot; `star` is the first one. */
 static bool star_in_place(const char *name, const char *star)
 {
     size_t start = 0;
@@ -89,8 +89,9 @@ static bool star_in_place(const char *name, const char *star)
            strchr(star + 1, '*') == NULL;
 }
 
-/* Is there anything in the next name that has to be looked at? Asked for many names at once,
- * because each of them is short. */
+/* Is the next name printable ASCII without a `*`, so that it needs no further check? Asked for a
+ * window of many names at once: names are so short that the call for each would take longer than
+ * the check. */
 static bool is_plain(pack_decoder *d)
 {
     enum { WINDOW = 4096 };
@@ -102,7 +103,7 @@ static bool is_plain(pack_decoder *d)
     return d->plain;
 }
 
-/* Take the name, which has to follow the one before. */
+/* Copy the name, which has to follow the previous one in STRS without a gap. */
 static err_code decode_name(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
     const uint64_t length = le16_load(p + AT_NAME_LEN);
@@ -110,8 +111,7 @@ static err_code decode_name(pack_decoder *d, const unsigned char *p, pack_record
     const bool plain = is_plain(d);
     if (le32_load(p + AT_NAME_OFF) != d->name_off || length > d->strs_bytes - d->name_off ||
         length == 0 || length > NAME_MAX_BYTES || !(plain || name_valid(name, length))) {
-        return err_set(e, ERR_INPUT, "record %u: the name is not valid, or not where it has to be",
-                       d->next);
+        return err_set(e, ERR_INPUT, "record %u: bad name or name offset", d->next);
     }
     memcpy(d->name_to, name, length);
     d->name_to[length] = '\0';
@@ -120,7 +120,8 @@ static err_code decode_name(pack_decoder *d, const unsigned char *p, pack_record
     d->name_to += length + 1;
     const char *const star = plain ? NULL : memchr(r->name, '*', length);
     if (star && !star_in_place(r->name, star)) {
-        return err_set(e, ERR_INPUT, "tensor %s: a `*` where no expert number stands", r->name);
+        return err_set(e, ERR_INPUT, "tensor %s: a `*` that does not replace an expert number",
+                       r->name);
     }
     r->stack = star != NULL;
     d->table->has_stacks |= r->stack;
@@ -149,8 +150,8 @@ static err_code decode_shape(const unsigned char *p, pack_record *r, err *e)
     return OK;
 }
 
-/* Codes say how large blocks are, scales whether they are powers of two; check_pair makes one block
- * format of both. */
+/* The record of codes holds the size of blocks, that of scales whether they are powers of two;
+ * check_pair joins both to one block format. */
 static err_code decode_block(const unsigned char *p, pack_record *r, err *e)
 {
     const uint32_t rows = le32_load(p + AT_BLOCK_ROWS);
@@ -202,7 +203,8 @@ static err_code check_codes(pack_record *w, err *e)
         w->block.scale != SCALES_F32 ||
         (w->origin == ORIGIN_QUANTIZED) != (w->dialect != DIALECT_NONE) ||
         !is_source(w->src_type) || (w->origin == ORIGIN_CARRIED && w->src_type != w->type)) {
-        return err_set(e, ERR_INPUT, "tensor %s: has scales, but is no matrix of codes", w->name);
+        return err_set(e, ERR_INPUT, "tensor %s: has scales, but is not a matrix of codes",
+                       w->name);
     }
     for (unsigned i = 0; i < w->ndim; i++) {
         if (w->shape[i] == 0) {
@@ -219,20 +221,22 @@ static bool ends_like_scales(const char *name)
     return length > suffix && strcmp(name + length - suffix, SCALE_SUFFIX) == 0;
 }
 
-/* Looks at the bytes of the file: the compiler joins such comparisons, and what was stored byte by
- * byte a moment ago is slow to load whole. */
+/* Compares the bytes of the file, not the fields of the record: the compiler joins these
+ * comparisons to a few wide loads, and such a load of bytes that were just stored one by one would
+ * stall. */
 static err_code check_kept(const unsigned char *p, const pack_record *r, err *e)
 {
     if (p[AT_ORIGIN] != ORIGIN_KEPT || p[AT_DIALECT] != DIALECT_NONE || p[AT_FLAGS] != 0 ||
         le32_load(p + AT_BLOCK_ROWS) != 0 || le32_load(p + AT_BLOCK_COLS) != 0 ||
         p[AT_SRC_DTYPE] != p[AT_DTYPE]) {
-        return err_set(e, ERR_INPUT, "tensor %s: kept, but its fields say otherwise", r->name);
+        return err_set(e, ERR_INPUT, "tensor %s: kept, but other fields contradict that", r->name);
     }
     return OK;
 }
 
-/* The class, as it shows in the record itself: what has no scales and is not kept holds scales.
- * Those of which codes, check_pairs asks when all are known. */
+/* Find the class, which follows from other fields: a record with scales holds codes, and one that
+ * is not kept and has no scales holds scales itself. check_pairs finds out of which codes when all
+ * records are known. */
 static err_code classify(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
     if (r->scale_idx != PACK_NO_SCALE) {
@@ -249,7 +253,7 @@ static err_code classify(pack_decoder *d, const unsigned char *p, pack_record *r
     return check_kept(p, r, e);
 }
 
-/* Are the fields that follow from the others what pack_place_next made of them? */
+/* Are the stored offsets and counts those that pack_place_next has computed? */
 static bool is_placed(const pack_record *r, const unsigned char *p)
 {
     return le64_load(p + AT_OFF) == r->off && le64_load(p + AT_LEN) == r->len &&
@@ -259,7 +263,7 @@ static bool is_placed(const pack_record *r, const unsigned char *p)
            le32_load(p + AT_LAYER) == layer_field(r->layer);
 }
 
-/* Which of these fields differs? */
+/* Report the first of these fields that differs. */
 static err_code refuse_placed(const pack_record *r, const unsigned char *p, err *e)
 {
     const struct {
@@ -279,7 +283,7 @@ static err_code refuse_placed(const pack_record *r, const unsigned char *p, err 
                            r->name, fields[k].name, fields[k].expected, fields[k].found);
         }
     }
-    return err_set(e, ERR_INTERNAL, "tensor %s: placed as found, after all", r->name);
+    return err_set(e, ERR_INTERNAL, "tensor %s: refused although no field differs", r->name);
 }
 
 static bool in_order(const pack_record *a, const pack_record *b)
@@ -290,34 +294,26 @@ static bool in_order(const pack_record *a, const pack_record *b)
     return a->cls != b->cls ? a->cls < b->cls : strcmp(a->name, b->name) < 0;
 }
 
-/* Everything that can be said of a record when those before are known: one pass, since a large
- * table does not fit into the caches. Every field gets its value; clearing the record before would
- * take longer than decoding it. */
+/* Decode a record, and check everything that can be checked when the previous records are known.
+ * All in one pass, because a large table does not fit into the caches. Every field is assigned
+ * here, so that the record need not be cleared first, which would take longer than decoding it. */
 static err_code decode_record(pack_decoder *d, const unsigned char *p, pack_record *r, err *e)
 {
-    err_code code = decode_name(d, p, r, e);
-    if (code == OK) {
-        code = decode_shape(p, r, e);
+    TRY(decode_name(d, p, r, e));
+    TRY(decode_shape(p, r, e));
+    TRY(decode_kind(p, d->table->count, r, e));
+    TRY(classify(d, p, r, e));
+    TRY(pack_place_next(d->table, r, e));
+    TRY(is_placed(r, p) ? OK : refuse_placed(r, p, e));
+    if (r->stack && r->len % r->shape[0] != 0) {
+        return err_set(e, ERR_INPUT, "tensor %s: stack members are not a whole number of bytes",
+                       r->name);
     }
-    if (code == OK) {
-        code = decode_kind(p, d->table->count, r, e);
+    if (d->next > 0 && !in_order(r - 1, r)) {
+        return err_set(e, ERR_INPUT, "tensor %s: record out of order after %s", r->name,
+                       r[-1].name);
     }
-    if (code == OK) {
-        code = classify(d, p, r, e);
-    }
-    if (code == OK) {
-        code = pack_place_next(d->table, r, e);
-    }
-    if (code == OK && !is_placed(r, p)) {
-        code = refuse_placed(r, p, e);
-    }
-    if (code == OK && r->stack && r->len % r->shape[0] != 0) {
-        code = err_set(e, ERR_INPUT, "tensor %s: its members are no whole bytes", r->name);
-    }
-    if (code == OK && d->next > 0 && !in_order(r - 1, r)) {
-        code = err_set(e, ERR_INPUT, "tensor %s: out of order behind %s", r->name, r[-1].name);
-    }
-    return code;
+    return OK;
 }
 
 err_code pack_decode_begin(pack_decoder *d, uint64_t tens_bytes, uint64_t nidx_bytes,
@@ -328,31 +324,27 @@ err_code pack_decode_begin(pack_decoder *d, uint64_t tens_bytes, uint64_t nidx_b
     *d = (pack_decoder){
         .superblock = s, .strs = (const char *)strs, .strs_bytes = strs_bytes, .table = out};
     if (tens_bytes != s->tensor_count * PACK_RECORD_BYTES || nidx_bytes != s->tensor_count * 4) {
-        return err_set(e, ERR_INPUT, "TENS or NIDX: not the length that %" PRIu64 " tensors need",
+        return err_set(e, ERR_INPUT, "TENS or NIDX: wrong length for %" PRIu64 " tensors",
                        s->tensor_count);
     }
-    const err_code code =
-        pack_table_create((uint32_t)s->tensor_count, strs_bytes + s->tensor_count, out, e);
-    if (code == OK) {
-        d->name_to = out->names;
-        pack_place_begin(out, s->data_off);
-    }
-    return code;
+    TRY(pack_table_create((uint32_t)s->tensor_count, strs_bytes + s->tensor_count, out, e));
+    d->name_to = out->names;
+    pack_place_begin(out, s->data_off);
+    return OK;
 }
 
 err_code pack_decode_records(pack_decoder *d, const unsigned char *p, uint64_t count, err *e)
 {
     assert(count <= d->table->count - d->next);
-    err_code code = OK;
-    for (uint64_t i = 0; i < count && code == OK; i++) {
-        code = decode_record(d, p + i * PACK_RECORD_BYTES, &d->table->records[d->next], e);
+    for (uint64_t i = 0; i < count; i++) {
+        TRY(decode_record(d, p + i * PACK_RECORD_BYTES, &d->table->records[d->next], e));
         d->next++;
     }
-    return code;
+    return OK;
 }
 
-/* Scales that were computed are F32; those that were taken over keep their dtype, and are powers of
- * two if they cannot be anything else. */
+/* Computed scales are F32. Carried scales keep their dtype, and are marked as powers of two exactly
+ * if the dtype allows nothing else. */
 static bool is_scale_type(const pack_record *s)
 {
     return s->type == s->src_type &&
@@ -361,7 +353,7 @@ static bool is_scale_type(const pack_record *s)
                 : s->type == DTYPE_F32);
 }
 
-/* Rules of codes and the record that holds their scales; both get the whole block format. */
+/* Check codes against the record of their scales, and give both the whole block format. */
 static err_code check_pair(pack_record *w, pack_record *s, err *e)
 {
     const size_t length = strlen(w->name);
@@ -377,7 +369,7 @@ static err_code check_pair(pack_record *w, pack_record *s, err *e)
     if (s->ndim != w->ndim || (w->ndim == 3 && s->shape[0] != w->shape[0]) ||
         pack_record_rows(s) != block_down(w->block, pack_record_rows(w)) ||
         pack_record_cols(s) != block_across(w->block, pack_record_cols(w))) {
-        return err_set(e, ERR_INPUT, "tensor %s: its scales have another shape than its tiles",
+        return err_set(e, ERR_INPUT, "tensor %s: the shape of its scales does not match its tiles",
                        w->name);
     }
     w->block.scale = s->block.scale;
@@ -385,7 +377,8 @@ static err_code check_pair(pack_record *w, pack_record *s, err *e)
     return OK;
 }
 
-/* Which scales has no record of codes? There are more of them than of codes, so one is left. */
+/* Report the first record of scales that belongs to no codes. There is one, because there are more
+ * records of scales than of codes. */
 static err_code refuse_lonely(const pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
@@ -396,29 +389,28 @@ static err_code refuse_lonely(const pack_table *t, err *e)
             snprintf(name, sizeof name, "%.*s", (int)length, s->name);
             const pack_record *const w = pack_table_find(t, name);
             if (!w || w->scale_idx != i) {
-                return err_set(e, ERR_INPUT, "tensor %s: the scales of no tensor", s->name);
+                return err_set(e, ERR_INPUT, "tensor %s: scales that belong to no tensor", s->name);
             }
         }
     }
-    return err_set(e, ERR_INTERNAL, "no scales are left, after all");
+    return err_set(e, ERR_INTERNAL, "all scales belong to a tensor, but there are too many");
 }
 
-/* The name makes scales those of one record of codes only: with as many of both, all scales belong
- * to one. */
+/* Every record of codes has scales with its own name plus a suffix, so no two share them. If there
+ * are as many records of scales as of codes, then, none is left over: no search is needed. */
 static err_code check_pairs(const pack_decoder *d, err *e)
 {
     pack_table *const t = d->table;
-    err_code code = OK;
-    for (uint32_t i = 0; d->codes > 0 && i < t->count && code == OK; i++) {
+    for (uint32_t i = 0; d->codes > 0 && i < t->count; i++) {
         pack_record *const w = &t->records[i];
         if (w->cls == CLASS_CODES) {
-            code = check_pair(w, &t->records[w->scale_idx], e);
+            TRY(check_pair(w, &t->records[w->scale_idx], e));
         }
     }
-    return code == OK && d->scales > d->codes ? refuse_lonely(t, e) : code;
+    return d->scales > d->codes ? refuse_lonely(t, e) : OK;
 }
 
-/* Neighbours that decode_record has compared by name already. */
+/* Neighbors whose names decode_record has already compared. */
 static bool known_order(const pack_record *a, const pack_record *b)
 {
     return b == a + 1 && a->layer == b->layer && a->cls == b->cls;
@@ -432,7 +424,7 @@ static err_code decode_name_index(const unsigned char *nidx, pack_table *t, err 
         const uint32_t number = le32_load(nidx + (size_t)i * 4);
         const pack_record *const r = number < t->count ? &t->records[number] : NULL;
         if (!r || (before && !known_order(before, r) && strcmp(before->name, r->name) >= 0)) {
-            return err_set(e, ERR_INPUT, "name index entry %u: out of order or no record", i);
+            return err_set(e, ERR_INPUT, "name index entry %u: out of order, or no such record", i);
         }
         t->by_name[i] = number;
         before = r;
@@ -447,22 +439,15 @@ err_code pack_decode_end(pack_decoder *d, const unsigned char *nidx, err *e)
         return err_set(e, ERR_INPUT, "STRS: %" PRIu64 " bytes, the names take %" PRIu64,
                        d->strs_bytes, d->name_off);
     }
-    err_code code = pack_place_end(t, e);
-    if (code == OK) {
-        code = decode_name_index(nidx, t, e);
-    }
-    if (code == OK) {
-        code = check_pairs(d, e);
-    }
-    if (code == OK) {
-        code = pack_table_check_stacks(t, e);
-    }
-    if (code == OK &&
-        (t->data_end != d->superblock->data_end || t->chunk_count != d->superblock->chunk_count)) {
-        code = err_set(e, ERR_INPUT, "data_end or chunk_count: not what the %u records need",
+    TRY(pack_place_end(t, e));
+    TRY(decode_name_index(nidx, t, e));
+    TRY(check_pairs(d, e));
+    TRY(pack_table_check_stacks(t, e));
+    if (t->data_end != d->superblock->data_end || t->chunk_count != d->superblock->chunk_count) {
+        return err_set(e, ERR_INPUT, "data_end or chunk_count: does not match the %u records",
                        t->count);
     }
-    return code;
+    return OK;
 }
 
 err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
@@ -471,15 +456,12 @@ err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
                            pack_table *out, err *e)
 {
     pack_decoder d;
-    err_code code = pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, s, out, e);
-    if (code == OK) {
-        code = pack_decode_records(&d, tens, s->tensor_count, e);
-    }
-    if (code == OK) {
-        code = pack_decode_end(&d, nidx, e);
-    }
-    if (code != OK) {
-        pack_table_free(out);
-    }
+    err_code code = OK;
+    TRY_OUT(pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, s, out, e));
+    TRY_OUT(pack_decode_records(&d, tens, s->tensor_count, e));
+    TRY_OUT(pack_decode_end(&d, nidx, e));
+    return OK;
+out:
+    pack_table_free(out);
     return code;
 }

@@ -3,8 +3,8 @@
  *     pack_table_encode(&table, tens, nidx, strs);
  *     pack_table_decode(tens, tens_bytes, nidx, nidx_bytes, strs, strs_bytes, &superblock, &t, e)
  *
- * Decoding takes what a stranger wrote: it checks everything, and a table that comes out of it is
- * one that pack_table_encode gives the same bytes for. */
+ * Decoding reads untrusted input: it checks everything, and pack_table_encode gives the same bytes
+ * for the table that results. */
 #ifndef PACK_RECORD_H
 #define PACK_RECORD_H
 
@@ -15,34 +15,34 @@
 void pack_table_encode(const pack_table *t, unsigned char *tens, unsigned char *nidx,
                        unsigned char *strs);
 
-/* Decode and check everything spec/format.md section 5 says. The sections' digests must have been
- * checked before. Errors: ERR_INPUT. */
+/* Decode, and check everything that spec/format.md section 5 requires. The digests of the sections
+ * must have been checked before. ERR_INPUT, ERR_MEMORY. Release *out by pack_table_free. */
 MUST_CHECK err_code pack_table_decode(const unsigned char *tens, uint64_t tens_bytes,
                                       const unsigned char *nidx, uint64_t nidx_bytes,
                                       const unsigned char *strs, uint64_t strs_bytes,
                                       const pack_superblock *s, pack_table *out, err *e);
 
-/* The same while TENS arrives in parts, each of whole records. Any bytes do no harm, but before the
- * digests were checked nothing in the table may be used, and no error told.
+/* The same if TENS arrives in parts, each of whole records. Any bytes may be decoded safely, but
+ * before their digests are checked the table must not be used, nor an error reported.
  *
  *     pack_decode_begin(&d, tens_bytes, nidx_bytes, strs, strs_bytes, &superblock, &table, e);
  *     pack_decode_records(&d, part, records, e);      until all are there
  *     pack_decode_end(&d, nidx, e);
- *     pack_table_free(&table);                        after an error too
+ *     pack_table_free(&table);                        also after an error
  *
- * strs stays where it is until the last record. nidx may lie in table.by_name, which has room for
- * it. An error ends the decoding. */
+ * strs must stay valid until the last record. nidx may be read into table.by_name, which is large
+ * enough, and decoded in place. An error ends the decoding. */
 typedef struct pack_decoder {
     const pack_superblock *superblock;
     const char *strs;
     uint64_t strs_bytes;
     pack_table *table;
-    uint32_t next;          /* record */
+    uint32_t next;          /* number of the next record */
     uint64_t name_off;      /* of its name in strs */
-    char *name_to;          /* where that goes in the table */
-    uint64_t window_end;    /* names that start before it */
-    bool plain;             /* are valid and of no stack */
-    layer_memory layers;    /* of the records before */
+    char *name_to;          /* of its name in the table */
+    uint64_t window_end;    /* if `plain`, names that start before it are valid, */
+    bool plain;             /* and none is that of a stack */
+    layer_memory layers;    /* the layer of the previous record */
     uint32_t codes, scales; /* records of these classes so far */
 } pack_decoder;
 

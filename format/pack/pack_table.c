@@ -13,8 +13,8 @@ bool pack_record_computed(const pack_record *r)
     return r->cls == CLASS_SCALES && r->origin == ORIGIN_QUANTIZED;
 }
 
-/* Computed scales of a stack are one slice: they are written and digested as one run
- * (spec/format.md 6). */
+/* Computed scales of a stack are one slice, because they are written and digested in one piece: the
+ * scales of a layer are collected while its codes are written (spec/format.md 6). */
 static bool is_sliced(const pack_record *r)
 {
     return r->cls == CLASS_CODES ? r->ndim == 3 : r->stack && !pack_record_computed(r);
@@ -64,6 +64,8 @@ uint64_t pack_source_bytes(const pack_record *r, uint64_t bytes)
     return bytes * 8 / dtype_bits(r->type) * dtype_bits(r->src_type) / 8;
 }
 
+/* Chunks never cross the end of a slice: so each belongs to one source tensor, and experts can be
+ * read and checked one by one. */
 pack_chunk pack_record_chunk(const pack_record *r, uint64_t i)
 {
     const uint64_t slice_bytes = pack_record_slice_bytes(r);
@@ -91,7 +93,9 @@ pack_blocks pack_chunk_blocks(const pack_record *codes, const pack_chunk *c)
 uint32_t pack_table_chunk_owner(const pack_table *t, uint64_t number)
 {
     uint32_t low = 0;
-    uint32_t high = t->count; /* the last record with chunk_first <= number that has chunks */
+    /* Find the last record with chunk_first <= number. Records without chunks have the chunk_first
+     * of the record after them, so the last one of these has chunks. */
+    uint32_t high = t->count;
     while (high - low > 1) {
         const uint32_t middle = low + (high - low) / 2;
         if (t->records[middle].chunk_first <= number) {
@@ -167,7 +171,8 @@ static int name_compare(const void *a, const void *b)
     return strcmp(((const name_entry *)a)->name, ((const name_entry *)b)->name);
 }
 
-/* Fill by_name; every name once. */
+/* Fill by_name, and check that every name occurs once. An array of names and numbers is sorted
+ * instead of by_name itself because qsort passes no context, which comparing numbers would need. */
 static err_code index_names(pack_table *t, err *e)
 {
     name_entry *const entries = malloc((t->count + (size_t)1) * sizeof *entries);
@@ -189,6 +194,8 @@ static err_code index_names(pack_table *t, err *e)
     return code;
 }
 
+/* Both "experts.*.w" and "experts.3.w" would claim to be expert 3. Only records that look like an
+ * expert's are looked up, and none if the table has no stacks, as most large tables. */
 err_code pack_table_check_stacks(const pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < t->count && t->has_stacks; i++) {
@@ -198,7 +205,7 @@ err_code pack_table_check_stacks(const pack_table *t, err *e)
         if (name_expert_index(name, &index) && name_make_stack(name, stack)) {
             const pack_record *const r = pack_table_find(t, stack);
             if (r && index < r->shape[0]) {
-                return err_set(e, ERR_INPUT, "tensor %s: the stack %s stands for it already", name,
+                return err_set(e, ERR_INPUT, "tensor %s: duplicates a member of the stack %s", name,
                                stack);
             }
         }
@@ -206,7 +213,8 @@ err_code pack_table_check_stacks(const pack_table *t, err *e)
     return OK;
 }
 
-/* Sorting moved the records; the scales of codes are found again by the name they have to bear. */
+/* Sorting has moved the records, so every scale_idx is wrong. The scales of codes are found again
+ * by their name, which follows from that of the codes. */
 static err_code relink_scales(pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
@@ -224,6 +232,8 @@ static err_code relink_scales(pack_table *t, err *e)
     return OK;
 }
 
+/* Sorting by layer puts together what a reader that goes through the model layer by layer needs; by
+ * class, because the scales of a layer are known only after all of its codes are. */
 err_code pack_table_sort(pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
@@ -232,14 +242,13 @@ err_code pack_table_sort(pack_table *t, err *e)
         t->has_stacks |= t->records[i].stack;
     }
     qsort(t->records, t->count, sizeof *t->records, record_compare);
-    err_code code = index_names(t, e);
-    if (code == OK) {
-        code = pack_table_check_stacks(t, e);
-    }
-    return code == OK ? relink_scales(t, e) : code;
+    TRY(index_names(t, e));
+    TRY(pack_table_check_stacks(t, e));
+    return relink_scales(t, e);
 }
 
-/* A chunk of codes holds whole rows of tiles, about PACK_CHUNK bytes of them. False: overflow. */
+/* A chunk of codes holds whole rows of tiles, so that each can be computed and checked without its
+ * neighbors; as many as fit into PACK_CHUNK bytes, but at least one. False: overflow. */
 static bool chunk_bytes_of(const pack_record *r, uint64_t *bytes)
 {
     *bytes = PACK_CHUNK;
@@ -253,11 +262,11 @@ static bool chunk_bytes_of(const pack_record *r, uint64_t *bytes)
     return num_mul(tile_row, num_max(1, PACK_CHUNK / tile_row), bytes);
 }
 
-/* Compute what follows from one record alone. */
+/* Compute the fields that follow from one record alone. False if they are out of range. */
 static bool record_size(pack_record *r)
 {
     uint64_t elements = 0;
-    for (unsigned i = 0; i < r->ndim; i++) { /* of a tensor without elements too */
+    for (unsigned i = 0; i < r->ndim; i++) { /* even if another dimension is 0 */
         if (r->shape[i] >= PACK_MAX_DIMENSION) {
             return false;
         }
@@ -278,6 +287,11 @@ void pack_place_begin(pack_table *t, uint64_t data_off)
     t->chunk_count = t->source_count = t->stat_count = 0;
 }
 
+/* The only definition of the layout: writers use it to place records, readers to check that a file
+ * has them there. Large tensors start at multiples of 64 KiB, so that direct I/O and mappings can
+ * have them at a page whatever its size; small ones would waste space that way. An empty tensor
+ * needs no alignment: its offset is the cursor. Everything is checked, since shapes come from
+ * headers of strangers. */
 err_code pack_place_next(pack_table *t, pack_record *r, err *e)
 {
     uint64_t cursor = t->data_end;
@@ -310,12 +324,11 @@ err_code pack_place_end(pack_table *t, err *e)
 
 err_code pack_table_place(pack_table *t, uint64_t data_off, err *e)
 {
-    err_code code = OK;
     pack_place_begin(t, data_off);
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        code = pack_place_next(t, &t->records[i], e);
+    for (uint32_t i = 0; i < t->count; i++) {
+        TRY(pack_place_next(t, &t->records[i], e));
     }
-    return code == OK ? pack_place_end(t, e) : code;
+    return pack_place_end(t, e);
 }
 
 uint64_t pack_table_names_bytes(const pack_table *t)

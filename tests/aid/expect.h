@@ -1,4 +1,4 @@
-/* What tests of fallible functions check again and again, and the end of every main().
+/* Checks that most tests of functions that can fail need, and the end of every main().
  *
  *     expect_ok(io_open_read(path, &fd, NULL, &e), &e);
  *     expect_error(io_open_read("/", &fd, NULL, &e), ERR_IO, &e, "not a regular file");
@@ -29,7 +29,7 @@
 #define SANITIZED 0
 #endif
 
-/* `e` may be NULL; an error shows its text. */
+/* `e` may be NULL; on failure its text is shown. */
 #define expect_ok(call, e)                                                                         \
     do {                                                                                           \
         const err_code expect_found = (call);                                                      \

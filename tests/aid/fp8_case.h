@@ -20,7 +20,7 @@ typedef struct fp8_case {
     unsigned ndim;
     uint64_t shape[3];
     uint64_t rows, cols; /* of a tile */
-    unsigned scale_ndim; /* 0: in the arrangement of the tiles; else 1 or 2 dimensions */
+    unsigned scale_ndim; /* 0: the shape that the tiles have; else 1 or 2 dimensions */
     uint64_t scale_shape[2];
 } fp8_case;
 
@@ -55,7 +55,7 @@ static inline float fp8_scale_at(dtype type, const unsigned char *p)
     return f;
 }
 
-/* Positive normal numbers of middling size. */
+/* Positive normal numbers of medium size. */
 static inline void fp8_fill_scales(made_tensor *s, uint64_t *state)
 {
     const size_t each = dtype_bits(s->type) / 8;
@@ -111,7 +111,7 @@ static inline void fp8_add_wide(made_checkpoint *to, const made_checkpoint *made
     }
 }
 
-/* A config.json in scratch("in") that gives a tile size; 0: one that gives none. */
+/* A config.json in scratch("in") that gives a tile size; without one if it is 0. */
 static inline void fp8_write_config(uint64_t rows, uint64_t cols)
 {
     char text[200];

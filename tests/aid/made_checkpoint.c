@@ -140,7 +140,8 @@ static dtype random_source(uint64_t *state)
     return types[upto(state, 2)];
 }
 
-/* The experts of one projection: as a stack, or with one of them missing or of another shape. */
+/* The experts of one projection: a complete run, or with one that is missing or has another
+ * shape. */
 static void add_experts(made_checkpoint *c, uint64_t *state, unsigned layer, const char *what,
                         bool quantize)
 {

@@ -1,4 +1,4 @@
-/* Checkpoints made by a test: tensors in memory, written as safetensors files.
+/* Checkpoints that a test makes: tensors in memory, written as safetensors files.
  *
  *     made_checkpoint c = {0};
  *     made_tensor *t = made_add(&c, "model.layers.0.up_proj.weight", DTYPE_BF16, 2,
@@ -22,7 +22,7 @@ typedef struct made_tensor {
     dtype type;
     unsigned ndim;
     uint64_t shape[6];
-    bool quantize; /* what the built-in recipe must decide, according to the test */
+    bool quantize; /* the decision of the built-in recipe that the test expects */
     uint64_t bytes, elements;
     unsigned char *data;
 } made_tensor;
@@ -55,8 +55,8 @@ void made_set_bits(made_tensor *t, uint64_t i, uint32_t bits);
 uint32_t made_nan(dtype type);
 
 /* A few layers with everything a converter may meet: ragged matrices, stacks, stacks with a gap,
- * three dimensions, no elements, no dimension, other types. At least one tensor has to be quantized.
- */
+ * three dimensions, no elements, no dimension, other types. At least one tensor has to be
+ * quantized. */
 void made_random(made_checkpoint *c, uint64_t *state);
 
 /* config.json, and model.safetensors or, for more than one shard, shards and index. */

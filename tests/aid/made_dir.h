@@ -1,4 +1,4 @@
-/* Checkpoints in a scratch directory, opened well or badly, and the notes that come with it.
+/* Checkpoints in a scratch directory, opened with success or failure, and the notes of opening.
  *
  *     tcase_add_checked_fixture(tc, setup, scratch_remove);
  *     make_pair();

@@ -1,5 +1,6 @@
-/* What an E4M3 code means and which code is nearest, written from spec/quant.md section 3 without a
- * look at format/tensor/e4m3.h: a table of exact values, and a search among the exact midpoints. */
+/* The value of an E4M3 code and the nearest code of a number, written from spec/quant.md section 3
+ * without looking at format/tensor/e4m3.h: a table of exact values, and a search among the exact
+ * midpoints. */
 #ifndef ORACLE_E4M3_H
 #define ORACLE_E4M3_H
 

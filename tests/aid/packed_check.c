@@ -42,7 +42,7 @@ static void digest(digest_alg alg, const void *data, uint64_t bytes, unsigned ch
     memcpy(out, canonical.digest, 16);
 }
 
-/* Digests of pieces: of the only one, or of all of them put together. */
+/* The digest of several pieces: that of the only one, or that of all their digests concatenated. */
 static void combine(digest_alg alg, const unsigned char *pieces, uint64_t count, unsigned char *out)
 {
     if (count == 1) {
@@ -59,7 +59,8 @@ static const unsigned char *section(const checker *k, uint32_t tag)
 
 /* ---- quantization (spec/quant.md) ------------------------------ */
 
-/* The sum of section 5 over one tile; v(i, j) = values[i * 128 + j], +0 where it is clipped. */
+/* The sum of section 5 over one tile; v(i, j) = values[i * 128 + j], +0 where the tile is
+ * clipped. */
 static float tile_sum(const float *v)
 {
     float column[128];
@@ -82,7 +83,7 @@ static float tile_sum(const float *v)
     return column[0];
 }
 
-/* One matrix with its codes and scales as the file has them. */
+/* One matrix with its codes and scales as stored in the file. */
 typedef struct matrix {
     const char *name;
     const float *x;
@@ -163,7 +164,7 @@ static void check_matrix(matrix *m, bool pow2)
     m->stat.sum_sq_error += m->chunk_error;
 }
 
-/* The row of STAT that belongs to a matrix, byte by byte. */
+/* Check the row of STAT that belongs to a matrix, byte by byte. */
 static void check_stat(checker *k, const matrix *m)
 {
     unsigned char row[64] = {0};
@@ -179,7 +180,7 @@ static void check_stat(checker *k, const matrix *m)
                   m->name);
 }
 
-/* All slices that one source tensor makes of a record of codes, beginning at slice `first`. */
+/* All slices of a record of codes that one source tensor makes, beginning at slice `first`. */
 static void check_codes(checker *k, const pack_record *r, const made_tensor *t, uint64_t first)
 {
     const pack_record *const s = &k->p->table.records[r->scale_idx];

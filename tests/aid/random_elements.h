@@ -1,4 +1,4 @@
-/* Random elements of the source types, for tests of whatever quantizes them. */
+/* Random elements of the source types, for tests of all that quantizes them. */
 #ifndef RANDOM_ELEMENTS_H
 #define RANDOM_ELEMENTS_H
 
@@ -12,7 +12,7 @@ static inline uint32_t random_below(uint64_t *state, uint32_t limit)
     return (uint32_t)(oracle_random(state) >> 32) % limit;
 }
 
-/* Behind the sign bit, exponent and mantissa. */
+/* Bits of exponent and mantissa, which follow the sign bit. */
 typedef struct float_layout {
     unsigned exponent_bits, mantissa_bits;
 } float_layout;
@@ -25,7 +25,7 @@ static inline float_layout float_layout_of(dtype source)
     return source == DTYPE_F16 ? (float_layout){5, 10} : (float_layout){8, 7};
 }
 
-/* Exponent fields lowest ... lowest + span - 1, as far as they are those of finite numbers. */
+/* Exponent fields lowest ... lowest + span - 1, without that of infinities and NaNs. */
 typedef struct random_range {
     unsigned lowest, span;
 } random_range;

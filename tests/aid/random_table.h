@@ -8,7 +8,7 @@
  *     expect_ok(pack_table_sort(&t, &e), &e);
  *     pack_table_free(&t);
  *
- * Pointers to records hold until the next sort. */
+ * Pointers to records are valid until the next sort. */
 #ifndef RANDOM_TABLE_H
 #define RANDOM_TABLE_H
 
@@ -34,7 +34,7 @@ static inline pack_record *table_add(pack_table *t, const char *name, dtype type
                                      const uint64_t *shape)
 {
     char *to = t->names;
-    for (uint32_t i = 0; i < t->count; i++) { /* names lie behind one another in no order */
+    for (uint32_t i = 0; i < t->count; i++) { /* names are stored one after another, unsorted */
         char *const end = t->names + (t->records[i].name - t->names) + strlen(t->records[i].name);
         to = end + 1 > to ? end + 1 : to;
     }
@@ -53,7 +53,7 @@ static inline pack_record *table_add(pack_table *t, const char *name, dtype type
     return r;
 }
 
-/* The codes of a quantized tensor, and behind them its scales. */
+/* The codes of a quantized tensor, and after them its scales. */
 static inline pack_record *table_add_codes(pack_table *t, const char *name, dtype source,
                                            unsigned ndim, const uint64_t *shape)
 {
@@ -75,7 +75,7 @@ static inline pack_record *table_add_codes(pack_table *t, const char *name, dtyp
     return w;
 }
 
-/* Make such codes and their scales, of dtype `scales`, ones that were taken over. */
+/* Turn such codes and their scales into carried ones with scales of dtype `scales`. */
 static inline void table_carry(pack_record *w, dtype scales)
 {
     w[0].origin = w[1].origin = ORIGIN_CARRIED;
@@ -92,7 +92,7 @@ static inline uint64_t table_up_to(uint64_t *state, uint64_t most)
     return oracle_random(state) % (most + 1);
 }
 
-/* With or without a layer, with things that look like one; `number` makes it the only one. */
+/* With or without a layer, or with parts that look like one; `number` makes the name unique. */
 static inline void table_random_name(uint64_t *state, bool stack, unsigned number, char *name)
 {
     static const char *const roots[] = {"",          "model.",   "layers.", "h.x.",
@@ -112,7 +112,7 @@ static inline void table_add_random_codes(pack_table *t, uint64_t *state, unsign
 {
     static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F8_E4M3};
     static const dtype scales[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F8_E8M0};
-    const unsigned kind = (unsigned)table_up_to(state, 3); /* stack, three dimensions, two twice */
+    const unsigned kind = (unsigned)table_up_to(state, 3); /* stack, three dimensions, else two */
     const uint64_t wide = table_up_to(state, 9) == 0 ? 40000 : 700;
     const uint64_t shape[] = {kind == 0 ? 2 + table_up_to(state, 20) : 1 + table_up_to(state, 20),
                               1 + table_up_to(state, table_up_to(state, 9) == 0 ? 9000 : 500),
@@ -169,7 +169,7 @@ static inline pack_table table_random(uint64_t *state, uint32_t tensors)
     return t;
 }
 
-/* Many small tensors: 60 layers of experts that are no stacks. */
+/* Many small tensors: 60 layers of experts that form no stacks. */
 static inline pack_table table_large(uint32_t records)
 {
     pack_table t;

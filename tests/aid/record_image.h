@@ -41,7 +41,7 @@ enum {
     RESERVED = 116
 };
 
-/* The three sections of a table and what the superblock says about it. */
+/* The three sections of a table and the superblock's fields about it. */
 typedef struct image {
     unsigned char *tens, *nidx, *strs;
     uint64_t tens_bytes, nidx_bytes, strs_bytes;

@@ -64,7 +64,7 @@ static pack_record *add_record(pack_table *t, char **names, const char *name, co
     return r;
 }
 
-/* What a tile is, without the program's word for it. */
+/* The size of a tile, not taken from the program. */
 enum { SMALL_TILE = 128 };
 
 static void add_tensor(pack_table *t, char **names, const small_tensor *s, bool ue8m0)
@@ -184,7 +184,7 @@ static float tile_scale(float amax, bool ue8m0)
     return ue8m0 ? power : scale;
 }
 
-/* One slice of codes: its tiles, its scales from `scales` on, its row of STAT. */
+/* One slice of codes: its tiles, its scales at `scales`, its row of STAT. */
 typedef struct matrix {
     const double *values; /* [CODES] */
     const float *x;
@@ -230,7 +230,7 @@ static void quantize_tile(matrix *m, uint64_t row, uint64_t col, bool ue8m0)
 }
 
 /* Digests of the pieces of one source tensor (spec/format.md section 7). A tensor of three
- * dimensions that is quantized is cut within each slice. */
+ * dimensions that is quantized is divided within each slice. */
 static void digest_source(const pack_record *r, const unsigned char *source, uint64_t slices,
                           uint64_t bytes, unsigned char *out)
 {
@@ -255,7 +255,7 @@ static void digest_source(const pack_record *r, const unsigned char *source, uin
     free(pieces);
 }
 
-/* Fill one source tensor's part of a record: `e` is its number, `count` of them make the record. */
+/* Fill one source tensor's part of a record: `e` is its number, `count` tensors make the record. */
 static void fill_member(const small_model *model, const small_options *options, small_pack *p,
                         const pack_record *r, uint64_t e, pack_evidence *v)
 {

@@ -106,7 +106,7 @@ static void *must_have(void *p)
     return p;
 }
 
-/* Source tensor `e` of a small tensor: its name, its shape behind the stack's dimension. */
+/* Source tensor `e` of a small tensor: its name, and its shape without the stack's dimension. */
 static uint64_t member_of(const small_tensor *t, uint64_t e, char *name, unsigned *first_dim)
 {
     const bool stack = strchr(t->name, '*') != NULL;

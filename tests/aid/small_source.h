@@ -7,7 +7,7 @@
 #include "format/tensor/dtype.h"
 
 /* Fill `bytes` bytes of a tensor. Floats are finite, of mixed magnitude, with zeros of both signs;
- * many of them lie right between two codes where the scale is a power of two. */
+ * many of them are exactly halfway between two codes if the scale is a power of two. */
 void small_source_fill(uint64_t seed, const char *name, dtype type, uint64_t bytes,
                        unsigned char *out);
 

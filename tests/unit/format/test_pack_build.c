@@ -1,5 +1,5 @@
-/* Head and tail as bytes: sections, padding, digests and root, looked at with the specification in
- * hand and not with the reader of the same house. */
+/* Head and tail as bytes: sections, padding, digests and root, checked against the specification
+ * and not by octavo's own reader. */
 #include <check.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void build(uint64_t *state, digest_alg alg, built *b)
               &e);
     pack_evidence_free(&v);
     b->bytes = pack_file_bytes(&b->table, alg, sizeof provenance - 1);
-    /* Data is zero here and only mapped: tables may be large. */
+    /* Data is zero here, and only mapped, since tables may be large. */
     b->file = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(b->file, MAP_FAILED);
@@ -135,7 +135,7 @@ START_TEST(file_is_as_specified)
 }
 END_TEST
 
-/* TDIG is made from CHNK when the tail is built. */
+/* TDIG is computed from CHNK when the tail is built. */
 START_TEST(tensor_digests_are_filled_in)
 {
     uint64_t state = random_seed(_i);
@@ -183,7 +183,7 @@ START_TEST(same_input_same_bytes)
 }
 END_TEST
 
-/* What a reader would refuse is not written. */
+/* Nothing is written that a reader would refuse. */
 static const struct {
     uint64_t files, recipe;
     bool fits;

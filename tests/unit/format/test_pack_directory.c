@@ -10,7 +10,7 @@ enum { BLOCK = 4096, DATA_OFF = 65536, DATA_END = 69632 };
 static const uint32_t tags[] = {TAG_TENS, TAG_NIDX, TAG_STRS, TAG_FILE, TAG_RCPE,
                                 TAG_CHNK, TAG_TDIG, TAG_SDIG, TAG_STAT, TAG_PROV};
 
-/* Sections of ten bytes each, as alignment puts them. */
+/* Sections of ten bytes each, at aligned offsets. */
 static void lay_sections(pack_section *dir)
 {
     for (uint64_t i = 0; i < 10; i++) {
@@ -45,7 +45,7 @@ static void expect_refused(const directory *d, const char *part)
     expect_error(check(d, &file_bytes, &e), ERR_INPUT, &e, part);
 }
 
-/* Put a section in at `at`, of the size of the others, and move what follows. */
+/* Insert a section at `at`, of the same size as the others, and move those after it. */
 static void insert(directory *d, uint32_t at, uint32_t tag)
 {
     const bool in_head = at < d->head || (at == d->head && (tag & 0x80000000u));
@@ -78,8 +78,7 @@ START_TEST(directory_is_legal)
 }
 END_TEST
 
-/* Sections of later versions that a reader may ignore, before, between and behind the known ones.
- */
+/* Sections of later versions that a reader may ignore, before, between and after the known ones. */
 START_TEST(ignorable_sections_are_ignored)
 {
     const uint32_t later = PACK_TAG('n', 'o', 't', 'E');
@@ -134,7 +133,7 @@ START_TEST(tags_are_checked)
 }
 END_TEST
 
-/* As above, and the offsets are those of the wrong side. */
+/* The same with offsets that match the wrong side. */
 START_TEST(sides_are_checked)
 {
     for (uint32_t head = 4; head <= 6; head += 2) {

@@ -1,4 +1,4 @@
-/* Digests and statistics in the tail: where each stands, and rows of STAT as bytes. */
+/* Digests and statistics in the tail: where each is stored, and rows of STAT as bytes. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,4 @@
-/* Opening packed files: what is there, what is damaged, what is malformed, what is something else.
- */
+/* Opening packed files: intact ones, damaged ones, malformed ones, and other files. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,7 +53,7 @@ static void expect_refused(const unsigned char *bytes, uint64_t length, err_code
     ck_assert_ptr_null(p);
 }
 
-/* ---- what is there --------------------------------------------- */
+/* ---- intact ---------------------------------------------------- */
 
 START_TEST(file_is_opened)
 {
@@ -92,7 +91,7 @@ START_TEST(sections_are_read)
     uint64_t bytes = 0;
     ck_assert_ptr_null(pack_find_section(p, PACK_TAG('n', 'o', 'n', 'e')));
     expect_error(pack_read_section(p, PACK_TAG('n', 'o', 'n', 'e'), &none, &bytes, &e),
-                 ERR_INTERNAL, &e, "not there");
+                 ERR_INTERNAL, &e, "no section");
     pack_close(p);
 }
 END_TEST
@@ -113,7 +112,7 @@ START_TEST(evidence_is_read)
 }
 END_TEST
 
-/* ---- something else -------------------------------------------- */
+/* ---- other files ----------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -173,7 +172,8 @@ static void flip(int fd, uint64_t at)
     ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at), 1);
 }
 
-/* A byte of what pack_open reads: both blocks and the head. Magic apart, it is damage. */
+/* Changing any byte that pack_open reads, in both blocks and the head, is damage, except in the
+ * magic. */
 START_TEST(every_byte_that_is_read_counts)
 {
     const uint64_t back = small.length - 4096;
@@ -216,7 +216,7 @@ START_TEST(longer_files_are_damaged)
     unsigned char *const bytes = calloc(1, small.length + 8192);
     memcpy(bytes, small.bytes, small.length);
     expect_refused(bytes, small.length + 1, ERR_DAMAGED,
-                   "no multiple of 4096: truncated, or there are surplus bytes");
+                   "not a multiple of 4096: truncated, or trailing bytes");
     expect_refused(bytes, small.length + 4096, ERR_DAMAGED, "trailer");
     memcpy(bytes + small.length, small.bytes + small.length - 4096, 4096); /* a second trailer */
     expect_refused(bytes, small.length + 4096, ERR_DAMAGED, "length of the file, expected");
@@ -224,7 +224,7 @@ START_TEST(longer_files_are_damaged)
 }
 END_TEST
 
-/* Data and tail are not read by opening; the tail is checked when a section of it is asked for. */
+/* Opening reads neither data nor tail; a section of the tail is checked when it is read. */
 START_TEST(damaged_tail_shows_when_read)
 {
     pack_evidence v;
@@ -238,7 +238,7 @@ START_TEST(damaged_tail_shows_when_read)
         small.bytes[small.sections[i].off + small.sections[i].len - 1] ^= 1;
         pack_close(p);
     }
-    small.bytes[small.sections[3].off] ^= 1; /* the head is covered by plan_id as well */
+    small.bytes[small.sections[3].off] ^= 1; /* the head is also covered by plan_id */
     expect_refused(small.bytes, small.length, ERR_DAMAGED, "plan_id");
 }
 END_TEST
@@ -248,9 +248,9 @@ static void digest_block(unsigned char *block)
     digest_xxh3(block, 4080, block + 4080);
 }
 
-/* Copies that differ, each block right in itself. */
+/* Copies that differ, although each block is valid. */
 static const struct {
-    unsigned at; /* in the trailer; root and self are mended */
+    unsigned at; /* in the trailer; its root and its self digest are recomputed */
     const char *part;
 } copies[] = {
     {24, "its copies differ"},
@@ -284,7 +284,7 @@ END_TEST
 
 /* ---- malformed: everything is signed, but a rule is broken ----- */
 
-/* What damage did to a field is damage. */
+/* A field with an illegal value under a wrong digest is reported as damage. */
 START_TEST(illegal_record_is_malformed)
 {
     small.bytes[small.sections[0].off + 113] = 3; /* origin */
@@ -343,7 +343,7 @@ START_TEST(evidence_of_another_length_is_malformed)
 }
 END_TEST
 
-/* A reader copies what it checks: bytes that change underneath do not reach the table. */
+/* A reader keeps copies of the bytes that it has checked: later changes do not reach the table. */
 START_TEST(table_is_a_copy)
 {
     pack_file *const p = open_legal();

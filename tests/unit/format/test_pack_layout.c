@@ -1,4 +1,4 @@
-/* Superblock and trailer: where fields stand, what is damaged and what is malformed. */
+/* Superblock and trailer: offsets of fields, what is damaged and what is malformed. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ enum { BLOCK = 4096, SELF = 4080, DIR = 512, DATA_OFF = 65536, DATA_END = 69632 
 static const uint32_t tags[] = {TAG_TENS, TAG_NIDX, TAG_STRS, TAG_FILE, TAG_RCPE,
                                 TAG_CHNK, TAG_TDIG, TAG_SDIG, TAG_STAT, TAG_PROV};
 
-/* Sections of ten bytes each, as alignment puts them. */
+/* Sections of ten bytes each, at aligned offsets. */
 static void lay_sections(pack_section *dir)
 {
     for (uint64_t i = 0; i < 10; i++) {
@@ -171,7 +171,7 @@ END_TEST
 
 /* ---- damage ---------------------------------------------------- */
 
-/* Any flipped bit shows; in the magic of the superblock it makes another kind of file. */
+/* Any flipped bit is noticed; in the magic of the superblock it makes another kind of file. */
 START_TEST(every_flipped_bit_shows)
 {
     unsigned char front[BLOCK];
@@ -192,7 +192,7 @@ START_TEST(every_flipped_bit_shows)
 }
 END_TEST
 
-/* ---- malformed: a field is wrong under a right digest ---------- */
+/* ---- malformed: a wrong field under a matching digest ---------- */
 
 static const struct {
     unsigned at, bytes;
@@ -217,7 +217,7 @@ static const struct {
     {40, 8, UINT64_MAX, "more tensors or chunks"},
     {48, 8, (1ull << 32) + 1, "more tensors or chunks"},
     {56, 8, DATA_OFF + 4096, "data area"},
-    {56, 8, 2 * DATA_OFF, "data area"}, /* behind data_end */
+    {56, 8, 2 * DATA_OFF, "data area"}, /* after data_end */
     {64, 8, DATA_END + 1, "data area"},
     {64, 8, (1ull << 62) + 4096, "data area"},
     {88, 1, 1, "reserved"},

@@ -1,4 +1,4 @@
-/* Reading chunks with their digests: which chunks, the right bytes, and damage that is named. */
+/* Reading chunks with their digests: which chunks, the right bytes, and reports of damage. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>

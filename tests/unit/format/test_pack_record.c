@@ -1,6 +1,6 @@
-/* Records as bytes: what is encoded decodes to the same, and a table that breaks a rule of
- * spec/format.md section 5 as a whole is refused. test_pack_record_fields.c has the single fields.
- */
+/* Records as bytes: an encoded table decodes to the same table, and one that breaks a rule of
+ * spec/format.md section 5 as a whole is refused. Single fields are in
+ * test_pack_record_fields.c. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +102,7 @@ START_TEST(fields_stand_where_the_table_says)
 }
 END_TEST
 
-/* ---- tables that are wrong as a whole, each field in itself being right ---- */
+/* ---- tables that are wrong as a whole, although each field is valid ---- */
 
 static void expect_table_refused(pack_table *t, const char *what)
 {
@@ -191,7 +191,7 @@ START_TEST(name_is_checked)
 }
 END_TEST
 
-/* Two tensors of half a byte are one byte, but each of them is none. */
+/* Two tensors of half a byte fill one byte, but a member of a stack has to fill whole bytes. */
 START_TEST(members_are_whole_bytes)
 {
     pack_table t = table_with_room(1);
@@ -224,7 +224,7 @@ START_TEST(stack_and_member_are_refused)
 }
 END_TEST
 
-/* Scales under another name, of two records, and far away. */
+/* Scales with a wrong name, shared by two records, and far away. */
 START_TEST(scales_belong_to_one_record)
 {
     pack_table t = table_with_room(4);
@@ -265,7 +265,8 @@ START_TEST(longest_name_is_legal)
 }
 END_TEST
 
-/* Looks like scales, but no codes point at it; the codes beside it have theirs. */
+/* A record that looks like scales, but to which no codes refer; the codes next to it have
+ * theirs. */
 START_TEST(lonely_scales_are_refused)
 {
     pack_table t = table_with_room(5);
@@ -280,13 +281,14 @@ START_TEST(lonely_scales_are_refused)
     r->dialect = DIALECT_IEEE;
     image m = image_of(&t);
     pack_table back;
-    expect_error(decode(&m, &back, &e), ERR_INPUT, &e, "a_scale_inv: the scales of no tensor");
+    expect_error(decode(&m, &back, &e), ERR_INPUT, &e,
+                 "a_scale_inv: scales that belong to no tensor");
     image_free(&m);
     pack_table_free(&t);
 }
 END_TEST
 
-/* Their layer stands in the name alone: before everything else, the codes included. */
+/* Scales whose layer appears only in their name, so that they are before all other records. */
 START_TEST(scales_may_come_before_codes)
 {
     pack_table t = table_with_room(4);
@@ -320,7 +322,7 @@ START_TEST(parts_make_the_same_table)
         expect_ok(pack_decode_records(&d, m.tens + done * 128, count, &e), &e);
         done += count;
     }
-    memset(m.strs, 'x', m.strs_bytes); /* of no further use */
+    memset(m.strs, 'x', m.strs_bytes); /* not needed any more */
     memcpy(back.by_name, m.nidx, m.nidx_bytes);
     expect_ok(pack_decode_end(&d, (const unsigned char *)back.by_name, &e), &e);
     for (uint32_t i = 0; i < t.count; i++) {
@@ -334,7 +336,7 @@ START_TEST(parts_make_the_same_table)
 }
 END_TEST
 
-/* Names are looked at some KiB at a time: one odd character, wherever it stands. */
+/* Names are checked several KiB at a time: one odd character is found anywhere. */
 START_TEST(odd_name_is_found_among_many)
 {
     enum { RECORDS = 3000 };

@@ -120,7 +120,7 @@ START_TEST(illegal_field_is_refused)
 }
 END_TEST
 
-/* The fields that may change without breaking a rule. */
+/* Fields that may change without breaking a rule. */
 static bool may_change(const pack_record *r, unsigned at, unsigned char value)
 {
     if (r->len == 0 && at == NDIM) {
@@ -215,7 +215,7 @@ START_TEST(lengths_have_to_fit)
     m.superblock.data_end += 4096;
     expect_image_refused(&m, "data_end");
     m.superblock.data_end -= 4096;
-    m.superblock.data_off += 65536; /* everything moves with it */
+    m.superblock.data_off += 65536; /* all offsets change with it */
     m.superblock.data_end += 65536;
     expect_image_refused(&m, "data_off");
     image_free(&m);

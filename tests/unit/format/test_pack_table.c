@@ -1,5 +1,5 @@
-/* Tables of packed files: order, offsets, chunks and slices against a second computation, made here
- * from spec/format.md 5 to 8 alone. */
+/* Tables of packed files: order, offsets, chunks and slices against a second computation, written
+ * here from spec/format.md 5 to 8 alone. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ static int spec_order(const pack_record *a, const pack_record *b)
     return a->cls != b->cls ? (a->cls < b->cls ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-/* Every chunk of a record, in order, and who owns it. */
+/* Every chunk of a record, in order, and its owner. */
 static void check_chunks(const pack_table *t, uint32_t i)
 {
     const pack_record *const r = &t->records[i];
@@ -164,7 +164,7 @@ START_TEST(random_table_is_laid_out)
 }
 END_TEST
 
-/* by_name is sorted, every record is found, and what is near a name is not. */
+/* by_name is sorted, every record is found, and similar names are not. */
 START_TEST(names_are_found)
 {
     uint64_t state = random_seed(_i);
@@ -294,7 +294,7 @@ START_TEST(too_large_is_refused)
 }
 END_TEST
 
-/* No record is too large, all of them together are. */
+/* No record is too large, but all of them together are. */
 START_TEST(sums_do_not_wrap)
 {
     pack_table t = table_with_room(40);
@@ -338,7 +338,8 @@ START_TEST(stack_stands_for_its_members)
     table_add(&t, "experts.*.w", DTYPE_U8, 3, (uint64_t[]){3, 1, 1});
     table_add(&t, beside_stack[_i].name, DTYPE_U8, 0, NULL);
     if (beside_stack[_i].clashes) {
-        expect_error(pack_table_sort(&t, &e), ERR_INPUT, &e, "the stack experts.*.w stands for it");
+        expect_error(pack_table_sort(&t, &e), ERR_INPUT, &e,
+                     "duplicates a member of the stack experts.*.w");
     } else {
         expect_ok(pack_table_sort(&t, &e), &e);
     }
