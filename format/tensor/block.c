@@ -83,7 +83,7 @@ uint64_t block_clipped(block_format b, uint64_t rows, uint64_t cols)
     return all > 0 ? all - rows / block_height(b, rows) * (cols / block_width(b, cols)) : 0;
 }
 
-/* ---- which ones there are -------------------------------------- */
+/* ---- supported formats ----------------------------------------- */
 
 const char *block_text(block_format b, char text[BLOCK_TEXT_BYTES])
 {
@@ -99,7 +99,7 @@ const char *block_text(block_format b, char text[BLOCK_TEXT_BYTES])
     return text;
 }
 
-/* What octavo reads and writes, whatever the scales are. */
+/* The formats that octavo reads and writes, with any scale format. */
 static const block_format supported[] = {
     {128, 128, DTYPE_F8_E4M3, SCALES_F32},
 };

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most dimensions of a tensor. */
+/* The maximum number of dimensions of a tensor. */
 enum { TENSOR_MAX_DIMS = 6 };
 
-/* name, number in the file (never used again for something else), bits of one element */
+/* name, number in a packed file (never reused), bits of one element */
 #define DTYPE_LIST(X)                                                                              \
     X(F8_E4M3, 1, 8)                                                                               \
     X(F8_E5M2, 2, 8)                                                                               \
@@ -35,7 +35,7 @@ enum { TENSOR_MAX_DIMS = 6 };
     X(F8_E4M3FNUZ, 21, 8)                                                                          \
     X(F8_E5M2FNUZ, 22, 8)
 
-/* One byte, because tables of 100,000 records hold it. */
+/* One byte, because it is stored in tables of 100,000 records. */
 typedef enum __attribute__((packed)) dtype {
     DTYPE_NONE = 0,
 #define X(name, number, bits) DTYPE_##name = (number),
@@ -53,7 +53,7 @@ unsigned dtype_bits(dtype t);    /* bits of one element, 0 for an unknown number
 dtype dtype_parse(const char *name, size_t length);
 
 /* Bytes of a tensor: product(shape) x bits / 8 into *bytes, product(shape) into *elements.
- * False if a product overflows or the bits do not fill whole bytes. */
+ * False if a product overflows or the tensor is not a whole number of bytes. */
 bool dtype_tensor_bytes(dtype t, const uint64_t *shape, unsigned ndim, uint64_t *elements,
                         uint64_t *bytes);
 

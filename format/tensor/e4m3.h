@@ -1,7 +1,7 @@
 /* FP8 E4M3FN: what a code means, and the code nearest to a number (spec/quant.md section 3).
  *
- * Compiles as C11 and as CUDA C++17 (format/tensor/float_bits.h). Rounding uses the float addition of the
- * machine: the rounding mode must be to nearest even, the default, and the compiler must not
+ * Compiles as C11 and as CUDA C++17 (format/tensor/float_bits.h). Rounding uses the float addition
+ * of the machine: the rounding mode must be the default, to nearest even, and the compiler must not
  * reassociate (no fast-math). */
 #ifndef E4M3_H
 #define E4M3_H
@@ -11,7 +11,7 @@
 #define E4M3_MAX       448.0f
 #define E4M3_SATURATED 464.0f /* would round to 480 without a limit (the tie: down to 448) */
 
-/* A magnitude rounded to E4M3: the code without sign, and the number that it stands for. */
+/* A magnitude rounded to E4M3: the code without sign, and its value. */
 typedef struct e4m3_rounded {
     uint32_t code;
     float value;
@@ -21,9 +21,9 @@ typedef struct e4m3_rounded {
  * and NaN).
  *
  * The step of E4M3 near y is 2^(E-3), with 2^E the power of two of y, at least 2^-6. Adding
- * 2^(E+20), whose last bit is worth as much, makes the machine round y to that step; the sum then
- * holds code and value as a difference. Both limits are taken on the bits, which order like the
- * numbers: compilers turn those into one instruction each. */
+ * 2^(E+20), whose last bit has that value, makes the machine round y to that step; code and value
+ * are then differences from the sum. Both limits are applied to the bits, which are ordered like
+ * the numbers: compilers turn each into one instruction. */
 SHARED_FN e4m3_rounded e4m3_round(float y)
 {
     int32_t magnitude = (int32_t)float_bits(y);
@@ -48,8 +48,8 @@ SHARED_FN uint8_t e4m3_encode(float y)
     return (uint8_t)(r.code | (bits >> 24 & 0x80));
 }
 
-/* The number that a code stands for; NaN for 0x7F and 0xFF. Exact, without subnormal float32 on the
- * way. */
+/* The value of a code; NaN for 0x7F and 0xFF. Exact, and without subnormal float32 as intermediate
+ * results, which some processors compute very slowly. */
 SHARED_FN float e4m3_decode(uint8_t code)
 {
     uint32_t sign = ((uint32_t)code & 0x80) << 24;

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An item with the stack it could belong to: its own name if it has no expert number. */
+/* An item with the name of the stack that it could belong to, or its own name if it has no expert
+ * number. */
 typedef struct candidate {
     char key[NAME_MAX_BYTES + 1];
     bool expert;
@@ -30,7 +31,8 @@ static bool same_kind(const stack_item *a, const stack_item *b)
            a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1];
 }
 
-/* Do these candidates of one key run from 0 without gap, all of one kind? */
+/* Are the numbers of these candidates of one key 0, 1, 2 and so on, and all of one kind? A run with
+ * a gap is not a stack, because a record stores no expert numbers. */
 static bool is_stack(const candidate *c, size_t count, const stack_item *items)
 {
     if (count < 2 || !c[0].expert) {
@@ -52,6 +54,7 @@ static void add_group(stack_list *list, const char *name, size_t first, size_t c
     g->count = count;
 }
 
+/* Sorting by key and number puts the members of a possible stack next to each other, in order. */
 err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e)
 {
     *out = (stack_list){0};

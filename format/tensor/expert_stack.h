@@ -1,11 +1,12 @@
-/* Expert stacks: E tensors that differ only in their expert number, seen as one (spec/quant.md
- * section 6).
+/* Expert stacks: E tensors whose names differ only in the expert number, treated as one tensor
+ * (spec/quant.md section 6).
  *
  *     stack_fold(items, count, &list, e);
  *     list.groups[g].name              "model.layers.3.mlp.experts.*.up_proj.weight",
  *                                      or the tensor's own name
  *     list.members[group.first + i]    index into items of member i,
- *                                      ascending expert number */
+ *                                      by ascending expert number
+ *     stack_list_free(&list); */
 #ifndef EXPERT_STACK_H
 #define EXPERT_STACK_H
 
@@ -18,7 +19,7 @@ typedef struct stack_item {
     dtype type;
     unsigned ndim;
     const uint64_t *shape;
-    int decision; /* members of a stack agree in it */
+    int decision; /* equal for all members of a stack */
 } stack_item;
 
 typedef struct stack_group {
@@ -32,7 +33,7 @@ typedef struct stack_list {
     size_t *members; /* every item once */
 } stack_list;
 
-/* Errors: ERR_MEMORY. Free with stack_list_free. Names are not longer than NAME_MAX_BYTES. */
+/* Names must not be longer than NAME_MAX_BYTES. Release by stack_list_free. ERR_MEMORY. */
 MUST_CHECK err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e);
 
 void stack_list_free(stack_list *list);

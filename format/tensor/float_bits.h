@@ -1,7 +1,7 @@
 /* Floats and their bits, for headers that the CPU and the GPU share.
  *
- * Such a header is plain C inline functions that compile as C11 and as CUDA C++17 alike: one
- * definition of the arithmetic, so that every engine gives the same bits. Compile with
+ * Such a header consists of inline functions that compile both as C11 and as CUDA C++17: there is
+ * one definition of the arithmetic, so that every engine gives the same bits. Compile with
  * -ffp-contract=off, or -fmad=false. */
 #ifndef FLOAT_BITS_H
 #define FLOAT_BITS_H

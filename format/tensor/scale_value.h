@@ -1,5 +1,5 @@
-/* A scale as a checkpoint or a packed file stores it: F32, BF16, F16 or F8_E8M0 (spec/format.md
- * section 5). */
+/* Decodes a scale as a checkpoint or a packed file stores it: F32, BF16, F16 or F8_E8M0
+ * (spec/format.md section 5). */
 #ifndef SCALE_VALUE_H
 #define SCALE_VALUE_H
 
@@ -13,7 +13,7 @@ static inline float e8m0_widen(uint8_t e)
     return float_from_bits(e == 0 ? 0x00400000u : e == 255 ? 0x7fc00000u : (uint32_t)e << 23);
 }
 
-/* Exact. `p` needs no alignment. */
+/* The value of the scale at `p`, exactly. `p` needs no alignment. */
 static inline float scale_value(dtype t, const unsigned char *p)
 {
     switch (t) {
@@ -28,8 +28,8 @@ static inline float scale_value(dtype t, const unsigned char *p)
     }
 }
 
-/* Is this a power of two that F8_E8M0 holds, 2^-127 to 2^127? So have to be all scales of a POW2
- * record. */
+/* Is this a power of two that F8_E8M0 can store, 2^-127 to 2^127? All scales of a POW2 record have
+ * to be. */
 static inline bool scale_is_pow2(float scale)
 {
     const uint32_t bits = float_bits(scale);

@@ -6,7 +6,7 @@
 
 #include "format/base/utf8.h"
 
-/* A walk over the components of a name; `text` is NULL before the first and after the last. */
+/* The current component of a scan of a name; `text` is NULL before the first and after the last. */
 typedef struct component {
     const char *text;
     size_t bytes;
@@ -31,7 +31,7 @@ static bool component_is(const component *c, const char *word)
     return strlen(word) == c->bytes && memcmp(c->text, word, c->bytes) == 0;
 }
 
-/* Canonical decimals only: "01" and "1" would be one number under two names. */
+/* Only canonical decimals: otherwise "01" and "1" would be two names of one expert. */
 static bool parse_decimal(const char *text, size_t bytes, uint64_t *number)
 {
     if (bytes == 0 || bytes > 10 || (bytes > 1 && text[0] == '0')) {
@@ -48,7 +48,7 @@ static bool parse_decimal(const char *text, size_t bytes, uint64_t *number)
     return n < (uint64_t)1 << 31;
 }
 
-/* `*end`: behind the number, 0 without a layer. */
+/* `*end`: the offset after the number, 0 if there is no layer. */
 static int64_t find_layer(const char *name, size_t *end)
 {
     bool after_list = false;
@@ -141,11 +141,11 @@ bool name_expand_stack(const char *stack, uint64_t index, char *out)
     return replace_slot(stack, start, length, digits, out);
 }
 
-/* Nothing but printable ASCII: one branch-free pass that the compiler vectorizes, and the answer
- * for all usual names. */
+/* Nothing but printable ASCII? One pass without branches, which the compiler vectorizes, and which
+ * suffices for all usual names. */
 static bool all_printable(const char *name, size_t length)
 {
-    unsigned char odd = 0; /* of one byte, so that no byte is widened */
+    unsigned char odd = 0; /* one byte wide, so that no element is widened */
     for (size_t i = 0; i < length; i++) {
         odd |= (unsigned char)(name[i] - 0x20) >= 0x5f;
     }

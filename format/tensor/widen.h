@@ -1,4 +1,4 @@
-/* BF16 and F16 to float32: exact for every value, NaNs keep sign and payload. */
+/* Converts BF16 and F16 to float32: exactly for every value; NaNs keep sign and payload. */
 #ifndef WIDEN_H
 #define WIDEN_H
 
@@ -10,8 +10,8 @@ SHARED_FN float bf16_widen(uint16_t h)
 }
 
 /* The exponent field moves from bias 15 to 127, and from 31 to 255 for infinity and NaN. A
- * subnormal then looks like 2^-15 (1 + m/1024) and means 2^-14 m/1024: the double less 2^-14. So no
- * operand is a subnormal float32, which some processors compute very slowly. */
+ * subnormal, whose value is 2^-14 m/1024, then reads as 2^-15 (1 + m/1024): its value is twice that
+ * minus 2^-14. So no operand is a subnormal float32, which some processors compute very slowly. */
 SHARED_FN float f16_widen(uint16_t h)
 {
     int32_t magnitude = h & 0x7fff;

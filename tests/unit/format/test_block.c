@@ -1,4 +1,4 @@
-/* Block formats: sizes against a count of blocks one by one, and what is supported. */
+/* Block formats: sizes against a count of single blocks, and which formats are supported. */
 #include "format/tensor/block.h"
 #include "tests/aid/expect.h"
 

@@ -1,4 +1,4 @@
-/* Numbers and words of dialects: both are for ever. */
+/* Numbers and words of dialects, which must never change. */
 #include "format/tensor/dialect_id.h"
 #include "tests/aid/expect.h"
 

@@ -5,7 +5,7 @@
 #include "format/tensor/dtype.h"
 #include "tests/aid/expect.h"
 
-/* Numbers stand in files: they never change. */
+/* Numbers are stored in files, so they never change. */
 static const struct {
     unsigned number;
     const char *name;

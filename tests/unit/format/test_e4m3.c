@@ -1,6 +1,6 @@
 /* format/tensor/e4m3.h, quant/tile/scale.h and format/tensor/widen.h against exact tables.
  *
- * OCTAVO_EXHAUSTIVE=1 in the environment adds all 2^32 floats (some ten seconds). SEED=N chooses
+ * OCTAVO_EXHAUSTIVE=1 in the environment adds all 2^32 floats (about ten seconds). SEED=N chooses
  * the random scales. */
 #include <check.h>
 #include <float.h>
@@ -22,7 +22,7 @@
         }                                                                                          \
     } while (0)
 
-/* All bits, so that -0 is not +0. */
+/* Compares all bits, so that -0 is not +0. */
 #define REQUIRE_SAME(x, expected)                                                                  \
     REQUIRE(oracle_bits(x) == oracle_bits(expected), "%a, expected %a", (double)(x),               \
             (double)(expected))
@@ -65,7 +65,7 @@ static void check_encode(float y)
     REQUIRE_SAME(r.value, oracle_decode(code & 0x7f));
 }
 
-/* Every value, every midpoint, and the floats beside them. */
+/* Every value, every midpoint, and the floats next to them. */
 START_TEST(encode_corners)
 {
     for (int code = 0; code < ORACLE_LARGEST; code++) {
@@ -133,7 +133,7 @@ START_TEST(encode_all_bf16)
 }
 END_TEST
 
-/* x = 464 s and its neighbours, and every other tie times a scale that keeps it exact. */
+/* x = 464 s and its neighbors, and every other tie times a scale that keeps it exact. */
 START_TEST(encode_ties_times_scale)
 {
     for (int k = -126; k <= 118; k++) {

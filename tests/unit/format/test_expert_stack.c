@@ -1,4 +1,4 @@
-/* Expert stacks: which tensors are one record, and in what order. */
+/* Expert stacks: which tensors become one record, and in what order. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void expect_fold(const stack_item *items, size_t count, stack_list *out)
     size_t covered = 0;
     bool seen[4096] = {false};
     for (size_t g = 0; g < out->group_count; g++) {
-        ck_assert_uint_eq(out->groups[g].first, covered); /* groups lie one behind the other */
+        ck_assert_uint_eq(out->groups[g].first, covered); /* groups follow one another */
         covered += out->groups[g].count;
     }
     ck_assert_uint_eq(covered, count);
@@ -42,7 +42,7 @@ static const stack_group *group_of(const stack_list *list, const char *name)
     return found;
 }
 
-/* Two members of 2-D BF16, decided alike, make a stack; each line changes one thing. */
+/* Two members of 2-D BF16 with the same decision make a stack; each line changes one property. */
 static const struct {
     const char *what;
     stack_item items[4];
@@ -137,7 +137,7 @@ START_TEST(case_is_folded)
 }
 END_TEST
 
-/* Beside a complete run stand names that look like members and are none: the run is still one. */
+/* A complete run next to names that look like members but are not: the run is still a stack. */
 START_TEST(leading_zero_stands_alone)
 {
     const stack_item items[] = {
@@ -158,7 +158,7 @@ START_TEST(leading_zero_stands_alone)
 }
 END_TEST
 
-/* Only the first number behind "experts" is the expert's: layers do not mix. */
+/* Only the number after the first "experts" is that of the expert: layers do not mix. */
 START_TEST(layers_do_not_mix)
 {
     const stack_item items[] = {
@@ -189,7 +189,7 @@ START_TEST(nothing_folds_to_nothing)
 }
 END_TEST
 
-/* Numbers order as numbers: 2 before 10. The order of the items does not matter. */
+/* Numbers are ordered by value: 2 before 10. The order of the items does not matter. */
 START_TEST(members_ascend_beyond_ten)
 {
     enum { EXPERTS = 260, ITEMS = 2 * EXPERTS };

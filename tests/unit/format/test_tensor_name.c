@@ -1,4 +1,4 @@
-/* Names: the two numbers read from them, stacks, and what a name may hold. */
+/* Names: the two numbers read from them, stacks, and which bytes a name may have. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static const struct {
     {"a.layers.x.h.2.blocks.9", 2},
 };
 
-/* Every name after every other one: what is remembered of the one before must not show. */
+/* Every name after every other one: what is remembered of the previous name makes no difference. */
 START_TEST(layer_of_the_next_name)
 {
     const size_t count = sizeof layers / sizeof layers[0];
@@ -143,7 +143,7 @@ static const struct {
     {"*", true},
     {"\xc3\xa9", true},         /* é */
     {"\xed\x9f\xbf", true},     /* the last before the surrogates */
-    {"\xee\x80\x80", true},     /* the first behind them */
+    {"\xee\x80\x80", true},     /* the first after them */
     {"\xf0\x9f\x98\x80", true}, /* U+1F600 */
     {"\xf4\x8f\xbf\xbf", true}, /* U+10FFFF */
     {"", false},
@@ -171,7 +171,7 @@ START_TEST(name_is_valid)
 }
 END_TEST
 
-/* Every byte at every place of a text that is longer than what a loop takes at once. */
+/* Every byte at every place of a text that is longer than one step of a vectorized loop. */
 START_TEST(plain_text_is_known)
 {
     char text[70];
@@ -200,7 +200,7 @@ START_TEST(name_length_is_limited)
 }
 END_TEST
 
-/* All code points, encoded here, are accepted at their own length and nowhere cut short. */
+/* All code points, encoded here, are accepted at full length and never when truncated. */
 START_TEST(every_character_is_one)
 {
     static const unsigned first[] = {0, 0, 0xc0, 0xe0, 0xf0};
