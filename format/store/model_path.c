@@ -6,7 +6,7 @@
 #include "format/archive/archive_index.h"
 #include "format/pack/pack_file.h"
 
-static bool is_called(const char *path, const char *suffix)
+static bool has_suffix(const char *path, const char *suffix)
 {
     const char *const dot = strrchr(path, '.');
     return dot && strcmp(dot, suffix) == 0;
@@ -21,11 +21,11 @@ model_kind model_path_kind(const char *path)
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         return MODEL_DIRECTORY;
     }
-    if (pack_is_packed(path) || is_called(path, ".octavo")) {
+    if (pack_is_packed(path) || has_suffix(path, ".octavo")) {
         return MODEL_PACKED;
     }
     if (archive_recognizes(path)) {
         return MODEL_ARCHIVE;
     }
-    return is_called(path, ".safetensors") ? MODEL_SHARD : MODEL_UNKNOWN;
+    return has_suffix(path, ".safetensors") ? MODEL_SHARD : MODEL_UNKNOWN;
 }

@@ -1,10 +1,10 @@
-/* What a path stands for where a model is wanted. It is decided here for all commands, so that they
+/* Finds out which kind of model a path leads to. This is decided in one place, so that all commands
  * agree.
  *
  *     if (model_path_kind(path) == MODEL_PACKED) ...
  *
- * By what lies there first, then by the name: a file whose beginning is damaged still has its name.
- * Nothing is reported here; whoever opens the path says what is wrong with it. */
+ * The content decides first, then the name: a packed file whose beginning is damaged is still known
+ * by its name. No errors are reported here; opening the path reports what is wrong with it. */
 #ifndef MODEL_PATH_H
 #define MODEL_PATH_H
 
@@ -12,15 +12,15 @@
 #include <string.h>
 
 typedef enum model_kind {
-    MODEL_UNKNOWN,   /* none of those below, or nothing is there */
+    MODEL_UNKNOWN,   /* none of those below, or nothing has this path */
     MODEL_STREAM,    /* "-": standard input */
-    MODEL_PACKED,    /* a packed file: by its first bytes, or called *.octavo */
+    MODEL_PACKED,    /* a packed file: by its first bytes, or named *.octavo */
     MODEL_DIRECTORY, /* a checkpoint, or a folder of the Hub's cache */
     MODEL_ARCHIVE,   /* an archive of a checkpoint */
-    MODEL_SHARD,     /* a checkpoint that is one file, *.safetensors */
+    MODEL_SHARD,     /* a checkpoint of a single file, named *.safetensors */
 } model_kind;
 
-/* Is it MODEL_STREAM? Asks the name alone. */
+/* Is it MODEL_STREAM? Looks only at the name. */
 static inline bool model_path_is_stream(const char *path)
 {
     return strcmp(path, "-") == 0;

@@ -13,14 +13,14 @@
 #include "format/base/num.h"
 #include "format/tensor/scale_value.h"
 
-enum { STORE_TAKEN = TENSOR_MAX_DIMS + 1 }; /* dimensions of scales that have found their tensor */
+enum { STORE_TAKEN = TENSOR_MAX_DIMS + 1 }; /* marks, as ndim, scales that belong to a tensor */
 
 static err_code no_memory(const char *path, err *e)
 {
     return err_set(e, ERR_MEMORY, "%s: no memory for the list of its tensors", path);
 }
 
-/* Fill in what follows from dtype and shape. */
+/* Fill in the fields that follow from dtype and shape. */
 static err_code describe(store_tensor *t, const char *name, dtype type, const uint64_t *shape,
                          unsigned ndim, err *e)
 {
@@ -44,7 +44,8 @@ static err_code describe(store_tensor *t, const char *name, dtype type, const ui
 
 /* ---- checkpoint ------------------------------------------------ */
 
-/* Are these FP8 and its scales as a packed file holds them? Others are tensors as any. */
+/* Could a packed file hold this FP8 weight with its scales? Otherwise both are listed as ordinary
+ * tensors. */
 static bool is_tiled(const fp8_pair *p)
 {
     char why[BLOCK_TEXT_BYTES];
@@ -60,7 +61,7 @@ static bool are_tiled_scales(const checkpoint *cp, const fp8_pairs *pairs, size_
 static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err *e)
 {
     store_tensor *const t = &s->tensors[s->count++];
-    const err_code code = describe(t, from->name, from->type, from->shape, from->ndim, e);
+    TRY(describe(t, from->name, from->type, from->shape, from->ndim, e));
     t->off = from->off;
     t->of_source = from;
     if (is_tiled(p)) {
@@ -69,30 +70,30 @@ static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err 
         t->block = p->block;
         t->scale_type = p->other->type;
     }
-    return code;
+    return OK;
 }
 
 static err_code list_source(store *s, err *e)
 {
     const checkpoint *const cp = s->source;
     fp8_pairs pairs = {0};
-    err_code code = fp8_pairs_find(cp, &pairs, e);
+    err_code code = OK;
+    TRY_OUT(fp8_pairs_find(cp, &pairs, e));
     s->tensors = calloc(cp->tensor_count + 1, sizeof *s->tensors);
-    if (code == OK && !s->tensors) {
-        code = no_memory(s->path, e);
-    }
-    for (size_t i = 0; i < cp->tensor_count && code == OK; i++) {
+    TRY_OUT(s->tensors ? OK : no_memory(s->path, e));
+    for (size_t i = 0; i < cp->tensor_count; i++) {
         if (!are_tiled_scales(cp, &pairs, i)) {
-            code = add_source(s, &cp->tensors[i], &pairs.of[i], e);
+            TRY_OUT(add_source(s, &cp->tensors[i], &pairs.of[i], e));
         }
     }
+out:
     fp8_pairs_free(&pairs);
     return code;
 }
 
 /* ---- packed file ----------------------------------------------- */
 
-/* Bytes that the names of a stack's members take at most. */
+/* Upper bound of the bytes that the names of a stack's members take. */
 static uint64_t names_bytes(const pack_record *r)
 {
     const int digits = snprintf(NULL, 0, "%" PRIu64, r->shape[0]);
@@ -100,7 +101,8 @@ static uint64_t names_bytes(const pack_record *r)
     return num_mul(strlen(r->name) + (uint64_t)digits, r->shape[0], &bytes) ? bytes : UINT64_MAX;
 }
 
-/* A table of a few records may promise any number of tensors; their digests are in the file. */
+/* A table of a few records can claim any number of tensors, for which memory would be allocated.
+ * But the file has a digest for each of them, so their number is bounded by its length. */
 static err_code check_count(const pack_file *p, err *e)
 {
     const uint64_t expected = p->table.source_count * XXH3_BYTES;
@@ -128,7 +130,7 @@ static err_code allocate(store *s, err *e)
     return s->names && s->tensors ? OK : no_memory(s->path, e);
 }
 
-/* Member `i` of a record: all of it, unless it is a stack. */
+/* Add member `i` of a stack, or a whole record that is not a stack. */
 static err_code add_member(store *s, const pack_record *r, uint64_t i, char **name_to, err *e)
 {
     char expanded[NAME_MAX_BYTES + 1];
@@ -144,7 +146,7 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
         *name_to += bytes;
     }
     store_tensor *const t = &s->tensors[s->count++];
-    const err_code code = describe(t, name, r->type, r->shape + r->stack, r->ndim - r->stack, e);
+    TRY(describe(t, name, r->type, r->shape + r->stack, r->ndim - r->stack, e));
     const uint64_t members = pack_record_sources(r);
     t->off = r->off + r->len / members * i;
     t->of_record = r;
@@ -157,11 +159,11 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
         t->scale_record = scales;
         t->scale_off = scales->off + scales->len / members * i;
     }
-    return code;
+    return OK;
 }
 
-/* FP8 that a rule kept has its scales beside it, as in a checkpoint; NULL: it is none, or has none.
- */
+/* The scales of an FP8 tensor that a rule kept. They are a kept tensor too, as in the checkpoint.
+ * NULL if the tensor is not such FP8, or has no scales. */
 static store_tensor *kept_scales(const store *s, const store_tensor *t)
 {
     store_tensor *found = NULL;
@@ -176,7 +178,8 @@ static store_tensor *kept_scales(const store *s, const store_tensor *t)
     return fits ? found : NULL;
 }
 
-/* Make these quantized tensors, so that scales have no entries of their own. */
+/* List such tensors as quantized, and not their scales, as for a checkpoint: the same model then
+ * has the same list of tensors, packed or not. */
 static void pair_kept(store *s)
 {
     size_t left = 0;
@@ -208,23 +211,21 @@ static int compare_names(const void *a, const void *b)
 static err_code list_packed(store *s, err *e)
 {
     const pack_table *const table = &s->packed->table;
-    err_code code = check_count(s->packed, e);
-    if (code == OK) {
-        code = allocate(s, e);
-    }
+    TRY(check_count(s->packed, e));
+    TRY(allocate(s, e));
     char *name_to = s->names;
-    for (uint32_t i = 0; i < table->count && code == OK; i++) {
+    for (uint32_t i = 0; i < table->count; i++) {
         const pack_record *const r = &table->records[i];
         const uint64_t members = r->cls == CLASS_SCALES ? 0 : pack_record_sources(r);
-        for (uint64_t k = 0; k < members && code == OK; k++) {
-            code = add_member(s, r, k, &name_to, e);
+        for (uint64_t k = 0; k < members; k++) {
+            TRY(add_member(s, r, k, &name_to, e));
         }
     }
-    if (code == OK && s->count > 1) {
+    if (s->count > 1) {
         qsort(s->tensors, s->count, sizeof *s->tensors, compare_names);
         pair_kept(s);
     }
-    return code;
+    return OK;
 }
 
 /* ---- both ------------------------------------------------------ */
@@ -232,11 +233,11 @@ static err_code list_packed(store *s, err *e)
 static err_code open_either(store *s, const monitor *m, err *e)
 {
     if (model_path_kind(s->path) == MODEL_PACKED) {
-        const err_code code = pack_open(s->path, &s->packed, e);
-        return code == OK ? list_packed(s, e) : code;
+        TRY(pack_open(s->path, &s->packed, e));
+        return list_packed(s, e);
     }
-    const err_code code = checkpoint_open(s->path, m, &s->source, e);
-    return code == OK ? list_source(s, e) : code;
+    TRY(checkpoint_open(s->path, m, &s->source, e));
+    return list_source(s, e);
 }
 
 err_code store_open(const char *path, const monitor *m, store **out, err *e)
@@ -278,7 +279,8 @@ uint64_t store_bytes(const store *s)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < s->count; i++) {
-        bytes += s->tensors[i].rows * s->tensors[i].row_bytes; /* checked when it was opened */
+        bytes +=
+            s->tensors[i].rows * s->tensors[i].row_bytes; /* opening has checked the products */
     }
     return bytes;
 }
@@ -288,7 +290,7 @@ const store_tensor *store_find(const store *s, const char *name)
     return bsearch(name, s->tensors, s->count, sizeof *s->tensors, compare_name);
 }
 
-/* Rows of a quantized tensor that share no tile with others. */
+/* Rows of one slice of a quantized tensor: tiles never cross the end of a slice. */
 static uint64_t slice_rows(const store_tensor *t)
 {
     return t->shape[t->ndim - 2];
@@ -305,15 +307,15 @@ static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows,
         return err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
     }
     if (t->row_bytes == 0 && t->cols > 0) {
-        return err_set(e, ERR_INPUT, "tensor %s: rows of %s that are not whole bytes", t->name,
-                       dtype_name(t->type));
+        return err_set(e, ERR_INPUT, "tensor %s: rows of %s that are not a whole number of bytes",
+                       t->name, dtype_name(t->type));
     }
     if (!t->quantized) {
         return OK;
     }
     const uint64_t within = first % slice_rows(t);
     if (within % t->block.rows != 0) {
-        return err_set(e, ERR_INTERNAL, "tensor %s: read from within a tile", t->name);
+        return err_set(e, ERR_INTERNAL, "tensor %s: a read that starts inside a tile", t->name);
     }
     if (rows > slice_rows(t) - within) {
         return err_set(e, ERR_INPUT,
@@ -331,34 +333,34 @@ static err_code read_scales(const store *s, const store_tensor *t, uint64_t firs
     const uint64_t before = slice * store_scale_count(t, slice_rows(t)) + store_scale_count(t, row);
     const size_t count = store_scale_count(t, rows);
     const size_t each = dtype_bits(t->scale_type) / 8;
-    /* Into the end of the room: a scale is not larger than its float. */
+    /* Read into the end of the array, and convert from the beginning. A stored scale is not larger
+     * than its float, so no scale is overwritten before it is converted. */
     unsigned char *const stored = (unsigned char *)(scales + count) - count * each;
-    const err_code code =
-        s->source
+    TRY(s->source
             ? checkpoint_read(s->source, t->source_scales, before * each, stored, count * each, e)
             : io_read_at(s->packed->fd, s->packed->path, t->scale_off + before * each, stored,
-                         count * each, e);
-    for (size_t i = 0; i < count && code == OK; i++) {
+                         count * each, e));
+    for (size_t i = 0; i < count; i++) {
         scales[i] = scale_value(t->scale_type, stored + i * each);
     }
-    return code;
+    return OK;
 }
 
 err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                     void *data, float *scales, err *e)
 {
-    err_code code = check_rows(t, first, rows, e);
-    if (code != OK || rows == 0) {
-        return code;
+    TRY(check_rows(t, first, rows, e));
+    if (rows == 0) {
+        return OK;
     }
-    const uint64_t off = first * t->row_bytes; /* within the tensor, so both products fit */
+    const uint64_t off = first * t->row_bytes; /* inside the tensor, so both products fit */
     const size_t bytes = rows * t->row_bytes;
-    code = s->source ? checkpoint_read(s->source, t->of_source, off, data, bytes, e)
-                     : io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e);
-    return code == OK && t->quantized ? read_scales(s, t, first, rows, scales, e) : code;
+    TRY(s->source ? checkpoint_read(s->source, t->of_source, off, data, bytes, e)
+                  : io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e));
+    return t->quantized ? read_scales(s, t, first, rows, scales, e) : OK;
 }
 
-/* No bytes would mean all that follow. */
+/* posix_fadvise takes a length of 0 as everything up to the end of the file. */
 static void advise(int fd, uint64_t off, uint64_t bytes)
 {
     if (bytes > 0) {

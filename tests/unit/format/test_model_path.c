@@ -1,4 +1,4 @@
-/* What a path stands for: what lies there counts before its name. */
+/* Which kind of model a path leads to: the content counts before the name. */
 #include <check.h>
 
 #include "format/store/model_path.h"

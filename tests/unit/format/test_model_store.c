@@ -107,7 +107,7 @@ static unsigned char *read_rows(store *s, const store_tensor *t, uint64_t first,
     return data;
 }
 
-/* Against the values that the name stands for. */
+/* Compare with the values of the source tensor of this name. */
 static void check_source_bytes(store *s, const store_tensor *t)
 {
     const size_t bytes = t->rows * t->row_bytes;
@@ -121,7 +121,7 @@ static void check_source_bytes(store *s, const store_tensor *t)
     free(expected);
 }
 
-/* Against the bytes of the file: `data` and `scales` are those of a slice of `rows` rows. */
+/* Compare with the bytes of the file: `data` and `scales` are those of a slice of `rows` rows. */
 static void check_codes(store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                         const unsigned char *data, const unsigned char *scales)
 {
@@ -154,8 +154,8 @@ START_TEST(values_are_those_of_the_source)
 }
 END_TEST
 
-/* The slices of a record, each 128 * n rows from its beginning; a stack's in tensors of their own.
- */
+/* The slices of a record, each read from rows that are multiples of 128; those of a stack are
+ * separate tensors. */
 START_TEST(codes_come_with_their_scales)
 {
     const struct {
@@ -188,7 +188,7 @@ START_TEST(wrong_rows_are_refused)
     const store_tensor *const q = find(s, Q);
     const store_tensor *const fused = find(s, FUSED);
     expect_error(store_read(s, q, 1, 1, data, NULL, &e), ERR_INTERNAL, &e,
-                 "tensor " Q ": read from within a tile");
+                 "tensor " Q ": a read that starts inside a tile");
     expect_error(store_read(s, q, 256, 45, data, NULL, &e), ERR_INTERNAL, &e,
                  "tensor " Q ": read beyond its end");
     expect_error(store_read(s, q, UINT64_MAX, 2, data, NULL, &e), ERR_INTERNAL, &e, "beyond");
@@ -202,7 +202,8 @@ START_TEST(wrong_rows_are_refused)
 }
 END_TEST
 
-/* Four-bit rows that end within a byte are listed, so that whoever wants others gets them. */
+/* Rows of 4-bit elements that end within a byte cannot be read, but are listed, so that the other
+ * tensors can be. */
 START_TEST(rows_of_half_bytes)
 {
     unsigned char data[8];
@@ -214,7 +215,7 @@ START_TEST(rows_of_half_bytes)
     store *const s = open_good(scratch("f.safetensors"));
     ck_assert_uint_eq(find(s, "a")->row_bytes, 0);
     expect_error(store_read(s, find(s, "a"), 0, 2, data, NULL, &e), ERR_INPUT, &e,
-                 "tensor a: rows of F4 that are not whole bytes");
+                 "tensor a: rows of F4 that are not a whole number of bytes");
     expect_ok(store_read(s, find(s, "b"), 1, 2, data, NULL, &e), &e);
     ck_assert_mem_eq(data, "\x04\x05", 2);
     store_prefetch(s, find(s, "a"));
@@ -276,7 +277,7 @@ START_TEST(neither_kind)
 }
 END_TEST
 
-/* The section of source digests is as long as the tensors are many. */
+/* The length of the section of source digests limits the number of tensors. */
 START_TEST(a_table_that_promises_more_than_there_is)
 {
     const pack_section *const sdig = small_pack_section(&packed, TAG_SDIG);

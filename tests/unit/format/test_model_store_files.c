@@ -1,4 +1,4 @@
-/* Small files of a model, beside its shards or embedded. */
+/* Small files of a model, next to its shards or embedded. */
 #include "format/json/json.h"
 #include "tests/aid/store_case.h"
 
@@ -59,8 +59,8 @@ START_TEST(an_embedded_file_that_is_too_large)
 }
 END_TEST
 
-/* The head is covered by a digest of its own, so damage shows when the file is opened, unless it
- * comes later. */
+/* The head has its own digest, so damage is noticed when the file is opened, unless it happens
+ * later. */
 START_TEST(damaged_embedded_files)
 {
     const uint64_t at = small_pack_section(&packed, TAG_FILE)->off + 600;
