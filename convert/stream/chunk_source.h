@@ -1,5 +1,5 @@
-/* The source of a chunk: which bytes of which tensor a chunk of the packed file is made from;
- * reading and digesting them. */
+/* The source of a chunk: which bytes of which tensor a chunk of the packed file is made from, and
+ * how they are read and digested. */
 #ifndef CHUNK_SOURCE_H
 #define CHUNK_SOURCE_H
 
@@ -14,19 +14,21 @@ uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c);
 typedef struct chunk_reader {
     const plan *plan;
     checkpoint *cp;
-    const monitor *m; /* is told of bytes read */
-    unsigned char
-        *pieces; /* [chunk_count] digests of source pieces, XXH3_BYTES each, filled here */
+    const monitor *m;      /* advanced by the bytes read */
+    unsigned char *pieces; /* [chunk_count] digests of source pieces, XXH3_BYTES each; chunk_read
+                              fills in that of its chunk */
 } chunk_reader;
 
-/* Bytes that the scales of a source in FP8 need for any chunk that is quantized once more. */
-uint64_t chunk_scale_room(const plan *p);
+/* The size of the buffer for scales that chunk_read needs: the most that any chunk of FP8 that is
+ * requantized has. */
+uint64_t chunk_scale_bytes(const plan *p);
 
-/* Read the source of a record's chunk `number` into `room`, item_chunk_in_bytes of it (work_items.h),
- * and digest it on the way; *data: where in the room the elements begin that are quantized or kept.
- * `scales` has chunk_scale_room bytes. Any thread. Errors: those of checkpoint_read; ERR_MEMORY. */
+/* Read the source of a record's chunk `number` into `area`, item_chunk_in_bytes of it (work_items.h),
+ * and digest it on the way; *data: where in the area the elements to quantize or keep begin.
+ * `scales` has chunk_scale_bytes bytes. Threads may read different chunks in parallel, each with
+ * buffers of its own. Errors: those of checkpoint_read; ERR_MEMORY. */
 MUST_CHECK err_code chunk_read(const chunk_reader *cr, const pack_record *r, uint64_t number,
-                               unsigned char *scales, unsigned char *room, unsigned char **data,
+                               unsigned char *scales, unsigned char *area, unsigned char **data,
                                err *e);
 
 #endif

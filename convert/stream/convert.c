@@ -21,13 +21,13 @@
 #include "format/output/output.h"
 #include "format/thread/parallel.h"
 
-enum { SLOTS_AHEAD = 2 }; /* while the threads compute, others read and write */
+enum { SLOTS_AHEAD = 2 }; /* more than computing threads: these read and write meanwhile */
 
-/* Codes of one slot: large enough that a read or write costs little, small enough to stay in the
- * cache. */
+/* Codes of one slot: large enough that the overhead of a read or write is small, small enough to
+ * stay in the cache. */
 #define SLOT_OUT_BYTES (2 * MIB)
 
-/* Their sources, and what the rooms for reading take more than these. */
+/* Their sources in 16 bits, and the most that alignment for direct reads adds to them. */
 #define SLOT_IN_BYTES (2 * SLOT_OUT_BYTES)
 #define SLOT_IN_EXTRA (SLOT_IN_BYTES / DIRECT_MIN * 2 * DIRECT_ALIGN)
 
@@ -50,8 +50,9 @@ static err_code refuse_memory(uint64_t need, uint64_t memory, err *e)
     return ERR_MEMORY;
 }
 
-/* As many slots as the threads keep busy, as large as is useful, within the budget. A GPU wants the
- * same: more and larger slots leave the processor's cache, which costs more than small copies. */
+/* As many slots as the threads keep busy, as large as is useful, within the budget. The same is
+ * best for a GPU: with more or larger slots the data leaves the processor's cache, which costs more
+ * than small copies to the device. */
 static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, convert_slots *out,
                              err *e)
 {
@@ -61,10 +62,7 @@ static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, c
     items_largest_chunk(&p->table, &in_bytes, &out_bytes);
     in_bytes = num_max(in_bytes, SLOT_IN_BYTES + SLOT_IN_EXTRA);
     out_bytes = num_max(out_bytes, SLOT_OUT_BYTES);
-    const err_code code = pipeline_measure(p, in_bytes, out_bytes, &need, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(pipeline_measure(p, in_bytes, out_bytes, &need, e));
     const uint64_t each = in_bytes + out_bytes + need.slot_bytes;
     const uint64_t scales = scale_runs_bytes(&p->table);
     const uint64_t left = memory - num_min(scales, memory);
@@ -86,24 +84,20 @@ static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, c
 err_code convert_prepare(const convert_options *options, const monitor *m, convert_job *job, err *e)
 {
     *job = (convert_job){.options = *options};
-    err_code code = checkpoint_open(options->source, m, &job->cp, e);
-    if (code == OK) {
-        code = embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
-                            &job->embed, e);
-    }
-    if (code == OK) {
-        const plan_options how = {
-            .recipe = options->recipe,
-            .embed = &job->embed,
-            .digest = options->digest,
-            .allow_none = options->allow_none,
-            .source_sha256 = options->source_sha256,
-        };
-        code = plan_make(job->cp, &how, &job->plan, e);
-    }
-    if (code == OK) {
-        code = choose_slots(&job->plan, options->threads, options->memory, &job->slots, e);
-    }
+    const plan_options how = {
+        .recipe = options->recipe,
+        .embed = &job->embed,
+        .digest = options->digest,
+        .allow_none = options->allow_none,
+        .source_sha256 = options->source_sha256,
+    };
+    err_code code = OK;
+    TRY_OUT(checkpoint_open(options->source, m, &job->cp, e));
+    TRY_OUT(embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
+                         &job->embed, e));
+    TRY_OUT(plan_make(job->cp, &how, &job->plan, e));
+    TRY_OUT(choose_slots(&job->plan, options->threads, options->memory, &job->slots, e));
+out:
     if (code != OK) {
         convert_close(job);
     }
@@ -120,7 +114,8 @@ void convert_close(convert_job *job)
 
 /* ---- run ------------------------------------------------------- */
 
-/* What else lies in the directory, such as the packed file of an earlier run, is none. */
+/* Other files in the directory of the checkpoint, such as the packed file of an earlier run, are
+ * not inputs. */
 static bool is_input(const void *ctx, const struct stat *st)
 {
     const convert_job *const job = ctx;
@@ -146,38 +141,37 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
 
 typedef struct shard_digests {
     const checkpoint *cp;
-    const engine *engine; /* whose slots are still idle */
+    const engine *engine; /* its slots, still idle, serve as buffers */
     const monitor *m;
     unsigned char *sha256; /* [shard_count] */
 } shard_digests;
 
-static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
+static err_code add_shard(const shard_digests *d, const shard *s, int fd, unsigned char *buffer,
+                          digest_stream *stream, err *e)
 {
     enum { PIECE = 1 << 20 };
-    const shard_digests *const d = ctx;
-    const shard *const s = &d->cp->shards[task];
-    int fd = -1;
-    err_code code = io_open_read(shard_file(s), &fd, NULL, e);
-    if (code != OK) {
-        return code;
-    }
-    unsigned char *const buffer = d->engine->slots[worker].in;
-    digest_stream *const stream = digest_start(DIGEST_SHA256);
-    if (!stream) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", s->path);
-    }
-    for (uint64_t off = 0; code == OK && off < s->bytes;) {
+    for (uint64_t off = 0; off < s->bytes;) {
         const uint64_t n = num_min(PIECE, s->bytes - off);
-        code = io_read_at(fd, s->path, s->base + off, buffer, n, e);
-        if (code == OK) {
-            digest_add(stream, buffer, n);
-            monitor_advance(d->m, n);
-        }
-        if (code == OK && monitor_cancelled(d->m)) {
-            code = err_set(e, ERR_CANCELLED, "interrupted");
+        TRY(io_read_at(fd, s->path, s->base + off, buffer, n, e));
+        digest_add(stream, buffer, n);
+        monitor_advance(d->m, n);
+        if (monitor_cancelled(d->m)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
         }
         off += n;
     }
+    return OK;
+}
+
+static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
+{
+    const shard_digests *const d = ctx;
+    const shard *const s = &d->cp->shards[task];
+    int fd = -1;
+    TRY(io_open_read(shard_file(s), &fd, NULL, e));
+    digest_stream *const stream = digest_start(DIGEST_SHA256);
+    const err_code code = stream ? add_shard(d, s, fd, d->engine->slots[worker].in, stream, e)
+                                 : err_set(e, ERR_MEMORY, "%s: no memory", s->path);
     if (code == OK) {
         digest_finish(stream, d->sha256 + task * SHA256_BYTES);
     } else {
@@ -187,8 +181,8 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     return code;
 }
 
-/* The SHA-256 of whole shards: what the Hub calls the object id. A pass of its own, a shard per
- * thread. */
+/* The SHA-256 of whole shards, which the Hugging Face Hub uses as object ids. A pass over the
+ * source of its own, one shard per thread. */
 static err_code digest_shards(convert_job *job, const engine *g, const monitor *m, err *e)
 {
     uint64_t bytes = 0;
@@ -204,10 +198,10 @@ static err_code digest_shards(convert_job *job, const engine *g, const monitor *
     }
     monitor_stage(m, "digest sources", bytes);
     const unsigned workers = (unsigned)num_min(job->options.threads, g->slot_count);
-    err_code code = parallel_for(workers, job->cp->shard_count, digest_shard, &d, m, e);
-    if (code == OK) {
-        code = plan_set_shard_digests(&job->plan, job->cp, d.sha256, e);
-    }
+    err_code code = OK;
+    TRY_OUT(parallel_for(workers, job->cp->shard_count, digest_shard, &d, m, e));
+    TRY_OUT(plan_set_shard_digests(&job->plan, job->cp, d.sha256, e));
+out:
     free(d.sha256);
     return code;
 }
@@ -216,25 +210,18 @@ static err_code write_tensors(const pipeline_job *p, const monitor *m, pack_evid
                               convert_report *report, err *e)
 {
     monitor_stage(m, "convert", p->plan->source_bytes);
-    err_code code = output_write(p->out, 0, p->plan->head.bytes, p->plan->head.length, e);
-    if (code == OK) {
-        code = pipeline_run(p, m, v, &report->nonfinite_kept, e);
-    }
-    if (code == OK) {
-        code = checkpoint_unchanged(p->cp, e);
-    }
-    return code;
+    TRY(output_write(p->out, 0, p->plan->head.bytes, p->plan->head.length, e));
+    TRY(pipeline_run(p, m, v, &report->nonfinite_kept, e));
+    return checkpoint_unchanged(p->cp, e);
 }
 
 static err_code write_tail(const pipeline_job *p, pack_evidence *v, pack_tail *tail, err *e)
 {
     const plan *const plan_made = p->plan;
     const pack_text provenance = {plan_made->provenance, plan_made->provenance_bytes};
-    err_code code = pack_tail_build(&plan_made->head, &plan_made->table, v, provenance, tail, e);
-    if (code == OK) {
-        code = output_write(p->out, plan_made->table.data_end, tail->bytes, tail->length, e);
-    }
-    return code == OK ? output_sync(p->out, e) : code;
+    TRY(pack_tail_build(&plan_made->head, &plan_made->table, v, provenance, tail, e));
+    TRY(output_write(p->out, plan_made->table.data_end, tail->bytes, tail->length, e));
+    return output_sync(p->out, e);
 }
 
 static void sum_up(const plan *p, const pack_evidence *v, convert_report *report)
@@ -265,7 +252,7 @@ static err_code read_back(const convert_job *job, const pipeline_job *p, const p
     return code;
 }
 
-/* Everything between an open output and its name. */
+/* Everything between opening the output and renaming it into place. */
 static err_code fill_output(convert_job *job, engine *g, output *out, const monitor *m,
                             convert_report *report, err *e)
 {
@@ -279,28 +266,22 @@ static err_code fill_output(convert_job *job, engine *g, output *out, const moni
     };
     pack_evidence v = {0};
     pack_tail tail = {0};
-    err_code code = output_reserve(out, job->plan.file_bytes, e);
-    if (code == OK && job->options.source_sha256) {
-        code = digest_shards(job, g, m, e);
+    err_code code = OK;
+    TRY_OUT(output_reserve(out, job->plan.file_bytes, e));
+    if (job->options.source_sha256) {
+        TRY_OUT(digest_shards(job, g, m, e));
     }
-    if (code == OK) {
-        code = pack_evidence_create(&job->plan.table, job->options.digest, &v, e);
-    }
+    TRY_OUT(pack_evidence_create(&job->plan.table, job->options.digest, &v, e));
     const double start = now();
-    if (code == OK) {
-        code = write_tensors(&p, m, &v, report, e);
-    }
-    if (code == OK) {
-        code = write_tail(&p, &v, &tail, e);
-    }
+    TRY_OUT(write_tensors(&p, m, &v, report, e));
+    TRY_OUT(write_tail(&p, &v, &tail, e));
     report->seconds = now() - start;
-    if (code == OK) {
-        sum_up(&job->plan, &v, report);
-        memcpy(report->root, tail.root, SHA256_BYTES);
-        code = read_back(job, &p, &v, &tail, m, report, e);
-    }
-    pack_evidence_free(&v);
+    sum_up(&job->plan, &v, report);
+    memcpy(report->root, tail.root, SHA256_BYTES);
+    TRY_OUT(read_back(job, &p, &v, &tail, m, report, e));
+out:
     free(tail.bytes);
+    pack_evidence_free(&v);
     return code;
 }
 
@@ -314,19 +295,13 @@ err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_repo
 {
     *report = (convert_report){0};
     output *out = NULL;
-    err_code code = refuse_input_as_output(job, e);
-    if (code == OK) {
-        code = open_output(&job->options, m, &out, e);
-    }
-    if (code == OK) {
-        code = fill_output(job, g, out, m, report, e);
-    }
-    if (code == OK && monitor_cancelled(m)) {
-        code = err_set(e, ERR_CANCELLED, "interrupted");
-    }
-    if (code == OK) {
-        code = output_commit(&out, e);
-    }
+    err_code code = OK;
+    TRY_OUT(refuse_input_as_output(job, e));
+    TRY_OUT(open_output(&job->options, m, &out, e));
+    TRY_OUT(fill_output(job, g, out, m, report, e));
+    TRY_OUT(monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK);
+    TRY_OUT(output_commit(&out, e));
+out:
     output_abandon(&out);
     return code;
 }

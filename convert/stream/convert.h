@@ -2,12 +2,12 @@
  *
  *     convert_job job = {0};
  *     convert_prepare(&options, m, &job, e);        headers only; nothing is written
- *     ... job.plan is complete ...
+ *     ... job.plan is complete; open an engine with job.slots ...
  *     convert_run(&job, engine, m, &report, e);     write, sync, read back, rename
  *     convert_close(&job);
  *
- * The output appears under its name only when it is complete and on the disk; every failure leaves
- * what was there. */
+ * The output appears under its name only when it is complete and on the disk; after any failure the
+ * name is as it was before. */
 #ifndef CONVERT_H
 #define CONVERT_H
 
@@ -17,26 +17,26 @@
 
 typedef struct convert_options {
     const char *source; /* checkpoint path */
-    const char *output; /* packed file to write, or what messages call the stream */
-    bool stream;        /* write to `stream_fd` instead, in one go: no name, no way back */
+    const char *output; /* packed file to write, or the name of the stream in messages */
+    bool stream;        /* write to `stream_fd` instead, from start to end: nothing is renamed */
     int stream_fd;
     const recipe *recipe;
-    const char *recipe_path;       /* where it was read from, if anywhere: not to be replaced */
+    const char *recipe_path;       /* file that the recipe was read from, or NULL: an input */
     const embed_glob *embed_globs; /* in command-line order */
     size_t embed_glob_count;
     digest_alg digest;
     bool source_sha256; /* also record the SHA-256 of whole shards */
     bool allow_none;    /* a conversion that quantizes nothing is not an error */
     bool force;         /* replace an existing output */
-    bool read_back;     /* read the file back from the disk before it gets its name */
+    bool read_back;     /* read the file back from the disk before it is renamed into place */
     unsigned threads;   /* >= 1 */
     uint64_t memory;    /* budget for buffers, bytes */
 } convert_options;
 
-/* Slots that fit the budget and the plan. */
+/* The slots that the plan needs and the budget allows. */
 typedef struct convert_slots {
     unsigned count;
-    size_t in_bytes, out_bytes; /* of each */
+    size_t in_bytes, out_bytes; /* of each slot */
     size_t max_tiles;           /* of one submit */
     uint64_t total_bytes;       /* all buffers of the job */
 } convert_slots;
@@ -51,23 +51,24 @@ typedef struct convert_job {
 
 typedef struct convert_report {
     double seconds;                     /* first read to last write + fsync */
-    double read_back_seconds;           /* 0: not done */
-    bool read_back_skipped;             /* tmpfs, or switched off */
+    double read_back_seconds;           /* 0: not read back */
+    bool read_back_skipped;             /* tmpfs, a stream, or not asked for */
     uint64_t nonfinite_kept;            /* infinities and NaNs in kept tensors */
     double sum_sq_source, sum_sq_error; /* of all quantized tensors */
     uint64_t saturated, flushed;
     unsigned char root[SHA256_BYTES];
 } convert_report;
 
-/* Errors besides those of checkpoint_open and plan_make: ERR_MEMORY the budget is less than one row
- * of tiles needs (the message says how much). */
+/* Open the source and make the plan. After an error there is nothing to close. Errors besides those
+ * of checkpoint_open and plan_make: ERR_MEMORY the budget is less than one row of tiles needs (the
+ * message says how much). */
 MUST_CHECK err_code convert_prepare(const convert_options *options, const monitor *m,
                                     convert_job *job, err *e);
 
-/* `g` has slots of the sizes of job->slots; where there are fewer than job->slots.count, as many
- * threads read and write. Errors: ERR_IO (existing output without
- * force, output that is an input: ERR_USAGE), ERR_INPUT NaN or infinity in a tensor to quantize,
- * ERR_CANCELLED, what the engine says. */
+/* `g` has slots of the sizes in job->slots; it may have fewer than job->slots.count, and then fewer
+ * threads read and write. Errors: ERR_IO, also for an existing output without force; ERR_USAGE the
+ * output is one of the inputs; ERR_INPUT a NaN or an infinity in a tensor to quantize;
+ * ERR_CANCELLED; those of the engine. */
 MUST_CHECK err_code convert_run(convert_job *job, engine *g, const monitor *m,
                                 convert_report *report, err *e);
 

@@ -44,7 +44,7 @@ void nonfinite_report_kept(nonfinite_log *log, uint32_t record, uint64_t count)
     pthread_mutex_unlock(&log->lock);
 }
 
-/* Elements whose exponent bits are all set: plain loops over one width each, which the compiler
+/* Count elements whose exponent bits are all set, in one plain loop per width, which the compiler
  * vectorizes. */
 static uint64_t count16(const uint16_t *p, size_t n, uint16_t exponent)
 {
@@ -74,7 +74,7 @@ static uint64_t count64(const uint64_t *p, size_t n)
     return count;
 }
 
-/* Bytes of which the bits of `mask` are all set. */
+/* Count bytes in which all bits of `mask` are set. */
 static uint64_t count8(const uint8_t *p, size_t n, uint8_t mask)
 {
     uint64_t count = 0;

@@ -16,47 +16,64 @@
 #error "scales are written as the host has them: this needs a little-endian machine"
 #endif
 
-/* What one worker needs for an item, allocated once. */
-typedef struct bench {
+/* Who holds what, and for how long:
+ *
+ * - A slot and the buffers of its worker belong to one item at a time, from read_item until the
+ *   last byte of the item is written. parallel_for hands out items in ascending order, which is
+ *   the order of the file, and a worker starts its next item only when run_item has returned.
+ * - The scales of an item lie in the run of its layer (scale_runs.h), which outlives the item: it
+ *   stays in memory until scale_runs_finish was called for the last item of the layer. So every
+ *   item with a part in a run calls scale_runs_finish exactly once if nothing fails, even if it was
+ *   skipped (nonfinite_wanted) and never acquired anything.
+ * - Where the output is a stream, an item takes a turn (sequencer.h) before its first write and
+ *   keeps it until scale_runs_finish has returned, so a run is written within the turn of the last
+ *   item of its layer.
+ *
+ * Why no worker waits forever: consider the lowest item that is not done. All lower items have left
+ * the sequencer, so it has its turn. It also gets a buffer for its run: layers follow each other in
+ * the file, so the runs of earlier layers are written and their buffers free, and no later run may
+ * begin before this one. After a failure that item is never done; run_item then stops the sequencer
+ * and the runs, which wakes all other workers. */
+
+/* What a worker needs for one item besides its slot; allocated once. */
+typedef struct item_buffers {
     unsigned char **data;  /* [max_chunks] sources of the chunks, in slot->in */
     engine_job *jobs;      /* [max_chunks] */
     tile_stats *tiles;     /* [max_tiles] */
-    unsigned char *scales; /* [scale_room] those of a source in FP8 */
-} bench;
+    unsigned char *scales; /* [chunk_scale_bytes] the scales of a source in FP8 */
+} item_buffers;
 
 typedef struct pipeline {
     const pipeline_job *job;
     const monitor *m;
     pack_evidence *evidence;
     work_list work;
-    bench *benches; /* [slots] */
+    item_buffers *buffers; /* [slots] */
     scale_runs *runs;
-    sequencer turns;        /* of items, where the output wants them in order */
-    chunk_reader reader;    /* its pieces are ours */
-    pack_stat *chunk_stats; /* [chunk_count], of codes records */
+    sequencer turns;        /* by item number; entered only if the output is a stream */
+    chunk_reader reader;    /* its `pieces` are owned here */
+    pack_stat *chunk_stats; /* [chunk_count], filled in for chunks of codes */
     nonfinite_log nonfinite;
 } pipeline;
 
-/* Read the source of every chunk of an item into the slot, room behind room. */
-static err_code read_item(pipeline *p, const work_item *item, const bench *b,
+/* Read the source of every chunk of an item into the slot, one area after another. */
+static err_code read_item(pipeline *p, const work_item *item, const item_buffers *b,
                           const engine_slot *slot, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     uint64_t at = 0;
-    err_code code = OK;
-    for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
+    for (uint32_t i = 0; i < item->chunks; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        code = chunk_read(&p->reader, r, item->chunk + i, b->scales, slot->in + at, &b->data[i], e);
+        TRY(chunk_read(&p->reader, r, item->chunk + i, b->scales, slot->in + at, &b->data[i], e));
         at += item_chunk_in_bytes(r, &c);
     }
-    return code;
+    return OK;
 }
 
 /* ---- in order -------------------------------------------------- */
 
-/* A stream takes items in the order of the file, scales included. While an item waits for its turn
- * its worker keeps its slot, with which the engine is done; the first item that is not written
- * waits for nobody, so somebody always gets on. */
+/* A stream takes items in the order of the file, scales included. While an item waits for its turn,
+ * its worker keeps the slot, although the engine is done with it: the results are still there. */
 static err_code await_turn(pipeline *p, const work_item *item, err *e)
 {
     return output_is_stream(p->job->out)
@@ -67,13 +84,13 @@ static err_code await_turn(pipeline *p, const work_item *item, err *e)
 static err_code write_in_turn(pipeline *p, const work_item *item, uint64_t off, const void *data,
                               uint64_t bytes, err *e)
 {
-    const err_code code = await_turn(p, item, e);
-    return code == OK ? output_write(p->job->out, off, data, bytes, e) : code;
+    TRY(await_turn(p, item, e));
+    return output_write(p->job->out, off, data, bytes, e);
 }
 
-/* ---- what stays as it is --------------------------------------- */
+/* ---- copied bytes: kept tensors, carried codes and scales ------ */
 
-/* Infinities and NaNs do no harm in kept tensors; codes and scales are no such without. */
+/* Infinities and NaNs do no harm in kept tensors; codes and scales must not contain any. */
 static void look_for_nonfinite(pipeline *p, uint32_t record, const pack_chunk *c,
                                const unsigned char *data)
 {
@@ -89,15 +106,16 @@ static void look_for_nonfinite(pipeline *p, uint32_t record, const pack_chunk *c
     }
 }
 
-/* Chunks stand apart in the slot: written one by one, or, scales, put into the run of their layer.
- */
-static err_code write_copies(pipeline *p, const work_item *item, const bench *b, err *e)
+/* Chunks lie apart in the slot, so they are written one by one; those of scales go into the run of
+ * their layer instead. */
+static err_code write_copies(pipeline *p, const work_item *item, const item_buffers *b, err *e)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     void *run = NULL;
-    err_code code =
-        r->cls == CLASS_SCALES ? scale_runs_acquire(p->runs, item->record, &run, e) : OK;
-    for (uint32_t i = 0; i < item->chunks && code == OK; i++) {
+    if (r->cls == CLASS_SCALES) {
+        TRY(scale_runs_acquire(p->runs, item->record, &run, e));
+    }
+    for (uint32_t i = 0; i < item->chunks; i++) {
         const uint64_t number = r->chunk_first + item->chunk + i;
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
         look_for_nonfinite(p, item->record, &c, b->data[i]);
@@ -107,19 +125,20 @@ static err_code write_copies(pipeline *p, const work_item *item, const bench *b,
         }
         unsigned char *const digest = pack_evidence_chunk(p->evidence, number);
         if (p->job->digest == DIGEST_XXH3) {
-            memcpy(digest, p->reader.pieces + number * XXH3_BYTES, XXH3_BYTES); /* the same bytes */
+            /* The digest of the source bytes, which are the bytes of the file. */
+            memcpy(digest, p->reader.pieces + number * XXH3_BYTES, XXH3_BYTES);
         } else {
             digest_of(p->job->digest, b->data[i], c.bytes, digest);
         }
-        code = write_in_turn(p, item, c.off, b->data[i], c.bytes, e);
+        TRY(write_in_turn(p, item, c.off, b->data[i], c.bytes, e));
     }
-    return code;
+    return OK;
 }
 
 /* ---- codes ----------------------------------------------------- */
 
-/* One engine job per chunk. `scales` are those of the whole record. */
-static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
+/* Make one engine job per chunk. `scales`: where those of the whole record go. */
+static void make_jobs(const pipeline *p, const work_item *item, const item_buffers *b,
                       const engine_slot *slot, float *scales)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
@@ -145,7 +164,8 @@ static void make_jobs(const pipeline *p, const work_item *item, const bench *b,
     }
 }
 
-/* Infinities and NaNs of one chunk: their number, and the first in the source tensor. */
+/* Report the infinities and NaNs of one chunk: their number, and the index of the first one in the
+ * source tensor. */
 static void report_nonfinite(pipeline *p, const pack_record *r, const pack_chunk *c,
                              const engine_job *job)
 {
@@ -169,7 +189,7 @@ static void report_nonfinite(pipeline *p, const pack_record *r, const pack_chunk
     }
 }
 
-static void collect_stats(pipeline *p, const work_item *item, const bench *b,
+static void collect_stats(pipeline *p, const work_item *item, const item_buffers *b,
                           const engine_slot *slot)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
@@ -195,26 +215,18 @@ static void collect_stats(pipeline *p, const work_item *item, const bench *b,
     }
 }
 
-/* Quantize what read_item has put into the slot, and write the codes: the chunks of an item are one
- * run of the file. */
-static err_code quantize_item(pipeline *p, const work_item *item, const bench *b, engine_slot *slot,
-                              err *e)
+/* Quantize what read_item has put into the slot, and write the codes in one call: in the file the
+ * chunks of an item follow each other without gaps. */
+static err_code quantize_item(pipeline *p, const work_item *item, const item_buffers *b,
+                              engine_slot *slot, err *e)
 {
     engine *const g = p->job->engine;
     const pack_record *const r = &p->job->plan->table.records[item->record];
     void *scales = NULL;
-    err_code code = scale_runs_acquire(p->runs, item->record, &scales, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(scale_runs_acquire(p->runs, item->record, &scales, e));
     make_jobs(p, item, b, slot, scales);
-    code = engine_submit(g, slot, b->jobs, item->chunks, e);
-    if (code == OK) {
-        code = engine_wait(g, slot, e);
-    }
-    if (code != OK) {
-        return code;
-    }
+    TRY(engine_submit(g, slot, b->jobs, item->chunks, e));
+    TRY(engine_wait(g, slot, e));
     collect_stats(p, item, b, slot);
     const pack_chunk first = pack_record_chunk(r, item->chunk);
     const pack_chunk last = pack_record_chunk(r, item->chunk + item->chunks - 1);
@@ -223,28 +235,30 @@ static err_code quantize_item(pipeline *p, const work_item *item, const bench *b
 
 /* ---- one item, all items --------------------------------------- */
 
+/* Of an item that holds several source tensors (members of a stack) the first chunk has the lowest
+ * one: if that one is not wanted, none is. */
+static err_code process_item(pipeline *p, const work_item *item, unsigned worker, err *e)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    engine_slot *const slot = &p->job->engine->slots[worker];
+    const item_buffers *const b = &p->buffers[worker];
+    const pack_chunk first = pack_record_chunk(r, item->chunk);
+    if (nonfinite_wanted(&p->nonfinite, chunk_source(r, &first))) {
+        TRY(read_item(p, item, b, slot, e));
+        TRY(pack_record_has_stats(r) ? quantize_item(p, item, b, slot, e)
+                                     : write_copies(p, item, b, e));
+    }
+    /* An item that was skipped, or that only put scales into a run, has no turn yet. */
+    TRY(await_turn(p, item, e));
+    return scale_runs_take_part(r)
+               ? scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e)
+               : OK;
+}
+
 static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     pipeline *const p = ctx;
-    const work_item *const item = &p->work.items[task];
-    const pack_record *const r = &p->job->plan->table.records[item->record];
-    engine_slot *const slot = &p->job->engine->slots[worker];
-    const bench *const b = &p->benches[worker];
-    const pack_chunk first = pack_record_chunk(r, item->chunk);
-    err_code code = OK;
-    if (nonfinite_wanted(&p->nonfinite, chunk_source(r, &first))) {
-        code = read_item(p, item, b, slot, e);
-        if (code == OK) {
-            code = pack_record_has_stats(r) ? quantize_item(p, item, b, slot, e)
-                                            : write_copies(p, item, b, e);
-        }
-    }
-    if (code == OK) {
-        code = await_turn(p, item, e);
-    }
-    if (code == OK && scale_runs_take_part(r)) {
-        code = scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e);
-    }
+    const err_code code = process_item(p, &p->work.items[task], worker, e);
     if (code == OK) {
         sequencer_leave(&p->turns, task);
     } else {
@@ -254,8 +268,8 @@ static err_code run_item(void *ctx, unsigned worker, uint64_t task, err *e)
     return code;
 }
 
-/* From chunks to slices and source tensors, in ascending order: sums do not depend on who made the
- * parts. */
+/* Add up the chunks of each slice in ascending order, so that the sums, in floating point, do not
+ * depend on which thread computed which chunk. */
 static void combine_stats(const pipeline *p, const pack_record *r)
 {
     const uint64_t slices = pack_record_slices(r);
@@ -295,7 +309,7 @@ static void combine_evidence(const pipeline *p)
     }
 }
 
-/* The tensor to keep, so that `t` stays as it is: scales go with their weight. */
+/* The tensor to name in --keep so that `t` is kept: for scales, their weight. */
 static const tensor *kept_by(const plan *p, const tensor *t)
 {
     for (uint64_t i = 0; i < p->table.source_count; i++) {
@@ -316,9 +330,9 @@ static err_code refuse_nonfinite(const pipeline *p, err *e)
     return ERR_INPUT;
 }
 
-static uint64_t bench_bytes(const work_list *w, uint64_t scale_room)
+static uint64_t buffers_bytes(const work_list *w, uint64_t scale_bytes)
 {
-    return scale_room + w->max_chunks * (sizeof(unsigned char *) + sizeof(engine_job)) +
+    return scale_bytes + w->max_chunks * (sizeof(unsigned char *) + sizeof(engine_job)) +
            w->max_tiles * sizeof(tile_stats);
 }
 
@@ -326,55 +340,52 @@ err_code pipeline_measure(const plan *p, size_t in_bytes, size_t out_bytes, pipe
                           err *e)
 {
     work_list work;
-    const err_code code = work_list_make(&p->table, in_bytes, out_bytes, &work, e);
-    if (code == OK) {
-        out->max_tiles = work.max_tiles;
-        out->slot_bytes =
-            bench_bytes(&work, chunk_scale_room(p)) + work.max_tiles * ENGINE_TILE_BYTES;
-        work_list_free(&work);
-    }
-    return code;
+    TRY(work_list_make(&p->table, in_bytes, out_bytes, &work, e));
+    out->max_tiles = work.max_tiles;
+    out->slot_bytes =
+        buffers_bytes(&work, chunk_scale_bytes(p)) + work.max_tiles * ENGINE_TILE_BYTES;
+    work_list_free(&work);
+    return OK;
 }
 
-static bool bench_make(bench *b, const work_list *w, uint64_t scale_room)
+static bool buffers_make(item_buffers *b, const work_list *w, uint64_t scale_bytes)
 {
-    b->scales = malloc(scale_room + 1);
+    b->scales = malloc(scale_bytes + 1);
     b->data = calloc(w->max_chunks + 1, sizeof *b->data);
     b->jobs = calloc(w->max_chunks + 1, sizeof *b->jobs);
     b->tiles = calloc(w->max_tiles + 1, sizeof *b->tiles);
     return b->data && b->jobs && b->tiles && b->scales;
 }
 
+/* pipeline_close also takes what was opened only in part. */
 static err_code pipeline_open(pipeline *p, err *e)
 {
     const pack_table *const t = &p->job->plan->table;
     const engine *const g = p->job->engine;
     nonfinite_open(&p->nonfinite);
     sequencer_open(&p->turns, p->m);
-    err_code code = work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e);
-    if (code == OK) {
-        code = scale_runs_open(t, &p->work, p->m, &p->runs, e);
-    }
-    p->benches = calloc(p->job->slots, sizeof *p->benches);
+    TRY(work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e));
+    TRY(scale_runs_open(t, &p->work, p->m, &p->runs, e));
+    p->buffers = calloc(p->job->slots, sizeof *p->buffers);
     p->reader.pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
     p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
-    bool complete = p->benches && p->reader.pieces && p->chunk_stats;
-    const uint64_t scale_room = chunk_scale_room(p->job->plan);
+    bool complete = p->buffers && p->reader.pieces && p->chunk_stats;
+    const uint64_t scale_bytes = chunk_scale_bytes(p->job->plan);
     for (unsigned i = 0; i < p->job->slots && complete; i++) {
-        complete = bench_make(&p->benches[i], &p->work, scale_room);
+        complete = buffers_make(&p->buffers[i], &p->work, scale_bytes);
     }
-    return code == OK && !complete ? err_set(e, ERR_MEMORY, "no memory for the pipeline") : code;
+    return complete ? OK : err_set(e, ERR_MEMORY, "no memory for the pipeline");
 }
 
 static void pipeline_close(pipeline *p)
 {
-    for (unsigned i = 0; p->benches && i < p->job->slots; i++) {
-        free(p->benches[i].data);
-        free(p->benches[i].jobs);
-        free(p->benches[i].tiles);
-        free(p->benches[i].scales);
+    for (unsigned i = 0; p->buffers && i < p->job->slots; i++) {
+        free(p->buffers[i].data);
+        free(p->buffers[i].jobs);
+        free(p->buffers[i].tiles);
+        free(p->buffers[i].scales);
     }
-    free(p->benches);
+    free(p->buffers);
     free(p->reader.pieces);
     free(p->chunk_stats);
     scale_runs_close(p->runs);
@@ -383,30 +394,33 @@ static void pipeline_close(pipeline *p)
     nonfinite_close(&p->nonfinite);
 }
 
+static void note_nonfinite_kept(const pipeline *p)
+{
+    const uint64_t count = p->nonfinite.kept_count;
+    if (count > 0) {
+        monitor_note(p->m,
+                     "%" PRIu64 " infinite or NaN element%s in kept tensors, copied unchanged; the "
+                     "first is in %s",
+                     count, count == 1 ? "" : "s",
+                     p->job->plan->table.records[p->nonfinite.kept_record].name);
+    }
+}
+
 err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *v,
                       uint64_t *nonfinite_kept, err *e)
 {
     pipeline p = {
         .job = job, .m = m, .evidence = v, .reader = {.plan = job->plan, .cp = job->cp, .m = m}};
-    err_code code = pipeline_open(&p, e);
-    if (code == OK) {
-        code = parallel_for(job->slots, p.work.count, run_item, &p, m, e);
+    err_code code = OK;
+    TRY_OUT(pipeline_open(&p, e));
+    TRY_OUT(parallel_for(job->slots, p.work.count, run_item, &p, m, e));
+    if (p.nonfinite.source != UINT64_MAX) {
+        TRY_OUT(refuse_nonfinite(&p, e));
     }
-    if (code == OK && p.nonfinite.source != UINT64_MAX) {
-        code = refuse_nonfinite(&p, e);
-    }
-    if (code == OK) {
-        combine_evidence(&p);
-        *nonfinite_kept = p.nonfinite.kept_count;
-        if (p.nonfinite.kept_count > 0) {
-            monitor_note(m,
-                         "%" PRIu64
-                         " element%s of kept tensors infinite or NaN, copied as they are; the "
-                         "first in %s",
-                         p.nonfinite.kept_count, p.nonfinite.kept_count == 1 ? "" : "s",
-                         job->plan->table.records[p.nonfinite.kept_record].name);
-        }
-    }
+    combine_evidence(&p);
+    *nonfinite_kept = p.nonfinite.kept_count;
+    note_nonfinite_kept(&p);
+out:
     pipeline_close(&p);
     return code;
 }

@@ -1,9 +1,12 @@
 /* The streaming part of a conversion: read -> quantize -> digest -> write, through the slots of an
  * engine.
  *
- * One thread per slot takes work items in file order. Where a result goes is decided by the plan
- * alone, so the file does not depend on the number of slots or threads. Nothing is allocated per
- * tensor. */
+ *     pipeline_measure(&plan, in_bytes, out_bytes, &need, e)      sizes for the engine to open
+ *     pipeline_run(&job, m, &evidence, &nonfinite_kept, e)
+ *
+ * One thread per slot takes work items in file order. The plan alone decides where a result goes,
+ * so the file does not depend on the number of slots or threads. Nothing is allocated per tensor.
+ */
 #ifndef PIPELINE_H
 #define PIPELINE_H
 
@@ -16,7 +19,7 @@ typedef struct pipeline_job {
     const plan *plan;
     checkpoint *cp;
     engine *engine;
-    unsigned slots; /* of the engine to use */
+    unsigned slots; /* how many of the engine's slots to use, and as many threads */
     output *out;
     digest_alg digest;
 } pipeline_job;
@@ -24,7 +27,7 @@ typedef struct pipeline_job {
 /* What the slots of a plan need besides their buffers. */
 typedef struct pipeline_need {
     size_t max_tiles;    /* of one submit */
-    uint64_t slot_bytes; /* of the host, for each slot: tables, here and in an engine, and scales */
+    uint64_t slot_bytes; /* host memory for each slot: tables, here and in the engine, and scales */
 } pipeline_need;
 
 /* Errors: ERR_MEMORY. */

@@ -23,7 +23,7 @@ typedef struct readback {
 static err_code differs(const readback *b, const char *what, uint64_t off, err *e)
 {
     return err_set(e, ERR_IO,
-                   "%s: %s was read back with other bytes than were written (offset %" PRIu64 ")",
+                   "%s: %s: the bytes read back differ from those written (offset %" PRIu64 ")",
                    output_part_path(b->job->out), what, off);
 }
 
@@ -35,11 +35,8 @@ static err_code check_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     const pack_chunk c = pack_record_chunk(r, task - r->chunk_first);
     unsigned char *const buffer = b->job->engine->slots[worker].in;
     unsigned char digest[DIGEST_MAX];
-    const err_code code = io_read_at(output_descriptor(b->job->out), output_part_path(b->job->out),
-                                     c.off, buffer, c.bytes, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(io_read_at(output_descriptor(b->job->out), output_part_path(b->job->out), c.off, buffer,
+                   c.bytes, e));
     digest_of(b->evidence->alg, buffer, c.bytes, digest);
     monitor_advance(b->m, c.bytes);
     if (memcmp(digest, pack_evidence_chunk(b->evidence, task), digest_bytes(b->evidence->alg)) !=
@@ -49,19 +46,15 @@ static err_code check_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     return OK;
 }
 
-/* Head and tail, compared with what is in memory, through the first slot's buffer. */
+/* Compare head or tail with the bytes in memory, through the first slot's buffer. */
 static err_code check_bytes(const readback *b, const char *what, uint64_t off,
                             const unsigned char *expected, uint64_t bytes, err *e)
 {
     const engine *const g = b->job->engine;
     for (uint64_t done = 0; done < bytes;) {
         const uint64_t n = num_min(bytes - done, g->in_bytes);
-        const err_code code =
-            io_read_at(output_descriptor(b->job->out), output_part_path(b->job->out), off + done,
-                       g->slots[0].in, n, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(io_read_at(output_descriptor(b->job->out), output_part_path(b->job->out), off + done,
+                       g->slots[0].in, n, e));
         if (memcmp(g->slots[0].in, expected + done, n) != 0) {
             return differs(b, what, off + done, e);
         }
@@ -75,15 +68,10 @@ err_code readback_run(const pipeline_job *job, const pack_evidence *v, const pac
 {
     readback b = {.job = job, .evidence = v, .m = m};
     const plan *const p = job->plan;
-    /* Without this the page cache would answer. A hint: where it fails the comparison is only
-     * weaker. */
+    /* Without this the page cache would answer. It is only advice: where it is ignored, the
+     * comparison is weaker. */
     (void)posix_fadvise(output_descriptor(job->out), 0, 0, POSIX_FADV_DONTNEED);
-    err_code code = check_bytes(&b, "the head", 0, p->head.bytes, p->head.length, e);
-    if (code == OK) {
-        code = parallel_for(job->slots, p->table.chunk_count, check_chunk, &b, m, e);
-    }
-    if (code == OK) {
-        code = check_bytes(&b, "the tail", p->table.data_end, tail->bytes, tail->length, e);
-    }
-    return code;
+    TRY(check_bytes(&b, "the head", 0, p->head.bytes, p->head.length, e));
+    TRY(parallel_for(job->slots, p->table.chunk_count, check_chunk, &b, m, e));
+    return check_bytes(&b, "the tail", p->table.data_end, tail->bytes, tail->length, e);
 }

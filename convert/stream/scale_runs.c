@@ -1,3 +1,8 @@
+/* A run goes through three states: not begun (buffer NO_BUFFER, items_left > 0), in a buffer, and
+ * over (buffer NO_BUFFER, items_left 0). It begins when the first of its items is acquired, and is
+ * over when the last is finished. If all its items were skipped it is over without having begun,
+ * and nothing is written. If only some were skipped, the scales of those stay zero; the run is
+ * written, but the conversion ends with an error anyway (nonfinite.h). */
 #include "convert/stream/scale_runs.h"
 
 #include <pthread.h>
@@ -13,12 +18,14 @@ enum { BUFFERS = 2, NO_BUFFER = -1 };
 typedef struct run {
     uint32_t first, end;
     uint64_t off, bytes;
-    uint64_t items_left; /* that are not finished */
-    int buffer;          /* NO_BUFFER: not begun, or written */
+    uint64_t items_left; /* not yet finished */
+    int buffer;          /* NO_BUFFER: not begun, or over */
 } run;
 
-/* `lock` guards the runs' items_left and buffer, next, busy and stopped; `freed` is signalled when
- * a buffer gets free or the next run may have one. */
+/* `lock` guards items_left and buffer of the runs, next, busy and stopped; `freed` is signalled
+ * when a buffer becomes free or when the next run may begin. The buffers themselves need no lock:
+ * items write different parts of them, and the lock in scale_runs_finish orders all of these writes
+ * before the run is written to the file. */
 struct scale_runs {
     const pack_table *table;
     const monitor *m;
@@ -33,7 +40,7 @@ struct scale_runs {
     pthread_cond_t freed;
 };
 
-/* The run of scale records that begins at `first`: all that follow in the same layer. */
+/* The run that begins at the scale record `first`: all scale records that follow in its layer. */
 static run run_at(const pack_table *t, uint32_t first)
 {
     run r = {.first = first, .end = first, .off = t->records[first].off, .buffer = NO_BUFFER};
@@ -71,7 +78,7 @@ bool scale_runs_take_part(const pack_record *r)
     return r->cls == CLASS_SCALES || pack_record_has_stats(r);
 }
 
-/* The number of the scale record that an item of `record` is about. */
+/* The scale record that belongs to `record`: itself, or that of its scales if it holds codes. */
 static uint32_t scales_of(const scale_runs *s, uint32_t record)
 {
     const pack_record *const r = &s->table->records[record];
@@ -83,18 +90,18 @@ static run *run_of(const scale_runs *s, uint32_t record)
     return &s->runs[s->run_of[scales_of(s, record)]];
 }
 
-/* Find the runs, and to which of them each scale record belongs. */
+/* List the runs, and for each scale record the run that it belongs to. */
 static void find_runs(scale_runs *s)
 {
     const pack_table *const t = s->table;
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->records[i].cls == CLASS_SCALES) {
             const run r = run_at(t, i);
-            for (; i < r.end; i++) {
-                s->run_of[i] = s->run_count;
+            for (uint32_t k = r.first; k < r.end; k++) {
+                s->run_of[k] = s->run_count;
             }
             s->runs[s->run_count++] = r;
-            i--;
+            i = r.end - 1;
         }
     }
 }
@@ -133,9 +140,10 @@ err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor 
     return OK;
 }
 
-/* Under the lock. Runs begin in the order of the file: where items are written in that order, too,
- * those of an early run that came late to its buffer would wait for the buffers of later runs, and
- * these for their turn. A run of which nothing is left to do needs none. */
+/* Call under the lock. Runs begin in file order, whichever thread comes first. Otherwise a stream,
+ * which is written in file order, could deadlock: a slow thread with an early run would wait for a
+ * buffer that two later runs hold, and the items of these runs would wait for their turn, which
+ * comes after the early run. A run with no items left needs no buffer and is passed over. */
 static bool may_begin(scale_runs *s, const run *r)
 {
     const run *const runs = s->runs;
@@ -146,7 +154,9 @@ static bool may_begin(scale_runs *s, const run *r)
     return r == &runs[s->next];
 }
 
-/* Under the lock: give `r` a free buffer, cleared, because gaps between records are padding. */
+/* Call under the lock. Give `r` a free buffer unless it has one; false: it has to wait. The buffer
+ * is cleared because gaps between records are padding, which is zero. The broadcast is for threads
+ * of the next run, which may now begin in the other buffer. */
 static bool take_buffer(scale_runs *s, run *r)
 {
     if (r->buffer != NO_BUFFER) {
@@ -181,8 +191,7 @@ err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *
     if (stopped) {
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    /* Records start at multiples of 256 in the file, so they do in the buffer: aligned for floats.
-     */
+    /* Records start at multiples of 256 in the file and so in the buffer: aligned for floats. */
     *scales = s->buffers[buffer] + (scale->off - r->off);
     return OK;
 }
@@ -206,14 +215,16 @@ err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evide
     run *const r = run_of(s, record);
     pthread_mutex_lock(&s->lock);
     const bool done = --r->items_left == 0;
-    const bool last = done && r->buffer != NO_BUFFER;
-    if (done && !last) {
-        pthread_cond_broadcast(&s->freed);
+    const bool to_write = done && r->buffer != NO_BUFFER;
+    if (done && !to_write) {
+        pthread_cond_broadcast(&s->freed); /* over without having begun: the next run may begin */
     }
     pthread_mutex_unlock(&s->lock);
-    if (!last) {
+    if (!to_write) {
         return OK;
     }
+    /* No other thread touches the run now. The buffer is freed even if the write fails: the threads
+     * that wait for it have to wake up and see that the job has ended. */
     const err_code code = write_run(s, r, s->buffers[r->buffer], o, v, e);
     pthread_mutex_lock(&s->lock);
     s->busy[r->buffer] = false;

@@ -76,7 +76,7 @@ START_TEST(what_the_disk_changed_is_found)
     flip_at = (uint64_t)_i;
     r.prepared = choose_place;
     r.m = (monitor){.stage = at_stage, .advance = at_progress, .ctx = &s};
-    conversion_fails(&r, ERR_IO, "was read back with other bytes than were written (offset");
+    conversion_fails(&r, ERR_IO, "the bytes read back differ from those written (offset");
     ck_assert_int_eq(s.acted, 1);
     s.acted = 0;
     r.options.read_back = false; /* nobody looks */
