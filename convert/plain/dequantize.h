@@ -1,5 +1,10 @@
-/* Codes back to plain numbers: fl32(code * scale), as spec/quant.md section 3 has it, and the same
- * rounded to BF16 or F16. */
+/* Dequantization: fl32(code * scale), as spec/quant.md section 3 defines it, and the same rounded to
+ * BF16 or F16.
+ *
+ *     const code_band band = {.block = r->block, .codes = codes, .scales = scales, ...};
+ *     dequantize(&band, DTYPE_BF16, to);
+ *
+ * Pure functions, without errors; any thread may call them. */
 #ifndef DEQUANTIZE_H
 #define DEQUANTIZE_H
 
@@ -9,14 +14,14 @@
 #include "format/tensor/block.h"
 #include "format/tensor/dtype.h"
 
-/* x rounded to BF16, to nearest, ties to even; a NaN stays one. */
+/* x rounded to BF16, to nearest, ties to even; a NaN stays a NaN. */
 uint16_t bf16_round(float x);
 
-/* The same to F16; what is beyond its largest number, 65504, becomes that: a source in F16 was not
- * larger, but a code times a power of two may be. */
+/* The same for F16, except that values beyond its largest number, 65504, become that number: a
+ * source in F16 had no larger one, but a code times a power of two may be larger. */
 uint16_t f16_round(float x);
 
-/* Some rows of blocks of a matrix, from their first row on. */
+/* Rows of a matrix that begin where a row of blocks begins. */
 typedef struct code_band {
     block_format block;
     const unsigned char *codes;  /* [rows, cols] */

@@ -15,14 +15,13 @@
 static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
                            decision *decisions, err *e)
 {
-    err_code code = OK;
-    for (size_t i = 0; i < cp->tensor_count && code == OK; i++) {
-        code = decide_tensor(r, cp, pairs, i, &decisions[i], e);
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        TRY(decide_tensor(r, cp, pairs, i, &decisions[i], e));
     }
-    return code;
+    return OK;
 }
 
-/* Linear layers that are kept because a rule says so. */
+/* Count linear layers that are kept only because of a rule. */
 static size_t count_ruled_out(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
                               const decision *decisions)
 {
@@ -53,7 +52,8 @@ static err_code refuse_nothing(size_t ruled_out, err *e)
     return ERR_INPUT;
 }
 
-/* A glob that somebody typed and that matches nothing is a typing error. */
+/* A glob from the command line that matches nothing is probably a typing error. A recipe file may be
+ * written for several models, so its globs need not match. */
 static err_code check_globs(const checkpoint *cp, const recipe *r, err *e)
 {
     for (size_t k = 0; k < r->rule_count; k++) {
@@ -71,8 +71,9 @@ static err_code check_globs(const checkpoint *cp, const recipe *r, err *e)
     return OK;
 }
 
-/* Members of a stack agree in it: FP8 that is carried, in the dtype of its scales, too. */
-static int alike(const decision *d, const fp8_pair *p)
+/* A number in which all members of a stack agree: the action, and for FP8 that is carried over also
+ * the dtype of its scales. */
+static int stack_key(const decision *d, const fp8_pair *p)
 {
     return d->action == ACTION_CARRY ? ACTION_CARRY << 8 | p->other->type : (int)d->action;
 }
@@ -86,15 +87,16 @@ static err_code fold(const checkpoint *cp, const fp8_pairs *pairs, const decisio
     }
     for (size_t i = 0; i < cp->tensor_count; i++) {
         const tensor *const t = &cp->tensors[i];
-        items[i] =
-            (stack_item){t->name, t->type, t->ndim, t->shape, alike(&decisions[i], &pairs->of[i])};
+        items[i] = (stack_item){t->name, t->type, t->ndim, t->shape,
+                                stack_key(&decisions[i], &pairs->of[i])};
     }
     const err_code code = stack_fold(items, cp->tensor_count, out, e);
     free(items);
     return code;
 }
 
-/* Tie the record of a group to its source tensors, and that of its scales if they are carried. */
+/* Link the record of a group to its source tensors, and the record of its scales if these are
+ * carried over. */
 static void link_group(plan *p, const checkpoint *cp, const fp8_pairs *pairs, const size_t *members,
                        const stack_group *g, recipe_reason reason)
 {
@@ -114,7 +116,7 @@ static void link_group(plan *p, const checkpoint *cp, const fp8_pairs *pairs, co
     }
 }
 
-/* Tie each record to the source tensors it is made of, in SDIG order. */
+/* Link each record to the source tensors that it is made of, in SDIG order. */
 static err_code link_members(plan *p, const checkpoint *cp, const fp8_pairs *pairs,
                              const stack_list *groups, const decision *decisions, err *e)
 {
@@ -200,8 +202,8 @@ err_code plan_set_shard_digests(plan *p, const checkpoint *cp, const unsigned ch
     return make_provenance(p, cp, digests, e);
 }
 
-/* JSON holds nothing but UTF-8. An index is JSON itself; a file that somebody names may be called
- * anything. */
+/* JSON can hold only UTF-8. Names from an index are UTF-8, because it is JSON itself; a file named
+ * on the command line may have any name. */
 static err_code check_shard_names(const checkpoint *cp, err *e)
 {
     for (size_t i = 0; i < cp->shard_count; i++) {
@@ -213,7 +215,7 @@ static err_code check_shard_names(const checkpoint *cp, err *e)
     return OK;
 }
 
-/* Provenance of the final length: digests that are not known yet are zeros. */
+/* Make provenance of the final length, with zeros for digests that are not known yet. */
 static err_code reserve_provenance(plan *p, const checkpoint *cp, bool source_sha256, err *e)
 {
     if (!source_sha256) {
@@ -228,7 +230,7 @@ static err_code reserve_provenance(plan *p, const checkpoint *cp, bool source_sh
     return code;
 }
 
-/* ---- the whole ------------------------------------------------- */
+/* ---- the whole plan -------------------------------------------- */
 
 static err_code build_head(plan *p, const plan_options *o, err *e)
 {
@@ -236,18 +238,16 @@ static err_code build_head(plan *p, const plan_options *o, err *e)
     char *recipe_text = NULL;
     pack_text file_text = {0};
     pack_text rules_text = {0};
-    err_code code = embed_pack(o->embed, &files, &file_text.bytes, e);
-    if (code == OK) {
-        recipe_text = recipe_json(o->recipe, &rules_text.bytes);
-        code = recipe_text ? OK : err_set(e, ERR_MEMORY, "no memory for the recipe");
-    }
-    if (code == OK) {
-        file_text.data = files;
-        rules_text.data = recipe_text;
-        code = pack_head_build(&p->table, o->digest, file_text, rules_text, &p->head, e);
-    }
-    free(files);
+    err_code code = OK;
+    TRY_OUT(embed_pack(o->embed, &files, &file_text.bytes, e));
+    recipe_text = recipe_json(o->recipe, &rules_text.bytes);
+    TRY_OUT(recipe_text ? OK : err_set(e, ERR_MEMORY, "no memory for the recipe"));
+    file_text.data = files;
+    rules_text.data = recipe_text;
+    TRY_OUT(pack_head_build(&p->table, o->digest, file_text, rules_text, &p->head, e));
+out:
     free(recipe_text);
+    free(files);
     return code;
 }
 
@@ -255,16 +255,12 @@ static err_code plan_tensors(plan *p, const checkpoint *cp, const plan_options *
                              const fp8_pairs *pairs, const decision *decisions, err *e)
 {
     stack_list groups = {0};
-    err_code code = fold(cp, pairs, decisions, &groups, e);
-    if (code == OK) {
-        code = plan_table_build(cp, &groups, pairs, decisions, o->recipe, &p->table, e);
-    }
-    if (code == OK) {
-        code = build_head(p, o, e); /* places the records: SDIG order is known from here on */
-    }
-    if (code == OK) {
-        code = link_members(p, cp, pairs, &groups, decisions, e);
-    }
+    err_code code = OK;
+    TRY_OUT(fold(cp, pairs, decisions, &groups, e));
+    TRY_OUT(plan_table_build(cp, &groups, pairs, decisions, o->recipe, &p->table, e));
+    TRY_OUT(build_head(p, o, e)); /* places the records: SDIG order is known from here on */
+    TRY_OUT(link_members(p, cp, pairs, &groups, decisions, e));
+out:
     stack_list_free(&groups);
     return code;
 }
@@ -277,29 +273,19 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     if (!decisions) {
         return err_set(e, ERR_MEMORY, "no memory to plan %zu tensors", cp->tensor_count);
     }
-    err_code code = check_shard_names(cp, e);
-    if (code == OK) {
-        code = check_globs(cp, options->recipe, e);
+    err_code code = OK;
+    TRY_OUT(check_shard_names(cp, e));
+    TRY_OUT(check_globs(cp, options->recipe, e));
+    TRY_OUT(fp8_pairs_find(cp, &pairs, e));
+    TRY_OUT(decide_all(cp, options->recipe, &pairs, decisions, e));
+    TRY_OUT(plan_tensors(out, cp, options, &pairs, decisions, e));
+    TRY_OUT(reserve_provenance(out, cp, options->source_sha256, e));
+    count_totals(out, cp);
+    out->file_bytes = pack_file_bytes(&out->table, options->digest, out->provenance_bytes);
+    if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
+        TRY_OUT(refuse_nothing(count_ruled_out(cp, options->recipe, &pairs, decisions), e));
     }
-    if (code == OK) {
-        code = fp8_pairs_find(cp, &pairs, e);
-    }
-    if (code == OK) {
-        code = decide_all(cp, options->recipe, &pairs, decisions, e);
-    }
-    if (code == OK) {
-        code = plan_tensors(out, cp, options, &pairs, decisions, e);
-    }
-    if (code == OK) {
-        code = reserve_provenance(out, cp, options->source_sha256, e);
-    }
-    if (code == OK) {
-        count_totals(out, cp);
-        out->file_bytes = pack_file_bytes(&out->table, options->digest, out->provenance_bytes);
-        if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
-            code = refuse_nothing(count_ruled_out(cp, options->recipe, &pairs, decisions), e);
-        }
-    }
+out:
     fp8_pairs_free(&pairs);
     free(decisions);
     if (code != OK) {

@@ -1,3 +1,7 @@
+/* The table is built in two passes over the groups, because records and names lie in two arrays
+ * that are allocated once: the first pass (measure) checks every name and counts, the second (add_…)
+ * cannot fail. Both have to agree on what a group becomes: codes and scales, one kept record, or
+ * nothing. Names are then sorted, which decides the order of the file. */
 #include "convert/plan/plan_table.h"
 
 #include <stdio.h>
@@ -10,26 +14,26 @@ static const char scale_suffix[] = "_scale_inv";
 /* Where the next record and the next name go. */
 typedef struct table_builder {
     pack_table *table;
-    uint32_t used;
+    uint32_t used; /* records so far */
     char *name_to;
-    size_t name_room;
+    size_t name_left; /* bytes at name_to */
 } table_builder;
 
 static pack_record *add_record(table_builder *b, const char *name, const char *suffix)
 {
     pack_record *const r = &b->table->records[b->used++];
     *r = (pack_record){.name = b->name_to, .scale_idx = PACK_NO_SCALE};
-    const size_t used = (size_t)snprintf(b->name_to, b->name_room, "%s%s", name, suffix) + 1;
+    const size_t used = (size_t)snprintf(b->name_to, b->name_left, "%s%s", name, suffix) + 1;
     b->name_to += used;
-    b->name_room -= used;
+    b->name_left -= used;
     return r;
 }
 
-/* What codes are, and their scales. */
+/* What is the same for a record of codes and the record of its scales. */
 typedef struct codes_kind {
     pack_origin origin;
     pack_dialect dialect;
-    dtype scales; /* as they are stored */
+    dtype scales; /* as stored */
     block_format block;
 } codes_kind;
 
@@ -43,7 +47,7 @@ static void set_shape(pack_record *r, const tensor *t, size_t members)
     r->ndim = (uint8_t)(n + t->ndim);
 }
 
-/* A record of codes and that of its scales. */
+/* Add a record of codes and the record of its scales, whose last two dimensions count tiles. */
 static void add_codes(table_builder *b, const stack_group *g, const tensor *t,
                       const codes_kind *kind)
 {
@@ -71,8 +75,9 @@ static void add_kept(table_builder *b, const stack_group *g, const tensor *t)
     r->cls = CLASS_KEPT;
 }
 
-/* The scales are found by the name of the codes with the suffix. Where that name ends with a number
- * the suffix would take it away: the scales would lie in no layer, or be those of no expert. */
+/* Readers find the scales by the name of the codes with the suffix appended. If that name ends with
+ * the number of a layer or an expert ("h.7"), the number is not one in the name of the scales
+ * ("h.7_scale_inv"): they would be sorted into no layer, or belong to no member of the stack. */
 static bool suffix_fits(const stack_group *g)
 {
     char scales[NAME_MAX_BYTES + sizeof scale_suffix];
@@ -83,7 +88,8 @@ static bool suffix_fits(const stack_group *g)
            (g->count < 2 || (name_expert_slot(scales, &start, &length) && length == 1));
 }
 
-/* Names the format cannot hold, and scales whose name is taken, but by scales. */
+/* Refuse names that the format cannot hold, and codes whose scales would have the name of another
+ * tensor. For FP8 that is carried over, that tensor is its scales. */
 static err_code check_member(const checkpoint *cp, const tensor *t, bool codes, err *e)
 {
     const char *const name = t->name;
@@ -104,22 +110,23 @@ static err_code check_member(const checkpoint *cp, const tensor *t, bool codes, 
 static err_code check_names(const checkpoint *cp, const stack_group *g, const stack_list *groups,
                             bool codes, err *e)
 {
-    err_code code = OK;
-    for (size_t i = 0; i < g->count && code == OK; i++) {
+    for (size_t i = 0; i < g->count; i++) {
         const tensor *const t = &cp->tensors[groups->members[g->first + i]];
-        code = check_member(cp, t, codes, e);
-        if (code == OK && codes && !suffix_fits(g)) {
-            code = err_set(e, t->type == DTYPE_F8_E4M3 ? ERR_INPUT : ERR_USAGE,
-                           "tensor %s: cannot be quantized: its name ends with the number of a "
-                           "layer or an expert, so its scales could not be named after it",
-                           t->name);
+        TRY(check_member(cp, t, codes, e));
+        if (codes && !suffix_fits(g)) {
+            const err_code code =
+                err_set(e, t->type == DTYPE_F8_E4M3 ? ERR_INPUT : ERR_USAGE,
+                        "tensor %s: cannot be quantized: its name ends with the number of a "
+                        "layer or an expert, so its scales could not be named after it",
+                        t->name);
             err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+            return code;
         }
     }
-    return code;
+    return OK;
 }
 
-/* The dialect may not know scales of this kind for the source. */
+/* A dialect need not define scales of this kind for every source type. */
 static err_code check_dialect(const tensor *t, const recipe *how, err *e)
 {
     const char *const lacks = dialect_lacks(recipe_dialect(how), t->type, how->scales);
@@ -132,7 +139,7 @@ static err_code check_dialect(const tensor *t, const recipe *how, err *e)
     return ERR_INPUT;
 }
 
-/* Records that a group gets, and bytes of their names at most. */
+/* Count the records of all groups and, as an upper bound, the bytes of their names. */
 static err_code measure(const checkpoint *cp, const stack_list *groups, const decision *decisions,
                         const recipe *how, uint64_t *records, uint64_t *name_bytes, err *e)
 {
@@ -143,19 +150,16 @@ static err_code measure(const checkpoint *cp, const stack_list *groups, const de
         if (action == ACTION_SCALES) {
             continue;
         }
-        err_code code = check_names(cp, g, groups, codes, e);
-        if (code == OK && action == ACTION_QUANTIZE) {
-            code = check_dialect(&cp->tensors[groups->members[g->first]], how, e);
-        }
-        if (code != OK) {
-            return code;
+        TRY(check_names(cp, g, groups, codes, e));
+        if (action == ACTION_QUANTIZE) {
+            TRY(check_dialect(&cp->tensors[groups->members[g->first]], how, e));
         }
         *records += codes ? 2 : 1;
         *name_bytes += (codes ? 2 : 1) * (strlen(g->name) + sizeof scale_suffix);
     }
     return *records <= PACK_MAX_TENSORS
                ? OK
-               : err_set(e, ERR_INPUT, "%llu tensors, the format holds 2^20",
+               : err_set(e, ERR_INPUT, "%llu tensors, the format holds at most 2^20",
                          (unsigned long long)*records);
 }
 
@@ -184,14 +188,9 @@ err_code plan_table_build(const checkpoint *cp, const stack_list *groups, const 
 {
     uint64_t records = 0;
     uint64_t name_bytes = 0;
-    err_code code = measure(cp, groups, decisions, how, &records, &name_bytes, e);
-    if (code == OK) {
-        code = pack_table_create((uint32_t)records, name_bytes, out, e);
-    }
-    if (code != OK) {
-        return code;
-    }
-    table_builder b = {.table = out, .name_to = out->names, .name_room = name_bytes + 1};
+    TRY(measure(cp, groups, decisions, how, &records, &name_bytes, e));
+    TRY(pack_table_create((uint32_t)records, name_bytes, out, e));
+    table_builder b = {.table = out, .name_to = out->names, .name_left = name_bytes + 1};
     for (size_t i = 0; i < groups->group_count; i++) {
         const stack_group *const g = &groups->groups[i];
         const size_t first = groups->members[g->first];

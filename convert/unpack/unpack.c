@@ -14,7 +14,7 @@ static err_code no_memory(const unpack_job *job, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", job->options.output);
 }
 
-/* Asked to stop behind the last chunk, but before there is an output. */
+/* The monitor may ask to stop after the last chunk, when the output is not yet renamed. */
 static err_code check_cancelled(const monitor *m, err *e)
 {
     return monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
@@ -22,32 +22,34 @@ static err_code check_cancelled(const monitor *m, err *e)
 
 /* ---- one file -------------------------------------------------- */
 
-/* The safetensors file at `path`. */
-static err_code write_tensors(unpack_job *job, const char *path, bool force, const monitor *m,
-                              err *e)
+static err_code open_writer(unpack_job *job, const char *path, bool force, st_writer **out, err *e)
 {
-    st_writer *w = NULL;
     st_tensor *const list = calloc(job->tensor_count + 1, sizeof *list);
-    err_code code = list ? OK : no_memory(job, e);
-    for (size_t i = 0; i < job->tensor_count && code == OK; i++) {
+    if (!list) {
+        return no_memory(job, e);
+    }
+    for (size_t i = 0; i < job->tensor_count; i++) {
         const unpack_tensor *const t = &job->tensors[i];
         list[i] = (st_tensor){.name = t->name, .type = t->type, .ndim = t->ndim};
         memcpy(list[i].shape, t->shape, sizeof t->shape);
         job->bytes_written += t->bytes;
     }
-    if (code == OK) {
-        code = st_writer_open(path, force, list, job->tensor_count, NULL, &w, e);
-    }
+    const err_code code = st_writer_open(path, force, list, job->tensor_count, NULL, out, e);
     free(list);
-    if (code == OK) {
-        code = unpack_tensors(job, w, m, e);
-    }
-    if (code == OK) {
-        code = check_cancelled(m, e);
-    }
-    if (code == OK) {
-        code = st_writer_commit(&w, e);
-    }
+    return code;
+}
+
+/* Write the safetensors file at `path`. */
+static err_code write_tensors(unpack_job *job, const char *path, bool force, const monitor *m,
+                              err *e)
+{
+    st_writer *w = NULL;
+    err_code code = OK;
+    TRY_OUT(open_writer(job, path, force, &w, e));
+    TRY_OUT(unpack_tensors(job, w, m, e));
+    TRY_OUT(check_cancelled(m, e));
+    TRY_OUT(st_writer_commit(&w, e));
+out:
     st_writer_abandon(&w);
     return code;
 }
@@ -57,43 +59,50 @@ static err_code write_tensors(unpack_job *job, const char *path, bool force, con
 static err_code claim(const unpack_job *job, const output_dir *d, const char *name, err *e)
 {
     char *const path = output_dir_final(d, name);
-    err_code code = path ? output_dir_claim(d, name, e) : no_memory(job, e);
-    if (code == OK) {
-        code = input_guard_file(job->file->fd, path, e);
-    }
+    err_code code = OK;
+    TRY_OUT(path ? output_dir_claim(d, name, e) : no_memory(job, e));
+    TRY_OUT(input_guard_file(job->file->fd, path, e));
+out:
     free(path);
     return code;
 }
 
 static err_code claim_all(const unpack_job *job, const output_dir *d, err *e)
 {
-    err_code code = job->tensor_count > 0 ? claim(job, d, UNPACK_TENSORS, e) : OK;
-    for (size_t i = 0; i < job->file_count && code == OK; i++) {
-        code = claim(job, d, job->files[i].name, e);
+    if (job->tensor_count > 0) {
+        TRY(claim(job, d, UNPACK_TENSORS, e));
     }
+    for (size_t i = 0; i < job->file_count; i++) {
+        TRY(claim(job, d, job->files[i].name, e));
+    }
+    return OK;
+}
+
+static err_code write_file(unpack_job *job, const output_dir *d, const member *f, err *e)
+{
+    char *const path = io_join(output_dir_path(d), f->name);
+    const err_code code = path ? output_write_file(path, f->data, f->bytes, e) : no_memory(job, e);
+    job->bytes_written += f->bytes;
+    free(path);
     return code;
 }
 
 static err_code fill(unpack_job *job, const output_dir *d, const monitor *m, err *e)
 {
-    err_code code = OK;
-    for (size_t i = 0; i < job->file_count && code == OK; i++) {
-        char *const path = io_join(output_dir_path(d), job->files[i].name);
-        code = path ? output_write_file(path, job->files[i].data, job->files[i].bytes, e)
-                    : no_memory(job, e);
-        job->bytes_written += job->files[i].bytes;
-        free(path);
+    for (size_t i = 0; i < job->file_count; i++) {
+        TRY(write_file(job, d, &job->files[i], e));
     }
-    if (code == OK && job->tensor_count > 0) {
-        char *const path = io_join(output_dir_path(d), UNPACK_TENSORS);
-        code = path ? write_tensors(job, path, false, m, e) : no_memory(job, e);
-        free(path);
+    if (job->tensor_count == 0) {
+        return OK;
     }
+    char *const path = io_join(output_dir_path(d), UNPACK_TENSORS);
+    const err_code code = path ? write_tensors(job, path, false, m, e) : no_memory(job, e);
+    free(path);
     return code;
 }
 
-/* What unpacking this file can make, whatever is chosen: a killed run may have had another choice.
- * The caller's to free(). */
+/* All names that unpacking this file can write, whatever is chosen: a killed run, whose files are
+ * to be removed, may have chosen others. Free with free(). */
 static const char **all_names(const unpack_job *job)
 {
     const char **const names = calloc(job->member_count + 1, sizeof *names);
@@ -106,15 +115,16 @@ static const char **all_names(const unpack_job *job)
     return names;
 }
 
-/* Temporary directories, which are emptied before anything is claimed. */
+/* Temporary directories are emptied before any name is claimed: the packed file must not be in one.
+ */
 static err_code guard_parts(const unpack_job *job, err *e)
 {
     const int fd = job->file->fd;
     char *const inside = io_join(job->options.output, OUTPUT_DIR_PART);
-    err_code code = inside ? input_guard_directory(fd, inside, e) : no_memory(job, e);
-    if (code == OK) {
-        code = input_guard_beside(fd, job->options.output, e);
-    }
+    err_code code = OK;
+    TRY_OUT(inside ? input_guard_directory(fd, inside, e) : no_memory(job, e));
+    TRY_OUT(input_guard_beside(fd, job->options.output, e));
+out:
     free(inside);
     return code;
 }
@@ -123,23 +133,15 @@ static err_code write_directory(unpack_job *job, const monitor *m, err *e)
 {
     output_dir *d = NULL;
     const char **const names = all_names(job);
-    err_code code = names ? guard_parts(job, e) : no_memory(job, e);
-    if (code == OK) {
-        code = output_dir_open(job->options.output, job->options.force, names,
-                               job->member_count + 1, &d, e);
-    }
-    if (code == OK) {
-        code = claim_all(job, d, e);
-    }
-    if (code == OK) {
-        code = fill(job, d, m, e);
-    }
-    if (code == OK) {
-        code = check_cancelled(m, e);
-    }
-    if (code == OK) {
-        code = output_dir_commit(&d, e);
-    }
+    err_code code = OK;
+    TRY_OUT(names ? guard_parts(job, e) : no_memory(job, e));
+    TRY_OUT(output_dir_open(job->options.output, job->options.force, names, job->member_count + 1,
+                            &d, e));
+    TRY_OUT(claim_all(job, d, e));
+    TRY_OUT(fill(job, d, m, e));
+    TRY_OUT(check_cancelled(m, e));
+    TRY_OUT(output_dir_commit(&d, e));
+out:
     output_dir_abandon(&d);
     free(names);
     return code;
@@ -150,6 +152,6 @@ err_code unpack_run(unpack_job *job, const monitor *m, err *e)
     if (job->options.place == UNPACK_DIRECTORY) {
         return write_directory(job, m, e);
     }
-    const err_code code = input_guard_file(job->file->fd, job->options.output, e);
-    return code == OK ? write_tensors(job, job->options.output, job->options.force, m, e) : code;
+    TRY(input_guard_file(job->file->fd, job->options.output, e));
+    return write_tensors(job, job->options.output, job->options.force, m, e);
 }

@@ -1,4 +1,4 @@
-/* What is taken out of a packed file: globs against the names of tensors and embedded files. */
+/* Which tensors and embedded files are extracted: globs are matched against their names. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ uint64_t unpack_members(const pack_record *r)
     return r->stack ? r->shape[0] : 1;
 }
 
-/* Is this name chosen, or that of the stack? All globs are asked, because each has to be of use. */
+/* Does a glob match this name, or the name of its stack? All globs are tried, because each has to
+ * match something (check_used). */
 static bool is_named(const choice *c, const char *name, const char *stack)
 {
     const unpack_options *const o = &c->job->options;
@@ -52,8 +53,8 @@ static err_code member_name(const pack_record *r, uint64_t i, char name[NAME_MAX
     return OK;
 }
 
-/* The table promises no more tensors than the file has digests of: pack_read_evidence has seen to
- * that. */
+/* The total is bounded by the size of the file: pack_read_evidence has checked that the table lists
+ * no more tensors than there are digests in the file. */
 static err_code allocate_places(choice *c, err *e)
 {
     unpack_job *const job = c->job;
@@ -69,7 +70,7 @@ static err_code allocate_places(choice *c, err *e)
     return job->first_place && job->places && c->chosen ? OK : no_memory(job, e);
 }
 
-/* Codes are of no use without their scales, so those come along. */
+/* Codes are useless without their scales, so stored codes bring their scales along. */
 static err_code choose_record(choice *c, uint32_t number, err *e)
 {
     const unpack_job *const job = c->job;
@@ -78,18 +79,17 @@ static err_code choose_record(choice *c, uint32_t number, err *e)
     if (r->cls == CLASS_SCALES && !stored) {
         return OK;
     }
-    err_code code = OK;
-    for (uint64_t i = 0; i < unpack_members(r) && code == OK; i++) {
+    for (uint64_t i = 0; i < unpack_members(r); i++) {
         char name[NAME_MAX_BYTES + 1];
-        code = member_name(r, i, name, e);
-        if (code == OK && is_named(c, name, r->stack ? r->name : NULL)) {
+        TRY(member_name(r, i, name, e));
+        if (is_named(c, name, r->stack ? r->name : NULL)) {
             c->chosen[job->first_place[number] + i] = true;
             if (r->cls == CLASS_CODES && stored) {
                 c->chosen[job->first_place[r->scale_idx] + i] = true;
             }
         }
     }
-    return code;
+    return OK;
 }
 
 static err_code allocate_tensors(choice *c, err *e)
@@ -102,10 +102,7 @@ static err_code allocate_tensors(choice *c, err *e)
         for (uint64_t i = 0; i < unpack_members(&t->records[k]); i++) {
             char name[NAME_MAX_BYTES + 1];
             if (c->chosen[job->first_place[k] + i]) {
-                const err_code code = member_name(&t->records[k], i, name, e);
-                if (code != OK) {
-                    return code;
-                }
+                TRY(member_name(&t->records[k], i, name, e));
                 count++;
                 name_bytes += strlen(name) + 1;
             }
@@ -122,8 +119,8 @@ static dtype type_of(const unpack_job *job, const pack_record *r)
     return stored ? r->type : job->options.form == UNPACK_BF16 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-/* The length of a record fits 64 bits with its elements made four times as wide: shapes have less
- * than 2^60 elements. */
+/* The size cannot overflow even if elements become four times as wide: shapes have fewer than 2^60
+ * elements. */
 static unpack_tensor describe(const unpack_job *job, const pack_record *r, uint64_t number,
                               const char *name)
 {
@@ -140,21 +137,20 @@ static unpack_tensor describe(const unpack_job *job, const pack_record *r, uint6
     return t;
 }
 
-/* The chosen ones with elements of this many bits, in the order of the packed file. */
+/* List the chosen tensors with elements of this many bits, in the order of the packed file. */
 static err_code list_width(choice *c, unsigned bits, char **name_to, err *e)
 {
     unpack_job *const job = c->job;
     const pack_table *const t = &job->file->table;
-    err_code code = OK;
-    for (uint32_t k = 0; k < t->count && code == OK; k++) {
+    for (uint32_t k = 0; k < t->count; k++) {
         const pack_record *const r = &t->records[k];
         const uint64_t members = dtype_bits(type_of(job, r)) == bits ? unpack_members(r) : 0;
-        for (uint64_t i = 0; i < members && code == OK; i++) {
+        for (uint64_t i = 0; i < members; i++) {
             const size_t place = job->first_place[k] + i;
             char name[NAME_MAX_BYTES + 1];
             job->places[place] = SIZE_MAX;
             if (c->chosen[place]) {
-                code = member_name(r, i, name, e);
+                TRY(member_name(r, i, name, e));
                 const size_t length = strlen(name) + 1;
                 job->places[place] = job->tensor_count;
                 job->tensors[job->tensor_count++] =
@@ -163,53 +159,52 @@ static err_code list_width(choice *c, unsigned bits, char **name_to, err *e)
             }
         }
     }
-    return code;
+    return OK;
 }
 
 static err_code choose_tensors(choice *c, err *e)
 {
     static const unsigned widths[] = {64, 32, 16, 8, 6, 4};
-    err_code code = allocate_places(c, e);
-    for (uint32_t i = 0; i < c->job->file->table.count && code == OK; i++) {
-        code = choose_record(c, i, e);
+    TRY(allocate_places(c, e));
+    for (uint32_t i = 0; i < c->job->file->table.count; i++) {
+        TRY(choose_record(c, i, e));
     }
-    if (code == OK) {
-        code = allocate_tensors(c, e);
-    }
+    TRY(allocate_tensors(c, e));
     char *name_to = c->job->names;
-    for (size_t i = 0; i < sizeof widths / sizeof widths[0] && code == OK; i++) {
-        code = list_width(c, widths[i], &name_to, e);
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        TRY(list_width(c, widths[i], &name_to, e));
     }
-    return code;
+    return OK;
 }
 
 /* ---- embedded files -------------------------------------------- */
 
-/* The archive has checked the names; a mistake there must not write outside of the directory. The
- * other names are those of files that are made on the way. */
+/* Names were checked when the archive was read; this second check keeps a mistake there from writing
+ * outside the directory. The other names refused are those of temporary files and of the file of
+ * tensors. */
 static err_code check_file_name(const unpack_job *job, const char *name, err *e)
 {
     const size_t length = strlen(name);
     const bool temporary = name[0] == '.' && length >= 5 && strcmp(name + length - 5, ".part") == 0;
     if (!member_name_valid(name) || temporary || strcmp(name, UNPACK_TENSORS) == 0) {
-        err_set(e, ERR_INPUT, "%s: embedded file %s: its name is needed for something else",
-                job->options.path, name);
+        err_set(e, ERR_INPUT, "%s: embedded file %s: the name is reserved", job->options.path,
+                name);
         err_hint(e, "-o - writes it to standard output");
         return ERR_INPUT;
     }
     return OK;
 }
 
-/* The chosen files come first; of the others nothing but the names is kept. */
+/* Move the chosen files to the front; of the other files only the names are kept. */
 static err_code choose_files(choice *c, err *e)
 {
     unpack_job *const job = c->job;
-    err_code code = pack_read_members(job->file, &job->files, &job->member_count, e);
+    TRY(pack_read_members(job->file, &job->files, &job->member_count, e));
     for (size_t i = 0; i < job->member_count; i++) {
         const member f = job->files[i];
-        if (code == OK && is_named(c, f.name, NULL)) {
+        if (is_named(c, f.name, NULL)) {
             if (job->options.place == UNPACK_DIRECTORY) {
-                code = check_file_name(job, f.name, e);
+                TRY(check_file_name(job, f.name, e));
             }
             job->files[i] = job->files[job->file_count];
             job->files[job->file_count++] = f;
@@ -218,7 +213,7 @@ static err_code choose_files(choice *c, err *e)
             job->files[i].data = NULL;
         }
     }
-    return code;
+    return OK;
 }
 
 /* ---- all ------------------------------------------------------- */
@@ -242,31 +237,29 @@ static err_code check_used(const choice *c, err *e)
 static err_code choose(unpack_job *job, err *e)
 {
     choice c = {.job = job, .used = calloc(job->options.name_count + 1, sizeof *c.used)};
-    err_code code = c.used ? OK : no_memory(job, e);
-    if (code == OK && job->options.place != UNPACK_NOWHERE) {
-        code = choose_tensors(&c, e);
+    err_code code = OK;
+    TRY_OUT(c.used ? OK : no_memory(job, e));
+    if (job->options.place != UNPACK_NOWHERE) {
+        TRY_OUT(choose_tensors(&c, e));
     }
-    if (code == OK && job->options.place != UNPACK_FILE) {
-        code = choose_files(&c, e);
+    if (job->options.place != UNPACK_FILE) {
+        TRY_OUT(choose_files(&c, e));
     }
-    if (code == OK) {
-        code = check_used(&c, e);
-    }
-    free(c.used);
+    TRY_OUT(check_used(&c, e));
+out:
     free(c.chosen);
+    free(c.used);
     return code;
 }
 
 err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e)
 {
     *job = (unpack_job){.options = *options};
-    err_code code = pack_open(options->path, &job->file, e);
-    if (code == OK) {
-        code = pack_read_evidence(job->file, &job->evidence, e);
-    }
-    if (code == OK) {
-        code = choose(job, e);
-    }
+    err_code code = OK;
+    TRY_OUT(pack_open(options->path, &job->file, e));
+    TRY_OUT(pack_read_evidence(job->file, &job->evidence, e));
+    TRY_OUT(choose(job, e));
+out:
     if (code == ERR_DAMAGED) {
         err_hint(e, "octavo verify names every damaged place");
     }

@@ -1,5 +1,5 @@
-/* The data of the chosen tensors: chunk by chunk of the packed file, on several threads, each
- * checked and written to where its tensors lie. */
+/* Write the data of the chosen tensors. Threads take the chunks of the packed file that hold any of
+ * them, check each chunk, and write its parts to the places of their tensors in the output. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,21 +19,21 @@ typedef struct tensor_job {
     unpack_job *u;
     st_writer *w;
     const monitor *monitor;
-    uint64_t *chunks; /* numbers in the file of those to read */
+    uint64_t *chunks; /* numbers, in the packed file, of the chunks to read */
     uint64_t chunk_count;
     uint64_t total_bytes;
-    worker_need need; /* of the largest chunk */
+    worker_need need; /* for the largest chunk */
     worker_buffers buffers;
-    pack_range *have; /* [workers]: whose bytes PART_SCALES holds; record NULL: none yet */
+    pack_range *have; /* [workers] the range that PART_SCALES holds; record NULL: none yet */
 } tensor_job;
 
-/* A chunk of a record, as bytes of the record. */
+/* A chunk, and where it lies in its record. */
 typedef struct chunk_place {
     const pack_record *r;
     uint32_t record;
-    uint64_t number; /* within the record */
+    uint64_t number; /* of the chunk in the record */
     pack_chunk chunk;
-    uint64_t begin; /* within the record */
+    uint64_t begin; /* its first byte in the record */
 } chunk_place;
 
 static chunk_place place_of(const unpack_job *u, uint32_t record, uint64_t number)
@@ -49,7 +49,7 @@ static uint64_t member_bytes(const pack_record *r)
     return r->len / unpack_members(r);
 }
 
-/* The number of the tensor that a byte of a record belongs to, SIZE_MAX if it was not chosen. */
+/* The index of the tensor that a byte of a record belongs to, SIZE_MAX if it is not chosen. */
 static size_t tensor_at(const unpack_job *u, const chunk_place *at, uint64_t byte)
 {
     return u->places[u->first_place[at->record] + byte / member_bytes(at->r)];
@@ -67,7 +67,7 @@ static bool is_wanted(const unpack_job *u, const chunk_place *at)
     return false;
 }
 
-/* What a chunk becomes: 1 for bytes that stay as they are. */
+/* Bytes of output for each byte of a chunk; 1: the bytes are copied. */
 static unsigned growth(const unpack_job *u, const pack_record *r)
 {
     if (r->cls != CLASS_CODES || u->options.form == UNPACK_STORED) {
@@ -102,19 +102,18 @@ static err_code write_stored(const tensor_job *j, const chunk_place *at, const u
 {
     const uint64_t each = member_bytes(at->r);
     const uint64_t end = at->begin + at->chunk.bytes;
-    err_code code = OK;
-    for (uint64_t byte = at->begin, next = 0; byte < end && code == OK; byte = next) {
+    for (uint64_t byte = at->begin, next = 0; byte < end; byte = next) {
         next = num_min((byte / each + 1) * each, end);
         const size_t tensor = tensor_at(j->u, at, byte);
         if (tensor != SIZE_MAX) {
-            code = st_writer_write(j->w, tensor, byte % each, data + (byte - at->begin),
-                                   next - byte, e);
+            TRY(st_writer_write(j->w, tensor, byte % each, data + (byte - at->begin), next - byte,
+                                e));
         }
     }
-    return code;
+    return OK;
 }
 
-/* The scales of one matrix are read once for many of its chunks. */
+/* The scales of one matrix often serve many of its chunks, so a worker keeps the last range. */
 static err_code load_scales(const tensor_job *j, const chunk_place *at, unsigned worker,
                             const unsigned char **scales, err *e)
 {
