@@ -59,7 +59,7 @@ static void note_rounding(const export_job *job, const monitor *m)
 static void note_misread(const export_job *job, const monitor *m)
 {
     const uint64_t count = job->plan.odd_count;
-    if (job->options.preset->misreads && count > 0) {
+    if (job->options.preset->dequantizes_wrongly && count > 0) {
         monitor_note(m,
                      "%s reads %llu weight%s rightly on a GPU only: where it dequantizes, it "
                      "misreads clipped tiles and experts in three dimensions",

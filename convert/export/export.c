@@ -29,7 +29,7 @@ static err_code no_memory(err *e)
     return err_set(e, ERR_MEMORY, "no memory for the files of an export");
 }
 
-/* An embedded file as it is, or config.json as it has to be. */
+/* Embedded files are copied unchanged, except config.json. */
 static err_code copy_file(const export_job *job, const member *m, export_file *out, err *e)
 {
     out->name = strdup(m->name);
@@ -39,9 +39,9 @@ static err_code copy_file(const export_job *job, const member *m, export_file *o
     } else {
         out->data = malloc(m->bytes + 1);
         out->bytes = m->bytes;
-    }
-    if (out->data && strcmp(m->name, config_name) != 0) {
-        memcpy(out->data, m->data, m->bytes);
+        if (out->data) {
+            memcpy(out->data, m->data, m->bytes);
+        }
     }
     return out->name && out->data ? OK : no_memory(e);
 }
@@ -51,7 +51,8 @@ static int compare_file(const void *a, const void *b)
     return strcmp(((const export_file *)a)->name, ((const export_file *)b)->name);
 }
 
-/* No embedded file may have the name of a file that the export makes. convert never embeds one. */
+/* No embedded file may have the name of a file that the export writes. convert embeds none of these
+ * names, but other writers of packed files may. */
 static err_code check_name(const export_job *job, const char *name, err *e)
 {
     bool taken = strcmp(name, SHARD_INDEX_NAME) == 0 || strcmp(name, EXPORT_LIST_NAME) == 0;
@@ -60,7 +61,8 @@ static err_code check_name(const export_job *job, const char *name, err *e)
         export_shard_name(&job->plan, i, shard);
         taken = strcmp(name, shard) == 0;
     }
-    return taken ? err_set(e, ERR_INPUT, "%s: embedded file %s: the export has one of that name",
+    return taken ? err_set(e, ERR_INPUT,
+                           "%s: embedded file %s: the export writes a file of that name",
                            job->options.path, name)
                  : OK;
 }
@@ -68,23 +70,21 @@ static err_code check_name(const export_job *job, const char *name, err *e)
 static err_code make_files(export_job *job, const member *members, size_t count, err *e)
 {
     job->files = calloc(count + 1, sizeof *job->files);
-    err_code code = job->files ? OK : no_memory(e);
-    for (size_t i = 0; i < count && code == OK; i++) {
-        code = check_name(job, members[i].name, e);
-        if (code == OK) {
-            code = copy_file(job, &members[i], &job->files[job->file_count++], e);
-        }
+    if (!job->files) {
+        return no_memory(e);
     }
-    if (code == OK) {
-        export_file *const index = &job->files[job->file_count++];
-        index->name = strdup(SHARD_INDEX_NAME);
-        index->data = export_index_text(&job->plan, &index->bytes);
-        code = index->name && index->data ? OK : no_memory(e);
+    for (size_t i = 0; i < count; i++) {
+        TRY(check_name(job, members[i].name, e));
+        TRY(copy_file(job, &members[i], &job->files[job->file_count++], e));
     }
-    if (code == OK) {
-        qsort(job->files, job->file_count, sizeof *job->files, compare_file);
+    export_file *const index = &job->files[job->file_count++];
+    index->name = strdup(SHARD_INDEX_NAME);
+    index->data = export_index_text(&job->plan, &index->bytes);
+    if (!index->name || !index->data) {
+        return no_memory(e);
     }
-    return code;
+    qsort(job->files, job->file_count, sizeof *job->files, compare_file);
+    return OK;
 }
 
 static err_code check_config(const export_job *job, const member *members, size_t count,
@@ -98,7 +98,7 @@ static err_code check_config(const export_job *job, const member *members, size_
             return code;
         }
     }
-    err_set(e, ERR_INPUT, "%s: no config.json is embedded, without which no runtime loads it",
+    err_set(e, ERR_INPUT, "%s: no config.json is embedded, and no runtime loads a model without it",
             job->options.path);
     err_hint(e, "convert embeds the one in the directory of the checkpoint");
     return ERR_INPUT;
@@ -108,6 +108,19 @@ static err_code make_plan(export_job *job, const export_how *how, err *e)
 {
     const err_code code = export_plan_make(&job->file->table, how, &job->plan, e);
     err_prefix(code == OK ? NULL : e, "%s", job->options.path);
+    return code;
+}
+
+static err_code read_head(export_job *job, member **members, size_t *count, err *e)
+{
+    err_code code = OK;
+    TRY_OUT(pack_open(job->options.path, &job->file, e));
+    TRY_OUT(pack_read_evidence(job->file, &job->evidence, e));
+    TRY_OUT(pack_read_members(job->file, members, count, e));
+out:
+    if (code == ERR_DAMAGED) {
+        err_hint(e, "octavo verify names every damaged place");
+    }
     return code;
 }
 
@@ -121,25 +134,12 @@ err_code export_prepare(const export_options *options, export_job *job, err *e)
         .dequantize = options->dequantize,
         .shard_bytes = options->shard_bytes,
     };
-    err_code code = pack_open(options->path, &job->file, e);
-    if (code == OK) {
-        code = pack_read_evidence(job->file, &job->evidence, e);
-    }
-    if (code == OK) {
-        code = pack_read_members(job->file, &members, &count, e);
-    }
-    if (code == ERR_DAMAGED) {
-        err_hint(e, "octavo verify names every damaged place");
-    }
-    if (code == OK) {
-        code = check_config(job, members, count, &how, e);
-    }
-    if (code == OK) {
-        code = make_plan(job, &how, e);
-    }
-    if (code == OK) {
-        code = make_files(job, members, count, e);
-    }
+    err_code code = OK;
+    TRY_OUT(read_head(job, &members, &count, e));
+    TRY_OUT(check_config(job, members, count, &how, e));
+    TRY_OUT(make_plan(job, &how, e));
+    TRY_OUT(make_files(job, members, count, e));
+out:
     members_free(members, count);
     if (code != OK) {
         export_close(job);
@@ -170,28 +170,29 @@ static err_code write_file(const char *dir, const export_file *f, err *e)
     return code;
 }
 
-/* First of all the list of what is going to be there. */
+/* The list of all files is written first, so that the rest of a killed run can be recognized as an
+ * export and removed. */
 static err_code write_list(const export_job *job, whole_dir *d, err *e)
 {
     const size_t count = job->plan.shard_count + job->file_count;
     char members[LIST_MEMBERS_BYTES];
     const char **const names = calloc(count + 1, sizeof *names);
     char *const shards = calloc((size_t)job->plan.shard_count + 1, SHARD_NAME_BYTES);
-    err_code code = names && shards ? OK : no_memory(e);
-    for (size_t i = 0; i < job->file_count && code == OK; i++) {
+    err_code code = OK;
+    TRY_OUT(names && shards ? OK : no_memory(e));
+    for (size_t i = 0; i < job->file_count; i++) {
         names[i] = job->files[i].name;
     }
-    for (uint32_t i = 0; i < job->plan.shard_count && code == OK; i++) {
+    for (uint32_t i = 0; i < job->plan.shard_count; i++) {
         char *const name = shards + (size_t)i * SHARD_NAME_BYTES;
         export_shard_name(&job->plan, i, name);
         names[job->file_count + i] = name;
     }
-    if (code == OK) {
-        export_list_members(job->options.preset, job->file->trailer.root, members);
-        code = whole_dir_list(d, names, count, members, e);
-    }
-    free(names);
+    export_list_members(job->options.preset, job->file->trailer.root, members);
+    TRY_OUT(whole_dir_list(d, names, count, members, e));
+out:
     free(shards);
+    free(names);
     return code;
 }
 
@@ -205,41 +206,32 @@ static err_code fill(const export_job *job, whole_dir *d, const monitor *m, err 
         .threads = job->options.threads,
         .memory = job->options.memory,
     };
-    err_code code = write_list(job, d, e);
-    if (code == OK) {
-        code = export_stream(&stream, m, e);
+    TRY(write_list(job, d, e));
+    TRY(export_stream(&stream, m, e));
+    for (size_t i = 0; i < job->file_count; i++) {
+        TRY(write_file(stream.dir, &job->files[i], e));
     }
-    for (size_t i = 0; i < job->file_count && code == OK; i++) {
-        code = write_file(stream.dir, &job->files[i], e);
-    }
-    if (code == OK && monitor_cancelled(m)) {
-        code = err_set(e, ERR_CANCELLED, "interrupted");
-    }
-    return code;
+    return monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
 }
 
-/* The packed file may have the name of a file of an earlier export, whose directory goes. */
+/* The packed file must not lie where files of an earlier or killed export are removed. */
 static err_code guard_input(const export_job *job, err *e)
 {
     const char *const path = job->options.output;
-    const err_code code = input_guard_beside(job->file->fd, path, e);
-    return code == OK && job->options.force ? input_guard_directory(job->file->fd, path, e) : code;
+    TRY(input_guard_beside(job->file->fd, path, e));
+    return job->options.force ? input_guard_directory(job->file->fd, path, e) : OK;
 }
 
 err_code export_run(export_job *job, const monitor *m, export_report *report, err *e)
 {
     whole_dir *d = NULL;
     const double start = now();
-    err_code code = guard_input(job, e);
-    if (code == OK) {
-        code = whole_dir_open(job->options.output, job->options.force, EXPORT_LIST_NAME, &d, e);
-    }
-    if (code == OK) {
-        code = fill(job, d, m, e);
-    }
-    if (code == OK) {
-        code = whole_dir_commit(&d, e);
-    }
+    err_code code = OK;
+    TRY_OUT(guard_input(job, e));
+    TRY_OUT(whole_dir_open(job->options.output, job->options.force, EXPORT_LIST_NAME, &d, e));
+    TRY_OUT(fill(job, d, m, e));
+    TRY_OUT(whole_dir_commit(&d, e));
+out:
     whole_dir_abandon(&d);
     report->seconds = now() - start;
     return code;

@@ -2,13 +2,13 @@
  * (spec/export.md).
  *
  *     export_job job = {0};
- *     export_prepare(&options, &job, e);          the head alone; job.plan is complete, nothing was
- *                                                 written
+ *     export_prepare(&options, &job, e);          reads the head only and writes nothing; job.plan
+ *                                                 is complete
  *     export_run(&job, m, &report, e);            write, sync, rename
  *     export_close(&job);
  *
- * The directory appears under its name only when it is complete and on the disk; every failure
- * leaves what was there. */
+ * The directory appears under its name only when it is complete and on the disk; after any failure
+ * the name is as it was before. */
 #ifndef EXPORT_H
 #define EXPORT_H
 
@@ -29,7 +29,7 @@ typedef struct export_options {
     uint64_t memory;  /* budget for buffers, bytes */
 } export_options;
 
-/* A file of the export beside its shards. */
+/* A file of the export other than its shards. */
 typedef struct export_file {
     char *name;
     char *data;
@@ -46,14 +46,15 @@ typedef struct export_job {
 } export_job;
 
 typedef struct export_report {
-    double seconds; /* first read to the new name */
+    double seconds; /* from the first read to the rename */
 } export_report;
 
-/* Errors besides those of pack_open and export_plan_make: ERR_INPUT no config.json is embedded, or
- * it is none that can be extended, or a file has the name of another one of the export. */
+/* After an error there is nothing to close. Errors besides those of pack_open and export_plan_make:
+ * ERR_INPUT no config.json is embedded, or it cannot be used (export_config_check), or an embedded
+ * file has the name of a file that the export writes. */
 MUST_CHECK err_code export_prepare(const export_options *options, export_job *job, err *e);
 
-/* Errors: those of whole_dir.h and export_stream; ERR_USAGE the packed file lies in a directory
+/* Errors: those of whole_dir.h and export_stream; ERR_USAGE the packed file lies in the directory
  * that would be replaced. */
 MUST_CHECK err_code export_run(export_job *job, const monitor *m, export_report *report, err *e);
 

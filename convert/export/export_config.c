@@ -9,7 +9,7 @@
 
 static const char quantization_key[] = "quantization_config";
 
-/* Was there FP8 in the source, whatever became of it? */
+/* Did the source have FP8 weights, whether they were carried over or requantized? */
 static bool was_fp8(const pack_table *t)
 {
     bool any = false;
@@ -23,22 +23,25 @@ err_code export_config_check(const char *text, size_t bytes, const pack_table *t
                              err *e)
 {
     json_t *config = NULL;
-    err_code code = json_parse("embedded config.json", text, bytes, true, &config, e);
-    if (code == OK && !json_is_object(config)) {
-        code = err_set(e, ERR_INPUT, "embedded config.json: not an object");
+    err_code code = OK;
+    how->ring_linear = false;
+    how->source_scales = SCALES_F32; /* also for an unknown word */
+    TRY_OUT(json_parse("embedded config.json", text, bytes, true, &config, e));
+    if (!json_is_object(config)) {
+        TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: not an object"));
     }
     const json_t *const before = json_object_get(config, quantization_key);
-    if (code == OK && before && !was_fp8(t)) {
-        code = err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
-                       quantization_key);
+    if (before && !was_fp8(t)) {
+        TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
+                        quantization_key));
     }
     const char *const type = json_string_value(json_object_get(config, "model_type"));
     const char *const scales = json_string_value(json_object_get(before, "scale_fmt"));
-    how->ring_linear = code == OK && type && strcmp(type, "bailing_moe_linear") == 0;
-    how->source_scales = SCALES_F32; /* as for any other word */
-    if (code == OK && scales) {
+    how->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
+    if (scales) {
         (void)scale_format_parse(scales, &how->source_scales);
     }
+out:
     json_decref(config);
     return code;
 }
@@ -101,7 +104,7 @@ json_t *export_quantization(const preset *p, const export_plan *plan)
 
 /* ---- config.json ----------------------------------------------- */
 
-/* Where the source was FP8 already, what its config says of that is not of this export. */
+/* If the source was FP8, its quantization_config does not describe this export and is removed. */
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
                          size_t *out_bytes)
 {

@@ -1,5 +1,7 @@
-/* What becomes of every record (spec/export.md section 3): the runtime reads FP8 where it builds a
- * quantized module, and nothing else there. */
+/* The form of every record in the export (spec/export.md section 3). A runtime reads FP8 only where
+ * it builds a quantized module, and there it reads nothing else. So codes elsewhere have to become
+ * plain values, and all matrices that make up one module must be alike. The steps: by name, then by
+ * module (level), then scales, which follow their codes. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +45,7 @@ size_t export_module_bytes(const pack_record *r, bool *experts)
 
 /* ---- what the runtime does not read in FP8 --------------------- */
 
-static void make_wide(export_record *x, const char *why, const char *keep)
+static void set_dequantized(export_record *x, const char *why, const char *keep)
 {
     if (x->form == FORM_SAME) {
         x->form = FORM_NUMBERS;
@@ -52,8 +54,10 @@ static void make_wide(export_record *x, const char *why, const char *keep)
     }
 }
 
-/* Joined halves have joined scales: the second half begins in the middle of a tile of the first. */
-static bool is_ragged_half(const pack_record *r)
+/* Is this the gate or up of an expert, with rows that end within a tile? Concatenated with the
+ * other, the second begins in the middle of a tile of the first, and its scales belong to rows that
+ * are not its own. */
+static bool ends_within_tile(const pack_record *r)
 {
     size_t start = 0;
     size_t length = 0;
@@ -64,41 +68,43 @@ static bool is_ragged_half(const pack_record *r)
         return false;
     }
     snprintf(module, sizeof module, "%.*s", (int)without_suffix(r->name), r->name);
-    return preset_is_half(module);
+    return preset_is_gate_or_up(module);
 }
 
 static void choose_by_name(const pack_record *r, const preset *p, export_record *x)
 {
     if (p->config == CONFIG_NONE) {
-        make_wide(x, "nothing is FP8 there", NULL);
+        set_dequantized(x, "nothing is FP8 there", NULL);
         return;
     }
     if (!export_is_weight(r)) {
-        make_wide(x, "not the weight of a linear layer", r->name);
+        set_dequantized(x, "not the weight of a linear layer", r->name);
     }
     if (r->ndim == 3 && !r->stack && !p->loads_stacked) {
-        make_wide(x, "experts in three dimensions", r->name);
+        set_dequantized(x, "experts in three dimensions", r->name);
     }
-    if (p->joins_halves && is_ragged_half(r)) {
-        make_wide(x, "gate and up of an expert are joined, and 128 does not divide their rows",
-                  "*.experts.*");
+    if (p->fuses_gate_up && ends_within_tile(r)) {
+        set_dequantized(x,
+                        "gate and up of an expert are joined, and 128 does not divide their rows",
+                        "*.experts.*");
     }
-    if (p->wide && glob_match(p->wide, r->name)) {
-        make_wide(x, "it takes the dtype of the source", p->wide);
+    if (p->never_fp8 && glob_match(p->never_fp8, r->name)) {
+        set_dequantized(x, "always in the dtype of the source", p->never_fp8);
     }
-    for (const char *const *glob = preset_wide; *glob; glob++) {
+    for (const char *const *glob = preset_never_fp8; *glob; glob++) {
         if (glob_match(*glob, r->name)) {
-            make_wide(x, "it takes the dtype of the source", r->name);
+            set_dequantized(x, "always in the dtype of the source", r->name);
         }
     }
 }
 
-/* ---- modules that are one for the runtime ---------------------- */
+/* ---- records that are one module for the runtime --------------- */
 
-/* Tensors of one key are parts of one module: merged matrices, or the experts of a layer. */
+/* A record as part of a module: merged matrices, or the experts of a layer. Records with equal keys
+ * are parts of the same module. */
 typedef struct share {
-    const char *name;  /* `bytes` of it are the same */
-    const char *whole; /* and this */
+    const char *name;  /* key: its first `bytes` bytes */
+    const char *whole; /* key: the name of the merged matrix, "" for experts */
     size_t bytes;
     uint32_t record;
 } share;
@@ -119,7 +125,7 @@ static bool is_together(const share *x, const share *y)
            strcmp(x->whole, y->whole) == 0;
 }
 
-/* False: a module by itself. */
+/* False: the record is a whole module. */
 static bool share_of(const pack_table *t, uint32_t record, const preset *p, share *out)
 {
     const pack_record *const r = &t->records[record];
@@ -147,7 +153,8 @@ static bool is_fp8(const pack_table *t, const export_plan *plan, uint32_t record
     return t->records[record].cls == CLASS_CODES && plan->records[record].form == FORM_SAME;
 }
 
-/* One module has one precision: where a part of it is not FP8, none is. */
+/* One module has one precision: if any part of it is not FP8, no part may be. The reason for that
+ * part is the reason for all. */
 static err_code level(const pack_table *t, const preset *p, const share *shares, size_t count,
                       export_plan *plan, err *e)
 {
@@ -164,7 +171,7 @@ static err_code level(const pack_table *t, const preset *p, const share *shares,
     }
     const bool experts = shares[0].whole[0] == '\0';
     if (other && experts && p->needs_experts) {
-        return err_set(e, ERR_INPUT, "tensor %s: is not FP8 here, but %s takes experts for FP8",
+        return err_set(e, ERR_INPUT, "tensor %s: is not FP8, but %s reads all experts as FP8",
                        other->name, p->reader);
     }
     for (size_t i = 0; i < count && other && fp8 > 0; i++) {
@@ -173,9 +180,9 @@ static err_code level(const pack_table *t, const preset *p, const share *shares,
             continue;
         }
         const char *const why =
-            experts ? "other experts of its layer are not FP8" : "merged with one that is not FP8";
-        make_wide(&plan->records[shares[i].record], cause->why ? cause->why : why,
-                  cause->keep ? cause->keep : r->name);
+            experts ? "other experts of its layer are not FP8" : "merged with a matrix not in FP8";
+        set_dequantized(&plan->records[shares[i].record], cause->why ? cause->why : why,
+                        cause->keep ? cause->keep : r->name);
     }
     return OK;
 }
@@ -192,21 +199,23 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
     }
     qsort(shares, count, sizeof *shares, compare_share);
     err_code code = OK;
-    for (size_t i = 0; i < count && code == OK;) {
+    for (size_t i = 0; i < count;) {
         size_t end = i + 1;
         while (end < count && is_together(&shares[i], &shares[end])) {
             end++;
         }
-        code = level(t, p, &shares[i], end - i, plan, e);
+        TRY_OUT(level(t, p, &shares[i], end - i, plan, e));
         i = end;
     }
+out:
     free(shares);
     return code;
 }
 
-/* ---- the answer ------------------------------------------------ */
+/* ---- refusals, scales ------------------------------------------ */
 
-/* FP8 that a rule kept is codes without scales to whoever reads it: numbers to nobody. */
+/* If a rule kept an FP8 weight as an ordinary tensor, its scales are another ordinary tensor: no
+ * reader of the export would connect the two. */
 static err_code refuse_kept_fp8(const pack_table *t, err *e)
 {
     for (uint32_t i = 0; i < FP8_SUFFIXES * t->count; i++) {
@@ -218,8 +227,8 @@ static err_code refuse_kept_fp8(const pack_table *t, err *e)
         snprintf(scales, sizeof scales, "%s%s", r->name, fp8_suffixes[i % FP8_SUFFIXES]);
         if (pack_table_find(t, scales)) {
             err_set(e, ERR_INPUT,
-                    "tensor %s: FP8 that was kept apart from its scales: codes, which a "
-                    "runtime would take for numbers",
+                    "tensor %s: FP8 kept apart from its scales; a runtime would read its codes as "
+                    "plain numbers",
                     r->name);
             err_hint(e, "convert without --keep '%s' carries it over", r->name);
             return ERR_INPUT;
@@ -248,17 +257,17 @@ static err_code refuse_numbers(const pack_table *t, const preset *p, const expor
     err_set(e, ERR_INPUT, "tensor %s%s: FP8, which %s does not read there: %s",
             t->records[first].name, more, p->reader, plan->records[first].why);
     if (t->records[first].src_type == DTYPE_F8_E4M3) {
-        err_hint(e, "--dequantize writes the numbers that it stands for");
+        err_hint(e, "--dequantize writes the dequantized values");
     } else {
-        err_hint(e, "convert --keep '%s' keeps it as it was; --dequantize accepts its rounding",
+        err_hint(e, "convert --keep '%s' keeps it unchanged; --dequantize accepts the rounding",
                  plan->records[first].keep);
     }
     return ERR_INPUT;
 }
 
-/* Where the runtime keeps scales in the dtype of the weight: those of its own dialect are exact in
- * it, powers of two in BF16, and what has 16 bits already stays. FORM_NOTHING: others would change.
- */
+/* The form of scales. A runtime that stores scales in the dtype of the weight rounds them to it, so
+ * they must be exact there: scales of its own dialect are, powers of two are exact in BF16, and
+ * scales that have 16 bits already stay as they are. FORM_NOTHING: the scales would change. */
 static export_form form_of_scales(const pack_record *codes, const pack_record *scales,
                                   const preset *p)
 {
@@ -273,7 +282,8 @@ static export_form form_of_scales(const pack_record *codes, const pack_record *s
     return scales->block.scale == SCALES_UE8M0 ? FORM_BF16_SCALES : FORM_NOTHING;
 }
 
-/* Scales follow their codes. `carried`: what the config says of those that were taken over. */
+/* Choose the form of all scales. `carried`: the format of carried scales according to the config of
+ * the source. */
 static err_code choose_scales(const pack_table *t, const preset *p, scale_format carried,
                               export_plan *plan, err *e)
 {
@@ -296,8 +306,8 @@ static err_code choose_scales(const pack_table *t, const preset *p, scale_format
         if (*form == FORM_NOTHING) {
             err_set(e, ERR_INPUT, "tensor %s: %s stores scales in BF16, which would change them",
                     scales->name, p->reader);
-            err_hint(e, "convert --dialect compressed-tensors makes its own, --scales ue8m0 powers "
-                        "of two, which are the same in BF16");
+            err_hint(e, "convert --dialect compressed-tensors or --scales ue8m0 makes scales that "
+                        "are exact there");
             return ERR_INPUT;
         }
     }
@@ -305,7 +315,7 @@ static err_code choose_scales(const pack_table *t, const preset *p, scale_format
     return OK;
 }
 
-/* Tiles at an edge are smaller; where there is one tile only, it is as large as the matrix. */
+/* Does a matrix of several tiles end within a tile? (A single tile is as large as the matrix.) */
 static bool has_clipped_tiles(const pack_record *r)
 {
     const uint64_t rows = pack_record_rows(r);
@@ -334,13 +344,13 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
             choose_by_name(&t->records[i], p, &plan->records[i]);
         }
     }
-    err_code code = refuse_kept_fp8(t, e);
-    if (code == OK && p->config != CONFIG_NONE) {
-        code = level_modules(t, p, plan, e);
+    TRY(refuse_kept_fp8(t, e));
+    if (p->config != CONFIG_NONE) {
+        TRY(level_modules(t, p, plan, e));
     }
-    if (code == OK && p->config != CONFIG_NONE && !how->dequantize) {
-        code = refuse_numbers(t, p, plan, e);
+    if (p->config != CONFIG_NONE && !how->dequantize) {
+        TRY(refuse_numbers(t, p, plan, e));
     }
     count_odd(t, plan);
-    return code == OK ? choose_scales(t, p, how->source_scales, plan, e) : code;
+    return choose_scales(t, p, how->source_scales, plan, e);
 }

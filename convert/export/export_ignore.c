@@ -1,5 +1,5 @@
-/* The list of modules that are not FP8 (spec/export.md section 4): every linear layer of which the
- * runtime would build a quantized one, by its full name in the spelling of the runtime. */
+/* The list of modules that are not FP8 (spec/export.md section 4): every linear layer that the
+ * runtime would otherwise build as a quantized module, by its full name in the runtime's spelling. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,22 +14,22 @@ typedef struct builder {
     const pack_table *table;
     const export_how *how;
     export_plan *plan;
-    size_t room;
-    const char *why; /* of what is put now */
+    size_t capacity; /* of plan->ignored */
+    const char *why; /* the reason for the entries that put adds now */
 } builder;
 
 static bool put(void *ctx, const char *module)
 {
     builder *const b = ctx;
     export_plan *const plan = b->plan;
-    if (plan->ignored_count == b->room) {
-        const size_t room = num_max(64, 2 * b->room);
-        export_ignored *const larger = realloc(plan->ignored, room * sizeof *larger);
+    if (plan->ignored_count == b->capacity) {
+        const size_t capacity = num_max(64, 2 * b->capacity);
+        export_ignored *const larger = realloc(plan->ignored, capacity * sizeof *larger);
         if (!larger) {
             return false;
         }
         plan->ignored = larger;
-        b->room = room;
+        b->capacity = capacity;
     }
     char *const copy = strdup(module);
     if (copy) {
@@ -38,7 +38,7 @@ static bool put(void *ctx, const char *module)
     return copy != NULL;
 }
 
-/* "BEFORE.END" is the name of a tensor; `bytes` of `name` are BEFORE. */
+/* Is there a tensor "BEFORE.END", BEFORE being the first `bytes` bytes of `name`? */
 static bool has_tensor(const pack_table *t, const char *name, size_t bytes, const char *end)
 {
     char other[2 * NAME_MAX_BYTES];
@@ -46,8 +46,8 @@ static bool has_tensor(const pack_table *t, const char *name, size_t bytes, cons
     return pack_table_find(t, other) != NULL;
 }
 
-/* A router that corrects its scores is a class of its own wherever it is known, never a linear
- * layer. */
+/* Every runtime builds a router that corrects its scores as a class of its own, which is not a
+ * linear layer. */
 static bool is_own_router(const pack_table *t, const char *module)
 {
     const size_t bytes = strlen(module);
@@ -56,16 +56,17 @@ static bool is_own_router(const pack_table *t, const char *module)
             has_tensor(t, module, bytes, "e_score_correction_bias"));
 }
 
-/* No linear layers at all: embeddings, norms; the head only where a list replaces the default. */
-static bool is_spared(const builder *b, const pack_record *r, const char *module)
+/* Modules that need no entry: embeddings and norms, which are not linear layers; the head, unless
+ * the list replaces the default that excludes it. */
+static bool is_not_listed(const builder *b, const pack_record *r, const char *module)
 {
     const preset *const p = b->how->preset;
     return glob_match("*embed*", r->name) || glob_match("*norm*", r->name) ||
            (strcmp(module, head) == 0 && !p->lists_head) ||
-           (p->spared && glob_match(p->spared, r->name)) || is_own_router(b->table, module);
+           (p->not_listed && glob_match(p->not_listed, r->name)) || is_own_router(b->table, module);
 }
 
-/* Linear attention of Ring-linear has a gate, softmax attention has none. */
+/* In Ring-linear, linear attention has a gate (g_proj) and softmax attention has none. */
 static preset_place place_of(const builder *b, const char *module)
 {
     static const char component[] = ".attention.";
@@ -84,7 +85,7 @@ static bool spell(builder *b, const char *module)
     return preset_spell(b->how->preset, &place, module, put, b);
 }
 
-/* Of a stack where each expert has its own line: the modules of all members. */
+/* Where each expert has its own entry: list the modules of all members of a stack. */
 static bool spell_members(builder *b, const pack_record *r)
 {
     static const char suffix[] = ".weight";
@@ -114,7 +115,7 @@ static bool list_record(builder *b, uint32_t record)
         return true;
     }
     snprintf(module, sizeof module, "%.*s", (int)export_module_bytes(r, &experts), r->name);
-    if (is_spared(b, r, module)) {
+    if (is_not_listed(b, r, module)) {
         return true;
     }
     b->why = r->cls == CLASS_KEPT ? "kept in the file" : x->why;
@@ -157,7 +158,7 @@ static uint32_t lower_bound(const pack_table *t, const char *name)
     return low;
 }
 
-/* A line that begins the name of a module that is FP8 would take that out as well. */
+/* An entry that is the beginning of the name of an FP8 module would exclude that module too. */
 static err_code check_prefixes(const builder *b, err *e)
 {
     const pack_table *const t = b->table;
@@ -171,9 +172,8 @@ static err_code check_prefixes(const builder *b, err *e)
             }
             if (r->cls == CLASS_CODES && b->plan->records[record].form == FORM_SAME) {
                 err_set(e, ERR_INPUT,
-                        "tensor %s: is FP8, but %s must not be, and %s takes both "
-                        "for one",
-                        r->name, line, b->how->preset->reader);
+                        "tensor %s: is FP8, but %s applies the list entry %s to it as well",
+                        r->name, b->how->preset->reader, line);
                 err_hint(e, "convert --keep '%s'", r->name);
                 return ERR_INPUT;
             }
@@ -190,7 +190,7 @@ err_code export_ignore_make(const pack_table *t, const export_how *how, export_p
         return OK; /* no quantization_config, and no list in it */
     }
     if (how->preset->lists_head) {
-        b.why = "never FP8; a list replaces the default, which says so";
+        b.why = "never FP8, and a list replaces the default, which names it";
         good = put(&b, head);
     }
     for (uint32_t i = 0; i < t->count && good; i++) {
@@ -202,5 +202,5 @@ err_code export_ignore_make(const pack_table *t, const export_how *how, export_p
     if (plan->ignored_count > 0) {
         sort_once(plan);
     }
-    return how->preset->by_prefix ? check_prefixes(&b, e) : OK;
+    return how->preset->prefix_match ? check_prefixes(&b, e) : OK;
 }

@@ -1,3 +1,8 @@
+/* The steps, each of which needs those before it: the form of every record (export_forms.c) decides
+ * how many tensors it becomes; the tensors get names, types and sizes; they are distributed over
+ * shards in the order of the packed file, which is then read once from start to end; and within each
+ * shard they get their place by the width of their elements. Tensors are numbered record by record,
+ * so the tensors of a record have consecutive numbers whatever shard they are in. */
 #include "convert/export/export_plan.h"
 
 #include <inttypes.h>
@@ -9,7 +14,7 @@
 
 /* ---- tensors --------------------------------------------------- */
 
-/* What a name may grow by: a number for the `*` of a stack, the suffix of scales, a NUL. */
+/* The most bytes that a name grows by: a number for the `*` of a stack, the suffix of scales, NUL. */
 enum { NAME_EXTRA = 32 };
 
 static void count_parts(const pack_table *t, export_plan *plan, uint64_t *name_bytes)
@@ -28,8 +33,7 @@ static void count_parts(const pack_table *t, export_plan *plan, uint64_t *name_b
     }
 }
 
-/* FP8 that was there already has no source of other numbers: BF16 is what such a checkpoint would
- * be in. */
+/* For an FP8 source the type from which it was quantized is unknown; BF16 is the usual one. */
 static dtype type_of(const pack_record *r, export_form form)
 {
     if (form == FORM_BF16_SCALES || form == FORM_F16_SCALES) {
@@ -41,14 +45,14 @@ static dtype type_of(const pack_record *r, export_form form)
     return r->type;
 }
 
-/* Tensor `i` of a record; its name is that of the weight, with a suffix if it holds scales. *names:
- * where the name goes, moved behind it. */
+/* Fill in tensor `i` of a record. Its name is that of the weight, with a suffix if it holds scales;
+ * the name is written to *names, which then points after it. */
 static err_code fill_part(const pack_record *r, const export_record *x, uint64_t i,
                           const char *weight, const char *suffix, export_tensor *out, char **names,
                           err *e)
 {
     const unsigned skip = r->stack ? 1 : 0;
-    const size_t room = strlen(r->name) + NAME_EXTRA;
+    const size_t capacity = strlen(r->name) + NAME_EXTRA;
     char member[NAME_MAX_BYTES + 1];
     uint64_t elements = 0;
     if (r->stack && !name_expand_stack(weight, i, member)) {
@@ -56,7 +60,7 @@ static err_code fill_part(const pack_record *r, const export_record *x, uint64_t
                        weight, i);
     }
     out->name = *names;
-    *names += snprintf(*names, room, "%s%s", r->stack ? member : weight, suffix) + 1;
+    *names += snprintf(*names, capacity, "%s%s", r->stack ? member : weight, suffix) + 1;
     out->type = type_of(r, x->form);
     out->ndim = r->ndim - skip;
     memcpy(out->shape, r->shape + skip, out->ndim * sizeof out->shape[0]);
@@ -69,34 +73,32 @@ static err_code fill_record(const pack_table *t, uint32_t record, const char *we
                             const char *suffix, export_plan *plan, char **names, err *e)
 {
     const export_record *const x = &plan->records[record];
-    err_code code = OK;
-    for (uint64_t i = 0; i < x->parts && code == OK; i++) {
-        code = fill_part(&t->records[record], x, i, weight, suffix, &plan->tensors[x->first + i],
-                         names, e);
+    for (uint64_t i = 0; i < x->parts; i++) {
+        TRY(fill_part(&t->records[record], x, i, weight, suffix, &plan->tensors[x->first + i],
+                      names, e));
     }
-    return code;
+    return OK;
 }
 
 static err_code fill_tensors(const pack_table *t, const preset *p, export_plan *plan, err *e)
 {
     char *names = plan->names;
-    err_code code = OK;
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+    for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
         if (r->cls != CLASS_SCALES) {
-            code = fill_record(t, i, r->name, "", plan, &names, e);
+            TRY(fill_record(t, i, r->name, "", plan, &names, e));
         }
-        if (code == OK && r->cls == CLASS_CODES) {
-            code = fill_record(t, r->scale_idx, r->name, p->scale_suffix, plan, &names, e);
+        if (r->cls == CLASS_CODES) {
+            TRY(fill_record(t, r->scale_idx, r->name, p->scale_suffix, plan, &names, e));
         }
     }
-    return code;
+    return OK;
 }
 
 /* ---- shards ---------------------------------------------------- */
 
-/* At most so much of a header goes to a tensor: its name, perhaps with every byte escaped, dtype,
- * shape, offsets. And what a header has besides. */
+/* An upper bound for the header of a shard: for each tensor its name, possibly with every byte
+ * escaped, and HEADER_EACH for dtype, shape and offsets; HEADER_BASE for the rest. */
 enum { HEADER_EACH = 256, HEADER_BASE = 128 };
 
 static uint64_t bytes_with_header(const export_tensor *x)
@@ -120,7 +122,8 @@ static void take(sharder *s, export_tensor *x)
     s->plan->total_bytes += x->bytes;
 }
 
-/* A weight and its scales (or NULL) stay together. */
+/* Put a weight and its scales (or NULL) into the same shard, which many loaders expect: into the
+ * last one if both fit, otherwise into a new one, which may then exceed the limit. */
 static void take_unit(sharder *s, export_tensor *weight, export_tensor *scales)
 {
     const uint64_t bytes = bytes_with_header(weight) + (scales ? bytes_with_header(scales) : 0);
@@ -134,7 +137,7 @@ static void take_unit(sharder *s, export_tensor *weight, export_tensor *scales)
     }
 }
 
-/* In the order of the file: what is read one after another is written so. */
+/* In the order of the packed file, so that reading it sequentially fills one shard after another. */
 static void fill_shards(const pack_table *t, uint64_t limit, export_plan *plan)
 {
     sharder s = {.plan = plan, .limit = limit};
@@ -153,10 +156,11 @@ static void fill_shards(const pack_table *t, uint64_t limit, export_plan *plan)
     }
 }
 
-/* Of how many bits elements are: wide ones come first in a shard, which aligns all of them. */
+/* Widths of elements in bits. Wide elements come first in a shard, which aligns all tensors without
+ * padding: every tensor before one has a size that is a multiple of its width. */
 static const unsigned widths[] = {64, 32, 16, 8, 6, 4};
 
-/* Counting: shard by shard and width by width, in the order of the numbers. */
+/* A counting sort: by shard, then by width, then by number. */
 static void fill_order(export_plan *plan)
 {
     uint64_t first = 0;
@@ -179,7 +183,7 @@ static void fill_order(export_plan *plan)
 
 /* ---- the plan -------------------------------------------------- */
 
-static err_code make_room(export_plan *plan, uint64_t name_bytes, err *e)
+static err_code allocate(export_plan *plan, uint64_t name_bytes, err *e)
 {
     plan->tensors = calloc(plan->tensor_count + 1, sizeof *plan->tensors);
     plan->order = calloc(plan->tensor_count + 1, sizeof *plan->order);
@@ -195,21 +199,16 @@ err_code export_plan_make(const pack_table *t, const export_how *how, export_pla
 {
     uint64_t name_bytes = 0;
     *out = (export_plan){.records = calloc((size_t)t->count + 1, sizeof *out->records)};
-    err_code code = out->records ? export_forms_choose(t, how, out, e)
-                                 : err_set(e, ERR_MEMORY, "no memory for the plan of an export");
-    if (code == OK) {
-        count_parts(t, out, &name_bytes);
-        code = make_room(out, name_bytes, e);
+    if (!out->records) {
+        return err_set(e, ERR_MEMORY, "no memory for the plan of an export");
     }
-    if (code == OK) {
-        code = fill_tensors(t, how->preset, out, e);
-    }
-    if (code == OK) {
-        fill_shards(t, how->shard_bytes, out);
-        fill_order(out);
-        code = export_ignore_make(t, how, out, e);
-    }
-    return code;
+    TRY(export_forms_choose(t, how, out, e));
+    count_parts(t, out, &name_bytes);
+    TRY(allocate(out, name_bytes, e));
+    TRY(fill_tensors(t, how->preset, out, e));
+    fill_shards(t, how->shard_bytes, out);
+    fill_order(out);
+    return export_ignore_make(t, how, out, e);
 }
 
 void export_plan_free(export_plan *p)

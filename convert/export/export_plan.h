@@ -1,10 +1,11 @@
-/* The plan of an export: what becomes of every record, which file it goes to, what the list of
- * modules that are not FP8 says. Everything is known from the head of the packed file.
+/* The plan of an export: the form of every record, the file it goes to, and the list of modules that
+ * are not FP8. The head of the packed file is all it needs.
  *
  *     export_plan_make(&packed->table, &how, &plan, e);
- *     plan.tensors[plan.order[plan.shards[s].first + i]]     tensor i of shard s, as it lies there
+ *     plan.tensors[plan.order[plan.shards[s].first + i]]     tensor i of shard s, in file order
  *     export_plan_free(&plan);
- */
+ *
+ * The table must outlive the plan. Nothing changes a plan; threads may read it in parallel. */
 #ifndef EXPORT_PLAN_H
 #define EXPORT_PLAN_H
 
@@ -12,21 +13,21 @@
 #include "format/pack/pack_table.h"
 
 typedef enum export_form {
-    FORM_SAME,        /* bit for bit */
-    FORM_NUMBERS,     /* codes: what they stand for, in the dtype of the source */
-    FORM_BF16_SCALES, /* scales that are exact in BF16 */
-    FORM_F16_SCALES,  /* likewise in F16 */
-    FORM_NOTHING      /* scales of codes that become numbers */
+    FORM_SAME,        /* the same bytes */
+    FORM_NUMBERS,     /* codes: dequantized, in the dtype of the source */
+    FORM_BF16_SCALES, /* scales in BF16, where they are exact */
+    FORM_F16_SCALES,  /* the same in F16 */
+    FORM_NOTHING      /* not exported: scales of codes that are dequantized */
 } export_form;
 
-/* A record becomes `parts` tensors of as many bytes each: the members of a stack, or itself. */
+/* A record becomes `parts` tensors of equal size: the members of a stack, or itself. */
 typedef struct export_record {
     export_form form;
-    const char *why;     /* codes that become numbers: the reason */
-    const char *keep;    /* and a glob with which convert would have kept them */
-    uint64_t first;      /* number of its first tensor */
+    const char *why;     /* FORM_NUMBERS: the reason */
+    const char *keep;    /* FORM_NUMBERS: a glob with which convert would have kept the tensor */
+    uint64_t first;      /* index of its first tensor */
     uint64_t parts;      /* 0: FORM_NOTHING */
-    uint64_t part_bytes; /* of the record */
+    uint64_t part_bytes; /* bytes of the record that become one tensor */
 } export_record;
 
 typedef struct export_tensor {
@@ -35,47 +36,47 @@ typedef struct export_tensor {
     unsigned ndim;
     uint64_t shape[TENSOR_MAX_DIMS];
     uint64_t bytes;
-    uint32_t shard, place; /* which shard, and the how manieth there */
+    uint32_t shard, place; /* which shard, and its position in it */
 } export_tensor;
 
 typedef struct export_shard {
-    uint64_t first, count; /* of plan.order */
-    uint64_t bytes;        /* of its tensors */
+    uint64_t first, count; /* its part of plan.order */
+    uint64_t bytes;        /* of its tensors, without the header */
 } export_shard;
 
-/* A module of the list. */
+/* An entry of the list of modules that are not FP8. */
 typedef struct export_ignored {
     char *module;
     const char *why;
 } export_ignored;
 
 typedef struct export_plan {
-    export_record *records; /* as the table has them */
+    export_record *records; /* [table.count], same order */
     export_tensor *tensors;
     uint64_t tensor_count;
     uint64_t *order; /* [tensor_count] tensors shard by shard, wide elements first */
     export_shard *shards;
     uint32_t shard_count;
-    export_ignored *ignored; /* sorted, none twice */
+    export_ignored *ignored; /* sorted, without duplicates */
     size_t ignored_count;
     uint64_t total_bytes;             /* of all tensors: total_size of the index */
-    uint64_t fp8_count, number_count; /* tensors that stay FP8, and that become numbers */
-    uint64_t odd_count;               /* of fp8_count: clipped tiles, or in three dimensions */
-    block_format block;               /* of all that stays FP8; ue8m0: all scales are such */
-    bool check_pow2;                  /* of carried ones only the config says so */
-    char *names;
+    uint64_t fp8_count, number_count; /* tensors that stay FP8, tensors that are dequantized */
+    uint64_t odd_count;               /* of fp8_count: with clipped tiles or three dimensions */
+    block_format block;               /* of all that stays FP8; ue8m0: all scales are powers of 2 */
+    bool check_pow2;                  /* for carried scales only the config says that they are */
+    char *names;                      /* storage for the names of `tensors` */
 } export_plan;
 
 typedef struct export_how {
     const preset *preset;
-    bool dequantize;            /* codes that the runtime does not read may become numbers */
-    bool ring_linear;           /* the model is of that kind (preset.h) */
-    scale_format source_scales; /* of FP8 that was taken over, as the config says */
-    uint64_t shard_bytes;       /* a shard of several tensors is no larger, its header included */
+    bool dequantize;            /* allow dequantizing codes that the runtime does not read */
+    bool ring_linear;           /* the model is one of Ring-linear (preset.h) */
+    scale_format source_scales; /* of carried FP8, according to the config */
+    uint64_t shard_bytes;       /* the most for a shard of several tensors, header included */
 } export_how;
 
-/* Errors: ERR_INPUT the runtime does not read what is in the file (a hint says what helps), or a
- * name that is too long; ERR_MEMORY. export_plan_free after an error, too. */
+/* Errors: ERR_INPUT the runtime cannot read something in the file (a hint says what helps), or a
+ * name is too long; ERR_MEMORY. Free with export_plan_free, also after an error. */
 MUST_CHECK err_code export_plan_make(const pack_table *t, const export_how *how, export_plan *out,
                                      err *e);
 void export_plan_free(export_plan *p);
@@ -85,7 +86,8 @@ void export_shard_name(const export_plan *p, uint32_t shard, char name[SHARD_NAM
 
 /* The steps of export_plan_make. ---- */
 
-/* export_forms.c: fill in form, why and keep of every record. */
+/* export_forms.c: fill in form, why and keep of every record, and what follows from all of them:
+ * odd_count, block, check_pow2. */
 MUST_CHECK err_code export_forms_choose(const pack_table *t, const export_how *how,
                                         export_plan *plan, err *e);
 
@@ -93,11 +95,11 @@ MUST_CHECK err_code export_forms_choose(const pack_table *t, const export_how *h
 MUST_CHECK err_code export_ignore_make(const pack_table *t, const export_how *how,
                                        export_plan *plan, err *e);
 
-/* The tensor is the weight of a module, or of experts in three dimensions. */
+/* Is this the weight of a linear layer, or of experts in three dimensions? */
 bool export_is_weight(const pack_record *r);
 
-/* How much of its name is that of the module: without ".weight"; of experts up to the component
- * `experts`, for they are one module. *experts may be NULL. */
+/* How many bytes of its name are the name of its module: all without ".weight"; for experts, which
+ * are one module, all up to the component `experts`. `experts` (may be NULL): is it an expert? */
 size_t export_module_bytes(const pack_record *r, bool *experts);
 
 #endif

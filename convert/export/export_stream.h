@@ -1,8 +1,11 @@
-/* The streaming part of an export: read chunks -> check their digests -> write tensors, by as many
- * threads as the budget has room for.
+/* The streaming part of an export: read chunks -> check their digests -> write tensors, on as many
+ * threads as the memory budget allows.
  *
- * Work is done shard by shard in the order of the packed file. A shard is made when its first
- * tensor comes and synced by whoever writes its last one, while others go on with the next. */
+ *     const export_stream_job job = {.file = f, .evidence = &v, .plan = &plan, .dir = path, ...};
+ *     export_stream(&job, m, e);
+ *
+ * Work is done shard by shard in the order of the packed file. The thread that needs a shard first
+ * creates it; the thread that finishes its last task syncs it, while others work on the next. */
 #ifndef EXPORT_STREAM_H
 #define EXPORT_STREAM_H
 
@@ -19,12 +22,13 @@ typedef struct export_stream_job {
     uint64_t memory;
 } export_stream_job;
 
-/* Bytes that pass: what is read of the packed file for this plan, without what is read twice. */
+/* The bytes of the packed file that this plan exports, which progress counts. More are read: chunks
+ * that several shards share, and scales of codes that are dequantized. */
 uint64_t export_stream_bytes(const pack_table *t, const export_plan *plan);
 
-/* Errors: ERR_DAMAGED a digest, ERR_INPUT a scale that is no power of two though the file says so,
- * ERR_MEMORY the budget is less than one chunk needs, ERR_CANCELLED, and those of reading and
- * writing. */
+/* Errors: ERR_DAMAGED a digest does not match; ERR_INPUT a scale is not a power of two although the
+ * file says so, or is not exact in 16 bits; ERR_MEMORY the budget is less than one task needs;
+ * ERR_CANCELLED; those of reading and writing. */
 MUST_CHECK err_code export_stream(const export_stream_job *job, const monitor *m, err *e);
 
 #endif

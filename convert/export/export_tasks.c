@@ -10,7 +10,7 @@ static uint64_t chunk_begin(const pack_record *r, const pack_chunk *c)
     return c->slice * pack_record_slice_bytes(r) + c->begin;
 }
 
-/* The shard of the byte at `at` of a record, and in *end where the bytes for it end. */
+/* The shard of the byte `at` of a record; *end: where the consecutive bytes for that shard end. */
 static uint32_t shard_at(const export_plan *plan, const export_record *x, uint64_t at,
                          uint64_t *end)
 {
@@ -26,29 +26,29 @@ static uint32_t shard_at(const export_plan *plan, const export_record *x, uint64
 typedef struct cutter {
     const export_plan *plan;
     export_tasks *out;
-    uint64_t room;
-    uint64_t bytes; /* of the chunks of the last task */
+    uint64_t capacity;
+    uint64_t bytes; /* of all chunks that the last task touches */
     bool open;      /* the last task may grow */
 } cutter;
 
 static export_task *add(cutter *c, err *e)
 {
     export_tasks *const out = c->out;
-    if (out->count == c->room) {
-        const uint64_t room = num_max(256, 2 * c->room);
-        export_task *const larger = realloc(out->tasks, room * sizeof *larger);
+    if (out->count == c->capacity) {
+        const uint64_t capacity = num_max(256, 2 * c->capacity);
+        export_task *const larger = realloc(out->tasks, capacity * sizeof *larger);
         if (!larger) {
             err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
             return NULL;
         }
         out->tasks = larger;
-        c->room = room;
+        c->capacity = capacity;
     }
     return &out->tasks[out->count++];
 }
 
-/* Bytes [begin, end) of a record, of a chunk of so many bytes, go to `shard`: to the last task, if
- * it ends there and is for the same shard and small enough, or to a new one. */
+/* Add bytes [begin, end) of a record, part of a chunk of `bytes` bytes, for `shard`: to the last
+ * task if it ends there, is for the same shard and stays small enough; otherwise to a new task. */
 static err_code put(cutter *c, uint32_t record, uint64_t bytes, uint64_t begin, uint64_t end,
                     uint32_t shard, err *e)
 {
@@ -73,23 +73,22 @@ static err_code put(cutter *c, uint32_t record, uint64_t bytes, uint64_t begin, 
 static err_code cut_record(cutter *c, const pack_record *r, uint32_t record, err *e)
 {
     const export_record *const x = &c->plan->records[record];
-    err_code code = OK;
     c->open = false;
-    for (uint64_t k = 0; k < r->chunk_count && x->parts > 0 && code == OK; k++) {
+    for (uint64_t k = 0; k < r->chunk_count && x->parts > 0; k++) {
         const pack_chunk chunk = pack_record_chunk(r, k);
         const uint64_t chunk_end = chunk_begin(r, &chunk) + chunk.bytes;
-        for (uint64_t at = chunk_begin(r, &chunk); at < chunk_end && code == OK;) {
+        for (uint64_t at = chunk_begin(r, &chunk); at < chunk_end;) {
             uint64_t end = 0;
             const uint32_t shard = shard_at(c->plan, x, at, &end);
             end = num_min(end, chunk_end);
-            code = put(c, record, chunk.bytes, at, end, shard, e);
+            TRY(put(c, record, chunk.bytes, at, end, shard, e));
             at = end;
         }
     }
-    return code;
+    return OK;
 }
 
-/* Shard by shard, by counting. */
+/* A counting sort by shard, which keeps file order within each shard. */
 static err_code sort_tasks(uint32_t shards, export_tasks *t, err *e)
 {
     uint64_t *const next = calloc((size_t)shards + 1, sizeof *next);
@@ -121,12 +120,13 @@ err_code export_tasks_make(const pack_table *t, const export_plan *plan, export_
 {
     *out = (export_tasks){.of_shard = calloc((size_t)plan->shard_count + 1, sizeof *out->of_shard)};
     cutter c = {.plan = plan, .out = out};
-    err_code code =
-        out->of_shard ? OK : err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        code = cut_record(&c, &t->records[i], i, e);
+    if (!out->of_shard) {
+        return err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
     }
-    return code == OK ? sort_tasks(plan->shard_count, out, e) : code;
+    for (uint32_t i = 0; i < t->count; i++) {
+        TRY(cut_record(&c, &t->records[i], i, e));
+    }
+    return sort_tasks(plan->shard_count, out, e);
 }
 
 void export_tasks_free(export_tasks *t)

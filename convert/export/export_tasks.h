@@ -1,4 +1,4 @@
-/* The work list of an export: runs of chunks of one record, cut where the next shard begins. */
+/* The work list of an export: consecutive chunks of one record, cut where the next shard begins. */
 #ifndef EXPORT_TASKS_H
 #define EXPORT_TASKS_H
 
@@ -14,14 +14,14 @@ typedef struct export_task {
 typedef struct export_tasks {
     export_task *tasks; /* shard by shard, within each in file order */
     uint64_t count;
-    uint64_t *of_shard; /* [shard_count] tasks of each */
-    uint64_t max_bytes; /* of the chunks of one task */
+    uint64_t *of_shard; /* [shard_count] how many tasks each shard has */
+    uint64_t max_bytes; /* the most that the chunks of one task have, read as a whole */
 } export_tasks;
 
 /* A task reads no more than this, unless a chunk is larger. */
 enum { EXPORT_BATCH = 4 << 20 };
 
-/* Errors: ERR_MEMORY. export_tasks_free, after an error, too. */
+/* Errors: ERR_MEMORY. Free with export_tasks_free, also after an error. */
 MUST_CHECK err_code export_tasks_make(const pack_table *t, const export_plan *plan,
                                       export_tasks *out, err *e);
 void export_tasks_free(export_tasks *t);

@@ -15,9 +15,9 @@ const preset preset_table[PRESET_COUNT] = {
                    .spelling = SPELL_NAMES,
                    .loads_stacked = true,
                    .lists_head = true,
-                   .by_prefix = true,
-                   .joins_halves = true,
-                   .misreads = true,
+                   .prefix_match = true,
+                   .fuses_gate_up = true,
+                   .dequantizes_wrongly = true,
                    .runs_own_code = true,
                    .ignores_mtp = true},
     [PRESET_VLLM] = {.reader = "vLLM",
@@ -46,8 +46,8 @@ const preset preset_table[PRESET_COUNT] = {
                            .ignore_key = "ignored_layers",
                            .scale_suffix = "_scale_inv",
                            .scale_type = DTYPE_F32,
-                           .wide = "*.shared_experts.*",
-                           .spared = "*.shared_experts.*",
+                           .never_fp8 = "*.shared_experts.*",
+                           .not_listed = "*.shared_experts.*",
                            .spelling = SPELL_ANT | SPELL_FUSED,
                            .merges = true,
                            .needs_experts = true,
@@ -58,7 +58,7 @@ const preset preset_table[PRESET_COUNT] = {
                       .ignore_key = "ignored_layers",
                       .scale_suffix = "_scale_inv",
                       .scale_type = DTYPE_F32,
-                      .wide = "*.g_proj.*",
+                      .never_fp8 = "*.g_proj.*",
                       .spelling = SPELL_NAMES | SPELL_SGLANG | SPELL_ANT | SPELL_FUSED,
                       .merges = true,
                       .copies_kv = true,
@@ -90,15 +90,15 @@ const char *preset_name(const preset *p)
     return words[p - preset_table];
 }
 
-const char *const preset_wide[] = {"lm_head.*",
-                                   "*.lm_head.*",
-                                   "*embed*",
-                                   "*norm*",
-                                   "*.mlp.gate.weight",
-                                   "*.block_sparse_moe.gate.weight",
-                                   "*.shared_expert_gate.weight",
-                                   "*.eh_proj.weight",
-                                   NULL};
+const char *const preset_never_fp8[] = {"lm_head.*",
+                                        "*.lm_head.*",
+                                        "*embed*",
+                                        "*norm*",
+                                        "*.mlp.gate.weight",
+                                        "*.block_sparse_moe.gate.weight",
+                                        "*.shared_expert_gate.weight",
+                                        "*.eh_proj.weight",
+                                        NULL};
 
 typedef struct pair {
     const char *from, *to;
@@ -114,7 +114,7 @@ static const pair merged[] = {
     {"kv_a_proj_with_mqa", "fused_qkv_a_proj_with_mqa"},
 };
 
-/* How SGLang calls the modules of Ring-linear. */
+/* The names of Ring-linear's modules in SGLang. */
 static const pair of_any_layer[] = {
     {"attention.query_key_value", "attention.qkv_proj"},
     {"attention.g_proj", "attention.output_gate"},
@@ -122,7 +122,7 @@ static const pair of_any_layer[] = {
 static const pair of_linear_layers[] = {{"attention.dense", "attention.out_proj"}};
 static const pair of_softmax_layers[] = {{"attention.dense", "attention.o_proj"}};
 
-/* Where `end` begins, if `name` ends in it as whole components; else NULL. */
+/* Where `end` begins if `name` ends with it and it consists of whole components; else NULL. */
 static const char *ends_in(const char *name, const char *end)
 {
     const size_t have = strlen(name);
@@ -143,11 +143,11 @@ const char *preset_merged(const char *module)
     return NULL;
 }
 
-bool preset_is_half(const char *module)
+bool preset_is_gate_or_up(const char *module)
 {
-    static const char *const halves[] = {"gate_proj", "up_proj", "w1", "w3"};
-    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
-        if (ends_in(module, halves[i])) {
+    static const char *const names[] = {"gate_proj", "up_proj", "w1", "w3"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (ends_in(module, names[i])) {
             return true;
         }
     }
@@ -158,7 +158,7 @@ typedef struct spelled {
     char name[NAME_MAX_BYTES + 1];
 } spelled;
 
-/* False: it has no room. */
+/* False: the name is too long. */
 static bool put(spelled *s, const char *begin, size_t length, const char *end)
 {
     const int n = snprintf(s->name, sizeof s->name, "%.*s%s", (int)length, begin, end);

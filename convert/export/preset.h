@@ -1,10 +1,11 @@
-/* What each runtime wants of an export, as plain data (spec/export.md sections 2 to 5).
+/* What each runtime requires of an export, as plain data (spec/export.md sections 2 to 5).
  *
  *     const preset *p = &preset_table[PRESET_VLLM];
  *     preset_spell(p, &place, "model.layers.1.attention.dense", emit, ctx)
  *
- * A runtime that reads something else than it did is a line in preset.c and in the page; a new one
- * is a row. No code asks which preset it has: what sets one apart is a member of its row. */
+ * If a runtime changes what it reads, a line in preset.c and in the specification changes; a new
+ * runtime is a new row. No code compares presets: whatever distinguishes one is a member of its row.
+ * All of this is constant; any thread may use it. */
 #ifndef PRESET_H
 #define PRESET_H
 
@@ -37,53 +38,53 @@ typedef enum preset_config {
     CONFIG_COMPRESSED /* "quant_method": "compressed-tensors" */
 } preset_config;
 
-/* Ways to write the name of a module; those that a preset has are all listed. */
+/* Ways to write the name of a module in the list; a preset may combine several. */
 enum {
-    SPELL_NAMES = 1,  /* as the tensors are called */
-    SPELL_SGLANG = 2, /* as SGLang builds Ring-linear; other models: as the tensors are called */
-    SPELL_ANT = 4,    /* as Ant's SGLang 0.5.2 does: SGLang's, without the component mlp */
-    SPELL_FUSED = 8,  /* of merged matrices the name of the merged one, too */
+    SPELL_NAMES = 1,  /* as in the names of the tensors */
+    SPELL_SGLANG = 2, /* SGLang's names for modules of Ring-linear; other models: SPELL_NAMES */
+    SPELL_ANT = 4,    /* those of Ant's SGLang 0.5.2: SGLang's, without the component mlp */
+    SPELL_FUSED = 8,  /* for merged matrices, also the name of the merged module */
 };
 
 typedef struct preset {
-    const char *reader; /* who reads it, for messages */
-    const char *loader; /* whose releases have to know the architecture; NULL: not judged */
+    const char *reader; /* the runtime, for messages */
+    const char *loader; /* whose releases have to know the architecture; NULL: not checked */
     preset_config config;
-    const char *ignore_key;   /* of quantization_config */
-    const char *scale_suffix; /* behind the name of the weight */
+    const char *ignore_key;   /* key of the list in quantization_config */
+    const char *scale_suffix; /* appended to the name of the weight */
     dtype scale_type;
-    const char *wide;   /* glob: tensors that must not be FP8, beside preset_wide; or NULL */
-    const char *spared; /* glob: tensors that are not FP8 and need no line in the list; or NULL */
+    const char *never_fp8;  /* glob: more tensors like those of preset_never_fp8; or NULL */
+    const char *not_listed; /* glob: tensors that are not FP8 but need no entry; or NULL */
     unsigned spelling;
-    bool loads_stacked; /* experts that the source keeps in three dimensions, in FP8 */
-    bool merges;        /* merges matrices, which then have to agree in being FP8 */
-    bool lists_head;    /* a list replaces the default, which spares the head */
-    bool lists_experts; /* a line for each expert instead of one for all experts of a layer */
-    bool needs_experts; /* takes routed experts for FP8 whatever the list says */
-    bool by_prefix;     /* a line of the list stands for every module that begins like it */
-    bool joins_halves;  /* lays an expert's gate and up, and their scales, one beneath the other */
-    bool misreads;      /* where it dequantizes: clipped tiles, and experts in three dimensions */
-    bool runs_own_code; /* also loads architectures by code that lies beside config.json */
-    bool ignores_mtp;   /* layers that predict further tokens; others draft with them */
-    bool rounds_scales; /* may round them to powers of two when it loads */
-    bool copies_kv;     /* heads of k and v, where there are fewer of them than devices */
-    bool experts_in_tp; /* the devices that experts are spread over are among those of tp */
+    bool loads_stacked;       /* reads experts stored in three dimensions in FP8 */
+    bool merges;              /* merges matrices, which then must all be FP8 or all not */
+    bool lists_head;          /* a list replaces the default, which excludes the head */
+    bool lists_experts;       /* an entry for each expert instead of one for all of a layer */
+    bool needs_experts;       /* reads routed experts as FP8 whatever the list says */
+    bool prefix_match;        /* an entry applies to every module whose name begins with it */
+    bool fuses_gate_up;       /* concatenates rows of an expert's gate and up, and their scales */
+    bool dequantizes_wrongly; /* clipped tiles, and experts in three dimensions */
+    bool runs_own_code;       /* also loads architectures by code that lies next to config.json */
+    bool ignores_mtp;         /* does not read MTP layers; other runtimes draft tokens with them */
+    bool rounds_scales;       /* may round scales to powers of two at load */
+    bool copies_kv;           /* copies heads of k and v if there are fewer than devices */
+    bool experts_in_tp;       /* experts are spread over devices of the tensor-parallel group */
 } preset;
 
 extern const preset preset_table[PRESET_COUNT];
 
-/* The word of a row of the table. */
+/* The word of --for for a row of the table. */
 const char *preset_name(const preset *p);
 
-/* Globs of tensors that no runtime reads in FP8; ends with NULL. */
-extern const char *const preset_wide[];
+/* Globs for tensors that no runtime reads in FP8; ends with NULL. */
+extern const char *const preset_never_fp8[];
 
-/* The module that `module` ("….mlp.up_proj") is merged into, by its last component: "gate_up_proj".
- * NULL: it stays by itself. */
+/* The last component of the module that `module` ("….mlp.up_proj") is merged into: "gate_up_proj".
+ * NULL: it is not merged. */
 const char *preset_merged(const char *module);
 
-/* The module, one of an expert, is its gate or its up: half of a joined one. */
-bool preset_is_half(const char *module);
+/* Is this module of an expert its gate or its up, of any spelling? */
+bool preset_is_gate_or_up(const char *module);
 
 /* What the spelling of a module depends on. */
 typedef struct preset_place {
@@ -91,8 +92,8 @@ typedef struct preset_place {
     bool linear;      /* its layer has linear attention */
 } preset_place;
 
-/* Call `emit` for each way in which `module` has to be listed; the same one may come twice. False:
- * emit said so, or a name is longer than NAME_MAX_BYTES. */
+/* Call `emit` with each name under which `module` has to be listed; a name may come twice. False:
+ * `emit` returned false, or a name is longer than NAME_MAX_BYTES. */
 typedef bool (*preset_emit)(void *ctx, const char *spelled);
 bool preset_spell(const preset *p, const preset_place *place, const char *module, preset_emit emit,
                   void *ctx);

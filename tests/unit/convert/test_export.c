@@ -210,7 +210,7 @@ START_TEST(scales_are_what_the_flag_says)
     for (int i = 0; i < COUNT(presets); i++) {
         err e;
         options.preset = &preset_table[presets[i]];
-        expect_error(run(&e), ERR_INPUT, &e, "a scale is no power of two, as POW2 says");
+        expect_error(run(&e), ERR_INPUT, &e, "a scale is not a power of two although POW2 says so");
         ck_assert_int_eq(entries(""), 2);
     }
 }
