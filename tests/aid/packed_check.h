@@ -3,8 +3,8 @@
  *     packed_check(path, &made, false, DIGEST_XXH3);
  *
  * Codes, scales, statistics and digests are computed once more from spec/quant.md and
- * spec/format.md, one element at a time. The only code of the program that this uses is the table,
- * which has its own tests. Ends the test at the first difference. */
+ * spec/format.md, one element at a time. The only code of the program used here is the table, which
+ * has its own tests. Ends the test at the first difference. */
 #ifndef PACKED_CHECK_H
 #define PACKED_CHECK_H
 

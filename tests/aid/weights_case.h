@@ -12,7 +12,7 @@
 #include "tests/aid/small_pack.h"
 #include "verify/weights/weights.h"
 
-/* Names in the report belong to the file, so that stays open. */
+/* Names in the report belong to the file, so the file stays open. */
 static weights_report report;
 static pack_file *file;
 
@@ -56,7 +56,7 @@ static inline const weight_result *result_of(const char *name)
     return NULL;
 }
 
-/* The first difference has these parts. */
+/* The first difference contains these texts. */
 static inline void expect_difference(const char *const *parts, size_t count)
 {
     ck_assert_uint_gt(report.difference_count, 0);

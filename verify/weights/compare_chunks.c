@@ -1,6 +1,6 @@
-/* The chunks of the file against their sources. A chunk of a record and a piece of its source (the
- * unit of SDIG) are the same elements, so one reading of both serves all questions. Each chunk
- * leaves a result of its own; nothing depends on which worker took it. */
+/* Every chunk of the packed file against its source. A chunk of a record and the piece of its
+ * source that SDIG digests hold the same elements, so each is read once for all checks. Every chunk
+ * has its own result, so nothing depends on which worker compared it. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -15,7 +15,8 @@
 #include "verify/rule/code_check.h"
 #include "verify/weights/compare_steps.h"
 
-/* The parts of a worker's buffer; of sources in FP8 also what they stand for, by which scales. */
+/* The parts of a worker's buffer. The last two are for FP8 sources: their dequantized values and
+ * their scales. */
 enum { PART_SOURCE, PART_PACKED, PART_SCALES, PART_WIDE, PART_SOURCE_SCALES };
 
 typedef struct buffers {
@@ -34,7 +35,7 @@ typedef struct chunk_job {
 typedef struct chunk_place {
     const pack_record *r;
     pack_chunk chunk;
-    const tensor *source; /* NULL: nothing to compare with */
+    const tensor *source; /* NULL: the chunk is not compared */
     uint64_t source_off;
     size_t source_bytes;
 } chunk_place;
@@ -63,7 +64,7 @@ static uint64_t scale_bytes(const chunk_place *at)
     return blocks.down * blocks.across * sizeof(float);
 }
 
-/* ---- sources in FP8 that were quantized once more -------------- */
+/* ---- requantized FP8 sources ----------------------------------- */
 
 static const fp8_pair *pair_of(const compare *c, const chunk_place *at)
 {
@@ -85,7 +86,7 @@ static err_code read_source_scales(const compare *c, const fp8_pair *p, const ch
     return checkpoint_read(c->cp, p->other, band.off, b->source_scales, band.bytes, e);
 }
 
-/* What the codes of the source stand for (spec/quant.md section 3), as F32. */
+/* Dequantize the source to F32 (spec/quant.md section 3). */
 static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_place *at,
                          const buffers *b)
 {
@@ -119,7 +120,7 @@ static void compare_bytes(const chunk_place *at, const buffers *b, chunk_result 
     }
 }
 
-/* Add a tile, `row` and `col` counted in tiles of the slice. */
+/* Add the verdict on a tile to the result of its chunk. `row`, `col`: in tiles, of the slice. */
 static void add_tile(const chunk_place *at, const tile_verdict *v, uint64_t row, uint64_t col,
                      chunk_result *out)
 {
@@ -194,7 +195,7 @@ static err_code read_scales(const chunk_job *j, const chunk_place *at, const buf
                       e);
 }
 
-/* Scales of a source in FP8 belong to the piece (spec/format.md section 7). */
+/* The digest of a piece of an FP8 source covers its scales (spec/format.md section 7). */
 static err_code digest_source(const chunk_place *at, const fp8_pair *p, const buffers *b,
                               unsigned char digest[XXH3_BYTES], err *e)
 {
@@ -253,7 +254,7 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 
 /* ---- all chunks ------------------------------------------------ */
 
-/* How large buffers have to be; returns the bytes of all sources. */
+/* Set the sizes of the buffers; returns the bytes of all sources. */
 static uint64_t measure(chunk_job *j)
 {
     uint64_t total = 0;

@@ -1,5 +1,5 @@
-/* config.json as it was embedded, and as it stands beside the checkpoint: key by key, whatever the
- * spelling of the file. */
+/* The embedded config.json against that of the checkpoint, key by key: formatting and the order of
+ * keys do not matter. */
 #include <stdlib.h>
 
 #include "format/json/json.h"
@@ -7,7 +7,7 @@
 
 #define CONFIG "config.json"
 
-/* *out stays NULL without a text, which is freed. */
+/* Parse `text` and free it. *out stays NULL if `text` is NULL. */
 static err_code parse(const char *what, char *text, size_t bytes, json_t **out, err *e)
 {
     const err_code code = text ? json_parse(what, text, bytes, true, out, e) : OK;
@@ -19,33 +19,28 @@ static err_code load_both(const compare *c, json_t **packed, json_t **source, er
 {
     char *text = NULL;
     size_t bytes = 0;
-    err_code code = pack_read_member(c->p, CONFIG, &text, &bytes, e);
-    if (code == OK) {
-        code = parse("the embedded " CONFIG, text, bytes, packed, e);
-    }
-    if (code == OK) {
-        code = checkpoint_read_file(c->cp, CONFIG, &text, &bytes, e);
-    }
-    if (code == OK) {
-        code = parse("the source's " CONFIG, text, bytes, source, e);
-    }
-    return code;
+    TRY(pack_read_member(c->p, CONFIG, &text, &bytes, e));
+    TRY(parse("the embedded " CONFIG, text, bytes, packed, e));
+    TRY(checkpoint_read_file(c->cp, CONFIG, &text, &bytes, e));
+    return parse("the source's " CONFIG, text, bytes, source, e);
 }
 
-/* A file that only one side has was left out on purpose (--no-embed), or a part of the checkpoint
- * is looked at: nothing to compare, which is worth a note. */
+/* Only one side may have the file: --no-embed leaves it out, and a checkpoint may be partial. That
+ * is no difference, but worth a note. */
 err_code compare_configs(compare *c, err *e)
 {
+    static const char *const sides[] = {"the packed file", "the source"};
     json_t *packed = NULL;
     json_t *source = NULL;
-    const err_code code = load_both(c, &packed, &source, e);
-    if (code == OK && packed && source) {
-        static const char *const sides[] = {"the packed file", "the source"};
+    err_code code = OK;
+    TRY_OUT(load_both(c, &packed, &source, e));
+    if (packed && source) {
         difference_json(&c->differences, CONFIG, sides, packed, source);
-    } else if (code == OK && (packed || source)) {
+    } else if (packed || source) {
         monitor_note(c->monitor, CONFIG " is only in the %s: not compared",
                      packed ? "packed file" : "source");
     }
+out:
     json_decref(packed);
     json_decref(source);
     return code;

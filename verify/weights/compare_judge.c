@@ -1,4 +1,5 @@
-/* What the results of chunks add up to: in file order, whatever the order they were made in. */
+/* From results of chunks to results of records. Sums are formed in file order, so they do not
+ * depend on the order in which chunks were compared. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static double decibel(const sums *s)
     return s->error == 0 ? NAN : 10 * log10(s->source / s->error);
 }
 
-/* Chunks [*first, *end) of source tensor `member` of a record, numbered in the file. */
+/* Chunks [*first, *end), by their numbers in the file, that source tensor `member` of a record
+ * became. */
 static void chunk_range(const pack_record *r, uint64_t member, uint64_t *first, uint64_t *end)
 {
     const uint64_t each = r->chunk_count / pack_record_sources(r);
@@ -67,8 +69,9 @@ static void add_chunk(const pack_record *r, uint64_t number, const chunk_result 
 
 /* ---- statistics ------------------------------------------------ */
 
-/* The writer sums in float32, by tile; 2^20 of its roundings stay far below these bounds. Squares
- * of quotients below 2^-75 are `lost` to it, where a dialect has a floor far above the weights. */
+/* The writer sums each tile in float32: even 2^20 of its roundings stay far below these bounds. If
+ * the scale floor of a dialect is far above the weights, quotients fall below 2^-75 and their
+ * squares underflow in float32; `lost` bounds what is missing from the sum then. */
 static bool is_near(double found, double expected, double scale, double lost)
 {
     return fabs(found - expected) <= 1e-5 * fabs(expected) + 1e-8 * scale + lost;
@@ -103,14 +106,14 @@ static void check_stat(compare *c, const pack_record *r, uint64_t slice)
     if (!pack_stat_decode(pack_evidence_stat(&c->evidence, r->stat_first + slice), &stored) ||
         !stat_fits(&stored, &all, pack_record_slice_bytes(r))) {
         difference_add(&c->differences,
-                       "tensor %s: its statistics (STAT), slice %llu, are not those of its codes",
+                       "tensor %s: the statistics (STAT) of slice %llu do not match its codes",
                        r->name, (unsigned long long)slice);
     }
 }
 
 /* ---- records --------------------------------------------------- */
 
-/* Everything about one record; false if none of its sources was compared. `pieces`: room for the
+/* The result of one record; false if none of its sources was compared. `pieces` is a buffer for the
  * digests of its chunks. */
 static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces, sums *s,
                          weight_result *to)
@@ -140,12 +143,12 @@ static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces
     return any;
 }
 
-/* What right weights do not explain. */
+/* Where the weights of a record are right, its evidence has to match as well. */
 static void check_evidence(compare *c, const pack_record *r, const weight_result *w)
 {
     if (!w->source_same) {
         difference_add(&c->differences,
-                       "tensor %s: its digest of the source (SDIG) is not that of this source",
+                       "tensor %s: the digest of its source (SDIG) does not match this source",
                        r->name);
     }
     const uint64_t slices = pack_record_slices(r);

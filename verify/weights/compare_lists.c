@@ -1,4 +1,5 @@
-/* The tensors of both sides, and what the recipe says about them. */
+/* Which tensor of the source belongs to which record, and does the file's recipe ask for what was
+ * done to it? */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,27 +15,27 @@ void compare_source_name(const pack_record *r, uint64_t member, char *name)
     }
 }
 
-static bool chosen(const compare *c, const char *name, const char *record_name)
+static bool is_selected(const compare *c, const char *name, const char *record_name)
 {
     const char *const glob = c->options->tensor_glob;
     return !glob || glob_match(glob, name) || glob_match(glob, record_name);
 }
 
-static bool is_alike(compare *c, const pack_record *r, const tensor *t)
+static bool has_same_type_and_shape(compare *c, const pack_record *r, const tensor *t)
 {
     const uint64_t *const shape = r->shape + r->stack;
     const unsigned ndim = r->ndim - (unsigned)r->stack;
     if (r->src_type != t->type) {
-        difference_add(&c->differences, "tensor %s: dtype, %s when the file was made, %s now",
+        difference_add(&c->differences, "tensor %s: dtype was %s when the file was made, is %s now",
                        t->name, dtype_name(r->src_type), dtype_name(t->type));
         return false;
     }
     if (ndim != t->ndim || memcmp(shape, t->shape, ndim * sizeof *shape) != 0) {
         char packed[SHAPE_TEXT_BYTES];
         char found[SHAPE_TEXT_BYTES];
-        difference_add(&c->differences, "tensor %s: shape, %s in the packed file, %s in the source",
-                       t->name, dtype_shape_text(shape, ndim, packed),
-                       dtype_shape_text(t->shape, t->ndim, found));
+        difference_add(
+            &c->differences, "tensor %s: shape is %s in the packed file, %s in the source", t->name,
+            dtype_shape_text(shape, ndim, packed), dtype_shape_text(t->shape, t->ndim, found));
         return false;
     }
     return true;
@@ -48,7 +49,7 @@ static recipe_action action_of(const pack_record *r)
     return actions[r->origin];
 }
 
-/* Does the file's recipe say about this tensor what was done to it? */
+/* Does the file's recipe ask for what was done to this tensor? */
 static err_code check_decision(compare *c, const pack_record *r, const tensor *t, err *e)
 {
     static const char *const done[] = {
@@ -69,77 +70,75 @@ static err_code check_decision(compare *c, const pack_record *r, const tensor *t
     return code == OK ? OK : err_set(e, code, "%s", why.text);
 }
 
-/* The scales of member `i` of codes that were taken over: found by their weight, since the source
- * may call them otherwise. */
+/* Find the scales of member `i` of carried codes. They are found by their weight, because the
+ * source may use another name for them. */
 static void match_scales(compare *c, const pack_record *codes, uint64_t i, const tensor *weight)
 {
     const pack_record *const r = &c->table->records[codes->scale_idx];
     const fp8_pair *const p = &c->pairs.of[weight - c->cp->tensors];
     if (p->kind != FP8_WEIGHT) {
-        difference_add(&c->differences, "tensor %s: has no scales that fit in the source",
+        difference_add(&c->differences, "tensor %s: the source has no matching scales",
                        weight->name);
-    } else if (is_alike(c, r, p->other)) {
+    } else if (has_same_type_and_shape(c, r, p->other)) {
         c->sources[r->source_first + i] = p->other;
     }
 }
 
 static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
 {
-    err_code code = OK;
-    for (uint64_t i = 0; i < pack_record_sources(r) && code == OK; i++) {
+    for (uint64_t i = 0; i < pack_record_sources(r); i++) {
         char name[NAME_MAX_BYTES + 1];
         compare_source_name(r, i, name);
-        if (!chosen(c, name, r->name)) {
+        if (!is_selected(c, name, r->name)) {
             continue;
         }
         *any = true;
         const tensor *const t = checkpoint_find(c->cp, name);
         if (!t) {
             difference_add(&c->differences, "tensor %s: not in the source", name);
-        } else if (is_alike(c, r, t)) {
+        } else if (has_same_type_and_shape(c, r, t)) {
             c->sources[r->source_first + i] = t;
-            code = check_decision(c, r, t, e);
+            TRY(check_decision(c, r, t, e));
             if (r->origin == ORIGIN_CARRIED) {
                 match_scales(c, r, i, t);
             }
         }
     }
-    return code;
+    return OK;
 }
 
-/* Scales have to be powers of two where the recipe wants them, and are marked so just then; and the
- * dialect has to be its. */
+/* The scale format and the dialect of a record have to be those of the recipe. */
 static void check_arithmetic(compare *c, const pack_record *r)
 {
     const pack_record *const s = &c->table->records[r->scale_idx];
     if (s->block.scale != c->recipe.scales) {
-        difference_add(&c->differences, "tensor %s: %smarked as powers of two, against the recipe",
-                       s->name, s->block.scale == SCALES_UE8M0 ? "" : "not ");
+        difference_add(&c->differences,
+                       "tensor %s: scales %s marked as powers of two, contrary to the recipe",
+                       s->name, s->block.scale == SCALES_UE8M0 ? "are" : "are not");
     }
     const pack_dialect wanted = recipe_dialect(&c->recipe);
     if (r->dialect != wanted) {
-        difference_add(&c->differences, "tensor %s: in the dialect %s, the recipe says %s", r->name,
+        difference_add(&c->differences, "tensor %s: dialect is %s, but the recipe says %s", r->name,
                        dialect_name(r->dialect), dialect_name(wanted));
     }
 }
 
 static err_code match_records(compare *c, bool *any, err *e)
 {
-    err_code code = OK;
-    for (uint32_t i = 0; i < c->table->count && code == OK; i++) {
+    for (uint32_t i = 0; i < c->table->count; i++) {
         const pack_record *const r = &c->table->records[i];
         if (r->cls == CLASS_SCALES) {
             continue; /* computed, or matched with their codes */
         }
-        code = match_record(c, r, any, e);
-        if (code == OK && pack_record_has_stats(r) && chosen(c, r->name, r->name)) {
+        TRY(match_record(c, r, any, e));
+        if (pack_record_has_stats(r) && is_selected(c, r->name, r->name)) {
             check_arithmetic(c, r);
         }
     }
-    return code;
+    return OK;
 }
 
-/* The record that stands for a tensor of the source, by its name, which has no `*`; NULL: none. */
+/* The record that holds a tensor of the source; NULL: none. `name` has no `*`. */
 static const pack_record *record_of(const compare *c, const char *name)
 {
     uint64_t index = 0;
@@ -155,7 +154,7 @@ static const pack_record *record_of(const compare *c, const char *name)
     return r && index < r->shape[0] && r->cls != CLASS_SCALES ? r : NULL;
 }
 
-/* Does a record stand for tensor `i` of the source? Scales are in the file with their codes. */
+/* Is tensor `i` of the source in the file? Scales are if their weight is there as codes. */
 static bool has_record(const compare *c, size_t i)
 {
     const fp8_pair *const p = &c->pairs.of[i];
@@ -163,11 +162,11 @@ static bool has_record(const compare *c, size_t i)
     return record_of(c, c->cp->tensors[i].name) || (w && w->cls == CLASS_CODES);
 }
 
-static void find_surplus(compare *c, bool *any)
+static void find_unpacked(compare *c, bool *any)
 {
     for (size_t i = 0; i < c->cp->tensor_count; i++) {
         const char *const name = c->cp->tensors[i].name;
-        if (!chosen(c, name, name)) {
+        if (!is_selected(c, name, name)) {
             continue;
         }
         *any = true;
@@ -181,10 +180,10 @@ static err_code load_recipe(compare *c, err *e)
 {
     unsigned char *text = NULL;
     uint64_t bytes = 0;
-    err_code code = pack_read_section(c->p, TAG_RCPE, &text, &bytes, e);
-    if (code == OK) {
-        code = recipe_parse(&c->recipe, "the file's recipe", (const char *)text, bytes, e);
-    }
+    err_code code = OK;
+    TRY_OUT(pack_read_section(c->p, TAG_RCPE, &text, &bytes, e));
+    TRY_OUT(recipe_parse(&c->recipe, "the file's recipe", (const char *)text, bytes, e));
+out:
     free(text);
     return code;
 }
@@ -192,18 +191,9 @@ static err_code load_recipe(compare *c, err *e)
 err_code compare_lists(compare *c, err *e)
 {
     bool any = c->options->tensor_glob == NULL;
-    err_code code = load_recipe(c, e);
-    if (code == OK) {
-        code = fp8_pairs_find(c->cp, &c->pairs, e);
-    }
-    if (code == OK) {
-        code = match_records(c, &any, e);
-    }
-    if (code == OK) {
-        find_surplus(c, &any);
-    }
-    if (code == OK && !any) {
-        code = err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);
-    }
-    return code;
+    TRY(load_recipe(c, e));
+    TRY(fp8_pairs_find(c->cp, &c->pairs, e));
+    TRY(match_records(c, &any, e));
+    find_unpacked(c, &any);
+    return any ? OK : err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);
 }

@@ -1,11 +1,11 @@
-/* The comparison that weights.c makes, step by step. Internal to verify/.
+/* The steps of weights_check. Internal to verify/weights/.
  *
  *     compare_lists     which source tensor belongs to which record, and does the recipe agree?
  *     compare_configs   config.json on both sides
  *     compare_chunks    every chunk of the file against its source, on several threads
- *     compare_judge     what the chunks add up to, by record
+ *     compare_judge     from results of chunks to results of records
  *
- * What a step finds goes to the list of differences; it returns what keeps it from looking. */
+ * A step adds what it finds to the list of differences. It fails only if it could not look. */
 #ifndef COMPARE_STEPS_H
 #define COMPARE_STEPS_H
 
@@ -13,7 +13,7 @@
 #include "verify/rule/difference_list.h"
 #include "verify/weights/weights.h"
 
-/* What the check of one chunk leaves. Indices count within the slice. */
+/* The result of one chunk. Indices count within the slice. */
 typedef struct chunk_result {
     uint64_t wrong_scales, first_wrong_scale;
     uint64_t wrong, first_wrong; /* codes, or bytes of a kept tensor */
@@ -34,12 +34,13 @@ typedef struct compare {
     recipe recipe;          /* the file's own */
     fp8_pairs pairs;        /* of cp */
     pack_evidence evidence; /* SDIG and STAT count here */
-    const tensor **sources; /* [table->source_count] NULL: not chosen, missing, or another tensor */
-    chunk_result *chunks;   /* [table->chunk_count] of those that have a source */
+    const tensor **sources; /* [table->source_count] NULL: not selected, missing, or of another
+                               dtype or shape */
+    chunk_result *chunks;   /* [table->chunk_count] set if the chunk has a source */
     difference_list differences;
 } compare;
 
-/* The name of source tensor `member` of a record: NAME_MAX_BYTES + 1 bytes of room. */
+/* The name of source tensor `member` of a record. `name` holds NAME_MAX_BYTES + 1 bytes. */
 void compare_source_name(const pack_record *r, uint64_t member, char *name);
 
 MUST_CHECK err_code compare_lists(compare *c, err *e);

@@ -15,23 +15,18 @@ static err_code allocate(compare *c, err *e)
 
 static err_code take_steps(compare *c, weights_report *out, err *e)
 {
-    err_code code = pack_read_evidence(c->p, &c->evidence, e);
-    if (code == OK) {
-        code = allocate(c, e);
+    TRY(pack_read_evidence(c->p, &c->evidence, e));
+    TRY(allocate(c, e));
+    TRY(compare_lists(c, e));
+    if (!c->options->tensor_glob) {
+        TRY(compare_configs(c, e));
     }
-    if (code == OK) {
-        code = compare_lists(c, e);
-    }
-    if (code == OK && !c->options->tensor_glob) {
-        code = compare_configs(c, e);
-    }
-    if (code == OK) {
-        code = compare_chunks(c, e);
-    }
-    if (code == OK) {
-        code = checkpoint_unchanged(c->cp, e);
-    }
-    return code == OK ? compare_judge(c, out, e) : code;
+    TRY(compare_chunks(c, e));
+    TRY(checkpoint_unchanged(c->cp, e));
+    TRY(compare_judge(c, out, e));
+    return c->differences.incomplete
+               ? err_set(e, ERR_MEMORY, "no memory for the list of differences")
+               : OK;
 }
 
 err_code weights_check(const pack_file *p, checkpoint *cp, const weights_options *options,
@@ -39,10 +34,7 @@ err_code weights_check(const pack_file *p, checkpoint *cp, const weights_options
 {
     compare c = {.p = p, .table = &p->table, .cp = cp, .options = options, .monitor = m};
     *out = (weights_report){0};
-    err_code code = take_steps(&c, out, e);
-    if (code == OK && c.differences.incomplete) {
-        code = err_set(e, ERR_MEMORY, "no memory for the list of differences");
-    }
+    const err_code code = take_steps(&c, out, e);
     out->differences = c.differences.items;
     out->difference_count = c.differences.count;
     recipe_free(&c.recipe);

@@ -6,10 +6,10 @@
  *     ... report.wrong_tensors == 0 && report.difference_count == 0: yes
  *     weights_report_free(&report);
  *
- * Shares no code with the quantizer: scales are recomputed in float64, and a code is checked
- * against the interval of quotients that round to it. Codes are judged by the scale that their tile
- * has to have, errors are measured with the one that is stored. The integrity of the file is
- * another matter: check it before. */
+ * The check shares no code with the quantizer: scales are recomputed in float64, and a code is
+ * checked against the interval of quotients that round to it. Codes are judged by the scale that
+ * their tile should have; errors are measured with the stored scale. Digests of the file are not
+ * checked here: do that first (verify/integrity). */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 
@@ -23,21 +23,21 @@ typedef struct weight_result {
     uint64_t wrong_scales, wrong_codes; /* quantized */
     uint64_t wrong_bytes;               /* kept */
     int64_t first_wrong_slice;          /* -1: nothing is wrong, or the record is not sliced */
-    uint64_t first_wrong_index;         /* within the slice, row-major: the code; the scale if all
-                                           codes are right; kept: the byte */
+    uint64_t first_wrong_index;         /* within the slice, row-major: of a code; of a scale if
+                                           all codes are right; of a byte if kept */
     double sqnr;                        /* dB over the whole record; NAN: no error at all */
-    double worst_tile_sqnr;             /* likewise */
+    double worst_tile_sqnr;             /* dB, NAN likewise */
     uint64_t worst_slice, worst_row, worst_col; /* tile, counted in tiles */
     double max_error;                           /* largest |code x scale - x| */
-    bool source_same;                           /* SDIG of all its source tensors agree */
+    bool source_same;                           /* SDIG matches all its source tensors */
 } weight_result;
 
 typedef struct weights_report {
-    weight_result *results; /* one per checked record of kept or codes, in file order */
+    weight_result *results; /* one for each checked record of codes or kept data, in file order */
     size_t count;
-    char **differences; /* sentences: tensors that only one side has, other shapes or dtypes,
-                           decisions of the file's own recipe that differ, config keys that differ,
-                           statistics or digests of sources that do not fit right weights */
+    char **differences; /* sentences: tensors that only one side has; shapes, dtypes and config keys
+                           that differ; tensors that the file's recipe decides otherwise; digests of
+                           sources and statistics that do not match although the weights are right */
     size_t difference_count;
     uint64_t wrong_tensors; /* records with wrong scales, codes or bytes */
     double sum_sq_source, sum_sq_error;
@@ -49,10 +49,10 @@ typedef struct weights_options {
     uint64_t memory;         /* for buffers, bytes */
 } weights_options;
 
-/* Returns OK when the comparison could be done, whatever it found; the findings do not depend on
- * the number of threads. Errors: ERR_USAGE tensor_glob matches nothing on either side; ERR_MEMORY
- * (the message says what one chunk needs), ERR_IO, ERR_DAMAGED, ERR_INPUT a side that cannot be
- * read, ERR_CANCELLED. Free the report in every case. */
+/* OK if the comparison could be made, whatever it found. The report does not depend on the number
+ * of threads. Errors: ERR_USAGE tensor_glob matches nothing on either side; ERR_MEMORY (the message
+ * says what one chunk needs); ERR_IO, ERR_DAMAGED, ERR_INPUT a side cannot be read; ERR_CANCELLED.
+ * Free the report in every case. */
 MUST_CHECK err_code weights_check(const pack_file *p, checkpoint *cp,
                                   const weights_options *options, const monitor *m,
                                   weights_report *out, err *e);

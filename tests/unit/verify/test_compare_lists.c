@@ -1,4 +1,4 @@
-/* What else than weights a file and a checkpoint can differ in: tensor lists, recipe, config.json,
+/* How a file and a checkpoint can differ except in weights: tensor lists, recipe, config.json,
  * digests of sources and statistics. */
 #include "tests/aid/weights_case.h"
 
@@ -93,7 +93,7 @@ START_TEST(a_quantized_router)
 END_TEST
 
 static const struct config_case {
-    const char *text; /* beside the checkpoint */
+    const char *text; /* next to the checkpoint */
     const char *key, *said;
 } config_cases[] = {
     {"{\"a\": 2, \"b\": {\"c\": [1, 2], \"d\": 2.5}}", "config.json: a:", "1 in the packed"},
@@ -103,7 +103,7 @@ static const struct config_case {
      "config.json: e:", "only in the source"},
     {"{\"a\": \"1\", \"b\": {\"c\": [1, 2], \"d\": 2.5}}", "config.json: a:", "\"1\""},
     {"{ \"b\" : {\"d\": 25e-1, \"c\": [1,2] },\n\"a\": 1.0}\n", NULL, NULL}, /* the same */
-    {NULL, NULL, NULL},                                                      /* none */
+    {NULL, NULL, NULL},                                                      /* no file */
 };
 
 START_TEST(another_config)
@@ -128,7 +128,7 @@ static void mark_as_powers(small_pack *p)
 
 /* ---- evidence -------------------------------------------------- */
 
-/* Compare `few` with itself after `change` to the file, digests mended. */
+/* Compare `few` with itself after `change` to the file, with digests repaired. */
 static void compare_patched(void (*change)(small_pack *p))
 {
     small_pack p;
@@ -162,7 +162,7 @@ static void change_evidence(small_pack *p)
     p->bytes[small_pack_section(p, TAG_STAT)->off + 64 + 24] ^= 1; /* zeros in the second */
 }
 
-/* Weights that another source would give as well: only its digest tells. */
+/* Another source that yields the same weights: only its digest differs. */
 START_TEST(another_source_with_the_same_weights)
 {
     compare_patched(change_evidence);

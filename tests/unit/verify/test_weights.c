@@ -1,4 +1,4 @@
-/* A right file passes; every kind of fault in its tensors is found and named. */
+/* A correct file passes; every kind of fault in its tensors is found and named. */
 #include <math.h>
 
 #include "format/base/num.h"
@@ -12,7 +12,7 @@
 #define EMBED "model.embed_tokens.weight"
 #define FUSED "model.layers.1.mlp.experts.gate_up_proj"
 
-/* Slices of more than one tile; q_proj spans several chunks, so its slices do, too. */
+/* Slices of more than one tile; q_proj spans several chunks, so its slices do as well. */
 static const small_tensor tensors[] = {
     {EMBED, DTYPE_BF16, 2, {24, 40}, false},
     {LAYER "input_layernorm.weight", DTYPE_F16, 1, {40}, false},
@@ -30,7 +30,7 @@ static const small_tensor tensors[] = {
 
 static const small_model model = {tensors, TENSORS, CONFIG, 7};
 
-/* ---- right files ----------------------------------------------- */
+/* ---- correct files --------------------------------------------- */
 
 static void expect_right(const small_model *packed, const small_options *options)
 {
@@ -77,7 +77,7 @@ static void tamper(small_pack *p, const void *ctx)
     }
 }
 
-/* Exactly one record is wrong; nothing else is said. */
+/* Exactly one record is wrong, and no other difference is reported. */
 static const weight_result *compare_fault(const fault *f, bool ue8m0, const char *record)
 {
     compare_ok(&model, &(small_options){.ue8m0 = ue8m0, .tamper = tamper, .ctx = f}, &model);
@@ -129,8 +129,8 @@ START_TEST(a_power_of_two_that_is_not_the_least)
 }
 END_TEST
 
-/* Elements of the first tile of q_proj, whose scale is 2^-10, that lie between two codes: an even
- * one is right, its odd neighbour as near. */
+/* Elements of the first tile of q_proj, whose scale is 2^-10, that lie halfway between two codes:
+ * the even code is right, and the odd code next to it is as near. */
 static uint64_t ties;
 
 static void round_ties_to_odd(small_pack *p, const pack_record *r)
