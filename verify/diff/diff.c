@@ -18,42 +18,34 @@ static void count(diff_report *r)
 
 static err_code read_evidence(diff_job *j, err *e)
 {
-    err_code code = OK;
-    for (int i = 0; i < 2 && code == OK; i++) {
+    for (int i = 0; i < 2; i++) {
         if (j->stores[i]->packed) {
-            code = pack_read_evidence(j->stores[i]->packed, &j->evidence[i], e);
+            TRY(pack_read_evidence(j->stores[i]->packed, &j->evidence[i], e));
         }
     }
-    return code;
+    return OK;
 }
 
 static err_code check_unchanged(const diff_job *j, err *e)
 {
-    err_code code = OK;
-    for (int i = 0; i < 2 && code == OK; i++) {
+    for (int i = 0; i < 2; i++) {
         if (j->stores[i]->source) {
-            code = checkpoint_unchanged(j->stores[i]->source, e);
+            TRY(checkpoint_unchanged(j->stores[i]->source, e));
         }
     }
-    return code;
+    return OK;
 }
 
 static err_code take_steps(diff_job *j, err *e)
 {
-    err_code code = code_rules_create(&j->rules, e);
-    if (code == OK) {
-        code = read_evidence(j, e);
+    TRY(code_rules_create(&j->rules, e));
+    TRY(read_evidence(j, e));
+    TRY(diff_pairs(j, e));
+    if (!j->options->tensor_glob) {
+        TRY(diff_files(j, e));
     }
-    if (code == OK) {
-        code = diff_pairs(j, e);
-    }
-    if (code == OK && !j->options->tensor_glob) {
-        code = diff_files(j, e);
-    }
-    if (code == OK) {
-        code = diff_units(j, e);
-    }
-    return code == OK ? check_unchanged(j, e) : code;
+    TRY(diff_units(j, e));
+    return check_unchanged(j, e);
 }
 
 err_code diff_run(const store *a, const store *b, const diff_options *options, const monitor *m,
@@ -61,14 +53,14 @@ err_code diff_run(const store *a, const store *b, const diff_options *options, c
 {
     diff_job j = {.stores = {a, b}, .options = options, .monitor = m, .report = out};
     *out = (diff_report){0};
-    const err_code code = take_steps(&j, e);
-    if (code == OK) {
-        count(out);
-    }
-    code_rules_free(&j.rules);
-    pack_evidence_free(&j.evidence[0]);
-    pack_evidence_free(&j.evidence[1]);
+    err_code code = OK;
+    TRY_OUT(take_steps(&j, e));
+    count(out);
+out:
     free(j.pairs);
+    pack_evidence_free(&j.evidence[1]);
+    pack_evidence_free(&j.evidence[0]);
+    code_rules_free(&j.rules);
     return code;
 }
 

@@ -1,4 +1,4 @@
-/* One unit of two tensors, once its data is there. */
+/* Compares one unit of two tensors, after its data was read. */
 #include <math.h>
 #include <string.h>
 
@@ -16,12 +16,12 @@ uint64_t diff_tiles(const diff_pair *p, uint64_t elements)
     return block_count(diff_block(p), elements / p->side[0]->cols, p->side[0]->cols);
 }
 
-/* A tile of a unit: where it lies in it, and which one of its slice it is. */
+/* Where a tile lies in its unit and in its slice. */
 typedef struct tile_place {
-    size_t element; /* its first one, within the unit */
+    size_t element; /* the first element, within the unit */
     unsigned rows, cols;
     size_t pitch;
-    uint64_t number;   /* of its scale, within the unit */
+    uint64_t number;   /* of the tile, within the unit: index of its scale */
     uint64_t row, col; /* counted in tiles, within the slice */
 } tile_place;
 
@@ -53,7 +53,7 @@ static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d,
     }
 }
 
-/* Index within the tensor of what stands at `element` of the unit. */
+/* The index within the tensor of an element of the unit. */
 static uint64_t index_of(const diff_pair *p, const diff_unit *u, uint64_t element)
 {
     return u->slice * p->slice_size + u->begin + element;
@@ -78,7 +78,7 @@ static void note_codes(uint64_t count, uint64_t index, diff_finding *out)
 
 /* ---- codes against codes --------------------------------------- */
 
-/* The codes of a tile that differ; *first within the unit. */
+/* How many codes of a tile differ. *first: index of the first one, within the unit. */
 static uint64_t count_codes(const diff_data *d, const tile_place *t, size_t *first)
 {
     uint64_t count = 0;
@@ -94,8 +94,9 @@ static uint64_t count_codes(const diff_data *d, const tile_place *t, size_t *fir
     return count;
 }
 
-static double largest_weight(const code_rules *rules, const diff_data *d, const tile_place *t,
-                             const float scales[2])
+/* The largest difference of two dequantized values. */
+static double largest_difference(const code_rules *rules, const diff_data *d, const tile_place *t,
+                                 const float scales[2])
 {
     float weights[2][256];
     double largest = -1;
@@ -128,7 +129,7 @@ static void coded_tile(const diff_job *j, const diff_unit *u, const diff_data *d
     }
     note_codes(codes, index_of(p, u, first), out);
     if (!same_scale || codes > 0) {
-        out->largest = fmax(out->largest, largest_weight(&j->rules, d, t, scales));
+        out->largest = fmax(out->largest, largest_difference(&j->rules, d, t, scales));
     }
 }
 
@@ -169,7 +170,8 @@ static void rounded_tile(const diff_job *j, const diff_unit *u, const diff_data 
     }
 }
 
-/* Bit for bit; where dtypes differ, tile by tile will tell. */
+/* Are all scales of the unit the same bits? Scales of different dtypes are compared by value, tile
+ * by tile. */
 static bool same_scales(const diff_pair *p, const diff_unit *u, const diff_data *d)
 {
     const dtype type = p->side[0]->scale_type;

@@ -1,4 +1,7 @@
-/* Elements of two tensors of one dtype: how many differ, and by how much if they are numbers. */
+/* Elements of two tensors of one dtype: how many differ, and by how much if they are numbers.
+ *
+ * Most of what is compared is equal, so memcmp decides for a batch of elements, and only batches
+ * that differ are widened. */
 #include <math.h>
 #include <string.h>
 
@@ -30,7 +33,7 @@ static double f64_at(const unsigned char *p)
     }                                                                                              \
     return true
 
-/* Elements as float64; false if they are no numbers. */
+/* Elements as float64; false if elements of this dtype are not compared as numbers. */
 static bool widen(dtype type, const unsigned char *from, size_t count, double *to)
 {
     const size_t each = dtype_bits(type) / 8;
@@ -66,9 +69,9 @@ static bool widen(dtype type, const unsigned char *from, size_t count, double *t
     }
 }
 
-/* The bits of an element tell whether it differs, its value by how much: zeros of both signs differ
- * by 0, and a NaN by nothing that could be told. */
-static void compare_block(dtype type, const unsigned char *a, const unsigned char *b, size_t count,
+/* Bits decide whether an element differs, values by how much: zeros of different sign differ by 0,
+ * and a NaN has no distance to anything (fmax ignores it). */
+static void compare_batch(dtype type, const unsigned char *a, const unsigned char *b, size_t count,
                           uint64_t index, diff_finding *out)
 {
     const size_t each = num_max(1, dtype_bits(type) / 8);
@@ -91,7 +94,7 @@ void diff_elements(dtype type, const unsigned char *a, const unsigned char *b, u
     for (uint64_t i = 0; i < count; i += BLOCK) {
         const size_t n = num_min(BLOCK, count - i);
         if (memcmp(a + i * each, b + i * each, n * each) != 0) {
-            compare_block(type, a + i * each, b + i * each, n, index + i, out);
+            compare_batch(type, a + i * each, b + i * each, n, index + i, out);
         }
     }
 }

@@ -1,5 +1,5 @@
-/* The files that belong to a model: embedded, or beside the shards as convert would embed them; and
- * the recipes of two packed files. */
+/* The files of two models: those embedded in a packed file, or those next to the shards that
+ * convert would embed. Also the recipes of two packed files. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 static const char *const sides[] = {"A", "B"};
 
-/* The files of one side, sorted by name. Those of a checkpoint are read when their turn comes. */
+/* The files of one side, sorted by name. Files of a checkpoint are read when they are compared. */
 typedef struct file_list {
     bool packed;
     member *members; /* of a packed file */
@@ -41,7 +41,7 @@ static void free_files(file_list *l)
     embed_list_free(&l->beside);
 }
 
-/* The name of file `i`, "" for one that does not travel; NULL behind the last one. */
+/* The name of file `i`: "" if convert would not embed it, NULL after the last one. */
 static const char *name_at(const file_list *l, size_t i)
 {
     if (l->packed) {
@@ -50,7 +50,7 @@ static const char *name_at(const file_list *l, size_t i)
     return i >= l->beside.count ? NULL : l->beside.files[i].embedded ? l->beside.files[i].name : "";
 }
 
-/* Go on to the next file that travels. */
+/* The name of the next file that convert would embed, from file *i on; NULL: no more. */
 static const char *next_name(const file_list *l, size_t *i)
 {
     while (name_at(l, *i) && !*name_at(l, *i)) {
@@ -78,7 +78,7 @@ static bool is_json(const char *name)
     return dot && strcmp(dot, ".json") == 0;
 }
 
-/* NULL if it is none: then bytes are all that can be told. */
+/* NULL if the file is not valid JSON: then only bytes can be compared. */
 static json_t *parse(const char *name, const file_text *f)
 {
     json_t *value = NULL;
@@ -98,8 +98,8 @@ static void compare_texts(difference_list *list, const char *name, const file_te
     }
     if (list->count == before) {
         difference_add(list,
-                       x && y ? "%s: the same values, spelled otherwise: %zu bytes in A, %zu in B"
-                              : "%s: other bytes: %zu in A, %zu in B",
+                       x && y ? "%s: same values, different formatting: %zu bytes in A, %zu in B"
+                              : "%s: different contents: %zu bytes in A, %zu in B",
                        what, a->bytes, b->bytes);
     }
     json_decref(x);
@@ -111,35 +111,33 @@ static err_code compare_file(diff_job *j, const char *name, const file_list list
 {
     diff_report *const r = j->report;
     file_text text[2] = {0};
-    err_code code = load(&lists[0], at[0], &text[0], e);
-    if (code == OK) {
-        code = load(&lists[1], at[1], &text[1], e);
-    }
-    if (code == OK && text[0].bytes == text[1].bytes &&
-        memcmp(text[0].data, text[1].data, text[0].bytes) == 0) {
+    err_code code = OK;
+    TRY_OUT(load(&lists[0], at[0], &text[0], e));
+    TRY_OUT(load(&lists[1], at[1], &text[1], e));
+    if (text[0].bytes == text[1].bytes && memcmp(text[0].data, text[1].data, text[0].bytes) == 0) {
         r->files_alike++;
-    } else if (code == OK) {
+    } else {
         r->files_different++;
         compare_texts(&r->files, name, &text[0], &text[1]);
     }
-    free(text[0].owned);
+out:
     free(text[1].owned);
+    free(text[0].owned);
     return code;
 }
 
 static err_code compare_files(diff_job *j, const file_list lists[2], err *e)
 {
     size_t at[2] = {0};
-    err_code code = OK;
-    while (code == OK) {
+    for (;;) {
         const char *const a = next_name(&lists[0], &at[0]);
         const char *const b = next_name(&lists[1], &at[1]);
         if (!a && !b) {
-            break;
+            return OK;
         }
         const int order = !a ? 1 : !b ? -1 : strcmp(a, b);
         if (order == 0) {
-            code = compare_file(j, a, lists, at, e);
+            TRY(compare_file(j, a, lists, at, e));
         } else {
             j->report->files_different++;
             difference_add(&j->report->files, "file %s: only in %s", order < 0 ? a : b,
@@ -148,7 +146,6 @@ static err_code compare_files(diff_job *j, const file_list lists[2], err *e)
         at[0] += order <= 0;
         at[1] += order >= 0;
     }
-    return code;
 }
 
 /* ---- recipes --------------------------------------------------- */
@@ -157,10 +154,10 @@ static err_code load_recipe(const pack_file *p, json_t **out, err *e)
 {
     unsigned char *text = NULL;
     uint64_t bytes = 0;
-    err_code code = pack_read_section(p, TAG_RCPE, &text, &bytes, e);
-    if (code == OK) {
-        code = json_parse("the recipe", (const char *)text, bytes, false, out, e);
-    }
+    err_code code = OK;
+    TRY_OUT(pack_read_section(p, TAG_RCPE, &text, &bytes, e));
+    TRY_OUT(json_parse("the recipe", (const char *)text, bytes, false, out, e));
+out:
     free(text);
     if (code != OK) {
         err_prefix(e, "%s", p->path);
@@ -171,35 +168,31 @@ static err_code load_recipe(const pack_file *p, json_t **out, err *e)
 static err_code compare_recipes(diff_job *j, err *e)
 {
     json_t *recipes[2] = {NULL};
-    err_code code = load_recipe(j->stores[0]->packed, &recipes[0], e);
-    if (code == OK) {
-        code = load_recipe(j->stores[1]->packed, &recipes[1], e);
-    }
-    if (code == OK) {
-        difference_json(&j->report->files, "recipe", sides, recipes[0], recipes[1]);
-    }
-    json_decref(recipes[0]);
+    err_code code = OK;
+    TRY_OUT(load_recipe(j->stores[0]->packed, &recipes[0], e));
+    TRY_OUT(load_recipe(j->stores[1]->packed, &recipes[1], e));
+    difference_json(&j->report->files, "recipe", sides, recipes[0], recipes[1]);
+out:
     json_decref(recipes[1]);
+    json_decref(recipes[0]);
     return code;
 }
 
 err_code diff_files(diff_job *j, err *e)
 {
     file_list lists[2] = {0};
-    err_code code = list_files(j->stores[0], &lists[0], e);
-    if (code == OK) {
-        code = list_files(j->stores[1], &lists[1], e);
+    err_code code = OK;
+    TRY_OUT(list_files(j->stores[0], &lists[0], e));
+    TRY_OUT(list_files(j->stores[1], &lists[1], e));
+    TRY_OUT(compare_files(j, lists, e));
+    if (j->stores[0]->packed && j->stores[1]->packed) {
+        TRY_OUT(compare_recipes(j, e));
     }
-    if (code == OK) {
-        code = compare_files(j, lists, e);
-    }
-    if (code == OK && j->stores[0]->packed && j->stores[1]->packed) {
-        code = compare_recipes(j, e);
-    }
-    if (code == OK && j->report->files.incomplete) {
+    if (j->report->files.incomplete) {
         code = err_set(e, ERR_MEMORY, "no memory for the list of differences");
     }
-    free_files(&lists[0]);
+out:
     free_files(&lists[1]);
+    free_files(&lists[0]);
     return code;
 }

@@ -1,8 +1,8 @@
-/* The comparison that diff.c makes, step by step. Internal to verify/.
+/* The steps of diff_run. Internal to verify/diff/.
  *
- *     diff_pairs        which tensors belong together, and what headers tell
+ *     diff_pairs        which tensors belong together, and how they differ by their headers
+ *     diff_files        embedded files, files next to shards, and recipes
  *     diff_units        data, in pieces, on several threads
- *     diff_files        embedded files and those beside shards, and recipes
  */
 #ifndef DIFF_JOB_H
 #define DIFF_JOB_H
@@ -16,19 +16,19 @@ typedef enum diff_way {
     DIFF_NOT,    /* not at all */
     DIFF_PLAIN,  /* two tensors of one dtype */
     DIFF_CODED,  /* codes with scales on both sides */
-    DIFF_ROUNDED /* codes on one side, numbers on the other */
+    DIFF_ROUNDED /* codes on one side, plain numbers on the other */
 } diff_way;
 
-/* A unit is the piece that is read at a time: a chunk of a packed file, wherever there is one. */
+/* Two tensors of one name. Their data is read in units, cut as a packed file cuts its chunks. */
 typedef struct diff_pair {
     const store_tensor *side[2]; /* NULL: missing */
     diff_way way;
     unsigned coded;                 /* DIFF_ROUNDED: the side with codes */
-    uint64_t slices;                /* that have tiles of their own */
-    uint64_t slice_size, unit_size; /* DIFF_PLAIN: bytes, else elements */
+    uint64_t slices;                /* no tile spans two slices */
+    uint64_t slice_size, unit_size; /* DIFF_PLAIN: bytes; else elements */
 } diff_pair;
 
-/* Of the codes: on both sides, where both have some, it is of one size. */
+/* The block format of the codes. If both sides have codes, their blocks have the same size. */
 static inline block_format diff_block(const diff_pair *p)
 {
     return p->side[p->coded]->block;
@@ -39,7 +39,7 @@ typedef struct diff_unit {
     uint64_t slice, begin, size; /* begin within the slice */
 } diff_unit;
 
-/* What the comparison of one unit leaves. Indices count within the tensor. */
+/* The result of one unit. Indices count within the tensor. */
 typedef struct diff_finding {
     uint64_t different, first;
     uint64_t different_scales, first_scale;
@@ -55,7 +55,7 @@ typedef struct diff_job {
     const monitor *monitor;
     pack_evidence evidence[2]; /* of packed files */
     code_rules rules;
-    diff_pair *pairs; /* [report->count], as results */
+    diff_pair *pairs; /* [report->count], parallel to report->results */
     diff_report *report;
 } diff_job;
 
@@ -63,21 +63,21 @@ MUST_CHECK err_code diff_pairs(diff_job *j, err *e);
 MUST_CHECK err_code diff_units(diff_job *j, err *e);
 MUST_CHECK err_code diff_files(diff_job *j, err *e);
 
-/* Data of one unit as it lies in buffers. */
+/* The data of one unit, as stored, by side. */
 typedef struct diff_data {
     const unsigned char *data[2];
-    const unsigned char *scales[2]; /* as stored; of sides with codes */
+    const unsigned char *scales[2]; /* NULL: a side without codes */
 } diff_data;
 
 /* Compare one unit. */
 void diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, diff_finding *out);
 
-/* Elements [0, count) of two plain tensors: adds to `out`, indices from `index` on. Of dtypes of
- * less than a byte `count` is bytes. */
+/* Compare `count` elements of two plain tensors and add what differs to `out`; the first element
+ * has this `index` in its tensor. For dtypes smaller than a byte, both count bytes. */
 void diff_elements(dtype type, const unsigned char *a, const unsigned char *b, uint64_t count,
                    uint64_t index, diff_finding *out);
 
-/* Tiles across and down of `elements` elements of a pair of codes; both exact for whole rows. */
+/* Tiles in a row of tiles, and in `elements` elements, which are whole rows of a slice. */
 uint64_t diff_tiles_across(const diff_pair *p);
 uint64_t diff_tiles(const diff_pair *p, uint64_t elements);
 

@@ -1,4 +1,4 @@
-/* The names of both sides, put together, and what can be said before any data is read. */
+/* Pairs the tensors of both sides by name, and compares what is known before data is read. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +14,13 @@ static bool is_float(dtype t)
 
 /* ---- one pair -------------------------------------------------- */
 
-/* The same elements, whatever they are made of. */
+/* The same number and arrangement of elements, of whatever dtype. */
 static bool same_shape(const store_tensor *a, const store_tensor *b)
 {
     return a->ndim == b->ndim && memcmp(a->shape, b->shape, a->ndim * sizeof *a->shape) == 0;
 }
 
-/* A slice is cut as a packed file cuts it (spec/format.md section 6). */
+/* Slices are cut into units as a packed file cuts them into chunks (spec/format.md section 6). */
 static void cut(diff_pair *p)
 {
     const store_tensor *const t = p->side[0];
@@ -37,7 +37,7 @@ static void cut(diff_pair *p)
     }
 }
 
-/* Codes against a number: the number has to be of the dtype that the codes were made of. */
+/* Codes against plain numbers, which should have the dtype from which the codes were made. */
 static void choose_rounded(diff_pair *p, diff_result *r)
 {
     p->coded = p->side[0]->quantized ? 0 : 1;
@@ -49,7 +49,8 @@ static void choose_rounded(diff_pair *p, diff_result *r)
     }
     p->way = DIFF_ROUNDED;
     if (plain->of_record || !codes->of_record || codes->of_record->src_type != plain->type) {
-        r->what |= DIFF_DTYPE; /* two artifacts, one with codes; or made of something else */
+        /* Two packed files, or two checkpoints, of which one is quantized; or another source. */
+        r->what |= DIFF_DTYPE;
     }
 }
 
@@ -71,7 +72,7 @@ static void choose_way(diff_pair *p, diff_result *r)
 
 /* ---- all ------------------------------------------------------- */
 
-static bool is_chosen(const diff_job *j, const char *name)
+static bool is_selected(const diff_job *j, const char *name)
 {
     const char *const glob = j->options->tensor_glob;
     return !glob || glob_match(glob, name);
@@ -80,7 +81,7 @@ static bool is_chosen(const diff_job *j, const char *name)
 /* Either may be NULL, but not both. */
 static void add_pair(diff_job *j, const char *name, const store_tensor *a, const store_tensor *b)
 {
-    if (!is_chosen(j, name)) {
+    if (!is_selected(j, name)) {
         return;
     }
     diff_pair *const p = &j->pairs[j->report->count];
@@ -94,7 +95,7 @@ static void add_pair(diff_job *j, const char *name, const store_tensor *a, const
     }
 }
 
-/* Both lists are sorted by the bytes of names. */
+/* Both lists are sorted by the bytes of names, so one merge pairs them. */
 static void merge(diff_job *j)
 {
     const store *const a = j->stores[0];

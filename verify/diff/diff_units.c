@@ -1,5 +1,5 @@
-/* The data of all pairs, unit by unit. Each leaves a finding of its own, and they are added up in
- * order, so nothing depends on which worker took it. */
+/* The data of all pairs, unit by unit, on several threads. Every unit has its own finding, and
+ * findings are added up in the order of units, so nothing depends on which worker took which. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,15 +10,15 @@
 #include "format/thread/worker_buffers.h"
 #include "verify/diff/diff_job.h"
 
-/* The parts of a worker's buffer: data and scales, of each side. */
+/* The parts of a worker's buffer: data of side A, data of side B, scales of A, scales of B. */
 enum { PART_DATA, PART_SCALES = 2 };
 _Static_assert(WORKER_BUFFER_ALIGN % DIRECT_ALIGN == 0, "read_piece reads past the page cache");
 
 typedef struct unit_job {
     diff_job *j;
-    diff_unit *units; /* those that have to be read, in the order of pairs */
+    diff_unit *units; /* that have to be read, in the order of pairs */
     diff_finding *findings;
-    size_t count, room;
+    size_t count, capacity;
     uint64_t total_bytes;
     worker_need need; /* of the largest unit */
     worker_buffers buffers;
@@ -26,7 +26,8 @@ typedef struct unit_job {
 
 /* ---- where the bytes of a unit lie ----------------------------- */
 
-/* A piece of one side: of a tensor in a checkpoint, or within whole chunks of a packed file. */
+/* The bytes of one side of a unit: in a tensor of a checkpoint, or in the data of a record, where
+ * the whole chunks around them are read to check their digests. */
 typedef struct piece {
     const tensor *source; /* NULL: a packed file */
     uint64_t off, bytes;  /* within the tensor, or within the record */
@@ -70,9 +71,9 @@ static piece scale_piece(const diff_job *j, const diff_unit *u, int side)
     return piece_in_record(r, t->scale_off - r->off + off, bytes);
 }
 
-/* ---- what digests say ------------------------------------------ */
+/* ---- what is equal by digests ---------------------------------- */
 
-/* The same place in the same chunks, by their digests. */
+/* Are two pieces the same bytes of chunks whose digests are equal? */
 static bool same_chunks(const diff_job *j, const piece *a, const piece *b)
 {
     const pack_evidence *const v = j->evidence;
@@ -91,8 +92,8 @@ static bool same_chunks(const diff_job *j, const piece *a, const piece *b)
     return same;
 }
 
-/* Do two packed files say that this unit is alike? */
-static bool is_known(const diff_job *j, const diff_unit *u)
+/* Is the unit of two packed files equal by its digests? */
+static bool is_known_equal(const diff_job *j, const diff_unit *u)
 {
     const diff_pair *const p = &j->pairs[u->pair];
     if (j->options->full || !j->stores[0]->packed || !j->stores[1]->packed ||
@@ -109,25 +110,27 @@ static bool is_known(const diff_job *j, const diff_unit *u)
 
 /* ---- one unit -------------------------------------------------- */
 
-static uint64_t room_of(const piece *at)
+/* The size of the buffer into which a piece is read. */
+static uint64_t buffer_bytes(const piece *at)
 {
-    uint64_t room = at->source ? direct_room(at->bytes) : at->chunks.bytes;
-    return num_align_up(room, DIRECT_ALIGN, &room) ? room : UINT64_MAX;
+    uint64_t bytes = at->source ? direct_room(at->bytes) : at->chunks.bytes;
+    return num_align_up(bytes, DIRECT_ALIGN, &bytes) ? bytes : UINT64_MAX;
 }
 
-static err_code read_piece(const diff_job *j, int side, const piece *at, unsigned char *room,
+/* *data: where in `buffer` the piece begins. */
+static err_code read_piece(const diff_job *j, int side, const piece *at, unsigned char *buffer,
                            const unsigned char **data, err *e)
 {
     const store *const s = j->stores[side];
     if (at->source) {
         unsigned char *found = NULL;
-        const err_code code =
-            checkpoint_read_room(s->source, at->source, at->off, room, at->bytes, NULL, &found, e);
+        TRY(checkpoint_read_room(s->source, at->source, at->off, buffer, at->bytes, NULL, &found,
+                                 e));
         *data = found;
-        return code;
+        return OK;
     }
-    *data = room + (at->off - at->chunks.begin);
-    return pack_read_range(s->packed, &j->evidence[side], &at->chunks, room, e);
+    *data = buffer + (at->off - at->chunks.begin);
+    return pack_read_range(s->packed, &j->evidence[side], &at->chunks, buffer, e);
 }
 
 static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
@@ -162,14 +165,14 @@ static void measure(unit_job *w, const diff_unit *u)
     uint64_t *const bytes = w->need.bytes; /* of the larger side, for both */
     for (int side = 0; side < 2; side++) {
         const piece data = data_piece(w->j, u, side);
-        if (room_of(&data) > bytes[PART_DATA]) {
-            bytes[PART_DATA] = bytes[PART_DATA + 1] = room_of(&data);
+        if (buffer_bytes(&data) > bytes[PART_DATA]) {
+            bytes[PART_DATA] = bytes[PART_DATA + 1] = buffer_bytes(&data);
             w->need.tensor = p->side[side]->name;
         }
         if (has_scales(p, side)) {
             const piece scales = scale_piece(w->j, u, side);
-            const uint64_t room = num_max(bytes[PART_SCALES], room_of(&scales));
-            bytes[PART_SCALES] = bytes[PART_SCALES + 1] = room;
+            const uint64_t most = num_max(bytes[PART_SCALES], buffer_bytes(&scales));
+            bytes[PART_SCALES] = bytes[PART_SCALES + 1] = most;
         }
         w->total_bytes += data.bytes;
     }
@@ -177,17 +180,17 @@ static void measure(unit_job *w, const diff_unit *u)
 
 static err_code add_unit(unit_job *w, const diff_unit *u, err *e)
 {
-    if (is_known(w->j, u)) {
+    if (is_known_equal(w->j, u)) {
         return OK;
     }
-    if (w->count == w->room) {
-        const size_t room = w->room ? 2 * w->room : 1024;
-        diff_unit *const grown = reallocarray(w->units, room, sizeof *grown);
+    if (w->count == w->capacity) {
+        const size_t capacity = w->capacity ? 2 * w->capacity : 1024;
+        diff_unit *const grown = reallocarray(w->units, capacity, sizeof *grown);
         if (!grown) {
-            return err_set(e, ERR_MEMORY, "no memory for %zu pieces", room);
+            return err_set(e, ERR_MEMORY, "no memory for %zu pieces", capacity);
         }
         w->units = grown;
-        w->room = room;
+        w->capacity = capacity;
     }
     w->units[w->count++] = *u;
     measure(w, u);
@@ -196,24 +199,21 @@ static err_code add_unit(unit_job *w, const diff_unit *u, err *e)
 
 static err_code plan_units(unit_job *w, err *e)
 {
-    err_code code = OK;
     for (size_t i = 0; i < w->j->report->count; i++) {
         const diff_pair *const p = &w->j->pairs[i];
         const uint64_t slices = p->way == DIFF_NOT ? 0 : p->slices;
         for (diff_unit u = {.pair = i}; u.slice < slices; u.slice++) {
-            for (u.begin = 0; u.begin < p->slice_size && code == OK; u.begin += p->unit_size) {
+            for (u.begin = 0; u.begin < p->slice_size; u.begin += p->unit_size) {
                 u.size = num_min(p->unit_size, p->slice_size - u.begin);
-                code = add_unit(w, &u, e);
+                TRY(add_unit(w, &u, e));
             }
         }
     }
     w->findings = calloc(w->count + 1, sizeof *w->findings);
-    return code != OK || w->findings
-               ? code
-               : err_set(e, ERR_MEMORY, "no memory for %zu findings", w->count);
+    return w->findings ? OK : err_set(e, ERR_MEMORY, "no memory for %zu findings", w->count);
 }
 
-/* ---- what they add up to --------------------------------------- */
+/* ---- from findings to results ---------------------------------- */
 
 static void add_finding(const diff_unit *u, const diff_finding *f, diff_result *r)
 {

@@ -1,4 +1,4 @@
-/* Differences of models: what digests spare, stacks of other heights, one wrong code in the last
+/* Differences of models: what digests leave unread, stacks of other heights, one wrong code in the last
  * chunk, and the same findings with any number of threads. */
 #include <check.h>
 #include <math.h>
@@ -113,7 +113,7 @@ START_TEST(digests_spare_the_reading)
     expect_counts(NAMES, 0, 0, 0);
     ck_assert_uint_eq(found.bytes_read, 0);
     ck_assert_uint_eq(found.files_alike, 2); /* config.json and a license */
-    run("p", "q"); /* digests of two kinds tell nothing about each other */
+    run("p", "q");                           /* digests of two kinds cannot be compared */
     expect_counts(NAMES, 0, 0, 0);
     ck_assert_uint_gt(found.bytes_read, 0);
     const uint64_t all = found.bytes_read;
@@ -124,7 +124,7 @@ START_TEST(digests_spare_the_reading)
 }
 END_TEST
 
-/* The chunks of the members are alike, that of the scales is not: it has more in it. */
+/* Chunks of the members are equal, that of the scales is not: it holds more scales. */
 START_TEST(stacks_of_two_heights)
 {
     write_pack("p", &model, NULL, false);
