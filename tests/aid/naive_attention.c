@@ -156,7 +156,7 @@ typedef struct routing {
 } routing;
 
 /* One token: the numbers of its experts and their weights. */
-static void route_token(routing r, const router_shape *shape, uint32_t *index, float *share)
+static void route_token(routing r, const router_shape *shape, uint32_t *index, float *weights)
 {
     const size_t part = shape->experts / shape->groups;
     for (size_t g = 0; g < shape->groups; g++) {
@@ -166,23 +166,23 @@ static void route_token(routing r, const router_shape *shape, uint32_t *index, f
     for (size_t e = 0; e < shape->experts; e++) {
         r.expert[e] = among_top(r.score, r.group, shape->groups, e / part, shape->top_groups);
     }
-    size_t chosen = 0;
+    size_t selected = 0;
     float sum = 0;
     for (size_t e = 0; e < shape->experts; e++) {
         if (among_top(r.biased, r.expert, shape->experts, e, shape->top_k)) {
-            assert(chosen < shape->top_k);
-            index[chosen++] = (uint32_t)e;
+            assert(selected < shape->top_k);
+            index[selected++] = (uint32_t)e;
             sum = sum + r.s[e];
         }
     }
-    for (size_t i = 0; i < chosen; i++) {
+    for (size_t i = 0; i < selected; i++) {
         const float s = r.s[index[i]];
-        share[i] = shape->normalize ? s / (sum + 1e-20f) * shape->scaling : s * shape->scaling;
+        weights[i] = shape->normalize ? s / (sum + 1e-20f) * shape->scaling : s * shape->scaling;
     }
 }
 
 void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                 float *share)
+                 float *weights)
 {
     const size_t experts = shape->experts;
     assert(experts % shape->groups == 0);
@@ -200,7 +200,7 @@ void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, ui
             r.s[e] = naive_sigmoid(*at(z, t, e));
             r.biased[e] = bias ? r.s[e] + bias[e] : r.s[e];
         }
-        route_token(r, shape, index + t * shape->top_k, share + t * shape->top_k);
+        route_token(r, shape, index + t * shape->top_k, weights + t * shape->top_k);
     }
     free(memory);
     free(marks);

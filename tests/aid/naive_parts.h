@@ -50,6 +50,6 @@ void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t 
 void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
                             float *state, mat y);
 void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                 float *share);
+                 float *weights);
 
 #endif

@@ -243,12 +243,12 @@ static void naive_gather(ops *o, mat x, const uint32_t *rows, mat y)
     }
 }
 
-static void naive_scatter(ops *o, mat y, const uint32_t *rows, const float *share, mat x)
+static void naive_scatter(ops *o, mat y, const uint32_t *rows, const float *weights, mat x)
 {
     (void)o;
     for (size_t i = 0; i < y.rows; i++) {
         for (size_t c = 0; c < y.cols; c++) {
-            *at(x, rows[i], c) = fmaf(share[i], *at(y, i, c), *at(x, rows[i], c));
+            *at(x, rows[i], c) = fmaf(weights[i], *at(y, i, c), *at(x, rows[i], c));
         }
     }
 }

@@ -113,13 +113,13 @@ err_code dump_hidden(dump *d, unsigned number, const float *states, err *e)
 
 err_code dump_routing(dump *d, unsigned layer, const routing *r, err *e)
 {
-    const size_t chosen = d->tokens * d->config->top_k;
+    const size_t choices = d->tokens * d->config->top_k;
     const size_t number = routing_number(d->config, layer);
     const err_code code =
-        st_writer_write(d->writer, number, 0, r->index, chosen * sizeof *r->index, e);
-    return code == OK
-               ? st_writer_write(d->writer, number + 1, 0, r->share, chosen * sizeof *r->share, e)
-               : code;
+        st_writer_write(d->writer, number, 0, r->index, choices * sizeof *r->index, e);
+    return code == OK ? st_writer_write(d->writer, number + 1, 0, r->weights,
+                                        choices * sizeof *r->weights, e)
+                      : code;
 }
 
 err_code dump_logits(dump *d, size_t first, size_t count, const float *logits, err *e)

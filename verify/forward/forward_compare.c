@@ -39,7 +39,7 @@ static void plan_tracks(forward_job *j)
             .fp8 = j->report->forms[i / packed_tracks(j)].fp8,
             .slope = o->slopes[1],
             .decode = !o->prefill || kind == DECODED,
-            .forced = kind == LOCAL ? &j->a.tracks[OWN].chosen : NULL,
+            .forced = kind == LOCAL ? &j->a.tracks[OWN].selected : NULL,
         };
     }
 }
@@ -70,8 +70,8 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
     m->hidden_rms = hidden_relative_rms(&whole);
     m->hidden_cosine = hidden_cosine(&whole);
     if (model_has_experts(&b->run.config, layer)) {
-        m->router_agreement = forward_agreement(j, &j->a.tracks[OWN].chosen,
-                                                &b->tracks[packed_track(j, f, OWN)].chosen);
+        m->router_agreement = forward_agreement(j, &j->a.tracks[OWN].selected,
+                                                &b->tracks[packed_track(j, f, OWN)].selected);
     }
     return both_modes(j)
                ? forward_compare_modes(j, b, packed_track(j, f, DECODED), layer, states, e)
@@ -88,7 +88,7 @@ static err_code dump_layer(forward_job *j, unsigned layer, err *e)
         code = dump_hidden(j->dump, layer + 1, j->states[2], e);
     }
     if (code == OK && model_has_experts(&b->run.config, layer)) {
-        code = dump_routing(j->dump, layer, &b->tracks[own].chosen, e);
+        code = dump_routing(j->dump, layer, &b->tracks[own].selected, e);
     }
     return code;
 }

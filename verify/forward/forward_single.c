@@ -76,16 +76,16 @@ static err_code read_states(const single *s, unsigned number, float *to, err *e)
 }
 
 /* Put the experts of one token in ascending order. */
-static void sort_experts(uint32_t *index, float *share, unsigned k)
+static void sort_experts(uint32_t *index, float *weights, unsigned k)
 {
     for (unsigned i = 1; i < k; i++) {
         for (unsigned j = i; j > 0 && index[j - 1] > index[j]; j--) {
             const uint32_t expert = index[j];
-            const float moved = share[j];
+            const float moved = weights[j];
             index[j] = index[j - 1];
-            share[j] = share[j - 1];
+            weights[j] = weights[j - 1];
             index[j - 1] = expert;
-            share[j - 1] = moved;
+            weights[j - 1] = moved;
         }
     }
 }
@@ -115,11 +115,11 @@ static err_code read_experts(single *s, unsigned layer, err *e)
     const size_t tokens = run_tokens(run);
     const unsigned k = run->config.top_k;
     tensor_name index;
-    tensor_name share;
+    tensor_name weights;
     numbered(&index, "router_index", layer);
-    numbered(&share, "router_weight", layer);
+    numbered(&weights, "router_weight", layer);
     s->has_experts = model_has_experts(&run->config, layer) && reference_has(r, index.s) &&
-                     reference_has(r, share.s);
+                     reference_has(r, weights.s);
     for (unsigned i = local_track(s); i < run->track_count; i++) {
         run->tracks[i].forced = s->has_experts ? &s->experts : NULL;
     }
@@ -128,10 +128,10 @@ static err_code read_experts(single *s, unsigned layer, err *e)
     }
     err_code code = reference_read_indices(r, index.s, 0, tokens, k, s->experts.index, e);
     if (code == OK) {
-        code = reference_read_rows(r, share.s, 0, tokens, k, s->experts.share, e);
+        code = reference_read_rows(r, weights.s, 0, tokens, k, s->experts.weights, e);
     }
     for (size_t t = 0; t < tokens && code == OK; t++) {
-        sort_experts(s->experts.index + t * k, s->experts.share + t * k, k);
+        sort_experts(s->experts.index + t * k, s->experts.weights + t * k, k);
     }
     return code == OK ? check_experts(s, index.s, e) : code;
 }
@@ -205,7 +205,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[f].layers[layer];
-    const routing *const chosen = &j->a.tracks[f].chosen;
+    const routing *const selected = &j->a.tracks[f].selected;
     const bool experts = model_has_experts(&j->a.run.config, layer);
     float *const states = j->states[2];
     err_code code = forward_take(j, &j->a, f, layer, states, e);
@@ -216,7 +216,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
         m->hidden_cosine = hidden_cosine(&sums);
     }
     if (code == OK && s->has_experts) {
-        m->router_agreement = forward_agreement(j, &s->experts, chosen);
+        m->router_agreement = forward_agreement(j, &s->experts, selected);
     }
     if (code == OK && s->both) {
         code = forward_compare_modes(j, &j->a, decoded_track(s, f), layer, states, e);
@@ -225,7 +225,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
         code = dump_hidden(j->dump, layer + 1, states, e);
     }
     if (code == OK && f == 0 && j->dump && experts) {
-        code = dump_routing(j->dump, layer, chosen, e);
+        code = dump_routing(j->dump, layer, selected, e);
     }
     return code;
 }
@@ -296,10 +296,10 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
         code = forward_job_open(j, e);
     }
     if (code == OK) {
-        const size_t chosen = run_tokens(&j->a.run) * j->a.run.config.top_k + 1;
-        s->experts.index = calloc(chosen, sizeof *s->experts.index);
-        s->experts.share = calloc(chosen, sizeof *s->experts.share);
-        if (!s->experts.index || !s->experts.share) {
+        const size_t choices = run_tokens(&j->a.run) * j->a.run.config.top_k + 1;
+        s->experts.index = calloc(choices, sizeof *s->experts.index);
+        s->experts.weights = calloc(choices, sizeof *s->experts.weights);
+        if (!s->experts.index || !s->experts.weights) {
             code = err_set(e, ERR_MEMORY, "no memory for the experts of a reference");
         }
     }
@@ -330,6 +330,6 @@ err_code forward_single(store *model, const forward_options *options, ops *o, co
     out->has_reference = s.local || s.job.reference_logits;
     forward_job_close(&s.job);
     free(s.experts.index);
-    free(s.experts.share);
+    free(s.experts.weights);
     return code;
 }

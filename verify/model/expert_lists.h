@@ -8,17 +8,17 @@ typedef struct expert_lists {
     unsigned experts;
     size_t *starts; /* [tracks * experts + 1], track by track */
     uint32_t *rows; /* token numbers within their track, ascending within a list */
-    float *shares;  /* of the expert, for each of them */
+    float *weights; /* of the expert, for each of them */
     bool *used;     /* [experts] some track has tokens for it */
 } expert_lists;
 
 typedef struct expert_list {
     const uint32_t *rows;
-    const float *shares;
+    const float *weights;
     size_t count;
 } expert_list;
 
-/* From `forced` or `chosen` of every track. Errors: ERR_MEMORY. Free in every case. */
+/* From `forced` or `selected` of every track. Errors: ERR_MEMORY. Free in every case. */
 MUST_CHECK err_code expert_lists_create(const model_run *run, expert_lists *out, err *e);
 void expert_lists_free(expert_lists *l);
 

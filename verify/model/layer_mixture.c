@@ -63,7 +63,7 @@ static void route_track(const step *s, unsigned number, const mixture *m, const 
         rows = layer_block_rows(t, row, b.rows);
         run_scratch_reset(s->run);
         const mat z = linear(s, mat_rows(b, row, rows), m->router);
-        o->route(o, z, &m->shape, bias, t->chosen.index + at, t->chosen.share + at);
+        o->route(o, z, &m->shape, bias, t->selected.index + at, t->selected.weights + at);
     }
 }
 
@@ -105,7 +105,7 @@ static void run_expert(model_run *run, unsigned layer, const mixture *m, const w
             run_scratch_reset(run);
             const mat x = run_scratch(run, rows, run->config.hidden);
             o->gather(o, normed_of(run, i), list.rows + at, x);
-            o->scatter(o, m->formula(&s, x, m->expert), list.rows + at, list.shares + at,
+            o->scatter(o, m->formula(&s, x, m->expert), list.rows + at, list.weights + at,
                        sum_of(run, i));
         }
     }
@@ -142,7 +142,7 @@ static err_code routed(model_run *run, unsigned layer, const mixture *m, const e
 
 /* ---- the shared expert ----------------------------------------- */
 
-static void share_track(const step *s, unsigned number, const mixture *m)
+static void shared_track(const step *s, unsigned number, const mixture *m)
 {
     const mat b = normed_of(s->run, number);
     const mat sum = sum_of(s->run, number);
@@ -167,7 +167,7 @@ static err_code add_shared(model_run *run, unsigned layer, const mixture *m, err
     for (unsigned i = 0; i < run->track_count; i++) {
         const step s = layer_step(run, layer, w, i);
         if (shared) {
-            share_track(&s, i, m);
+            shared_track(&s, i, m);
         }
         add(&s, run_track(run, i), sum_of(run, i));
         TRY_OUT(run_go_on(run, e));

@@ -167,7 +167,7 @@ void run_scratch_reset(model_run *run)
 static bool allocate_host(model_run *run)
 {
     const model_config *const c = &run->config;
-    const size_t chosen = run_tokens(run) * c->top_k;
+    const size_t choices = run_tokens(run) * c->top_k;
     const size_t angles = run->length * (c->rotary_dim / 2) + 1;
     bool complete = true;
     run->cos = malloc(angles * sizeof(float));
@@ -175,10 +175,10 @@ static bool allocate_host(model_run *run)
     run->decay = malloc(c->heads * sizeof(float));
     run->bias = malloc((c->experts + (size_t)1) * sizeof(float));
     for (unsigned s = 0; s < run->track_count; s++) {
-        routing *const r = &run->tracks[s].chosen;
-        r->index = calloc(chosen + 1, sizeof *r->index);
-        r->share = calloc(chosen + 1, sizeof *r->share);
-        complete = complete && r->index && r->share;
+        routing *const r = &run->tracks[s].selected;
+        r->index = calloc(choices + 1, sizeof *r->index);
+        r->weights = calloc(choices + 1, sizeof *r->weights);
+        complete = complete && r->index && r->weights;
     }
     return complete && run->cos && run->sin && run->decay && run->bias;
 }
@@ -240,9 +240,9 @@ void run_close(model_run *run)
         free(host[i]);
     }
     for (unsigned s = 0; s < run->track_count; s++) {
-        free(run->tracks[s].chosen.index);
-        free(run->tracks[s].chosen.share);
-        run->tracks[s].chosen = (routing){0};
+        free(run->tracks[s].selected.index);
+        free(run->tracks[s].selected.weights);
+        run->tracks[s].selected = (routing){0};
     }
     run->hidden = run->normed = run->sum = run->state = run->scratch = NULL;
     run->cos = run->sin = run->decay = run->bias = NULL;

@@ -24,7 +24,7 @@
 /* The experts of each token, ascending, and their shares: [tokens, top_k] each. */
 typedef struct routing {
     uint32_t *index;
-    float *share;
+    float *weights;
 } routing;
 
 typedef struct track {
@@ -32,7 +32,7 @@ typedef struct track {
     slope_form slope;
     bool decode;           /* one token at a time, as text is generated */
     const routing *forced; /* experts to take instead of choosing; NULL: choose */
-    routing chosen;        /* in the last layer that has experts; unless forced */
+    routing selected;      /* in the last layer that has experts; unless forced */
 } track;
 
 /* Buffers for the weights of one layer, by slot, shared by the runs of both sides. */

@@ -46,17 +46,17 @@ err_code run_measure(const model_run *run, size_t *scratch_floats, size_t *state
     dry.track_count = 1;
     dry.hidden = dry.normed = dry.sum = dry.state = dry.scratch = &nowhere;
     dry.scratch_floats = SIZE_MAX;
-    const size_t chosen = run_tokens(&dry) * run->config.top_k + 1;
-    t.chosen.index = calloc(chosen, sizeof *t.chosen.index);
-    t.chosen.share = calloc(chosen, sizeof *t.chosen.share);
-    if (!t.chosen.index || !t.chosen.share) {
-        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the experts of %zu tokens", chosen));
+    const size_t choices = run_tokens(&dry) * run->config.top_k + 1;
+    t.selected.index = calloc(choices, sizeof *t.selected.index);
+    t.selected.weights = calloc(choices, sizeof *t.selected.weights);
+    if (!t.selected.index || !t.selected.weights) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the experts of %zu tokens", choices));
     }
     TRY_OUT(measure(run, &dry, e));
     *scratch_floats = dry.scratch_most;
     *state_floats = o.state_floats;
 out:
-    free(t.chosen.index);
-    free(t.chosen.share);
+    free(t.selected.index);
+    free(t.selected.weights);
     return code;
 }

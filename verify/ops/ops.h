@@ -132,11 +132,11 @@ struct ops {
     /* Choose from router logits z [T, experts]. Host results [T, top_k]: `index` ascending within a
      * row, `share` the weight of each. bias [experts], NULL: none. */
     void (*route)(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                  float *share);
+                  float *weights);
 
     void (*gather)(ops *o, mat x, const uint32_t *rows, mat y); /* y[i] = x[rows[i]] */
-    /* x[rows[i]] = fma(share[i], y[i], x[rows[i]]); no row twice. */
-    void (*scatter)(ops *o, mat y, const uint32_t *rows, const float *share, mat x);
+    /* x[rows[i]] = fma(weights[i], y[i], x[rows[i]]); no row twice. */
+    void (*scatter)(ops *o, mat y, const uint32_t *rows, const float *weights, mat x);
 
     /* The first failure since the ops was made. */
     err_code (*status)(ops *o, err *e);

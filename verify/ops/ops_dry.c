@@ -116,13 +116,13 @@ static void dry_linear_attention(ops *o, attention_shape shape, mat q, mat k, ma
 }
 
 static void dry_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *share)
+                      float *weights)
 {
     (void)o;
     (void)bias;
     for (size_t i = 0; i < z.rows * shape->top_k; i++) {
         index[i] = (uint32_t)(i % shape->top_k);
-        share[i] = 0;
+        weights[i] = 0;
     }
 }
 
@@ -132,10 +132,10 @@ static void dry_gather(ops *o, mat x, const uint32_t *rows, mat y)
     dry_two(o, x, y);
 }
 
-static void dry_scatter(ops *o, mat y, const uint32_t *rows, const float *share, mat x)
+static void dry_scatter(ops *o, mat y, const uint32_t *rows, const float *weights, mat x)
 {
     (void)rows;
-    (void)share;
+    (void)weights;
     dry_two(o, x, y);
 }
 

@@ -10,7 +10,7 @@ typedef struct route_run {
     const router_shape *shape;
     const float *bias;
     uint32_t *index;
-    float *share;
+    float *weights;
     float *work;
     size_t work_pitch;
 } route_run;
@@ -68,23 +68,24 @@ static void drop_groups(const router_shape *r, const float *score, float *groups
     }
 }
 
-static void write_shares(const route_run *r, const float *s, const unsigned char *taken, size_t row)
+static void write_weights(const route_run *r, const float *s, const unsigned char *taken,
+                          size_t row)
 {
     const router_shape *const shape = r->shape;
     uint32_t *const index = r->index + row * shape->top_k;
-    float *const share = r->share + row * shape->top_k;
+    float *const weights = r->weights + row * shape->top_k;
     size_t count = 0;
     float sum = 0;
     for (size_t e = 0; e < shape->experts; e++) {
         if (taken[e] == 1) {
             index[count] = (uint32_t)e;
-            share[count++] = s[e];
+            weights[count++] = s[e];
             sum = sum + s[e];
         }
     }
     for (size_t i = 0; i < count; i++) {
-        const float part = shape->normalize ? share[i] / (sum + 1e-20f) : share[i];
-        share[i] = part * shape->scaling;
+        const float part = shape->normalize ? weights[i] / (sum + 1e-20f) : weights[i];
+        weights[i] = part * shape->scaling;
     }
 }
 
@@ -104,18 +105,18 @@ static void route_task(void *ctx, unsigned worker, size_t row)
     }
     drop_groups(r->shape, biased, groups, stays, taken);
     take_best(biased, taken, experts, r->shape->top_k);
-    write_shares(r, s, taken, row);
+    write_weights(r, s, taken, row);
 }
 
 void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *share)
+                      float *weights)
 {
     ops_state *const s = ops_state_of(o);
     if (ops_failed(s)) {
         return;
     }
     route_run r = {
-        .kernel = s->row, .z = z, .shape = shape, .bias = bias, .index = index, .share = share};
+        .kernel = s->row, .z = z, .shape = shape, .bias = bias, .index = index, .weights = weights};
     r.work = ops_own_space(s, 4 * (size_t)shape->experts, &r.work_pitch);
     if (r.work) {
         thread_pool_run(s->pool, z.rows, route_task, &r);

@@ -21,7 +21,7 @@ struct row_job {
     size_t w_pitch; /* from group to group; 0: they share it */
     float eps;
     rotation rotation;
-    const float *cos, *sin, *share;
+    const float *cos, *sin, *weights;
     const uint32_t *index;
 };
 
@@ -121,7 +121,8 @@ static void gather_row(const row_job *j, size_t row)
 
 static void scatter_row(const row_job *j, size_t row)
 {
-    j->kernel->add_share(row_of(j->x, j->index[row]), j->share[row], row_of(j->y, row), j->y.cols);
+    j->kernel->add_weighted(row_of(j->x, j->index[row]), j->weights[row], row_of(j->y, row),
+                            j->y.cols);
 }
 
 /* ---- the operations -------------------------------------------- */
@@ -238,10 +239,10 @@ void ops_rows_gather(ops *o, mat x, const uint32_t *rows, mat y)
     }
 }
 
-void ops_rows_scatter(ops *o, mat y, const uint32_t *rows, const float *share, mat x)
+void ops_rows_scatter(ops *o, mat y, const uint32_t *rows, const float *weights, mat x)
 {
     ops_state *const s = ops_state_of(o);
-    row_job j = {.row = scatter_row, .x = x, .y = y, .index = rows, .share = share};
+    row_job j = {.row = scatter_row, .x = x, .y = y, .index = rows, .weights = weights};
     if (!ops_failed(s)) {
         run(s, &j, y.rows, y.cols);
     }

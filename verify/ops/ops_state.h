@@ -51,7 +51,7 @@ void ops_rows_add_bias(ops_state *s, mat x, const weight *bias); /* to every row
 void ops_rows_silu(ops *o, mat x);
 void ops_rows_silu_mul(ops *o, mat gate, mat up, mat y);
 void ops_rows_gather(ops *o, mat x, const uint32_t *rows, mat y);
-void ops_rows_scatter(ops *o, mat y, const uint32_t *rows, const float *share, mat x);
+void ops_rows_scatter(ops *o, mat y, const uint32_t *rows, const float *weights, mat x);
 
 void ops_matmul(ops *o, mat x, const weight *w, const weight *bias, bool fp8, mat y);
 
@@ -61,6 +61,6 @@ void ops_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, co
                           float *state, mat y);
 
 void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *share);
+                      float *weights);
 
 #endif

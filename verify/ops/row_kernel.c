@@ -20,11 +20,11 @@ static void add(float *x, const float *y, size_t n)
     }
 }
 
-static void add_share(float *x, float share, const float *y, size_t n)
+static void add_weighted(float *x, float factor, const float *y, size_t n)
 {
     INDEPENDENT
     for (size_t i = 0; i < n; i++) {
-        x[i] = fmaf(share, y[i], x[i]);
+        x[i] = fmaf(factor, y[i], x[i]);
     }
 }
 
@@ -99,5 +99,5 @@ static void rope_interleaved(float *x, size_t half, const float *cos, const floa
 }
 
 const row_kernel LEVELLED(row_kernel) = {
-    LEVEL_NAME, add, add_share, sigmoid, silu, silu_mul, norm, gate, rope, rope_interleaved,
+    LEVEL_NAME, add, add_weighted, sigmoid, silu, silu_mul, norm, gate, rope, rope_interleaved,
 };

@@ -13,8 +13,9 @@
 typedef struct row_kernel {
     const char *name;
 
-    void (*add)(float *x, const float *y, size_t n);                    /* x = x + y */
-    void (*add_share)(float *x, float share, const float *y, size_t n); /* x = fma(share, y, x) */
+    void (*add)(float *x, const float *y, size_t n); /* x = x + y */
+    void (*add_weighted)(float *x, float factor, const float *y,
+                         size_t n); /* x = fma(factor, y, x) */
     void (*sigmoid)(const float *x, size_t n, float *y);
     void (*silu)(const float *x, size_t n, float *y);
     void (*silu_mul)(const float *x, const float *up, size_t n, float *y); /* y = silu(x) * up */

@@ -13,23 +13,23 @@ static expert_lists create(const model_run *run)
 }
 
 static void expect_list(const expert_lists *l, unsigned number, unsigned expert, size_t count,
-                        const uint32_t *rows, const float *shares)
+                        const uint32_t *rows, const float *weights)
 {
     const expert_list found = expert_lists_get(l, number, expert);
     ck_assert_uint_eq(found.count, count);
     for (size_t i = 0; i < count; i++) {
         ck_assert_uint_eq(found.rows[i], rows[i]);
-        ck_assert_float_eq(found.shares[i], shares[i]);
+        ck_assert_float_eq(found.weights[i], weights[i]);
     }
 }
 
 /* Track 0 chooses experts 1, 3 and 4; track 1 is told to take 0 and 3, whatever it chose. */
 START_TEST(two_tracks)
 {
-    routing chosen = {(uint32_t[]){1, 3, 1, 4, 3, 4, 1, 3}, (float[]){1, 2, 3, 4, 5, 6, 7, 8}};
+    routing selected = {(uint32_t[]){1, 3, 1, 4, 3, 4, 1, 3}, (float[]){1, 2, 3, 4, 5, 6, 7, 8}};
     const routing forced = {(uint32_t[]){0, 3, 0, 3, 0, 3, 0, 3},
                             (float[]){10, 20, 30, 40, 50, 60, 70, 80}};
-    track tracks[] = {{.chosen = chosen}, {.chosen = chosen, .forced = &forced}};
+    track tracks[] = {{.selected = selected}, {.selected = selected, .forced = &forced}};
     const model_run run = {.config = {.experts = 6, .top_k = 2},
                            .sequences = 2,
                            .length = 2,
@@ -82,7 +82,7 @@ static void choose(const model_run *run, uint64_t *seed, routing *r)
         for (unsigned i = 0; i < k; i++) {
             from += below(seed, run->config.experts - k + i + 1 - from);
             r->index[t * k + i] = from++;
-            r->share[t * k + i] = (float)below(seed, 1000);
+            r->weights[t * k + i] = (float)below(seed, 1000);
         }
     }
 }
@@ -91,18 +91,18 @@ static void expect_all(const model_run *run, const expert_lists *l)
 {
     const unsigned k = run->config.top_k;
     for (unsigned s = 0; s < TRACKS; s++) {
-        const routing *const r = &run->tracks[s].chosen;
+        const routing *const r = &run->tracks[s].selected;
         for (unsigned x = 0; x < run->config.experts; x++) {
             uint32_t rows[MOST_CHOICES];
-            float shares[MOST_CHOICES];
+            float weights[MOST_CHOICES];
             size_t count = 0;
             for (size_t i = 0; i < run_tokens(run) * k; i++) {
                 if (r->index[i] == x) {
                     rows[count] = (uint32_t)(i / k);
-                    shares[count++] = r->share[i];
+                    weights[count++] = r->weights[i];
                 }
             }
-            expect_list(l, s, x, count, rows, shares);
+            expect_list(l, s, x, count, rows, weights);
             ck_assert(count == 0 || expert_lists_next(l, x) == x);
         }
     }
@@ -111,7 +111,7 @@ static void expect_all(const model_run *run, const expert_lists *l)
 START_TEST(random_choices)
 {
     static uint32_t index[TRACKS][MOST_CHOICES];
-    static float share[TRACKS][MOST_CHOICES];
+    static float weights[TRACKS][MOST_CHOICES];
     uint64_t seed = random_seed(_i);
     track tracks[TRACKS] = {{0}};
     model_run run = {.tracks = tracks, .track_count = TRACKS};
@@ -120,8 +120,8 @@ START_TEST(random_choices)
     run.sequences = 1 + below(&seed, 4);
     run.length = 1 + below(&seed, 10);
     for (unsigned s = 0; s < TRACKS; s++) {
-        tracks[s].chosen = (routing){index[s], share[s]};
-        choose(&run, &seed, &tracks[s].chosen);
+        tracks[s].selected = (routing){index[s], weights[s]};
+        choose(&run, &seed, &tracks[s].selected);
     }
     expert_lists l = create(&run);
     expect_all(&run, &l);

@@ -157,12 +157,12 @@ START_TEST(gather_and_scatter)
     const mat y = case_mat(o, 2, 3, NULL);
     float out[12];
     const uint32_t rows[] = {3, 1};
-    const float share[] = {2, -0.5f};
+    const float weights[] = {2, -0.5f};
     o->put(o, (const float[]){0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32}, x);
     o->gather(o, x, rows, y);
     case_take(o, y, out);
     expect_same_bits("gather", out, (const float[]){30, 31, 32, 10, 11, 12}, 6);
-    o->scatter(o, y, rows, share, x);
+    o->scatter(o, y, rows, weights, x);
     case_take(o, x, out);
     const float expected[] = {0, 1, 2, 5, 5.5f, 6, 20, 21, 22, 90, 93, 96};
     expect_same_bits("scatter", out, expected, 12);

@@ -270,10 +270,10 @@ START_TEST(gather_and_scatter)
     const size_t given = taken < from ? taken : from;
     const both part = both_rows(y, taken - given, given);
     const uint32_t *const targets = different_rows(&p, given, from);
-    const float *const shares = pair_floats(&p, given, PLAIN);
+    const float *const weights = pair_floats(&p, given, PLAIN);
     pair_describe(&p, "scatter %zu to [%zu, %zu]", given, from, cols);
-    TESTED(&p, scatter, part.tested, targets, shares, x.tested);
-    NAIVE(&p, scatter, part.naive, targets, shares, x.naive);
+    TESTED(&p, scatter, part.tested, targets, weights, x.tested);
+    NAIVE(&p, scatter, part.naive, targets, weights, x.naive);
     pair_same(&p, x);
     pair_same(&p, y);
     pair_close(&p);
@@ -445,14 +445,14 @@ START_TEST(route)
     const float *const bias = any_bias(&p, shape.experts);
     const size_t words = rows * shape.top_k;
     uint32_t *const index = pair_host(&p, 2 * words * sizeof *index, 0);
-    float *const share = pair_floats(&p, 2 * words, PLAIN);
+    float *const weights = pair_floats(&p, 2 * words, PLAIN);
     pair_describe(&p, "route %zu: top %u of %u, %u of %u groups, normalize %d, bias %d", rows,
                   shape.top_k, shape.experts, shape.top_groups, groups, shape.normalize,
                   bias != NULL);
-    TESTED(&p, route, z.tested, &shape, bias, index, share);
-    NAIVE(&p, route, z.naive, &shape, bias, index + words, share + words);
+    TESTED(&p, route, z.tested, &shape, bias, index, weights);
+    NAIVE(&p, route, z.naive, &shape, bias, index + words, weights + words);
     pair_same_host(&p, index, index + words, words);
-    pair_same_host(&p, share, share + words, words);
+    pair_same_host(&p, weights, weights + words, words);
     pair_same(&p, z);
     pair_close(&p);
 }

@@ -1,4 +1,4 @@
-/* The router: choice and ties by hand, shares, rows alone and in batches, the same bits at every
+/* The router: choice and ties by hand, weights, rows alone and in batches, the same bits at every
  * level and number of threads. */
 #include <check.h>
 
@@ -9,7 +9,7 @@ enum { MOST = 4096 };
 
 typedef struct choice {
     uint32_t index[MOST];
-    float share[MOST];
+    float weights[MOST];
 } choice;
 
 static void expect_choice(const choice *c, size_t row, size_t top_k, const uint32_t *expected)
@@ -32,17 +32,17 @@ START_TEST(choice_by_hand)
     o->put(o, (const float[]){9, -9, 1, 1, 0, 2, -1, -1, /**/ 0, 0,  0, 0, 0, 0, 0,  0, /**/
                               1, 1,  0, 0, 1, 1, 1,  1,  /**/ 3, -5, 2, 2, 2, 2, -5, 3},
            z);
-    o->route(o, z, &shape, NULL, c.index, c.share);
+    o->route(o, z, &shape, NULL, c.index, c.weights);
     expect_choice(&c, 0, 3, (const uint32_t[]){2, 3, 5});
     expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 2});
     expect_choice(&c, 2, 3, (const uint32_t[]){0, 1, 4});
     expect_choice(&c, 3, 3, (const uint32_t[]){2, 3, 4});
-    ck_assert(c.share[3] == 0.5f && c.share[0] == elementary_sigmoid(1));
-    /* A bias chooses, but has no part in the shares. */
+    ck_assert(c.weights[3] == 0.5f && c.weights[0] == elementary_sigmoid(1));
+    /* A bias takes part in the choice, but not in the weights. */
     const float bias[] = {1, 1, 0, 0, 0, 0, 0, 2};
-    o->route(o, z, &shape, bias, c.index, c.share);
+    o->route(o, z, &shape, bias, c.index, c.weights);
     expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 7});
-    ck_assert(c.share[3] == 0.5f && c.share[5] == 0.5f);
+    ck_assert(c.weights[3] == 0.5f && c.weights[5] == 0.5f);
     o->release(o, z.data);
     case_done(o);
 }
@@ -56,12 +56,12 @@ START_TEST(shares_by_hand)
     const router_shape shape = {
         .experts = 4, .top_k = 2, .groups = 1, .top_groups = 1, .normalize = true, .scaling = 2.5f};
     o->put(o, (const float[]){0, 50, 0, 50}, z); /* 1/2 and 1 */
-    o->route(o, z, &shape, NULL, c.index, c.share);
+    o->route(o, z, &shape, NULL, c.index, c.weights);
     expect_choice(&c, 0, 2, (const uint32_t[]){1, 3});
-    ck_assert(c.share[0] == 1.25f && c.share[1] == 1.25f);
+    ck_assert(c.weights[0] == 1.25f && c.weights[1] == 1.25f);
     o->put(o, (const float[]){-200, -200, -200, -200}, z); /* a sum of 0 divides nothing by 0 */
-    o->route(o, z, &shape, NULL, c.index, c.share);
-    ck_assert(c.share[0] == 0 && c.share[1] == 0);
+    o->route(o, z, &shape, NULL, c.index, c.weights);
+    ck_assert(c.weights[0] == 0 && c.weights[1] == 0);
     o->release(o, z.data);
     case_done(o);
 }
@@ -79,23 +79,23 @@ static const router_shape *current; /* of the scenario; every test has a process
 static void choose(ops *o, uint64_t seed, float *out)
 {
     static choice c;
-    const size_t chosen = TOKENS * current->top_k;
+    const size_t choices = TOKENS * current->top_k;
     const mat z = case_mat(o, TOKENS, current->experts, &seed);
     float bias[256];
     case_fill(bias, 256, &seed);
-    o->route(o, z, current, bias, c.index, c.share);
-    for (size_t i = 0; i < chosen; i++) {
+    o->route(o, z, current, bias, c.index, c.weights);
+    for (size_t i = 0; i < choices; i++) {
         out[i] = (float)c.index[i];
-        out[chosen + i] = c.share[i];
+        out[choices + i] = c.weights[i];
         ck_assert(i % current->top_k == 0 || c.index[i] > c.index[i - 1]);
         ck_assert_uint_lt(c.index[i], current->experts);
     }
     uint32_t index[8];
-    float share[8];
+    float weights[8];
     for (size_t t = 0; t < TOKENS; t += 17) {
-        o->route(o, mat_rows(z, t, 1), current, bias, index, share);
+        o->route(o, mat_rows(z, t, 1), current, bias, index, weights);
         expect_choice(&c, t, current->top_k, index);
-        expect_same_bits("alone", share, c.share + t * current->top_k, current->top_k);
+        expect_same_bits("alone", weights, c.weights + t * current->top_k, current->top_k);
     }
     o->release(o, z.data);
 }
@@ -119,7 +119,7 @@ START_TEST(nonfinite_logits)
         z.data[z.stride + e] = e % 3 ? INFINITY : NAN;
         z.data[2 * z.stride + e] = -INFINITY;
     }
-    o->route(o, z, shape, NULL, c.index, c.share);
+    o->route(o, z, shape, NULL, c.index, c.weights);
     for (size_t i = 0; i < 3 * (size_t)shape->top_k; i++) {
         ck_assert(i % shape->top_k == 0 || c.index[i] > c.index[i - 1]);
         ck_assert_uint_lt(c.index[i], shape->experts);
