@@ -19,7 +19,7 @@
 enum { HIDDEN = 192, LAYERS = 5, VOCAB = 512, SEQUENCES = 2, LENGTH = 96 };
 enum { TOKENS = SEQUENCES * LENGTH, DENSE = 1, SOFTMAX = 4 }; /* layer 0; layer 4 */
 
-/* What float32 sums in two orders may differ by. */
+/* Bound for the difference of float32 sums in two orders. */
 #define NEAR 1e-5
 
 static store *from_source, *from_packed;
@@ -139,7 +139,7 @@ static inline reference *dumped(store *model, const forward_options *o)
 
 /* ---- comparing ------------------------------------------------- */
 
-/* A whole file; its bytes are the caller's to free(). */
+/* A whole file; the caller frees its bytes. */
 typedef struct image {
     char *bytes;
     size_t count;
@@ -159,7 +159,7 @@ static inline image read_image(const char *path)
     return f;
 }
 
-/* Rows of a tensor; the caller's to free(). */
+/* Rows of a tensor; the caller frees them. */
 static inline float *read_tensor(const reference *r, const char *name, size_t first, size_t rows,
                                  size_t cols)
 {

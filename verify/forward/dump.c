@@ -5,8 +5,8 @@
 
 #include "format/safetensors/safetensors_write.h"
 
-/* Tensors in the order of the file: ids, states, then index and weight of each layer with experts,
- * then logits. */
+/* Tensors in the order of the file: token ids; hidden states; indices and weights of the experts,
+ * for each layer that has some; logits. */
 struct dump {
     st_writer *writer;
     const model_config *config;
@@ -38,7 +38,7 @@ static st_tensor describe(const char *name, dtype type, unsigned ndim, const siz
     return t;
 }
 
-/* `names` and `tensors` have logits_number + 1 places. */
+/* `names` and `tensors` have logits_number + 1 elements. */
 static void list_tensors(const model_config *c, size_t sequences, size_t length, tensor_name *names,
                          st_tensor *tensors)
 {
@@ -76,13 +76,15 @@ static err_code open_writer(dump *d, const char *path, bool force, size_t sequen
     const size_t count = logits_number(d->config) + 1;
     tensor_name *const names = calloc(count, sizeof *names);
     st_tensor *const tensors = calloc(count, sizeof *tensors);
-    err_code code = names && tensors ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path);
-    if (code == OK) {
-        list_tensors(d->config, sequences, length, names, tensors);
-        code = st_writer_open(path, force, tensors, count, NULL, &d->writer, e);
+    err_code code = OK;
+    if (!names || !tensors) {
+        TRY_OUT(err_set(e, ERR_MEMORY, "%s: no memory", path));
     }
-    free(names);
+    list_tensors(d->config, sequences, length, names, tensors);
+    TRY_OUT(st_writer_open(path, force, tensors, count, NULL, &d->writer, e));
+out:
     free(tensors);
+    free(names);
     return code;
 }
 
@@ -94,14 +96,14 @@ err_code dump_open(const char *path, bool force, const model_config *c, size_t s
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
     *d = (dump){.config = c, .tokens = sequences * length};
-    err_code code = open_writer(d, path, force, sequences, length, e);
-    if (code == OK) {
-        code = st_writer_write(d->writer, IDS, 0, ids, d->tokens * sizeof *ids, e);
-    }
-    if (code != OK) {
-        dump_abandon(&d);
-    }
+    *out = NULL;
+    err_code code = OK;
+    TRY_OUT(open_writer(d, path, force, sequences, length, e));
+    TRY_OUT(st_writer_write(d->writer, IDS, 0, ids, d->tokens * sizeof *ids, e));
     *out = d;
+    d = NULL;
+out:
+    dump_abandon(&d);
     return code;
 }
 

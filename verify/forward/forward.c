@@ -9,7 +9,7 @@
 
 /* ---- opening and closing --------------------------------------- */
 
-err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err *e)
+err_code forward_side_prepare(forward_job *j, model_side *s, store *model, ops *o, err *e)
 {
     s->run = (model_run){
         .ops = o,
@@ -18,13 +18,10 @@ err_code forward_side_prepare(forward_job *j, side *s, store *model, ops *o, err
         .monitor = j->monitor,
         .sequences = j->options->sequences,
         .length = j->options->length,
-        .tracks = s->tracks, /* from here on: what is planned is closed, opened or not */
+        .tracks = s->tracks, /* run_close releases what planned tracks hold, opened or not */
     };
-    err_code code = model_config_read(model, model_archs, j->monitor, &s->run.config, e);
-    if (code == OK) {
-        code = model_tensors_check(&s->run.config, model, j->monitor, e);
-    }
-    return code;
+    TRY(model_config_read(model, model_archs, j->monitor, &s->run.config, e));
+    return model_tensors_check(&s->run.config, model, j->monitor, e);
 }
 
 static void find_targets(forward_job *j)
@@ -79,8 +76,7 @@ static err_code create_buffers(forward_job *j, err *e)
     return OK;
 }
 
-/* The forms of activations that were asked for, float32 first. */
-void forward_name_forms(forward_job *j)
+void forward_name_variants(forward_job *j)
 {
     forward_report *const r = j->report;
     if (j->options->f32) {
@@ -94,13 +90,13 @@ void forward_name_forms(forward_job *j)
 static err_code open_dump(forward_job *j, err *e)
 {
     const forward_options *const o = j->options;
-    const side *const s = j->b.run.track_count ? &j->b : &j->a;
+    const model_side *const s = j->b.run.track_count ? &j->b : &j->a;
     return o->dump ? dump_open(o->dump, o->force, &s->run.config, o->sequences, o->length, o->ids,
                                &j->dump, e)
                    : OK;
 }
 
-static err_code open_side(side *s, err *e)
+static err_code open_side(model_side *s, err *e)
 {
     return s->run.track_count ? run_open(&s->run, e) : OK;
 }
@@ -108,25 +104,17 @@ static err_code open_side(side *s, err *e)
 err_code forward_job_open(forward_job *j, err *e)
 {
     size_t block = 0;
-    err_code code = forward_logits_block(j, &block, e); /* what cannot work is known early */
-    if (code == OK) {
-        code = open_dump(j, e);
-    }
-    if (code == OK) {
-        code = create_results(j, e);
-    }
-    if (code == OK) {
-        code = create_buffers(j, e);
-    }
-    if (code == OK) {
-        code = open_side(&j->a, e);
-    }
-    return code == OK ? open_side(&j->b, e) : code;
+    TRY(forward_logits_block(j, &block, e)); /* fail now if memory will not do, not at the end */
+    TRY(open_dump(j, e));
+    TRY(create_results(j, e));
+    TRY(create_buffers(j, e));
+    TRY(open_side(&j->a, e));
+    return open_side(&j->b, e);
 }
 
 void forward_job_close(forward_job *j)
 {
-    side *const sides[] = {&j->a, &j->b};
+    model_side *const sides[] = {&j->a, &j->b};
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
         j->report->bytes_read[i] = sides[i]->run.bytes_read;
         run_close(&sides[i]->run);
@@ -150,16 +138,16 @@ void forward_report_free(forward_report *r)
 
 /* ---- steps ----------------------------------------------------- */
 
-err_code forward_embed(forward_job *j, side *s, err *e)
+err_code forward_embed(forward_job *j, model_side *s, err *e)
 {
-    err_code code = OK;
-    for (unsigned i = 0; i < s->run.track_count && code == OK; i++) {
-        code = run_embed(&s->run, i, j->options->ids, e);
+    for (unsigned i = 0; i < s->run.track_count; i++) {
+        TRY(run_embed(&s->run, i, j->options->ids, e));
     }
-    return code;
+    return OK;
 }
 
-/* A sum of absolute values is finite if every summand is. */
+/* The absolute values of floats cannot overflow a double, so their sum is finite if all of them
+ * are: one check for all instead of one for each. */
 bool forward_all_finite(const float *x, size_t n)
 {
     double sum = 0;
@@ -169,12 +157,13 @@ bool forward_all_finite(const float *x, size_t n)
     return isfinite(sum);
 }
 
-err_code forward_take(forward_job *j, side *s, unsigned number, int64_t layer, float *to, err *e)
+err_code forward_take(forward_job *j, model_side *s, unsigned number, int64_t layer, float *to,
+                      err *e)
 {
     const mat x = run_track(&s->run, number);
     s->run.ops->get(s->run.ops, x, to);
-    const err_code code = s->run.ops->status(s->run.ops, e);
-    for (size_t row = 0; row < x.rows && code == OK; row++) {
+    TRY(s->run.ops->status(s->run.ops, e));
+    for (size_t row = 0; row < x.rows; row++) {
         if (!forward_all_finite(to + row * x.cols, x.cols)) {
             const size_t length = j->options->length;
             return err_set(e, ERR_NUMERIC,
@@ -182,21 +171,21 @@ err_code forward_take(forward_job *j, side *s, unsigned number, int64_t layer, f
                            s->run.store->path, (long long)layer, row / length, row % length);
         }
     }
-    return code;
+    return OK;
 }
 
-err_code forward_compare_modes(forward_job *j, side *s, unsigned number, unsigned layer,
+err_code forward_compare_modes(forward_job *j, model_side *s, unsigned number, unsigned layer,
                                const float *states, err *e)
 {
     float *const decoded = j->states[3];
     const mat x = run_track(&s->run, number);
-    const err_code code = forward_take(j, s, number, layer, decoded, e);
     j->report->modes_compared = true;
-    if (code == OK && j->report->unequal_layer < 0 &&
+    TRY(forward_take(j, s, number, layer, decoded, e));
+    if (j->report->unequal_layer < 0 &&
         memcmp(decoded, states, x.rows * x.cols * sizeof *states) != 0) {
         j->report->unequal_layer = layer;
     }
-    return code;
+    return OK;
 }
 
 double forward_agreement(const forward_job *j, const routing *x, const routing *y)
@@ -204,7 +193,7 @@ double forward_agreement(const forward_job *j, const routing *x, const routing *
     const size_t tokens = j->options->sequences * j->options->length;
     const size_t k = j->a.run.config.top_k;
     size_t same = 0;
-    for (size_t t = 0; t < tokens; t++) { /* ascending in both, so equal sets are equal rows */
+    for (size_t t = 0; t < tokens; t++) { /* both ascend, so equal sets are equal rows */
         same += memcmp(x->index + t * k, y->index + t * k, k * sizeof *x->index) == 0;
     }
     return (double)same / (double)tokens;

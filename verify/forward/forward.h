@@ -1,4 +1,4 @@
-/* The forward pass as a check: does the packed model still say the same? (spec/forward.md)
+/* The forward pass as a check: does the packed model still behave the same? (spec/forward.md)
  *
  *     forward_options o = {.ids = ids, .sequences = 4, .length = 512, .f32 = true, ...};
  *     forward_report r;
@@ -6,8 +6,9 @@
  *         ... r.forms[0].summary.kl_mean, r.forms[0].layers[i].local_error ...
  *     forward_report_free(&r);
  *
- * Both models go through the same tokens, layer by layer and side by side; neither is ever in
- * memory as a whole. Nothing here judges: limits.h does. */
+ * Both models process the same tokens side by side, layer by layer; neither is ever in memory as a
+ * whole. Nothing here judges the results: limits.h does. Host memory: a few times the hidden states
+ * of all tokens, the weights of one layer (of routed experts: of one), and `memory` for logits. */
 #ifndef FORWARD_H
 #define FORWARD_H
 
@@ -21,17 +22,17 @@
 typedef struct forward_options {
     const int32_t *ids; /* [sequences, length], each within the vocabulary */
     size_t sequences, length;
-    bool f32, fp8;        /* forms of activations; at least one */
-    slope_form slopes[2]; /* of the source (or the only model), and of the packed one */
-    bool prefill, decode; /* all tokens at once, or one by one; both: and compare bit by bit */
-    unsigned threads;     /* >= 1, for the measures */
+    bool f32, fp8;        /* variants: activations in float32, in FP8; at least one */
+    slope_form slopes[2]; /* of the source (or the only model), of the packed model */
+    bool prefill, decode; /* all tokens at once, one by one; both: also compare the two by bits */
+    unsigned threads;     /* >= 1, for measuring */
     uint64_t memory;      /* for logits, bytes */
     const char *dump;     /* write states and logits to this file; NULL: do not */
-    bool force;           /* replace it */
-    const reference *reference; /* forward_single: compare with these; NULL: nothing */
+    bool force;           /* replace an existing file */
+    const reference *reference; /* forward_single: compare with this; NULL: do not */
 } forward_options;
 
-/* The results for one form of activations. */
+/* The results of one variant. */
 typedef struct forward_form {
     bool fp8;
     layer_measure *layers;       /* [layers] */
@@ -44,29 +45,32 @@ typedef struct forward_report {
     size_t sequences, length;
     forward_form forms[2];
     unsigned form_count;
-    bool modes_compared; /* prefill and decode; unequal_layer is -1 if every bit agrees */
-    int64_t unequal_layer;
-    uint64_t bytes_read[2]; /* of the source, of the packed model */
-    bool has_reference;
-    bool has_states;      /* the reference has hidden states */
-    double embedding_rms; /* of ours against the reference's; NAN without */
+    bool modes_compared;    /* prefill with decode */
+    int64_t unequal_layer;  /* the first layer after which the modes differ; -1: every bit agrees */
+    uint64_t bytes_read[2]; /* of the source (or the only model), of the packed model */
+    bool has_reference;     /* something was compared with a reference */
+    bool has_states;        /* the reference has hidden states */
+    double embedding_rms;   /* of the embeddings against the reference's; NAN without */
 } forward_report;
 
-/* Before a weight is read: has a reference states or logits (of this form of slopes), in the shapes
- * that the model makes of so many tokens? forward_single asks that, too. ERR_INPUT. */
+/* Check before weights are read that a reference has hidden states or logits (of this slope form)
+ * in the shapes that the model yields for `tokens` tokens. forward_single also checks it.
+ * ERR_INPUT. */
 MUST_CHECK err_code forward_check_reference(const reference *r, const model_config *c,
                                             size_t tokens, slope_form slope, err *e);
 
 /* Run a source and a packed model (any two stores of the same shape) over the same tokens. Every
- * number is one of the packed model against the source. The dump is of the packed model. Errors:
- * ERR_INPUT, ERR_IO, ERR_DAMAGED, ERR_MEMORY, ERR_CANCELLED; ERR_NUMERIC a state that is not
- * finite; ERR_DIFFERENT the models have different shapes. Free the report in every case. */
+ * number measures the packed model against the source; the dump is of the packed model, in its
+ * first variant. Errors: ERR_NUMERIC a hidden state or logit is not finite; ERR_DIFFERENT the
+ * models have different shapes; ERR_INPUT, ERR_IO, ERR_DAMAGED, ERR_MEMORY, ERR_CANCELLED. Free the
+ * report in every case. */
 MUST_CHECK err_code forward_compare(store *source, store *packed, const forward_options *options,
                                     ops *o, const monitor *m, forward_report *out, err *e);
 
-/* Run one model: its perplexity, its dump, and how it compares with a reference. Layer by layer,
- * the reference's hidden state goes into our layer (its experts, too, where it has them), and what
- * comes out is compared with the reference's next one; slopes[0] and the other form. */
+/* Run one model: its perplexity, its dump, and a comparison with a reference. Each layer is also
+ * given the reference's hidden states before it (and the reference's experts, if it has them), and
+ * its output is compared with the reference's hidden states after it: with slopes[0], and with the
+ * other slope form. Errors as above. Free the report in every case. */
 MUST_CHECK err_code forward_single(store *model, const forward_options *options, ops *o,
                                    const monitor *m, forward_report *out, err *e);
 

@@ -1,11 +1,11 @@
-/* A source and its packed form, side by side (spec/forward.md section 8). */
+/* A source and its packed model, side by side (spec/forward.md section 8). */
 #include <math.h>
 
 #include "verify/forward/forward_job.h"
 
-/* Tracks of the source: its own, and the same token by token. Of the packed model, for each form
- * of activations: its own; one that is fed the source's states and experts before every layer; and
- * the first one token by token. */
+/* Tracks of the source: OWN, and SOURCE_DECODED, the same token by token. Tracks of the packed
+ * model, for each variant: OWN, with its own states; LOCAL, which gets the states and experts of
+ * the source before every layer; and DECODED, which is OWN token by token. */
 enum { OWN, LOCAL, DECODED };
 enum { SOURCE_DECODED = 1 };
 
@@ -14,14 +14,14 @@ static bool both_modes(const forward_job *j)
     return j->options->prefill && j->options->decode;
 }
 
-static unsigned packed_tracks(const forward_job *j) /* of one form */
+static unsigned packed_tracks(const forward_job *j) /* of one variant */
 {
     return both_modes(j) ? DECODED + 1 : LOCAL + 1;
 }
 
-static unsigned packed_track(const forward_job *j, unsigned form, unsigned kind)
+static unsigned packed_track(const forward_job *j, unsigned variant, unsigned kind)
 {
-    return form * packed_tracks(j) + kind;
+    return variant * packed_tracks(j) + kind;
 }
 
 static void plan_tracks(forward_job *j)
@@ -46,25 +46,19 @@ static void plan_tracks(forward_job *j)
 
 /* ---- one layer ------------------------------------------------- */
 
-/* `before` and `after`: the source's states around the layer. */
-static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const float *before,
-                             const float *after, err *e)
+/* `before` and `after`: the states of the source before and after the layer. */
+static err_code measure_variant(forward_job *j, unsigned f, unsigned layer, const float *before,
+                                const float *after, err *e)
 {
-    side *const b = &j->b;
+    model_side *const b = &j->b;
     const size_t n = run_tokens(&b->run) * b->run.config.hidden;
     float *const states = j->states[2];
     layer_measure *const m = &j->report->forms[f].layers[layer];
     hidden_sums local = {0};
     hidden_sums whole = {0};
-    err_code code = forward_take(j, b, packed_track(j, f, LOCAL), layer, states, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(forward_take(j, b, packed_track(j, f, LOCAL), layer, states, e));
     hidden_sums_add_increment(&local, before, after, states, n);
-    code = forward_take(j, b, packed_track(j, f, OWN), layer, states, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(forward_take(j, b, packed_track(j, f, OWN), layer, states, e));
     hidden_sums_add(&whole, after, states, n);
     m->local_error = hidden_relative_rms(&local);
     m->hidden_rms = hidden_relative_rms(&whole);
@@ -78,42 +72,35 @@ static err_code measure_form(forward_job *j, unsigned f, unsigned layer, const f
                : OK;
 }
 
-/* The packed model's own states and choices, of the first form, go to the dump. */
+/* Write the packed model's own states and selected experts, of the first variant, to the dump. */
 static err_code dump_layer(forward_job *j, unsigned layer, err *e)
 {
-    side *const b = &j->b;
+    model_side *const b = &j->b;
     const unsigned own = packed_track(j, 0, OWN);
-    err_code code = forward_take(j, b, own, layer, j->states[2], e);
-    if (code == OK) {
-        code = dump_hidden(j->dump, layer + 1, j->states[2], e);
-    }
-    if (code == OK && model_has_experts(&b->run.config, layer)) {
-        code = dump_routing(j->dump, layer, &b->tracks[own].selected, e);
-    }
-    return code;
+    TRY(forward_take(j, b, own, layer, j->states[2], e));
+    TRY(dump_hidden(j->dump, layer + 1, j->states[2], e));
+    return model_has_experts(&b->run.config, layer)
+               ? dump_routing(j->dump, layer, &b->tracks[own].selected, e)
+               : OK;
 }
 
 static err_code compare_layer(forward_job *j, unsigned layer, err *e)
 {
-    float *const before = j->states[layer % 2]; /* what was after the layer before */
+    float *const before = j->states[layer % 2]; /* `after` of the previous layer */
     float *const after = j->states[(layer + 1) % 2];
-    err_code code = run_layer(&j->a.run, layer, e);
-    if (code == OK) {
-        code = forward_take(j, &j->a, OWN, layer, after, e);
-    }
-    if (code == OK && both_modes(j)) {
-        code = forward_compare_modes(j, &j->a, SOURCE_DECODED, layer, after, e);
+    TRY(run_layer(&j->a.run, layer, e));
+    TRY(forward_take(j, &j->a, OWN, layer, after, e));
+    if (both_modes(j)) {
+        TRY(forward_compare_modes(j, &j->a, SOURCE_DECODED, layer, after, e));
     }
     for (unsigned f = 0; f < j->report->form_count; f++) {
         j->b.run.ops->put(j->b.run.ops, before, run_track(&j->b.run, packed_track(j, f, LOCAL)));
     }
-    if (code == OK) {
-        code = run_layer(&j->b.run, layer, e);
+    TRY(run_layer(&j->b.run, layer, e));
+    for (unsigned f = 0; f < j->report->form_count; f++) {
+        TRY(measure_variant(j, f, layer, before, after, e));
     }
-    for (unsigned f = 0; f < j->report->form_count && code == OK; f++) {
-        code = measure_form(j, f, layer, before, after, e);
-    }
-    return code == OK && j->dump ? dump_layer(j, layer, e) : code;
+    return j->dump ? dump_layer(j, layer, e) : OK;
 }
 
 /* ---- the whole ------------------------------------------------- */
@@ -128,8 +115,7 @@ static err_code check_shapes(const forward_job *j, err *e)
         same = model_has_experts(a, i) == model_has_experts(b, i);
     }
     if (!same) {
-        return err_set(e, ERR_DIFFERENT,
-                       "%s and %s: models of different shapes, which cannot be compared",
+        return err_set(e, ERR_DIFFERENT, "%s and %s: models of different shapes cannot be compared",
                        j->b.run.store->path, j->a.run.store->path);
     }
     return OK;
@@ -137,30 +123,25 @@ static err_code check_shapes(const forward_job *j, err *e)
 
 static err_code start(forward_job *j, err *e)
 {
-    err_code code = forward_embed(j, &j->a, e);
-    if (code == OK) {
-        code = forward_embed(j, &j->b, e);
+    TRY(forward_embed(j, &j->a, e));
+    TRY(forward_embed(j, &j->b, e));
+    TRY(forward_take(j, &j->a, OWN, -1, j->states[0], e));
+    if (!j->dump) {
+        return OK;
     }
-    if (code == OK) {
-        code = forward_take(j, &j->a, OWN, -1, j->states[0], e);
-    }
-    if (code == OK && j->dump) {
-        code = forward_take(j, &j->b, packed_track(j, 0, OWN), -1, j->states[2], e);
-    }
-    return code == OK && j->dump ? dump_hidden(j->dump, 0, j->states[2], e) : code;
+    TRY(forward_take(j, &j->b, packed_track(j, 0, OWN), -1, j->states[2], e));
+    return dump_hidden(j->dump, 0, j->states[2], e);
 }
 
 static err_code run(forward_job *j, err *e)
 {
-    err_code code = start(j, e);
-    for (unsigned i = 0; i < j->a.run.config.layers && code == OK; i++) {
-        code = compare_layer(j, i, e);
+    const unsigned own[2] = {packed_track(j, 0, OWN), packed_track(j, 1, OWN)};
+    TRY(start(j, e));
+    for (unsigned i = 0; i < j->a.run.config.layers; i++) {
+        TRY(compare_layer(j, i, e));
     }
-    if (code == OK) {
-        const unsigned own[2] = {packed_track(j, 0, OWN), packed_track(j, 1, OWN)};
-        code = forward_logits(j, own, e);
-    }
-    return code == OK && j->dump ? dump_commit(&j->dump, e) : code;
+    TRY(forward_logits(j, own, e));
+    return j->dump ? dump_commit(&j->dump, e) : OK;
 }
 
 err_code forward_compare(store *source, store *packed, const forward_options *options, ops *o,
@@ -169,21 +150,15 @@ err_code forward_compare(store *source, store *packed, const forward_options *op
     forward_job j = {.options = options, .monitor = m, .report = out};
     *out = (forward_report){.embedding_rms = NAN};
     monitor_stage(m, "forward", store_bytes(source) + store_bytes(packed));
-    forward_name_forms(&j);
-    err_code code = forward_side_prepare(&j, &j.a, source, o, e);
-    if (code == OK) {
-        code = forward_side_prepare(&j, &j.b, packed, o, e);
-    }
-    if (code == OK) {
-        code = check_shapes(&j, e);
-    }
-    if (code == OK) {
-        plan_tracks(&j);
-        code = forward_job_open(&j, e);
-    }
-    if (code == OK) {
-        code = run(&j, e);
-    }
+    forward_name_variants(&j);
+    err_code code = OK;
+    TRY_OUT(forward_side_prepare(&j, &j.a, source, o, e));
+    TRY_OUT(forward_side_prepare(&j, &j.b, packed, o, e));
+    TRY_OUT(check_shapes(&j, e));
+    plan_tracks(&j);
+    TRY_OUT(forward_job_open(&j, e));
+    TRY_OUT(run(&j, e));
+out:
     forward_job_close(&j);
     return code;
 }

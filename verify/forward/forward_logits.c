@@ -1,5 +1,5 @@
-/* The end of a forward pass: logits, some tokens at a time as memory allows, and what they say of
- * each position. */
+/* The end of a forward pass: logits, for as many tokens at a time as memory allows, and the
+ * measures of each position. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -7,18 +7,19 @@
 #include "format/thread/parallel.h"
 #include "verify/forward/forward_job.h"
 
-enum { PLACES_MAX = 3 }; /* the first is what the others, the forms, are compared with */
+/* Buffers of logits: 0 is the base of comparisons, 1 + f is variant f. */
+enum { PLACES_MAX = 3 };
 
 typedef struct logits_work {
     forward_job *job;
     size_t vocab;
-    float *device[PLACES_MAX];  /* ops: [block, vocab]; NULL: the place is not used */
-    float *host[PLACES_MAX];    /* [block, vocab]; NULL likewise */
-    float *memory;              /* what host points into */
-    size_t block, first, count; /* tokens: in a block; of the block at work */
+    float *device[PLACES_MAX]; /* memory of the ops, [block, vocab]; NULL: not computed */
+    float *host[PLACES_MAX];   /* [block, vocab], within `memory`; NULL: not used */
+    float *memory;
+    size_t block, first, count; /* tokens of a block at most; the tokens of the current block */
 } logits_work;
 
-/* The logits of the source, or those of the reference. */
+/* Is there something to compare with: logits of the source, or of the reference? */
 static bool has_base(const forward_job *j)
 {
     return j->b.run.track_count > 0 || j->reference_logits;
@@ -29,7 +30,7 @@ static bool has_base(const forward_job *j)
 err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
 {
     const uint64_t places = j->report->form_count + (has_base(j) ? 1 : 0);
-    const uint64_t each = /* for the ops and on the host */
+    const uint64_t each = /* twice: for the ops and on the host */
         2 * places * j->a.run.config.vocab * sizeof(float);
     const uint64_t fit = j->options->memory / each;
     const size_t tokens = run_tokens(&j->a.run);
@@ -77,7 +78,7 @@ static mat block_mat(const logits_work *w, unsigned place)
     return (mat){w->device[place], w->count, w->vocab, w->vocab};
 }
 
-static err_code check_finite(const logits_work *w, const side *s, const float *logits, err *e)
+static err_code check_finite(const logits_work *w, const model_side *s, const float *logits, err *e)
 {
     const size_t length = w->job->options->length;
     for (size_t i = 0; i < w->count; i++) {
@@ -89,8 +90,8 @@ static err_code check_finite(const logits_work *w, const side *s, const float *l
     return OK;
 }
 
-/* Logits of the tracks `numbers` of one side into the places from `place` on. */
-static err_code compute(logits_work *w, side *s, const unsigned *numbers, unsigned count,
+/* Compute the logits of the tracks `numbers` of one side into buffers `place` and up. */
+static err_code compute(logits_work *w, model_side *s, const unsigned *numbers, unsigned count,
                         unsigned place, err *e)
 {
     mat out[PLACES_MAX] = {0};
@@ -98,15 +99,13 @@ static err_code compute(logits_work *w, side *s, const unsigned *numbers, unsign
     for (unsigned i = 0; i < count; i++) {
         out[i] = block_mat(w, place + i);
     }
-    err_code code = run_logits(&s->run, numbers, count, w->first, w->count, out, e);
-    for (unsigned i = 0; i < count && code == OK; i++) {
+    TRY(run_logits(&s->run, numbers, count, w->first, w->count, out, e));
+    for (unsigned i = 0; i < count; i++) {
         o->get(o, out[i], w->host[place + i]);
-        code = o->status(o, e);
-        if (code == OK) {
-            code = check_finite(w, s, w->host[place + i], e);
-        }
+        TRY(o->status(o, e));
+        TRY(check_finite(w, s, w->host[place + i], e));
     }
-    return code;
+    return OK;
 }
 
 static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
@@ -117,54 +116,54 @@ static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
     (void)worker;
     (void)e;
     for (unsigned f = 0; f < r->form_count; f++) {
-        const float *const form = w->host[f + 1] + task * w->vocab;
+        const float *const own = w->host[f + 1] + task * w->vocab;
         const float *const base = w->host[0] ? w->host[0] + task * w->vocab : NULL;
-        measure_position(base ? base : form, base ? form : NULL, w->vocab, w->job->targets[token],
+        measure_position(base ? base : own, base ? own : NULL, w->vocab, w->job->targets[token],
                          &r->forms[f].positions[token]);
     }
     return OK;
 }
 
-static err_code do_block(logits_work *w, const unsigned *own, err *e)
+static err_code fill_buffers(logits_work *w, const unsigned *own, err *e)
 {
     forward_job *const j = w->job;
     const unsigned source = 0;
-    err_code code = OK;
     if (j->b.run.track_count > 0) {
-        code = compute(w, &j->a, &source, 1, 0, e);
-        if (code == OK) {
-            code = compute(w, &j->b, own, j->report->form_count, 1, e);
-        }
-    } else {
-        code = compute(w, &j->a, own, j->report->form_count, 1, e);
-        if (code == OK && j->reference_logits) {
-            code = reference_read_rows(j->options->reference, j->reference_logits, w->first,
-                                       w->count, w->vocab, w->host[0], e);
-        }
+        TRY(compute(w, &j->a, &source, 1, 0, e));
+        return compute(w, &j->b, own, j->report->form_count, 1, e);
     }
-    if (code == OK && j->dump) {
-        code = dump_logits(j->dump, w->first, w->count, w->host[1], e);
+    TRY(compute(w, &j->a, own, j->report->form_count, 1, e));
+    return j->reference_logits ? reference_read_rows(j->options->reference, j->reference_logits,
+                                                     w->first, w->count, w->vocab, w->host[0], e)
+                               : OK;
+}
+
+static err_code do_block(logits_work *w, const unsigned *own, err *e)
+{
+    forward_job *const j = w->job;
+    TRY(fill_buffers(w, own, e));
+    if (j->dump) {
+        TRY(dump_logits(j->dump, w->first, w->count, w->host[1], e));
     }
-    return code == OK ? parallel_for(j->options->threads, w->count, measure_token, w, j->monitor, e)
-                      : code;
+    return parallel_for(j->options->threads, w->count, measure_token, w, j->monitor, e);
 }
 
 err_code forward_logits(forward_job *j, const unsigned *own, err *e)
 {
     const size_t tokens = run_tokens(&j->a.run);
     logits_work w = {.job = j, .vocab = j->a.run.config.vocab};
-    err_code code = forward_logits_block(j, &w.block, e);
-    if (code == OK) {
-        code = allocate(&w, e);
-    }
-    for (; w.first < tokens && code == OK; w.first += w.count) {
+    err_code code = OK;
+    TRY_OUT(forward_logits_block(j, &w.block, e));
+    TRY_OUT(allocate(&w, e));
+    for (; w.first < tokens; w.first += w.count) {
         w.count = num_min(w.block, tokens - w.first);
-        code = do_block(&w, own, e);
+        TRY_OUT(do_block(&w, own, e));
     }
-    for (unsigned f = 0; f < j->report->form_count && code == OK; f++) {
-        code = measure_summarize(j->report->forms[f].positions, tokens,
-                                 &j->report->forms[f].summary, e);
+    for (unsigned f = 0; f < j->report->form_count; f++) {
+        TRY_OUT(measure_summarize(j->report->forms[f].positions, tokens,
+                                  &j->report->forms[f].summary, e));
     }
+out:
     release(&w);
     return code;
 }

@@ -1,30 +1,31 @@
-/* One model by itself: its perplexity, its dump, and how it agrees with what another engine dumped
- * of the same tokens, module by module and front to back. */
+/* One model alone: its perplexity, its dump, and how it agrees with what another engine dumped for
+ * the same tokens, each layer alone and from the first layer to the last. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "verify/forward/forward_job.h"
 
-/* Tracks: each form's own; the same token by token, if both modes are asked for; with a reference,
- * two that are fed its states before every layer, one with each form of slopes. */
+/* Tracks: one for each variant; the same token by token, if both modes are requested; with a
+ * reference, two that get its hidden states before every layer, one for each slope form (the second
+ * only if the model has linear attention). */
 typedef struct single {
     forward_job job;
-    unsigned forms;
-    bool both;
+    unsigned variants;
+    bool both;       /* both modes */
     bool local;      /* the reference has hidden states */
-    routing experts; /* of the reference, in the layer at work: [tokens, top_k] */
+    routing experts; /* of the reference, in the current layer: [tokens, top_k] */
     bool has_experts;
 } single;
 
-static unsigned decoded_track(const single *s, unsigned form)
+static unsigned decoded_track(const single *s, unsigned variant)
 {
-    return s->forms + form;
+    return s->variants + variant;
 }
 
 static unsigned local_track(const single *s)
 {
-    return s->both ? 2 * s->forms : s->forms;
+    return s->both ? 2 * s->variants : s->variants;
 }
 
 static unsigned other_track(const single *s)
@@ -38,7 +39,7 @@ static void plan_tracks(single *s)
     model_run *const run = &s->job.a.run;
     track *const tracks = s->job.a.tracks;
     const slope_form other = o->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
-    for (unsigned f = 0; f < s->forms; f++) {
+    for (unsigned f = 0; f < s->variants; f++) {
         const bool fp8 = s->job.report->forms[f].fp8;
         tracks[f] = (track){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
         if (s->both) {
@@ -67,7 +68,7 @@ static const char *numbered(tensor_name *to, const char *what, unsigned number)
     return to->s;
 }
 
-/* States after `number` layers. */
+/* Read the hidden states after `number` layers. */
 static err_code read_states(const single *s, unsigned number, float *to, err *e)
 {
     tensor_name n;
@@ -75,7 +76,7 @@ static err_code read_states(const single *s, unsigned number, float *to, err *e)
                                run_tokens(&s->job.a.run), s->job.a.run.config.hidden, to, e);
 }
 
-/* Put the experts of one token in ascending order. */
+/* Sort the experts of one token in ascending order: references may have any order. */
 static void sort_experts(uint32_t *index, float *weights, unsigned k)
 {
     for (unsigned i = 1; i < k; i++) {
@@ -90,7 +91,7 @@ static void sort_experts(uint32_t *index, float *weights, unsigned k)
     }
 }
 
-/* Of the sorted choices: experts that exist, none twice for a token. */
+/* Check sorted indices: all experts exist, and no token has one twice. */
 static err_code check_experts(const single *s, const char *name, err *e)
 {
     const model_config *const c = &s->job.a.run.config;
@@ -107,7 +108,8 @@ static err_code check_experts(const single *s, const char *name, err *e)
     return OK;
 }
 
-/* The reference's experts, if it has them, are what the local tracks take. */
+/* The local tracks use the reference's experts if it has them, so that a different choice of
+ * experts does not count as an error of the layer. */
 static err_code read_experts(single *s, unsigned layer, err *e)
 {
     const reference *const r = s->job.options->reference;
@@ -126,29 +128,27 @@ static err_code read_experts(single *s, unsigned layer, err *e)
     if (!s->has_experts) {
         return OK;
     }
-    err_code code = reference_read_indices(r, index.s, 0, tokens, k, s->experts.index, e);
-    if (code == OK) {
-        code = reference_read_rows(r, weights.s, 0, tokens, k, s->experts.weights, e);
-    }
-    for (size_t t = 0; t < tokens && code == OK; t++) {
+    TRY(reference_read_indices(r, index.s, 0, tokens, k, s->experts.index, e));
+    TRY(reference_read_rows(r, weights.s, 0, tokens, k, s->experts.weights, e));
+    for (size_t t = 0; t < tokens; t++) {
         sort_experts(s->experts.index + t * k, s->experts.weights + t * k, k);
     }
-    return code == OK ? check_experts(s, index.s, e) : code;
+    return check_experts(s, index.s, e);
 }
 
-/* Has the reference what it is to be compared in, in the right shapes? */
+/* Does the reference have what a layer is compared with, in the right shapes? */
 static err_code check_layer(const reference *r, const model_config *c, size_t tokens,
                             unsigned layer, err *e)
 {
     static const char *const what[] = {"router_index", "router_weight"};
     tensor_name n;
-    err_code code = reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e);
-    for (unsigned i = 0; i < 2 && code == OK; i++) {
+    TRY(reference_check(r, numbered(&n, "hidden", layer + 1), tokens, c->hidden, e));
+    for (unsigned i = 0; i < 2; i++) {
         if (model_has_experts(c, layer) && reference_has(r, numbered(&n, what[i], layer))) {
-            code = reference_check(r, n.s, tokens, c->top_k, e);
+            TRY(reference_check(r, n.s, tokens, c->top_k, e));
         }
     }
-    return code;
+    return OK;
 }
 
 err_code forward_check_reference(const reference *r, const model_config *c, size_t tokens,
@@ -156,18 +156,17 @@ err_code forward_check_reference(const reference *r, const model_config *c, size
 {
     const char *const logits = reference_logits(r, slope == SLOPE_HF);
     const bool states = reference_has(r, "hidden.0");
-    err_code code = OK;
     if (!states && !logits) {
         return err_set(e, ERR_INPUT,
                        "the reference has neither hidden.0 nor logits: nothing to compare with");
     }
     if (states) {
-        code = reference_check(r, "hidden.0", tokens, c->hidden, e);
+        TRY(reference_check(r, "hidden.0", tokens, c->hidden, e));
     }
-    for (unsigned i = 0; i < c->layers && states && code == OK; i++) {
-        code = check_layer(r, c, tokens, i, e);
+    for (unsigned i = 0; states && i < c->layers; i++) {
+        TRY(check_layer(r, c, tokens, i, e));
     }
-    return code == OK && logits ? reference_check(r, logits, tokens, c->vocab, e) : code;
+    return logits ? reference_check(r, logits, tokens, c->vocab, e) : OK;
 }
 
 /* ---- one layer ------------------------------------------------- */
@@ -179,55 +178,52 @@ static double local_error(const float *before, const float *after, const float *
     return hidden_relative_rms(&sums);
 }
 
-/* What the layer makes of the reference's states, against the reference's next ones. */
+/* Measure what the layer makes of the reference's states before it against the reference's states
+ * after it. */
 static err_code measure_local(single *s, unsigned layer, const float *before, const float *after,
                               err *e)
 {
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[0].layers[layer];
-    err_code code = forward_take(j, &j->a, local_track(s), layer, j->states[2], e);
-    if (code == OK) {
-        m->local_error = local_error(before, after, j->states[2], n);
-    }
-    if (code == OK && j->a.run.track_count > other_track(s)) {
-        code = forward_take(j, &j->a, other_track(s), layer, j->states[2], e);
-        if (code == OK && model_layer_kind(&j->a.run.config, layer) == LAYER_LINEAR) {
+    TRY(forward_take(j, &j->a, local_track(s), layer, j->states[2], e));
+    m->local_error = local_error(before, after, j->states[2], n);
+    if (j->a.run.track_count > other_track(s)) {
+        TRY(forward_take(j, &j->a, other_track(s), layer, j->states[2], e));
+        if (model_layer_kind(&j->a.run.config, layer) == LAYER_LINEAR) {
             m->other_slope_error = local_error(before, after, j->states[2], n);
         }
     }
-    return code;
+    return OK;
 }
 
-/* One form's own states, `after` the reference's if there are such. */
+/* Measure and dump the own states of a variant. `after`: the reference's states, if it has them. */
 static err_code measure_own(single *s, unsigned f, unsigned layer, const float *after, err *e)
 {
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
     layer_measure *const m = &j->report->forms[f].layers[layer];
     const routing *const selected = &j->a.tracks[f].selected;
-    const bool experts = model_has_experts(&j->a.run.config, layer);
     float *const states = j->states[2];
-    err_code code = forward_take(j, &j->a, f, layer, states, e);
-    if (code == OK && s->local) {
+    TRY(forward_take(j, &j->a, f, layer, states, e));
+    if (s->local) {
         hidden_sums sums = {0};
         hidden_sums_add(&sums, after, states, n);
         m->hidden_rms = hidden_relative_rms(&sums);
         m->hidden_cosine = hidden_cosine(&sums);
     }
-    if (code == OK && s->has_experts) {
+    if (s->has_experts) {
         m->router_agreement = forward_agreement(j, &s->experts, selected);
     }
-    if (code == OK && s->both) {
-        code = forward_compare_modes(j, &j->a, decoded_track(s, f), layer, states, e);
+    if (s->both) {
+        TRY(forward_compare_modes(j, &j->a, decoded_track(s, f), layer, states, e));
     }
-    if (code == OK && f == 0 && j->dump) {
-        code = dump_hidden(j->dump, layer + 1, states, e);
+    if (f > 0 || !j->dump) {
+        return OK;
     }
-    if (code == OK && f == 0 && j->dump && experts) {
-        code = dump_routing(j->dump, layer, selected, e);
-    }
-    return code;
+    TRY(dump_hidden(j->dump, layer + 1, states, e));
+    return model_has_experts(&j->a.run.config, layer) ? dump_routing(j->dump, layer, selected, e)
+                                                      : OK;
 }
 
 static err_code do_layer(single *s, unsigned layer, err *e)
@@ -235,101 +231,98 @@ static err_code do_layer(single *s, unsigned layer, err *e)
     forward_job *const j = &s->job;
     float *const before = j->states[layer % 2];
     float *const after = j->states[(layer + 1) % 2];
-    err_code code = s->local ? read_states(s, layer + 1, after, e) : OK;
-    if (code == OK && s->local) {
-        code = read_experts(s, layer, e);
+    if (s->local) {
+        TRY(read_states(s, layer + 1, after, e));
+        TRY(read_experts(s, layer, e));
     }
     for (unsigned i = local_track(s); i < j->a.run.track_count; i++) {
         j->a.run.ops->put(j->a.run.ops, before, run_track(&j->a.run, i));
     }
-    if (code == OK) {
-        code = run_layer(&j->a.run, layer, e);
+    TRY(run_layer(&j->a.run, layer, e));
+    for (unsigned f = 0; f < s->variants; f++) {
+        TRY(measure_own(s, f, layer, after, e));
     }
-    for (unsigned f = 0; f < s->forms && code == OK; f++) {
-        code = measure_own(s, f, layer, after, e);
-    }
-    return code == OK && s->local ? measure_local(s, layer, before, after, e) : code;
+    return s->local ? measure_local(s, layer, before, after, e) : OK;
 }
 
 /* ---- the whole ------------------------------------------------- */
 
-/* Embeddings are the first thing that can differ. */
+/* Embed the tokens; embeddings are the first thing that can differ from a reference. */
 static err_code start(single *s, err *e)
 {
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
-    err_code code = forward_embed(j, &j->a, e);
-    if (code == OK) {
-        code = forward_take(j, &j->a, 0, -1, j->states[2], e);
+    TRY(forward_embed(j, &j->a, e));
+    TRY(forward_take(j, &j->a, 0, -1, j->states[2], e));
+    if (j->dump) {
+        TRY(dump_hidden(j->dump, 0, j->states[2], e));
     }
-    if (code == OK && j->dump) {
-        code = dump_hidden(j->dump, 0, j->states[2], e);
-    }
-    if (code == OK && s->local) {
-        code = read_states(s, 0, j->states[0], e);
-    }
-    if (code == OK && s->local) {
+    if (s->local) {
         hidden_sums sums = {0};
+        TRY(read_states(s, 0, j->states[0], e));
         hidden_sums_add(&sums, j->states[0], j->states[2], n);
         j->report->embedding_rms = hidden_relative_rms(&sums);
     }
-    return code;
+    return OK;
+}
+
+static err_code allocate_experts(single *s, err *e)
+{
+    const model_run *const run = &s->job.a.run;
+    const size_t choices = run_tokens(run) * run->config.top_k + 1;
+    s->experts.index = calloc(choices, sizeof *s->experts.index);
+    s->experts.weights = calloc(choices, sizeof *s->experts.weights);
+    return s->experts.index && s->experts.weights
+               ? OK
+               : err_set(e, ERR_MEMORY, "no memory for the experts of a reference");
 }
 
 static err_code open_single(single *s, store *model, ops *o, err *e)
 {
     forward_job *const j = &s->job;
     const reference *const r = j->options->reference;
-    forward_name_forms(j);
-    s->forms = j->report->form_count;
+    const slope_form slope = j->options->slopes[0];
+    const size_t tokens = j->options->sequences * j->options->length;
+    forward_name_variants(j);
+    s->variants = j->report->form_count;
     s->both = j->options->prefill && j->options->decode;
     s->local = r && reference_has(r, "hidden.0");
-    err_code code = forward_side_prepare(j, &j->a, model, o, e);
-    if (code == OK) {
-        plan_tracks(s);
-        const slope_form slope = j->options->slopes[0];
-        const size_t tokens = j->options->sequences * j->options->length;
-        j->reference_logits = r ? reference_logits(r, slope == SLOPE_HF) : NULL;
-        code = r ? forward_check_reference(r, &j->a.run.config, tokens, slope, e) : OK;
+    TRY(forward_side_prepare(j, &j->a, model, o, e));
+    plan_tracks(s);
+    if (r) {
+        j->reference_logits = reference_logits(r, slope == SLOPE_HF);
+        TRY(forward_check_reference(r, &j->a.run.config, tokens, slope, e));
     }
-    if (code == OK) {
-        code = forward_job_open(j, e);
+    TRY(forward_job_open(j, e));
+    return allocate_experts(s, e);
+}
+
+static err_code run(single *s, err *e)
+{
+    static const unsigned own[2] = {0, 1};
+    forward_job *const j = &s->job;
+    TRY(start(s, e));
+    for (unsigned i = 0; i < j->a.run.config.layers; i++) {
+        TRY(do_layer(s, i, e));
     }
-    if (code == OK) {
-        const size_t choices = run_tokens(&j->a.run) * j->a.run.config.top_k + 1;
-        s->experts.index = calloc(choices, sizeof *s->experts.index);
-        s->experts.weights = calloc(choices, sizeof *s->experts.weights);
-        if (!s->experts.index || !s->experts.weights) {
-            code = err_set(e, ERR_MEMORY, "no memory for the experts of a reference");
-        }
-    }
-    return code;
+    TRY(forward_logits(j, own, e));
+    return j->dump ? dump_commit(&j->dump, e) : OK;
 }
 
 err_code forward_single(store *model, const forward_options *options, ops *o, const monitor *m,
                         forward_report *out, err *e)
 {
     single s = {.job = {.options = options, .monitor = m, .report = out}};
-    const unsigned own[2] = {0, 1};
+    err_code code = OK;
     *out = (forward_report){.embedding_rms = NAN};
     monitor_stage(m, "forward", store_bytes(model));
-    err_code code = open_single(&s, model, o, e);
-    if (code == OK) {
-        code = start(&s, e);
-    }
-    for (unsigned i = 0; code == OK && i < s.job.a.run.config.layers; i++) {
-        code = do_layer(&s, i, e);
-    }
-    if (code == OK) {
-        code = forward_logits(&s.job, own, e);
-    }
-    if (code == OK && s.job.dump) {
-        code = dump_commit(&s.job.dump, e);
-    }
+    TRY_OUT(open_single(&s, model, o, e));
+    TRY_OUT(run(&s, e));
+out:
     out->has_states = s.local;
     out->has_reference = s.local || s.job.reference_logits;
-    forward_job_close(&s.job);
-    free(s.experts.index);
     free(s.experts.weights);
+    free(s.experts.index);
+    forward_job_close(&s.job);
     return code;
 }

@@ -22,7 +22,7 @@ void limits_default(limits *l)
 
 /* ---- JSON ------------------------------------------------------ */
 
-/* The index of a name, -1 if there is none such that can have a limit. */
+/* The metric of this name that can have a limit; -1: none. */
 static int find_metric(const char *name)
 {
     for (int m = 0; m < METRIC_COUNT; m++) {
@@ -56,7 +56,7 @@ static err_code refuse_metric(const char *what, const char *key, const char *nam
     return ERR_INPUT;
 }
 
-/* One bound; null takes it away. jansson lets no infinity and no NaN through. */
+/* One bound; null removes it. jansson rejects infinities and NaN. */
 static err_code parse_bound(double *bounds, const char *what, const char *key, const char *name,
                             const json_t *value, err *e)
 {
@@ -98,10 +98,7 @@ static err_code parse_bounds(limits *l, const char *what, const char *key, json_
     json_t *bound = NULL;
     json_object_foreach(value, name, bound)
     {
-        const err_code code = parse_bound(l->bounds[a], what, key, name, bound, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(parse_bound(l->bounds[a], what, key, name, bound, e));
     }
     return OK;
 }
@@ -117,23 +114,21 @@ static err_code parse_object(limits *l, const char *what, json_t *root, err *e)
     json_t *value = NULL;
     json_object_foreach(root, key, value)
     {
-        const err_code code =
-            strcmp(key, version_key) == 0 ? OK : parse_bounds(l, what, key, value, e);
-        if (code != OK) {
-            return code;
+        if (strcmp(key, version_key) != 0) {
+            TRY(parse_bounds(l, what, key, value, e));
         }
     }
     return OK;
 }
 
-/* All of it or nothing; releases `root`. */
+/* Changes *l only if all of `root` is valid; releases `root`. */
 static err_code take_object(limits *l, const char *what, json_t *root, err *e)
 {
     limits changed = *l;
-    const err_code code = parse_object(&changed, what, root, e);
-    if (code == OK) {
-        *l = changed;
-    }
+    err_code code = OK;
+    TRY_OUT(parse_object(&changed, what, root, e));
+    *l = changed;
+out:
     json_decref(root);
     return code;
 }
@@ -141,35 +136,35 @@ static err_code take_object(limits *l, const char *what, json_t *root, err *e)
 err_code limits_parse(limits *l, const char *what, const char *text, size_t bytes, err *e)
 {
     json_t *root = NULL;
-    const err_code code = json_parse(what, text, bytes, true, &root, e);
-    return code == OK ? take_object(l, what, root, e) : code;
+    TRY(json_parse(what, text, bytes, true, &root, e));
+    return take_object(l, what, root, e);
 }
 
 err_code limits_read(const char *path, limits *l, err *e)
 {
     json_t *root = NULL;
-    const err_code code = json_parse_file(path, true, &root, e);
-    return code == OK ? take_object(l, path, root, e) : code;
+    TRY(json_parse_file(path, true, &root, e));
+    return take_object(l, path, root, e);
 }
 
 /* ---- judging --------------------------------------------------- */
 
 static err_code add_failure(limit_failures *f, limit_failure failure, err *e)
 {
-    if (f->count == f->room) {
-        const size_t room = f->room ? 2 * f->room : 16;
-        limit_failure *const items = realloc(f->items, room * sizeof *items);
+    if (f->count == f->capacity) {
+        const size_t capacity = f->capacity ? 2 * f->capacity : 16;
+        limit_failure *const items = realloc(f->items, capacity * sizeof *items);
         if (!items) {
-            return err_set(e, ERR_MEMORY, "no memory for a list of %zu failures", room);
+            return err_set(e, ERR_MEMORY, "no memory for a list of %zu failures", capacity);
         }
         f->items = items;
-        f->room = room;
+        f->capacity = capacity;
     }
     f->items[f->count++] = failure;
     return OK;
 }
 
-/* A NAN is on no side of anything. */
+/* NAN passes no limit: both comparisons are false. */
 static bool passes(metric m, double measured, double limit)
 {
     return metrics[m].limit == LIMIT_MINIMUM ? measured >= limit : measured <= limit;
@@ -180,14 +175,13 @@ err_code limits_judge(const limits *l, limits_activations a, metric m, const dou
 {
     assert(first_layer >= 0 || count == 1);
     const double limit = l->bounds[a][m];
-    err_code code = OK;
-    for (size_t i = 0; i < count && !isnan(limit) && code == OK; i++) {
+    for (size_t i = 0; i < count && !isnan(limit); i++) {
         if (!passes(m, measured[i], limit)) {
             const int64_t layer = first_layer < 0 ? -1 : first_layer + (int64_t)i;
-            code = add_failure(out, (limit_failure){m, layer, measured[i], limit}, e);
+            TRY(add_failure(out, (limit_failure){m, layer, measured[i], limit}, e));
         }
     }
-    return code;
+    return OK;
 }
 
 void limit_failures_free(limit_failures *f)

@@ -2,14 +2,14 @@
  *
  *     limits l;
  *     limits_default(&l);
- *     limits_read(path, &l, e);                    only what the file names changes
+ *     limits_read(path, &l, e);                    changes only the limits that the file names
  *     limit_failures failures = {0};
  *     limits_judge(&l, LIMITS_F32, METRIC_LOCAL_ERROR, per_layer, 0, layer_count, &failures, e);
  *     limits_judge(&l, LIMITS_F32, METRIC_KL_MEAN, &summary.kl_mean, -1, 1, &failures, e);
- *     ... failures.count == 0: yes
+ *     ... failures.count == 0: all limits are met
  *     limit_failures_free(&failures);
  *
- * Judging changes nothing but the list. */
+ * Judging changes only the list, so one `limits` may be used by several threads. */
 #ifndef LIMITS_H
 #define LIMITS_H
 
@@ -28,9 +28,9 @@ typedef struct limits {
 
 void limits_default(limits *l);
 
-/* Put what a file of limits says over *l. It is left as it was by an error: ERR_IO, ERR_MEMORY,
- * ERR_INPUT not a file of limits, unknown key or metric, a value that is no number, negative, or a
- * minimum above 1. */
+/* Replace the limits in *l that a file of limits names; null removes a limit. An error leaves *l
+ * unchanged: ERR_IO, ERR_MEMORY; ERR_INPUT not a file of limits, an unknown key or metric, a value
+ * that is not a number, negative, or a minimum above 1. */
 MUST_CHECK err_code limits_read(const char *path, limits *l, err *e);
 
 /* The same for a text; `what` names it in messages. */
@@ -39,19 +39,19 @@ MUST_CHECK err_code limits_parse(limits *l, const char *what, const char *text, 
 
 typedef struct limit_failure {
     metric of;
-    int64_t layer; /* -1: not of a layer */
+    int64_t layer; /* -1: of the whole model */
     double measured, limit;
 } limit_failure;
 
 /* Starts at zero. */
 typedef struct limit_failures {
     limit_failure *items;
-    size_t count, room;
+    size_t count, capacity;
 } limit_failures;
 
-/* Judge `count` values of layers `first_layer` and up, or one value of the whole model with
- * first_layer -1, and add the failures to the list. A value on the limit passes; NAN fails wherever
- * there is a limit. ERR_MEMORY. */
+/* Judge the values of `count` layers from `first_layer` on, or one value of the whole model with
+ * first_layer -1, and add the failures to the list. A value equal to the limit passes; NAN fails
+ * every limit. ERR_MEMORY. */
 MUST_CHECK err_code limits_judge(const limits *l, limits_activations a, metric m,
                                  const double *measured, int64_t first_layer, size_t count,
                                  limit_failures *out, err *e);

@@ -8,19 +8,20 @@ enum { TOP = 5 };
 
 /* ---- one position ---------------------------------------------- */
 
-/* One side of a position: log p_v = (z_v - max) - ln sum. */
-typedef struct side {
+/* The logits of one model at a position: log p_v = (z_v - max) - ln sum. */
+typedef struct position_side {
     const float *z;
     size_t vocab;
-    size_t top[TOP]; /* tokens, the largest logit first */
+    size_t top[TOP]; /* the tokens with the largest logits, in descending order */
     size_t top_count;
     double max, sum;
-} side;
+} position_side;
 
-/* A compensated sum: a plain one over 200,000 tokens is wrong by more than a small divergence. */
+/* A compensated sum (Kahan): the rounding errors of a plain sum over 200,000 tokens are larger than
+ * a small divergence. */
 typedef struct chain {
     double sum;
-    double excess; /* what the sum has too much */
+    double excess; /* how much too large rounding made the sum */
 } chain;
 
 static void chain_add(chain *c, double x)
@@ -31,8 +32,9 @@ static void chain_add(chain *c, double x)
     c->sum = next;
 }
 
-/* Tokens come in ascending order and only pass by smaller logits: the lower one stays in front. */
-static void find_top(side *s)
+/* Insertion sort. Tokens arrive in ascending order and move only before smaller logits, so that of
+ * equal logits the lower token comes first. */
+static void find_top(position_side *s)
 {
     const float *const z = s->z;
     for (size_t v = 0; v < s->vocab; v++) {
@@ -48,7 +50,7 @@ static void find_top(side *s)
     s->max = z[s->top[0]];
 }
 
-static void sum_exponentials(side *s)
+static void sum_exponentials(position_side *s)
 {
     chain c = {0};
     for (size_t v = 0; v < s->vocab; v++) {
@@ -57,20 +59,20 @@ static void sum_exponentials(side *s)
     s->sum = c.sum;
 }
 
-static side prepare(const float *z, size_t vocab)
+static position_side prepare(const float *z, size_t vocab)
 {
-    side s = {.z = z, .vocab = vocab};
+    position_side s = {.z = z, .vocab = vocab};
     find_top(&s);
     sum_exponentials(&s);
     return s;
 }
 
-static double negative_log_probability(const side *s, int64_t v)
+static double negative_log_probability(const position_side *s, int64_t v)
 {
     return log(s->sum) - ((double)s->z[v] - s->max);
 }
 
-static bool same_top_set(const side *a, const side *b)
+static bool same_top_set(const position_side *a, const position_side *b)
 {
     size_t shared = 0;
     for (size_t i = 0; i < a->top_count; i++) {
@@ -81,15 +83,15 @@ static bool same_top_set(const side *a, const side *b)
     return shared == a->top_count;
 }
 
-/* The larger of the two; a NAN stays. */
+/* The larger of the two; NAN, once found, stays. */
 static double worse(double so_far, double found)
 {
     return found > so_far || isnan(found) ? found : so_far;
 }
 
-/* log p - log q is the difference of the logits less that of their normalizers, which is rounded
- * once for all tokens: nothing large cancels. */
-static void compare(const side *a, const side *b, position_measure *out)
+/* log p - log q is the difference of two logits minus the difference of the normalizers. The latter
+ * is computed once for all tokens, so nothing large cancels in the sum. */
+static void compare(const position_side *a, const position_side *b, position_measure *out)
 {
     const double log_sum = log(a->sum);
     const double normalizer = (a->max - b->max) + log(a->sum / b->sum);
@@ -121,12 +123,12 @@ void measure_position(const float *source, const float *packed, size_t vocab, in
                               .packed_nll = NAN,
                               .compared = packed != NULL,
                               .scored = target >= 0};
-    const side a = prepare(source, vocab);
+    const position_side a = prepare(source, vocab);
     if (out->scored) {
         out->source_nll = negative_log_probability(&a, target);
     }
     if (packed) {
-        const side b = prepare(packed, vocab);
+        const position_side b = prepare(packed, vocab);
         compare(&a, &b, out);
         if (out->scored) {
             out->packed_nll = negative_log_probability(&b, target);
@@ -161,7 +163,7 @@ static double standard_error(const double *x, size_t n, double mean)
     return n < 2 ? NAN : sqrt(sum / (double)(n - 1)) / sqrt((double)n);
 }
 
-/* `kl` are the divergences of all compared positions, n > 0; they are sorted here. */
+/* `kl`: the divergences of all compared positions, n > 0; sorts them. */
 static void summarize_divergence(double *kl, size_t n, position_summary *out)
 {
     double sum = 0;
@@ -177,7 +179,7 @@ static void summarize_divergence(double *kl, size_t n, position_summary *out)
     out->kl_max = kl[n - 1];
 }
 
-/* What is compared, but for the divergence; its values go to `kl`. */
+/* Everything that compares logits except the divergences, which are collected in `kl`. */
 static void summarize_logits(const position_measure *p, size_t count, double *kl,
                              position_summary *out)
 {
@@ -277,7 +279,7 @@ void hidden_sums_add_increment(hidden_sums *s, const float *x, const float *a_ou
 
 double hidden_relative_rms(const hidden_sums *s)
 {
-    /* 0 / 0: equal, and zero. A sum that is NAN is not 0. */
+    /* Equal states give 0, even if they are zero (0 / 0). A sum that is NAN is not 0. */
     return s->difference_sq == 0 ? 0 : sqrt(s->difference_sq) / sqrt(s->source_sq);
 }
 

@@ -1,4 +1,5 @@
-/* The numbers that compare what two models compute (spec/forward.md section 8).
+/* Measures that compare two models: of their logits, position by position, and of their hidden
+ * states (spec/forward.md section 8).
  *
  *     for every position i:
  *         measure_position(source_logits, packed_logits, vocab, next_token, &measures[i]);
@@ -8,10 +9,11 @@
  *     for every token:  hidden_sums_add(&sums, source_row, packed_row, hidden);
  *     ... hidden_relative_rms(&sums), hidden_cosine(&sums)
  *
- * All in float64, in ascending order, by natural logarithms; exp and log are those of the C
- * library. Nothing is clamped: a divergence of some 1e-17 below zero is rounding. Equal inputs
- * give exactly +0 for every difference, and 1 for every agreement and cosine. Inputs are finite;
- * what is not finite ends as NAN. Calls on different outputs may run in parallel. */
+ * Everything is computed in float64, in ascending order, with natural logarithms; exp and log are
+ * those of the C library. Nothing is clamped: a divergence may be some 1e-17 below zero by
+ * rounding. Equal inputs give exactly +0 for every difference, and exactly 1 for every agreement
+ * and cosine. Inputs should be finite; others yield NAN. Calls with different outputs may run in
+ * parallel. */
 #ifndef MEASURE_H
 #define MEASURE_H
 
@@ -24,28 +26,29 @@
 typedef struct position_measure {
     double kl;                              /* KL(source || packed) */
     double max_difference, mean_difference; /* of the logits, absolute */
-    double source_nll, packed_nll;          /* -log probability of the target; NAN without */
-    bool compared;                          /* there was a packed side */
+    double source_nll, packed_nll;          /* -log probability of the target; NAN: no target */
+    bool compared;                          /* there were logits of the packed model */
     bool scored;                            /* there was a target */
-    bool top1, top5;                        /* the first token, the set of the first five is equal;
-                                               the lower token goes first among equals */
+    bool top1, top5;                        /* the first token is the same; the set of the first
+                                               five is. Of equal logits the lower token is first */
 } position_measure;
 
-/* One position: logits [vocab], vocab > 0. `packed` may be NULL: only source_nll is measured then,
- * the other numbers are NAN. `target` is the token that comes next, below vocab; negative: none. */
+/* Measure one position: logits [vocab], vocab > 0. If `packed` is NULL, only source_nll is
+ * measured, and the other numbers are NAN. `target`: the next token, below vocab; negative: none.
+ * */
 void measure_position(const float *source, const float *packed, size_t vocab, int64_t target,
                       position_measure *out);
 
 typedef struct position_summary {
-    size_t compared; /* positions with both sides; without any, what compares is NAN */
+    size_t compared; /* positions with both logits; if 0, numbers that compare are NAN */
     double kl_mean;
     double kl_standard_error; /* of the mean; NAN below two positions */
     double kl_median, kl_p99, kl_p999;
     double kl_max;
     size_t kl_max_index; /* the first position that has it */
-    double top1, top5;   /* shares */
+    double top1, top5;   /* fractions of positions */
     double logit_max_difference, logit_mean_difference;
-    size_t scored; /* positions with a target; without any, perplexities are NAN */
+    size_t scored; /* positions with a target; if 0, perplexities are NAN */
     double source_perplexity, packed_perplexity;
     double perplexity_ratio; /* packed / source */
 } position_summary;
@@ -60,20 +63,19 @@ typedef struct hidden_sums {
     double difference_sq, source_sq, packed_sq, product;
 } hidden_sums;
 
-/* Add a row of n values: a of the source, b of the packed model. */
+/* Add n values: a of the source, b of the packed model. */
 void hidden_sums_add(hidden_sums *s, const float *a, const float *b, size_t n);
 
-/* The same for the increments a_out - x and b_out - x of a layer whose input was x: for the local
- * error. */
+/* Add n increments a_out - x and b_out - x of a layer with input x: for the local error. */
 void hidden_sums_add_increment(hidden_sums *s, const float *x, const float *a_out,
                                const float *b_out, size_t n);
 
-/* |packed - source| / |source|. 0 if the two are equal, be they zero; infinite if only the source
- * is zero. */
+/* |packed - source| / |source|. 0 if the two are equal, even if both are zero; infinite if only the
+ * source is zero. */
 double hidden_relative_rms(const hidden_sums *s);
 
-/* Exactly 1 if the two are equal: the three sums are then one number, and sqrt(x * x) is x. Both
- * zero: 1; one of them zero: 0. */
+/* The cosine of the angle between the two. Exactly 1 if they are equal, because the three sums are
+ * then the same number, and sqrt(x * x) is x. Both zero: 1; one of them zero: 0. */
 double hidden_cosine(const hidden_sums *s);
 
 #endif

@@ -1,12 +1,12 @@
-/* The metrics: what is measured of each layer, and of all positions together (spec/forward.md
- * sections 8 and 9).
+/* The list of metrics, of single layers and of all positions together (spec/forward.md sections 8
+ * and 9).
  *
  *     metrics[METRIC_KL_MEAN].name                                     "kl_mean"
  *     metric_of_layer(METRIC_LOCAL_ERROR, &form->layers[i])            layers[i].local_error
  *     metric_of_summary(METRIC_KL_MEAN, &form->summary)                summary.kl_mean
  *
- * A new metric is a row here and the line that measures it: reports as text and as JSON, limits,
- * their defaults and the verdict follow. Rows are in the order in which reports have them. */
+ * A new metric is a row here and a line that measures it; reports as text and as JSON, limits,
+ * their defaults and the verdict follow. Rows are in the order of reports. */
 #ifndef METRIC_H
 #define METRIC_H
 
@@ -53,15 +53,15 @@ typedef enum metric {
 
 typedef enum metric_scope {
     SCOPE_LAYER,     /* each layer */
-    SCOPE_ROUTER,    /* each layer that has a router */
-    SCOPE_SLOPES,    /* each layer, where a reference decides between two forms of slopes */
+    SCOPE_ROUTER,    /* each layer with a router */
+    SCOPE_SLOPES,    /* each layer, if a reference decides between the two slope forms */
     SCOPE_SUMMARY,   /* all positions */
-    SCOPE_REFERENCE, /* another limit of something of each layer, for comparing with a reference */
+    SCOPE_REFERENCE, /* each layer: a second limit for a member, used with a reference */
 } metric_scope;
 
 typedef enum metric_limit { LIMIT_NONE, LIMIT_MAXIMUM, LIMIT_MINIMUM } metric_limit;
 
-/* "%.3g", "%.6f", and a share as "%.2f %%". */
+/* How text shows it: "%.3g", "%.6f", a fraction as "%.2f %%". */
 typedef enum metric_form { FORM_SHORT, FORM_SIX, FORM_PERCENT } metric_form;
 
 enum { METRIC_ACTIVATIONS = 2 }; /* float32, FP8 */
@@ -77,11 +77,11 @@ typedef struct metric_row {
 
 extern const metric_row metrics[METRIC_COUNT];
 
-/* One layer: a double for each of its metrics; NAN where a number does not apply.
- *     hidden_rms, hidden_cosine   after the layer, everything before included
+/* One layer: a double for each of its metrics; NAN if a metric does not apply.
+ *     hidden_rms, hidden_cosine   after the layer, with the errors of all layers before it
  *     local_error                 of this layer alone
- *     router_agreement            share of tokens with the same set of experts
- *     other_slope_error           forward_single: local error with the other form of slopes */
+ *     router_agreement            fraction of tokens with the same set of experts
+ *     other_slope_error           forward_single: local error with the other slope form */
 typedef struct layer_measure {
 #define MEMBER_LAYER(member)  double member;
 #define MEMBER_ROUTER(member) double member;
@@ -95,7 +95,7 @@ typedef struct layer_measure {
 
 layer_measure layer_unmeasured(void); /* all NAN */
 
-/* `m` is a metric of layers, of SCOPE_REFERENCE included; or one of SCOPE_SUMMARY. */
+/* The value of a metric: of any scope except SCOPE_SUMMARY; of SCOPE_SUMMARY. */
 double metric_of_layer(metric m, const layer_measure *l);
 double metric_of_summary(metric m, const position_summary *s);
 

@@ -34,16 +34,14 @@ err_code reference_open(const char *path, reference **out, err *e)
     }
     r->path = copy;
     r->fd = -1;
-    err_code code = io_open_read(path, &r->fd, &st, e);
-    if (code == OK) {
-        code = st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e);
-    }
-    if (code != OK) {
-        reference_close(r);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(io_open_read(path, &r->fd, &st, e));
+    TRY_OUT(st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e));
     *out = r;
     return OK;
+out:
+    reference_close(r);
+    return code;
 }
 
 void reference_close(reference *r)
@@ -105,7 +103,7 @@ static uint64_t row_length(const st_tensor *t)
     return t->ndim > 0 ? t->shape[t->ndim - 1] : 1;
 }
 
-/* Cannot overflow: the reader of the header has multiplied the same numbers in the same order. */
+/* Cannot overflow: st_header_read multiplied the same numbers in the same order and checked. */
 static uint64_t row_count(const st_tensor *t)
 {
     uint64_t rows = 1;
@@ -143,8 +141,8 @@ static err_code refuse_rows(const reference *r, const st_tensor *t, uint64_t row
 err_code reference_check(const reference *r, const char *name, uint64_t rows, uint64_t cols, err *e)
 {
     const st_tensor *t = NULL;
-    const err_code code = find_rows(r, name, cols, &t, e);
-    return code != OK || row_count(t) == rows ? code : refuse_rows(r, t, rows, e);
+    TRY(find_rows(r, name, cols, &t, e));
+    return row_count(t) == rows ? OK : refuse_rows(r, t, rows, e);
 }
 
 /* ---- reading --------------------------------------------------- */
@@ -168,7 +166,7 @@ static void widen(dtype type, const unsigned char *from, size_t count, float *to
     }
 }
 
-/* False if one of them is no index. */
+/* False if a number is not a valid index. */
 static bool read_indices(dtype type, const unsigned char *from, size_t count, uint32_t *to)
 {
     for (size_t i = 0; i < count; i++) {
@@ -179,7 +177,7 @@ static bool read_indices(dtype type, const unsigned char *from, size_t count, ui
             }
         } else {
             const uint64_t value = le64_load(from + 8 * i);
-            if (value > UINT32_MAX) { /* negative ones are above, too */
+            if (value > UINT32_MAX) { /* this includes negative numbers */
                 return false;
             }
             to[i] = (uint32_t)value;
@@ -188,7 +186,7 @@ static bool read_indices(dtype type, const unsigned char *from, size_t count, ui
     return true;
 }
 
-/* Elements [first, first + count) of a tensor that has them, into either of the two. */
+/* Read elements [first, first + count), which the tensor has, as values or else as indices. */
 static err_code read_elements(const reference *r, const st_tensor *t, uint64_t first,
                               uint64_t count, float *values, uint32_t *indices, err *e)
 {
@@ -196,17 +194,13 @@ static err_code read_elements(const reference *r, const st_tensor *t, uint64_t f
     const uint64_t size = dtype_bits(t->type) / 8;
     for (uint64_t done = 0; done < count;) {
         const size_t n = (size_t)num_min(count - done, CHUNK_BYTES / size);
-        const err_code code =
-            io_read_at(r->fd, r->path, t->off + (first + done) * size, chunk, n * size, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(io_read_at(r->fd, r->path, t->off + (first + done) * size, chunk, n * size, e));
         if (values) {
             widen(t->type, chunk, n, values + done);
         } else if (!read_indices(t->type, chunk, n, indices + done)) {
             return err_set(e, ERR_INPUT,
-                           "%s: tensor %s: a number below 0 or above 2^32 - 1 is no index", r->path,
-                           t->name);
+                           "%s: tensor %s: a number below 0 or above 2^32 - 1 is not a valid index",
+                           r->path, t->name);
         }
         done += n;
     }
@@ -220,7 +214,7 @@ static err_code read_rows(const reference *r, const st_tensor *t, uint64_t first
     if (!num_add(first, rows, &end) || end > row_count(t)) {
         return refuse_rows(r, t, num_max(end, rows), e);
     }
-    const uint64_t cols = row_length(t); /* the products are those of the shape, or smaller */
+    const uint64_t cols = row_length(t); /* products are at most that of the shape: no overflow */
     return read_elements(r, t, first * cols, rows * cols, values, indices, e);
 }
 
@@ -237,8 +231,8 @@ static bool holds_indices(const st_tensor *t)
 static err_code read_values(const reference *r, const st_tensor *t, uint64_t first, uint64_t rows,
                             uint64_t cols, float *out, err *e)
 {
-    const err_code code = read_rows(r, t, first, rows, out, NULL, e);
-    for (uint64_t i = 0; i < rows * cols && code == OK; i++) {
+    TRY(read_rows(r, t, first, rows, out, NULL, e));
+    for (uint64_t i = 0; i < rows * cols; i++) {
         if (!isfinite(out[i])) {
             return err_set(e, ERR_INPUT,
                            "%s: tensor %s: row %" PRIu64 ", column %" PRIu64
@@ -246,29 +240,25 @@ static err_code read_values(const reference *r, const st_tensor *t, uint64_t fir
                            r->path, t->name, first + i / cols, i % cols);
         }
     }
-    return code;
+    return OK;
 }
 
 err_code reference_read_rows(const reference *r, const char *name, uint64_t first, uint64_t rows,
                              uint64_t cols, float *out, err *e)
 {
     const st_tensor *t = NULL;
-    const err_code code = find_rows(r, name, cols, &t, e);
-    if (code == OK && !holds_values(t)) {
-        return refuse_dtype(r, t, "F32, BF16 or F16", e);
-    }
-    return code == OK ? read_values(r, t, first, rows, cols, out, e) : code;
+    TRY(find_rows(r, name, cols, &t, e));
+    return holds_values(t) ? read_values(r, t, first, rows, cols, out, e)
+                           : refuse_dtype(r, t, "F32, BF16 or F16", e);
 }
 
 err_code reference_read_indices(const reference *r, const char *name, uint64_t first, uint64_t rows,
                                 uint64_t cols, uint32_t *out, err *e)
 {
     const st_tensor *t = NULL;
-    const err_code code = find_rows(r, name, cols, &t, e);
-    if (code == OK && !holds_indices(t)) {
-        return refuse_dtype(r, t, "I32 or I64", e);
-    }
-    return code == OK ? read_rows(r, t, first, rows, NULL, out, e) : code;
+    TRY(find_rows(r, name, cols, &t, e));
+    return holds_indices(t) ? read_rows(r, t, first, rows, NULL, out, e)
+                            : refuse_dtype(r, t, "I32 or I64", e);
 }
 
 /* ---- token ids ------------------------------------------------- */
@@ -291,18 +281,18 @@ err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences, si
     if (!holds_indices(t)) {
         return refuse_dtype(r, t, "I32 or I64", e);
     }
-    const size_t count = (size_t)(t->shape[0] * t->shape[1]); /* they lie in the file */
+    const size_t count = (size_t)(t->shape[0] * t->shape[1]); /* fits: the file holds them */
     uint32_t *const read = malloc(count * sizeof *read);
     if (!read) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu tokens", r->path, count);
     }
-    const err_code code = read_elements(r, t, 0, count, NULL, read, e);
-    if (code != OK) {
-        free(read);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(read_elements(r, t, 0, count, NULL, read, e));
     *ids = read;
     *sequences = (size_t)t->shape[0];
     *length = (size_t)t->shape[1];
     return OK;
+out:
+    free(read);
+    return code;
 }

@@ -1,10 +1,11 @@
-/* Activations that another engine has dumped, to compare a forward pass with: a safetensors file of
+/* Reads activations that another engine dumped, to compare a forward pass with them: a safetensors
+ * file with these tensors, of which only input_ids has to be there:
  *
  *     input_ids        [S, T]      I32, I64
- *     hidden.I         [S, T, H]   F32, BF16, F16; 0: the embeddings, else behind layer I - 1
- *     router_index.I   [S * T, k]  I32, I64; of layer I, the order within a row means nothing
+ *     hidden.I         [S, T, H]   F32, BF16, F16; 0: the embeddings, else after layer I - 1
+ *     router_index.I   [S * T, k]  I32, I64; of layer I, in any order within a row
  *     router_weight.I  [S * T, k]  F32, BF16, F16
- *     logits           [S, T, V]   F32, BF16, F16; or one for each form of decay, see below
+ *     logits           [S, T, V]   F32, BF16, F16; or one for each slope form, see below
  *
  *     reference_open(path, &r, e);
  *     reference_ids(r, &ids, &sequences, &length, e);
@@ -14,8 +15,8 @@
  *     }
  *     reference_close(r);
  *
- * The last dimension of a tensor is its row, the others are counted through. Nothing here compares.
- * Reading may happen from several threads. */
+ * The last dimension of a tensor is a row; rows are numbered across all other dimensions. Nothing
+ * is compared here. Several threads may read at the same time. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
@@ -33,28 +34,28 @@ void reference_close(reference *r); /* NULL is fine */
 
 bool reference_has(const reference *r, const char *name);
 
-/* The name of the logits that a model with decay of the form `hf` (else `trained`,
- * spec/forward.md section 7) has to give: "logits.hf" or "logits.trained", for which
- * "logits.engine" is another name; else "logits". NULL: there are none of this form. */
+/* The name of the logits that a model with the slope form `hf` (else `trained`, spec/forward.md
+ * section 7) has to yield: "logits.hf" or "logits.trained", also called "logits.engine"; if they
+ * are missing, "logits". NULL: the reference has no such logits. */
 const char *reference_logits(const reference *r, bool hf);
 
-/* Token ids, [sequences * length], the caller's to free(). Neither is 0. ERR_INPUT: no input_ids,
- * other than two dimensions, not integers, an id that is negative or above 2^32 - 1; ERR_IO,
- * ERR_MEMORY. */
+/* Read the token ids, [sequences, length], neither of which is 0; the caller frees them. ERR_INPUT:
+ * input_ids is missing, does not have two dimensions, or is not of integers; an id is negative or
+ * above 2^32 - 1. ERR_IO, ERR_MEMORY. */
 MUST_CHECK err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences,
                                   size_t *length, err *e);
 
-/* Does tensor `name` have `rows` rows of `cols`? ERR_INPUT, also if it is not there. */
+/* Check that tensor `name` exists and has `rows` rows of `cols`. ERR_INPUT. */
 MUST_CHECK err_code reference_check(const reference *r, const char *name, uint64_t rows,
                                     uint64_t cols, err *e);
 
-/* Rows [first, first + rows) of `cols` values, widened exactly, into out [rows * cols]. ERR_INPUT:
- * no such tensor, rows of another length, fewer rows, another dtype, a value that is not finite;
- * ERR_IO. */
+/* Read rows [first, first + rows) of `cols` values, widened exactly, into out [rows * cols].
+ * ERR_INPUT: no such tensor, rows of another length, too few rows, another dtype, a value that is
+ * not finite; ERR_IO. */
 MUST_CHECK err_code reference_read_rows(const reference *r, const char *name, uint64_t first,
                                         uint64_t rows, uint64_t cols, float *out, err *e);
 
-/* The same for integers from 0 to 2^32 - 1; others are ERR_INPUT. */
+/* The same for integers, from 0 to 2^31 - 1 in I32 and to 2^32 - 1 in I64; others are ERR_INPUT. */
 MUST_CHECK err_code reference_read_indices(const reference *r, const char *name, uint64_t first,
                                            uint64_t rows, uint64_t cols, uint32_t *out, err *e);
 

@@ -1,5 +1,5 @@
-/* Differences of models: what digests leave unread, stacks of other heights, one wrong code in the last
- * chunk, and the same findings with any number of threads. */
+/* Differences of models: what digests leave unread, stacks of other heights, one wrong code in the
+ * last chunk, and the same findings with any number of threads. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>

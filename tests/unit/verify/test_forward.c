@@ -1,5 +1,5 @@
-/* What must not change a bit of a forward pass: threads, memory, batches, modes, and who computes.
- * What a model is against itself.
+/* What must not change a bit of a forward pass: threads, memory, batches, modes, implementations.
+ * Also a model against itself.
  *
  * THIN above 1, as in the other long tests: fewer tokens. */
 #include "tests/aid/forward_case.h"
@@ -26,7 +26,7 @@ static void expect_nothing(const forward_form *f)
     }
 }
 
-/* Weights that are not quantized take no FP8 activations. */
+/* Without quantized weights, FP8 activations are not used. */
 START_TEST(the_source_against_itself)
 {
     forward_options o = of_tokens(SEQUENCES, LENGTH);
@@ -53,7 +53,7 @@ END_TEST
 
 /* ---- the same bits --------------------------------------------- */
 
-/* The dump of a pass by other operations than the usual ones. */
+/* The dump of a forward pass by another implementation of the operations. */
 static image dump_by(ops *by, store *model, forward_options o)
 {
     forward_report r;
@@ -115,7 +115,7 @@ START_TEST(same_bits_beside_a_source)
 {
     forward_options o = of_tokens(SEQUENCES, some_length());
     const image alone = dump_by(on_cpu, from_packed, o);
-    o.fp8 = true; /* the dump is of the first form */
+    o.fp8 = true; /* the dump is of the first variant */
     o.dump = scratch("beside");
     forward_report r = run_compare(from_source, from_packed, &o);
     forward_report_free(&r);

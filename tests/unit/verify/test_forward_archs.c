@@ -1,5 +1,5 @@
 /* Architectures against what transformers computed of small checkpoints in float32: hidden states
- * and logits. The checkpoints lie beside the source tree; what is not there is skipped. */
+ * and logits. The checkpoints are next to the source tree; missing ones are skipped. */
 #include <unistd.h>
 
 #include "tests/aid/conversion.h"
@@ -7,7 +7,7 @@
 #include "verify/forward/forward.h"
 #include "verify/ops/ops_cpu.h"
 
-/* What float32 sums in two orders may differ by; measured: below 3e-6. */
+/* Bound for the difference of float32 sums in two orders; measured: below 3e-6. */
 #define NEAR 2e-4
 
 static const char *const names[] = {"llama", "llama-tied", "qwen3"};
@@ -19,7 +19,7 @@ static ops *on_cpu;
 static int32_t *ids;
 static size_t sequences, length;
 
-/* False, and why is printed, if there is no such checkpoint. */
+/* False if there is no such checkpoint: then prints why the test is skipped. */
 static bool open_zoo(const char *name)
 {
     const char *const models = getenv("OCTAVO_MODELS");
@@ -89,7 +89,7 @@ static double rms(const reference *a, const reference *b, const char *name, size
     return hidden_relative_rms(&sums);
 }
 
-/* How far a dump is from another file in every state that the latter has, and in the logits. */
+/* Compare the logits of a dump with another file, and all hidden states that the file has. */
 static double largest_rms(const reference *d, const reference *of, const model_config *c)
 {
     double largest = rms(d, of, "logits", c->vocab);
@@ -121,7 +121,7 @@ START_TEST(states_and_logits)
 }
 END_TEST
 
-/* The plainest operations, which also see that every weight is loaded and unloaded once. */
+/* The naive operations, which also check that every weight is loaded and unloaded once. */
 START_TEST(the_same_bits_by_plain_operations)
 {
     model_config c;
@@ -140,7 +140,7 @@ START_TEST(the_same_bits_by_plain_operations)
 }
 END_TEST
 
-/* Source and packed model, both forms of activations, all tokens at once and one by one. */
+/* Source and packed model, both variants of activations, all tokens at once and one by one. */
 START_TEST(source_and_packed_model)
 {
     store *packed = NULL;

@@ -44,7 +44,7 @@ START_TEST(layers_of_the_source)
 }
 END_TEST
 
-/* The reference's states are of the trained form: each layer by itself says so. */
+/* The reference's states are of the trained slope form, which shows in each layer alone. */
 START_TEST(layers_of_the_other_form)
 {
     forward_options o = all_tokens(SLOPE_HF);
@@ -55,12 +55,12 @@ START_TEST(layers_of_the_other_form)
         ck_assert(i == SOFTMAX ? m->local_error <= NEAR : m->local_error > 0.01);
         ck_assert(i == SOFTMAX ? isnan(m->other_slope_error) : m->other_slope_error <= NEAR);
     }
-    ck_assert_double_le(r.forms[0].summary.kl_max, 1e-8); /* these are of the form asked for */
+    ck_assert_double_le(r.forms[0].summary.kl_max, 1e-8); /* logits of the requested form */
     forward_report_free(&r);
 }
 END_TEST
 
-/* Sets, without regard to their order. */
+/* Compare sets in any order. */
 static void expect_same_experts(const reference *a, const reference *b, unsigned layer)
 {
     uint32_t x[TOKENS][2];
@@ -125,7 +125,7 @@ END_TEST
 
 /* ---- both ------------------------------------------------------ */
 
-/* What the measures make of the logits that Python computed. */
+/* The measures of the logits that Python computed. */
 static position_summary golden_summary(void)
 {
     static position_measure positions[TOKENS];
@@ -171,8 +171,7 @@ START_TEST(source_and_packed_model)
 }
 END_TEST
 
-/* A packed model that is run with the other decay is wrong in every linear layer, and there only.
- */
+/* A packed model run with the other slope form is wrong in every linear layer, and only there. */
 START_TEST(a_wrong_decay)
 {
     const forward_options right = all_tokens(SLOPE_TRAINED);

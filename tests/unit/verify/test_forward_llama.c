@@ -1,5 +1,5 @@
-/* A Llama of one layer with a bias wherever it may have one, against its equations in double
- * precision, written out here once more. */
+/* A Llama of one layer with every bias it may have, against its equations in double
+ * precision, written out here again. */
 #include <math.h>
 
 #include "tests/aid/conversion.h"
@@ -51,7 +51,7 @@ static const int32_t ids[TOKENS] = {3, 1, 4, 15, 9};
 
 static store *model;
 
-/* A tensor of at most so many elements. */
+/* The elements of a tensor. */
 static const float *tensor_of(const char *name)
 {
     static float values[VOCAB * WIDTH];

@@ -1,4 +1,4 @@
-/* Limits: what is built in, what a file changes, and which values fail. */
+/* Limits: the defaults, what a file changes, and which values fail. */
 #include <check.h>
 #include <math.h>
 #include <string.h>
@@ -153,7 +153,7 @@ START_TEST(judges_both_kinds)
     expect_failure(&f, 2, METRIC_TOP1, -1, top1[1], 0.9);
     expect_failure(&f, 3, METRIC_TOP1, -1, top1[2], 0.9);
     limit_failures_free(&f);
-    ck_assert(f.items == NULL && f.count == 0 && f.room == 0);
+    ck_assert(f.items == NULL && f.count == 0 && f.capacity == 0);
 }
 END_TEST
 

@@ -1,5 +1,5 @@
-/* Measures: distributions whose divergence is known, everything again in long double, ranks against
- * numbers that tell their rank. */
+/* Measures: distributions whose divergence is known, everything again in long double, ranks of
+ * numbers that are their own rank. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static long double divergence(const float *a, const float *b, size_t n)
     return kl;
 }
 
-/* How many tokens go before token v? */
+/* How many tokens rank before token v? */
 static size_t rank_of(const float *z, size_t n, size_t v)
 {
     size_t before = 0;
@@ -91,7 +91,7 @@ START_TEST(one_logit_against_uniform)
     ck_assert_double_eq(m.max_difference, 3.5);
     expect_close(m.mean_difference, 0.0035, 1e-18);
     ck_assert(m.compared && m.scored);
-    ck_assert(!m.top1 && !m.top5); /* of equals the tokens 0 … 4; then 7, 0 … 3 */
+    ck_assert(!m.top1 && !m.top5); /* of equal logits the tokens 0 … 4; then 7, 0 … 3 */
     measure_position(lifted, flat, 1000, -1, &m);
     const double p = exp(3.5) / (999 + exp(3.5));
     expect_close(m.kl, 3.5 * p - log((999 + exp(3.5)) / 1000), 1e-15);
@@ -131,7 +131,7 @@ START_TEST(row_with_itself_is_zero)
 }
 END_TEST
 
-/* Packed is the source but for a noise of 2 to the power of -2, -10, -18. */
+/* Packed is the source plus noise of 2 to the power of -2, -10, -18. */
 START_TEST(agrees_with_long_double)
 {
     uint64_t state = random_seed(_i);
@@ -158,7 +158,7 @@ START_TEST(agrees_with_long_double)
 }
 END_TEST
 
-/* Few values, so that there are ties; few tokens, so that there may be less than five. */
+/* Few values, so that there are ties; few tokens, sometimes fewer than five. */
 START_TEST(tops_with_ties)
 {
     uint64_t state = random_seed(_i);

@@ -1,5 +1,5 @@
-/* Dumped activations: every dtype by its value, shapes that do not fit, and the golden file of the
- * built-in example. */
+/* Dumped activations: the values of every dtype, shapes that do not match, and the golden file of
+ * the built-in example. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -104,7 +104,7 @@ START_TEST(every_dtype)
 }
 END_TEST
 
-/* Rows that do not fit one chunk of reading. */
+/* Rows that span chunks of reading. */
 START_TEST(long_rows)
 {
     reference *const r = make();
@@ -143,7 +143,7 @@ START_TEST(token_ids)
     expect_ok(reference_read_indices(r, "ids32", 2, 1, 2, out, &e), &e);
     ck_assert_uint_eq(out[0], 2);
     expect_error(reference_read_indices(r, "negative", 0, 1, 2, out, &e), ERR_INPUT, &e,
-                 "tensor negative: a number below 0 or above 2^32 - 1 is no index");
+                 "tensor negative: a number below 0 or above 2^32 - 1 is not a valid index");
     expect_error(reference_read_indices(r, "negative32", 0, 1, 2, out, &e), ERR_INPUT, &e,
                  "no index");
     reference_close(r);
