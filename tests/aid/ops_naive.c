@@ -111,14 +111,14 @@ static void matmul_exact(const naive *o, mat x, const weight *w, mat y)
 }
 
 /* One group of one row: its scale; its values in code units to `value`. */
-static float quantize_group(const naive *o, mat x, size_t t, size_t first, size_t count, bool pow2,
-                            float *value)
+static float quantize_group(const naive *o, mat x, size_t t, size_t first, size_t count,
+                            scale_format format, float *value)
 {
     float amax = 0;
     for (size_t k = 0; k < count; k++) {
         amax = fmaxf(amax, fabsf(*at(x, t, first + k)));
     }
-    const float scale = naive_tile_scale(amax, pow2);
+    const float scale = naive_tile_scale(amax, format == SCALES_UE8M0);
     for (size_t k = 0; k < count; k++) {
         value[k] = naive_e4m3_value(o, naive_e4m3_nearest(o, *at(x, t, first + k) / scale));
     }
@@ -134,7 +134,7 @@ static void matmul_fp8(const naive *o, mat x, const weight *w, mat y)
         for (size_t first = 0; first < w->cols; first += NAIVE_GROUP) {
             const size_t count = w->cols - first < NAIVE_GROUP ? w->cols - first : NAIVE_GROUP;
             float value[NAIVE_GROUP];
-            const float sa = quantize_group(o, x, t, first, count, w->pow2, value);
+            const float sa = quantize_group(o, x, t, first, count, w->block.scale, value);
             for (size_t n = 0; n < w->rows; n++) {
                 float p = 0;
                 for (size_t k = 0; k < count; k++) {

@@ -178,13 +178,14 @@ static uint8_t random_code(ops_pair *p)
     return (code & 0x7f) > ORACLE_LARGEST ? code & 0x80 : code;
 }
 
-static const float *random_scales(ops_pair *p, size_t count, bool pow2)
+static const float *random_scales(ops_pair *p, size_t count, scale_format format)
 {
     const int lowest = (int)pair_below(p, 2) ? -12 : -126 + (int)pair_below(p, 140);
     float *const scales = pair_host(p, count * sizeof *scales, sizeof *scales * pair_below(p, 4));
     for (size_t i = 0; i < count; i++) {
         const float significand = 1 + ldexpf((float)pair_below(p, 1U << 23), -23);
-        scales[i] = ldexpf(pow2 ? 1 : significand, lowest + (int)pair_below(p, 14));
+        scales[i] =
+            ldexpf(format == SCALES_UE8M0 ? 1 : significand, lowest + (int)pair_below(p, 14));
     }
     return scales;
 }
@@ -206,8 +207,8 @@ both_weights pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spre
     unsigned char *const data = pair_host(p, rows * cols * bytes, bytes * pair_below(p, 16));
     weight w = {.type = type, .rows = rows, .cols = cols, .data = data};
     if (type == DTYPE_F8_E4M3) {
-        w.pow2 = pair_below(p, 2);
-        w.scales = random_scales(p, (rows + 127) / 128 * ((cols + 127) / 128), w.pow2);
+        w.block = block_fp8(pair_below(p, 2) ? SCALES_UE8M0 : SCALES_F32);
+        w.scales = random_scales(p, block_count(w.block, rows, cols), w.block.scale);
     }
     for (size_t i = 0; i < rows * cols; i++) {
         if (type == DTYPE_F8_E4M3) {

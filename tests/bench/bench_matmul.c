@@ -225,7 +225,8 @@ static void measure_ours(runner *r, int side, unsigned threads, answer *a)
                     .rows = r->s->rows,
                     .cols = r->s->cols,
                     .data = quantized ? (void *)r->d->codes : (void *)r->d->bf16,
-                    .scales = quantized ? r->d->scales : NULL};
+                    .scales = quantized ? r->d->scales : NULL,
+                    .block = block_fp8(SCALES_F32)};
     r->fp8 = side == SIDE_FP8;
     r->run = run_ours;
     pin_threads();

@@ -60,7 +60,7 @@ static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, 
         .cols = t->cols,
         .data = run->pool->slots[slot].data,
         .scales = t->quantized ? run->pool->slots[slot].scales : NULL,
-        .pow2 = t->block.scale == SCALES_UE8M0,
+        .block = t->block,
     };
     const err_code code = store_read(run->store, t, first, rows, run->pool->slots[slot].data,
                                      run->pool->slots[slot].scales, e);
@@ -104,10 +104,10 @@ err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t r
              : err_set(e, ERR_INTERNAL, "a tensor that was there is gone");
 }
 
-bool run_is_quantized(const model_run *run, unsigned slot)
+uint64_t run_block_height(const model_run *run, unsigned slot)
 {
     const store_tensor *const t = find(run, slot, 0, 0);
-    return t && t->quantized;
+    return t && t->quantized ? block_height(t->block, t->rows) : 1;
 }
 
 void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert)
@@ -118,11 +118,24 @@ void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert
     }
 }
 
+static void dequantize_row(const weight *w, size_t row, const unsigned char *codes, float *out)
+{
+    const size_t width = block_width(w->block, w->cols);
+    const float *const scales =
+        w->scales + row / block_height(w->block, w->rows) * block_across(w->block, w->cols);
+    for (size_t i = 0; i < w->cols; i++) {
+        out[i] = e4m3_decode(codes[i]) * scales[i / width];
+    }
+}
+
 void weight_widen_row(const weight *w, size_t row, float *out)
 {
     const unsigned char *const at =
         (const unsigned char *)w->data + row * w->cols * dtype_bits(w->type) / 8;
-    const size_t across = num_ceil_div(w->cols, 128);
+    if (w->scales) {
+        dequantize_row(w, row, at, out);
+        return;
+    }
     for (size_t i = 0; i < w->cols; i++) {
         switch (w->type) {
         case DTYPE_BF16:
@@ -131,11 +144,8 @@ void weight_widen_row(const weight *w, size_t row, float *out)
         case DTYPE_F16:
             out[i] = f16_widen(le16_load(at + 2 * i));
             break;
-        case DTYPE_F32:
+        default:
             out[i] = float_from_bits(le32_load(at + 4 * i));
-            break;
-        default: /* codes */
-            out[i] = e4m3_decode(at[i]) * w->scales[row / 128 * across + i / 128];
         }
     }
 }

@@ -107,7 +107,9 @@ MUST_CHECK err_code run_read_weight(model_run *run, unsigned slot, unsigned laye
 /* The same for rows [first, first + rows) of a large one outside the layers. */
 MUST_CHECK err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows,
                                   weight *out, err *e);
-bool run_is_quantized(const model_run *run, unsigned slot); /* a tensor outside the layers */
+/* Rows of a block of a tensor outside the layers, 1 if it is not quantized: run_read_band can only
+ * begin at a multiple. */
+uint64_t run_block_height(const model_run *run, unsigned slot);
 void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert);
 
 /* Row `row` of a weight as floats, [w->cols]. */

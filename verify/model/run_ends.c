@@ -1,4 +1,4 @@
-/* Where a pass begins and ends: embeddings, and the head that makes logits. */
+/* Where a forward pass begins and ends: embeddings, and the head that computes logits. */
 #include <stdlib.h>
 
 #include "format/base/num.h"
@@ -6,18 +6,24 @@
 
 /* ---- embeddings ------------------------------------------------ */
 
-/* One row at a time: a vocabulary is large, a batch needs little of it. Quantized rows can only be
- * read from the beginning of their tiles. */
+/* Read one row at a time: a vocabulary is large, and a batch needs few of its rows. */
 static err_code embedding(model_run *run, int32_t id, float *out, err *e)
 {
     const uint64_t row = (uint64_t)id;
-    const uint64_t first = run_is_quantized(run, SLOT_EMBEDDING) ? row / 128 * 128 : row;
+    const uint64_t first = row - row % run_block_height(run, SLOT_EMBEDDING);
     weight w;
-    const err_code code = run_read_band(run, SLOT_EMBEDDING, first, row - first + 1, &w, e);
-    if (code == OK) {
-        weight_widen_row(&w, row - first, out);
+    TRY(run_read_band(run, SLOT_EMBEDDING, first, row - first + 1, &w, e));
+    weight_widen_row(&w, row - first, out);
+    return OK;
+}
+
+static err_code embed_rows(model_run *run, mat to, const int32_t *ids, float *rows, err *e)
+{
+    for (size_t i = 0; i < to.rows; i++) {
+        TRY(embedding(run, ids[i], rows + i * to.cols, e));
     }
-    return code;
+    run->ops->put(run->ops, rows, to);
+    return run_go_on(run, e);
 }
 
 err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e)
@@ -29,16 +35,11 @@ err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e)
         return err_set(e, ERR_MEMORY, "no memory for embeddings");
     }
     err_code code = OK;
-    for (size_t done = 0; done < all.rows && code == OK; done += RUN_BLOCK) {
+    for (size_t done = 0; done < all.rows; done += RUN_BLOCK) {
         const size_t n = num_min(RUN_BLOCK, all.rows - done);
-        for (size_t i = 0; i < n && code == OK; i++) {
-            code = embedding(run, ids[done + i], rows + i * width, e);
-        }
-        if (code == OK) {
-            run->ops->put(run->ops, rows, mat_rows(all, done, n));
-            code = run_go_on(run, e);
-        }
+        TRY_OUT(embed_rows(run, mat_rows(all, done, n), ids + done, rows, e));
     }
+out:
     free(rows);
     return code;
 }
@@ -47,14 +48,15 @@ err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e)
 
 enum { HEAD_BAND_BYTES = 16 << 20 };
 
-/* Whole rows of tiles, about HEAD_BAND_BYTES of floats. */
+/* Rows of the head that are read at a time: whole rows of the largest blocks, about HEAD_BAND_BYTES
+ * as floats. */
 static uint64_t band_rows(const model_run *run)
 {
-    const uint64_t tile_row = 128 * (uint64_t)run->config.hidden * sizeof(float);
-    return 128 * num_max(1, HEAD_BAND_BYTES / tile_row);
+    const uint64_t block_bytes = BLOCK_MAX_ROWS * (uint64_t)run->config.hidden * sizeof(float);
+    return BLOCK_MAX_ROWS * num_max(1, HEAD_BAND_BYTES / block_bytes);
 }
 
-/* The final norm of tokens of each track, from scratch memory. */
+/* The final norm of `count` tokens of each track, into scratch memory. */
 static err_code norm_tracks(model_run *run, const unsigned *numbers, unsigned count_tracks,
                             size_t first, size_t count, mat *normed, err *e)
 {

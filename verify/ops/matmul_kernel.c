@@ -100,7 +100,7 @@ static void pack(const matmul_job *job, size_t panel, size_t slice)
         pack_tokens(&p);
         return;
     }
-    const scale_format kind = job->w->pow2 ? SCALES_UE8M0 : SCALES_F32;
+    const scale_format kind = job->w->block.scale;
     float *scales = job->scales + token * num_ceil_div(x->cols, TILE) + col / TILE * width;
     for (size_t k = col; k < end; k += TILE) {
         p.cols = num_min(TILE, end - k);

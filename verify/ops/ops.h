@@ -27,8 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "format/tensor/dtype.h"
 #include "format/base/err.h"
+#include "format/tensor/block.h"
+#include "format/tensor/dtype.h"
 
 /* A matrix of activations, float32, row-major. */
 typedef struct mat {
@@ -53,9 +54,9 @@ typedef struct weight {
     dtype type;          /* BF16, F16, F32; F8_E4M3 with scales */
     size_t rows, cols;   /* N, K */
     const void *data;    /* little-endian, aligned for its type */
-    const float *scales; /* [ceil(rows / 128), ceil(cols / 128)]; NULL: not quantized */
-    bool pow2;           /* scales are powers of two: FP8 activations also get such scales */
-    void *loaded;        /* what an ops made of it, the ops' own; NULL: not loaded */
+    const float *scales; /* one for each block, row-major; NULL: not quantized */
+    block_format block;  /* of the scales, tiles; FP8 activations get the same scale format */
+    void *loaded;        /* owned by the ops that loaded it; NULL: not loaded */
 } weight;
 
 /* Softmax and linear attention. */

@@ -46,8 +46,9 @@ static void check_matmul(ops_pair *p, dtype type, bool fp8)
     const bool biased = pair_below(p, 2);
     const both x = pair_mat(p, t, k, xs);
     const both y = pair_mat(p, t, n, PLAIN);
-    pair_describe(p, "matmul %s fp8 %d pow2 %d bias %d: T %zu N %zu K %zu, x kind %d, w kind %d",
-                  dtype_name(type), fp8, w.naive.pow2, biased, t, n, k, xs, ws);
+    pair_describe(p, "matmul %s fp8 %d scales %s bias %d: T %zu N %zu K %zu, x kind %d, w kind %d",
+                  dtype_name(type), fp8, scale_format_name(w.naive.block.scale), biased, t, n, k,
+                  xs, ws);
     TESTED(p, matmul, x.tested, &w.tested, biased ? &bias.tested : NULL, fp8, y.tested);
     NAIVE(p, matmul, x.naive, &w.naive, biased ? &bias.naive : NULL, fp8, y.naive);
     pair_same(p, y);

@@ -71,7 +71,7 @@ static held_weight weight_new(const kind *k, size_t rows, size_t cols, uint64_t 
                    .cols = cols,
                    .data = h.data,
                    .scales = k->type == DTYPE_F8_E4M3 ? h.scales : NULL,
-                   .pow2 = k->pow2};
+                   .block = block_fp8(k->pow2 ? SCALES_UE8M0 : SCALES_F32)};
     return h;
 }
 
@@ -122,7 +122,7 @@ static float chain_of_groups(const weight *w, size_t row, const float *x)
         for (size_t k = first; k < end; k++) {
             amax = fmaxf(amax, fabsf(x[k]));
         }
-        const float scale = scale_from_amax(amax, w->pow2 ? SCALES_UE8M0 : SCALES_F32);
+        const float scale = scale_from_amax(amax, w->block.scale);
         for (size_t k = first; k < end; k++) {
             p = fmaf(stored(w, row, k), e4m3_decode(e4m3_encode(x[k] / scale)), p);
         }

@@ -145,7 +145,7 @@ START_TEST(token_ids)
     expect_error(reference_read_indices(r, "negative", 0, 1, 2, out, &e), ERR_INPUT, &e,
                  "tensor negative: a number below 0 or above 2^32 - 1 is not a valid index");
     expect_error(reference_read_indices(r, "negative32", 0, 1, 2, out, &e), ERR_INPUT, &e,
-                 "no index");
+                 "not a valid index");
     reference_close(r);
 }
 END_TEST
