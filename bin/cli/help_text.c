@@ -21,12 +21,14 @@ static const char *const octavo_paragraphs[] = {
 };
 
 static const help_example octavo_examples[] = {
-    {"convert Ring-mini-linear-2.0 -o ring-mini.octavo", "Quantize, into one packed file."},
+    {"convert Ring-mini-linear-2.0 -o ring-mini.octavo",
+     "Quantize a checkpoint into one packed file."},
     {"verify ring-mini.octavo", "Check that every byte matches its digest."},
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0",
      "Check that every weight is the correct rounding of its source."},
     {"inspect ring-mini.octavo", "Show what is inside."},
-    {"export ring-mini.octavo -o ring-mini-fp8 --for vllm", "Write what a runtime loads."},
+    {"export ring-mini.octavo -o ring-mini-fp8 --for vllm",
+     "Write a directory that a runtime can load."},
     {NULL, NULL},
 };
 
@@ -122,8 +124,8 @@ static const char *const verify_paragraphs[] = {
     "run side by side, layer by layer. The report says how far apart their predictions are "
     "(Kullback-Leibler divergence, top-1 agreement, perplexity) and, for each layer, how far "
     "apart the hidden states are and what error the layer itself adds: its local error, which "
-    "points at a faulty layer. Built-in limits catch faults; --limits sets others. The "
-    "architectures that are supported are listed in the README.",
+    "points at a faulty layer. Built-in limits catch faults; --limits sets others. Supported "
+    "architectures: Ring-linear 2.0, Ring and Ling 2.0, Llama and Qwen3.",
     "With --forward the operand may also be a CHECKPOINT, with or without --against: alone, its "
     "perplexity is reported and, with --reference, where it departs from what another "
     "implementation computed.",
@@ -225,7 +227,8 @@ static const char *const diff_paragraphs[] = {
 
 static const help_example diff_examples[] = {
     {"diff old.octavo new.octavo", "What has changed?"},
-    {"diff ring-mini.octavo Ring-mini-linear-2.0", "Is it the rounding of this checkpoint?"},
+    {"diff ring-mini.octavo Ring-mini-linear-2.0",
+     "Is the file what quantizing this checkpoint gives?"},
     {"diff Ring-mini-linear-2.0 my-finetune --tensor '*.layers.7.*'",
      "What has changed in a layer?"},
     {"diff a.octavo b.octavo --json | jq -r '.tensors[].name'", "Names of tensors that differ."},
