@@ -1,4 +1,4 @@
-/* The commands: one object each, in cmd_NAME.c.
+/* The commands: one object for each, in cmd_NAME.c.
  *
  *     report_start(&r, c, json);
  *     code = cmd_list[c]->run(argc, argv, &r, &e);         argv[0] is the name of the command
@@ -13,8 +13,8 @@
 
 typedef struct command {
     err_code (*run)(int argc, char **argv, report *r, err *e);
-    option_fn take;       /* an option of the table goes into the command's request */
-    size_t request_bytes; /* of the request */
+    option_fn on_option;  /* stores an option in the command's request */
+    size_t request_bytes; /* size of the request */
 } command;
 
 extern const command cmd_convert, cmd_verify, cmd_inspect, cmd_unpack, cmd_diff, cmd_export,
@@ -22,7 +22,7 @@ extern const command cmd_convert, cmd_verify, cmd_inspect, cmd_unpack, cmd_diff,
 
 extern const command *const cmd_list[COMMAND_COUNT]; /* by command_id */
 
-/* Answer -h or -V, as text even with --json. */
-MUST_CHECK err_code cmd_answer(wish w, command_id c, report *r, err *e);
+/* Print the help or the version, as text even with --json. */
+MUST_CHECK err_code cmd_answer(command_action a, command_id c, report *r, err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* octavo bench: what this machine can do, what a conversion gets of it, and what holds it back. */
+/* octavo bench: how fast this machine is, how much of that a conversion achieves, and what limits
+ * it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,21 +11,21 @@
 #include "bin/cli/value.h"
 #include "format/base/num.h"
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     bench *const b = ctx;
     switch (o->id) {
     case OPTION_DEVICE:
     case OPTION_GPU_MEMORY:
     case OPTION_CHECK_DEVICE:
-        return compute_take(&b->request, o, value, e);
+        return compute_on_option(&b->request, o, value, e);
     case OPTION_SIZE:
         return value_size("--size", value, &b->size, e);
     case OPTION_CHECKPOINT:
         b->checkpoint = value;
         return OK;
     default:
-        return job_take(&b->job, o, value, e);
+        return job_on_option(&b->job, o, value, e);
     }
 }
 
@@ -43,7 +44,7 @@ static void print_head(const bench *b)
     printf(", %u thread%s, on %s\n", b->job.threads, text_s(b->job.threads), device);
 }
 
-static void tell_head(bench *b)
+static void report_head(bench *b)
 {
     if (report_says(b->report, LEVEL_NORMAL)) {
         print_head(b);
@@ -61,7 +62,7 @@ static void tell_head(bench *b)
     }
 }
 
-static void tell_bottleneck(bench *b)
+static void report_bottleneck(bench *b)
 {
     report *const r = b->report;
     const bench_stage *const slowest = bench_bottleneck(b);
@@ -83,31 +84,28 @@ typedef err_code (*part_fn)(bench *b, err *e);
 static err_code measure(bench *b, err *e)
 {
     static const part_fn parts[] = {bench_disk, bench_memory, bench_gpus, bench_conversion};
-    err_code code = bench_disk_open(b, e);
-    if (code == OK) {
-        tell_head(b);
+    err_code code = OK;
+    TRY_OUT(bench_disk_open(b, e));
+    report_head(b);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        TRY_OUT(parts[i](b, e));
     }
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && code == OK; i++) {
-        code = parts[i](b, e);
-    }
+out:
     bench_disk_close(b);
     return code;
 }
 
 static err_code bench_all(bench *b, err *e)
 {
-    err_code code = compute_find(&b->request, b->m, &b->device, e);
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(compute_find(&b->request, b->m, &b->device, e));
     b->pool = weights_pool();
     if (!b->pool) {
         return err_set(e, ERR_MEMORY, "no memory for weights");
     }
-    code = measure(b, e);
-    if (code == OK) {
-        tell_bottleneck(b);
-    }
+    TRY_OUT(measure(b, e));
+    report_bottleneck(b);
+out:
     free(b->pool);
     return code;
 }
@@ -116,20 +114,19 @@ static err_code run(int argc, char **argv, report *r, err *e)
 {
     bench b = {.report = r, .request = COMPUTE_DEFAULT, .job = job_defaults()};
     command_line line;
-    const err_code code = options_parse(COMMAND_BENCH, argc, argv, take, &b, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_BENCH, r, e);
+    TRY(options_parse(COMMAND_BENCH, argc, argv, on_option, &b, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_BENCH, r, e);
     }
     if (b.size > 0 && b.checkpoint) {
-        return err_set(e, ERR_USAGE, "--size and --checkpoint exclude each other");
+        return err_set(e, ERR_USAGE, "--size and --checkpoint cannot be combined");
     }
     b.size = b.size > 0 ? b.size : GIB;
-    /* Measurements are printed as they come; a line of progress between them would only be in the
-     * way. */
+    /* Measurements are printed at once; a progress line between them would only be in the way. */
     b.job.progress = PROGRESS_NEVER;
     b.m = job_start(&b.job, r);
     b.dir = line.operand_count > 0 ? line.operands[0] : ".";
     return bench_all(&b, e);
 }
 
-const command cmd_bench = {.run = run, .take = take, .request_bytes = sizeof(bench)};
+const command cmd_bench = {.run = run, .on_option = on_option, .request_bytes = sizeof(bench)};

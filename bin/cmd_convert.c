@@ -1,5 +1,5 @@
-/* octavo convert: options become a recipe, the recipe a plan, the plan a file; then it says what
- * came of it. */
+/* octavo convert: from the options a recipe, from the recipe a plan, from the plan a file and a
+ * report. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,37 +20,38 @@
 #include "format/file/io.h"
 #include "format/json/json.h"
 
-/* What the command line asks for. Rules and globs keep its order; --scales, --dialect and --recipe
- * wait until all is read, for the recipe stands below the options wherever it is named. */
+/* What the command line asks for. Rules and globs keep its order. --scales, --dialect and
+ * --recipe are applied after parsing, because options override the recipe wherever --recipe is
+ * on the line. */
 typedef struct convert_request {
     job_options job;
     convert_options options;
     compute_request compute;
     fit_request fit;
-    recipe recipe, rules; /* `rules`: those of the command line */
-    embed_glob *globs;    /* room for all arguments */
+    recipe recipe, rules; /* `rules`: --keep and --quantize */
+    embed_glob *globs;    /* as many as there are arguments */
     bool scales_given, dry_run;
     unsigned scales;
     pack_dialect dialect; /* DIALECT_NONE: not given */
     report *report;
 } convert_request;
 
-static err_code take_rule(convert_request *q, const char *option, const char *glob, bool quantize,
-                          err *e)
+static err_code add_rule(convert_request *q, const char *option, const char *glob, bool quantize,
+                         err *e)
 {
-    const err_code code = value_glob(option, glob, e);
-    return code == OK ? recipe_add_rule(&q->rules, glob, quantize, true, e) : code;
+    TRY(value_glob(option, glob, e));
+    return recipe_add_rule(&q->rules, glob, quantize, true, e);
 }
 
-static err_code take_embed(convert_request *q, const char *option, const char *glob, bool embed,
-                           err *e)
+static err_code add_embed(convert_request *q, const char *option, const char *glob, bool embed,
+                          err *e)
 {
     q->globs[q->options.embed_glob_count++] = (embed_glob){glob, embed};
     return value_glob(option, glob, e);
 }
 
-/* Options with a value; and those that other commands have, too. */
-static err_code take_value(convert_request *q, const option_spec *o, const char *value, err *e)
+/* Options with a value, and those that other commands also have. */
+static err_code on_value(convert_request *q, const option_spec *o, const char *value, err *e)
 {
     unsigned number = 0;
     switch (o->id) {
@@ -65,16 +66,16 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
         q->dialect = dialect_parse(value);
         return OK;
     case OPTION_KEEP:
-        return take_rule(q, "--keep", value, false, e);
+        return add_rule(q, "--keep", value, false, e);
     case OPTION_QUANTIZE:
-        return take_rule(q, "--quantize", value, true, e);
+        return add_rule(q, "--quantize", value, true, e);
     case OPTION_RECIPE:
         q->options.recipe_path = value;
         return OK;
     case OPTION_EMBED:
-        return take_embed(q, "--embed", value, true, e);
+        return add_embed(q, "--embed", value, true, e);
     case OPTION_NO_EMBED:
-        return take_embed(q, "--no-embed", value, false, e);
+        return add_embed(q, "--no-embed", value, false, e);
     case OPTION_DIGEST:
         TRY(value_word("--digest", value, o->words, &number, e));
         q->options.digest = digest_algs[number];
@@ -82,17 +83,17 @@ static err_code take_value(convert_request *q, const option_spec *o, const char 
     case OPTION_DEVICE:
     case OPTION_GPU_MEMORY:
     case OPTION_CHECK_DEVICE:
-        return compute_take(&q->compute, o, value, e);
+        return compute_on_option(&q->compute, o, value, e);
     case OPTION_FOR:
     case OPTION_TP:
     case OPTION_EP:
         return fit_take(&q->fit, o, value, e);
     default:
-        return job_take(&q->job, o, value, e);
+        return job_on_option(&q->job, o, value, e);
     }
 }
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     convert_request *const q = ctx;
     switch (o->id) {
@@ -115,11 +116,11 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         q->options.force = true;
         return OK;
     default:
-        return take_value(q, o, value, e);
+        return on_value(q, o, value, e);
     }
 }
 
-/* --scales and --dialect above all. */
+/* --scales and --dialect override the recipe. */
 static err_code set_arithmetic(convert_request *q, err *e)
 {
     recipe *const r = &q->recipe;
@@ -129,28 +130,31 @@ static err_code set_arithmetic(convert_request *q, err *e)
     if (q->dialect != DIALECT_NONE) {
         r->dialect = q->dialect;
     }
-    const char *const lacks = dialect_lacks(r->dialect, DTYPE_NONE, r->scales);
-    return lacks ? err_set(e, ERR_USAGE, "%s", lacks) : OK;
+    const char *const unsupported_reason = dialect_lacks(r->dialect, DTYPE_NONE, r->scales);
+    return unsupported_reason ? err_set(e, ERR_USAGE, "%s", unsupported_reason) : OK;
 }
 
-/* The recipe file, the rules of the command line on top. */
+static err_code read_recipe(const char *path, recipe *to, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    TRY(io_read_file(path, JSON_FILE_LIMIT, &text, &bytes, e));
+    const err_code code = recipe_parse(to, path, text, bytes, e);
+    free(text);
+    return code;
+}
+
+/* The recipe file, then the rules of the command line. */
 static err_code build_recipe(convert_request *q, err *e)
 {
-    err_code code = OK;
     if (q->options.recipe_path) {
-        char *text = NULL;
-        size_t bytes = 0;
-        code = io_read_file(q->options.recipe_path, JSON_FILE_LIMIT, &text, &bytes, e);
-        if (code == OK) {
-            code = recipe_parse(&q->recipe, q->options.recipe_path, text, bytes, e);
-        }
-        free(text);
+        TRY(read_recipe(q->options.recipe_path, &q->recipe, e));
     }
-    for (size_t i = 0; code == OK && i < q->rules.rule_count; i++) {
+    for (size_t i = 0; i < q->rules.rule_count; i++) {
         const recipe_rule *const rule = &q->rules.rules[i];
-        code = recipe_add_rule(&q->recipe, rule->glob, rule->quantize, true, e);
+        TRY(recipe_add_rule(&q->recipe, rule->glob, rule->quantize, true, e));
     }
-    return code == OK ? set_arithmetic(q, e) : code;
+    return set_arithmetic(q, e);
 }
 
 /* ---- reports --------------------------------------------------- */
@@ -160,16 +164,18 @@ static err_code put_recipe(report *r, const recipe *rules, err *e)
     size_t bytes = 0;
     json_t *value = NULL;
     char *const text = recipe_json(rules, &bytes);
-    err_code code = text ? json_parse("recipe", text, bytes, false, &value, e)
-                         : err_set(e, ERR_MEMORY, "no memory for a recipe");
-    if (code == OK) {
-        report_put(r, r->root, "recipe", value);
+    if (!text) {
+        return err_set(e, ERR_MEMORY, "no memory for a recipe");
     }
+    err_code code = OK;
+    TRY_OUT(json_parse("recipe", text, bytes, false, &value, e));
+    report_put(r, r->root, "recipe", value);
+out:
     free(text);
     return code;
 }
 
-/* What a plan and a finished conversion have in common. */
+/* The fields that a plan and a finished conversion have in common. */
 static err_code put_job(report *r, const char *kind, const convert_job *job,
                         const packed_view *made, err *e)
 {
@@ -211,14 +217,14 @@ static void print_result(const convert_job *job, const compute *c, const convert
     text_mask(path);
     hex_encode(done->root, sizeof done->root, root);
     snprintf(carried.s, sizeof carried.s, ", %" PRIu64 " carried over", p->carried_count);
-    snprintf(again.s, sizeof again.s, " (%" PRIu64 " for the second time)", p->requantized_count);
+    snprintf(again.s, sizeof again.s, " (%" PRIu64 " requantized)", p->requantized_count);
     printf("%s: %" PRIu64 " of %" PRIu64 " tensors quantized%s%s, %s -> %s, %s, %s (%s) on %s\n",
            path, p->quantized_count, (p->quantized_count + p->carried_count + p->kept_count),
            p->requantized_count > 0 ? again.s : "", p->carried_count > 0 ? carried.s : "",
            text_size(before.s, p->source_bytes), text_size(after.s, p->file_bytes),
            p->quantized_count > 0
                ? text_quality(db.s, stats_sqnr(done->sum_sq_source, done->sum_sq_error))
-               : "nothing rounded",
+               : "nothing quantized",
            text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds),
            device);
     printf("root %s\n", root);
@@ -227,15 +233,15 @@ static void print_result(const convert_job *job, const compute *c, const convert
 static void print_memory(const compute *c)
 {
     shown host, gpu;
-    printf("memory     %s at most", text_memory(host.s, peak_memory()));
+    printf("memory     peak %s", text_memory(host.s, peak_memory()));
     if (c->device_bytes > 0) {
-        printf(", %s of GPUs, %" PRIu64 " tiles checked", text_memory(gpu.s, c->device_bytes),
+        printf(", %s on GPUs, %" PRIu64 " tiles checked", text_memory(gpu.s, c->device_bytes),
                c->checked_tiles);
     }
     putchar('\n');
 }
 
-/* The error of each tensor stands in the file that was just made. */
+/* The error of each tensor is read from the new file. */
 static err_code report_done(report *r, const convert_job *job, const compute *c,
                             const convert_report *done, err *e)
 {
@@ -244,18 +250,19 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
     const bool details = r->json || report_says(r, LEVEL_VERBOSE);
     const bool readable = !job->options.stream;
     if (details && readable) {
-        code = packed_view_open(job->options.output, &made, e);
+        TRY_OUT(packed_view_open(job->options.output, &made, e));
     }
-    if (code == OK && r->json) {
-        code = put_job(r, "conversion", job, &made, e);
+    if (r->json) {
+        TRY_OUT(put_job(r, "conversion", job, &made, e));
         report_put(r, r->root, "result", result_json(r, job, c, done));
-    } else if (code == OK && details) {
-        code = readable ? plan_print_tensors(job, &made, e) : OK;
+    } else if (details) {
+        TRY_OUT(readable ? plan_print_tensors(job, &made, e) : OK);
         print_memory(c);
     }
-    if (code == OK && report_says(r, LEVEL_NORMAL)) {
+    if (report_says(r, LEVEL_NORMAL)) {
         print_result(job, c, done);
     }
+out:
     packed_view_close(&made);
     return code;
 }
@@ -273,20 +280,21 @@ static err_code check_stream(const convert_request *q, err *e)
         return OK;
     }
     if (q->report->json) {
-        err_set(e, ERR_USAGE, "--json and -o - would both be written to standard output");
-        err_hint(e, "octavo inspect --json tells about a packed file");
+        err_set(e, ERR_USAGE, "-o - and --json cannot be combined: both write to standard output");
+        err_hint(e, "octavo inspect --json describes a packed file");
         return ERR_USAGE;
     }
     if (isatty(STDOUT_FILENO)) {
-        err_set(e, ERR_USAGE, "-o - writes a packed file, and standard output is a terminal");
-        err_hint(e, "a pipe or a file takes it: octavo convert ... -o - | octavo verify -");
+        err_set(e, ERR_USAGE, "-o - writes a packed file, but standard output is a terminal");
+        err_hint(e, "redirect it to a pipe or a file: octavo convert ... -o - | octavo verify -");
         return ERR_USAGE;
     }
     return OK;
 }
 
-/* The file gets a descriptor of its own; what is said from here on goes to standard error. */
-static err_code take_stream(convert_options *o, err *e)
+/* Duplicate standard output for the packed file, then send everything else that is printed to
+ * standard error. */
+static err_code open_stream(convert_options *o, err *e)
 {
     o->output = "standard output";
     o->stream = true;
@@ -299,14 +307,16 @@ static err_code take_stream(convert_options *o, err *e)
 
 /* ---- the command ----------------------------------------------- */
 
-/* -f would replace the link /dev/stdout itself, and what standard output goes to as well. */
-static err_code refuse_streams(const char *output, err *e)
+/* Refuse an output that is the file behind a standard stream: with -f, it would be replaced while
+ * it is in use, and /dev/stdout is a link that would itself be replaced. */
+static err_code refuse_standard_streams(const char *output, err *e)
 {
     struct stat named, opened;
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (stat(output, &named) == 0 && fstat(fd, &opened) == 0 && S_ISREG(named.st_mode) &&
             named.st_dev == opened.st_dev && named.st_ino == opened.st_ino) {
-            return err_set(e, ERR_USAGE, "%s: the output has to be a file of its own", output);
+            return err_set(e, ERR_USAGE, "%s: the output is the same file as a standard stream",
+                           output);
         }
     }
     return OK;
@@ -316,14 +326,12 @@ static err_code write_file(convert_request *q, convert_job *job, compute *c, con
                            err *e)
 {
     convert_report done = {0};
-    err_code code =
-        to_stream(q) ? take_stream(&job->options, e) : refuse_streams(q->options.output, e);
-    if (code == OK) {
-        code = compute_open(c, &q->compute, &job->slots, q->options.threads, m, e);
-    }
-    if (code == OK) {
-        code = convert_run(job, c->engine, m, &done, e);
-    }
+    err_code code = OK;
+    TRY_OUT(to_stream(q) ? open_stream(&job->options, e)
+                         : refuse_standard_streams(q->options.output, e));
+    TRY_OUT(compute_open(c, &q->compute, &job->slots, q->options.threads, m, e));
+    TRY_OUT(convert_run(job, c->engine, m, &done, e));
+out:
     compute_close(c, m);
     if (job->options.stream && close(job->options.stream_fd) != 0 && code == OK) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot write", job->options.output);
@@ -331,7 +339,7 @@ static err_code write_file(convert_request *q, convert_job *job, compute *c, con
     return code == OK ? report_done(q->report, job, c, &done, e) : code;
 }
 
-/* The config.json that travels along; *text stays NULL if there is none. */
+/* The config.json that is embedded; *text stays NULL if there is none. */
 static err_code read_config(const embed_list *list, char **text, size_t *bytes, err *e)
 {
     for (size_t i = 0; i < list->count; i++) {
@@ -346,11 +354,9 @@ static err_code show_fit(const convert_request *q, const convert_job *job, err *
 {
     char *config = NULL;
     fit_about about = {.path = job->options.source, .table = &job->plan.table};
-    err_code code = read_config(&job->embed, &config, &about.config_bytes, e);
-    if (code == OK) {
-        about.config = config;
-        code = fit_tell(&q->fit, &about, q->report, e);
-    }
+    TRY(read_config(&job->embed, &config, &about.config_bytes, e));
+    about.config = config;
+    const err_code code = fit_tell(&q->fit, &about, q->report, e);
     free(config);
     return code;
 }
@@ -358,13 +364,12 @@ static err_code show_fit(const convert_request *q, const convert_job *job, err *
 static err_code show_plan(const convert_request *q, const convert_job *job, err *e)
 {
     report *const r = q->report;
-    err_code code = OK;
     if (r->json) {
-        code = put_job(r, "plan", job, NULL, e);
+        TRY(put_job(r, "plan", job, NULL, e));
     } else if (report_says(r, LEVEL_NORMAL)) {
-        code = plan_print(job, r->level < LEVEL_VERBOSE, e);
+        TRY(plan_print(job, r->level < LEVEL_VERBOSE, e));
     }
-    return code == OK && q->fit.asked ? show_fit(q, job, e) : code;
+    return q->fit.asked ? show_fit(q, job, e) : OK;
 }
 
 static err_code convert(convert_request *q, err *e)
@@ -372,28 +377,21 @@ static err_code convert(convert_request *q, err *e)
     const monitor *const m = job_start(&q->job, q->report);
     convert_job job = {0};
     compute c = {0};
-    err_code code = fit_request_check(&q->fit, q->dry_run, e);
-    if (code == OK) {
-        code = check_stream(q, e);
-    }
-    if (code == OK) {
-        code = build_recipe(q, e);
-    }
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(fit_request_check(&q->fit, q->dry_run, e));
+    TRY(check_stream(q, e));
+    TRY(build_recipe(q, e));
     q->options.recipe = &q->recipe;
     q->options.embed_globs = q->globs;
     q->options.threads = q->job.threads;
     q->options.memory = q->job.memory;
     q->compute.explain = q->job.level == LEVEL_VERBOSE;
-    code = q->dry_run ? OK : compute_find(&q->compute, m, &c, e);
-    if (code == OK) {
-        code = convert_prepare(&q->options, m, &job, e);
+    if (!q->dry_run) {
+        TRY(compute_find(&q->compute, m, &c, e));
     }
-    if (code == OK) {
-        code = q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e);
-    }
+    TRY_OUT(convert_prepare(&q->options, m, &job, e));
+    TRY_OUT(q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e));
+out:
     convert_close(&job);
     return code;
 }
@@ -409,17 +407,20 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (!q.globs) {
         return err_set(e, ERR_MEMORY, "no memory for %d arguments", argc);
     }
-    err_code code = options_parse(COMMAND_CONVERT, argc, argv, take, &q, &line, e);
-    if (code == OK && line.wish != WISH_RUN) {
-        code = cmd_answer(line.wish, COMMAND_CONVERT, r, e);
-    } else if (code == OK) {
+    err_code code = OK;
+    TRY_OUT(options_parse(COMMAND_CONVERT, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        code = cmd_answer(line.action, COMMAND_CONVERT, r, e);
+    } else {
         q.options.source = line.operands[0];
         code = convert(&q, e);
     }
+out:
     recipe_free(&q.recipe);
     recipe_free(&q.rules);
     free(q.globs);
     return code;
 }
 
-const command cmd_convert = {.run = run, .take = take, .request_bytes = sizeof(convert_request)};
+const command cmd_convert = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(convert_request)};

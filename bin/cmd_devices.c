@@ -1,4 +1,4 @@
-/* octavo devices: what could compute here. */
+/* octavo devices: the CPU and the CUDA devices of this machine. */
 #include <stdio.h>
 
 #include "bin/cmd.h"
@@ -14,28 +14,25 @@ typedef struct machine {
     const char *level;
     unsigned threads;
     device_list gpus;
-    err missing; /* why there are none */
+    err missing; /* why there are no GPUs */
 } machine;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     (void)ctx;
     (void)value;
     return option_unhandled(o, e);
 }
 
-static err_code look(machine *m, err *e)
+static err_code inspect_machine(machine *m, err *e)
 {
     cpu_level level = CPU_BASELINE;
-    const err_code code = cpu_level_choose(&level, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(cpu_level_choose(&level, e));
     cpu_model(m->model, sizeof m->model);
     m->level = cpu_level_name(level);
     m->threads = parallel_processors();
     if (device_find_all(&m->gpus, &m->missing) != OK) {
-        m->gpus.count = 0; /* having none is an answer, too */
+        m->gpus.count = 0; /* that is not an error; m->missing is the reason */
     }
     return OK;
 }
@@ -68,7 +65,7 @@ static err_code print(machine *m, err *e)
 {
     const char *const runtime = device_runtime();
     text_mask(m->model);
-    /* Linux names no model of AArch64 processors. */
+    /* On AArch64, Linux does not report a model name. */
     printf("CPU    %s, level %s, %u thread%s\n", m->model[0] ? m->model : cpu_machine(), m->level,
            m->threads, text_s(m->threads));
     if (m->gpus.count == 0) {
@@ -122,17 +119,16 @@ static err_code run(int argc, char **argv, report *r, err *e)
 {
     command_line line;
     machine m = {0};
-    err_code code = options_parse(COMMAND_DEVICES, argc, argv, take, NULL, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_DEVICES, r, e);
+    TRY(options_parse(COMMAND_DEVICES, argc, argv, on_option, NULL, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_DEVICES, r, e);
     }
-    code = look(&m, e);
-    if (code == OK && r->json) {
+    TRY(inspect_machine(&m, e));
+    if (r->json) {
         put(r, &m);
-    } else if (code == OK) {
-        code = print(&m, e);
+        return OK;
     }
-    return code;
+    return print(&m, e);
 }
 
-const command cmd_devices = {.run = run, .take = take};
+const command cmd_devices = {.run = run, .on_option = on_option};

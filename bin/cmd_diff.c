@@ -1,4 +1,4 @@
-/* octavo diff: what is different between two models. */
+/* octavo diff: the differences between two models. */
 #include <stdio.h>
 
 #include "bin/cmd.h"
@@ -13,7 +13,7 @@ typedef struct diff_request {
     report *report;
 } diff_request;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     diff_request *const q = ctx;
     switch (o->id) {
@@ -24,13 +24,13 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         q->options.full = true;
         return OK;
     default:
-        return job_take(&q->job, o, value, e);
+        return job_on_option(&q->job, o, value, e);
     }
 }
 
-/* The findings are what was asked for, so they go to standard output; that there are some is the
- * error. */
-static err_code tell(diff_request *q, const diff_report *found, double seconds, err *e)
+/* The differences are the result, so they go to standard output; the error only says that there are
+ * some. */
+static err_code print_findings(diff_request *q, const diff_report *found, double seconds, err *e)
 {
     report *const r = q->report;
     if (r->json) {
@@ -50,24 +50,20 @@ static err_code diff(diff_request *q, err *e)
     store *a = NULL;
     store *b = NULL;
     diff_report found = {0};
+    err_code code = OK;
     if (r->json) {
         report_put(r, r->root, "kind", report_text("difference"));
         report_put(r, r->root, "a", report_text(q->paths[0]));
         report_put(r, r->root, "b", report_text(q->paths[1]));
     }
-    err_code code = store_open(q->paths[0], m, &a, e);
-    if (code == OK) {
-        code = store_open(q->paths[1], m, &b, e);
-    }
+    TRY_OUT(store_open(q->paths[0], m, &a, e));
+    TRY_OUT(store_open(q->paths[1], m, &b, e));
     const double start = progress_clock();
-    if (code == OK) {
-        code = diff_run(a, b, &q->options, m, &found, e);
-    }
-    if (code == OK) {
-        code = tell(q, &found, progress_clock() - start, e);
-    }
+    TRY_OUT(diff_run(a, b, &q->options, m, &found, e));
+    TRY_OUT(print_findings(q, &found, progress_clock() - start, e));
+out:
     if (code == ERR_DAMAGED) {
-        err_hint(e, "octavo verify names every damaged place");
+        err_hint(e, "octavo verify lists every corrupted place");
     }
     diff_report_free(&found);
     store_close(a);
@@ -79,9 +75,9 @@ static err_code run(int argc, char **argv, report *r, err *e)
 {
     diff_request q = {.report = r, .job = job_defaults()};
     command_line line;
-    const err_code code = options_parse(COMMAND_DIFF, argc, argv, take, &q, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_DIFF, r, e);
+    TRY(options_parse(COMMAND_DIFF, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_DIFF, r, e);
     }
     q.paths[0] = line.operands[0];
     q.paths[1] = line.operands[1];
@@ -90,4 +86,5 @@ static err_code run(int argc, char **argv, report *r, err *e)
     return diff(&q, e);
 }
 
-const command cmd_diff = {.run = run, .take = take, .request_bytes = sizeof(diff_request)};
+const command cmd_diff = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(diff_request)};

@@ -1,4 +1,4 @@
-/* octavo export: options become a plan, the plan a directory. */
+/* octavo export: from the options a plan, from the plan a directory. */
 #include <string.h>
 
 #include "bin/cmd.h"
@@ -15,10 +15,10 @@ typedef struct export_request {
     report *report;
 } export_request;
 
-/* What transformers splits at, too: 5 GB. */
+/* 5 GB, the default of transformers as well. */
 #define SHARD_BYTES 5000000000
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     export_request *const q = ctx;
     switch (o->id) {
@@ -43,14 +43,14 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         q->options.force = true;
         return OK;
     default:
-        return job_take(&q->job, o, value, e);
+        return job_on_option(&q->job, o, value, e);
     }
 }
 
 static void note_rounding(const export_job *job, const monitor *m)
 {
     if (job->options.preset->config != CONFIG_NONE && job->plan.number_count > 0) {
-        monitor_note(m, "%llu tensor%s that %s does not read in FP8: dequantized, which rounds",
+        monitor_note(m, "%llu tensor%s dequantized and rounded, because %s does not read FP8 there",
                      (unsigned long long)job->plan.number_count,
                      job->plan.number_count == 1 ? "" : "s", job->options.preset->reader);
     }
@@ -61,7 +61,7 @@ static void note_misread(const export_job *job, const monitor *m)
     const uint64_t count = job->plan.odd_count;
     if (job->options.preset->dequantizes_wrongly && count > 0) {
         monitor_note(m,
-                     "%s reads %llu weight%s rightly on a GPU only: where it dequantizes, it "
+                     "%s reads %llu weight%s correctly only on a GPU: where it dequantizes, it "
                      "misreads clipped tiles and experts in three dimensions",
                      job->options.preset->reader, (unsigned long long)count, count == 1 ? "" : "s");
     }
@@ -79,7 +79,7 @@ static err_code show(report *r, const export_job *job, const export_report *done
     return OK;
 }
 
-/* config.json as it will be: what is added to it is nothing that a fit depends on. */
+/* Uses config.json as exported: the additions of export do not affect whether the model fits. */
 static err_code show_fit(const export_request *q, const export_job *job, err *e)
 {
     fit_about about = {
@@ -99,24 +99,19 @@ static err_code export(export_request *q, err *e)
     export_report done = {0};
     const monitor *const m = job_start(&q->job, q->report);
     q->options.preset = &preset_table[q->fit.preset];
-    err_code code = fit_request_check(&q->fit, q->dry_run, e);
-    if (code == OK) {
-        code = export_prepare(&q->options, &job, e);
-    }
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(fit_request_check(&q->fit, q->dry_run, e));
+    TRY(export_prepare(&q->options, &job, e));
     note_rounding(&job, m);
     note_misread(&job, m);
     if (!q->dry_run) {
-        code = export_run(&job, m, &done, e);
+        TRY_OUT(export_run(&job, m, &done, e));
     }
-    if (code == OK) {
-        code = show(q->report, &job, q->dry_run ? NULL : &done, e);
+    TRY_OUT(show(q->report, &job, q->dry_run ? NULL : &done, e));
+    if (q->fit.asked) {
+        TRY_OUT(show_fit(q, &job, e));
     }
-    if (code == OK && q->fit.asked) {
-        code = show_fit(q, &job, e);
-    }
+out:
     export_close(&job);
     return code;
 }
@@ -126,9 +121,9 @@ static err_code run(int argc, char **argv, report *r, err *e)
     export_request q = {
         .report = r, .job = job_defaults(), .options = {.shard_bytes = SHARD_BYTES}};
     command_line line;
-    const err_code code = options_parse(COMMAND_EXPORT, argc, argv, take, &q, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_EXPORT, r, e);
+    TRY(options_parse(COMMAND_EXPORT, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_EXPORT, r, e);
     }
     q.options.path = line.operands[0];
     q.options.threads = q.job.threads;
@@ -136,4 +131,5 @@ static err_code run(int argc, char **argv, report *r, err *e)
     return export(&q, e);
 }
 
-const command cmd_export = {.run = run, .take = take, .request_bytes = sizeof(export_request)};
+const command cmd_export = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(export_request)};

@@ -1,4 +1,4 @@
-/* octavo help, and the answers to -h and -V of every command. */
+/* octavo help, and -h and -V of every command. */
 #include <string.h>
 
 #include "bin/cmd.h"
@@ -11,7 +11,7 @@ typedef struct help_request {
     unsigned shell;
 } help_request;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     help_request *const q = ctx;
     switch (o->id) {
@@ -26,17 +26,17 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     }
 }
 
-err_code cmd_answer(wish w, command_id c, report *r, err *e)
+err_code cmd_answer(command_action a, command_id c, report *r, err *e)
 {
     r->json = false;
-    if (w == WISH_VERSION) {
+    if (a == ACTION_VERSION) {
         return version_print(e);
     }
     help_print(c);
     return OK;
 }
 
-/* The operand: a command, or octavo itself, which is what is meant without one. */
+/* The operand: a command, or octavo itself, which is also the topic without an operand. */
 static err_code find_topic(const char *name, command_id *c, err *e)
 {
     *c = COMMAND_NONE;
@@ -52,17 +52,15 @@ static err_code run(int argc, char **argv, report *r, err *e)
     help_request q = {0};
     command_line line;
     command_id topic = COMMAND_NONE;
-    err_code code = options_parse(COMMAND_HELP, argc, argv, take, &q, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_HELP, r, e);
+    TRY(options_parse(COMMAND_HELP, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_HELP, r, e);
     }
     if (q.completion && (q.man || line.operand_count > 0)) {
-        return err_set(e, ERR_USAGE, "--completion stands alone");
+        return err_set(e, ERR_USAGE,
+                       "--completion takes no command, and cannot be combined with --man");
     }
-    code = find_topic(line.operand_count > 0 ? line.operands[0] : NULL, &topic, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(find_topic(line.operand_count > 0 ? line.operands[0] : NULL, &topic, e));
     if (q.completion) {
         completion_print((shell)q.shell);
     } else if (q.man) {
@@ -73,4 +71,5 @@ static err_code run(int argc, char **argv, report *r, err *e)
     return OK;
 }
 
-const command cmd_help = {.run = run, .take = take, .request_bytes = sizeof(help_request)};
+const command cmd_help = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(help_request)};

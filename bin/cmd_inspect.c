@@ -1,4 +1,4 @@
-/* octavo inspect: packed file or checkpoint? And the recipe of either. */
+/* octavo inspect: the contents of a packed file or of a checkpoint, and the recipe of either. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ typedef struct inspect_request {
     bool recipe;
 } inspect_request;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     inspect_request *const q = ctx;
     switch (o->id) {
@@ -30,19 +30,24 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     }
 }
 
+static err_code load_packed_recipe(const char *path, char **text, size_t *bytes, err *e)
+{
+    pack_file *p = NULL;
+    uint64_t length = 0;
+    err_code code = OK;
+    TRY_OUT(pack_open(path, &p, e));
+    TRY_OUT(pack_read_section(p, TAG_RCPE, (unsigned char **)text, &length, e));
+    *bytes = length;
+out:
+    pack_close(p);
+    return code;
+}
+
 /* The recipe as text: that of a packed file, or the one that convert uses without options. */
 static err_code load_recipe(const char *path, char **text, size_t *bytes, err *e)
 {
     if (model_path_kind(path) == MODEL_PACKED) {
-        pack_file *p = NULL;
-        uint64_t length = 0;
-        err_code code = pack_open(path, &p, e);
-        if (code == OK) {
-            code = pack_read_section(p, TAG_RCPE, (unsigned char **)text, &length, e);
-        }
-        *bytes = length;
-        pack_close(p);
-        return code;
+        return load_packed_recipe(path, text, bytes, e);
     }
     checkpoint *cp = NULL;
     const err_code code = checkpoint_open(path, NULL, &cp, e);
@@ -59,15 +64,15 @@ static err_code show_recipe(const char *path, report *r, err *e)
     char *text = NULL;
     size_t bytes = 0;
     json_t *value = NULL;
-    err_code code = load_recipe(path, &text, &bytes, e);
-    if (code == OK && r->json) {
-        code = json_parse(path, text, bytes, false, &value, e);
-    }
-    if (code == OK && r->json) {
+    err_code code = OK;
+    TRY_OUT(load_recipe(path, &text, &bytes, e));
+    if (r->json) {
+        TRY_OUT(json_parse(path, text, bytes, false, &value, e));
         report_put(r, r->root, "recipe", value);
-    } else if (code == OK) {
+    } else {
         printf("%.*s\n", (int)bytes, text);
     }
+out:
     free(text);
     return code;
 }
@@ -76,12 +81,12 @@ static err_code run(int argc, char **argv, report *r, err *e)
 {
     inspect_request q = {0};
     command_line line;
-    const err_code code = options_parse(COMMAND_INSPECT, argc, argv, take, &q, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_INSPECT, r, e);
+    TRY(options_parse(COMMAND_INSPECT, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_INSPECT, r, e);
     }
     if (q.recipe && q.tensor) {
-        return err_set(e, ERR_USAGE, "--recipe and --tensor exclude each other");
+        return err_set(e, ERR_USAGE, "--recipe and --tensor cannot be combined");
     }
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
@@ -91,4 +96,5 @@ static err_code run(int argc, char **argv, report *r, err *e)
                : inspect_checkpoint(line.operands[0], q.tensor, r, e);
 }
 
-const command cmd_inspect = {.run = run, .take = take, .request_bytes = sizeof(inspect_request)};
+const command cmd_inspect = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(inspect_request)};

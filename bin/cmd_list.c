@@ -1,4 +1,4 @@
-/* All commands, by their ids. */
+/* All commands, indexed by command_id. */
 #include "bin/cmd.h"
 
 const command *const cmd_list[COMMAND_COUNT] = {

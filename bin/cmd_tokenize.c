@@ -1,4 +1,5 @@
-/* octavo tokenize: the ids of a text, by the tokenizer.json of a checkpoint or a packed file. */
+/* octavo tokenize: the token ids of a text, with the tokenizer.json of a checkpoint or packed
+ * file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct tokenize_request {
     const char *text; /* "-": standard input */
 } tokenize_request;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     tokenize_request *const q = ctx;
     if (o->id != OPTION_TEXT) {
@@ -29,26 +30,28 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
     return OK;
 }
 
-/* ---- where the file is ----------------------------------------- */
+/* ---- finding tokenizer.json ----------------------------------------- */
 
 static err_code no_tokenizer(const char *path, err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: has no " TOKENIZER, path);
+    return err_set(e, ERR_INPUT, "%s: no " TOKENIZER " found", path);
 }
 
 static err_code read_packed(const char *path, char **json, size_t *bytes, err *e)
 {
     pack_file *p = NULL;
-    err_code code = pack_open(path, &p, e);
-    if (code == OK) {
-        code = pack_read_member(p, TOKENIZER, json, bytes, e);
-    }
+    err_code code = OK;
+    TRY_OUT(pack_open(path, &p, e));
+    TRY_OUT(pack_read_member(p, TOKENIZER, json, bytes, e));
+    code = *json ? OK : no_tokenizer(path, e);
+out:
     pack_close(p);
-    return code == OK && !*json ? no_tokenizer(path, e) : code;
+    return code;
 }
 
-/* Beside the weights in the folder, which is closed; `path` is what the user called it. */
-static err_code read_beside(checkpoint_dir *f, const char *path, char **json, size_t *bytes, err *e)
+/* Read the file next to the weights, and close `f`; `path` is the user's name for the directory. */
+static err_code read_and_close(checkpoint_dir *f, const char *path, char **json, size_t *bytes,
+                               err *e)
 {
     const err_code code = checkpoint_dir_read(f, TOKENIZER, JSON_FILE_LIMIT, json, bytes, e);
     checkpoint_dir_close(f);
@@ -58,8 +61,8 @@ static err_code read_beside(checkpoint_dir *f, const char *path, char **json, si
 static err_code read_folder(const char *path, char **json, size_t *bytes, err *e)
 {
     checkpoint_dir *f = NULL;
-    const err_code code = checkpoint_dir_open(path, NULL, &f, e);
-    return code == OK ? read_beside(f, path, json, bytes, e) : code;
+    TRY(checkpoint_dir_open(path, NULL, &f, e));
+    return read_and_close(f, path, json, bytes, e);
 }
 
 /* The directory of a checkpoint that is a single file. */
@@ -68,16 +71,16 @@ static err_code read_parent(const char *path, char **json, size_t *bytes, err *e
     const size_t length = (size_t)(io_basename(path) - path);
     char *const dir = length ? strndup(path, length) : strdup(".");
     checkpoint_dir *f = NULL;
-    err_code code = dir ? checkpoint_dir_open_directory(dir, &f, e)
-                        : err_set(e, ERR_MEMORY, "%s: no memory", path);
-    if (code == OK) {
-        code = read_beside(f, path, json, bytes, e);
-    }
+    err_code code = OK;
+    TRY_OUT(dir ? checkpoint_dir_open_directory(dir, &f, e)
+                : err_set(e, ERR_MEMORY, "%s: no memory", path));
+    TRY_OUT(read_and_close(f, path, json, bytes, e));
+out:
     free(dir);
     return code;
 }
 
-/* The file alone, which is no model. */
+/* True for a tokenizer file that is given directly instead of a model. */
 static bool is_json(const char *path)
 {
     const char *const dot = strrchr(path, '.');
@@ -102,14 +105,14 @@ static err_code load(const char *path, tokenizer **out, err *e)
 {
     char *json = NULL;
     size_t bytes = 0;
-    err_code code = read_tokenizer(path, &json, &bytes, e);
+    err_code code = OK;
     const bool named = is_json(path);
-    if (code == OK) {
-        code = tokenizer_create(named ? path : TOKENIZER, json, bytes, out, e);
-        if (code != OK && !named) {
-            err_prefix(e, "%s", path);
-        }
+    TRY_OUT(read_tokenizer(path, &json, &bytes, e));
+    code = tokenizer_create(named ? path : TOKENIZER, json, bytes, out, e);
+    if (code != OK && !named) {
+        err_prefix(e, "%s", path);
     }
+out:
     free(json);
     return code;
 }
@@ -120,11 +123,8 @@ static err_code encode_file(const tokenizer *t, const char *path, token_list *id
 {
     char *text = NULL;
     size_t bytes = 0;
-    err_code code = token_input_text(path, &text, &bytes, e);
-    if (code != OK) {
-        return code;
-    }
-    code = tokenizer_encode(t, text, bytes, ids, e);
+    TRY(token_input_text(path, &text, &bytes, e));
+    const err_code code = tokenizer_encode(t, text, bytes, ids, e);
     if (code != OK) {
         err_prefix(e, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
     }
@@ -159,22 +159,23 @@ static err_code run(int argc, char **argv, report *r, err *e)
     command_line line;
     tokenizer *t = NULL;
     token_list ids = {0};
-    err_code code = options_parse(COMMAND_TOKENIZE, argc, argv, take, &q, &line, e);
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_TOKENIZE, r, e);
+    err_code code = OK;
+    TRY(options_parse(COMMAND_TOKENIZE, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_TOKENIZE, r, e);
     }
-    code = load(line.operands[0], &t, e);
-    if (code == OK) {
-        code = encode_file(t, q.text, &ids, e);
-    }
-    if (code == OK && r->json) {
+    TRY_OUT(load(line.operands[0], &t, e));
+    TRY_OUT(encode_file(t, q.text, &ids, e));
+    if (r->json) {
         put_ids(line.operands[0], &ids, r);
-    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
+    } else if (report_says(r, LEVEL_NORMAL)) {
         print_ids(&ids);
     }
+out:
     token_list_free(&ids);
     tokenizer_free(t);
     return code;
 }
 
-const command cmd_tokenize = {.run = run, .take = take, .request_bytes = sizeof(tokenize_request)};
+const command cmd_tokenize = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(tokenize_request)};

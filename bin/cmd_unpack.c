@@ -1,4 +1,4 @@
-/* octavo unpack: tensors and embedded files out of a packed file. */
+/* octavo unpack: extracts tensors and embedded files from a packed file. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@ typedef struct unpack_request {
     report *report;
 } unpack_request;
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     unpack_request *const q = ctx;
     static const unpack_form forms[] = {
@@ -36,11 +36,11 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         q->options.force = true;
         return OK;
     default:
-        return job_take(&q->job, o, value, e);
+        return job_on_option(&q->job, o, value, e);
     }
 }
 
-/* ---- what is asked for ----------------------------------------- */
+/* ---- the request ----------------------------------------------- */
 
 static unpack_place place_of(const char *output)
 {
@@ -51,29 +51,28 @@ static unpack_place place_of(const char *output)
     return dot && strcmp(dot, ".safetensors") == 0 ? UNPACK_FILE : UNPACK_DIRECTORY;
 }
 
-/* The second operand and those behind it are names. */
-static err_code take_names(unpack_request *q, const command_line *line, err *e)
+/* The first operand is the packed file; the others are names. */
+static err_code set_operands(unpack_request *q, const command_line *line, err *e)
 {
-    err_code code = OK;
     q->options.path = line->operands[0];
     q->options.names = line->operands + 1;
     q->options.name_count = line->operand_count - 1;
     q->options.place = place_of(q->options.output);
-    for (size_t i = 0; i < q->options.name_count && code == OK; i++) {
-        code = value_glob("NAME", q->options.names[i], e);
+    for (size_t i = 0; i < q->options.name_count; i++) {
+        TRY(value_glob("NAME", q->options.names[i], e));
     }
-    if (code == OK && q->options.place == UNPACK_NOWHERE && q->report->json) {
-        code = err_set(e, ERR_USAGE, "-o - and --json both want standard output");
+    if (q->options.place == UNPACK_NOWHERE && q->report->json) {
+        return err_set(e, ERR_USAGE,
+                       "-o - and --json cannot be combined: both write to standard output");
     }
-    if (code == OK && q->options.place == UNPACK_NOWHERE && q->options.form != UNPACK_STORED) {
-        code = err_set(e, ERR_USAGE,
-                       "-o - is for an embedded file, so --dequantize makes no sense "
-                       "with it");
+    if (q->options.place == UNPACK_NOWHERE && q->options.form != UNPACK_STORED) {
+        return err_set(e, ERR_USAGE,
+                       "-o - and --dequantize cannot be combined: -o - writes an embedded file");
     }
-    return code;
+    return OK;
 }
 
-/* ---- what was done --------------------------------------------- */
+/* ---- the result ------------------------------------------------ */
 
 static const char *form_name(unpack_form form)
 {
@@ -137,12 +136,12 @@ static void print_result(const unpack_job *job, double seconds)
 
 /* ---- the command ----------------------------------------------- */
 
-/* The only chosen file, with nothing before or behind it. Whether it arrived is seen when standard
- * output is closed. */
+/* Print the one selected file and nothing else. Failed writes are reported when standard output is
+ * closed. */
 static err_code print_file(const unpack_job *job, err *e)
 {
     if (job->file_count != 1) {
-        return err_set(e, ERR_USAGE, "-o - is for one embedded file, and %zu match",
+        return err_set(e, ERR_USAGE, "-o - writes one embedded file, but %zu match",
                        job->file_count);
     }
     fwrite(job->files[0].data, 1, job->files[0].bytes, stdout);
@@ -158,21 +157,19 @@ static err_code unpack(unpack_request *q, unpack_job *job, err *e)
         report_put(r, r->root, "path", report_text(q->options.path));
         report_put(r, r->root, "output", report_text(q->options.output));
     }
-    err_code code = unpack_prepare(&q->options, job, e);
-    if (code == OK && q->options.place == UNPACK_NOWHERE) {
+    TRY(unpack_prepare(&q->options, job, e));
+    if (q->options.place == UNPACK_NOWHERE) {
         return print_file(job, e);
     }
     const double start = progress_clock();
-    if (code == OK) {
-        code = unpack_run(job, m, e);
-    }
+    TRY(unpack_run(job, m, e));
     const double seconds = progress_clock() - start;
-    if (code == OK && r->json) {
+    if (r->json) {
         put_result(r, job, seconds);
-    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
+    } else if (report_says(r, LEVEL_NORMAL)) {
         print_result(job, seconds);
     }
-    return code;
+    return OK;
 }
 
 static err_code run(int argc, char **argv, report *r, err *e)
@@ -180,20 +177,17 @@ static err_code run(int argc, char **argv, report *r, err *e)
     unpack_request q = {.report = r, .job = job_defaults()};
     unpack_job job = {0};
     command_line line;
-    err_code code = options_parse(COMMAND_UNPACK, argc, argv, take, &q, &line, e);
-    if (code == OK && line.wish != WISH_RUN) {
-        return cmd_answer(line.wish, COMMAND_UNPACK, r, e);
+    TRY(options_parse(COMMAND_UNPACK, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_UNPACK, r, e);
     }
-    if (code == OK) {
-        code = take_names(&q, &line, e);
-    }
-    if (code == OK) {
-        q.options.threads = q.job.threads;
-        q.options.memory = q.job.memory;
-        code = unpack(&q, &job, e);
-    }
+    TRY(set_operands(&q, &line, e));
+    q.options.threads = q.job.threads;
+    q.options.memory = q.job.memory;
+    const err_code code = unpack(&q, &job, e);
     unpack_close(&job);
     return code;
 }
 
-const command cmd_unpack = {.run = run, .take = take, .request_bytes = sizeof(unpack_request)};
+const command cmd_unpack = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(unpack_request)};

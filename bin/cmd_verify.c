@@ -1,5 +1,6 @@
-/* octavo verify: what is known without reading weights, then integrity, then the weights, then the
- * forward pass; each reports what it found before the next starts, and damage ends the command. */
+/* octavo verify: first everything that can be checked without reading weights, then integrity,
+ * weights and the forward pass. Each step reports its findings before the next one starts;
+ * corruption ends the command. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@ enum { LENGTH_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
 
 /* ---- options --------------------------------------------------- */
 
-static err_code take_sequences(const char *value, unsigned *count, err *e)
+static err_code parse_sequences(const char *value, unsigned *count, err *e)
 {
     if (strcmp(value, "all") == 0) {
         *count = UINT_MAX;
@@ -23,34 +24,35 @@ static err_code take_sequences(const char *value, unsigned *count, err *e)
     return value_count("--sequences", value, 1, SEQUENCES_MAX, count, e);
 }
 
-/* "FORM" for both models, or "FORM,FORM" for the source and the packed one. */
-static err_code take_slopes(const char *value, const char *words, slope_form slopes[2], err *e)
+/* "FORM" for both models, or "FORM,FORM" for the source and the packed model. */
+static err_code parse_slopes(const char *value, const char *words, slope_form slopes[2], err *e)
 {
     const char *const comma = strchr(value, ',');
     unsigned form = 0;
     char first[16];
     snprintf(first, sizeof first, "%.*s", comma ? (int)(comma - value) : (int)strlen(value), value);
-    err_code code = value_word("--slope", first, words, &form, e);
+    TRY(value_word("--slope", first, words, &form, e));
     slopes[0] = slopes[1] = (slope_form)form;
-    if (code == OK && comma) {
-        code = value_word("--slope", comma + 1, words, &form, e);
+    if (comma) {
+        TRY(value_word("--slope", comma + 1, words, &form, e));
         slopes[1] = (slope_form)form;
     }
-    return code;
+    return OK;
 }
 
-/* Words that name one thing, the other one, and both: as bits. */
-static err_code take_pair(const char *option, const char *value, const char *words, unsigned *bits,
-                          err *e)
+/* The three words mean one thing, another thing, and both: *bits is 1, 2 or 3. */
+static err_code parse_pair(const char *option, const char *value, const char *words, unsigned *bits,
+                           err *e)
 {
     unsigned number = 0;
-    const err_code code = value_word(option, value, words, &number, e);
+    TRY(value_word(option, value, words, &number, e));
     *bits = number + 1;
-    return code;
+    return OK;
 }
 
-/* Options of the forward pass; and those that other commands have, too. */
-static err_code take_forward(verify_request *q, const option_spec *o, const char *value, err *e)
+/* Options of the forward pass, and those that other commands also have. */
+static err_code on_forward_option(verify_request *q, const option_spec *o, const char *value,
+                                  err *e)
 {
     forward_request *const f = &q->forward;
     switch (o->id) {
@@ -76,25 +78,25 @@ static err_code take_forward(verify_request *q, const option_spec *o, const char
         TRY(value_count("--length", value, 1, LENGTH_MAX, &f->length, e));
         break;
     case OPTION_SEQUENCES:
-        TRY(take_sequences(value, &f->sequences, e));
+        TRY(parse_sequences(value, &f->sequences, e));
         break;
     case OPTION_ACTIVATIONS:
-        TRY(take_pair("--activations", value, o->words, &f->activations, e));
+        TRY(parse_pair("--activations", value, o->words, &f->activations, e));
         break;
     case OPTION_MODE:
-        TRY(take_pair("--mode", value, o->words, &f->modes, e));
+        TRY(parse_pair("--mode", value, o->words, &f->modes, e));
         break;
     case OPTION_SLOPE:
-        TRY(take_slopes(value, o->words, f->slopes, e));
+        TRY(parse_slopes(value, o->words, f->slopes, e));
         break;
     default:
-        return job_take(&q->job, o, value, e);
+        return job_on_option(&q->job, o, value, e);
     }
     f->first_option = f->first_option ? f->first_option : o->name;
     return OK;
 }
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     verify_request *const q = ctx;
     switch (o->id) {
@@ -113,7 +115,7 @@ static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
         q->tensor = value;
         return value_glob("--tensor", value, e);
     default:
-        return take_forward(q, o, value, e);
+        return on_forward_option(q, o, value, e);
     }
 }
 
@@ -123,70 +125,73 @@ static err_code check_forward_options(const verify_request *q, err *e)
 {
     const forward_request *const f = &q->forward;
     if (!f->wanted) {
-        return f->first_option ? err_set(e, ERR_USAGE, "--%s needs --forward", f->first_option)
+        return f->first_option ? err_set(e, ERR_USAGE, "--%s requires --forward", f->first_option)
                                : OK;
     }
     if (f->text && f->tokens) {
-        return err_set(e, ERR_USAGE, "--text and --tokens exclude each other");
+        return err_set(e, ERR_USAGE, "--text and --tokens cannot be combined");
     }
     if (f->reference && q->against) {
-        return err_set(e, ERR_USAGE, "--reference and --against exclude each other");
+        return err_set(e, ERR_USAGE, "--reference and --against cannot be combined");
     }
     if (f->reference && (f->text || f->tokens)) {
-        return err_set(e, ERR_USAGE, "--reference brings its own tokens, so %s makes no sense",
+        return err_set(e, ERR_USAGE,
+                       "--reference and %s cannot be combined: the reference has tokens",
                        f->text ? "--text" : "--tokens");
     }
     if (!f->text && !f->tokens && !f->reference) {
-        err_set(e, ERR_USAGE, "--forward needs --text FILE or --tokens FILE");
-        err_hint(e, "or --reference FILE, which brings its own tokens");
+        err_set(e, ERR_USAGE, "--forward requires --text FILE or --tokens FILE");
+        err_hint(e, "or --reference FILE, which has tokens of its own");
         return ERR_USAGE;
     }
     if (f->slopes[0] != f->slopes[1] && !q->against) {
-        return err_set(e, ERR_USAGE, "--slope for two models needs --against");
+        return err_set(e, ERR_USAGE, "--slope with two values requires --against");
     }
     if (f->force && !f->dump) {
-        return err_set(e, ERR_USAGE, "--force makes sense with --dump only");
+        return err_set(e, ERR_USAGE, "--force requires --dump");
     }
     return OK;
 }
 
-/* A checkpoint in the place of a packed file has neither digests nor rounded weights. */
+/* A checkpoint has neither digests nor quantized weights to check. */
 static err_code choose_for_checkpoint(verify_request *q, err *e)
 {
     if (q->only && q->only != CHECK_FORWARD) {
-        return err_set(e, ERR_USAGE, "%s is no packed file: --forward is all there is to verify",
+        return err_set(e, ERR_USAGE, "%s is not a packed file; only --forward applies to it",
                        q->path);
     }
     if (q->tensor) {
-        return err_set(e, ERR_USAGE, "--tensor makes no sense with a checkpoint");
+        return err_set(e, ERR_USAGE, "--tensor cannot be used with a checkpoint");
     }
     q->checks = CHECK_FORWARD;
     return OK;
 }
 
-/* What contradicts itself is refused rather than guessed. */
+/* Refuse options that contradict each other. */
 static err_code refuse_contradictions(const verify_request *q, err *e)
 {
     if (q->quick && (q->against || q->only || q->tensor || q->forward.wanted)) {
-        return err_set(e, ERR_USAGE, "--quick reads no weights, so %s makes no sense with it",
+        return err_set(e, ERR_USAGE, "--quick and %s cannot be combined: --quick reads no weights",
                        q->against  ? "--against"
                        : q->only   ? "--only"
                        : q->tensor ? "--tensor"
                                    : "--forward");
     }
     if ((q->only & CHECK_WEIGHTS) && !q->against) {
-        return err_set(e, ERR_USAGE, "--only weights needs --against CHECKPOINT");
+        return err_set(e, ERR_USAGE, "--only weights requires --against CHECKPOINT");
     }
     if (q->against && q->only && !(q->only & (CHECK_WEIGHTS | CHECK_FORWARD))) {
-        return err_set(e, ERR_USAGE, "--against is for weights, which --only leaves out");
+        return err_set(e, ERR_USAGE,
+                       "--against conflicts with --only, which lists neither weights nor forward");
     }
     if (q->forward.wanted && q->only && !(q->only & CHECK_FORWARD)) {
-        return err_set(e, ERR_USAGE, "--only leaves out what --forward asks for");
+        return err_set(e, ERR_USAGE,
+                       "--forward conflicts with --only, which does not list forward");
     }
     return OK;
 }
 
-/* A stream passes by once, whole: nothing of it can be left out, or read again. */
+/* A stream can be read only once and as a whole. */
 static err_code choose_for_stream(verify_request *q, err *e)
 {
     const unsigned all = CHECK_STRUCTURE | CHECK_DIGESTS;
@@ -197,13 +202,13 @@ static err_code choose_for_stream(verify_request *q, err *e)
                                : q->only && q->only != all ? "--only"
                                                            : NULL;
     if (option) {
-        err_set(e, ERR_USAGE, "%s makes no sense with -: standard input can be read but once",
+        err_set(e, ERR_USAGE, "%s cannot be used with -: standard input can be read only once",
                 option);
-        err_hint(e, "name the file itself");
+        err_hint(e, "give the name of the file instead of -");
         return ERR_USAGE;
     }
     if (isatty(STDIN_FILENO)) {
-        return err_set(e, ERR_USAGE, "- reads a packed file, and standard input is a terminal");
+        return err_set(e, ERR_USAGE, "- reads a packed file, but standard input is a terminal");
     }
     q->checks = all;
     return OK;
@@ -212,14 +217,12 @@ static err_code choose_for_stream(verify_request *q, err *e)
 static err_code choose_checks(verify_request *q, err *e)
 {
     q->forward.wanted = q->forward.wanted || (q->only & CHECK_FORWARD);
-    err_code code = refuse_contradictions(q, e);
-    if (code == OK) {
-        code = check_forward_options(q, e);
-    }
-    if (code == OK && model_path_is_stream(q->path)) {
+    TRY(refuse_contradictions(q, e));
+    TRY(check_forward_options(q, e));
+    if (model_path_is_stream(q->path)) {
         return choose_for_stream(q, e);
     }
-    if (code == OK && q->forward.wanted && model_is_checkpoint(model_path_kind(q->path))) {
+    if (q->forward.wanted && model_is_checkpoint(model_path_kind(q->path))) {
         return choose_for_checkpoint(q, e);
     }
     q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U) |
@@ -230,16 +233,16 @@ static err_code choose_checks(verify_request *q, err *e)
     if (q->quick) {
         q->checks = CHECK_STRUCTURE;
     }
-    if (code == OK && q->tensor && !(q->checks & (CHECK_DIGESTS | CHECK_WEIGHTS))) {
-        return err_set(e, ERR_USAGE, "--tensor makes no sense with --only %s",
+    if (q->tensor && !(q->checks & (CHECK_DIGESTS | CHECK_WEIGHTS))) {
+        return err_set(e, ERR_USAGE, "--tensor and --only %s cannot be combined",
                        q->checks & CHECK_FORWARD ? "forward" : "structure");
     }
-    return code;
+    return OK;
 }
 
 /* ---- the command ----------------------------------------------- */
 
-/* The weights may differ and the models still be worth comparing: both are told, and the worse one
+/* Even if weights differ, it is worth comparing the models: both are reported, and the worse result
  * decides. */
 static err_code verify_both(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
@@ -259,24 +262,24 @@ static err_code verify_both(verify_request *q, const verify_inputs *in, const mo
     return worse;
 }
 
-/* What could not be opened may be damaged: then the damage is told, and else why it could not. */
+/* If preparing failed, the packed file may be corrupted: check that first, and report the
+ * corruption or else the failure. */
 static err_code verify_prepared(verify_request *q, verify_inputs *in, const monitor *m, err *e)
 {
     err early = {0};
     const bool integrity = q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS);
     const err_code prepared = verify_prepare(q, m, in, &early);
-    err_code code = OK;
     if (integrity && (prepared == OK || in->in_doubt)) {
-        code = verify_integrity(q, m, e);
+        TRY(verify_integrity(q, m, e));
     }
-    if (code == OK && prepared != OK) {
+    if (prepared != OK) {
         *e = early;
         return prepared;
     }
-    return code == OK ? verify_both(q, in, m, e) : code;
+    return verify_both(q, in, m, e);
 }
 
-/* Is it a checkpoint, and that the reason why it failed? */
+/* True if the command failed because the operand is a checkpoint. */
 static bool is_for_forward(const char *path, err_code code)
 {
     const bool maybe = code == ERR_IO || code == ERR_INPUT;
@@ -295,7 +298,7 @@ static err_code verify(verify_request *q, err *e)
     }
     const err_code code = verify_prepared(q, &in, m, e);
     if (q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS) && is_for_forward(q->path, code)) {
-        err_hint(e, "a checkpoint needs --forward; octavo convert makes a packed file of it");
+        err_hint(e, "a checkpoint requires --forward; octavo convert makes a packed file from it");
     }
     verify_inputs_close(&in);
     return code;
@@ -309,15 +312,14 @@ static err_code run(int argc, char **argv, report *r, err *e)
         .forward = {.activations = ACTIVATIONS_F32, .modes = MODE_PREFILL},
     };
     command_line line;
-    err_code code = options_parse(COMMAND_VERIFY, argc, argv, take, &q, &line, e);
-    if (code == OK && line.wish == WISH_RUN) {
-        q.path = line.operands[0];
-        code = choose_checks(&q, e);
+    TRY(options_parse(COMMAND_VERIFY, argc, argv, on_option, &q, &line, e));
+    if (line.action != ACTION_RUN) {
+        return cmd_answer(line.action, COMMAND_VERIFY, r, e);
     }
-    if (code != OK || line.wish != WISH_RUN) {
-        return code != OK ? code : cmd_answer(line.wish, COMMAND_VERIFY, r, e);
-    }
+    q.path = line.operands[0];
+    TRY(choose_checks(&q, e));
     return verify(&q, e);
 }
 
-const command cmd_verify = {.run = run, .take = take, .request_bytes = sizeof(verify_request)};
+const command cmd_verify = {
+    .run = run, .on_option = on_option, .request_bytes = sizeof(verify_request)};

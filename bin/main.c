@@ -1,4 +1,4 @@
-/* octavo: find the command, run it, say how it ended. */
+/* octavo: find the command, run it, return its exit status. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,36 +7,33 @@
 #include "bin/cli/manual.h"
 #include "bin/cli/signals.h"
 
-/* octavo by itself has only options that end the parsing. */
-static err_code take_none(void *ctx, const option_spec *o, const char *value, err *e)
+/* Without a command, octavo has only options that end the parsing. */
+static err_code on_no_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     (void)ctx;
     (void)value;
     return option_unhandled(o, e);
 }
 
-/* Without a command: -h, -V, or a mistake. */
-static err_code run_alone(int argc, char **argv, report *r, err *e)
+/* Without a command: -h, -V, or an error. */
+static err_code run_without_command(int argc, char **argv, report *r, err *e)
 {
     command_line line;
     if (argc > 1 && argv[1][0] != '-') {
         return command_unknown(argv[1], e);
     }
-    const err_code code = options_parse(COMMAND_NONE, argc, argv, take_none, NULL, &line, e);
-    if (code != OK) {
-        return code;
-    }
-    if (line.wish == WISH_RUN) {
+    TRY(options_parse(COMMAND_NONE, argc, argv, on_no_option, NULL, &line, e));
+    if (line.action == ACTION_RUN) {
         err_set(e, ERR_USAGE, "missing command");
-        err_hint(e, "'octavo help' lists the commands");
+        err_hint(e, "try 'octavo help' for a list of commands");
         return ERR_USAGE;
     }
-    return cmd_answer(line.wish, COMMAND_NONE, r, e);
+    return cmd_answer(line.action, COMMAND_NONE, r, e);
 }
 
-/* In place of a standard stream that is closed the next file to be opened would get messages
- * written into it. /dev/null is put there, opened the wrong way round: who uses the stream is told
- * as before. */
+/* If a standard stream is closed, the next file to be opened would get its descriptor, and messages
+ * would be written into that file. /dev/null takes its place, opened with the opposite mode, so
+ * that any use of the stream fails as before. */
 static void occupy_standard_streams(void)
 {
     static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
@@ -55,8 +52,8 @@ int main(int argc, char **argv)
     const command_id c = argc > 1 ? command_find(argv[1]) : COMMAND_NONE;
     const int named = c == COMMAND_NONE ? 0 : 1; /* the command's arguments begin with its name */
     report_start(&r, c, c != COMMAND_HELP && options_ask_json(argc - named, argv + named));
-    report_take_output(&r);
-    const err_code code = c == COMMAND_NONE ? run_alone(argc, argv, &r, &e)
+    report_open_output(&r);
+    const err_code code = c == COMMAND_NONE ? run_without_command(argc, argv, &r, &e)
                                             : cmd_list[c]->run(argc - named, argv + named, &r, &e);
     const int status = report_finish(&r, code, &e);
     signals_reraise();

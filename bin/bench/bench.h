@@ -1,8 +1,13 @@
-/* octavo bench: what this machine can do, and how much of it a conversion gets.
+/* octavo bench: measures how fast this machine is, and how much of that a conversion achieves.
  *
- * Speeds are bytes a second, medians of several runs. Every measurement is told at once, by
- * bench_tell; those that a conversion is made of are also stages (bench_stage), in bytes of source
- * a second, so that the slowest of them can be named in the end. */
+ *     bench_disk_open(&b, e)
+ *     bench_disk(&b, e), bench_memory(&b, e), bench_gpus(&b, e), bench_conversion(&b, e)
+ *     bench_bottleneck(&b)->name
+ *     bench_disk_close(&b)
+ *
+ * Speeds are bytes per second, medians of several runs. Every measurement is reported at once by
+ * bench_result_add; those of parts of a conversion are also stages (bench_stage), in bytes of
+ * source per second, so that finally the slowest stage can be named. Not thread-safe. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -13,23 +18,23 @@ enum { BENCH_STAGES_MAX = 8, BENCH_RUNS = 5, BENCH_DISK_RUNS = 3 };
 
 typedef struct bench_stage {
     const char *name;
-    double rate; /* bytes of source a second */
+    double rate; /* bytes of source per second */
 } bench_stage;
 
 typedef struct bench {
     report *report;
-    const monitor *m; /* passes on notes and the wish to stop */
+    const monitor *m; /* for notes and cancellation */
     compute_request request;
-    compute device;         /* what was found for the conversion */
-    job_options job;        /* threads and memory, as convert has them */
-    uint64_t size;          /* of the checkpoint that is made, about */
-    const char *checkpoint; /* or what is converted instead; NULL: one is made */
-    const char *dir;        /* where the disk is measured */
+    compute device;         /* devices of the conversion */
+    job_options job;        /* threads and memory, as for convert */
+    uint64_t size;          /* approximate size of the checkpoint that is generated */
+    const char *checkpoint; /* converted instead; NULL: one is generated */
+    const char *dir;        /* on the disk to measure */
     struct bench_files *files;
-    unsigned char *pool;                 /* weights: WEIGHTS_POOL_BYTES */
-    uint64_t source_bytes, packed_bytes; /* of the checkpoint and what it becomes */
-    double cpu;                          /* engine, all threads: a stage where no GPU computes */
-    double link;          /* of all devices together, bytes of source a second; 0: there is none */
+    unsigned char *pool;                 /* WEIGHTS_POOL_BYTES of random weights */
+    uint64_t source_bytes, packed_bytes; /* of the checkpoint and of its packed file */
+    double cpu;                          /* CPU engine, all threads: a stage if no GPU computes */
+    double link;          /* of all devices together, bytes of source per second; 0: no devices */
     json_t *measurements; /* with --json */
     bench_stage stages[BENCH_STAGES_MAX];
     unsigned stage_count;
@@ -38,53 +43,55 @@ typedef struct bench {
 /* One measurement. */
 typedef struct bench_result {
     double rate;
-    double limit;           /* 0: there is none */
-    const char *limited_by; /* what the limit is */
+    double limit;           /* 0: no limit */
+    const char *limited_by; /* name of the limit */
 } bench_result;
 
-/* Print or keep a measurement; `name` is a format. */
-void bench_tell(bench *b, bench_result r, const char *name, ...)
+/* Report a measurement as text or JSON; `name` is a format. */
+void bench_result_add(bench *b, bench_result r, const char *name, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A part of a conversion; speeds of one name add up, as those of devices do. */
+/* Add a part of a conversion. Speeds with the same name, such as those of several devices, add
+ * up. */
 void bench_stage_add(bench *b, const char *name, double source_rate);
 
-/* Bytes of source for each byte of a packed file. */
-static inline double bench_in_for_out(const bench *b)
+/* Bytes of source per byte of the packed file. */
+static inline double bench_source_per_packed(const bench *b)
 {
     return (double)b->source_bytes / (double)b->packed_bytes;
 }
 
-/* The CPU takes the place of GPUs that cannot be used. */
+/* Replace the stages of GPUs, which turned out to be unusable, by that of the CPU. */
 void bench_stage_without_gpus(bench *b);
 
 /* The slowest stage, NULL if there is none. */
 const bench_stage *bench_bottleneck(const bench *b);
 
-/* One run of something: how long it took. */
+/* Runs what is to be measured once; *seconds is how long it took. */
 typedef err_code (*bench_run_fn)(void *ctx, double *seconds, err *e);
 
 /* The median of `runs` (at most BENCH_RUNS) runs. */
 MUST_CHECK err_code bench_repeat(unsigned runs, bench_run_fn run, void *ctx, double *seconds,
                                  err *e);
 
-/* The middle of `count` (at most BENCH_RUNS) numbers. */
+/* The median of `count` (at most BENCH_RUNS) numbers. */
 double bench_median(const double *values, unsigned count);
 
-/* A hidden directory below b->dir, with a checkpoint in it unless there is one, and the plan of the
- * conversion; sets b->source_bytes and b->packed_bytes. Close in every case: it removes all that it
- * made. */
+/* Create a hidden directory in b->dir, generate a checkpoint in it unless one was given, and plan
+ * the conversion; sets b->source_bytes and b->packed_bytes. bench_disk_close removes everything
+ * again and must be called even after a failure. Errors: ERR_IO, ERR_MEMORY, ERR_CANCELLED, and
+ * those of convert_prepare. */
 MUST_CHECK err_code bench_disk_open(bench *b, err *e);
 void bench_disk_close(bench *b);
 
-/* Parts, in the order in which they are measured; each tells what it finds. */
+/* The parts, in the order in which they are measured; each reports its results. */
 MUST_CHECK err_code bench_disk(bench *b, err *e);
 MUST_CHECK err_code bench_memory(bench *b, err *e);
 MUST_CHECK err_code bench_gpus(bench *b, err *e);
 MUST_CHECK err_code bench_conversion(bench *b, err *e);
 
-/* *rate: bytes of source a second through the slots of an engine, memory to memory, about `bytes`
- * of them in a run. */
+/* *rate: bytes of source per second through the slots of an engine, from memory to memory, with
+ * about `bytes` bytes in each run. */
 MUST_CHECK err_code bench_engine(bench *b, engine *g, uint64_t bytes, double *rate, err *e);
 
 #endif

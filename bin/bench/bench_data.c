@@ -9,7 +9,7 @@
 #include "format/thread/parallel.h"
 #include "format/safetensors/safetensors_write.h"
 
-/* Sums of four uniform numbers are near enough to Gaussian; deviation 0.02. */
+/* The sum of four uniform numbers is close enough to a Gaussian; standard deviation 0.02. */
 void weights_fill(unsigned char *to, size_t bytes)
 {
     uint64_t random = 0x9e3779b97f4a7c15U;
@@ -61,7 +61,7 @@ enum {
     OF_LAYER = OF_ATTENTION + EXPERTS * OF_EXPERT,
 };
 
-/* What tensor `i` is, and how it is called. */
+/* The shape of tensor `i`, and its name. */
 static const matrix *matrix_at(uint64_t i, char name[NAME_BYTES])
 {
     const unsigned layer = (unsigned)(i / OF_LAYER);
@@ -86,7 +86,7 @@ typedef struct weights {
     const unsigned char *pool;
 } weights;
 
-/* As many tensors as reach `bytes`. */
+/* List as many tensors as are needed to reach `bytes`. */
 static err_code list_tensors(weights *w, uint64_t bytes, err *e)
 {
     const uint64_t smallest = 2 * 512 * 2048;
@@ -107,7 +107,7 @@ static err_code list_tensors(weights *w, uint64_t bytes, err *e)
     return OK;
 }
 
-/* Every tensor is a window into the pool; no two neighbours start at the same place. */
+/* Every tensor is a window into the pool; consecutive tensors start at different offsets. */
 static err_code write_tensor(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const weights *const w = ctx;
@@ -123,17 +123,13 @@ err_code weights_write(const char *path, uint64_t bytes, const unsigned char *po
 {
     weights w = {.pool = pool};
     st_writer *writer = NULL;
-    err_code code = list_tensors(&w, bytes, e);
-    if (code == OK) {
-        code = st_writer_open(path, false, w.tensors, w.count, NULL, &writer, e);
-    }
+    err_code code = OK;
+    TRY_OUT(list_tensors(&w, bytes, e));
+    TRY_OUT(st_writer_open(path, false, w.tensors, w.count, NULL, &writer, e));
     w.writer = writer;
-    if (code == OK) {
-        code = parallel_for(threads, w.count, write_tensor, &w, m, e);
-    }
-    if (code == OK) {
-        code = st_writer_commit(&writer, e);
-    }
+    TRY_OUT(parallel_for(threads, w.count, write_tensor, &w, m, e));
+    TRY_OUT(st_writer_commit(&writer, e));
+out:
     st_writer_abandon(&writer);
     free(w.tensors);
     free(w.names);

@@ -1,4 +1,4 @@
-/* What the disk can do, and how near a whole conversion on it comes to that. */
+/* The speed of the disk, and how close a whole conversion comes to it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "format/base/num.h"
 
 struct bench_files {
-    char *dir; /* ours, or NULL: not made */
+    char *dir; /* created by bench; NULL: not created */
     char *made, *packed, *probe;
     recipe recipe; /* the built-in one */
     convert_job job;
@@ -31,7 +31,7 @@ static err_code make_directory(bench *b, err *e)
         return err_set(e, ERR_MEMORY, "%s: no memory", b->dir);
     }
     if (!mkdtemp(name)) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot make a directory in it", b->dir);
+        err_set_errno(e, ERR_IO, errno, "%s: cannot create a directory in it", b->dir);
         free(name);
         return ERR_IO;
     }
@@ -54,7 +54,7 @@ static err_code prepare(bench *b, err *e)
         .threads = b->job.threads,
         .memory = b->job.memory,
     };
-    /* Without notes: that there is no config.json is no news. */
+    /* Without notes: a generated checkpoint has no config.json, which is not worth a note. */
     const monitor silent = {.cancelled = b->m->cancelled, .ctx = b->m->ctx};
     const err_code code = convert_prepare(&options, &silent, &f->job, e);
     f->prepared = code == OK;
@@ -71,11 +71,11 @@ err_code bench_disk_open(bench *b, err *e)
     if (!b->files) {
         return err_set(e, ERR_MEMORY, "no memory");
     }
-    err_code code = make_directory(b, e);
-    if (code == OK && !b->checkpoint) {
-        code = weights_write(b->files->made, b->size, b->pool, b->job.threads, b->m, e);
+    TRY(make_directory(b, e));
+    if (!b->checkpoint) {
+        TRY(weights_write(b->files->made, b->size, b->pool, b->job.threads, b->m, e));
     }
-    return code == OK ? prepare(b, e) : code;
+    return prepare(b, e);
 }
 
 void bench_disk_close(bench *b)
@@ -88,11 +88,11 @@ void bench_disk_close(bench *b)
         convert_close(&f->job);
     }
     if (f->made && f->packed) {
-        (void)unlink(f->made); /* neither need be there; the probe removes its own */
+        (void)unlink(f->made); /* either may be missing; the probe removes its own file */
         (void)unlink(f->packed);
     }
     if (f->dir && rmdir(f->dir) != 0) {
-        monitor_note(b->m, "%s: cannot be removed", f->dir);
+        monitor_note(b->m, "%s: cannot remove the directory", f->dir);
     }
     free(f->dir);
     free(f->made);
@@ -123,7 +123,7 @@ static double source_file_bytes(const checkpoint *cp)
 typedef struct disk_run {
     bench *b;
     probe_job probe;
-    bool cold; /* nothing of the source is cached */
+    bool cold; /* drop the source from the cache first */
 } disk_run;
 
 static err_code run_disk(void *ctx, double *seconds, err *e)
@@ -145,25 +145,19 @@ err_code bench_disk(bench *b, err *e)
     disk_run r = {.b = b, .probe = nothing};
     r.probe.path = f->probe;
     r.probe.out_bytes = b->packed_bytes;
-    err_code code = bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e);
-    if (code == OK) {
-        bench_tell(b, (bench_result){.rate = out / seconds}, "disk write, synced");
-        bench_stage_add(b, "disk write", out / seconds * bench_in_for_out(b));
-        r.probe = nothing;
-        r.probe.cp = f->job.cp;
-        r.cold = true;
-        code = bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e);
-    }
-    if (code == OK) {
-        bench_tell(b, (bench_result){.rate = in / seconds}, "disk read, not cached");
-        bench_stage_add(b, "disk read", in / seconds);
-        r.cold = false;
-        code = bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e);
-    }
-    if (code == OK) {
-        bench_tell(b, (bench_result){.rate = in / seconds}, "disk read, cached");
-    }
-    return code;
+    TRY(bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e));
+    bench_result_add(b, (bench_result){.rate = out / seconds}, "disk write, synced");
+    bench_stage_add(b, "disk write", out / seconds * bench_source_per_packed(b));
+    r.probe = nothing;
+    r.probe.cp = f->job.cp;
+    r.cold = true;
+    TRY(bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e));
+    bench_result_add(b, (bench_result){.rate = in / seconds}, "disk read, not cached");
+    bench_stage_add(b, "disk read", in / seconds);
+    r.cold = false;
+    TRY(bench_repeat(BENCH_DISK_RUNS, run_disk, &r, &seconds, e));
+    bench_result_add(b, (bench_result){.rate = in / seconds}, "disk read, cached");
+    return OK;
 }
 
 /* ---- the conversion -------------------------------------------- */
@@ -177,12 +171,13 @@ static err_code run_conversion(bench *b, bool cold, double *seconds, err *e)
     }
     const err_code code = convert_run(&f->job, b->device.engine, b->m, &done, e);
     *seconds = done.seconds;
-    (void)unlink(f->packed); /* so that both runs begin with no file to replace */
+    (void)unlink(f->packed); /* so that no run has to replace a file */
     return code;
 }
 
-/* Conversion and limit in turn, since disks of shared machines change by the minute; who goes
- * first alternates, too, for what the disk does later depends on what it just did. */
+/* Measure conversion and limit alternately, because the speed of a shared disk changes within
+ * minutes. Which of the two goes first alternates as well, because earlier writes slow down later
+ * ones. */
 static err_code run_pairs(bench *b, bool cold, double *limit, double *measured, err *e)
 {
     const bench_files *const f = b->files;
@@ -194,45 +189,39 @@ static err_code run_pairs(bench *b, bool cold, double *limit, double *measured, 
                             .workers = f->job.slots.count}};
     double limits[BENCH_RUNS] = {0};
     double runs[BENCH_RUNS] = {0};
-    err_code code = OK;
-    for (unsigned i = 0; i < 2 * BENCH_DISK_RUNS && code == OK; i++) {
-        code = (i + i / 2) % 2 == 0 ? run_disk(&r, &limits[i / 2], e)
-                                    : run_conversion(b, cold, &runs[i / 2], e);
+    for (unsigned i = 0; i < 2 * BENCH_DISK_RUNS; i++) {
+        TRY((i + i / 2) % 2 == 0 ? run_disk(&r, &limits[i / 2], e)
+                                 : run_conversion(b, cold, &runs[i / 2], e));
     }
     *limit = bench_median(limits, BENCH_DISK_RUNS);
     *measured = bench_median(runs, BENCH_DISK_RUNS);
-    return code;
+    return OK;
 }
 
-static err_code tell_conversion(bench *b, bool cold, err *e)
+static err_code measure_conversion(bench *b, bool cold, err *e)
 {
     const double bytes = (double)b->source_bytes;
     double limit = 0;
     double measured = 0;
-    const err_code code = run_pairs(b, cold, &limit, &measured, e);
-    if (code == OK) {
-        const bool by_link = b->link > 0 && b->link < bytes / limit;
-        bench_tell(b,
-                   (bench_result){bytes / measured, by_link ? b->link : bytes / limit,
-                                  by_link ? "link, both ways" : "read and written at once"},
-                   cold ? "conversion, source not cached" : "conversion, source cached");
-    }
-    return code;
+    TRY(run_pairs(b, cold, &limit, &measured, e));
+    const bool by_link = b->link > 0 && b->link < bytes / limit;
+    bench_result_add(b,
+                     (bench_result){bytes / measured, by_link ? b->link : bytes / limit,
+                                    by_link ? "link, both ways" : "read and written at once"},
+                     cold ? "conversion, source not cached" : "conversion, source cached");
+    return OK;
 }
 
 err_code bench_conversion(bench *b, err *e)
 {
-    err_code code =
-        compute_open(&b->device, &b->request, &b->files->job.slots, b->job.threads, b->m, e);
-    if (code == OK && b->device.devices.count == 0) {
+    err_code code = OK;
+    TRY_OUT(compute_open(&b->device, &b->request, &b->files->job.slots, b->job.threads, b->m, e));
+    if (b->device.devices.count == 0) {
         bench_stage_without_gpus(b);
     }
-    if (code == OK) {
-        code = tell_conversion(b, true, e);
-    }
-    if (code == OK) {
-        code = tell_conversion(b, false, e);
-    }
+    TRY_OUT(measure_conversion(b, true, e));
+    TRY_OUT(measure_conversion(b, false, e));
+out:
     compute_close(&b->device, b->m);
     return code;
 }

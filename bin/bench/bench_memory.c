@@ -1,4 +1,4 @@
-/* What the processor and its memory can do: copies, digests, the CPU engine. */
+/* The speed of the processor and its memory: copies, digests, the CPU engine. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #include "quant/engine/engine_cpu.h"
 
 #define BUFFER_BYTES (256 * MIB) /* larger than most caches */
-#define PIECE_BYTES  (2 * MIB)   /* about a chunk */
+#define PIECE_BYTES  (2 * MIB)   /* about the size of a chunk */
 
 /* ---- copies and digests ---------------------------------------- */
 
@@ -50,29 +50,36 @@ static err_code run_pieces(void *ctx, double *seconds, err *e)
     return code;
 }
 
-/* With one thread, and with all of them: *rate is that of all. */
-static err_code tell_threads(bench *b, memory_run *r, const char *name, double *rate, err *e)
+/* Measure with one thread, then with all threads; *rate is the latter. */
+static err_code measure_threads(bench *b, memory_run *r, const char *name, double *rate, err *e)
 {
     double seconds = 0;
-    r->threads = 1;
-    err_code code = bench_repeat(BENCH_RUNS, run_pieces, r, &seconds, e);
     const double bytes = (double)(r->pieces * PIECE_BYTES);
+    r->threads = 1;
+    TRY(bench_repeat(BENCH_RUNS, run_pieces, r, &seconds, e));
     const double one = bytes / seconds;
-    if (code != OK) {
-        return code;
-    }
     *rate = one;
-    bench_tell(b, (bench_result){.rate = one}, "%s, 1 thread", name);
+    bench_result_add(b, (bench_result){.rate = one}, "%s, 1 thread", name);
     if (b->job.threads > 1) {
         r->threads = b->job.threads;
-        code = bench_repeat(BENCH_RUNS, run_pieces, r, &seconds, e);
+        TRY(bench_repeat(BENCH_RUNS, run_pieces, r, &seconds, e));
         *rate = bytes / seconds;
-        if (code == OK) {
-            bench_tell(b, (bench_result){*rate, one * b->job.threads, "as many times one thread"},
-                       "%s, %u threads", name, b->job.threads);
-        }
+        bench_result_add(b, (bench_result){*rate, one * b->job.threads, "threads x one thread"},
+                         "%s, %u threads", name, b->job.threads);
     }
-    return code;
+    return OK;
+}
+
+static err_code measure_buffers(bench *b, memory_run *r, err *e)
+{
+    double rate = 0;
+    r->task = copy_piece;
+    TRY(measure_threads(b, r, "host copy", &rate, e));
+    r->task = digest_piece;
+    TRY(measure_threads(b, r, "XXH3", &rate, e));
+    /* Every byte of the source is digested, and every byte of the packed file. */
+    bench_stage_add(b, "digest", rate / (1 + 1 / bench_source_per_packed(b)));
+    return OK;
 }
 
 static err_code measure_memory(bench *b, err *e)
@@ -80,21 +87,13 @@ static err_code measure_memory(bench *b, err *e)
     const uint64_t bytes = num_max(num_min(b->size, BUFFER_BYTES) / PIECE_BYTES, 4) * PIECE_BYTES;
     unsigned char *const from = malloc(bytes);
     unsigned char *const to = malloc(bytes);
-    err_code code = from && to ? OK : err_set(e, ERR_MEMORY, "no memory for two buffers");
-    if (code == OK) {
-        double rate = 0;
-        memset(from, 1, bytes);
-        memset(to, 2, bytes);
-        memory_run r = {.b = b, .from = from, .to = to, .pieces = bytes / PIECE_BYTES};
-        r.task = copy_piece;
-        code = tell_threads(b, &r, "host copy", &rate, e);
-        if (code == OK) {
-            r.task = digest_piece;
-            code = tell_threads(b, &r, "XXH3", &rate, e);
-        }
-        /* Of every byte of source, and of what it becomes. */
-        bench_stage_add(b, "digest", rate / (1 + 1 / bench_in_for_out(b)));
-    }
+    err_code code = OK;
+    TRY_OUT(from && to ? OK : err_set(e, ERR_MEMORY, "no memory for two buffers"));
+    memset(from, 1, bytes); /* so that every page is mapped */
+    memset(to, 2, bytes);
+    memory_run r = {.b = b, .from = from, .to = to, .pieces = bytes / PIECE_BYTES};
+    TRY_OUT(measure_buffers(b, &r, e));
+out:
     free(from);
     free(to);
     return code;
@@ -105,12 +104,12 @@ static err_code measure_memory(bench *b, err *e)
 enum { JOB_ROWS = 512, JOB_COLS = 2048, JOB_TILES = JOB_ROWS / TILE * (JOB_COLS / TILE) };
 #define JOB_CODES ((uint64_t)JOB_ROWS * JOB_COLS)
 
-/* The same jobs for every slot, again and again; what comes out for the scales and statistics of
- * different slots lies apart. */
+/* Every slot gets the same jobs again and again; each slot has its own scales and statistics to
+ * write to. */
 typedef struct engine_run {
     bench *b;
     engine *g;
-    size_t jobs_each; /* of a slot */
+    size_t jobs_each; /* jobs per slot */
     uint64_t submits;
     engine_job *jobs; /* [slots, jobs_each] */
     float *scales;    /* [slots, jobs_each, JOB_TILES] */
@@ -122,9 +121,8 @@ static err_code submit_once(void *ctx, unsigned worker, uint64_t task, err *e)
     const engine_run *const r = ctx;
     engine_slot *const slot = &r->g->slots[worker];
     (void)task;
-    const err_code code =
-        engine_submit(r->g, slot, r->jobs + worker * r->jobs_each, r->jobs_each, e);
-    return code == OK ? engine_wait(r->g, slot, e) : code;
+    TRY(engine_submit(r->g, slot, r->jobs + worker * r->jobs_each, r->jobs_each, e));
+    return engine_wait(r->g, slot, e);
 }
 
 static err_code run_submits(void *ctx, double *seconds, err *e)
@@ -166,11 +164,11 @@ err_code bench_engine(bench *b, engine *g, uint64_t bytes, double *rate, err *e)
     const uint64_t submit_bytes = r.jobs_each * 2 * JOB_CODES;
     double seconds = 0;
     r.submits = num_max(bytes / submit_bytes, 2 * (uint64_t)g->slot_count);
-    err_code code = prepare_run(&r, e);
-    if (code == OK) {
-        code = bench_repeat(BENCH_RUNS, run_submits, &r, &seconds, e);
-        *rate = (double)(r.submits * submit_bytes) / seconds;
-    }
+    err_code code = OK;
+    TRY_OUT(prepare_run(&r, e));
+    TRY_OUT(bench_repeat(BENCH_RUNS, run_submits, &r, &seconds, e));
+    *rate = (double)(r.submits * submit_bytes) / seconds;
+out:
     free(r.jobs);
     free(r.scales);
     free(r.stats);
@@ -183,10 +181,8 @@ static err_code measure_cpu(bench *b, unsigned threads, double *rate, err *e)
     const uint64_t most = b->job.memory / (JOBS * 3 * JOB_CODES);
     const unsigned slots = (unsigned)num_max(1, num_min(threads + AHEAD, most));
     engine *g = NULL;
-    err_code code = engine_cpu_open(threads, slots, JOBS * 2 * JOB_CODES, JOBS * JOB_CODES, &g, e);
-    if (code == OK) {
-        code = bench_engine(b, g, num_min(b->size, BUFFER_BYTES), rate, e);
-    }
+    TRY(engine_cpu_open(threads, slots, JOBS * 2 * JOB_CODES, JOBS * JOB_CODES, &g, e));
+    const err_code code = bench_engine(b, g, num_min(b->size, BUFFER_BYTES), rate, e);
     engine_close(g);
     return code;
 }
@@ -194,23 +190,14 @@ static err_code measure_cpu(bench *b, unsigned threads, double *rate, err *e)
 err_code bench_memory(bench *b, err *e)
 {
     double one = 0;
-    double all = 0;
-    err_code code = measure_memory(b, e);
-    if (code == OK) {
-        code = measure_cpu(b, 1, &one, e);
-    }
-    if (code != OK) {
-        return code;
-    }
-    bench_tell(b, (bench_result){.rate = one}, "CPU engine, 1 thread");
-    all = one;
+    TRY(measure_memory(b, e));
+    TRY(measure_cpu(b, 1, &one, e));
+    bench_result_add(b, (bench_result){.rate = one}, "CPU engine, 1 thread");
+    b->cpu = one;
     if (b->job.threads > 1) {
-        code = measure_cpu(b, b->job.threads, &all, e);
-        if (code == OK) {
-            bench_tell(b, (bench_result){all, one * b->job.threads, "as many times one thread"},
-                       "CPU engine, %u threads", b->job.threads);
-        }
+        TRY(measure_cpu(b, b->job.threads, &b->cpu, e));
+        bench_result_add(b, (bench_result){b->cpu, one * b->job.threads, "threads x one thread"},
+                         "CPU engine, %u threads", b->job.threads);
     }
-    b->cpu = all;
-    return code;
+    return OK;
 }

@@ -18,9 +18,9 @@ typedef struct probe {
     const probe_job *job;
     size_t shards;
     int *fds;               /* [shards], -1: not open */
-    uint64_t *pieces;       /* [shards + 1] pieces before each shard */
+    uint64_t *pieces;       /* [shards + 1] number of pieces before each shard */
     unsigned char *buffers; /* [workers] pieces */
-    uint64_t in, out;       /* pieces to read and to write */
+    uint64_t in, out;       /* number of pieces to read and to write */
     uint64_t tasks;
     output *file;
 } probe;
@@ -44,34 +44,30 @@ static err_code write_piece(const probe *p, unsigned worker, uint64_t piece, err
                         num_min(PIECE, p->job->out_bytes - off), e);
 }
 
-/* Every task reads and writes its share: both streams go on side by side. */
+/* Every task reads and writes its share, so that reading and writing overlap. */
 static err_code run_task(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const probe *const p = ctx;
-    err_code code = OK;
-    for (uint64_t i = task * p->in / p->tasks; i < (task + 1) * p->in / p->tasks && code == OK;
-         i++) {
-        code = read_piece(p, worker, i, e);
+    for (uint64_t i = task * p->in / p->tasks; i < (task + 1) * p->in / p->tasks; i++) {
+        TRY(read_piece(p, worker, i, e));
     }
-    for (uint64_t i = task * p->out / p->tasks; i < (task + 1) * p->out / p->tasks && code == OK;
-         i++) {
-        code = write_piece(p, worker, i, e);
+    for (uint64_t i = task * p->out / p->tasks; i < (task + 1) * p->out / p->tasks; i++) {
+        TRY(write_piece(p, worker, i, e));
     }
-    return code;
+    return OK;
 }
 
 static err_code open_shards(probe *p, err *e)
 {
-    err_code code = OK;
     for (size_t i = 0; i < p->shards; i++) {
         p->fds[i] = -1;
     }
-    for (size_t i = 0; i < p->shards && code == OK; i++) {
+    for (size_t i = 0; i < p->shards; i++) {
         const shard *const s = &p->job->cp->shards[i];
-        code = io_open_read(shard_file(s), &p->fds[i], NULL, e);
+        TRY(io_open_read(shard_file(s), &p->fds[i], NULL, e));
         p->pieces[i + 1] = p->pieces[i] + num_ceil_div(s->bytes, PIECE);
     }
-    return code;
+    return OK;
 }
 
 static err_code open_probe(probe *p, err *e)
@@ -82,17 +78,19 @@ static err_code open_probe(probe *p, err *e)
     p->buffers = aligned_alloc(PAGE, bytes);
     if (!p->fds || !p->pieces || !p->buffers) {
         p->shards = 0;
-        return err_set(e, ERR_MEMORY, "no memory for %u buffers of a disk's test", p->job->workers);
+        return err_set(e, ERR_MEMORY, "no memory for %u buffers to measure the disk",
+                       p->job->workers);
     }
     memset(p->buffers, 1, bytes);
-    err_code code = open_shards(p, e);
+    TRY(open_shards(p, e));
     p->in = p->pieces[p->shards];
     p->out = num_ceil_div(p->job->out_bytes, PIECE);
     p->tasks = num_max(p->in, p->out);
-    if (code == OK && p->job->path) {
-        code = output_open(p->job->path, true, &p->file, e);
+    if (!p->job->path) {
+        return OK;
     }
-    return code == OK && p->file ? output_reserve(p->file, p->job->out_bytes, e) : code;
+    TRY(output_open(p->job->path, true, &p->file, e));
+    return output_reserve(p->file, p->job->out_bytes, e);
 }
 
 static void close_probe(probe *p)
@@ -111,15 +109,15 @@ static void close_probe(probe *p)
 err_code probe_run(const probe_job *job, const monitor *m, double *seconds, err *e)
 {
     probe p = {.job = job, .shards = job->cp ? job->cp->shard_count : 0};
-    err_code code = open_probe(&p, e);
+    err_code code = OK;
+    TRY_OUT(open_probe(&p, e));
     const double start = progress_clock();
-    if (code == OK) {
-        code = parallel_for(job->workers, p.tasks, run_task, &p, m, e);
-    }
-    if (code == OK && p.file) {
-        code = output_sync(p.file, e);
+    TRY_OUT(parallel_for(job->workers, p.tasks, run_task, &p, m, e));
+    if (p.file) {
+        TRY_OUT(output_sync(p.file, e));
     }
     *seconds = progress_clock() - start;
+out:
     close_probe(&p);
     return code;
 }
@@ -128,7 +126,7 @@ void probe_drop_cache(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        (void)fdatasync(fd); /* pages that are not on the disk yet stay */
+        (void)fdatasync(fd); /* pages that are not yet on disk cannot be dropped */
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         close(fd);
     }

@@ -1,4 +1,4 @@
-/* What a measurement looks like, and which stage is the slowest. */
+/* Reports measurements, and finds the slowest stage. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static void print_result(bench_result r, const char *name)
                r.rate / r.limit);
     }
     putchar('\n');
-    fflush(stdout); /* the next one may take a while; a failure shows when the stream is closed */
+    fflush(stdout); /* the next result may take a while; closing the stream reports failures */
 }
 
 static void put_result(bench *b, bench_result r, const char *name)
@@ -31,7 +31,7 @@ static void put_result(bench *b, bench_result r, const char *name)
     report_append(to, b->measurements, o);
 }
 
-void bench_tell(bench *b, bench_result r, const char *name, ...)
+void bench_result_add(bench *b, bench_result r, const char *name, ...)
 {
     char text[128];
     va_list args;
@@ -100,10 +100,7 @@ err_code bench_repeat(unsigned runs, bench_run_fn run, void *ctx, double *second
 {
     double each[BENCH_RUNS] = {0};
     for (unsigned i = 0; i < runs; i++) {
-        const err_code code = run(ctx, &each[i], e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(run(ctx, &each[i], e));
     }
     *seconds = bench_median(each, runs);
     return OK;

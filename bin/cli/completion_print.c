@@ -1,4 +1,4 @@
-/* Completion scripts for bash, zsh and fish. */
+/* Prints completion scripts for bash, zsh and fish. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,14 +16,14 @@ static void print_quoted(const char *text, size_t length, const char *special)
     }
 }
 
-/* The first sentence of a help text, without its full stop. */
+/* The length of the first sentence of a help text, without its full stop. */
 static size_t first_sentence(const char *help)
 {
     const char *const end = strstr(help, ". ");
     return end ? (size_t)(end - help) : strlen(help) - (help[strlen(help) - 1] == '.');
 }
 
-/* "one|two" with `separator` in place of the bars. */
+/* Print "one|two" with `separator` instead of the bars. */
 static void print_words(const char *words, char separator)
 {
     for (; *words; words++) {
@@ -257,7 +257,7 @@ static void fish_option(const option_spec *o, const char *condition)
         printf(o->kind == VALUE_PATH ? " -r -F" : " -x");
     }
     printf(" -d '");
-    /* Within single quotes fish knows \' and \\ only. */
+    /* Within single quotes, fish has only the escapes \' and \\. */
     for (size_t i = 0; i < first_sentence(o->help); i++) {
         printf("%s%c", strchr("'\\", o->help[i]) ? "\\" : "", o->help[i]);
     }

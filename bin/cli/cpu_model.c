@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What stands behind "model name : " in a line; NULL if the line is another one. */
+/* The text after "model name : " in a line; NULL for other lines. */
 static char *model_of(char *line)
 {
     static const char key[] = "model name";

@@ -6,8 +6,8 @@
 
 enum { LINE_COLUMNS = 80, OPTION_COLUMN = 28, EXAMPLE_COLUMN = 4 };
 
-/* Print words up to LINE_COLUMNS, each line from `indent`; the cursor stands at `column`. Ends the
- * line. */
+/* Print words, wrapped at LINE_COLUMNS, with every line indented to `indent`; the cursor is at
+ * `column`. Ends the last line. */
 static void print_wrapped(const char *words, size_t column, size_t indent)
 {
     for (bool first = true; *words; first = false) {

@@ -13,7 +13,7 @@ job_options job_defaults(void)
         .threads = parallel_processors(), .memory = 512 * MIB, .level = LEVEL_NORMAL};
 }
 
-err_code job_take(job_options *job, const option_spec *o, const char *value, err *e)
+err_code job_on_option(job_options *job, const option_spec *o, const char *value, err *e)
 {
     unsigned when = 0;
     switch (o->id) {

@@ -1,9 +1,9 @@
-/* Options that most commands share: how many threads and how much memory, and what is printed while
- * the job runs.
+/* Options that most commands share: number of threads, memory, and what is printed while the job
+ * runs.
  *
  *     job_options job = job_defaults();
  *     ...
- *     default: return job_take(&job, o, value, e);         after a command's own options
+ *     default: return job_on_option(&job, o, value, e);    after a command's own options
  *     ...
  *     const monitor *m = job_start(&job, report);
  */
@@ -24,12 +24,13 @@ typedef struct job_options {
 /* One thread per processor, 512 MiB, progress on a terminal. */
 job_options job_defaults(void);
 
-/* Take one of these options, or --json. Any other is one that the command has and forgot:
- * option_unhandled. Errors: ERR_USAGE. */
-MUST_CHECK err_code job_take(job_options *job, const option_spec *o, const char *value, err *e);
+/* Store one of these options. Errors: ERR_USAGE; ERR_INTERNAL for any other option, which the
+ * command should have handled. */
+MUST_CHECK err_code job_on_option(job_options *job, const option_spec *o, const char *value,
+                                  err *e);
 
-/* From here on the report prints as much as was asked for, and signals end the job in good order.
- * Returns the monitor for the job. */
+/* Set the report's level, and install handlers so that signals end the job cleanly. Returns the
+ * monitor for the job, which belongs to the report. */
 const monitor *job_start(const job_options *job, report *r);
 
 #endif

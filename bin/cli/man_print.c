@@ -1,4 +1,4 @@
-/* Manual pages in mdoc(7), the language of mandoc and groff. */
+/* Prints manual pages in mdoc(7), the language of mandoc and groff. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +16,8 @@ static bool ends_sentence(const char *word, size_t length)
     return length > 1 && strchr(".?!", word[length - 1]) != NULL;
 }
 
-/* Print one word so that roff shows it as it is: in words that begin with a dash every dash is a
- * minus sign that can be copied to a shell; a dot or quote must not begin a line. */
+/* Print one word so that roff shows it unchanged: in a word that begins with a dash, every dash
+ * becomes a minus sign, which can be copied to a shell; a dot or quote must not begin a line. */
 static size_t print_word(const char *word, size_t length)
 {
     const bool dashes = word[0] == '-';
@@ -35,7 +35,7 @@ static size_t print_word(const char *word, size_t length)
     return column;
 }
 
-/* Every sentence on a line of its own, long ones cut: the style that mandoc -Tlint asks for. */
+/* Start each sentence on a new line and break long ones: the style that mandoc -Tlint asks for. */
 static void print_prose(const char *words)
 {
     size_t column = 0;
@@ -58,7 +58,7 @@ static void print_prose(const char *words)
     putchar('\n');
 }
 
-/* "one|two" as words of a macro line: the bar stands alone. */
+/* Print "one|two" as words of a macro line, with the bar as a separate word. */
 static void print_choice(const char *macro, const char *words)
 {
     printf(" %s ", macro);
@@ -159,8 +159,8 @@ static void print_commands(void)
 
 static void print_exit_status(const err_code *codes)
 {
-    printf(".Sh EXIT STATUS\n.Bl -tag -width 128+n -compact\n.It 0\nThe answer is yes: all went "
-           "well.\n");
+    printf(".Sh EXIT STATUS\n.Bl -tag -width 128+n -compact\n.It 0\nThe answer is yes, or "
+           "the command succeeded.\n");
     for (; *codes != OK; codes++) {
         char sentence[128];
         snprintf(sentence, sizeof sentence, "%s.", err_description(*codes));

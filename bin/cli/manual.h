@@ -1,5 +1,5 @@
-/* The option table as text: help for a terminal, manual pages in mdoc, completions for three
- * shells. All print to standard output. */
+/* Prints the option table: as help for a terminal, as manual pages in mdoc, and as completions for
+ * three shells. Everything is printed to standard output. */
 #ifndef MANUAL_H
 #define MANUAL_H
 

@@ -1,14 +1,14 @@
-/* Words of options, from lists of things: X(NAME, "word").
+/* The words that an option accepts, made from lists X(NAME, "word").
  *
  *     .words = WORDS(DIALECT_LIST)              "ieee|deepgemm|..."
  *
- * A list lies where its things are, and makes their enum, too; so whoever adds a thing adds its
- * word to parser, help, manual and completions. The lists below belong to folders that see bin/cli
- * but that bin/cli must not see. */
+ * A list is in the header of the things that it names, and their enum is made from it as well, so a
+ * new entry adds its word to parser, help, manual pages and completions. The lists below are here
+ * because they belong to folders that bin/cli must not include. */
 #ifndef OPTION_WORDS_H
 #define OPTION_WORDS_H
 
-/* The words in the order of the list, a bar between them: a constant. */
+/* The words in the order of the list, separated by bars: a string constant. */
 #define WORDS(LIST)                (&LIST(WORD_AFTER_BAR)[1])
 #define WORD_AFTER_BAR(name, word) "|" word
 
@@ -25,7 +25,7 @@
     X(WEIGHTS, "weights")                                                                          \
     X(FORWARD, "forward")
 
-/* --activations and --mode, as well */
+/* --activations and --mode: bin/verify/verify_request.h */
 #define ACTIVATION_LIST(X)                                                                         \
     X(F32, "f32")                                                                                  \
     X(FP8, "fp8")                                                                                  \

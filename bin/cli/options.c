@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-    LONG_FIRST = 256, /* getopt_long's value of row 0 of the table; letters lie below */
-    WORD_MAX = 64,    /* longer words are not compared */
-    OWNERS_MAX = 192  /* room for the names of all commands */
+    LONG_FIRST = 256,    /* getopt_long's value for row 0 of the table; letters are smaller */
+    WORD_MAX = 64,       /* longer words are not compared */
+    COMMANDS_BYTES = 192 /* enough for the names of all commands */
 };
 
 command_id command_find(const char *name)
@@ -42,8 +42,9 @@ static size_t least_of(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* How many letters must be inserted, removed, replaced or swapped with their neighbour to make one
- * word from the other: row by row of the usual table, of which three rows are kept. */
+/* Damerau-Levenshtein distance: how many letters must be inserted, removed, replaced or swapped
+ * with their neighbor to turn one word into the other. Computed row by row; only the three rows
+ * that a swap needs are kept. */
 static size_t edit_distance(const char *a, const char *b)
 {
     const size_t columns = strlen(b);
@@ -91,73 +92,75 @@ err_code command_unknown(const char *name, err *e)
     if (n.best) {
         err_hint(e, "did you mean '%s'?", n.best);
     } else {
-        err_hint(e, "'octavo help' lists the commands");
+        err_hint(e, "try 'octavo help' for a list of commands");
     }
     return ERR_USAGE;
 }
 
-/* The commands that have an option of this long name or, without one, of this letter: "convert,
- * verify"; empty: none has. */
-static void owners_of(const char *name, int letter, char to[OWNERS_MAX])
+/* The commands that have an option with this long name or, if `name` is NULL, with this letter:
+ * "convert, verify"; empty if there are none. */
+static void commands_with(const char *name, int letter, char to[COMMANDS_BYTES])
 {
     size_t used = 0;
     to[0] = '\0';
     for (unsigned c = 0; c < COMMAND_COUNT; c++) {
-        for (size_t i = 0; i < option_count && used < OWNERS_MAX; i++) {
+        for (size_t i = 0; i < option_count && used < COMMANDS_BYTES; i++) {
             const option_spec *const o = &option_table[i];
             if (option_is_of(o, (command_id)c) &&
                 (name ? strcmp(o->name, name) == 0 : o->letter == letter)) {
-                used += (size_t)snprintf(to + used, OWNERS_MAX - used, "%s%s", used ? ", " : "",
+                used += (size_t)snprintf(to + used, COMMANDS_BYTES - used, "%s%s", used ? ", " : "",
                                          command_table[c].name);
             }
         }
     }
 }
 
-/* `text` is a long option with its dashes, maybe with a value behind '='. */
+/* Add a hint for an option that command `c` does not have. `text` is the option with its dashes,
+ * `owners` the commands that have it, `similar` a similar option of this command or NULL. */
+static void hint_option(command_id c, const char *text, const char *owners, const char *similar,
+                        err *e)
+{
+    if (c == COMMAND_NONE) {
+        err_hint(e, "options go after the command: octavo COMMAND [OPTION]...");
+    } else if (owners[0]) {
+        err_hint(e, "%s belongs to: octavo %s", text, owners);
+    } else if (similar) {
+        err_hint(e, "did you mean '--%s'?", similar);
+    } else {
+        err_hint(e, "try 'octavo %s --help'", command_table[c].name);
+    }
+}
+
+/* `text` is a long option with its dashes, perhaps followed by '=' and a value. */
 static err_code unknown_long(command_id c, const char *text, err *e)
 {
-    char name[WORD_MAX + 1] = "";
-    const size_t length = strcspn(text + 2, "=");
-    snprintf(name, sizeof name, "%.*s", (int)length, text + 2);
+    char option[WORD_MAX + 3] = "";
+    char commands[COMMANDS_BYTES];
+    snprintf(option, sizeof option, "%.*s", (int)strcspn(text, "="), text);
+    const char *const name = option + 2;
     nearest n = {.name = name};
     for (size_t i = 0; i < option_count; i++) {
         if (option_is_of(&option_table[i], c)) {
             nearest_offer(&n, option_table[i].name);
         }
     }
-    err_set(e, ERR_USAGE, "unknown option '%.*s'", (int)length + 2, text);
-    char owners[OWNERS_MAX];
-    owners_of(name, 0, owners);
-    if (c == COMMAND_NONE) {
-        err_hint(e, "options come behind the command: octavo COMMAND [OPTION]...");
-    } else if (owners[0]) {
-        err_hint(e, "it is an option of octavo %s", owners);
-    } else if (n.best) {
-        err_hint(e, "did you mean '--%s'?", n.best);
-    } else {
-        err_hint(e, "'octavo %s --help' lists the options", command_table[c].name);
-    }
+    commands_with(name, 0, commands);
+    err_set(e, ERR_USAGE, "unrecognized option '%.*s'", (int)strcspn(text, "="), text);
+    hint_option(c, option, commands, n.best, e);
     return ERR_USAGE;
 }
 
 static err_code unknown_letter(command_id c, int letter, err *e)
 {
-    char owners[OWNERS_MAX];
-    owners_of(NULL, letter, owners);
-    err_set(e, ERR_USAGE, "unknown option '-%c'", letter);
-    if (c == COMMAND_NONE) {
-        err_hint(e, "options come behind the command: octavo COMMAND [OPTION]...");
-    } else if (owners[0]) {
-        err_hint(e, "it is an option of octavo %s", owners);
-    } else {
-        err_hint(e, "'octavo %s --help' lists the options", command_table[c].name);
-    }
+    char commands[COMMANDS_BYTES];
+    commands_with(NULL, letter, commands);
+    err_set(e, ERR_USAGE, "invalid option -- '%c'", letter);
+    hint_option(c, (char[]){'-', (char)letter, '\0'}, commands, NULL, e);
     return ERR_USAGE;
 }
 
-/* What getopt_long wants to know about the options of one command, of which no two have the same
- * id: so there is room for all. */
+/* The options of one command in the form that getopt_long takes. No two options of a command have
+ * the same id, so the arrays hold all of them. */
 typedef struct getopt_form {
     char letters[2 * OPTION_ID_COUNT + 3];
     struct option longs[OPTION_ID_COUNT + 1];
@@ -167,8 +170,9 @@ static void form_build(command_id c, getopt_form *f)
 {
     char *letter = f->letters;
     struct option *row = f->longs;
-    *letter++ = '-'; /* operands come as option 1 in their place, whatever POSIXLY_CORRECT says */
-    *letter++ = ':'; /* a missing value is told apart from an unknown option; no messages */
+    *letter++ =
+        '-'; /* operands are returned in their place, as value 1, even with POSIXLY_CORRECT */
+    *letter++ = ':'; /* ':' for a missing value, '?' for an unknown option; no messages */
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
         if (!option_is_of(o, c)) {
@@ -188,7 +192,7 @@ static void form_build(command_id c, getopt_form *f)
     *row = (struct option){0};
 }
 
-/* The option that getopt_long returned as `value`; NULL for '?', ':' and the like. */
+/* The option that getopt_long returned as `value`; NULL for '?', ':' and operands. */
 static const option_spec *option_of_value(command_id c, int value)
 {
     if (value >= LONG_FIRST) {
@@ -202,13 +206,13 @@ static const option_spec *option_of_value(command_id c, int value)
     return NULL;
 }
 
-/* getopt_long also takes unambiguous beginnings of long names; `text` is the argument as given. */
+/* getopt_long also accepts unambiguous prefixes of long names. `text` is the argument as given. */
 static bool is_abbreviated(const option_spec *o, const char *text)
 {
     return strncmp(text, "--", 2) == 0 && strcspn(text + 2, "=") != strlen(o->name);
 }
 
-/* What is wrong with the argument `text`, for which getopt_long returned `value`. */
+/* Report what is wrong with the argument `text`, for which getopt_long returned `value`. */
 static err_code refuse(command_id c, int value, const char *text, err *e)
 {
     const bool is_long = strncmp(text, "--", 2) == 0;
@@ -220,41 +224,40 @@ static err_code refuse(command_id c, int value, const char *text, err *e)
         return unknown_letter(c, optopt, e);
     }
     if (value == ':') {
-        return err_set(e, ERR_USAGE, "option '%s%s' needs a value: %s", is_long ? "--" : "-",
+        return err_set(e, ERR_USAGE, "option '%s%s' requires an argument: %s", is_long ? "--" : "-",
                        is_long ? o->name : (char[]){o->letter, '\0'}, o->value);
     }
-    return err_set(e, ERR_USAGE, "option '--%s' takes no value", o->name);
+    return err_set(e, ERR_USAGE, "option '--%s' doesn't allow an argument", o->name);
 }
 
-/* A file called - is hardly ever meant, and would be made without a word. An empty name comes of an
- * empty variable; no file has it, and with a slash behind it it would be the root. `what`: an
- * operand, or an option with its dashes. */
+/* Refuse - where it is not a stream: hardly anybody means a file of that name, and it would be
+ * created silently. Refuse an empty name, which usually comes from an unset variable: no file has
+ * it, and with a slash appended it would be the root directory. `what` is an operand, or an option
+ * with its dashes. */
 static err_code check_path(const char *what, value_kind kind, bool stream, const char *value,
                            err *e)
 {
     if (kind == VALUE_PATH && value[0] == '\0') {
-        return err_set(e, ERR_IO, "%s: an empty name, which no file has", what);
+        return err_set(e, ERR_IO, "%s: empty file name", what);
     }
     if (kind != VALUE_PATH || stream || strcmp(value, "-") != 0) {
         return OK;
     }
-    err_set(e, ERR_USAGE, "%s: - makes no sense here: this cannot be a stream", what);
-    err_hint(e, "a file of that name is ./-%s",
+    err_set(e, ERR_USAGE, "%s: - is not allowed here", what);
+    err_hint(e, "for a file of that name use ./-%s",
              strstr(what, "FILE") ? "; 'octavo verify -' reads standard input" : "");
     return ERR_USAGE;
 }
 
-/* As many arguments as operands have been parsed at least, so their places are free. */
-static err_code take_operand(command_id c, char *text, char **argv, command_line *out, err *e)
+/* Store an operand at the beginning of argv. At least as many arguments have been parsed as there
+ * are operands, so its place there is free. */
+static err_code add_operand(command_id c, char *text, char **argv, command_line *out, err *e)
 {
     const operand_spec *const o = command_operand(c, out->operand_count);
     if (!o) {
-        return err_set(e, ERR_USAGE, "unexpected operand '%s'", text);
+        return err_set(e, ERR_USAGE, "extra operand '%s'", text);
     }
-    const err_code code = check_path(o->name, o->kind, o->stream, text, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(check_path(o->name, o->kind, o->stream, text, e));
     argv[1 + out->operand_count++] = text;
     return OK;
 }
@@ -264,24 +267,23 @@ err_code option_unhandled(const option_spec *o, err *e)
     return err_set(e, ERR_INTERNAL, "option --%s has no effect here", o->name);
 }
 
-static err_code take_option(const option_spec *o, option_fn take, void *ctx, bool *given,
-                            command_line *out, err *e)
+static err_code apply_option(const option_spec *o, option_fn on_option, void *ctx, bool *given,
+                             command_line *out, err *e)
 {
     if (o->id == OPTION_HELP || o->id == OPTION_VERSION) {
-        out->wish = o->id == OPTION_HELP ? WISH_HELP : WISH_VERSION;
+        out->action = o->id == OPTION_HELP ? ACTION_HELP : ACTION_VERSION;
         return OK;
     }
     if (o->id == OPTION_JSON) {
         return OK;
     }
-    char what[WORD_MAX];
-    snprintf(what, sizeof what, "--%s", o->name);
-    const err_code code = o->value ? check_path(what, o->kind, o->stream, optarg, e) : OK;
-    if (code != OK) {
-        return code;
+    if (o->value) {
+        char what[WORD_MAX];
+        snprintf(what, sizeof what, "--%s", o->name);
+        TRY(check_path(what, o->kind, o->stream, optarg, e));
     }
     given[o->id] = true;
-    return take(ctx, o, o->value ? optarg : NULL, e);
+    return on_option(ctx, o, o->value ? optarg : NULL, e);
 }
 
 static err_code check_complete(command_id c, const bool *given, const command_line *line, err *e)
@@ -304,41 +306,40 @@ static err_code check_complete(command_id c, const bool *given, const command_li
         }
     }
     if (e->code != OK) {
-        err_hint(e, "'octavo %s --help' explains the command", spec->name);
+        err_hint(e, "try 'octavo %s --help'", spec->name);
     }
     return e->code;
 }
 
-err_code options_parse(command_id c, int argc, char **argv, option_fn take, void *ctx,
+err_code options_parse(command_id c, int argc, char **argv, option_fn on_option, void *ctx,
                        command_line *out, err *e)
 {
     getopt_form form = {0};
     bool given[OPTION_ID_COUNT] = {false};
     form_build(c, &form);
-    *out = (command_line){.wish = WISH_RUN, .operands = (const char *const *)argv + 1};
-    err_code code = OK;
-    optind = 0; /* forget earlier parsing */
-    for (int at = 1; code == OK && out->wish == WISH_RUN; at = optind) {
+    *out = (command_line){.action = ACTION_RUN, .operands = (const char *const *)argv + 1};
+    optind = 0; /* resets the state that getopt_long keeps */
+    for (int at = 1; out->action == ACTION_RUN; at = optind) {
         const int value = getopt_long(argc, argv, form.letters, form.longs, NULL);
-        const option_spec *const o = option_of_value(c, value);
         if (value == -1) {
             break;
         }
+        const option_spec *const o = option_of_value(c, value);
         if (value == 1) {
-            code = take_operand(c, optarg, argv, out, e);
+            TRY(add_operand(c, optarg, argv, out, e));
         } else if (!o || is_abbreviated(o, argv[at])) {
-            code = refuse(c, value, argv[at], e);
+            return refuse(c, value, argv[at], e);
         } else {
-            code = take_option(o, take, ctx, given, out, e);
+            TRY(apply_option(o, on_option, ctx, given, out, e));
         }
     }
-    for (; code == OK && out->wish == WISH_RUN && optind < argc; optind++) {
-        code = take_operand(c, argv[optind], argv, out, e); /* those behind "--" */
+    if (out->action != ACTION_RUN) {
+        return OK;
     }
-    if (code == OK && out->wish == WISH_RUN) {
-        code = check_complete(c, given, out, e);
+    for (; optind < argc; optind++) { /* operands after "--" */
+        TRY(add_operand(c, argv[optind], argv, out, e));
     }
-    return code;
+    return check_complete(c, given, out, e);
 }
 
 bool options_ask_json(int argc, char **argv)

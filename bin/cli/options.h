@@ -1,14 +1,14 @@
 /* The commands and options of octavo, in one table (option_table.c).
  *
- * Parsing, --help, manual pages, shell completions and hints for misspelt words all read it, so
- * that they cannot tell different stories.
+ * The parser, --help, the manual pages, the shell completions and the hints for misspelled words
+ * all read it, so they cannot disagree.
  *
- *     static err_code take(void *ctx, const option_spec *o, const char *value, err *e)
+ *     static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
  *     { switch (o->id) { case OPTION_QUICK: ... default: return option_unhandled(o, e); } }
  *
  *     command_line line;
- *     options_parse(COMMAND_VERIFY, argc, argv, take, &request, &line, e);
- *     if (line.wish == WISH_RUN) ... line.operands[0], line.operand_count ...
+ *     options_parse(COMMAND_VERIFY, argc, argv, on_option, &request, &line, e);
+ *     if (line.action == ACTION_RUN) ... line.operands[0], line.operand_count ...
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -30,7 +30,7 @@ typedef enum command_id {
     COMMAND_BENCH,
     COMMAND_HELP,
     COMMAND_COUNT,
-    COMMAND_NONE = COMMAND_COUNT, /* octavo by itself */
+    COMMAND_NONE = COMMAND_COUNT, /* octavo without a command */
 } command_id;
 
 typedef enum option_id {
@@ -89,11 +89,11 @@ typedef enum option_id {
     OPTION_ID_COUNT
 } option_id;
 
-/* What an option takes or an operand is; tells completions what to offer. */
+/* What kind of value an option or an operand has; completions offer values accordingly. */
 typedef enum value_kind {
     VALUE_NONE,
     VALUE_PATH,  /* a file or a directory */
-    VALUE_WORD,  /* one of `words`; of an operand a command */
+    VALUE_WORD,  /* one of `words`; as an operand, a command */
     VALUE_LIST,  /* some of `words`, separated by commas */
     VALUE_OTHER, /* a number, a size, a glob */
 } value_kind;
@@ -104,28 +104,28 @@ typedef struct option_spec {
     char letter;       /* short form, 0: none */
     const char *name;  /* long form, without the dashes */
     value_kind kind;
-    const char *value; /* what help calls the value; NULL: none */
+    const char *value; /* the name of the value in help; NULL: none */
     const char *words; /* VALUE_WORD, VALUE_LIST: "one|two|three" */
     bool required, repeatable;
-    bool unless_dry;  /* required, but for --dry-run */
-    bool stream;      /* of a path: - is standard input or output, else it is refused */
+    bool unless_dry;  /* required except with --dry-run */
+    bool stream;      /* VALUE_PATH: - is standard input or output; if false, - is refused */
     const char *help; /* sentences */
 } option_spec;
 
 typedef struct operand_spec {
-    const char *name; /* what help calls it; NULL: there are no more */
+    const char *name; /* its name in help; NULL: there are no more operands */
     value_kind kind;
     bool required;
-    bool repeatable; /* any number of them; the last one only */
-    bool stream;     /* as of an option */
+    bool repeatable; /* any number of these; only the last operand */
+    bool stream;     /* as for an option */
 } operand_spec;
 
 enum { OPERANDS_MAX = 2 };
 
 typedef struct command_spec {
     const char *name;
-    operand_spec operands[OPERANDS_MAX]; /* in their order, required ones first */
-    const char *summary;                 /* a phrase for lists */
+    operand_spec operands[OPERANDS_MAX]; /* in order; required ones come first */
+    const char *summary;                 /* a phrase for lists of commands */
 } command_spec;
 
 extern const command_spec command_table[COMMAND_COUNT];
@@ -137,14 +137,14 @@ static inline bool option_is_of(const option_spec *o, command_id c)
     return (o->commands >> c & 1) != 0;
 }
 
-/* Operand number `i` of a command, counted from 0; NULL if it takes no such one. */
+/* Operand number `i` of a command, counted from 0; NULL if the command takes fewer operands. */
 const operand_spec *command_operand(command_id c, size_t i);
 
 /* COMMAND_NONE if there is no such command. */
 command_id command_find(const char *name);
 
-/* The commands, options or whatever `name` may have meant: the nearest of a set of words. Feed
- * candidates, then look at `best` (NULL: none is near). */
+/* Finds the word that a misspelled `name` most likely means: offer all candidates, then read
+ * `best` (NULL: none is similar enough). */
 typedef struct nearest {
     const char *name;
     const char *best;
@@ -153,35 +153,36 @@ typedef struct nearest {
 
 void nearest_offer(nearest *n, const char *candidate);
 
-/* ERR_USAGE for a word that is no command, with a hint. */
+/* Sets and returns ERR_USAGE, with a hint, for a word that is not a command. */
 err_code command_unknown(const char *name, err *e);
 
-typedef enum wish { WISH_RUN, WISH_HELP, WISH_VERSION } wish;
+typedef enum command_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION } command_action;
 
 typedef struct command_line {
-    wish wish;
-    const char *const *operands; /* in their order; behind the last one there may be anything */
+    command_action action;
+    const char *const *operands; /* in their order; what follows the last one is unspecified */
     size_t operand_count;
 } command_line;
 
 /* Called for each option in the order of the command line, except for --help and --version, which
- * end the parsing, and --json, which main looks for beforehand (options_ask_json). `value` is NULL
- * for options that take none. */
+ * end the parsing, and --json, which main looks for before parsing (options_ask_json). `value` is
+ * NULL for options without a value. */
 typedef err_code (*option_fn)(void *ctx, const option_spec *o, const char *value, err *e);
 
-/* ERR_INTERNAL: the table says that the command has this option, and its option_fn does not know
- * it. */
+/* Sets and returns ERR_INTERNAL: according to the table the command has this option, but its
+ * option_fn does not handle it. */
 err_code option_unhandled(const option_spec *o, err *e);
 
-/* Parse the arguments of a command; argv[0] is not looked at. Options and operands may be mixed;
- * behind `--` all are operands. They are gathered at the beginning of argv, where out->operands
- * points. -h and -V end the parsing. Long names are never abbreviated: what
- * is unambiguous today would not be so with the next option. Errors: ERR_USAGE, what `take` says.
- */
-MUST_CHECK err_code options_parse(command_id c, int argc, char **argv, option_fn take, void *ctx,
-                                  command_line *out, err *e);
+/* Parse the arguments of a command; argv[0] is ignored. Options and operands may be mixed; after
+ * `--`, all arguments are operands. Operands are moved to the beginning of argv, where
+ * out->operands points. -h and -V end the parsing. Long names cannot be abbreviated: an
+ * abbreviation that is unambiguous today may be ambiguous once another option is added. Not
+ * thread-safe (getopt). Errors: ERR_USAGE; ERR_IO for an empty path; those of on_option. */
+MUST_CHECK err_code options_parse(command_id c, int argc, char **argv, option_fn on_option,
+                                  void *ctx, command_line *out, err *e);
 
-/* True if --json is among the arguments: an error in the rest of them must be told as JSON, too. */
+/* True if --json is among the arguments: errors in other arguments are then also reported as
+ * JSON. */
 bool options_ask_json(int argc, char **argv);
 
 #endif

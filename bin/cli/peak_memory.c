@@ -7,8 +7,8 @@
 
 #include "format/base/num.h"
 
-/* What getrusage says counts from before the exec: in a process that was forked off a larger one
- * that is the other's memory. Where the kernel does not tell its own, it has to do. */
+/* ru_maxrss survives exec: in a child of a larger process it is the peak of the parent. So VmHWM is
+ * preferred, and getrusage is used only if the kernel does not provide it. */
 uint64_t peak_memory(void)
 {
     static const char key[] = "VmHWM:";

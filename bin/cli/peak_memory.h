@@ -1,10 +1,10 @@
-/* How much memory this process has had at most. */
+/* Peak memory use of this process. */
 #ifndef PEAK_MEMORY_H
 #define PEAK_MEMORY_H
 
 #include <stdint.h>
 
-/* Bytes that were resident at the same time; 0: unknown. */
+/* Peak resident memory in bytes; 0: unknown. */
 uint64_t peak_memory(void);
 
 #endif

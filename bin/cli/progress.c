@@ -39,7 +39,7 @@ void progress_stage(progress *p, const char *name, uint64_t total)
     p->total = total;
     p->started = progress_clock();
     if (p->last == 0) {
-        p->last = p->started; /* a short job is over before its line is worth reading */
+        p->last = p->started; /* so a short job does not show progress at all */
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -77,7 +77,7 @@ void progress_line(char *to, size_t room, const char *stage, uint64_t done, uint
              percent, rate.s, time_left(left.s, done, total, seconds));
 }
 
-/* A job that was sent to the background must not write over what runs in front of it. */
+/* A job in the background must not draw over the program in the foreground. */
 static bool is_visible(const progress *p)
 {
     return p->when == PROGRESS_ALWAYS || !p->terminal || tcgetpgrp(fileno(p->to)) == getpgrp();

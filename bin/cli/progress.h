@@ -3,13 +3,12 @@
  *     progress p;
  *     progress_init(&p, stderr, PROGRESS_AUTO);
  *     progress_stage(&p, "convert", total);
- *     progress_advance(&p, bytes);            by any thread
+ *     progress_advance(&p, bytes);            from any thread
  *     progress_clear(&p);                     before something else is printed
  *     progress_free(&p);
  *
- * On a terminal the line is drawn over itself, at most four times a second and only while the
- * process is in the foreground. Elsewhere (PROGRESS_ALWAYS) each state is a line of its own, one a
- * second. */
+ * On a terminal the line is redrawn in place, at most four times a second and only while the
+ * process is in the foreground. Elsewhere (PROGRESS_ALWAYS) one new line is printed per second. */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
@@ -31,21 +30,21 @@ typedef enum progress_when {
 } progress_when;
 
 typedef struct progress {
-    FILE *to; /* NULL: says nothing */
+    FILE *to; /* NULL: prints nothing */
     bool terminal;
     progress_when when;
-    pthread_mutex_t lock; /* guards all below, and `to` */
-    char stage[24];       /* empty: none yet */
+    pthread_mutex_t lock; /* guards `to` and the fields below */
+    char stage[24];       /* empty: no stage yet */
     uint64_t done, total; /* bytes; total 0: unknown */
-    double started, last; /* of the stage; last drawing, seconds */
-    bool on_screen;       /* a line stands on the terminal */
+    double started, last; /* time when the stage started; time of the last drawing */
+    bool on_screen;       /* the line is visible on the terminal */
 } progress;
 
 void progress_init(progress *p, FILE *to, progress_when when);
 void progress_stage(progress *p, const char *name, uint64_t total);
 void progress_advance(progress *p, uint64_t bytes);
 
-/* Take the line off the terminal; it comes back with the next progress_advance. */
+/* Erase the line from the terminal; the next progress_advance draws it again. */
 void progress_clear(progress *p);
 void progress_free(progress *p);
 
@@ -56,7 +55,7 @@ void progress_line(char *to, size_t room, const char *stage, uint64_t done, uint
 /* progress_advance at a given time, for tests. */
 void progress_advance_at(progress *p, uint64_t bytes, double now);
 
-/* Seconds of a clock that only goes forward. */
+/* Seconds of a monotonic clock. */
 double progress_clock(void);
 
 #endif

@@ -23,7 +23,7 @@ void report_start(report *r, command_id c, bool json)
     }
 }
 
-void report_take_output(report *r)
+void report_open_output(report *r)
 {
     standard_output_open(&r->failure);
 }
@@ -103,7 +103,7 @@ static int exit_status(err_code code)
     return signal_number ? 128 + signal_number : err_exit_status(code);
 }
 
-/* Errors in the words of the command line name the command, whose help tells more. */
+/* Errors of the command line name the command, because its help explains what is allowed. */
 static void print_error(const report *r, const err *e)
 {
     const bool usage = e->code == ERR_USAGE && r->command != COMMAND_NONE;
@@ -114,8 +114,8 @@ static void print_error(const report *r, const err *e)
     }
 }
 
-/* What a signal does to a job may look like another failure: of SIGXFSZ a write says that the file
- * is too large. The code is that of the status. */
+/* The effect of a signal may look like another failure: after SIGXFSZ, a write fails because the
+ * file is too large. The code must match the exit status. */
 static void put_error(report *r, const err *e)
 {
     json_t *const object = json_object();
@@ -130,13 +130,13 @@ static void put_error(report *r, const err *e)
     report_put(r, r->root, "error", object);
 }
 
-/* A reader that went away, as `head` does, has no use for a message. */
-static bool is_left_alone(err_code code)
+/* True if the reader of a pipe went away, as `head` does: nobody needs a message then. */
+static bool reader_is_gone(err_code code)
 {
     return signals_pending() == SIGPIPE && (code == ERR_IO || code == ERR_CANCELLED);
 }
 
-/* Reals with 17 digits: whoever reads them gets the same float64 back. */
+/* Reals have 17 digits, so that they read back as the same float64. */
 static bool print_object(const report *r)
 {
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
@@ -144,21 +144,21 @@ static bool print_object(const report *r)
            putchar('\n') != EOF;
 }
 
-/* The object that needs no memory. */
+/* Printed if there is no memory for the real object. */
 static void print_failed_object(void)
 {
     printf("{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
            err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
 }
 
-/* What was printed may still wait in a buffer, and only now find the disk full. */
+/* Buffered output is written only now, so a full disk may show only here. */
 static err_code close_output(const report *r, err *e)
 {
     const bool failed = ferror(stdout) != 0;
     if (fclose(stdout) != 0 || r->failure != 0) {
         return err_set_errno(e, ERR_IO, r->failure ? r->failure : errno, "standard output");
     }
-    return failed ? err_set(e, ERR_IO, "standard output: not all could be written") : OK;
+    return failed ? err_set(e, ERR_IO, "standard output: could not be written completely") : OK;
 }
 
 int report_finish(report *r, err_code code, const err *e)
@@ -169,7 +169,7 @@ int report_finish(report *r, err_code code, const err *e)
     }
     err_set(&failure, code, "%s", err_description(code));
     failure.code = code;
-    if (code != OK && !is_left_alone(code)) {
+    if (code != OK && !reader_is_gone(code)) {
         print_error(r, &failure);
     }
     if (r->json && code != OK) {
@@ -182,7 +182,7 @@ int report_finish(report *r, err_code code, const err *e)
     json_decref(r->root);
     err late = {0};
     if (close_output(r, &late) != OK) {
-        if (!is_left_alone(ERR_IO)) {
+        if (!reader_is_gone(ERR_IO)) {
             print_error(r, &late);
         }
         code = err_worse(code, ERR_IO);
@@ -216,7 +216,7 @@ json_t *report_text(const char *s)
         return json_null();
     }
     json_t *value = json_string(s);
-    if (!value) { /* not UTF-8: file names and messages that were cut may be that */
+    if (!value) { /* not UTF-8, such as a file name, or a message that was truncated */
         char *const copy = strdup(s);
         if (copy) {
             text_mask(copy);

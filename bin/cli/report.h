@@ -1,5 +1,5 @@
-/* How a command talks: results on standard output, everything else on standard error; with --json
- * one object on standard output, whatever happens.
+/* The output of a command: results on standard output, everything else on standard error; with
+ * --json exactly one object on standard output, even on failure.
  *
  *     report r;
  *     report_start(&r, COMMAND_VERIFY, json);
@@ -9,7 +9,7 @@
  *     else if (report_says(&r, LEVEL_NORMAL)) printf(...);
  *     return report_finish(&r, code, &e);
  *
- * Not shared between threads, but for the monitor. */
+ * Not thread-safe, except for the monitor. */
 #ifndef REPORT_H
 #define REPORT_H
 
@@ -27,42 +27,43 @@ typedef struct report {
     command_id command;
     bool json;
     report_level level;
-    json_t *root;   /* the object of --json; NULL without */
-    bool no_memory; /* the object lacks something */
+    json_t *root;   /* the object that --json prints; NULL without --json */
+    bool no_memory; /* the object is incomplete */
     bool watched;   /* progress is set up */
-    int failure;    /* errno value of standard output, 0: none */
+    int failure;    /* errno of a failed write to standard output; 0: none failed */
     progress progress;
     monitor monitor;
 } report;
 
 void report_start(report *r, command_id c, bool json);
 
-/* The program's standard output is the report's from here on, until report_finish. */
-void report_take_output(report *r);
+/* Replace stdout by a stream that records failures in the report, until report_finish closes it. */
+void report_open_output(report *r);
 
-/* A monitor that shows progress, passes on notes and knows of signals. */
+/* A monitor that shows progress, prints notes and is cancelled by signals. It belongs to the
+ * report. */
 const monitor *report_monitor(report *r, progress_when when);
 
-/* True if text of this level goes to standard output; takes the progress line away. */
+/* True if text of this level is to be printed on standard output; clears the progress line. */
 bool report_says(report *r, report_level level);
 
-/* One line of a list of complaints on standard error, "octavo: " before it. */
+/* Print one of several errors on standard error, as a line "octavo: ...". */
 void report_complain(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Print the error if there is one, finish the object, close standard output. Returns the exit
- * status. */
+/* Print the error if there is one, then the object of --json, and close standard output. Returns
+ * the exit status. */
 int report_finish(report *r, err_code code, const err *e);
 
-/* Values for the object of --json. NULL without memory, which report_put and report_append
- * remember. ---- */
+/* Values for the object of --json. NULL if there is no memory; report_put and report_append record
+ * that. ---- */
 
-json_t *report_number(uint64_t n);                           /* beyond 2^63 - 1: a decimal string */
+json_t *report_number(uint64_t n);                           /* above 2^63 - 1: a decimal string */
 json_t *report_real(double x);                               /* null if it is not finite */
 json_t *report_hex(const unsigned char *data, size_t bytes); /* lower case */
 json_t *report_text(const char *s);                          /* null for NULL */
 json_t *report_shape(report *r, const uint64_t *shape, unsigned ndim);
 
-/* Take over `value`; to may be NULL, which is another value there was no memory for. */
+/* Take ownership of `value`. `to` and `value` may be NULL if there was no memory for them. */
 void report_put(report *r, json_t *to, const char *key, json_t *value);
 void report_append(report *r, json_t *to, json_t *value);
 

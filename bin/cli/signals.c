@@ -9,10 +9,10 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ}
 
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
 
-/* The only mutable global of the program: a handler has nothing else to write to. Atomic, because
- * it runs on any thread and all of them ask. */
+/* The only mutable global of the program, because a handler has no context argument. Atomic,
+ * because the handler may run on any thread, and all threads read it. */
 static atomic_int pending;
-_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may only touch what needs no lock");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may use only lock-free atomics");
 
 static void remember(int number)
 {

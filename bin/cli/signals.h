@@ -1,18 +1,19 @@
-/* Signals, the way of xz: the handler only sets a flag, the job sees it, cleans up and returns, and
- * main lets the signal do to the process what it would have done at once.
+/* Signal handling as in xz: the handler only sets a flag; the job polls it, cleans up and returns;
+ * then main raises the signal again with its default action.
  *
- * INT, TERM, HUP, PIPE, XCPU, XFSZ; those that were ignored at the start stay ignored. A second INT
- * ends the process without any cleaning up. */
+ * Handles INT, TERM, HUP, PIPE, XCPU and XFSZ; those that are ignored at the start stay ignored. A
+ * second INT ends the process at once, without cleaning up. */
 #ifndef SIGNALS_H
 #define SIGNALS_H
 
 /* Install the handlers, before any thread is started. */
 void signals_install(void);
 
-/* The first signal that came, 0: none. */
+/* The first signal received; 0: none. Any thread may call it. */
 int signals_pending(void);
 
-/* If one came: restore its default action and raise it. Returns only if none came. */
+/* If a signal was received, restore its default action and raise it. Returns only if there was
+ * none. */
 void signals_reraise(void);
 
 #endif

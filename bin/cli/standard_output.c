@@ -8,15 +8,14 @@
 
 #include "bin/cli/signals.h"
 
-/* A signal that is to end the program ends the waiting; one that stopped it for a while does not.
- */
+/* A signal that ends the program also ends the waiting; one that only suspended it does not. */
 static bool wait_for_room(void)
 {
     struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
     return poll(&p, 1, -1) > 0 || (errno == EINTR && signals_pending() == 0);
 }
 
-/* As stdio wants it: less than `bytes` is a failure. The first one is the reason. */
+/* For fopencookie: returning less than `bytes` is a failure. The first errno is kept. */
 static ssize_t write_all(void *cookie, const char *data, size_t bytes)
 {
     int *const failure = cookie;

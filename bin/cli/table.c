@@ -11,7 +11,7 @@ void table_start(table *t, const char *align)
     *t = (table){.align = align, .columns = (unsigned)strlen(align)};
 }
 
-/* Take over `text`, which may be NULL. */
+/* Add a cell and take ownership of `text`, which may be NULL. */
 static void put(table *t, char *text)
 {
     if (t->used == t->room) {
@@ -69,7 +69,7 @@ static void measure(const table *t, unsigned *widths)
     }
 }
 
-/* Spaces are held back until something follows them. */
+/* Spaces are printed only when something follows them, so no line ends with spaces. */
 static void print_row(const table *t, char *const *row, const unsigned *widths, FILE *to)
 {
     unsigned owed = 0;

@@ -1,8 +1,8 @@
-/* A table in columns as wide as their widest cell, for standard output.
+/* Prints a table whose columns are as wide as their widest cells.
  *
  *     table t;
  *     table_start(&t, "lrr");                     left, right, right
- *     table_heading(&t, "layers 1-3");            a line of its own
+ *     table_heading(&t, "layers 1-3");            a line across all columns
  *     table_cell(&t, "%s", name); ...             three cells make a row
  *     table_print(&t, stdout);                    false: memory or output failed
  *     table_free(&t);
@@ -19,7 +19,7 @@
 enum { TABLE_MAX_COLUMNS = 12 };
 
 typedef struct table {
-    const char *align; /* a letter a column: l or r */
+    const char *align; /* a letter per column: l or r */
     unsigned columns;
     char **cells; /* [rows, columns]; a row whose second cell is NULL is a heading */
     size_t used, room;
@@ -28,13 +28,13 @@ typedef struct table {
 
 void table_start(table *t, const char *align);
 
-/* Put the next cell; unprintable bytes are masked. */
+/* Add the next cell; unprintable bytes are masked. */
 void table_cell(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Put a line that has no columns. The row before it must be complete. */
+/* Add a line without columns. The row before it must be complete. */
 void table_heading(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Put a row of names. */
+/* Add a row with the names of the columns. */
 void table_header(table *t, const char *const *names, size_t count);
 
 /* Print all rows, two spaces between columns, no space at line ends. */
@@ -42,8 +42,8 @@ bool table_print(const table *t, FILE *to);
 
 void table_free(table *t);
 
-/* Print it on standard output, and free it. ERR_MEMORY: cells were missing. Whether the output
- * arrived is seen when it is closed. */
+/* Print the table on standard output, and free it. ERR_MEMORY: cells are missing. Failed writes are
+ * reported when standard output is closed (report_finish). */
 MUST_CHECK err_code table_finish(table *t, err *e);
 
 #endif

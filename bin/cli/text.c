@@ -8,13 +8,13 @@
 #include "format/base/num.h"
 #include "format/base/utf8.h"
 
-/* `value` to three digits: 4.46, 44.6, 446. */
-static int digits_behind_point(double value)
+/* Decimals for three significant digits: 4.46, 44.6, 446. */
+static int decimals_of(double value)
 {
     return value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
 }
 
-/* Scale by `step` until less than 999.5 is left, so that three digits are enough. */
+/* Divide by `step` until less than 999.5 is left, so that three digits are enough. */
 static const char *scaled(char *to, uint64_t number, double step, const char *const *units)
 {
     double value = (double)number;
@@ -23,7 +23,7 @@ static const char *scaled(char *to, uint64_t number, double step, const char *co
         value /= step;
         u++;
     }
-    snprintf(to, TEXT_BYTES, "%.*f %s", u == 0 ? 0 : digits_behind_point(value), value, units[u]);
+    snprintf(to, TEXT_BYTES, "%.*f %s", u == 0 ? 0 : decimals_of(value), value, units[u]);
     const size_t length = strlen(to);
     if (length > 0 && to[length - 1] == ' ') {
         to[length - 1] = '\0';
@@ -42,7 +42,8 @@ const char *text_memory(char *to, uint64_t bytes)
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", NULL};
     for (unsigned u = 6; u > 0; u--) {
         const uint64_t unit = (uint64_t)1 << (10 * u);
-        if (bytes % unit == 0 && bytes >= unit && bytes / unit < 10000) { /* as --memory takes it */
+        if (bytes % unit == 0 && bytes >= unit &&
+            bytes / unit < 10000) { /* in the form that --memory accepts */
             snprintf(to, TEXT_BYTES, "%" PRIu64 " %s", bytes / unit, units[u]);
             return to;
         }
@@ -74,7 +75,7 @@ const char *text_seconds(char *to, double seconds)
         return to;
     }
     if (seconds < 99.95) {
-        snprintf(to, TEXT_BYTES, "%.*f s", digits_behind_point(seconds), seconds);
+        snprintf(to, TEXT_BYTES, "%.*f s", decimals_of(seconds), seconds);
         return to;
     }
     const uint64_t s = (uint64_t)(seconds + 0.5);
@@ -114,7 +115,7 @@ const char *text_decibel(char *to, double db)
 const char *text_quality(char *to, double db)
 {
     if (isnan(db)) {
-        snprintf(to, TEXT_BYTES, "no error at all");
+        snprintf(to, TEXT_BYTES, "no quantization error");
         return to;
     }
     snprintf(to, TEXT_BYTES, "SQNR %.2f dB", db);
@@ -137,9 +138,9 @@ void text_mask(char *name)
         size_t length = utf8_length(p, room);
         const unsigned char first = (unsigned char)p[0];
         const unsigned char second = length == 2 ? (unsigned char)p[1] : 0;
-        /* C0, DEL, and C1, which UTF-8 spells C2 80 ... C2 9F. */
-        const bool steers = first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
-        if (length == 0 || steers) {
+        /* C0, DEL, and C1, which UTF-8 encodes as C2 80 ... C2 9F. */
+        const bool is_control = first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
+        if (length == 0 || is_control) {
             length = length ? length : 1;
             memset(p, '?', length);
         }

@@ -1,6 +1,6 @@
-/* Numbers and names as people read them.
+/* Formats numbers and names for people.
  *
- * Each function writes into a buffer of TEXT_BYTES bytes that the caller brings, and returns it:
+ * Each function writes into a buffer of TEXT_BYTES bytes that the caller provides, and returns it:
  *
  *     printf("%s in %s\n", text_size((shown){0}.s, n), ...)
  */
@@ -11,7 +11,7 @@
 
 enum { TEXT_BYTES = 64 };
 
-/* Use as `(shown){0}.s`: room for one number that lives to the end of the block. */
+/* Use as `(shown){0}.s`: a buffer for one number that lives until the end of the block. */
 typedef struct shown {
     char s[TEXT_BYTES];
 } shown;
@@ -23,7 +23,7 @@ const char *text_rate(char *to, uint64_t bytes, double seconds); /* "2.31 GB/s" 
 const char *text_seconds(char *to, double seconds); /* "31 ms", "2.31 s", "1:02:03 h" */
 const char *text_shape(char *to, const uint64_t *shape, unsigned ndim); /* "[512, 192]" */
 const char *text_decibel(char *to, double db); /* "31.54"; "exact" for NAN */
-const char *text_quality(char *to, double db); /* "SQNR 31.54 dB", or that there is no error */
+const char *text_quality(char *to, double db); /* "SQNR 31.54 dB"; NAN: no error, in words */
 
 /* The ending of a plural: "1 byte", "2 bytes". */
 static inline const char *text_s(uint64_t count)
@@ -31,13 +31,13 @@ static inline const char *text_s(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-/* Replace in place every byte that is not UTF-8 or could steer a terminal by '?'. */
+/* Replace every byte that is not UTF-8, or that a terminal could interpret, by '?', in place. */
 void text_mask(char *name);
 
-/* Columns that a name takes on a terminal, one for each character. */
+/* Width of a name on a terminal in columns: one for each character. */
 unsigned text_columns(const char *s);
 
-/* "160: 125 quantized, 35 kept", and what was carried over, if anything was. */
+/* "160: 125 quantized, 35 kept", or with ", 12 carried over" in between if tensors were carried. */
 const char *text_tensors(char *to, uint64_t quantized, uint64_t carried, uint64_t kept);
 
 #endif

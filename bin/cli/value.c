@@ -9,8 +9,9 @@
 #include "format/base/glob.h"
 #include "format/base/num.h"
 
-/* Leading decimal digits of *text, which moves behind them. False: none, or more than 64 bits. */
-static bool take_number(const char **text, uint64_t *number)
+/* Read the decimal digits at *text and advance *text past them. False: there are none, or the
+ * number exceeds 64 bits. */
+static bool read_number(const char **text, uint64_t *number)
 {
     const char *p = *text;
     uint64_t n = 0;
@@ -25,7 +26,7 @@ static bool take_number(const char **text, uint64_t *number)
     return some;
 }
 
-/* The factor of a unit, 0 for none that we know. */
+/* The factor of a unit; 0 if the unit is unknown. */
 static uint64_t unit_factor(const char *unit)
 {
     static const char letters[] = "KMGT";
@@ -45,14 +46,16 @@ err_code value_size(const char *option, const char *text, uint64_t *bytes, err *
 {
     const char *unit = text;
     uint64_t number = 0;
-    if (take_number(&unit, &number)) {
+    if (read_number(&unit, &number)) {
         const uint64_t factor = unit_factor(unit);
         if (factor && number > 0 && num_mul(number, factor, bytes)) {
             return OK;
         }
     }
     err_set(e, ERR_USAGE, "%s: expected a size, found '%s'", option, text);
-    err_hint(e, "a size is a whole number of bytes, or of K, M, G, T: 512M = 512MiB = 512 x 2^20");
+    err_hint(
+        e,
+        "a size is a positive integer, optionally with K, M, G or T (powers of 1024), such as 512M");
     return ERR_USAGE;
 }
 
@@ -81,7 +84,7 @@ err_code value_count(const char *option, const char *text, unsigned least, unsig
 {
     const char *end = text;
     uint64_t number = 0;
-    if (!take_number(&end, &number) || *end || number < least || number > most) {
+    if (!read_number(&end, &number) || *end || number < least || number > most) {
         return err_set(e, ERR_USAGE, "%s: expected a number from %u to %u, found '%s'", option,
                        least, most, text);
     }
@@ -95,7 +98,7 @@ err_code value_counts(const char *option, const char *text, uint64_t least, uint
     const char *p = text;
     for (*count = 0;; p++) {
         uint64_t number = 0;
-        const bool good = take_number(&p, &number) && number >= least && number <= most;
+        const bool good = read_number(&p, &number) && number >= least && number <= most;
         if (!good || (*p != ',' && *p != '\0')) {
             return err_set(e, ERR_USAGE,
                            "%s: expected numbers from %" PRIu64 " to %" PRIu64
@@ -112,7 +115,8 @@ err_code value_counts(const char *option, const char *text, uint64_t least, uint
     }
 }
 
-/* The number of the word of `bytes` bytes in a list "one|two", -1 if it is not there. */
+/* The index of the word `text`, of `bytes` bytes, in a list "one|two"; -1 if it is not in the
+ * list. */
 static int find_word(const char *words, const char *text, size_t bytes)
 {
     for (int i = 0;; i++) {
@@ -161,7 +165,7 @@ err_code value_glob(const char *option, const char *text, err *e)
     if (glob_valid(text)) {
         return OK;
     }
-    err_set(e, ERR_USAGE, "%s: '%s' is no glob", option, text);
-    err_hint(e, "a glob is not empty, and every '[' has its ']'");
+    err_set(e, ERR_USAGE, "%s: invalid glob '%s'", option, text);
+    err_hint(e, "a glob is not empty, and every '[' needs a ']'");
     return ERR_USAGE;
 }

@@ -11,13 +11,11 @@ const char version_git[] = OCTAVO_GIT;
 err_code version_print(err *e)
 {
     cpu_level level = CPU_BASELINE;
-    const err_code code = cpu_level_choose(&level, e);
-    if (code == OK) {
-        printf("octavo %s\n", version_number);
-        printf("git    %s\n", version_git);
-        printf("for    Linux on %s\n", cpu_machine());
-        printf("CPU    %s\n", cpu_level_name(level));
-        printf("CUDA   %s\n", device_runtime() ? device_runtime() : "not built in");
-    }
-    return code;
+    TRY(cpu_level_choose(&level, e));
+    printf("octavo %s\n", version_number);
+    printf("git    %s\n", version_git);
+    printf("for    Linux on %s\n", cpu_machine());
+    printf("CPU    %s\n", cpu_level_name(level));
+    printf("CUDA   %s\n", device_runtime() ? device_runtime() : "not built in");
+    return OK;
 }

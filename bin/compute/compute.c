@@ -15,7 +15,7 @@
 static err_code refuse_word(const char *word, err *e)
 {
     err_set(e, ERR_USAGE, "--device: expected auto, cpu, cuda or cuda:N,N,..., found '%s'", word);
-    err_hint(e, "cuda:0,1 are the first two CUDA devices; octavo devices lists them");
+    err_hint(e, "cuda:0,1 selects the first two CUDA devices; octavo devices lists all");
     return ERR_USAGE;
 }
 
@@ -23,16 +23,16 @@ static err_code add_number(compute_request *q, unsigned number, err *e)
 {
     for (unsigned i = 0; i < q->count; i++) {
         if (q->numbers[i] == number) {
-            err_set(e, ERR_USAGE, "--device: device %u stands there twice", number);
-            err_hint(e, "each device is used as much as it can be already");
+            err_set(e, ERR_USAGE, "--device: device %u is listed twice", number);
+            err_hint(e, "listing it once is enough to use all of it");
             return ERR_USAGE;
         }
     }
-    q->numbers[q->count++] = number; /* there is room: all are different and below DEVICE_MAX */
+    q->numbers[q->count++] = number; /* cannot overflow: all are different and below DEVICE_MAX */
     return OK;
 }
 
-/* "0,2": what stands behind "cuda:". */
+/* `list` is the part after "cuda:", such as "0,2". */
 static err_code parse_numbers(const char *word, const char *list, compute_request *q, err *e)
 {
     for (;;) {
@@ -44,9 +44,9 @@ static err_code parse_numbers(const char *word, const char *list, compute_reques
             value_count("--device", digits, 0, DEVICE_MAX - 1, &number, NULL) != OK) {
             return refuse_word(word, e);
         }
-        const err_code code = add_number(q, number, e);
-        if (code != OK || list[length] == '\0') {
-            return code;
+        TRY(add_number(q, number, e));
+        if (list[length] == '\0') {
+            return OK;
         }
         list += length + 1;
     }
@@ -68,7 +68,7 @@ err_code compute_parse(const char *word, compute_request *q, err *e)
     return OK;
 }
 
-err_code compute_take(compute_request *q, const option_spec *o, const char *value, err *e)
+err_code compute_on_option(compute_request *q, const option_spec *o, const char *value, err *e)
 {
     switch (o->id) {
     case OPTION_GPU_MEMORY:
@@ -103,8 +103,9 @@ static err_code refuse_device(const device_info *d, err *e)
 {
     char what[300], why[64];
     describe(d, what, sizeof what);
-    err_set(e, ERR_GPU, "CUDA %s: this program has %s", what, compute_why_not(d, why, sizeof why));
-    err_hint(e, "--device cpu computes the same");
+    err_set(e, ERR_GPU, "CUDA %s: not supported by this build: %s", what,
+            compute_why_not(d, why, sizeof why));
+    err_hint(e, "--device cpu gives the same bytes");
     return ERR_GPU;
 }
 
@@ -112,7 +113,7 @@ static err_code refuse_number(unsigned number, const device_list *found, err *e)
 {
     char what[300];
     if (found->count == 0) {
-        return err_set(e, ERR_GPU, "no CUDA device %u: there is none", number);
+        return err_set(e, ERR_GPU, "no CUDA device %u: there are no CUDA devices", number);
     }
     describe(&found->devices[found->count - 1], what, sizeof what);
     err_set(e, ERR_GPU, "no CUDA device %u: there %s %u, the last is %s", number,
@@ -150,12 +151,11 @@ static err_code choose_usable(const device_list *found, device_list *out, err *e
 err_code compute_choose(const compute_request *q, const device_list *found, device_list *out,
                         err *e)
 {
-    err_code code = OK;
     out->count = 0;
-    for (unsigned i = 0; i < q->count && code == OK; i++) {
-        code = choose_number(q->numbers[i], found, out, e);
+    for (unsigned i = 0; i < q->count; i++) {
+        TRY(choose_number(q->numbers[i], found, out, e));
     }
-    return q->count == 0 ? choose_usable(found, out, e) : code;
+    return q->count == 0 ? choose_usable(found, out, e) : OK;
 }
 
 err_code compute_find(const compute_request *q, const monitor *m, compute *out, err *e)
@@ -172,7 +172,7 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
         code = compute_choose(q, &found, &out->devices, failure);
     }
     if (code != OK && q->kind == COMPUTE_CUDA) {
-        err_hint(e, "--device cpu computes the same");
+        err_hint(e, "--device cpu gives the same bytes");
     }
     if (code == OK || q->kind == COMPUTE_CUDA) {
         return code;
@@ -186,8 +186,8 @@ err_code compute_find(const compute_request *q, const monitor *m, compute *out, 
 
 /* ---- the engine ------------------------------------------------ */
 
-/* Take over `inner`: what it computes is checked, and with `auto` the CPU goes on where it fails.
- */
+/* Wrap `inner` and take ownership of it: samples of its results are checked and, with `auto`, the
+ * CPU continues if it fails. */
 static err_code guard(compute *c, const compute_request *q, engine *inner, err *e)
 {
     const engine_guard_options options = {.check_share = q->check_share,
@@ -201,8 +201,8 @@ static err_code guard(compute *c, const compute_request *q, engine *inner, err *
     return OK;
 }
 
-/* On the first devices, as many as get a slot. *failed: the place of the one that the error is
- * about, or DEVICE_MAX. */
+/* Open the engine on the first devices, as many as there are slots. *failed: the index of the
+ * device that the error is about, or DEVICE_MAX. */
 static err_code open_cuda(compute *c, const compute_request *q, const convert_slots *slots,
                           unsigned *failed, err *e)
 {
@@ -223,20 +223,19 @@ static err_code open_cuda(compute *c, const compute_request *q, const convert_sl
     engine *inner = NULL;
     err_code code = engine_cuda_open(&options, &inner, failed, e);
     *failed = *failed < count ? *failed : DEVICE_MAX;
-    if (code == OK) {
-        code = guard(c, q, inner, e);
+    if (code != OK) {
+        return code;
     }
-    if (code == OK) {
-        c->devices.count = count;
-    }
-    return code;
+    TRY(guard(c, q, inner, e));
+    c->devices.count = count;
+    return OK;
 }
 
-err_code compute_leave_out(compute *c, const compute_request *q, unsigned place, const err *why,
-                           const monitor *m, err *e)
+err_code compute_drop_device(compute *c, const compute_request *q, unsigned at, const err *why,
+                             const monitor *m, err *e)
 {
     device_list *const l = &c->devices;
-    const bool none_left = place >= l->count || l->count == 1;
+    const bool none_left = at >= l->count || l->count == 1;
     if ((why->code != ERR_GPU && why->code != ERR_MEMORY) || q->count > 0 ||
         (none_left && q->kind == COMPUTE_CUDA)) {
         if (e && e->code == OK) {
@@ -251,7 +250,7 @@ err_code compute_leave_out(compute *c, const compute_request *q, unsigned place,
     }
     monitor_note(m, "a GPU cannot be used (%s): computing without it", why->text);
     l->count--;
-    memmove(&l->devices[place], &l->devices[place + 1], (l->count - place) * sizeof l->devices[0]);
+    memmove(&l->devices[at], &l->devices[at + 1], (l->count - at) * sizeof l->devices[0]);
     return OK;
 }
 
@@ -264,10 +263,7 @@ err_code compute_open(compute *c, const compute_request *q, const convert_slots 
         if (open_cuda(c, q, slots, &failed, &why) == OK) {
             return OK;
         }
-        const err_code code = compute_leave_out(c, q, failed, &why, m, e);
-        if (code != OK) {
-            return code;
-        }
+        TRY(compute_drop_device(c, q, failed, &why, m, e));
     }
     return engine_cpu_open(threads, slots->count, slots->in_bytes, slots->out_bytes, &c->engine, e);
 }
@@ -279,7 +275,7 @@ void compute_close(compute *c, const monitor *m)
         c->checked_tiles = engine_guard_checked(c->engine);
         if (failure) {
             snprintf(c->failure, sizeof c->failure, "%s", failure);
-            monitor_note(m, "a GPU failed (%s): the CPU did the rest of its work", failure);
+            monitor_note(m, "a GPU failed (%s): the CPU finished its work", failure);
         }
     }
     engine_close(c->engine);
@@ -301,15 +297,15 @@ const char *compute_word(const compute *c, char *to, size_t room)
 const char *compute_name(const compute *c, char *to, size_t room)
 {
     const device_list *const l = &c->devices;
-    bool alike = true;
+    bool same_model = true;
     for (unsigned i = 1; i < l->count; i++) {
-        alike = alike && strcmp(l->devices[i].name, l->devices[0].name) == 0;
+        same_model = same_model && strcmp(l->devices[i].name, l->devices[0].name) == 0;
     }
     if (l->count == 0) {
         snprintf(to, room, "%s", "the CPU");
     } else if (l->count == 1) {
         snprintf(to, room, "%s", l->devices[0].name);
-    } else if (alike) {
+    } else if (same_model) {
         snprintf(to, room, "%u x %s", l->count, l->devices[0].name);
     } else {
         snprintf(to, room, "%s and %u more", l->devices[0].name, l->count - 1);

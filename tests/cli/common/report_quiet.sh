@@ -7,7 +7,7 @@ octavo convert checkpoint -o out.octavo -q
 octavo convert checkpoint -o out.octavo -q
 octavo convert checkpoint -o out.octavo -qn
 octavo convert checkpoint -o out.octavo -f
-octavo convert checkpoint -o out.octavo -fv
+octavo convert checkpoint -o out.octavo -fv --device cpu
 octavo verify out.octavo -q
 octavo verify out.octavo
 octavo verify out.octavo --quick

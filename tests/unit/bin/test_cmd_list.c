@@ -87,7 +87,7 @@ static const char *find_ignored(const command *cmd, command_id c)
         void *const request = calloc(1, cmd->request_bytes + 1);
         err e = {0};
         ck_assert_ptr_nonnull(request);
-        if (!may_have(c, o->id) && cmd->take(request, o, "1", &e) != ERR_INTERNAL) {
+        if (!may_have(c, o->id) && cmd->on_option(request, o, "1", &e) != ERR_INTERNAL) {
             ignored = o->name;
         }
         free(request);
@@ -137,7 +137,7 @@ static err_code run_forgetful(int argc, char **argv, report *r, err *e)
 
 START_TEST(mistakes_are_found)
 {
-    static const command careless = {.run = run_forgetful, .take = ignore};
+    static const command careless = {.run = run_forgetful, .on_option = ignore};
     ck_assert_str_eq(find_forgotten(&careless, COMMAND_DIFF), "full");
     ck_assert_ptr_nonnull(find_ignored(&careless, COMMAND_DIFF));
 }

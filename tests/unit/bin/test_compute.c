@@ -66,10 +66,12 @@ START_TEST(other_words_are_refused)
 }
 END_TEST
 
-START_TEST(numbers_stand_once)
+START_TEST(numbers_are_listed_once)
 {
-    expect_error(compute_parse("cuda:1,0,1", &request, &e), ERR_USAGE, &e, "device 1 stands");
-    expect_error(compute_parse("cuda:1,01", &request, &e), ERR_USAGE, &e, "device 1 stands");
+    expect_error(compute_parse("cuda:1,0,1", &request, &e), ERR_USAGE, &e,
+                 "device 1 is listed twice");
+    expect_error(compute_parse("cuda:1,01", &request, &e), ERR_USAGE, &e,
+                 "device 1 is listed twice");
     char all[512] = "cuda:";
     for (unsigned i = 0; i < DEVICE_MAX; i++) {
         const size_t used = strlen(all);
@@ -123,8 +125,9 @@ START_TEST(devices_that_cannot_be_had)
     device_list found = three();
     compute c = {0};
     char text[64];
-    expect_error(choose("cuda:0,1", &found, &c, text), ERR_GPU, &e,
-                 "CUDA device 1, Tesla T4: this program has no code for compute capability 7.5");
+    expect_error(
+        choose("cuda:0,1", &found, &c, text), ERR_GPU, &e,
+        "CUDA device 1, Tesla T4: not supported by this build: no code for compute capability 7.5");
     expect_error(choose("cuda:0,3", &found, &c, text), ERR_GPU, &e,
                  "no CUDA device 3: there are 3, the last is device 2, NVIDIA H100 80GB HBM3");
     found.count = 2;
@@ -134,7 +137,7 @@ START_TEST(devices_that_cannot_be_had)
     expect_error(choose("cuda:1", &found, &c, text), ERR_GPU, &e, "there is 1, the last is");
     found.count = 0;
     expect_error(choose("cuda", &found, &c, text), ERR_GPU, &e, "there is no CUDA device");
-    expect_error(choose("cuda:0", &found, &c, text), ERR_GPU, &e, "no CUDA device 0: there is no");
+    expect_error(choose("cuda:0", &found, &c, text), ERR_GPU, &e, "no CUDA device 0: there are no");
 }
 END_TEST
 
@@ -203,7 +206,7 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_loop_test(tc, words_are_taken, 0, COUNT(accepted));
     tcase_add_loop_test(tc, other_words_are_refused, 0, COUNT(refused));
-    tcase_add_test(tc, numbers_stand_once);
+    tcase_add_test(tc, numbers_are_listed_once);
     tcase_add_test(tc, devices_are_chosen);
     tcase_add_test(tc, devices_that_cannot_be_had);
     tcase_add_test(tc, names_are_short);

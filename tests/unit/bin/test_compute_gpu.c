@@ -161,9 +161,10 @@ START_TEST(auto_does_without)
     expect_ok(find_and_open("auto"), &e);
     ck_assert_str_eq(c.engine->ops->name, "cpu");
     ck_assert_uint_eq(c.devices.count, 0);
-    ck_assert_str_eq(noted, _i ? "no GPU (CUDA device 0, Dream 9000: this program has no code for "
-                                 "compute capability 9.0): computing on the CPU\n"
-                               : "no GPU (there is no driver): computing on the CPU\n");
+    ck_assert_str_eq(
+        noted, _i ? "no GPU (CUDA device 0, Dream 9000: not supported by this build: no code for "
+                    "compute capability 9.0): computing on the CPU\n"
+                  : "no GPU (there is no driver): computing on the CPU\n");
     compute_close(&c, &watching);
     request.explain = false;
     noted[0] = '\0';
@@ -255,7 +256,7 @@ START_TEST(device_that_fails)
     expect_ok(work(), &e);
     compute_close(&c, &watching);
     ck_assert_str_eq(c.failure, FAULTY_TEXT);
-    ck_assert_str_eq(noted, "a GPU failed (" FAULTY_TEXT "): the CPU did the rest of its work\n");
+    ck_assert_str_eq(noted, "a GPU failed (" FAULTY_TEXT "): the CPU finished its work\n");
     compute_close(&c, &watching); /* says nothing again */
 }
 END_TEST

@@ -71,7 +71,7 @@ START_TEST(takes_what_is_right)
     ck_assert_str_eq(taken, accepted[_i].taken);
     ck_assert_uint_eq(line.operand_count, 1);
     ck_assert_str_eq(line.operands[0], accepted[_i].operand);
-    ck_assert_int_eq(line.wish, WISH_RUN);
+    ck_assert_int_eq(line.action, ACTION_RUN);
 }
 END_TEST
 
@@ -99,37 +99,35 @@ static const struct {
     command_id command;
     const char *text, *message, *hint;
 } refused[] = {
-    {COMMAND_CONVERT, "convert --scale f32 -o o s", "unknown option '--scale'",
+    {COMMAND_CONVERT, "convert --scale f32 -o o s", "unrecognized option '--scale'",
      "did you mean '--scales'?"},
-    {COMMAND_CONVERT, "convert --scale=f32 -o o s", "unknown option '--scale'",
+    {COMMAND_CONVERT, "convert --scale=f32 -o o s", "unrecognized option '--scale'",
      "did you mean '--scales'?"},
-    {COMMAND_CONVERT, "convert --no-readback -o o s", "unknown option '--no-readback'",
+    {COMMAND_CONVERT, "convert --no-readback -o o s", "unrecognized option '--no-readback'",
      "did you mean '--no-read-back'?"},
-    {COMMAND_CONVERT, "convert --jsno -o o s", "unknown option '--jsno'", "did you mean '--json'?"},
-    {COMMAND_CONVERT, "convert --no -o o s", "unknown option '--no'",
-     "'octavo convert --help' lists the options"},
-    {COMMAND_CONVERT, "convert --frobnicate -o o s", "unknown option '--frobnicate'",
-     "'octavo convert --help' lists the options"},
-    {COMMAND_VERIFY, "verify --keep x f", "unknown option '--keep'",
-     "it is an option of octavo convert"},
-    {COMMAND_VERIFY, "verify -x f", "unknown option '-x'",
-     "'octavo verify --help' lists the options"},
-    {COMMAND_VERIFY, "verify -qx f", "unknown option '-x'",
-     "'octavo verify --help' lists the options"},
-    {COMMAND_VERIFY, "verify --json=3 f", "option '--json' takes no value", ""},
-    {COMMAND_VERIFY, "verify f --against", "option '--against' needs a value: CHECKPOINT", ""},
-    {COMMAND_CONVERT, "convert s -o", "option '-o' needs a value: FILE", ""},
-    {COMMAND_CONVERT, "convert s --output", "option '--output' needs a value: FILE", ""},
-    {COMMAND_CONVERT, "convert -o o", "missing operand: CHECKPOINT",
-     "'octavo convert --help' explains the command"},
-    {COMMAND_CONVERT, "convert s", "missing option: -o FILE",
-     "'octavo convert --help' explains the command"},
-    {COMMAND_VERIFY, "verify a b", "unexpected operand 'b'", ""},
-    {COMMAND_VERIFY, "verify a -- b", "unexpected operand 'b'", ""},
-    {COMMAND_NONE, "octavo --json", "unknown option '--json'",
-     "options come behind the command: octavo COMMAND [OPTION]..."},
-    {COMMAND_NONE, "octavo -q", "unknown option '-q'",
-     "options come behind the command: octavo COMMAND [OPTION]..."},
+    {COMMAND_CONVERT, "convert --jsno -o o s", "unrecognized option '--jsno'",
+     "did you mean '--json'?"},
+    {COMMAND_CONVERT, "convert --no -o o s", "unrecognized option '--no'",
+     "try 'octavo convert --help'"},
+    {COMMAND_CONVERT, "convert --frobnicate -o o s", "unrecognized option '--frobnicate'",
+     "try 'octavo convert --help'"},
+    {COMMAND_VERIFY, "verify --keep x f", "unrecognized option '--keep'",
+     "--keep belongs to: octavo convert"},
+    {COMMAND_VERIFY, "verify -x f", "invalid option -- 'x'", "try 'octavo verify --help'"},
+    {COMMAND_VERIFY, "verify -qx f", "invalid option -- 'x'", "try 'octavo verify --help'"},
+    {COMMAND_VERIFY, "verify --json=3 f", "option '--json' doesn't allow an argument", ""},
+    {COMMAND_VERIFY, "verify f --against", "option '--against' requires an argument: CHECKPOINT",
+     ""},
+    {COMMAND_CONVERT, "convert s -o", "option '-o' requires an argument: FILE", ""},
+    {COMMAND_CONVERT, "convert s --output", "option '--output' requires an argument: FILE", ""},
+    {COMMAND_CONVERT, "convert -o o", "missing operand: CHECKPOINT", "try 'octavo convert --help'"},
+    {COMMAND_CONVERT, "convert s", "missing option: -o FILE", "try 'octavo convert --help'"},
+    {COMMAND_VERIFY, "verify a b", "extra operand 'b'", ""},
+    {COMMAND_VERIFY, "verify a -- b", "extra operand 'b'", ""},
+    {COMMAND_NONE, "octavo --json", "unrecognized option '--json'",
+     "options go after the command: octavo COMMAND [OPTION]..."},
+    {COMMAND_NONE, "octavo -q", "invalid option -- 'q'",
+     "options go after the command: octavo COMMAND [OPTION]..."},
 };
 
 START_TEST(refuses_with_a_hint)
@@ -144,12 +142,12 @@ END_TEST
 START_TEST(help_and_version_end_the_parsing)
 {
     expect_ok(parse(COMMAND_CONVERT, "convert -h"), &e);
-    ck_assert_int_eq(line.wish, WISH_HELP);
+    ck_assert_int_eq(line.action, ACTION_HELP);
     expect_ok(parse(COMMAND_CONVERT, "convert src --version --frobnicate"), &e);
-    ck_assert_int_eq(line.wish, WISH_VERSION);
+    ck_assert_int_eq(line.action, ACTION_VERSION);
     expect_ok(parse(COMMAND_NONE, "octavo -V"), &e);
-    ck_assert_int_eq(line.wish, WISH_VERSION);
-    expect_error(parse(COMMAND_CONVERT, "convert --frobnicate -h"), ERR_USAGE, &e, "unknown");
+    ck_assert_int_eq(line.action, ACTION_VERSION);
+    expect_error(parse(COMMAND_CONVERT, "convert --frobnicate -h"), ERR_USAGE, &e, "unrecognized");
 }
 END_TEST
 
@@ -182,7 +180,7 @@ START_TEST(commands_are_found_or_suggested)
     ck_assert_str_eq(e.hint, "did you mean 'verify'?");
     e = (err){0};
     (void)command_unknown("quantize", &e);
-    ck_assert_str_eq(e.hint, "'octavo help' lists the commands");
+    ck_assert_str_eq(e.hint, "try 'octavo help' for a list of commands");
 }
 END_TEST
 
@@ -380,7 +378,7 @@ START_TEST(words_and_lists)
     expect_error(value_words("--only", "a,,b", "a|b|c", &n, &e), ERR_USAGE, &e, "found ''");
     expect_error(value_words("--only", "a,d", "a|b|c", &n, &e), ERR_USAGE, &e, "found 'd'");
     expect_ok(value_glob("--keep", "*.x[0-9]", &e), &e);
-    expect_error(value_glob("--keep", "[a", &e), ERR_USAGE, &e, "--keep: '[a' is no glob");
+    expect_error(value_glob("--keep", "[a", &e), ERR_USAGE, &e, "--keep: invalid glob '[a'");
     expect_error(value_glob("--keep", "", &e), ERR_USAGE, &e, "--keep");
 }
 END_TEST

@@ -57,7 +57,7 @@ START_TEST(other_numbers)
     ck_assert_str_eq(text_decibel(s.s, 31.545), "31.55");
     ck_assert_str_eq(text_decibel(s.s, (double)NAN), "exact");
     ck_assert_str_eq(text_quality(s.s, 31.5), "SQNR 31.50 dB");
-    ck_assert_str_eq(text_quality(s.s, (double)NAN), "no error at all");
+    ck_assert_str_eq(text_quality(s.s, (double)NAN), "no quantization error");
     ck_assert_str_eq(text_s(1), "");
     ck_assert_str_eq(text_s(0), "s");
 }
