@@ -19,7 +19,7 @@ bool diff_is_alike(const diff_report *found)
 
 /* ---- text ------------------------------------------------------ */
 
-/* A line that grows; what does not fit is cut off. */
+/* A line to which parts are appended; what does not fit is cut off. */
 typedef struct line {
     char text[LINE_BYTES];
     size_t used;
@@ -33,8 +33,8 @@ static void add(line *l, const char *format, ...)
     va_start(args, format);
     const int bytes = vsnprintf(l->text + l->used, sizeof l->text - l->used, format, args);
     va_end(args);
-    const size_t room = sizeof l->text - l->used - 1;
-    l->used += bytes < 0 ? 0 : (size_t)bytes < room ? (size_t)bytes : room;
+    const size_t most = sizeof l->text - l->used - 1;
+    l->used += bytes < 0 ? 0 : (size_t)bytes < most ? (size_t)bytes : most;
 }
 
 static const char *dtype_text(const store_tensor *t)
@@ -67,7 +67,7 @@ static void add_headers(line *l, const diff_result *d)
     const store_tensor *const coded = d->a->quantized ? d->a : d->b;
     add(l, ", dtype %s in A, %s in B", dtype_text(d->a), dtype_text(d->b));
     if (d->measured && coded->of_record) {
-        add(l, " (codes were made of %s)", dtype_name(coded->of_record->src_type));
+        add(l, " (codes were made from %s)", dtype_name(coded->of_record->src_type));
     }
 }
 
@@ -75,8 +75,7 @@ static void add_rounding(line *l, const diff_result *d)
 {
     shown db, worst;
     if (d->what & DIFF_ROUNDING) {
-        add(l,
-            ", not the rounding that is defined: %" PRIu64 " code%s and %" PRIu64 " scale%s wrong",
+        add(l, ", not the specified rounding: %" PRIu64 " code%s and %" PRIu64 " scale%s wrong",
             d->different, text_s(d->different), d->different_scales, text_s(d->different_scales));
     }
     if (d->different > 0) {
@@ -127,7 +126,7 @@ static void print_result(const diff_result *d)
     char name[LINE_BYTES];
     snprintf(name, sizeof name, "%s", d->name);
     text_mask(name);
-    /* The first comma is a colon. */
+    /* The first part begins with two bytes of punctuation, which the colon replaces. */
     printf("tensor %s: %s\n", name, l.text + 2);
 }
 
@@ -139,17 +138,16 @@ static void print_counts(const char *const paths[2], const diff_report *found)
     snprintf(b, sizeof b, "%s", paths[1]);
     text_mask(a);
     text_mask(b);
-    printf("%s and %s: %" PRIu64 " tensor%s alike, %" PRIu64 " differ%s", a, b, found->alike,
-           text_s(found->alike), found->different, found->different == 1 ? "s" : "");
+    printf("%s and %s: %" PRIu64 " tensor%s equal, %" PRIu64 " different", a, b, found->alike,
+           text_s(found->alike), found->different);
     printf(", %" PRIu64 " only in A, %" PRIu64 " only in B", found->only_a, found->only_b);
     if (found->files_alike + found->files_different > 0) {
-        printf("; %" PRIu64 " file%s alike, %" PRIu64 " differ%s", found->files_alike,
-               text_s(found->files_alike), found->files_different,
-               found->files_different == 1 ? "s" : "");
+        printf("; %" PRIu64 " file%s equal, %" PRIu64 " different", found->files_alike,
+               text_s(found->files_alike), found->files_different);
     }
     putchar('\n');
     if (found->sum_sq_source > 0 && isfinite(found->sum_sq_source)) {
-        printf("error: %s over all that is quantized on one side\n",
+        printf("error: %s over all tensors that are quantized on one side only\n",
                text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
     }
 }

@@ -41,8 +41,8 @@ static void put_files(table *t, const export_job *job)
     }
 }
 
-/* One line for each record: a stack stands for all of its experts. */
-static void put_numbers(table *t, const export_job *job)
+/* One row for each record: that of a stack represents all of its experts. */
+static void put_dequantized(table *t, const export_job *job)
 {
     for (uint32_t i = 0; i < job->file->table.count; i++) {
         const export_record *const x = &job->plan.records[i];
@@ -54,16 +54,16 @@ static void put_numbers(table *t, const export_job *job)
     }
 }
 
-static err_code print_numbers(const export_job *job, err *e)
+static err_code print_dequantized(const export_job *job, err *e)
 {
     if (job->plan.number_count == 0 || job->options.preset->config == CONFIG_NONE) {
         return OK;
     }
     table t;
     table_start(&t, "lll");
-    printf("\nDequantized, which rounds: %" PRIu64 " tensor%s\n", job->plan.number_count,
+    printf("\nDequantized, with rounding: %" PRIu64 " tensor%s\n", job->plan.number_count,
            text_s(job->plan.number_count));
-    put_numbers(&t, job);
+    put_dequantized(&t, job);
     return table_finish(&t, e);
 }
 
@@ -74,7 +74,7 @@ static err_code print_ignored(const export_job *job, err *e)
         printf("\nNothing is FP8: config.json has no quantization_config\n");
         return OK;
     }
-    printf("\nNot FP8, as %s says: %zu module%s\n", p->ignore_key, job->plan.ignored_count,
+    printf("\nNot FP8, listed in %s: %zu module%s\n", p->ignore_key, job->plan.ignored_count,
            text_s(job->plan.ignored_count));
     table t;
     table_start(&t, "ll");
@@ -105,17 +105,11 @@ err_code export_print_plan(const export_job *job, err *e)
     table_start(&t, "lrl");
     put_shards(&t, job);
     put_files(&t, job);
-    err_code code = table_finish(&t, e);
-    if (code == OK) {
-        code = print_ignored(job, e);
-    }
-    if (code == OK) {
-        code = print_numbers(job, e);
-    }
-    if (code == OK) {
-        print_total(job);
-    }
-    return code;
+    TRY(table_finish(&t, e));
+    TRY(print_ignored(job, e));
+    TRY(print_dequantized(job, e));
+    print_total(job);
+    return OK;
 }
 
 void export_print_result(const export_job *job, const export_report *done)
@@ -172,7 +166,7 @@ static json_t *ignored_json(report *r, const export_job *job)
     return list;
 }
 
-static json_t *numbers_json(report *r, const export_job *job)
+static json_t *dequantized_json(report *r, const export_job *job)
 {
     json_t *const list = json_array();
     for (uint32_t i = 0; i < job->file->table.count; i++) {
@@ -215,7 +209,7 @@ void export_put(report *r, const export_job *job, const export_report *done)
     report_put(r, r->root, "quantization_config",
                plan->fp8_count > 0 ? export_quantization(p, plan) : json_null());
     report_put(r, r->root, "ignored", ignored_json(r, job));
-    report_put(r, r->root, "dequantized", numbers_json(r, job));
+    report_put(r, r->root, "dequantized", dequantized_json(r, job));
     if (done) {
         report_put(r, r->root, "result", result_json(r, job, done));
     }

@@ -34,10 +34,10 @@ err_code fit_request_check(const fit_request *q, bool dry_run, err *e)
 {
     const char *const option = q->tp.count ? "--tp" : q->ep.count ? "--ep" : "--for";
     if (q->asked && !q->runtime) {
-        return err_set(e, ERR_USAGE, "%s depends on the runtime: name it with --for", option);
+        return err_set(e, ERR_USAGE, "%s depends on the runtime: name one with --for", option);
     }
     if (q->asked && !dry_run) {
-        return err_set(e, ERR_USAGE, "%s asks for a plan: it needs --dry-run", option);
+        return err_set(e, ERR_USAGE, "%s needs --dry-run", option);
     }
     return OK;
 }
@@ -58,8 +58,8 @@ static void put_sentence(table *t, const fit *f, const fit_fault_of_run *x)
         table_cell(t, "%s%s%" PRIu64 " %s in a joined matrix, not whole tiles of %u", part, colon,
                    size, what, side);
     } else if (size % split != 0) {
-        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " is no whole number", part, colon, size,
-                   what, split);
+        table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " is not an integer", part, colon, size, what,
+                   split);
     } else {
         table_cell(t, "%s%s%" PRIu64 " %s / %" PRIu64 " = %" PRIu64 ", not whole tiles of %u", part,
                    colon, size, what, split, size / split, side);
@@ -71,22 +71,22 @@ static bool is_of_matrix(const fit_fault_of_run *x)
     return x->reason == FIT_ROWS || x->reason == FIT_COLUMNS;
 }
 
-static bool says_the_same(const fit_fault_of_run *x, const fit_fault_of_run *y)
+static bool is_same_finding(const fit_fault_of_run *x, const fit_fault_of_run *y)
 {
     return is_of_matrix(x) && x->reason == y->reason && x->fault.part == y->fault.part &&
            x->fault.size == y->fault.size && x->fault.split == y->fault.split;
 }
 
-/* One row for all kinds of which the same is to be said; none if that was said before. */
+/* One row for all kinds of matrices with the finding `at`; none if an earlier row has them. */
 static void put_matrices(table *t, const fit *f, const fit_run *run, size_t at)
 {
     const fit_fault_of_run *const all = &f->faults[run->first];
     uint64_t matrices = 0;
     size_t more = 0;
     for (size_t i = 0; i < run->count; i++) {
-        if (says_the_same(&all[i], &all[at])) {
+        if (is_same_finding(&all[i], &all[at])) {
             if (i < at) {
-                return;
+                return; /* the row of finding i has it */
             }
             more += i > at;
             matrices += f->kinds[all[i].kind].matrices;
@@ -101,8 +101,8 @@ static void put_matrices(table *t, const fit *f, const fit_run *run, size_t at)
     table_cell(t, "%" PRIu64, matrices);
 }
 
-/* What is to be shared among devices, by the key of config.json where it has one. */
-static const char *const shared[FIT_REASON_COUNT] = {
+/* What would be divided among devices: the key in config.json, if there is one. */
+static const char *const divided[FIT_REASON_COUNT] = {
     [FIT_HEADS] = "num_attention_heads",   [FIT_KV_HEADS] = "num_key_value_heads",
     [FIT_NORM_GROUPS] = "group_norm_size", [FIT_EXPERTS] = "experts",
     [FIT_NO_EXPERTS] = "experts",
@@ -112,9 +112,10 @@ static void put_fault(table *t, const fit_fault_of_run *x)
 {
     if (x->reason == FIT_SIZES) {
         table_cell(t, "    ep");
-        table_cell(t, "there is no ep %" PRIu64 " with tp %" PRIu64, x->fault.split, x->fault.size);
+        table_cell(t, "ep %" PRIu64 " cannot be combined with tp %" PRIu64, x->fault.split,
+                   x->fault.size);
     } else {
-        table_cell(t, "    %s", shared[x->reason]);
+        table_cell(t, "    %s", divided[x->reason]);
         table_cell(t, "%" PRIu64 " among %" PRIu64 " devices", x->fault.size, x->fault.split);
     }
     table_cell(t, "%s", "");
@@ -241,10 +242,10 @@ static err_code judge(const fit *f, const char *path, err *e)
     if (fit_says_yes(f)) {
         return OK;
     }
-    return bad == 0
-               ? err_set(e, ERR_DIFFERENT, "%s: %s would not load it", path, preset_name(f->preset))
-               : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
-                         preset_name(f->preset), bad, f->run_count);
+    return bad == 0 ? err_set(e, ERR_DIFFERENT, "%s: %s would not load this model", path,
+                              preset_name(f->preset))
+                    : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
+                              preset_name(f->preset), bad, f->run_count);
 }
 
 err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e)
@@ -260,15 +261,17 @@ err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *
     };
     fit f;
     err_code code = fit_make(&question, &f, e);
-    err_prefix(code == OK ? NULL : e, "%s", about->path);
-    if (code == OK && r->json) {
+    if (code != OK) {
+        err_prefix(e, "%s", about->path);
+        goto out;
+    }
+    if (r->json) {
         report_put(r, r->root, "fit", fit_json(r, &f));
-    } else if (code == OK && report_says(r, LEVEL_NORMAL)) {
-        code = print(q, &f, e);
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        TRY_OUT(print(q, &f, e));
     }
-    if (code == OK) {
-        code = judge(&f, about->path, e);
-    }
+    code = judge(&f, about->path, e);
+out:
     fit_free(&f);
     return code;
 }

@@ -1,8 +1,10 @@
-/* What --for, --tp and --ep ask of a plan, and the answer as text and as JSON (spec/cli.md 4.1).
+/* The options --for, --tp and --ep of a plan, and the answer as text and as JSON: would a runtime
+ * load the result, on that many devices? (spec/cli.md section 4.1)
  *
- *     case OPTION_TP: return fit_take(&q->fit, o, value, e);
+ *     case OPTION_TP: return fit_take(&q->fit, o, value, e);       while options are parsed
  *     ...
- *     code = fit_request_check(&q->fit, dry_run, e);
+ *     TRY(fit_request_check(&q->fit, dry_run, e));
+ *     ...
  *     if (q->fit.asked) code = fit_tell(&q->fit, &about, report, e);
  */
 #ifndef FIT_REPORT_H
@@ -12,28 +14,29 @@
 #include "convert/fit/fit.h"
 
 typedef struct fit_request {
-    bool asked;   /* an answer is wanted: one of the three was given */
-    bool runtime; /* --for was given */
-    unsigned preset;
+    bool asked;      /* one of the three options was given */
+    bool runtime;    /* --for was given */
+    unsigned preset; /* its number, if it was given */
     fit_sizes tp, ep;
 } fit_request;
 
-/* Of OPTION_FOR, OPTION_TP and OPTION_EP. */
+/* Take OPTION_FOR, OPTION_TP or OPTION_EP. ERR_USAGE: the value is malformed. */
 MUST_CHECK err_code fit_take(fit_request *q, const option_spec *o, const char *value, err *e);
 
-/* ERR_USAGE: it was asked about no runtime, or not of a plan. */
+/* Check the options together. ERR_USAGE: no runtime was named, or it is not a plan. */
 MUST_CHECK err_code fit_request_check(const fit_request *q, bool dry_run, err *e);
 
-/* What it is asked about. */
+/* The plan that the question is about. */
 typedef struct fit_about {
     const char *path; /* for messages */
     const pack_table *table;
-    const char *config; /* text of config.json, or NULL */
+    const char *config; /* text of config.json; NULL: none */
     size_t config_bytes;
-    const export_plan *exported; /* or NULL */
+    const export_plan *exported; /* NULL: not of an export */
 } fit_about;
 
-/* Find the answer and tell it. ERR_DIFFERENT: it is no; else as fit_make. */
+/* Find the answer, and print it or put it into the object of --json. Errors: ERR_DIFFERENT the
+ * answer is no; those of fit_make. */
 MUST_CHECK err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* A checkpoint for people and as JSON. Experts fold as a packed file would stack them. */
+/* A checkpoint for people and as JSON. Experts that a packed file would stack are one row. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "format/file/io.h"
 #include "format/tensor/expert_stack.h"
 
-/* What a checkpoint amounts to. */
+/* Totals over a whole checkpoint. */
 typedef struct checkpoint_totals {
     uint64_t bytes, elements;
     uint64_t type_bytes[DTYPE_COUNT];
@@ -88,7 +88,7 @@ static layer_item item_of(const tensor *first, const char *name, size_t members)
                        .type = first->type,
                        .from = first->type,
                        .ndim = first->ndim,
-                       .bytes = first->bytes * members, /* each fits a file that exists */
+                       .bytes = first->bytes * members, /* no overflow: all of them are in files */
                        .tensors = members};
     memcpy(item.shape, first->shape, sizeof item.shape);
     return item;
@@ -119,8 +119,8 @@ static err_code print_table(const layer_item *items, size_t count, err *e)
     return table_finish(&t, e);
 }
 
-/* The tensors that the glob matches: those that can be in a stack first, then those whose names are
- * too long for one. */
+/* List the tensors that the glob matches: first the *foldable ones that can be in a stack, then
+ * those whose names are too long for one. */
 static size_t choose(const checkpoint *cp, const char *glob, const tensor **chosen,
                      size_t *foldable)
 {
@@ -144,20 +144,16 @@ static err_code print_tensors(const tensor *const *chosen, size_t count, size_t 
     stack_list stacks = {0};
     stack_item *const parts = calloc(count + 1, sizeof *parts);
     layer_item *const items = calloc(count + 1, sizeof *items);
+    size_t rows = 0;
     err_code code = OK;
     if (!parts || !items) {
-        code = err_set(e, ERR_MEMORY, "no memory for %zu tensors", count);
-        goto out_free;
+        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for %zu tensors", count));
     }
     for (size_t i = 0; i < foldable; i++) {
         const tensor *const t = chosen[i];
         parts[i] = (stack_item){t->name, t->type, t->ndim, t->shape, 0};
     }
-    code = stack_fold(parts, foldable, &stacks, e);
-    if (code != OK) {
-        goto out_free;
-    }
-    size_t rows = 0;
+    TRY_OUT(stack_fold(parts, foldable, &stacks, e));
     for (; rows < stacks.group_count; rows++) {
         const stack_group *const g = &stacks.groups[rows];
         items[rows] = item_of(chosen[stacks.members[g->first]], g->name, g->count);
@@ -166,25 +162,29 @@ static err_code print_tensors(const tensor *const *chosen, size_t count, size_t 
         items[rows++] = item_of(chosen[i], chosen[i]->name, 1);
     }
     code = print_table(items, rows, e);
-out_free:
+out:
     stack_list_free(&stacks);
     free(items);
     free(parts);
     return code;
 }
 
-/* config.json beside the shards; NULL if there is none. */
+/* The config.json next to the shards; NULL if there is none. */
 static err_code read_config(const checkpoint *cp, json_t **config, err *e)
 {
     *config = NULL;
     char *text = NULL;
     size_t bytes = 0;
+    err_code code = OK;
     char *const path = io_join(cp->dir, "config.json");
-    err_code code = path ? checkpoint_read_file(cp, "config.json", &text, &bytes, e)
-                         : err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
-    if (code == OK && text) {
-        code = json_parse(path, text, bytes, true, config, e);
+    if (!path) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
     }
+    TRY_OUT(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
+    if (text) {
+        TRY_OUT(json_parse(path, text, bytes, true, config, e));
+    }
+out:
     free(text);
     free(path);
     return code;
@@ -213,18 +213,22 @@ static void print_head(const checkpoint *cp, const char *path, const json_t *con
     putchar('\n');
 }
 
-static err_code print_checkpoint(const checkpoint *cp, const char *path, const tensor **chosen,
-                                 const char *glob, err *e)
+static err_code print_checkpoint(const checkpoint *cp, const char *path, const char *glob, err *e)
 {
     json_t *config = NULL;
     size_t foldable = 0;
-    const size_t count = choose(cp, glob, chosen, &foldable);
-    err_code code = read_config(cp, &config, e);
-    if (code == OK) {
-        print_head(cp, path, config);
-        code = print_tensors(chosen, count, foldable, e);
+    err_code code = OK;
+    const tensor **const chosen = calloc(cp->tensor_count + 1, sizeof *chosen);
+    if (!chosen) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
     }
+    const size_t count = choose(cp, glob, chosen, &foldable);
+    TRY_OUT(read_config(cp, &config, e));
+    print_head(cp, path, config);
+    TRY_OUT(print_tensors(chosen, count, foldable, e));
+out:
     json_decref(config);
+    free(chosen);
     return code;
 }
 
@@ -240,21 +244,15 @@ static bool is_any_matched(const checkpoint *cp, const char *glob)
 err_code inspect_checkpoint(const char *path, const char *glob, report *r, err *e)
 {
     checkpoint *cp = NULL;
-    const tensor **chosen = NULL;
-    err_code code = checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e);
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e));
     if (glob && !is_any_matched(cp, glob)) {
         code = inspect_no_match(path, glob, e);
     } else if (r->json) {
         checkpoint_json(cp, path, glob, r);
     } else {
-        chosen = calloc(cp->tensor_count + 1, sizeof *chosen);
-        code = chosen ? print_checkpoint(cp, path, chosen, glob, e)
-                      : err_set(e, ERR_MEMORY, "%s: no memory", path);
+        code = print_checkpoint(cp, path, glob, e);
     }
-    free(chosen);
     checkpoint_close(cp);
     return code;
 }

@@ -1,5 +1,5 @@
-/* A packed file for people: a head, then all tensors with their errors, alike layers folded. Scales
- * have no rows of their own: their shape and bytes stand with the codes that need them. */
+/* A packed file for people: a summary, then all tensors with their errors, identical layers folded.
+ * Scales have no rows: their shape and bytes are in the row of their codes. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "bin/cli/text.h"
 #include "quant/tile/tile.h"
 
-/* What the whole file amounts to. */
+/* Totals over the whole file. */
 typedef struct packed_totals {
     uint64_t quantized, carried, kept; /* tensors of the source */
     uint64_t fp8_elements, elements;
@@ -171,7 +171,7 @@ static void print_head(const packed_view *v, const json_t *config)
            text_many(part.s, sum.fp8_elements),
            json_string_value(json_object_get(v->recipe, "scales")));
     if (sum.quantized > 0) {
-        printf("error      %s over all that was quantized\n",
+        printf("error      %s over all quantized tensors\n",
                text_quality(db.s, stats_sqnr(sum.sum_sq_source, sum.sum_sq_error)));
     }
     const size_t shards = json_array_size(json_object_get(v->provenance, "shards"));
@@ -182,11 +182,13 @@ static void print_head(const packed_view *v, const json_t *config)
     printf("root       %s\n", root);
 }
 
+/* With -q nothing is printed, but a glob without a match and a malformed config.json still fail. */
 static err_code print_packed(const packed_view *v, const char *glob, report *r, err *e)
 {
     const pack_table *const t = &v->file->table;
     json_t *config = NULL;
     size_t count = 0;
+    err_code code = OK;
     layer_item *const items = calloc((size_t)t->count + 1, sizeof *items);
     if (!items) {
         return err_set(e, ERR_MEMORY, "no memory for %u tensors", t->count);
@@ -196,17 +198,16 @@ static err_code print_packed(const packed_view *v, const char *glob, report *r, 
             items[count++] = item_of(v, i);
         }
     }
-    err_code code = glob && count == 0 ? inspect_no_match(v->file->path, glob, e) : OK;
-    if (code == OK) {
-        code = read_config(v, &config, e);
+    if (glob && count == 0) {
+        TRY_OUT(inspect_no_match(v->file->path, glob, e));
     }
-    if (code == OK && report_says(r, LEVEL_NORMAL)) {
+    TRY_OUT(read_config(v, &config, e));
+    if (report_says(r, LEVEL_NORMAL)) {
         print_head(v, config);
-        code = print_files(v, e);
-        if (code == OK) {
-            code = print_table(v, items, count, e);
-        }
+        TRY_OUT(print_files(v, e));
+        TRY_OUT(print_table(v, items, count, e));
     }
+out:
     json_decref(config);
     free(items);
     return code;
@@ -215,10 +216,10 @@ static err_code print_packed(const packed_view *v, const char *glob, report *r, 
 err_code inspect_packed(const char *path, const char *glob, report *r, err *e)
 {
     packed_view v;
-    err_code code = packed_view_open(path, &v, e);
-    if (code == OK) {
-        code = r->json ? packed_json(&v, glob, r, e) : print_packed(&v, glob, r, e);
-    }
+    err_code code = OK;
+    TRY_OUT(packed_view_open(path, &v, e));
+    TRY_OUT(r->json ? packed_json(&v, glob, r, e) : print_packed(&v, glob, r, e));
+out:
     packed_view_close(&v);
     return code;
 }

@@ -12,7 +12,7 @@
 
 enum { TITLE_BYTES = 192, LIST_BYTES = 64 };
 
-/* A row on its way: where it belongs and what it says. */
+/* A row before it is folded: its layer and its content. */
 typedef struct placed {
     const char *prefix; /* "model.layers"; "" outside layers */
     int64_t layer;      /* -1: none */
@@ -23,7 +23,7 @@ typedef struct placed {
 typedef struct block {
     const placed *first;
     size_t count;
-    unsigned char hash[XXH3_BYTES]; /* of everything in which alike layers agree */
+    unsigned char hash[XXH3_BYTES]; /* of everything that identical layers share */
 } block;
 
 struct layer_private {
@@ -35,7 +35,8 @@ struct layer_private {
 
 /* ---- one name -------------------------------------------------- */
 
-/* Where the layer number ends in a name that has one: the shortest beginning that has it, too. */
+/* The offset at which the layer number of a name ends. name_layer knows which component is the
+ * number, so the shortest prefix in which it finds one ends there. */
 static size_t layer_end(const char *name)
 {
     char head[NAME_MAX_BYTES + 1];
@@ -60,21 +61,21 @@ static void cut_at_layer(char *name, placed *out)
     const size_t end = layer_end(name);
     out->row.name = name[end] ? name + end + 1 : "";
     name[end] = '\0';
-    char *const dot = strrchr(name, '.'); /* the word "layers" stands before the number */
+    char *const dot = strrchr(name, '.'); /* between "layers" and the number */
     if (dot) {
         *dot = '\0';
     }
     out->prefix = name;
 }
 
-/* Place an item; its name is copied to *arena, which moves behind the copy: at most as long as the
- * name and a NUL. */
+/* Place an item. Its name is copied to *arena, which then points after the copy: the copy takes no
+ * more than the name and a NUL. */
 static void place(const layer_item *item, char **arena, placed *out)
 {
     char *const name = *arena;
     *arena = stpcpy(name, item->name) + 1;
     *out = (placed){.prefix = "", .layer = -1, .row = {.name = name, .sum = *item}};
-    if (*arena - name - 1 <= NAME_MAX_BYTES) { /* a longer one is shown as it is */
+    if (*arena - name - 1 <= NAME_MAX_BYTES) { /* longer names are shown whole */
         cut_at_layer(name, out);
     }
 }
@@ -121,7 +122,8 @@ static void add(layer_item *to, const layer_item *more)
     to->worst = fmin(to->worst, more->worst); /* of NAN and a number the number */
 }
 
-/* Two layers are alike if these digests are: a chain over their rows. */
+/* Layers with equal digests are identical. The digest is a chain: each link covers one row and the
+ * digest of all rows before, so that nothing has to be allocated for a whole layer. */
 static void hash_block(block *b)
 {
     struct {
@@ -166,7 +168,7 @@ static bool is_same_group(const block *a, const block *b)
            memcmp(a->hash, b->hash, XXH3_BYTES) == 0;
 }
 
-/* "1-3, 5-8" for the layers of `count` blocks; a list too long for a line ends with "...". */
+/* "1-3, 5-8" for the layers of `count` blocks; a list that is too long for a line ends in "...". */
 static void list_layers(const block *blocks, size_t count, char *to)
 {
     size_t used = 0;
@@ -198,12 +200,12 @@ static char *make_title(const block *blocks, size_t count)
     } else if (count == 1) {
         snprintf(title, sizeof title, "%s %s", p->prefix, list);
     } else {
-        snprintf(title, sizeof title, "%s %s: %zu layers alike", p->prefix, list, count);
+        snprintf(title, sizeof title, "%s %s: %zu identical layers", p->prefix, list, count);
     }
     return strdup(title);
 }
 
-/* Fold `count` alike blocks into one group with rows at `rows`. */
+/* Fold `count` identical blocks into one group whose rows begin at `rows`. */
 static bool make_group(const block *blocks, size_t count, layer_row *rows, layer_group *out)
 {
     for (size_t i = 0; i < blocks[0].count; i++) {
@@ -220,7 +222,7 @@ static bool make_group(const block *blocks, size_t count, layer_row *rows, layer
     return out->title != NULL;
 }
 
-/* As in the file: what is outside layers first, then by first layer. */
+/* The order of the file: tensors outside layers first, then by first layer. */
 static int by_first_layer(const void *left, const void *right)
 {
     const layer_group *const a = left, *const b = right;

@@ -1,14 +1,15 @@
-/* Tables of tensors that people can read: layers that are alike are told once.
+/* Folds the tensors of a model into a table that people can read: identical layers are one group.
  *
- * A model has thousands of tensors and few kinds of them. Layers whose tensors agree in names,
+ * A model has thousands of tensors but few kinds of them. Layers whose tensors agree in names,
  * dtypes and shapes fold into one group, "model.layers 1-3, 5-8", with one row for each name.
  *
  *     layer_item items[n];             one for each tensor or stack, filled by the caller
- *     layer_groups a;
- *     layer_fold(items, n, &a, e);
- *     for each a.groups[g], for each of its rows: print
- *     layer_free(&a);
- */
+ *     layer_groups folded;
+ *     layer_fold(items, n, &folded, e);
+ *     for each folded.groups[g], for each of its rows: print
+ *     layer_free(&folded);
+ *
+ * Groups and rows own their texts, so `items` may be freed after folding. */
 #ifndef LAYER_GROUPS_H
 #define LAYER_GROUPS_H
 
@@ -20,21 +21,25 @@
 #include "format/safetensors/safetensors.h"
 
 typedef struct layer_item {
+    /* Layers are identical if these members agree for each of their tensors. */
     const char *name; /* of the tensor or stack */
-    dtype type, from; /* `from`: of the source, or the same */
+    dtype type, from; /* as stored, and in the source */
     unsigned ndim;
     uint64_t shape[TENSOR_MAX_DIMS];
-    unsigned mark;    /* whatever else must agree for two tensors to be alike */
-    uint64_t bytes;   /* what follows is added up */
-    uint64_t tensors; /* source tensors it stands for */
+    unsigned mark; /* anything else that must agree, as one number */
+
+    /* These are summed over the layers of a group. */
+    uint64_t bytes;
+    uint64_t tensors; /* source tensors that the item represents */
     uint64_t tiles, clipped;
     double sum_sq_source, sum_sq_error;
-    double worst; /* dB, the least is kept; NAN: none */
-    size_t index; /* the caller's, of the first */
+
+    double worst; /* SQNR in dB; a group has the lowest. NAN: no error */
+    size_t index; /* chosen by the caller; a group has that of its first layer */
 } layer_item;
 
 typedef struct layer_row {
-    const char *name; /* without what the title says; owned by the alike */
+    const char *name; /* without the part that is in the title; owned by the layer_groups */
     layer_item sum;
 } layer_row;
 
@@ -52,7 +57,8 @@ typedef struct layer_groups {
     struct layer_private *priv;
 } layer_groups;
 
-/* Errors: ERR_MEMORY. */
+/* Fold `count` items. Groups are in the order of their first layers, tensors outside layers first.
+ * ERR_MEMORY: there is nothing to free then. */
 MUST_CHECK err_code layer_fold(const layer_item *items, size_t count, layer_groups *out, err *e);
 
 void layer_free(layer_groups *a);

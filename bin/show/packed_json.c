@@ -1,5 +1,5 @@
-/* Every field of a packed file as JSON, in the words of spec/format.md; an independent reader in
- * tests/interop compares all of it. */
+/* Every field of a packed file as JSON, under the names of spec/format.md. tests/interop compares all
+ * of them with what an independent reader finds. */
 #include "bin/show/inspect.h"
 #include "format/tensor/dtype.h"
 

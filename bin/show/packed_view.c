@@ -13,18 +13,18 @@ static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e
 {
     unsigned char *data = NULL;
     uint64_t bytes = 0;
-    err_code code = pack_read_section(p, tag, &data, &bytes, e);
-    if (code == OK) {
-        char name[5];
-        pack_tag_name(tag, name);
-        code = json_parse(name, (const char *)data, bytes, false, out, e);
-        err_prefix(code == OK ? NULL : e, "%s: section", p->path);
-    }
+    char name[5];
+    err_code code = OK;
+    pack_tag_name(tag, name);
+    TRY_OUT(pack_read_section(p, tag, &data, &bytes, e));
+    code = json_parse(name, (const char *)data, bytes, false, out, e);
+    err_prefix(code == OK ? NULL : e, "%s: section", p->path);
+out:
     free(data);
     return code;
 }
 
-/* The digest of STAT holds; now its rows must be ones that a writer may write. */
+/* The digest of STAT matches; now every row must be one that the format allows. */
 static err_code check_stats(const packed_view *v, err *e)
 {
     const pack_table *const t = &v->file->table;
@@ -38,25 +38,20 @@ static err_code check_stats(const packed_view *v, err *e)
     return OK;
 }
 
+static err_code read_all(const char *path, packed_view *v, err *e)
+{
+    TRY(pack_open(path, &v->file, e));
+    TRY(pack_read_evidence(v->file, &v->evidence, e));
+    TRY(check_stats(v, e));
+    TRY(read_json(v->file, TAG_RCPE, &v->recipe, e));
+    TRY(read_json(v->file, TAG_PROV, &v->provenance, e));
+    return pack_read_members(v->file, &v->files, &v->file_count, e);
+}
+
 err_code packed_view_open(const char *path, packed_view *out, err *e)
 {
     *out = (packed_view){0};
-    err_code code = pack_open(path, &out->file, e);
-    if (code == OK) {
-        code = pack_read_evidence(out->file, &out->evidence, e);
-    }
-    if (code == OK) {
-        code = check_stats(out, e);
-    }
-    if (code == OK) {
-        code = read_json(out->file, TAG_RCPE, &out->recipe, e);
-    }
-    if (code == OK) {
-        code = read_json(out->file, TAG_PROV, &out->provenance, e);
-    }
-    if (code == OK) {
-        code = pack_read_members(out->file, &out->files, &out->file_count, e);
-    }
+    const err_code code = read_all(path, out, e);
     if (code == ERR_DAMAGED) {
         err_hint(e, "octavo verify names every damaged place");
     }
@@ -76,8 +71,8 @@ void packed_view_close(packed_view *v)
 pack_stat packed_view_stat(const packed_view *v, const pack_record *r, uint64_t slice)
 {
     pack_stat s = {0};
-    const bool good = pack_stat_decode(pack_evidence_stat(&v->evidence, r->stat_first + slice), &s);
-    return good ? s : (pack_stat){0}; /* packed_view_open has checked that it is */
+    const unsigned char *const row = pack_evidence_stat(&v->evidence, r->stat_first + slice);
+    return pack_stat_decode(row, &s) ? s : (pack_stat){0}; /* packed_view_open checked all rows */
 }
 
 packed_quality packed_view_quality(const packed_view *v, const pack_record *r)

@@ -1,11 +1,13 @@
-/* A packed file as the commands show it: head, evidence, recipe, provenance, embedded files; not
- * the weights.
+/* Everything in a packed file except the weights: head, evidence, recipe, provenance, embedded
+ * files, as the commands show them.
  *
  *     packed_view v;
- *     packed_view_open(path, &v, e);
- *     packed_view_quality(&v, &v.file->table.records[i])
- *     packed_view_close(&v);
- */
+ *     if (packed_view_open(path, &v, e) == OK)
+ *         ... packed_view_quality(&v, &v.file->table.records[i]) ...
+ *     packed_view_close(&v);                            in every case
+ *
+ * All members belong to the view, and the tensor data is never read. Once open, a view does not
+ * change: several threads may read it. */
 #ifndef PACKED_VIEW_H
 #define PACKED_VIEW_H
 
@@ -21,30 +23,31 @@ typedef struct packed_view {
     size_t file_count;
 } packed_view;
 
-/* How well a record of codes stands for its source; worst: of its slices, dB, NAN: no error. */
+/* How well a record of codes represents its source. */
 typedef struct packed_quality {
     double sum_sq_source, sum_sq_error;
-    double worst;
+    double worst; /* SQNR of the worst slice, dB; NAN: no error */
 } packed_quality;
 
-/* Errors: those of pack_open; ERR_DAMAGED or ERR_INPUT for a section. Close in every case. */
+/* Open the file, read and check its small sections. Errors: those of pack_open; ERR_DAMAGED or
+ * ERR_INPUT for a section; ERR_MEMORY. Close the view in every case. */
 MUST_CHECK err_code packed_view_open(const char *path, packed_view *out, err *e);
 void packed_view_close(packed_view *v);
 
-/* All zero for a record without statistics. */
+/* Quality over all slices of a record; sums of zero if it has no statistics. */
 packed_quality packed_view_quality(const packed_view *v, const pack_record *r);
 
-/* The statistics of a slice of a record that has some. */
+/* The statistics of one slice. The record must have statistics (pack_record_has_stats). */
 pack_stat packed_view_stat(const packed_view *v, const pack_record *r, uint64_t slice);
 
-/* How many tensors of a record a glob (NULL: any) matches: by the record's name all of them, else
- * members of a stack by their own. */
+/* The number of tensors in a record that a glob (NULL: any name) matches: all of them if it matches
+ * the name of the record, else the members of a stack whose own names match. */
 uint64_t packed_count_matches(const pack_record *r, const char *glob);
 
-/* The record of the scales of `r`, NULL if it has none. */
+/* The record that holds the scales of `r`; NULL if there is none. */
 const pack_record *packed_scales(const pack_table *t, const pack_record *r);
 
-/* As JSON has them. */
+/* The words that JSON has for them. */
 const char *packed_class_name(pack_class c);
 const char *packed_origin_name(pack_origin o);
 

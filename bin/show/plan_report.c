@@ -10,9 +10,8 @@
 #include "bin/cli/text.h"
 #include "format/base/num.h"
 
-/* Tiles of a record, and how many of them an edge of the matrix clips. */
 typedef struct tile_count {
-    uint64_t all, clipped;
+    uint64_t all, clipped; /* clipped: at an edge of the matrix */
 } tile_count;
 
 static tile_count count_tiles(const pack_record *r)
@@ -62,7 +61,7 @@ static layer_item item_of(const convert_job *job, uint32_t number, const packed_
     return item;
 }
 
-/* One item for each record but those of scales, whose bytes count with their codes. */
+/* One item for each record, except for scales, whose bytes count with those of their codes. */
 static err_code make_items(const convert_job *job, const packed_view *made, layer_item **out,
                            size_t *count, err *e)
 {
@@ -106,10 +105,7 @@ static err_code put_folded(table *t, const convert_job *job, const layer_item *i
                            err *e)
 {
     layer_groups folded;
-    const err_code code = layer_fold(items, count, &folded, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(layer_fold(items, count, &folded, e));
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
@@ -121,31 +117,38 @@ static err_code put_folded(table *t, const convert_job *job, const layer_item *i
     return OK;
 }
 
-static err_code print_plan_table(const convert_job *job, bool fold, err *e)
+static err_code put_rows(table *t, const convert_job *job, bool fold, const layer_item *items,
+                         size_t count, err *e)
 {
-    static const char *const names[] = {"tensor", "count",   "from",  "shape",  "decision",
-                                        "tiles",  "clipped", "bytes", "because"};
-    layer_item *items = NULL;
-    size_t count = 0;
-    err_code code = make_items(job, NULL, &items, &count, e);
-    if (code != OK) {
-        return code;
-    }
-    table t;
-    table_start(&t, "lrlllrrrl");
-    table_header(&t, names, sizeof names / sizeof names[0]);
     if (fold) {
-        code = put_folded(&t, job, items, count, e);
+        return put_folded(t, job, items, count, e);
     }
-    for (size_t i = 0; !fold && i < count; i++) {
-        put_plan_row(&t, job, "", items[i].name, &items[i]);
+    for (size_t i = 0; i < count; i++) {
+        put_plan_row(t, job, "", items[i].name, &items[i]);
     }
-    free(items);
-    const err_code printed = table_finish(&t, e);
-    return code == OK ? printed : code;
+    return OK;
 }
 
-/* Names of files that are, or are not, embedded, wrapped under each other. */
+static err_code print_plan_table(const convert_job *job, bool fold, err *e)
+{
+    static const char *const names[] = {"tensor", "count",   "from",  "shape", "decision",
+                                        "tiles",  "clipped", "bytes", "reason"};
+    layer_item *items = NULL;
+    size_t count = 0;
+    table t;
+    TRY(make_items(job, NULL, &items, &count, e));
+    table_start(&t, "lrlllrrrl");
+    table_header(&t, names, sizeof names / sizeof names[0]);
+    const err_code code = put_rows(&t, job, fold, items, count, e);
+    free(items);
+    if (code != OK) {
+        table_free(&t);
+        return code;
+    }
+    return table_finish(&t, e);
+}
+
+/* The files that are embedded, or those that are not, one per line; the label is on the first. */
 static void print_files(const embed_list *list, bool embedded, const char *label)
 {
     const char *head = label;
@@ -165,10 +168,7 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
 {
     const plan *const p = &job->plan;
     shown tensors, source, output, need, budget;
-    const err_code code = print_plan_table(job, fold, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(print_plan_table(job, fold, e));
     putchar('\n');
     print_files(&job->embed, true, "embedded");
     print_files(&job->embed, false, "left out");
@@ -180,9 +180,9 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
            job->cp->shard_count, text_s(job->cp->shard_count));
     printf("output     %s (%" PRIu64 " bytes)\n", text_size(output.s, p->file_bytes),
            p->file_bytes);
-    printf("memory     %s for buffers, of %s\n", text_memory(need.s, job->slots.total_bytes),
+    printf("memory     %s for buffers, limit %s\n", text_memory(need.s, job->slots.total_bytes),
            text_memory(budget.s, job->options.memory));
-    printf("A dry run: nothing was written.\n");
+    printf("Dry run: nothing was written\n");
     return OK;
 }
 
@@ -191,10 +191,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
     static const char *const names[] = {"tensor", "from", "shape", "decision", "bytes", "SQNR dB"};
     layer_item *items = NULL;
     size_t count = 0;
-    const err_code code = make_items(job, made, &items, &count, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(make_items(job, made, &items, &count, e));
     table t;
     table_start(&t, "llllrr");
     table_header(&t, names, sizeof names / sizeof names[0]);

@@ -1,4 +1,8 @@
-/* A plan, and what became of it, as text and as JSON. */
+/* The plan of a conversion, and its result, as text and as JSON.
+ *
+ *     if (r->json) report_put(r, r->root, "plan", plan_json(r, &job, NULL));
+ *     else TRY(plan_print(&job, r->level < LEVEL_VERBOSE, e));
+ */
 #ifndef PLAN_REPORT_H
 #define PLAN_REPORT_H
 
@@ -6,17 +10,18 @@
 #include "bin/cli/report.h"
 #include "convert/stream/convert.h"
 
-/* Print the plan: tensors, files, totals. `fold`: layers that are alike are told once. */
+/* Print the plan: tensors, files, totals. `fold`: identical layers are one group, else every tensor
+ * has a row. ERR_MEMORY. */
 MUST_CHECK err_code plan_print(const convert_job *job, bool fold, err *e);
 
-/* Print a line for each tensor of a finished conversion. */
+/* Print a row for each tensor of a finished conversion; `made`: the file. ERR_MEMORY. */
 MUST_CHECK err_code plan_print_tensors(const convert_job *job, const packed_view *made, err *e);
 
-/* The plan as an object; `made` is NULL, or the file that was made, for the error of each tensor.
- */
+/* The plan as an object. `made` is the file that was written, for the error of each tensor; NULL:
+ * none was. */
 json_t *plan_json(report *r, const convert_job *job, const packed_view *made);
 
-/* "keep", "quantize" or "carry" */
+/* The decision about a record: "keep", "quantize" or "carry". */
 const char *plan_decision(const pack_record *r);
 
 #endif

@@ -84,8 +84,8 @@ START_TEST(layers_that_agree_are_one_group)
     add(3, "model.layers.%u.mlp", 0);
     fold();
     ck_assert_str_eq(titles(), "outside layers|model.layers 0|"
-                               "model.layers 1-3, 5-8: 7 layers alike|"
-                               "model.layers 4, 9: 2 layers alike");
+                               "model.layers 1-3, 5-8: 7 identical layers|"
+                               "model.layers 4, 9: 2 identical layers");
     const layer_group *const g = &folded.groups[2];
     ck_assert_uint_eq(g->layers, 7);
     ck_assert_uint_eq(g->row_count, 2);
@@ -130,7 +130,7 @@ START_TEST(prefixes_are_told_apart)
     add(7, "layers.%u.layers.1.w", 3);
     add(7, "layers.x.%u.w", 4); /* no layer: the number does not follow "layers" */
     fold();
-    ck_assert_str_eq(titles(), "outside layers|layers 3|text.layers 0-1: 2 layers alike|"
+    ck_assert_str_eq(titles(), "outside layers|layers 3|text.layers 0-1: 2 identical layers|"
                                "text.layers 2|vision.blocks 0");
     ck_assert_str_eq(folded.groups[1].rows[0].name, "layers.1.w");
     ck_assert_str_eq(folded.groups[3].rows[0].name, "");
@@ -153,7 +153,7 @@ START_TEST(long_lists_are_cut)
     }
     fold();
     ck_assert_uint_eq(folded.group_count, 2);
-    ck_assert_msg(strstr(folded.groups[0].title, ", ...: 150 layers alike") != NULL, "%s",
+    ck_assert_msg(strstr(folded.groups[0].title, ", ...: 150 identical layers") != NULL, "%s",
                   folded.groups[0].title);
     ck_assert_uint_lt(strlen(folded.groups[0].title), 100);
 }
