@@ -195,7 +195,7 @@ START_TEST(wrong_rows_are_refused)
     expect_error(store_read(s, fused, 0, 131, data, NULL, &e), ERR_INPUT, &e,
                  "tensor " FUSED ": its slices of 130 rows cannot be read together");
     expect_error(store_read(s, fused, 130 + 128, 3, data, NULL, &e), ERR_INPUT, &e, "slices");
-    expect_error(store_read(s, fused, 256, 1, data, NULL, &e), ERR_INTERNAL, &e, "within");
+    expect_error(store_read(s, fused, 256, 1, data, NULL, &e), ERR_INTERNAL, &e, "inside a tile");
     expect_ok(store_read(s, fused, 390, 0, data, NULL, &e), &e);
     expect_error(store_read(from_source, find(from_source, Q), 0, 301, data, NULL, &e),
                  ERR_INTERNAL, &e, "beyond");
