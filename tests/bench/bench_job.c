@@ -1,10 +1,11 @@
-/* How close the whole jobs come to the limits of the machine (DECISIONS 34): a conversion against
- * reading its source while writing as many bytes as it writes, a verification against a plain read.
- * Everything in one run, since disks of shared machines change by the minute; medians of the
+/* How close whole jobs come to the limits of the machine: a conversion is compared with reading its
+ * source while writing as many bytes as it writes, a verification with a plain read. Both sides are
+ * measured in one run, since disks of shared machines change by the minute; prints medians of the
  * repetitions.
  *
- *     bench_job CHECKPOINT DIR [REPETITIONS]      DIR gets a packed file and a probe file, and
- * loses them again */
+ *     bench_job CHECKPOINT DIR [REPETITIONS]
+ *
+ * A packed file and a probe file are written to DIR and removed again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static double median(const double *values, unsigned count)
 
 /* ---- the jobs -------------------------------------------------- */
 
-/* The same bytes in and out, nothing computed. */
+/* Read and write the same bytes without computing anything. */
 static double run_probe(const convert_job *job, const char *path)
 {
     err e = {0};
@@ -136,7 +137,7 @@ static void bench_convert(convert_job *job, const char *probe_path, bool cold, u
         for (size_t s = 0; cold && s < job->cp->shard_count; s++) {
             probe_drop_cache(job->cp->shards[s].path);
         }
-        /* Alternate who goes first: what the disk does later depends on what it just did. */
+        /* Alternate which side is first: how fast a disk is depends on what it did just before. */
         if ((i + i / 2) % 2 == 0) {
             limit[i / 2] = run_probe(job, probe_path);
         } else {

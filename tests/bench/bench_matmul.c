@@ -1,12 +1,12 @@
-/* How fast the matrix product of the forward pass is, bit-exact as it is, beside OpenBLAS, which
- * may sum as it likes and gets its weights as float32.
+/* How fast the bit-exact matrix product of the forward pass is, compared with OpenBLAS, which may
+ * sum in any order and gets its weights as float32.
  *
- *     bench_matmul [ROUNDS]      default 5, 1 for a glance
+ *     bench_matmul [ROUNDS]      default 5; 1 for a quick look
  *
- * GFLOP/s, medians of ROUNDS rounds; sides and shapes take turns, each measurement in a process of
- * its own (OpenBLAS's threads spin), one thread a processor. Ours packs, widens and dequantizes
- * within the time. Expected with two threads: a ratio of at least 0.9. OpenBLAS is loaded if it is
- * there and chooses its kernels itself. */
+ * Prints GFLOP/s, medians of ROUNDS rounds. Sides and shapes take turns, each measurement in a
+ * separate process (OpenBLAS's threads spin), with one thread for each processor. The time of
+ * octavo's product includes packing, widening and dequantizing. Expected with two threads: a ratio
+ * of at least 0.9. OpenBLAS is loaded if it is installed, and chooses its kernels itself. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <sched.h>
@@ -43,14 +43,14 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 enum { SIDE_BLAS, SIDE_BF16, SIDE_E4M3, SIDE_FP8, SIDES };
 static const char *const side_names[SIDES] = {"OpenBLAS", "BF16", "E4M3", "FP8"};
 
-/* What all sides read, and where they write. */
+/* Inputs and outputs of all sides. */
 typedef struct data {
     float *x, *w, *scales, *y;
     uint16_t *bf16;
     uint8_t *codes;
 } data;
 
-/* What a measuring process leaves behind. */
+/* The result of a measuring process. */
 typedef struct answer {
     double gflops; /* 0: no OpenBLAS */
     char core[32];
@@ -76,7 +76,7 @@ static double median(double *x, size_t n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-/* Pages that processes share after fork; zeros. */
+/* Pages that processes share after fork, filled with zeros. */
 static void *shared_new(size_t bytes)
 {
     void *const p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -121,7 +121,7 @@ static bool data_make(data *d)
     return true;
 }
 
-/* Every thread of this process to a processor of its own: the scheduler may leave two on one. */
+/* Pin each thread of this process to a different processor: the scheduler may leave two on one. */
 static void pin_threads(void)
 {
     cpu_set_t all;
@@ -139,7 +139,7 @@ static void pin_threads(void)
             cpu_set_t one;
             CPU_ZERO(&one);
             CPU_SET((size_t)cpu, &one);
-            (void)sched_setaffinity((pid_t)id, sizeof one, &one); /* without it, noise */
+            (void)sched_setaffinity((pid_t)id, sizeof one, &one); /* a failure only adds noise */
         }
     }
     closedir(tasks);
@@ -234,7 +234,7 @@ static void measure_ours(runner *r, int side, unsigned threads, answer *a)
     r->o->destroy(r->o);
 }
 
-/* In a process of its own. False: it failed. */
+/* Measure in a separate process. False if that failed. */
 static bool measure_apart(const data *d, const shape *s, int side, unsigned threads, answer *a)
 {
     *a = (answer){.gflops = 0};

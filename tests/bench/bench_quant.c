@@ -1,11 +1,11 @@
-/* How fast the CPU engine quantizes: GB/s (10^9 bytes) of BF16 input a core, from memory to memory,
- * with statistics and the search for NaNs. Every instruction level of this processor, one thread
- * and all of them.
+/* How fast the CPU engine quantizes: GB/s (10^9 bytes) of BF16 input for each core, from memory to
+ * memory, with statistics and the search for NaNs; at every instruction level of this processor,
+ * with one thread and with one for each processor.
  *
  *     bench_quant [MIB]      MIB of BF16 input, default 512: far more than any cache
  *
- * Prints the median of RUNS runs and the slowest and fastest of them. Expected on one core: at
- * least 3 with v4 (AVX-512), 2 with v3 (AVX2). */
+ * Prints the median, the slowest and the fastest of RUNS runs. Expected on one core: at least 3
+ * GB/s with v4 (AVX-512), 2 GB/s with v3 (AVX2). */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ static int compare_times(const void *a, const void *b)
 
 static bool measure(engine *g, const load *l, double times[RUNS], err *e)
 {
-    for (int run = -1; run < RUNS; run++) { /* the first one touches the pages */
+    for (int run = -1; run < RUNS; run++) { /* run -1 is not counted: it touches the pages */
         const double start = seconds();
         if (engine_submit(g, g->slots, l->jobs, l->count, e) != OK ||
             engine_wait(g, g->slots, e) != OK) {
@@ -117,7 +117,7 @@ static bool bench_shape(engine *g, cpu_level level, unsigned threads, const shap
     return ok;
 }
 
-/* One level with one number of threads. */
+/* Measure one level with one number of threads. */
 static bool bench_engine(cpu_level level, unsigned threads, size_t bytes, err *e)
 {
     engine *g = NULL;

@@ -1,4 +1,4 @@
-/* How fast a tokenizer.json is read, and text becomes ids.
+/* How fast a tokenizer.json is read, and how fast text is tokenized.
  *
  *     bench_tokenizer TOKENIZER_JSON TEXT */
 #include <stdio.h>
@@ -25,7 +25,7 @@ static void must(err_code code, const err *e)
     }
 }
 
-/* The best of some rounds, which is what the code takes. */
+/* The fastest of several rounds: the others were disturbed by something else. */
 static void best(double *least, double begin)
 {
     const double seconds = now() - begin;

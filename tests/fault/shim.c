@@ -1,10 +1,10 @@
-/* A poorer world for octavo, put in by LD_PRELOAD:
+/* Injects faults into octavo; loaded by LD_PRELOAD:
  *
  *     SHIM_IO=K       every pread, preadv2 and pwrite moves at most K bytes, and every third is
  *                     interrupted
- *     SHIM_MALLOC=N   the N-th allocation fails, of those that the program itself asks for: what
- *                     libraries do when one of theirs fails is not ours to test
- *     SHIM_MARK=FILE  appears when an allocation has failed */
+ *     SHIM_MALLOC=N   the N-th allocation fails, counting only those of the program itself: how
+ *                     libraries handle failures of theirs is not tested here
+ *     SHIM_MARK=FILE  is created when an allocation fails */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +49,7 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t off)
     return syscall(SYS_pread64, fd, to, shortened(bytes), off);
 }
 
-/* Of one piece, as octavo asks for it. */
+/* Only the first piece: octavo never passes more. */
 ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t off, int flags)
 {
     const struct iovec first = {pieces->iov_base, shortened(pieces->iov_len)};
@@ -76,7 +76,7 @@ typedef struct range {
     uintptr_t begin, end;
 } range;
 
-/* The first object is the program. */
+/* The first object that is listed is the program. */
 static int find_program(struct dl_phdr_info *info, size_t bytes, void *to)
 {
     range *const r = to;

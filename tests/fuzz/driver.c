@@ -1,10 +1,10 @@
-/* A main for fuzz targets where there is no libFuzzer.
+/* A main function for fuzz targets without libFuzzer.
  *
  *     fuzz_NAME FILE...
  *
- * Gives the target the empty input, each file as it is, and some damaged copies of each file. What
- * a run does depends on the files and SEED (environment, default 1) alone; the seed is printed, and
- * so is each file before its turn. */
+ * Runs the target on the empty input, on each file, and on several damaged copies of each file. A
+ * run depends only on the files and SEED (environment, default 1); the seed is printed, and so is
+ * the name of each file before it is used. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static size_t below(uint64_t *state, size_t limit)
     return (size_t)(next_random(state) % limit);
 }
 
-/* An exact copy on the heap, so that the address sanitizer sees a read behind its end. */
+/* Run on an exact copy on the heap, so that the address sanitizer notices a read after its end. */
 static void run(const uint8_t *data, size_t size)
 {
     uint8_t *const copy = malloc(size + !size);
@@ -41,7 +41,7 @@ static void run(const uint8_t *data, size_t size)
     free(copy);
 }
 
-/* One to four damages: a flipped bit, a byte of another value, a stretch moved, the end cut off. */
+/* One to four kinds of damage: a flipped bit, another byte, a range moved, the end cut off. */
 static size_t damage(uint8_t *data, size_t size, uint64_t *state)
 {
     for (size_t left = 1 + below(state, 4); left && size; left--) {

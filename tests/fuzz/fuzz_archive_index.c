@@ -1,4 +1,4 @@
-/* Archives: the input is a file. What is found in it lies within a file, and can be read. */
+/* Archives: the input is a file. Every member that is found lies inside it and can be read. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

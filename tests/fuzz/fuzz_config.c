@@ -1,5 +1,5 @@
-/* A configuration of a model: what is accepted keeps the promises of model_config.h, on which the
- * sizes of everything else depend. */
+/* Configurations of models: what is accepted satisfies the guarantees of model_config.h, on which
+ * the sizes of everything else depend. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* JSON as configuration, as an index, and its canonical form, which must be stable: parsed and
- * written again it is the same. The first byte says whether large integers may become reals. */
+/* JSON as a configuration and as an index; and its canonical form, which must not change when it is
+ * parsed and written again. The first byte decides whether large integers may become reals. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Files of limits: what is accepted leaves limits that can be judged by, what is refused leaves
- * them as they were. */
+/* Limits files: an accepted file gives limits that can be applied, a refused one leaves the limits
+ * as they were. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

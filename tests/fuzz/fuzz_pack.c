@@ -1,11 +1,12 @@
-/* Packed files: the input is a list of patches to a small right file. Its first byte says what
- * happens then; digests that are mended let the patches through to the rules behind them.
+/* Packed files: the input is a list of patches to a small valid file. Its first byte says what
+ * happens after patching; with recomputed digests, patches get past the digests to the rules that
+ * are checked after them.
  *
- *     byte 0      bits: 1 mend CHNK and TDIG, 2 mend all other digests, 4 copy the superblock's
- *                 directory to the trailer before, 8 set the length, 16 a file with SHA-256
+ *     byte 0      bits: 1 recompute CHNK and TDIG, 2 recompute all other digests, 4 first copy the
+ *                 superblock's directory to the trailer, 8 set the length, 16 a file with SHA-256
  *     with 8      u24 length
- *     patches     u24 where, u8 count (% 33), the bytes. `where` counts through what is no padding,
- *                 then through the file.
+ *     patches     u24 where, u8 count (% 33), the bytes. `where` counts the bytes that are not
+ *                 padding, then those of the file.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "tests/aid/small_pack.h"
 #include "verify/integrity/integrity.h"
 
-enum { MEND_TENSORS = 1, MEND_REST = 2, COPY_DIRECTORY = 4, SET_LENGTH = 8, USE_SHA256 = 16 };
+enum { SIGN_TENSORS = 1, SIGN_REST = 2, COPY_DIRECTORY = 4, SET_LENGTH = 8, USE_SHA256 = 16 };
 enum { MAX_LENGTH = 1 << 18, HEAD_DIR_BYTES = PACK_HEAD_SECTIONS * PACK_ENTRY_BYTES };
 
 typedef struct input {
@@ -35,7 +36,7 @@ static uint64_t take(input *in, int bytes)
     return v;
 }
 
-/* Skip the `*where` first bytes of a range; true if that ends within it. */
+/* Skip the first `*where` bytes of a range; true if that ends inside it. */
 static bool lies_in(uint64_t off, uint64_t length, uint64_t *where)
 {
     if (*where < length) {
@@ -76,16 +77,16 @@ static void patch(const small_pack *p, input *in, unsigned char *bytes)
     }
 }
 
-static void mend(const small_pack *p, unsigned flags, unsigned char *bytes)
+static void sign(const small_pack *p, unsigned flags, unsigned char *bytes)
 {
     unsigned char *const back = bytes + p->length - PACK_BLOCK;
     if (flags & COPY_DIRECTORY) {
         memcpy(back + PACK_DIR_OFF, bytes + PACK_DIR_OFF, HEAD_DIR_BYTES);
     }
-    if (flags & MEND_TENSORS) {
+    if (flags & SIGN_TENSORS) {
         small_pack_sign_tensors(p, bytes);
     }
-    if (flags & MEND_REST) {
+    if (flags & SIGN_REST) {
         small_pack_sign(p, bytes);
     }
 }
@@ -108,7 +109,7 @@ static void check_report(err_code code, const err *e, const integrity_report *r)
     }
 }
 
-/* What is found whole opens, and is as long as it was. True if it is found whole. */
+/* A file without damage opens and has its original length. True if no damage is found. */
 static bool check_file(const small_pack *p, const unsigned char *bytes, uint64_t length)
 {
     const integrity_options options = {.threads = 1, .memory = 16 << 20};
@@ -158,9 +159,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         length = num_min(take(&in, 3), MAX_LENGTH);
     }
     patch(p, &in, bytes);
-    mend(p, flags, bytes);
+    sign(p, flags, bytes);
     const bool whole = check_file(p, bytes, length);
     const bool changed = memcmp(bytes, p->bytes, p->length) != 0;
-    require(!whole || !changed || (flags & MEND_REST));
+    require(!whole || !changed || (flags & SIGN_REST));
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Dumped activations: the input is a whole file. Every tensor is read under its own name, as values
+/* Dumped activations: the input is a whole file. Every tensor is read by its name, both as values
  * and as indices. */
 #include <stddef.h>
 #include <stdint.h>

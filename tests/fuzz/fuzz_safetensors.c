@@ -1,5 +1,5 @@
-/* Headers: the input is two bytes of data length, then the text of a header. What is accepted must
- * tile its data. */
+/* Headers: the input is the length of the data in two bytes, then the text of a header. The tensors
+ * of an accepted header must cover the data without gaps. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

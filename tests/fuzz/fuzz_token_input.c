@@ -1,5 +1,5 @@
-/* A file of token ids, of whatever kind; and the same as a text that may be compressed. What is
- * accepted has rows that fill the list and ids of the vocabulary. */
+/* Files of token ids, of any kind; and the same bytes as a text that may be compressed. An accepted
+ * list consists of whole rows of ids of the vocabulary. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

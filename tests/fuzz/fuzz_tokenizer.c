@@ -1,4 +1,4 @@
-/* A tokenizer.json, a NUL, and a text. What is accepted gives the same ids twice. */
+/* A tokenizer.json, a NUL, and a text. An accepted tokenizer gives the same ids twice. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
