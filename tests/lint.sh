@@ -111,6 +111,19 @@ check_banned() {
         "${sources[@]}" "${headers[@]}"
 }
 
+# Steps end at the first failure by TRY and TRY_OUT (CONTRIBUTING.md, "Errors"): complains about a step in a block of its
+# own, `if (code == OK) { code = ...; }`, with or without a further condition.
+check_errors() {
+    git ls-files -z "${rooms[@]}" | grep -z '\.c$' | xargs -0 awk '
+        FNR == 1 { step = 0 }
+        step == 1 { step = /^ *code = / ? 2 : 0 }
+        step == 3 && /^ *}$/ { print FILENAME ":" at ": a step chained by `if (code == OK)`: use TRY or TRY_OUT"; bad = 1 }
+        step == 3 { step = 0 }
+        step == 2 && /;$/ { step = 3 }
+        /^ *if \(code == OK( && .*)?\) \{$/ { step = 1; at = FNR }
+        END { exit bad }'
+}
+
 check_names() {
     local twice
     twice=$(printf '%s\n' "${sources[@]##*/}" "${headers[@]##*/}" | sort | uniq -d)
