@@ -34,8 +34,7 @@ CONVERT = ("convert", "-o", OUT, "-q", "--device", "cpu")
 # One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
 ALONE = ("--threads", "1", "--memory", "7M")
 OK, IO, MEMORY = 0, 3, 8
-POINTS_MAX = 200  # far more than there are
-THIN = min(int(os.environ.get("THIN", 1)), 8)  # as in the other long tests
+POINTS_MAX, THIN = 200, min(int(os.environ.get("THIN", 1)), 8)  # far more points than there are
 # A bit of everything, but small, because each of its allocations fails in turn.
 TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": true, "lstrip": true, "rstrip": true,
   "normalized": true, "special": true}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
@@ -110,9 +109,8 @@ class Sweep:
         return run, "(INJECTED)" in trace or "--- SIG" in trace or run.returncode == -signal.SIGKILL
 
     def points(self, what, arguments, calls, inject, paths, check, *, before=None, step=1):
-        """One fault at every n-th call, with THIN at fewer; check(run) gives the problems."""
+        """One fault at every n-th call; THIN skips some, but none of the first ones. check(run) gives the problems."""
         hits = 0
-        # The first ones are of different kinds more often than those that follow.
         for n in [*range(1, 4, step), *range(4, POINTS_MAX, step * THIN)]:
             if before:
                 before()
