@@ -52,30 +52,31 @@ static err_code warn_refused(fit *f, const err *why, err *e)
                     why->hint);
 }
 
-/* A refused plan is made again with numbers where FP8 is not read, so that what would be left is
- * judged; *made: there is one. Memory that is short is no refusal. */
+static err_code plan_export(const fit_question *q, export_how *how, export_plan *plan, err *e)
+{
+    TRY(export_config_check(q->config, q->config_bytes, q->table, how, e));
+    return export_plan_make(q->table, how, plan, e);
+}
+
+/* Plan the export. If that is refused, warn, and make a plan that dequantizes where FP8 is not read,
+ * so that the FP8 that would remain can be checked; *made: there is a plan. Running out of memory is
+ * an error, not a refusal. */
 static err_code try_export(const fit_question *q, fit *f, export_plan *plan, bool *made, err *e)
 {
     err why = {0};
     export_how how = {.preset = q->preset, .shard_bytes = UINT64_MAX};
-    err_code code = export_config_check(q->config, q->config_bytes, q->table, &how, &why);
-    if (code == OK) {
-        code = export_plan_make(q->table, &how, plan, &why);
-    }
+    err_code code = plan_export(q, &how, plan, &why);
     *made = code == OK;
     if (code != ERR_INPUT) {
         return code == OK ? OK : err_set(e, code, "%s", why.text);
     }
-    code = warn_refused(f, &why, e);
-    if (code == OK) {
-        err again = {0};
-        export_plan_free(plan);
-        how.dequantize = true;
-        code = export_plan_make(q->table, &how, plan, &again);
-        *made = code == OK;
-        code = code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;
-    }
-    return code;
+    TRY(warn_refused(f, &why, e));
+    err again = {0};
+    export_plan_free(plan);
+    how.dequantize = true;
+    code = export_plan_make(q->table, &how, plan, &again);
+    *made = code == OK;
+    return code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;
 }
 
 static err_code gather(const fit_question *q, fit *f, err *e)
@@ -84,34 +85,33 @@ static err_code gather(const fit_question *q, fit *f, err *e)
     bool made = false;
     err_code code = OK;
     if (!q->exported && q->config) {
-        code = try_export(q, f, &tried, &made, e);
+        TRY_OUT(try_export(q, f, &tried, &made, e));
     }
-    if (code == OK) {
-        code = fit_kinds_gather(q->table, made ? &tried : q->exported, f, e);
-    }
+    TRY_OUT(fit_kinds_gather(q->table, made ? &tried : q->exported, f, e));
+out:
     export_plan_free(&tried);
     return code;
 }
 
 /* ---- runs ------------------------------------------------------ */
 
-static err_code add_fault(fit *f, size_t *room, fit_fault_of_run fault, err *e)
+static err_code add_fault(fit *f, size_t *capacity, fit_fault_of_run fault, err *e)
 {
-    if (f->fault_count == *room) {
-        const size_t more = num_max(64, 2 * *room);
+    if (f->fault_count == *capacity) {
+        const size_t more = num_max(64, 2 * *capacity);
         fit_fault_of_run *const larger = realloc(f->faults, more * sizeof *larger);
         if (!larger) {
             return err_set(e, ERR_MEMORY, "no memory for what does not fit");
         }
         f->faults = larger;
-        *room = more;
+        *capacity = more;
     }
     f->faults[f->fault_count++] = fault;
     return OK;
 }
 
-/* SGLang counts the devices of experts among those of tp; elsewhere ep is tp times the number of
- * copies of everything else. */
+/* In SGLang the devices of experts are some of those of tp; in other runtimes ep is tp times the
+ * number of copies of the rest of the model. */
 static bool knows_sizes(const preset *p, const fit_run *run)
 {
     return run->ep == 1 || run->ep % run->tp == 0 || (p->experts_in_tp && run->tp % run->ep == 0);
@@ -128,7 +128,8 @@ static bool shares_kv(const fit *f, const fit_run *run)
     return f->preset->copies_kv && run->tp > kv ? run->tp % kv == 0 : kv % run->tp == 0;
 }
 
-/* What has nothing to do with one matrix. At most one of each. */
+/* Write the faults that concern no single matrix, at most one for each reason, to `out`; returns
+ * their number. */
 static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fit_fault_of_run *out)
 {
     const fit_model *const m = &f->model;
@@ -153,26 +154,25 @@ static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fi
     return n;
 }
 
-static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *room, err *e)
+static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *capacity, err *e)
 {
     fit_fault_of_run of_model[FIT_REASON_COUNT];
     const size_t count = judge_model(f, experts, run, of_model);
-    err_code code = OK;
     run->first = f->fault_count;
-    for (size_t i = 0; i < count && code == OK; i++) {
-        code = add_fault(f, room, of_model[i], e);
+    for (size_t i = 0; i < count; i++) {
+        TRY(add_fault(f, capacity, of_model[i], e));
     }
-    for (size_t i = 0; i < f->kind_count && code == OK; i++) {
+    for (size_t i = 0; i < f->kind_count; i++) {
         const fit_kind *const k = &f->kinds[i];
         fit_fault_of_run fault = {.kind = i};
         fault.reason = k->layout.cut == CUT_COLUMNS ? FIT_COLUMNS : FIT_ROWS;
         if (!fit_whole(&k->layout, k->expert ? expert_devices(run) : run->tp, &fault.fault)) {
             run->matrices += k->matrices;
-            code = add_fault(f, room, fault, e);
+            TRY(add_fault(f, capacity, fault, e));
         }
     }
     run->count = f->fault_count - run->first;
-    return code;
+    return OK;
 }
 
 static err_code judge_runs(const fit_question *q, fit *f, err *e)
@@ -180,37 +180,31 @@ static err_code judge_runs(const fit_question *q, fit *f, err *e)
     const uint64_t experts = fit_experts(q->table, &f->model);
     const size_t tps = num_max(1, q->tp.count);
     const size_t eps = num_max(1, q->ep.count);
-    size_t room = 0;
-    err_code code = OK;
+    size_t capacity = 0; /* of f->faults */
     f->runs = calloc(tps * eps, sizeof *f->runs);
     if (!f->runs) {
         return err_set(e, ERR_MEMORY, "no memory for %zu runs", tps * eps);
     }
-    for (size_t i = 0; i < tps * eps && code == OK; i++) {
+    for (size_t i = 0; i < tps * eps; i++) {
         fit_run *const run = &f->runs[f->run_count++];
         run->tp = q->tp.count > 0 ? q->tp.sizes[i / eps] : 1;
         run->ep = q->ep.count > 0 ? q->ep.sizes[i % eps] : 1;
-        code = judge_run(f, experts, run, &room, e);
+        TRY(judge_run(f, experts, run, &capacity, e));
     }
-    return code;
+    return OK;
 }
 
-/* ---- the whole ------------------------------------------------- */
+/* ---- the whole fit --------------------------------------------- */
 
 err_code fit_make(const fit_question *q, fit *out, err *e)
 {
     *out = (fit){.preset = q->preset};
-    err_code code = q->config ? fit_model_parse(q->config, q->config_bytes, &out->model, e) : OK;
-    if (code == OK) {
-        code = gather(q, out, e);
+    if (q->config) {
+        TRY(fit_model_parse(q->config, q->config_bytes, &out->model, e));
     }
-    if (code == OK) {
-        code = judge_runs(q, out, e);
-    }
-    if (code == OK) {
-        code = fit_warn_all(q->table, out, e);
-    }
-    return code;
+    TRY(gather(q, out, e));
+    TRY(judge_runs(q, out, e));
+    return fit_warn_all(q->table, out, e);
 }
 
 bool fit_says_yes(const fit *f)

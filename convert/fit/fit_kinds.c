@@ -1,4 +1,4 @@
-/* Kinds of matrices: thousands of experts and dozens of layers are a handful of lines. */
+/* Kinds of matrices: thousands of experts in dozens of layers make a handful of kinds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void make_pattern(const char *name, char *out)
     *to = '\0';
 }
 
-/* Another matrix of the same parent. */
+/* Is there another matrix, called `other`, in the same parent module? */
 static bool has_beside(const pack_table *t, const char *name, const char *other)
 {
     char beside[2 * NAME_MAX_BYTES];
@@ -106,21 +106,22 @@ static void sort_and_fold(fit *f)
     }
 }
 
-/* Folded whenever the room is full: there are as many kinds in a model of a thousand layers as in
- * one of ten. */
-static err_code put(fit *f, size_t *room, const fit_kind *kind, err *e)
+/* Equal kinds are folded whenever the list is full, because a model of a thousand layers has as many
+ * kinds as one of ten. The list grows only if folding leaves it half full or more: then each fold
+ * gains at least half the list, and sorting costs little per matrix. */
+static err_code put(fit *f, size_t *capacity, const fit_kind *kind, err *e)
 {
-    if (f->kind_count == *room) {
+    if (f->kind_count == *capacity) {
         sort_and_fold(f);
     }
-    if (2 * f->kind_count >= *room) {
-        const size_t more = num_max(256, 2 * *room);
+    if (2 * f->kind_count >= *capacity) {
+        const size_t more = num_max(256, 2 * *capacity);
         fit_kind *const larger = realloc(f->kinds, more * sizeof *larger);
         if (!larger) {
             return err_set(e, ERR_MEMORY, "no memory for kinds of matrices");
         }
         f->kinds = larger;
-        *room = more;
+        *capacity = more;
     }
     f->kinds[f->kind_count++] = *kind;
     return OK;
@@ -128,17 +129,16 @@ static err_code put(fit *f, size_t *room, const fit_kind *kind, err *e)
 
 err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, fit *out, err *e)
 {
-    size_t room = 0;
-    err_code code = OK;
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
         if (is_fp8(t, plan, i)) {
             fit_kind kind;
             fill(t, &t->records[i], out, &kind);
-            code = put(out, &room, &kind, e);
+            TRY(put(out, &capacity, &kind, e));
         }
     }
     sort_and_fold(out);
-    return code;
+    return OK;
 }
 
 uint64_t fit_experts(const pack_table *t, const fit_model *m)

@@ -5,7 +5,7 @@
 
 #include "format/json/json.h"
 
-/* Models that also see or hear keep what belongs to the text one level down. */
+/* Multimodal models have the keys of their text model one level down. */
 static const char nested[] = "text_config";
 
 static const json_t *value_of(const json_t *config, const char *key)
@@ -81,13 +81,13 @@ err_code fit_model_parse(const char *text, size_t bytes, fit_model *out, err *e)
 {
     json_t *config = NULL;
     *out = (fit_model){0};
-    err_code code = json_parse("config.json", text, bytes, true, &config, e);
-    if (code == OK && !json_is_object(config)) {
-        code = err_set(e, ERR_INPUT, "config.json: not an object");
+    err_code code = OK;
+    TRY_OUT(json_parse("config.json", text, bytes, true, &config, e));
+    if (!json_is_object(config)) {
+        TRY_OUT(err_set(e, ERR_INPUT, "config.json: not an object"));
     }
-    if (code == OK) {
-        read_all(config, out);
-    }
+    read_all(config, out);
+out:
     json_decref(config);
     return code;
 }

@@ -4,8 +4,8 @@
  *     fit_model_parse(text, bytes, &m, e);
  *     if (m.heads % tp != 0) ...
  *
- * Unlike the forward pass nothing is required here: what the file does not say is 0, and nobody
- * judges by it. */
+ * Unlike in the forward pass, no key is required: a missing number is 0, and what depends on it is
+ * not checked. A fit_model is a plain value that owns nothing. */
 #ifndef FIT_MODEL_H
 #define FIT_MODEL_H
 
@@ -17,22 +17,23 @@
 
 typedef enum fit_tied { TIED_UNSAID, TIED_NO, TIED_YES } fit_tied;
 
-/* Numbers are at most FIT_MAX_NUMBER, so that products of two fit 64 bits; 0: not said. */
+/* Numbers are at most FIT_MAX_NUMBER, so that products of two fit in 64 bits; larger ones count as
+ * missing. */
 #define FIT_MAX_NUMBER ((uint64_t)1 << 31)
 
 typedef struct fit_model {
     bool known;                         /* there is a config.json */
     bool ring_linear;                   /* model_type bailing_moe_linear */
-    bool own_code;                      /* auto_map: Python code that comes along */
-    char architecture[64];              /* the first one; "": there is none, or too long */
+    bool own_code;                      /* auto_map: the checkpoint has Python code of its own */
+    char architecture[64];              /* the first one; "": none, or its name is too long */
     uint64_t layers, mtp_layers;        /* the second: num_nextn_predict_layers */
     uint64_t heads, kv_heads, head_dim; /* kv_heads: 0 for MLA, which has none to split */
-    uint64_t experts;                   /* routed ones */
-    uint64_t norm_groups;               /* of linear attention that normalizes by groups */
+    uint64_t experts;                   /* routed experts of a layer */
+    uint64_t norm_groups;               /* groups of the norm in linear attention */
     fit_tied tied;
 } fit_model;
 
-/* Errors: ERR_INPUT: no JSON, or no object; ERR_MEMORY. */
+/* Errors: ERR_INPUT not valid JSON, or not an object; ERR_MEMORY. */
 MUST_CHECK err_code fit_model_parse(const char *text, size_t bytes, fit_model *out, err *e);
 
 #endif

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-/* What the rows of a matrix are. */
+/* How the rows of a matrix are made up. */
 typedef enum form {
     FORM_ONE,
     FORM_KV,    /* heads of k or v, of which there may be fewer than devices */
-    FORM_QKV,   /* all of q, then k, then v */
+    FORM_QKV,   /* all rows of q, then k, then v */
     FORM_HALVES /* gate, then up */
 } form;
 
@@ -59,8 +59,8 @@ static void add_part(fit_layout *l, const char *name, uint64_t rows, uint64_t pi
     l->parts[l->part_count++] = (fit_part){name, rows, pieces};
 }
 
-/* Linear attention has as many heads of k and v as of q, whatever the configuration says of
- * softmax attention: the number of rows tells which one it is. */
+/* Linear attention has as many heads of k and v as of q, whatever the configuration says about
+ * softmax attention. The number of rows shows which attention this is. */
 static void split_qkv(fit_layout *l, uint64_t rows, const fit_model *m)
 {
     const uint64_t q = m->heads * m->head_dim;

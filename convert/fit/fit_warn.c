@@ -1,4 +1,4 @@
-/* What a runtime ignores, misses or does not know (spec/export.md section 8.3). */
+/* What a runtime ignores, misses or does not support (spec/export.md section 8.3). */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 static const char head[] = "lm_head.weight";
 
-/* "s" behind a number other than 1. */
+/* "s" after a number other than 1. */
 static const char *s_of(uint64_t count)
 {
     return count == 1 ? "" : "s";
@@ -18,13 +18,14 @@ static err_code warn_config(fit *f, err *e)
 {
     return f->model.known
                ? OK
-               : fit_warn(f, WARN_NO_CONFIG, true, e,
-                          "no config.json is embedded, without which nothing is exported; heads, "
-                          "fused matrices, layers, MTP and a tied head are not judged");
+               : fit_warn(
+                     f, WARN_NO_CONFIG, true, e,
+                     "no config.json is embedded, so export would refuse the file; heads, fused "
+                     "matrices, layers, MTP and a tied head are not checked");
 }
 
-/* Released transformers and forks load it through what comes along or is built in; releases of the
- * others do not. */
+/* Ring-linear is in no release. transformers loads it with the Python code of the checkpoint, forks
+ * have it built in. */
 static err_code warn_architecture(fit *f, err *e)
 {
     const preset *const p = f->preset;
@@ -33,17 +34,15 @@ static err_code warn_architecture(fit *f, err *e)
     }
     return fit_warn(f, WARN_ARCHITECTURE, false, e, "no release of %s knows %s%s", p->loader,
                     f->model.architecture[0] ? f->model.architecture : "bailing_moe_linear",
-                    p->runs_own_code ? ", and config.json names no code that comes along (auto_map)"
-                                     : "");
+                    p->runs_own_code ? ", and config.json has no auto_map" : "");
 }
 
 /* ---- layers ---------------------------------------------------- */
 
-/* Layers as the checkpoint numbers them. */
 typedef struct layer_count {
-    uint64_t missing;       /* of those that config.json promises */
-    uint64_t extra_tensors; /* beyond them, or under a name of their own */
-    bool mtp;               /* there are some that predict further tokens */
+    uint64_t missing;       /* layers of config.json without a tensor */
+    uint64_t extra_tensors; /* tensors of MTP layers: numbered after the last layer, or named so */
+    bool mtp;               /* there are layers for multi-token prediction */
 } layer_count;
 
 static bool is_mtp(const fit *f, const pack_record *r)
@@ -52,7 +51,7 @@ static bool is_mtp(const fit *f, const pack_record *r)
            glob_match("mtp.*", r->name) || glob_match("model.mtp.*", r->name);
 }
 
-/* Records are sorted by layer, so that each layer begins once. */
+/* Records are sorted by layer, so each layer begins exactly once. */
 static layer_count count_layers(const pack_table *t, const fit *f)
 {
     layer_count c = {0};
@@ -73,28 +72,21 @@ static err_code warn_layers(const pack_table *t, fit *f, err *e)
     const layer_count c = count_layers(t, f);
     const bool ignored = f->preset->ignores_mtp;
     const uint64_t n = c.extra_tensors;
-    err_code code = OK;
     if (f->model.known && n > 0) {
-        code = ignored ? fit_warn(f, WARN_MTP_IGNORED, false, e,
-                                  "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
-                                  "ignores",
-                                  n, s_of(n), f->preset->reader)
-                       : fit_warn(f, WARN_MTP_DRAFT, false, e,
-                                  "%" PRIu64 " tensor%s of layers behind the last (MTP), which %s "
-                                  "reads for speculative decoding alone",
-                                  n, s_of(n), f->preset->reader);
+        TRY(fit_warn(f, ignored ? WARN_MTP_IGNORED : WARN_MTP_DRAFT, false, e,
+                     "%" PRIu64 " tensor%s of layers after the last one (MTP), which %s %s", n,
+                     s_of(n), f->preset->reader,
+                     ignored ? "ignores" : "reads only for speculative decoding"));
     }
-    if (code == OK && f->model.mtp_layers > 0 && !c.mtp) {
-        code = fit_warn(f, WARN_MTP_MISSING, false, e,
-                        "num_nextn_predict_layers is %" PRIu64 ", but there are no such layers",
-                        f->model.mtp_layers);
+    if (f->model.mtp_layers > 0 && !c.mtp) {
+        TRY(fit_warn(f, WARN_MTP_MISSING, false, e,
+                     "num_nextn_predict_layers is %" PRIu64 ", but there are no such layers",
+                     f->model.mtp_layers));
     }
-    if (code == OK && c.missing > 0) {
-        code = fit_warn(f, WARN_LAYERS_MISSING, false, e,
-                        "%" PRIu64 " of %" PRIu64 " layers have no tensors", c.missing,
-                        f->model.layers);
-    }
-    return code;
+    return c.missing == 0 ? OK
+                          : fit_warn(f, WARN_LAYERS_MISSING, false, e,
+                                     "%" PRIu64 " of %" PRIu64 " layers have no tensors", c.missing,
+                                     f->model.layers);
 }
 
 /* ---- experts --------------------------------------------------- */
@@ -126,21 +118,20 @@ static expert_count count_experts(const pack_table *t, const fit *f)
 static err_code warn_experts(const pack_table *t, fit *f, err *e)
 {
     const expert_count c = count_experts(t, f);
-    err_code code = OK;
     if (c.uneven) {
-        code = fit_warn(f, WARN_EXPERTS_MISSING, false, e,
-                        "%s: %" PRIu64 " experts, config.json says %" PRIu64, c.uneven->name,
-                        c.uneven->shape[0], f->model.experts);
+        TRY(fit_warn(f, WARN_EXPERTS_MISSING, false, e,
+                     "%s: %" PRIu64 " experts, config.json says %" PRIu64, c.uneven->name,
+                     c.uneven->shape[0], f->model.experts));
     }
-    if (code == OK && c.fused && !f->preset->loads_stacked && f->preset->config != CONFIG_NONE) {
-        code = fit_warn(f, WARN_FUSED_EXPERTS, false, e,
-                        "%s%s: experts in three dimensions, which %s does not read in FP8",
-                        c.fused->name, c.fused_count > 1 ? " and others" : "", f->preset->reader);
+    if (c.fused && !f->preset->loads_stacked && f->preset->config != CONFIG_NONE) {
+        TRY(fit_warn(f, WARN_FUSED_EXPERTS, false, e,
+                     "%s%s: experts in three dimensions, which %s does not read in FP8",
+                     c.fused->name, c.fused_count > 1 ? " and others" : "", f->preset->reader));
     }
-    return code;
+    return OK;
 }
 
-/* ---- head, scales, the rest ------------------------------------ */
+/* ---- head, scales, unknown matrices ---------------------------- */
 
 static err_code warn_head(const pack_table *t, fit *f, err *e)
 {
@@ -167,8 +158,8 @@ static err_code warn_scales(const pack_table *t, fit *f, err *e)
         return OK;
     }
     return fit_warn(f, WARN_SCALES_ROUNDED, false, e,
-                    "on Blackwell %s may round scales to powers of two when it loads, which costs "
-                    "3 dB; convert --scales ue8m0 makes them so for 0.1 dB",
+                    "on Blackwell %s may round scales to powers of two at load, which costs 3 dB; "
+                    "convert --scales ue8m0 makes them powers of two for 0.1 dB",
                     f->preset->reader);
 }
 
@@ -190,21 +181,11 @@ static err_code warn_unknown(fit *f, err *e)
 
 err_code fit_warn_all(const pack_table *t, fit *out, err *e)
 {
-    err_code code = warn_config(out, e);
-    if (code == OK) {
-        code = warn_architecture(out, e);
-    }
-    if (code == OK) {
-        code = warn_layers(t, out, e);
-    }
-    if (code == OK) {
-        code = warn_experts(t, out, e);
-    }
-    if (code == OK) {
-        code = warn_head(t, out, e);
-    }
-    if (code == OK) {
-        code = warn_scales(t, out, e);
-    }
-    return code == OK ? warn_unknown(out, e) : code;
+    TRY(warn_config(out, e));
+    TRY(warn_architecture(out, e));
+    TRY(warn_layers(t, out, e));
+    TRY(warn_experts(t, out, e));
+    TRY(warn_head(t, out, e));
+    TRY(warn_scales(t, out, e));
+    return warn_unknown(out, e);
 }
