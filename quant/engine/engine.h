@@ -1,5 +1,5 @@
-/* The engine: where tiles become codes. The seam between the conversion job and the device that
- * computes.
+/* The engine: where tiles become codes. It is the interface between the conversion job and the
+ * device that computes.
  *
  * An engine owns a fixed number of slots. A slot has a host input buffer and a host output buffer
  * (pinned for a GPU, page-aligned always). Each slot is driven by one thread:
@@ -9,10 +9,10 @@
  *     engine_wait(g, slot, e)                codes, scales and statistics are in place
  *     write slot->out
  *
- * A submit or wait that fails (ERR_GPU) leaves the input as it was, and nobody writes into the slot
- * or the jobs' results any more; a submit that fails needs no wait.
- * Slots are independent: while one waits, others read and write. Results are bit for bit those of
- * spec/quant.md on every engine, whatever the number of slots and threads. */
+ * A submit or wait that fails (ERR_GPU) leaves the input as it was, and the engine writes no more
+ * into the slot or the results of the jobs; a submit that fails needs no wait.
+ * Slots are independent: while one thread waits, others read and write. Results are bit for bit
+ * those of spec/quant.md on every engine, whatever the number of slots and threads. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
@@ -26,13 +26,13 @@
 #include "format/base/num.h"
 #include "quant/tile/tile.h"
 
-/* One run of whole tile rows of one matrix: rows x cols elements, row-major, rows contiguous.
+/* Consecutive rows of tiles of one matrix: rows x cols elements, row-major, without gaps.
  * tiles_down = block_down(block, rows), tiles_across = block_across(block, cols); rows is a multiple
  * of block.rows unless the matrix ends here. */
 typedef struct engine_job {
     dtype source;         /* BF16, F16 or F32 */
-    block_format block;   /* block_fp8(f32 or ue8m0): the tiles that there are kernels for */
-    pack_dialect dialect; /* DIALECT_NONE counts as DIALECT_IEEE */
+    block_format block;   /* block_fp8(f32 or ue8m0): there are kernels for no other tiles */
+    pack_dialect dialect; /* DIALECT_NONE is the same as DIALECT_IEEE */
     uint64_t rows, cols;  /* > 0 */
     size_t in_off;        /* bytes into slot->in, aligned to the element; rows * cols elements */
     size_t out_off;       /* bytes into slot->out: rows * cols codes */
@@ -59,17 +59,17 @@ typedef struct engine_ops {
     void (*close)(engine *g);
 } engine_ops;
 
-/* What every engine starts with. `jobs` of a submit must stay valid until wait returns. */
+/* The first member of every engine. `jobs` of a submit must stay valid until wait returns. */
 struct engine {
     const engine_ops *ops;
     engine_slot *slots;
     unsigned slot_count;
     size_t in_bytes, out_bytes; /* of each slot */
-    uint64_t device_bytes;      /* memory of devices that it holds, all together */
+    uint64_t device_bytes;      /* memory that it holds on all devices together */
 };
 
-/* An engine takes no more of the host's memory than the buffers, a few pages for each slot, and so
- * many bytes in it for each tile of the largest submit. */
+/* Besides its buffers an engine takes no more host memory than a few pages for each slot, and for
+ * each slot this many bytes for each tile of the largest submit. */
 enum { ENGINE_TILE_BYTES = 68 };
 
 static inline err_code engine_submit(engine *g, engine_slot *s, const engine_job *jobs, size_t n,

@@ -1,7 +1,11 @@
 /* One queue of submitted slots, one lock, N workers. A worker takes a few tiles of the first slot
- * in the queue at a time, whatever job and row of tiles they belong to, so that one wide matrix and
- * a thousand small experts keep all workers busy alike. Where results go depends on the tile alone:
- * the number of workers cannot be seen in them. */
+ * in the queue at a time, whatever job and row of tiles they belong to, so a thousand small experts
+ * keep all workers as busy as one wide matrix does. Where a result goes depends only on its tile, so
+ * the results do not depend on the number of workers.
+ *
+ * A slot leaves the queue when its last tiles are handed out, which is before they are finished; it
+ * is finished when, in addition, no worker has any of its tiles (`running`). All of this happens
+ * under the lock, which also makes the results of all workers visible to the thread in cpu_wait. */
 #include "quant/engine/engine_cpu.h"
 
 #include <assert.h>
@@ -14,8 +18,7 @@
 #include "format/base/num.h"
 #include "quant/engine/tile_kernel.h"
 
-/* Tiles that are handed out at a time: 512 KiB of BF16, about 0.1 ms of work for some 0.2 us of
- * locking. */
+/* Tiles handed out at a time: 512 KiB of BF16, about 0.1 ms of work for about 0.2 us of locking. */
 enum { UNIT_TILES = 16 };
 
 #define PAGE_BYTES      ((size_t)4096)
@@ -26,9 +29,9 @@ typedef struct slot_work {
     engine_slot *slot;
     const engine_job *jobs;
     size_t job_count;
-    size_t job;              /* of the next tile to hand out; job_count: none is left */
-    uint64_t tile;           /* the next tile of that job */
-    unsigned running;        /* units that workers have in hand */
+    size_t job;              /* the job of the next tile to hand out; job_count: none is left */
+    uint64_t tile;           /* the next tile in that job */
+    unsigned running;        /* units that workers are computing */
     struct slot_work *after; /* next in the queue */
     pthread_cond_t finished;
 } slot_work;
@@ -42,13 +45,13 @@ typedef struct worker {
 } worker;
 
 struct cpu_engine {
-    engine base; /* first: an engine * of ours is a cpu_engine * */
+    engine base; /* first, so that the engine * converts to a cpu_engine * */
     const tile_kernel *kernel;
     slot_work *works;
     worker *workers;
     unsigned worker_count; /* running threads */
     pthread_mutex_t lock;
-    pthread_cond_t more;     /* the queue is no longer empty, or closing */
+    pthread_cond_t more;     /* signalled when the queue is no longer empty, and at closing */
     slot_work *first, *last; /* the queue: slots with tiles to hand out */
     bool closing;
 };
@@ -65,7 +68,7 @@ static bool slot_finished(const slot_work *w)
     return w->job == w->job_count && w->running == 0;
 }
 
-/* Take the next unit of the first slot in the queue, which is not empty. The lock is held. */
+/* Take the next unit of the first slot in the queue, which must not be empty. Call under the lock. */
 static unit take_unit(cpu_engine *g)
 {
     slot_work *w = g->first;
@@ -110,7 +113,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* What the pipeline guarantees about its jobs. */
+/* Assert what callers guarantee about their jobs. */
 static void check_job(const engine *g, const engine_job *job)
 {
     const size_t element = dtype_bits(job->source) / 8;
@@ -165,7 +168,7 @@ static err_code cpu_wait(engine *base, engine_slot *slot, err *e)
     return OK;
 }
 
-/* Also takes down an engine that was only opened in part. */
+/* Also closes an engine that was opened only in part. */
 static void cpu_close(engine *base)
 {
     cpu_engine *g = (cpu_engine *)base;
@@ -190,8 +193,8 @@ static void cpu_close(engine *base)
     free(g);
 }
 
-/* A buffer for a slot, NULL without memory. Large ones ask for huge pages, whose addresses are
- * cheaper to translate; a system that has none says so, and nothing is lost. */
+/* A buffer for a slot; NULL without memory. For large buffers huge pages are requested, whose
+ * addresses are cheaper to translate; without them everything works too. */
 static unsigned char *buffer_new(size_t bytes)
 {
     void *buffer = NULL;
@@ -200,7 +203,7 @@ static unsigned char *buffer_new(size_t bytes)
         return NULL;
     }
     if (huge) {
-        (void)madvise(buffer, bytes, MADV_HUGEPAGE); /* advice */
+        (void)madvise(buffer, bytes, MADV_HUGEPAGE); /* only advice */
     }
     return buffer;
 }
@@ -247,7 +250,7 @@ static err_code open_workers(cpu_engine *g, unsigned threads, err *e)
 
 static const engine_ops cpu_ops = {"cpu", cpu_submit, cpu_wait, cpu_close};
 
-/* An engine without buffers and threads, NULL without memory. */
+/* An engine without buffers and threads; NULL without memory. */
 static cpu_engine *engine_new(unsigned threads, unsigned slots)
 {
     cpu_engine *g = malloc(sizeof *g);
@@ -273,10 +276,8 @@ err_code engine_cpu_open(unsigned threads, unsigned slots, size_t in_bytes, size
                          engine **out, err *e)
 {
     cpu_level level;
-    err_code rc = cpu_level_choose(&level, e);
-    if (rc != OK) {
-        return rc;
-    }
+    err_code code = OK;
+    TRY(cpu_level_choose(&level, e));
     cpu_engine *g = engine_new(threads, slots);
     if (!g) {
         return err_set(e, ERR_MEMORY, "CPU engine: no memory for %u slots", slots);
@@ -284,14 +285,11 @@ err_code engine_cpu_open(unsigned threads, unsigned slots, size_t in_bytes, size
     g->kernel = tile_kernel_at(level);
     g->base.in_bytes = in_bytes;
     g->base.out_bytes = out_bytes;
-    rc = open_slots(g, e);
-    if (rc == OK) {
-        rc = open_workers(g, threads, e);
-    }
-    if (rc != OK) {
-        engine_close(&g->base);
-        return rc;
-    }
+    TRY_OUT(open_slots(g, e));
+    TRY_OUT(open_workers(g, threads, e));
     *out = &g->base;
     return OK;
+out:
+    engine_close(&g->base);
+    return code;
 }

@@ -1,4 +1,4 @@
-/* Only the thread of a slot touches the slot's state. What all slots share is two atomics. */
+/* Only the thread of a slot uses the slot's state; all that slots share is two atomics. */
 #include "quant/engine/engine_guard.h"
 
 #include <assert.h>
@@ -12,8 +12,9 @@
 #include "format/tensor/float_bits.h"
 #include "quant/engine/tile_kernel.h"
 
-/* A tile as a matrix of its own, and what the CPU makes of it: the kernel writes whole tiles where
- * a job says, and the other engine's results have to stay for the comparison. */
+/* A copy of a tile as a matrix of its own, and the results of the CPU for it. The copy is necessary
+ * because the kernel writes results where a job says, and there the results of the other engine have
+ * to stay for the comparison. */
 typedef struct tile_copy {
     tile_scratch scratch;
     unsigned char in[BLOCK_MAX_ROWS * BLOCK_MAX_COLS * sizeof(float)];
@@ -27,21 +28,21 @@ typedef struct guarded_slot {
     tile_copy *copy;
     const engine_job *jobs;
     size_t job_count; /* 0: nothing was submitted */
-    uint64_t tiles;   /* that were there to choose from so far */
-    uint64_t step;    /* odd, of each slot another: slots choose independently */
-    bool on_cpu;      /* the other engine failed here */
-    err failure;      /* how */
+    uint64_t tiles;   /* seen so far: the number of the next tile */
+    uint64_t step;    /* odd and different for each slot, so that slots choose independently */
+    bool on_cpu;      /* the other engine failed for this slot */
+    err failure;      /* its error; set once, before `guard.failure` points to its text */
 } guarded_slot;
 
 typedef struct guard {
-    engine base;    /* first: an engine * of ours is a guard * */
-    engine_ops ops; /* with the other engine's name */
+    engine base;    /* first, so that the engine * converts to a guard * */
+    engine_ops ops; /* with the name of the other engine */
     engine *inner;
     engine_guard_options options;
     const tile_kernel *kernel;
     guarded_slot *states;
     tile_copy *copies;
-    _Atomic(const char *) failure; /* the text of one slot's failure */
+    _Atomic(const char *) failure; /* the text of the first slot's failure; NULL: none */
     atomic_uint_fast64_t checked;
 } guard;
 
@@ -92,7 +93,7 @@ static void requantize(const tile_check *c, const tile_kernel *kernel)
     kernel->quantize(&alone, c->copy->in, c->copy->codes, 0, 1, &c->copy->scratch);
 }
 
-/* In words, for the message. */
+/* A difference as text, for the message. */
 typedef struct difference {
     char what[64], found[24], expected[24];
 } difference;
@@ -108,7 +109,7 @@ static bool count_differs(const char *what, uint32_t found, uint32_t expected, d
     return true;
 }
 
-/* Nine digits tell any two floats apart, but for NaNs, and the CPU says none. */
+/* Nine digits distinguish any two floats except NaNs, and the CPU's value is never a NaN. */
 static bool float_differs(const char *what, float found, float expected, difference *d)
 {
     if (float_bits(found) == float_bits(expected)) {
@@ -175,13 +176,13 @@ static err_code refuse(const guard *g, const tile_check *c, const difference *d,
             ": %s is %s, the CPU says %s",
             g->ops.name, c->row / c->job->block.rows, c->col / c->job->block.cols, c->job->rows,
             c->job->cols, dtype_name(c->job->source), d->what, d->found, d->expected);
-    err_hint(e, "this device computes wrongly, other results of it may be wrong, too");
+    err_hint(e, "this device computes wrong results, and earlier ones may be wrong too");
     return ERR_GPU;
 }
 
 /* ---- which tiles ----------------------------------------------- */
 
-/* The finalizer of SplitMix64: every bit of z decides about every bit of the result; 0 stays 0. */
+/* The finalizer of SplitMix64: every bit of z influences every bit of the result; 0 stays 0. */
 static uint64_t mix(uint64_t z)
 {
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -189,8 +190,8 @@ static uint64_t mix(uint64_t z)
     return z ^ z >> 31;
 }
 
-/* A number in [0, 1) decides; that of a slot's first tile is 0, so that no short job goes without a
- * check. */
+/* A tile is chosen if its number in [0, 1) is less than `share`. For the first tile of a slot that
+ * number is 0, so even a short job is checked. */
 static bool next_is_chosen(guarded_slot *w, double share)
 {
     const uint64_t random = mix(w->tiles++ * w->step);
@@ -229,7 +230,8 @@ static void quantize_all(const guard *g, const engine_slot *slot)
     }
 }
 
-/* What the other engine said: OK or taken over is OK, anything else goes to the caller. */
+/* Handle the result of the other engine: an error that is taken over becomes OK, any other goes to
+ * the caller. */
 static err_code settle(guard *g, guarded_slot *w, err_code code, const err *found, err *e)
 {
     if (code == OK) {
@@ -285,7 +287,7 @@ static err_code guard_wait(engine *base, engine_slot *slot, err *e)
     return code;
 }
 
-/* The guard alone; NULL is fine. */
+/* Free the guard without the other engine; NULL is fine. */
 static void guard_free(guard *g)
 {
     if (g) {
@@ -303,7 +305,7 @@ static void guard_close(engine *base)
     guard_free(g);
 }
 
-/* With room for everything and nothing in it, NULL without memory. */
+/* An empty guard with all its memory; NULL without memory. */
 static guard *guard_new(unsigned slots)
 {
     guard *const g = calloc(1, sizeof *g);
@@ -340,10 +342,7 @@ err_code engine_guard_open(engine *inner, const engine_guard_options *o, engine 
 {
     assert(o->check_share >= 0 && o->check_share <= 1);
     cpu_level level;
-    const err_code code = cpu_level_choose(&level, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(cpu_level_choose(&level, e));
     guard *const g = guard_new(inner->slot_count);
     if (!g) {
         return err_set(e, ERR_MEMORY, "%s engine: no memory to check %u slots", inner->ops->name,

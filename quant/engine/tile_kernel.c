@@ -1,9 +1,10 @@
-/* Every loop here is shaped for the compiler's vectorizer (gcc 12 is the measure): one element
+/* Every loop here is written so that the compiler vectorizes it (gcc 12 or later): one element
  * width, a fixed number of columns, no branches. Floats are added across rows only, never across
  * columns, so vectors of any width keep the order of spec/quant.md section 5. A tile takes three
  * passes: widen it into the scratch and find amax there; encode it in groups of eight rows, with
- * sums by column; fold the sums. The scratch also spares the caches: the rows of a tile lie far
- * apart in memory, and with a power of two of columns in few sets of each cache. */
+ * sums by column; fold the sums. The scratch also helps the caches: the rows of a tile lie far
+ * apart in memory, and if the number of columns is a power of two they compete for few cache sets.
+ */
 #include "quant/engine/tile_kernel.h"
 
 #include <stddef.h>
@@ -18,10 +19,10 @@
 #error "source tensors are little-endian and are read as they are"
 #endif
 
-/* Lane l of section 5 is the rows l, l+32, l+64 and l+96; two neighbouring lanes are a group. */
+/* Lane l of section 5 consists of the rows l, l+32, l+64 and l+96; two adjacent lanes are a group. */
 enum { LANE_STEP = 32, LANE_ROWS = TILE / LANE_STEP, GROUP_LANES = TILE_GROUP / LANE_ROWS };
 
-/* A tile in its tensor. */
+/* Where a tile lies in its matrix. */
 typedef struct tile_place {
     const unsigned char *from; /* first element */
     size_t pitch, row_bytes;   /* bytes from row to row; bytes of the tile in each */
@@ -71,8 +72,8 @@ static inline float load_f32(const unsigned char *from)
     return f;
 }
 
-/* Inlined with a constant `load`, and `cols` constant where it is TILE: the calls become vector
- * instructions. */
+/* Inlined with a constant `load`, and with a constant `cols` if it is TILE, so that the calls become
+ * vector instructions. */
 static inline __attribute__((always_inline)) void widen_rows(float (*restrict x)[TILE],
                                                              const tile_place *t, unsigned first,
                                                              unsigned end, unsigned cols,
@@ -98,7 +99,8 @@ static inline __attribute__((always_inline)) void widen_group(float (*restrict x
     }
 }
 
-/* What the first pass finds in the bits of magnitudes, which order like them, NaNs last. */
+/* Found by the first pass in the bits of magnitudes, which compare like the magnitudes themselves,
+ * with infinities and NaNs above all numbers. */
 typedef struct tile_scan {
     uint32_t largest;
     uint32_t zeros; /* +0 and -0, those outside a clipped tile included */
@@ -136,7 +138,8 @@ static tile_scan load_tile(float (*restrict x)[TILE], const tile_place *t, dtype
     return scan;
 }
 
-/* The scratch has the index that tile_stats wants, and zeros outside a clipped tile. */
+/* An index in the scratch is what tile_stats counts in, and outside a clipped tile there are zeros.
+ */
 static void find_nonfinite(const float *x, tile_stats *stats)
 {
     for (uint32_t i = TILE * TILE; i-- > 0;) {
@@ -166,8 +169,8 @@ typedef struct group_results {
     float *sum_y2, *sum_d2;
 } group_results;
 
-/* Encode the rows of a group, the first of which is x. Unrolled, the inner loop is straight code
- * for one column; inlined with a constant step, too. */
+/* Encode the rows of a group; x is its first row. Inlined with a constant step and unrolled, the
+ * inner loop becomes code without branches for one column, which is then vectorized by column. */
 static inline __attribute__((always_inline)) void
 encode_group_by(const float *restrict x, float by, tile_step step, const group_results *to)
 {
@@ -191,7 +194,7 @@ encode_group_by(const float *restrict x, float by, tile_step step, const group_r
     }
 }
 
-/* A loop for each step. */
+/* Each step gets a loop of its own, in which it is constant. */
 static void encode_group(const float *x, const tile_rule *rule, const group_results *to)
 {
     switch (rule->step) {
@@ -217,7 +220,7 @@ static void narrow_row(unsigned char *restrict to, const uint32_t *restrict wide
     }
 }
 
-/* Bytes are enough: a column has 128 codes. */
+/* Counts fit in bytes, because a column has 128 codes. */
 static void count_zero_codes(unsigned char *restrict counts, const unsigned char *restrict codes)
 {
     for (unsigned j = 0; j < TILE; j++) {
@@ -225,7 +228,7 @@ static void count_zero_codes(unsigned char *restrict counts, const unsigned char
     }
 }
 
-/* The rows of a tile are too far apart for the hardware to guess the next tile. */
+/* The rows of a tile are too far apart for the hardware prefetcher to predict the next tile. */
 static void prefetch_group(const tile_place *t, unsigned first)
 {
     for (unsigned i = first; i < first + TILE_GROUP && i < t->rows; i++) {
@@ -236,8 +239,8 @@ static void prefetch_group(const tile_place *t, unsigned first)
     }
 }
 
-/* Encode the tile in the scratch; the codes of a row go `pitch` bytes behind those of the row
- * above. Meanwhile the tile `next` comes from memory. */
+/* Encode the tile in the scratch; the codes of each row begin `pitch` bytes after those of the row
+ * above. Meanwhile the tile `next` is prefetched from memory. */
 static void encode_tile(tile_scratch *s, const tile_rule *rule, unsigned char *codes, size_t pitch,
                         const tile_place *next)
 {

@@ -1,10 +1,10 @@
-/* The tile kernel: tiles of one job become codes, scales and statistics, on one thread. A levelled
- * source (format/base/levelled.h).
+/* The tile kernel: computes codes, scales and statistics for tiles of one job, on one thread. It is
+ * compiled once for each instruction level (format/base/levelled.h).
  *
  *     const tile_kernel *k = tile_kernel_at(level);
  *     k->quantize(&job, slot->in, slot->out, first, count, scratch);
  *
- * Calls may run in parallel if their tiles differ and each has a scratch of its own. */
+ * Calls may run in parallel if their tiles are different and each has a scratch of its own. */
 #ifndef TILE_KERNEL_H
 #define TILE_KERNEL_H
 
@@ -14,7 +14,7 @@
 #include "quant/engine/engine.h"
 #include "quant/tile/tile.h"
 
-/* Rows that are encoded together: two lanes of four rows (spec/quant.md section 5). */
+/* Rows that are encoded together: two lanes of four rows each (spec/quant.md section 5). */
 enum { TILE_GROUP = 8 };
 
 /* Work space of one thread, about 90 KiB: much less than a level 2 cache. */
@@ -29,9 +29,9 @@ typedef struct tile_scratch {
 typedef struct tile_kernel {
     const char *name; /* of the level */
 
-    /* Quantize tiles first ... first+count-1 of the job, counted in row-major order. `in` and `out`
-     * are where the job's offsets count from. Writes their codes, and their entries of
-     * job->tile_scales and job->stats. */
+    /* Quantize the tiles first ... first+count-1 of the job, counted in row-major order. `in` and
+     * `out` are the buffers that the offsets of the job refer to. Writes the codes of these tiles,
+     * and their entries of job->tile_scales and job->stats. */
     void (*quantize)(const engine_job *job, const unsigned char *in, unsigned char *out,
                      uint64_t first, uint64_t count, tile_scratch *scratch);
 } tile_kernel;

@@ -1,8 +1,9 @@
-/* Scales and codes in the words of other tools, bit for bit (spec/quant.md section 7).
+/* The scale and the codes of a tile in each dialect, that is, as another quantizer computes them, bit
+ * for bit (spec/quant.md section 7).
  *
  *     const tile_rule r = dialect_rule(DIALECT_LINGHE, SCALES_F32, DTYPE_BF16, amax);
  *     y = dialect_quotient(x, r.step, r.by);
- *     code = e4m3_encode(dialect_narrow(y, r.step));     r.scale is stored
+ *     code = e4m3_encode(dialect_narrow(y, r.step));     and r.scale is stored
  *
  * For DIALECT_IEEE these are sections 2 and 3. Compiles as C11 and as CUDA C++17. */
 #ifndef TILE_RULE_H
@@ -14,7 +15,7 @@
 #include "quant/tile/scale.h"
 #include "quant/tile/tile.h"
 
-/* fl32(1/448). PyTorch on CUDA and Triton divide by a constant so. */
+/* fl32(1/448), by which PyTorch on CUDA and Triton multiply instead of dividing by 448. */
 #define RECIPROCAL_448 (float_from_bits(0x3b124925u))
 
 /* ---- rounding to 16 bits, to nearest, ties to even ------------- */
@@ -25,8 +26,9 @@ SHARED_FN float round_to_bf16(float x)
     return float_from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u);
 }
 
-/* Of a magnitude below 2^15. As in e4m3_round: the sum with a power of two whose last bit is worth
- * a step of F16, which is 2^(E-10) near x, with 2^E at least 2^-14. */
+/* For magnitudes below 2^15. As in e4m3_round, adding a power of two whose last bit is worth one step
+ * of F16 rounds to that step, which near x is 2^(E-10), 2^E being the power of two at or below |x|,
+ * at least 2^-14. */
 SHARED_FN float round_to_f16(float x)
 {
     const uint32_t bits = float_bits(x) & 0x7fffffffu;
@@ -43,7 +45,7 @@ SHARED_FN float round_to_source(float x, dtype source)
 
 /* ---- powers of two --------------------------------------------- */
 
-/* The least power of two >= x; normal. By the bits: carry into the exponent, drop the mantissa. */
+/* The least power of two >= x, for normal x: carry into the exponent, drop the mantissa. */
 SHARED_FN float power_above(float x)
 {
     return float_from_bits((float_bits(x) + 0x7fffff) & 0xff800000u);
@@ -88,7 +90,7 @@ SHARED_FN tile_rule rule_transformers(scale_format scales, float amax)
     return rule_of(scale, STEP_DIVIDE, scale);
 }
 
-/* The largest finite number of the source stands for a quotient that is too large. */
+/* A quotient that is too large is replaced by the largest finite number of the source type. */
 SHARED_FN tile_rule rule_transformer_engine(scale_format scales, dtype source, float amax)
 {
     const float quotient = E4M3_MAX / amax;
@@ -125,7 +127,8 @@ SHARED_FN tile_rule rule_linghe(scale_format scales, float amax)
     return rule_of(floored, STEP_MULTIPLY, float_from_bits(float_bits(1 / floored) + offset));
 }
 
-/* amax >= 0 and finite; not what dialect_lacks (format/tensor/dialect_id.h) names. */
+/* The rule for a tile. `amax` is finite and >= 0; the combination of dialect, scales and source is
+ * one that dialect_lacks (format/tensor/dialect_id.h) returns NULL for. */
 SHARED_FN tile_rule dialect_rule(pack_dialect d, scale_format scales, dtype source, float amax)
 {
     switch (d) {
@@ -146,14 +149,14 @@ SHARED_FN tile_rule dialect_rule(pack_dialect d, scale_format scales, dtype sour
     }
 }
 
-/* y of section 5. */
+/* The y of spec/quant.md section 5. */
 SHARED_FN float dialect_quotient(float x, tile_step step, float by)
 {
     return step == STEP_MULTIPLY ? x * by : x / by;
 }
 
-/* What is rounded to a code. The limit of +-448 that some tools set before is that of the rounding.
- */
+/* The number that is rounded to a code. Some tools first limit it to +-448; rounding to E4M3
+ * saturates there anyway. */
 SHARED_FN float dialect_narrow(float y, tile_step step)
 {
     return step == STEP_DIVIDE_BF16  ? round_to_bf16(y)

@@ -1,7 +1,7 @@
-/* The reciprocal that linghe multiplies by (spec/quant.md section 7.5): what the instruction
- * rcp.approx of an NVIDIA GPU returns is the correctly rounded reciprocal or one of its neighbours,
- * and which of them depends on the mantissa alone. Scales of 16-bit sources have 1024 mantissas,
- * and one more for the least scale: these are all there are.
+/* The reciprocal that linghe multiplies by (spec/quant.md section 7.5). The instruction rcp.approx of
+ * NVIDIA GPUs returns the correctly rounded reciprocal or one of its two neighbors, and which one
+ * depends only on the mantissa. The scales of 16-bit sources have 1024 different mantissas, and the
+ * least scale has another: the table covers all of them.
  *
  * The table was measured by tests/interop/dialect_peers.py on an NVIDIA H100 80GB HBM3. */
 #ifndef RECIPROCAL_H
@@ -9,8 +9,8 @@
 
 #include "format/tensor/float_bits.h"
 
-/* For the scale of an amax with mantissa m (its ten highest bits) two bits, those from 2 (m % 16)
- * of word m / 16 on: what is to be added to the last place, 0, 1 or 3 for -1. */
+/* For the scale of an amax whose mantissa has the ten highest bits m: the two bits from bit
+ * 2 (m % 16) of word m / 16 on say what is added to the last place: 0, 1, or 3 for -1. */
 /* table begins */
 #define RECIPROCAL_OFFSETS                                                                         \
     0x03000301, 0x0c300400, 0x00100000, 0x00004004, 0x040c0433, 0x15100101, 0xcc040040,            \
@@ -26,7 +26,7 @@
 #define RECIPROCAL_OFFSET_LEAST 0 /* for the scale 1e-30 */
 /* table ends */
 
-/* What to add to the bits of the correctly rounded reciprocal of the scale that `amax` makes. */
+/* What to add to the bits of the correctly rounded reciprocal of the scale of `amax`. */
 SHARED_FN uint32_t reciprocal_offset(float amax)
 {
     static const uint32_t offsets[64] = {RECIPROCAL_OFFSETS};

@@ -16,8 +16,8 @@ SHARED_FN float scale_from_amax(float amax, scale_format scales)
     }
     float scale = amax / E4M3_MAX;
     scale = scale < 0x1p-126f ? 0x1p-126f : scale;
-    if (scales == SCALES_UE8M0) { /* up to the next power of two: carry into the exponent, drop the
-                                   mantissa */
+    if (scales == SCALES_UE8M0) {
+        /* Up to the next power of two: carry into the exponent, drop the mantissa. */
         scale = float_from_bits((float_bits(scale) + 0x7fffff) & 0xff800000u);
     }
     return scale;
