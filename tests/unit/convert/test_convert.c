@@ -1,5 +1,5 @@
-/* Conversions, whole: random checkpoints become files that a slow second computation agrees with,
- * whatever the number of threads and the memory; and every failure leaves what was there. */
+/* Whole conversions: random checkpoints become files that a slow second computation agrees with, for
+ * any number of threads and any memory budget; after every failure the output is as it was before. */
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ static void expect_same_file(const char *a, const char *b)
 
 /* ---- right bytes ----------------------------------------------- */
 
-/* The budget in bytes that leaves room for one slot only. */
+/* The budget in bytes that allows only one slot. */
 static uint64_t one_slot(const conversion *done)
 {
     return done->slots.total_bytes -
@@ -114,7 +114,7 @@ END_TEST
 
 static void want_more_slots(convert_job *job)
 {
-    job->slots.count += 3; /* behind the engine's back, who has fewer then */
+    job->slots.count += 3; /* the engine then has fewer */
 }
 
 /* An engine that could not make all slots, and a budget for one: the same bytes. */
@@ -186,7 +186,7 @@ START_TEST(kept_tensors_are_copied)
 }
 END_TEST
 
-/* Many layers, more threads than buffers for scales: whoever waits is woken again. */
+/* Many layers, more threads than buffers for scales: threads that wait are woken again. */
 START_TEST(many_small_layers)
 {
     uint64_t state = random_seed(0);
@@ -287,7 +287,7 @@ START_TEST(too_little_memory_names_the_need)
     const uint64_t two = 2 * (r.slots.in_bytes + r.slots.out_bytes);
     r = conversion_with(3, (need - 1) * MIB);
     conversion_fails(&r, ERR_MEMORY, "one row of tiles needs");
-    r = conversion_with(3, two); /* the scales take their part */
+    r = conversion_with(3, two); /* the scales take a part of the budget */
     conversion_succeeds(&r);
     ck_assert_uint_eq(r.slots.count, 1);
     ck_assert_int_eq(unlink(scratch("out/p")), 0);
@@ -327,8 +327,8 @@ static void set_nan(made_checkpoint *c, const char *name, uint64_t i)
     made_set_bits(t, i, made_nan(t->type));
 }
 
-/* Several tensors with NaNs, one of several chunks. The first in file order is named, its first
- * element and all of its own. */
+/* Several tensors with NaNs, one of several chunks. The error names the first tensor in file order,
+ * its first NaN and their number. */
 START_TEST(nonfinite_is_refused)
 {
     uint64_t state = random_seed(0);
@@ -358,7 +358,7 @@ START_TEST(nonfinite_is_refused)
 }
 END_TEST
 
-/* Of a stack the member is named; in three dimensions the index counts from the tensor's start. */
+/* In a stack the member is named; in three dimensions the index counts from the tensor's start. */
 START_TEST(nonfinite_is_named_in_stacks)
 {
     made_checkpoint c = {0};

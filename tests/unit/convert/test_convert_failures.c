@@ -1,4 +1,4 @@
-/* Conversions that go wrong: the right error, and what was there before stays as it was. */
+/* Conversions that fail: the right error, and the output is as it was before. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +59,7 @@ static uint64_t size_of(const char *name)
     return (uint64_t)st.st_size;
 }
 
-/* ---- what stands in the way ------------------------------------ */
+/* ---- obstacles to the output ----------------------------------- */
 
 START_TEST(existing_output_needs_force)
 {
@@ -136,11 +136,11 @@ START_TEST(output_is_no_input)
         conversion_fails(&r, ERR_USAGE, "the output is one of the inputs");
         ck_assert_uint_eq(size_of(input), size);
     }
-    ck_assert_int_eq(conversion_entries("in"), 7); /* and nothing beside it */
+    ck_assert_int_eq(conversion_entries("in"), 7); /* and nothing next to it */
 }
 END_TEST
 
-/* Nor emptied as the rest of a killed run. */
+/* Nor is an input truncated as if it were left by a killed run. */
 START_TEST(temporary_file_is_no_input)
 {
     conversion r = usual();
@@ -204,7 +204,7 @@ START_TEST(source_that_changes_is_refused)
 }
 END_TEST
 
-/* ---- the wish to stop ------------------------------------------ */
+/* ---- cancellation ---------------------------------------------- */
 
 typedef struct patience {
     const char *stage; /* in which it ends; NULL: before everything */
@@ -350,7 +350,7 @@ static void break_last_shard(convert_job *job)
 }
 
 /* Layers 0 and 1 hold both buffers for scales, layer 2 waits for one, and then layer 3 cannot be
- * read. That is what has to be said, not that the one who waited gave up. */
+ * read. The error has to be that one, not that the waiting thread gave up. */
 START_TEST(cause_is_reported_not_its_consequence)
 {
     conversion r = usual();
@@ -374,7 +374,7 @@ START_TEST(full_disk_leaves_nothing)
 }
 END_TEST
 
-/* ---- sources that are none ------------------------------------- */
+/* ---- sources that are not checkpoints -------------------------- */
 
 START_TEST(wrong_source_is_refused)
 {

@@ -88,7 +88,7 @@ START_TEST(same_bytes_as_the_file)
 }
 END_TEST
 
-/* A NaN in the middle: no trailer, and nobody waits for ever. */
+/* A NaN in the middle: no trailer is written, and no thread waits forever. */
 START_TEST(failure_leaves_no_trailer)
 {
     uint64_t state = random_seed(_i);

@@ -55,7 +55,7 @@ START_TEST(bf16_is_the_nearest)
     ck_assert_uint_eq(bf16_round(-INFINITY), 0xff80);
     ck_assert_uint_eq(bf16_round(FLT_MAX), 0x7f80);
     for (uint32_t low = 1; low < 0x10000;
-         low += 77) { /* NaNs whose payload lies in the lost half */
+         low += 77) { /* NaNs whose payload is in the half that is cut off */
         ck_assert_uint_eq(bf16_round(from_bits(0x7f800000 | low)), 0x7fc0);
         ck_assert_uint_eq(bf16_round(from_bits(0xff800000 | low)), 0xffc0);
     }
@@ -93,7 +93,8 @@ static float expected_weight(uint8_t code, float scale)
         return NAN;
     }
     const double value = ldexp((double)oracle_units(magnitude), -10);
-    return (float)((code & 0x80 ? -value : value) * (double)scale); /* 4 + 24 bits: exact before */
+    return (float)((code & 0x80 ? -value : value) *
+                   (double)scale); /* 4 + 24 bits: exact before rounding */
 }
 
 static void expect_weight(const unsigned char *found, dtype as, uint8_t code, float scale)
@@ -144,7 +145,7 @@ START_TEST(every_code_of_every_tile)
             expect_weight(to + at * each, as, codes[at], scales[i / 128 * ACROSS + j / 128]);
         }
     }
-    ck_assert_uint_eq(to[each * ROWS * COLS], 0xa5); /* nothing behind the end */
+    ck_assert_uint_eq(to[each * ROWS * COLS], 0xa5); /* nothing is written after the end */
 }
 END_TEST
 

@@ -1,5 +1,5 @@
-/* Exports, whole: the same bytes whatever the threads and the memory; damage and refusals leave
- * nothing. What the bytes mean tests/interop/export_check.py asks. */
+/* Whole exports: the same bytes for any number of threads and any memory budget; nothing is left
+ * after damage and refusals. tests/interop/export_check.py checks what the bytes mean. */
 #include <check.h>
 #include <dirent.h>
 #include <stdatomic.h>
@@ -80,7 +80,7 @@ static int entries(const char *dir)
     return count;
 }
 
-/* And nothing is left but the packed file. */
+/* Nothing is left except the packed file. */
 static void fails(err_code code, const char *why)
 {
     err e;
@@ -168,7 +168,7 @@ START_TEST(config_has_to_be_there)
 }
 END_TEST
 
-/* A bit of every record with bytes. */
+/* Flip one bit in every record that has bytes. */
 START_TEST(damage_is_seen)
 {
     for (uint32_t i = 0; i < small.table.count; i++) {

@@ -106,7 +106,7 @@ START_TEST(codes_stay_where_they_are_read)
 }
 END_TEST
 
-/* Scales of its own dialect stand in the dtype of the source, which holds them. */
+/* Scales of its own dialect are exported in the dtype of the source, where they are exact. */
 START_TEST(scales_of_compressed_tensors)
 {
     static const dtype sources[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
@@ -128,7 +128,7 @@ START_TEST(scales_of_compressed_tensors)
 }
 END_TEST
 
-/* What no runtime reads in FP8, or some do not. */
+/* Tensors that no runtime, or not every runtime, reads in FP8. */
 static const struct {
     const char *name;
     preset_id preset;
@@ -201,7 +201,7 @@ START_TEST(experts_agree)
 }
 END_TEST
 
-/* Joined, the scales of up would begin in the middle of a tile of gate. */
+/* If gate and up are fused, the scales of up would begin in the middle of a tile of gate. */
 static const struct {
     const char *half, *other;
     uint64_t rows;
@@ -245,7 +245,7 @@ END_TEST
 
 START_TEST(what_is_read_by_some_is_counted)
 {
-    codes("h.0.a.weight"); /* 300 x 200 */
+    codes("h.0.a.weight"); /* of 300 x 200 */
     table_add_codes(&table, "h.0.b.weight", DTYPE_BF16, 2, (uint64_t[]){96, 256});
     table_add_codes(&table, "h.0.c.weight", DTYPE_BF16, 2, (uint64_t[]){128, 130});
     table_add_codes(&table, "h.0.experts.*.down_proj.weight", DTYPE_BF16, 3,

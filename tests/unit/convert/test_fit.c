@@ -157,7 +157,7 @@ START_TEST(heads_are_shared)
     codes("model.layers.1.self_attn.o_proj.weight", 256, 4096);
     makes(PRESET_VLLM, two_layers, SIZES(1, 2, 4, 8, 16), SIZES(1));
     expect_faults("16/1:heads:8/16");
-    /* transformers gives no head of k and v to two devices. */
+    /* transformers never copies a head of k and v to two devices. */
     makes(PRESET_HF, two_layers, SIZES(2, 4), SIZES(1));
     expect_faults("4/1:kv-heads:2/4");
     makes(PRESET_VLLM, "{\"num_attention_heads\": 6, \"num_key_value_heads\": 4}", SIZES(2, 6),
@@ -245,7 +245,7 @@ START_TEST(an_export_that_is_refused)
     makes(PRESET_HF, "{}", SIZES(2), SIZES(1));
     expect_warnings("export-refused!");
     ck_assert_ptr_nonnull(strstr(found.warnings[0].text, "convert --keep"));
-    ck_assert_uint_eq(found.kind_count, 1); /* the router is no FP8 there, and not judged */
+    ck_assert_uint_eq(found.kind_count, 1); /* the router is not FP8 there, so it is not checked */
     expect_faults("");
     makes(PRESET_COMPRESSED, "{}", SIZES(1), SIZES(1));
     expect_warnings("export-refused! unknown-split");
@@ -274,7 +274,7 @@ START_TEST(mtp_that_is_missing)
     makes(PRESET_HF, "{\"num_hidden_layers\": 1, \"num_nextn_predict_layers\": 1}", SIZES(1),
           SIZES(1));
     expect_warnings("mtp-missing");
-    /* Some count these layers among the others. */
+    /* Some models number these layers like all others. */
     kept("model.layers.1.eh_proj.weight");
     makes(PRESET_HF, "{\"num_hidden_layers\": 2, \"num_nextn_predict_layers\": 1}", SIZES(1),
           SIZES(1));

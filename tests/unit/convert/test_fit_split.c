@@ -15,7 +15,7 @@ static const struct {
     bool joined;
     uint64_t devices;
     int answer;
-    const char *part; /* of the first bad piece */
+    const char *part; /* of the first piece that is not whole tiles */
     uint64_t size, split;
 } cases[] = {
     /* Alone on one device anything goes; k of one head is 128 rows, however many devices. */
@@ -47,13 +47,13 @@ static const struct {
     {"x.o_proj", 200, 500, false, 3, NO, NULL, 500, 3},
     {"x.dense", 200, 2048, false, 16, YES, NULL, 0, 0},
     {"x.w2", 200, 14336, false, 128, NO, NULL, 14336, 128},
-    /* Never cut: q_a_proj has to end on a tile if something comes behind it. */
+    /* Never cut: q_a_proj has to end on a tile if something comes after it. */
     {"x.q_a_proj", 1536, 100, true, 64, YES, NULL, 0, 0},
     {"x.q_a_proj", 1500, 100, true, 1, NO, NULL, 1500, 1},
     {"x.q_a_proj", 1500, 100, false, 8, YES, NULL, 0, 0},
     {"x.kv_a_proj_with_mqa", 576, 100, true, 8, YES, NULL, 0, 0},
     {"x.kv_b_proj", 32768, 100, false, 8, YES, NULL, 0, 0},
-    /* Nobody knows. */
+    /* Unknown modules are not checked. */
     {"lm_head", 100, 100, false, 8, YES, NULL, 0, 0},
 };
 

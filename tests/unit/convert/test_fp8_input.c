@@ -1,5 +1,5 @@
-/* Conversions of checkpoints in FP8: carried over bit for bit, or rounded once more as a checkpoint
- * in F32 would be; what cannot be is refused. */
+/* Conversions of checkpoints in FP8: carried over bit for bit, or requantized like a checkpoint in
+ * F32; FP8 for which neither is possible is refused. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static void make_plain(made_checkpoint *c, uint64_t *state)
     made_fill(made_add(c, "h.0.norm", DTYPE_F32, 1, (uint64_t[]){77}, false), state, MADE_NARROW);
 }
 
-/* Those are left as they are beside FP8, unless a rule says otherwise. */
+/* Linear layers that are not FP8 are kept if others are, unless a rule says otherwise. */
 static void quantize_plain(recipe *r)
 {
     err e = {0};
@@ -74,7 +74,7 @@ static char *read_record(const pack_file *p, const char *name, const pack_record
     return data;
 }
 
-/* The bytes of a source tensor stand in the file: in a record of its own, or in a stack. */
+/* The file contains the bytes of a source tensor: in a record of its own, or in a stack. */
 static void expect_carried(const pack_file *p, const made_tensor *t, const char *name, dtype type)
 {
     const pack_record *r = NULL;
@@ -142,7 +142,7 @@ START_TEST(tiles_are_carried_over)
     }
     const bool stacked = pack_table_find(&p->table, "h.2.experts.*.w1") != NULL;
     const bool mixed = pack_table_find(&p->table, "h.3.experts.*.w1") != NULL;
-    ck_assert(stacked && !mixed); /* scales of two dtypes are no stack */
+    ck_assert(stacked && !mixed); /* scales of two dtypes do not form a stack */
     pack_close(p);
     expect_right("out/p");
     ck_assert_int_eq(rename(scratch("out/p"), scratch("first")), 0);
@@ -159,7 +159,7 @@ START_TEST(tiles_are_carried_over)
 }
 END_TEST
 
-/* All records of two files are alike: codes and scales. */
+/* Are all records of two files equal, codes and scales? */
 static void expect_same_codes(const char *a, const char *b)
 {
     pack_file *p[2] = {NULL, NULL};
@@ -190,7 +190,7 @@ static void fails_with_hint(conversion *r, const char *text, const char *hint)
     ck_assert_int_eq(conversion_entries("out"), 0);
 }
 
-/* As if the source had been what it stands for, in F32. */
+/* The result is that of a source with the dequantized values, in F32. */
 static void requantize(const fp8_case *cases, int count, uint64_t tile, scale_format scales)
 {
     uint64_t state = random_seed((int)scales);
@@ -235,7 +235,7 @@ START_TEST(rows_and_tensors_are_rounded_once_more)
 }
 END_TEST
 
-/* Scales that are no powers of two by their dtype, where such are asked for. */
+/* Scales whose dtype does not make them powers of two, where powers of two are asked for. */
 START_TEST(ue8m0_of_tiles)
 {
     requantize(&carried[0], 2, 128, SCALES_UE8M0);
@@ -331,7 +331,7 @@ START_TEST(nan_is_refused)
 }
 END_TEST
 
-/* A linear layer without scales, and scales that fit nothing, unless they are kept. */
+/* A linear layer without scales, and scales that belong to no tensor, unless they are kept. */
 START_TEST(scales_have_to_fit)
 {
     static const char *const messages[] = {

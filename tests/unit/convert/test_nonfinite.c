@@ -104,8 +104,7 @@ START_TEST(value_is_counted)
         const uint64_t found = nonfinite_count(values[_i].type, row, sizeof row);
         ck_assert_msg(found == values[_i].count, "%s %llx at %u: %llu", dtype_name(values[_i].type),
                       (unsigned long long)values[_i].bits, at, (unsigned long long)found);
-        ck_assert_uint_eq(nonfinite_count(values[_i].type, row, at),
-                          0); /* and not beyond the end */
+        ck_assert_uint_eq(nonfinite_count(values[_i].type, row, at), 0); /* and not after the end */
     }
 }
 END_TEST

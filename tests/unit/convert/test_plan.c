@@ -215,7 +215,7 @@ START_TEST(powers_of_two_are_flagged)
 }
 END_TEST
 
-/* Canonical JSON with a line for each shard; the digests of whole shards have their room. */
+/* Canonical JSON with an object for each shard; space for digests of whole shards is reserved. */
 START_TEST(provenance_names_the_shards)
 {
     job j = {0};
@@ -322,7 +322,7 @@ START_TEST(name_of_scales_is_taken)
     add(&kept, "h.0.w2", DTYPE_F32, 3, 3);
     open_job(&kept, 1);
     rule(&kept, "h.0.w1", false);
-    rule(&kept, "h.0.w2", true); /* beside FP8 it is left as it is otherwise */
+    rule(&kept, "h.0.w2", true); /* otherwise it would be kept, because there is FP8 */
     expect_ok(make_plan(&kept, &e), &e);
     planned(&kept, "h.0.w1", CLASS_KEPT);
     planned(&kept, "h.0.w1_scale_inv", CLASS_KEPT);
@@ -330,8 +330,8 @@ START_TEST(name_of_scales_is_taken)
 }
 END_TEST
 
-/* "_scale_inv" is put behind the name: where that ends with the number of a layer or an expert, the
- * scales would belong to no layer, or no expert. */
+/* "_scale_inv" is appended to the name: if that ends with the number of a layer or an expert, the
+ * scales would belong to no layer, or to no expert. */
 START_TEST(name_that_ends_with_a_number)
 {
     static const char *const names[][2] = {
@@ -417,7 +417,7 @@ START_TEST(kept_names_may_be_longer)
 }
 END_TEST
 
-/* A dimension of 2^40 may stand in a header when another one is 0; a packed file cannot have it. */
+/* A header may have a dimension of 2^40 if another one is 0; a packed file cannot. */
 START_TEST(large_dimension_is_refused)
 {
     job j = {0};
@@ -445,7 +445,7 @@ START_TEST(shard_name_that_is_not_utf8)
 }
 END_TEST
 
-/* More shards than PROV has room for: a reader would refuse the file. */
+/* More shards than fit into PROV: a reader would refuse the file. */
 START_TEST(provenance_is_limited)
 {
     enum { SHARDS = 150000 };

@@ -1,4 +1,4 @@
-/* The table of presets, and how each one calls a module. */
+/* The table of presets, and the names that each uses for a module. */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>

@@ -79,7 +79,7 @@ START_TEST(what_the_disk_changed_is_found)
     conversion_fails(&r, ERR_IO, "the bytes read back differ from those written (offset");
     ck_assert_int_eq(s.acted, 1);
     s.acted = 0;
-    r.options.read_back = false; /* nobody looks */
+    r.options.read_back = false; /* nothing is compared */
     r.prepared = NULL;
     conversion_succeeds(&r);
     ck_assert_int_eq(s.acted, 0);

@@ -72,7 +72,7 @@ static bool is_codes(const work_item *w)
     return s.table.records[w->record].cls == CLASS_CODES;
 }
 
-/* Where the scales of record `number` have to stand, and what this test puts there. */
+/* Where the scales of record `number` belong, and what this test puts there. */
 static float value_of(uint32_t number, uint64_t i)
 {
     return (float)number * 1000 + (float)i;
@@ -203,7 +203,7 @@ START_TEST(order_within_a_layer_is_free)
 }
 END_TEST
 
-/* After a refusal items are finished that were never acquired: nothing is written for them. */
+/* After a refusal, items are finished that were never acquired: nothing is written for them. */
 START_TEST(skipped_items_are_not_written)
 {
     for (uint64_t i = 0; i < s.work.count; i++) {

@@ -1,6 +1,6 @@
 /* Unpacking: tensors of several chunks and stacks whose scales share one, the same bytes with any
- * number of threads, and nothing left after a failure. Values are the business of test_dequantize
- * and of tests/interop. */
+ * number of threads, and nothing left after a failure. test_dequantize and tests/interop check the
+ * values. */
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>

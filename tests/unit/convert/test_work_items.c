@@ -19,8 +19,8 @@ static uint64_t source_bytes(const pack_record *r, uint64_t chunk)
     return pack_record_chunk(r, chunk).bytes * dtype_bits(r->src_type) / dtype_bits(r->type);
 }
 
-/* Every chunk's source begins at a multiple of 64; where there are some of 128 KiB, of 4096, and
- * those have a page more. Before FP8 that is quantized once more stand its floats. */
+/* Every chunk's source begins at a multiple of 64; for chunks of 128 KiB or more, at a multiple of
+ * 4096, and with a page more. The floats of FP8 that is requantized come before it. */
 static uint64_t room_bytes(const pack_record *r, uint64_t chunk)
 {
     const uint64_t unit = source_bytes(r, 0) < 131072 ? 64 : 4096;
@@ -30,7 +30,7 @@ static uint64_t room_bytes(const pack_record *r, uint64_t chunk)
            (bytes < 131072 ? 0 : 4096);
 }
 
-/* What an item takes of a slot. */
+/* The bytes of a slot that an item takes. */
 static void item_size(const pack_record *r, const work_item *w, uint64_t *in, uint64_t *out,
                       uint64_t *tiles)
 {
@@ -93,7 +93,7 @@ START_TEST(random_table_is_cut)
     err e = {0};
     place(&t);
     items_largest_chunk(&t, &in_bytes, &out_bytes);
-    if (_i % 2) { /* room for more than the largest chunk */
+    if (_i % 2) { /* space for more than the largest chunk */
         in_bytes += table_up_to(&state, 8 << 20);
         out_bytes += table_up_to(&state, 8 << 20);
     }
@@ -170,7 +170,7 @@ START_TEST(small_members_go_together)
 }
 END_TEST
 
-/* But not without end: each takes a line in a table, too. */
+/* But with a limit, because each also takes an entry in tables. */
 START_TEST(an_item_has_so_many_chunks)
 {
     pack_table t = table_with_room(2);

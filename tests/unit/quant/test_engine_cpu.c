@@ -89,7 +89,7 @@ START_TEST(levels)
 }
 END_TEST
 
-/* More than any machine has: an error, nothing left behind. */
+/* More memory than any machine has: an error, and nothing is leaked. */
 START_TEST(no_memory)
 {
     if (SANITIZED) {

@@ -1,5 +1,5 @@
-/* The guard of an engine: wrong results are found and described, right ones never refused, and the
- * choice of tiles is even. What becomes of failures is tested in test_engine_takeover.c. */
+/* The guard of an engine: wrong results are found and described, right results are never refused,
+ * and tiles are chosen evenly. test_engine_takeover.c tests what happens to failures. */
 #include <check.h>
 #include <limits.h>
 #include <math.h>
@@ -39,7 +39,7 @@ START_TEST(same_slots)
 }
 END_TEST
 
-/* The other engine stays as it was, with the caller. */
+/* After an error the caller still owns the other engine. */
 START_TEST(open_fails)
 {
     err e = {0};
@@ -247,7 +247,7 @@ START_TEST(messages)
 }
 END_TEST
 
-/* Of such a tile anything goes but the number and the first. */
+/* In such a tile only the number and the first are compared. */
 static void spoil_meaningless(const engine_job *job, uint64_t tile, unsigned char *codes)
 {
     if (job->stats[tile].nonfinite > 0) {
@@ -259,7 +259,7 @@ static void spoil_meaningless(const engine_job *job, uint64_t tile, unsigned cha
     }
 }
 
-/* Not seen by the device, which then has a scale for it. */
+/* The device misses infinities and NaNs and computes a scale. */
 static void spoil_unseen(const engine_job *job, uint64_t tile, unsigned char *codes)
 {
     (void)codes;
@@ -298,8 +298,8 @@ static double stray(double share, unsigned tiles)
     return 1 + 5 * sqrt(share * (1 - share) * tiles);
 }
 
-/* chosen[n]: is tile number n of the slot checked? Neither their number nor the stretches between
- * them may stray from what was asked. */
+/* chosen[n]: is tile number n of the slot checked? Neither the number of chosen tiles nor the gaps
+ * between them may deviate from what was asked for. */
 static void watch_choice(double share, unsigned count, bool *chosen)
 {
     err e = {0};
@@ -332,7 +332,7 @@ START_TEST(share_of_tiles)
 }
 END_TEST
 
-/* Matrices of any width have all their columns of tiles checked alike. */
+/* In matrices of any width, all columns of tiles are checked equally often. */
 START_TEST(columns_of_tiles)
 {
     bool chosen[LONG_RUN];
@@ -353,7 +353,7 @@ START_TEST(columns_of_tiles)
 }
 END_TEST
 
-/* Two slots that see the same do not check the same. */
+/* Two slots with the same tiles do not check the same ones. */
 START_TEST(slots_differ)
 {
     enum { RUN = 500 };
@@ -367,7 +367,7 @@ START_TEST(slots_differ)
                             .tile_scales = &scale,
                             .stats = &stats};
     const guarded t = open_over(faulty_open(2, 2, 1), 0.1, false);
-    unsigned chosen[3] = {0}; /* of so many slots */
+    unsigned chosen[3] = {0}; /* by none, one or both slots */
     for (unsigned n = 0; n < RUN; n++) {
         const uint64_t before = engine_guard_checked(t.g);
         for (unsigned i = 0; i < 2; i++) {
@@ -385,7 +385,7 @@ START_TEST(slots_differ)
 }
 END_TEST
 
-/* A device that goes wrong after a while is found, also by few checks. */
+/* A device that begins to fail after a while is found, even by few checks. */
 START_TEST(wrong_later)
 {
     enum { GOOD = 1234 };

@@ -9,7 +9,7 @@
 
 enum { SLOTS = 3 };
 
-/* Whoever fails, at whatever call, all slots give the right bytes. */
+/* Whichever slot fails, at whichever call, all slots give the right bytes. */
 START_TEST(taken_over)
 {
     enum { CALLS = SLOTS * BATCH_ROUNDS };
@@ -34,7 +34,7 @@ START_TEST(taken_over)
 }
 END_TEST
 
-/* The slot that failed never asks again, the others do; nothing is left to be checked there. */
+/* The slot that failed never uses the engine again, other slots do; its tiles are not checked. */
 START_TEST(own_slot_only)
 {
     batch b = batch_new();
@@ -60,7 +60,7 @@ START_TEST(own_slot_only)
 }
 END_TEST
 
-/* What is not taken over arrives as it is, and the next round asks the engine again. */
+/* An error that is not taken over is passed on, and the next round uses the engine again. */
 static void expect_passed_on(faulty_plan plan, bool take_over)
 {
     err e = {0};
@@ -73,7 +73,7 @@ static void expect_passed_on(faulty_plan plan, bool take_over)
     ck_assert_str_eq(e.hint, FAULTY_HINT);
     ck_assert_ptr_null(engine_guard_failure(s.t.g));
     e = (err){0};
-    expect_ok(engine_wait(s.t.g, s.t.slot, &e), &e); /* for nothing */
+    expect_ok(engine_wait(s.t.g, s.t.slot, &e), &e); /* nothing was submitted */
     ck_assert_uint_eq(engine_guard_checked(s.t.g), 0);
     expect_ok(small_run(&s, &e), &e);
     ck_assert_uint_eq(s.t.slot->out[0], 0x7e);
@@ -96,7 +96,7 @@ START_TEST(passed_on)
 }
 END_TEST
 
-/* The first error of the caller stays, and nobody has to want one. */
+/* The first error of the caller stays, and the caller need not ask for one. */
 START_TEST(errors_of_the_caller)
 {
     err e = {0};
@@ -124,7 +124,7 @@ START_TEST(nothing_to_do)
         ck_assert_uint_eq(engine_guard_checked(s.t.g), round);
         expect_ok(small_run(&s, &e), &e);
         ck_assert_uint_eq(s.t.slot->out[0], 0x7e);
-        s.t.slot->out[0] = 1; /* not looked at again */
+        s.t.slot->out[0] = 1; /* not compared again */
         expect_ok(engine_wait(s.t.g, s.t.slot, &e), &e);
         ck_assert_uint_eq(s.t.slot->out[0], 1);
         ck_assert_uint_eq(engine_guard_checked(s.t.g), 1);

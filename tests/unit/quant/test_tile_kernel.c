@@ -1,5 +1,5 @@
-/* The tile kernel at every level of this processor against the words of spec/quant.md, one element
- * at a time: codes, scales and statistics, all bits. SEED=N chooses the data. */
+/* The tile kernel at every level of this processor against spec/quant.md, computed one element at a
+ * time: codes, scales and statistics, all bits. SEED=N chooses the data. */
 #include <check.h>
 #include <math.h>
 #include <stdbool.h>
@@ -24,7 +24,7 @@ static const uint64_t sides[] = {1,  2,   31,  32,  33,  64,  65,  96,  97,
                                  98, 127, 128, 129, 191, 255, 256, 257, LARGEST};
 enum { SOURCES = sizeof sources / sizeof *sources, SIDES = sizeof sides / sizeof *sides };
 
-/* ---- a matrix, and room for what a kernel makes of it ---------- */
+/* ---- a matrix, and buffers for the results of a kernel --------- */
 
 typedef struct matrix {
     engine_job job;
@@ -309,14 +309,14 @@ START_TEST(uniform_tiles)
         for (uint64_t i = 0; i < 129 * 130; i++) {
             set_bits(&m, i, values[v] | (i % 3 ? sign : 0));
         }
-        set_bits(&m, 77, 1); /* the least magnitude beside it */
+        set_bits(&m, 77, 1); /* the least magnitude next to it */
         check_all_levels(&m);
         matrix_free(&m);
     }
 }
 END_TEST
 
-/* Every dialect, with elements from everywhere: below floors, and where scales are subnormal. */
+/* Every dialect, with elements of all magnitudes: below floors, and where scales are subnormal. */
 START_TEST(dialects)
 {
     for (int i = 0; i < 3 * SOURCES * 2 * SIDES; i++) {

@@ -1,4 +1,4 @@
-/* quant/engine/tile_rule.h against verify/rule/code_rule.h, which was written without a look at it: every amax
+/* quant/engine/tile_rule.h against verify/rule/code_rule.h, which was written independently: every amax
  * that a 16-bit source can have, and those of float32 where it matters; and that codes can hold
  * what comes out. SEED=N chooses the random ones. */
 #include <float.h>
@@ -15,7 +15,7 @@ static bool is_narrow(tile_step step)
     return step == STEP_DIVIDE_BF16 || step == STEP_DIVIDE_F16;
 }
 
-/* What the program rounds to a code, and the definition. */
+/* The number that the program rounds to a code, and the one by definition. */
 static void try_quotient(pack_dialect d, const tile_rule *r, const code_rule *c, float x)
 {
     const float y = dialect_quotient(x, r->step, r->by);
@@ -30,7 +30,7 @@ static void try_quotient(pack_dialect d, const tile_rule *r, const code_rule *c,
     }
 }
 
-/* Where saturation can be, spec/quant.md section 7 says. */
+/* spec/quant.md section 7 says where saturation can occur. */
 static void expect_no_saturation(pack_dialect d, const tile_rule *r, float amax)
 {
     const float most = dialect_quotient(amax, r->step, r->by);
@@ -107,7 +107,7 @@ START_TEST(float32_amax)
 }
 END_TEST
 
-/* All middles between two numbers of the narrow type, with both neighbours. */
+/* All midpoints between two numbers of the narrow type, with both neighbors. */
 START_TEST(rounding_to_16_bits)
 {
     const code_rule bf16 = {.narrow = DTYPE_BF16};
