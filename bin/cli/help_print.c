@@ -39,6 +39,9 @@ static void print_option(const option_spec *o)
     } else {
         print_wrapped(o->help, (size_t)column, OPTION_COLUMN);
     }
+    if (o->repeatable) {
+        print_wrapped("May be repeated.", 0, OPTION_COLUMN);
+    }
 }
 
 void usage_print(command_id c)

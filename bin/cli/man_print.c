@@ -137,7 +137,7 @@ static void print_options(command_id c)
         putchar('\n');
         print_prose(o->help);
         if (o->repeatable) {
-            print_prose("May be given several times.");
+            print_prose("May be repeated.");
         }
     }
     printf(".El\n");

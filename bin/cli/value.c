@@ -53,9 +53,7 @@ err_code value_size(const char *option, const char *text, uint64_t *bytes, err *
         }
     }
     err_set(e, ERR_USAGE, "%s: expected a size, found '%s'", option, text);
-    err_hint(
-        e,
-        "a size is a positive integer, optionally with K, M, G or T (powers of 1024), such as 512M");
+    err_hint(e, "a size is a positive integer, with K, M, G or T for powers of 1024: 512M");
     return ERR_USAGE;
 }
 

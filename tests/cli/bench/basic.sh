@@ -1,10 +1,10 @@
 #!/bin/bash
 # What bench prints, with the numbers masked: which lines, in which order; that it leaves nothing behind.
 . "$ROOT/tests/cli/lib.sh"
-export CUDA_VISIBLE_DEVICES=-1 # what it measures there depends on the machine
+export CUDA_VISIBLE_DEVICES=-1 # GPU results depend on the machine
 mkdir disk
 
-# numbers: one for each speed and ratio; the slowest stage is one of those that there are.
+# numbers: one for each speed and ratio; the slowest stage must be one of the stages.
 numbers() {
     sed -E -e 's/ +[0-9.]+ GB\/s/ N GB\/s/g' -e 's/ratio [0-9.]+$/ratio N/' \
         -e 's/^  bottleneck: (disk write|disk read|digest|CPU engine)$/  bottleneck: STAGE/'
@@ -13,7 +13,7 @@ octavo bench --size 16M --threads 2 disk | numbers
 files disk
 octavo bench --size 1 --threads 1 --device cpu disk | numbers
 
-say 'a checkpoint that is there already'
+say 'an existing checkpoint'
 cp -r "$TESTDATA/ring-micro-linear" model
 before=$(sha256sum model/*)
 octavo bench --checkpoint model --threads 2 disk | numbers

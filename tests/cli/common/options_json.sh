@@ -1,5 +1,5 @@
 #!/bin/bash
-# --json: exactly one object on standard output whatever happens, and its status is the exit status.
+# --json: exactly one object on standard output, even on failure, and its status is the exit status.
 . "$ROOT/tests/cli/lib.sh"
 tiny checkpoint
 quietly convert checkpoint -o good.octavo
@@ -9,7 +9,7 @@ head -c 100 good.octavo >short.octavo
 echo '{"octavo_recipe":2}' >recipe.json
 mkdir empty
 
-# shape [KEY]...: what of the object is always the same.
+# shape [KEY]...: the parts of the object that are always the same.
 cat >"$TMPDIR/shape.py" <<'END'
 import json, sys
 text = open(sys.argv[1], encoding="utf-8").read()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Command lines that are refused: one clear line, a hint where there is one, exit status 2, nothing touched.
+# Command lines that are refused: one clear line, in most cases a hint, exit status 2, no file touched.
 . "$ROOT/tests/cli/lib.sh"
 tiny checkpoint
 
@@ -47,7 +47,7 @@ octavo inspect
 octavo inspect -- checkpoint --json
 octavo devices 0
 
-say '- where nothing streams'
+say '- where no stream is allowed'
 octavo convert - -o out
 octavo convert checkpoint -o out --recipe -
 octavo verify file --against -
@@ -62,7 +62,7 @@ octavo tokenize -
 octavo bench -
 octavo inspect ./-
 
-say 'what contradicts itself'
+say 'options that contradict each other'
 octavo verify file --quick --against checkpoint
 octavo verify file --quick --only digests
 octavo verify file --quick --tensor '*'

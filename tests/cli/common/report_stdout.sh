@@ -1,5 +1,5 @@
 #!/bin/bash
-# Standard output that cannot be written is an error, however late it shows; a closed pipe ends inspect silently.
+# Standard output that cannot be written is an error, however late it occurs; a closed pipe ends inspect silently.
 . "$ROOT/tests/cli/lib.sh"
 [[ -w /dev/full ]] || skip 'no /dev/full'
 tiny checkpoint
@@ -29,13 +29,13 @@ full verify good.octavo --json
 full convert checkpoint -o out.octavo
 full convert checkpoint -o out.octavo -n
 full verify good.octavo -q
-quietly convert "$TESTDATA/ring-micro-linear" -o long.octavo # what it prints does not fit a buffer
+quietly convert "$TESTDATA/ring-micro-linear" -o long.octavo # its output does not fit into a buffer
 full inspect long.octavo
 full inspect long.octavo --json
 rm long.octavo
 files .
 
-say 'a pipe that does not block, and a slow reader'
+say 'a non-blocking pipe and a slow reader'
 through_pipe() {
     "$PYTHON" - "$OCTAVO" "$@" <<'END'
 import fcntl, os, subprocess, sys, time

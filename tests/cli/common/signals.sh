@@ -1,5 +1,5 @@
 #!/bin/bash
-# A signal stops convert, verify and export: cleaned up, nothing left, dead of that signal; ignored ones stay ignored.
+# A signal stops convert, verify and export: cleaned up, no file left, killed by that signal; ignored signals stay ignored.
 . "$ROOT/tests/cli/lib.sh"
 command -v strace >/dev/null || skip 'strace is not installed'
 is_sanitized && skip 'the leak checker cannot work under strace'
@@ -8,8 +8,8 @@ tiny checkpoint
 quietly convert checkpoint -o good.octavo
 remember good.octavo
 
-# struck SIGNAL CALL ARGUMENTS: run octavo and send it SIGNAL at its first CALL. What the shell itself says of a death by
-# signal goes to standard error.
+# struck SIGNAL CALL ARGUMENTS: run octavo and send it SIGNAL at its first CALL. The message of the shell about
+# the signal goes to standard error.
 struck() {
     local signal=$1 call=$2 status=0
     shift 2

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What could compute here: one line of the processor, and of CUDA, which may not be there. None is no failure.
+# The devices: one line for the processor and one for CUDA. Having no CUDA device is not an error.
 . "$ROOT/tests/cli/lib.sh"
 
 octavo devices operand

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Completions: bash's is run, the others are parsed where their shell is installed.
+# Completions: the one for bash is run, the others are parsed if their shell is installed.
 . "$ROOT/tests/cli/lib.sh"
 
 for s in bash zsh fish; do
@@ -10,7 +10,7 @@ done
 
 # shellcheck disable=SC1091 # made above
 . "$TMPDIR/bash"
-# complete_words WORD...: what bash would offer for the last one.
+# complete_words WORD...: the completions that bash offers for the last word.
 complete_words() {
     COMP_WORDS=("$@")
     COMP_CWORD=$(($# - 1))

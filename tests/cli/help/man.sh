@@ -1,5 +1,5 @@
 #!/bin/bash
-# Manual pages: those in spec/man are what the program prints, and mandoc has nothing to say about them.
+# Manual pages: those in spec/man are what the program prints, and mandoc finds no fault with them.
 . "$ROOT/tests/cli/lib.sh"
 
 "$OCTAVO" help --man >"$TMPDIR/octavo.1"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Help: what it says, that every way to ask gives the same, that it fits a terminal.
+# Help: its text, that every way to ask for it gives the same text, and that it fits a terminal.
 . "$ROOT/tests/cli/lib.sh"
 
 octavo

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The version: number, commit, what the processor can do.
+# The version: number, commit, instruction level of the processor.
 . "$ROOT/tests/cli/lib.sh"
 
 machine=$(uname -m | sed 's/x86_64/x86-64/; s/aarch64/AArch64/')

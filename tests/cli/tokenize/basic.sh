@@ -50,7 +50,7 @@ octavo tokenize nfc.json --text text
 echo '{"model":' >broken.json
 octavo tokenize broken.json --text text
 
-say 'every golden text'
+say 'all golden texts'
 "$PYTHON" - <<'END'
 import json, os, subprocess
 golden = json.load(open(os.path.join(os.environ["TESTDATA"], "golden/ring-micro-linear/tokenizer_golden.json")))

@@ -16,10 +16,10 @@
 
 static struct {
     unsigned count;                   /* of devices */
-    unsigned no_link;                 /* a bit for each device that has none */
-    bool works;                       /* its engine */
+    unsigned no_link;                 /* a bit for each device whose link fails */
+    bool works;                       /* the engine can be opened */
     uint64_t budget;                  /* of the last measurement */
-    unsigned links, kernels, engines; /* that were asked for */
+    unsigned links, kernels, engines; /* number of measurements */
 } gpu;
 
 const char *device_runtime(void)
@@ -62,7 +62,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     *failed = o->device_count;
     if (gpu.works) {
         faulty_engine *const f = faulty_open(o->slots, o->in_bytes, o->out_bytes);
-        f->plan.idle = o->device_count == 1; /* so much is measured, nobody looks at the results */
+        f->plan.idle = o->device_count == 1; /* the amount is large, and nobody reads the results */
         *out = &f->base;
         return OK;
     }
@@ -71,7 +71,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
 
 /* ---- the command ----------------------------------------------- */
 
-/* `memory`: of --gpu-memory; NULL: none is given. */
+/* `memory`: value of --gpu-memory; NULL: not given. */
 static err_code run_bench_within(const char *memory, const char *device, report *r, err *e)
 {
     const char *arguments[] = {"bench", "--size", "1",         "--threads",    "1",   "--device",
@@ -99,8 +99,8 @@ static void expect_empty(void)
     ck_assert_int_eq(mkdir(scratch_dir, 0700), 0);
 }
 
-/* The link that fails, and an engine that cannot be opened: the CPU computes, and counts. */
-START_TEST(auto_does_without)
+/* If the link fails or the engine cannot be opened, the CPU computes, and is a stage. */
+START_TEST(auto_falls_back_to_the_cpu)
 {
     report r;
     err e = {0};
@@ -118,7 +118,7 @@ START_TEST(auto_does_without)
 }
 END_TEST
 
-/* The others are measured, and compute. */
+/* The other devices are measured, and compute. */
 START_TEST(one_is_left_out)
 {
     report r;
@@ -140,8 +140,8 @@ START_TEST(one_is_left_out)
 }
 END_TEST
 
-/* What kernels are measured with, too, if somebody says how much. */
-START_TEST(memory_has_a_bound)
+/* --gpu-memory, if given, also limits the measurement of kernels. */
+START_TEST(memory_is_limited)
 {
     report r;
     err e = {0};
@@ -157,7 +157,7 @@ START_TEST(memory_has_a_bound)
 }
 END_TEST
 
-START_TEST(asked_for_it_is_an_error)
+START_TEST(failure_of_a_requested_gpu_is_an_error)
 {
     report r;
     err e = {0};
@@ -177,9 +177,9 @@ int main(void)
     TCase *const tc = tcase_create("bench_gpu");
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, start, scratch_remove);
-    tcase_add_loop_test(tc, auto_does_without, 0, 2);
+    tcase_add_loop_test(tc, auto_falls_back_to_the_cpu, 0, 2);
     tcase_add_loop_test(tc, one_is_left_out, 0, 2);
-    tcase_add_test(tc, memory_has_a_bound);
-    tcase_add_test(tc, asked_for_it_is_an_error);
+    tcase_add_test(tc, memory_is_limited);
+    tcase_add_test(tc, failure_of_a_requested_gpu_is_an_error);
     return run_tests("bench_gpu", tc);
 }

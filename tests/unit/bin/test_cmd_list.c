@@ -1,5 +1,6 @@
-/* Every command takes every option that the table gives it, and refuses all others as an internal
- * error: so an option that somebody forgets to handle is neither ignored nor taken for another. */
+/* Every command handles every option that it has according to the table, and reports any other
+ * option as an internal error. So an option without a case is neither ignored nor mistaken for
+ * another. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +9,13 @@
 #include "bin/cmd.h"
 #include "tests/aid/expect.h"
 
-/* Help goes nowhere. */
+/* Help is printed to /dev/null. */
 static void be_silent(void)
 {
     ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
 }
 
-/* What parsing `--OPTION [VALUE] --help` says. */
+/* The result of parsing `--OPTION [VALUE] --help`. */
 static err_code parse(const command *cmd, command_id c, const option_spec *o, const char *value)
 {
     char name[64];
@@ -31,7 +32,7 @@ static err_code parse(const command *cmd, command_id c, const option_spec *o, co
     return cmd->run(argc, argv, &r, &e);
 }
 
-/* Values of which every option takes one; the first word of those that have words. */
+/* Every option accepts one of these values, or the first of its words. */
 static err_code parse_some_value(const command *cmd, command_id c, const option_spec *o)
 {
     static const char *const values[] = {"1", "*", "1%", "1M", "./path"};
@@ -48,7 +49,7 @@ static err_code parse_some_value(const command *cmd, command_id c, const option_
     return code;
 }
 
-/* The first option that the command has and does not take; NULL: it takes all. */
+/* The first option that the command has but does not handle; NULL: it handles all. */
 static const char *find_forgotten(const command *cmd, command_id c)
 {
     for (size_t i = 0; i < option_count; i++) {
@@ -69,7 +70,7 @@ static bool has(command_id c, option_id id)
     return found;
 }
 
-/* Threads, memory and output are one group: a command that has threads takes all of them. */
+/* Threads, memory and output are one group: a command that has --threads handles all of them. */
 static bool may_have(command_id c, option_id id)
 {
     const bool common = id == OPTION_THREADS || id == OPTION_MEMORY || id == OPTION_PROGRESS ||
@@ -77,8 +78,8 @@ static bool may_have(command_id c, option_id id)
     return has(c, id) || (common && has(c, OPTION_THREADS));
 }
 
-/* The first option that the command takes and does not have: another one that it has could be
- * forgotten in the same way, and nobody would hear of it. NULL: there is none. */
+/* The first option that the command handles but does not have; NULL: there is none. A command that
+ * accepts anything would hide options that have no case. */
 static const char *find_ignored(const command *cmd, command_id c)
 {
     const char *ignored = NULL;
@@ -95,16 +96,16 @@ static const char *find_ignored(const command *cmd, command_id c)
     return ignored;
 }
 
-START_TEST(every_option_is_taken)
+START_TEST(every_option_is_handled)
 {
     const command_id c = (command_id)_i;
     ck_assert_ptr_nonnull(cmd_list[c]);
     const char *const forgotten = find_forgotten(cmd_list[c], c);
-    ck_assert_msg(!forgotten, "%s: --%s is not taken", command_table[c].name, forgotten);
+    ck_assert_msg(!forgotten, "%s: --%s is not handled", command_table[c].name, forgotten);
 }
 END_TEST
 
-START_TEST(no_other_option_is_taken)
+START_TEST(no_other_option_is_handled)
 {
     const command_id c = (command_id)_i;
     const char *const ignored = find_ignored(cmd_list[c], c);
@@ -112,7 +113,7 @@ START_TEST(no_other_option_is_taken)
 }
 END_TEST
 
-/* Takes everything, whatever it is. */
+/* Accepts every option. */
 static err_code ignore(void *ctx, const option_spec *o, const char *value, err *e)
 {
     (void)ctx;
@@ -122,7 +123,7 @@ static err_code ignore(void *ctx, const option_spec *o, const char *value, err *
     return OK;
 }
 
-/* Takes all of diff's options but --full. */
+/* Handles all options of diff except --full. */
 static err_code forget(void *ctx, const option_spec *o, const char *value, err *e)
 {
     return o->id == OPTION_FULL ? option_unhandled(o, e) : ignore(ctx, o, value, e);
@@ -155,8 +156,8 @@ int main(void)
 {
     TCase *const tc = tcase_create("cmd_list");
     tcase_add_checked_fixture(tc, be_silent, NULL);
-    tcase_add_loop_test(tc, every_option_is_taken, 0, COMMAND_COUNT);
-    tcase_add_loop_test(tc, no_other_option_is_taken, 0, COMMAND_COUNT);
+    tcase_add_loop_test(tc, every_option_is_handled, 0, COMMAND_COUNT);
+    tcase_add_loop_test(tc, no_other_option_is_handled, 0, COMMAND_COUNT);
     tcase_add_test(tc, mistakes_are_found);
     tcase_add_test(tc, an_option_without_effect_is_an_internal_error);
     return run_tests("cmd_list", tc);

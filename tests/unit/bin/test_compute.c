@@ -1,5 +1,4 @@
-/* What --device takes, which devices it chooses among those that are there, and how they are
- * called. */
+/* The values of --device, which of the available devices they choose, and the names of devices. */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,9 +27,9 @@ static const struct {
     {"cuda:007", COMPUTE_CUDA, 1, 7, 7},
 };
 
-START_TEST(words_are_taken)
+START_TEST(values_are_accepted)
 {
-    request.count = 9; /* of an earlier --device: the last one counts */
+    request.count = 9; /* as if from an earlier --device: the last one wins */
     expect_ok(compute_parse(accepted[_i].word, &request, &e), &e);
     ck_assert_int_eq(request.kind, accepted[_i].kind);
     ck_assert_uint_eq(request.count, accepted[_i].count);
@@ -55,7 +54,7 @@ static const char *const refused[] = {
     "auto|cpu", "cuda:99999999999999999999",
 };
 
-START_TEST(other_words_are_refused)
+START_TEST(other_values_are_refused)
 {
     char expected[100];
     snprintf(expected, sizeof expected,
@@ -95,7 +94,7 @@ static device_list three(void)
         }};
 }
 
-/* Choose by a word, and say what was chosen as a word. */
+/* Choose by a value of --device, and describe the choice in the same form. */
 static err_code choose(const char *word, const device_list *found, compute *c, char text[64])
 {
     expect_ok(compute_parse(word, &request, &e), &e);
@@ -120,7 +119,7 @@ START_TEST(devices_are_chosen)
 }
 END_TEST
 
-START_TEST(devices_that_cannot_be_had)
+START_TEST(devices_that_do_not_exist)
 {
     device_list found = three();
     compute c = {0};
@@ -165,7 +164,7 @@ static void count_note(void *ctx, const char *text)
     ++*(int *)ctx;
 }
 
-/* Of a build without CUDA nobody expects a GPU: `auto` says nothing. */
+/* Nobody expects a GPU of a build without CUDA: `auto` prints no note. */
 START_TEST(without_cuda)
 {
     int notes = 0;
@@ -204,11 +203,11 @@ int main(void)
 {
     TCase *const tc = tcase_create("compute");
     tcase_add_checked_fixture(tc, reset, NULL);
-    tcase_add_loop_test(tc, words_are_taken, 0, COUNT(accepted));
-    tcase_add_loop_test(tc, other_words_are_refused, 0, COUNT(refused));
+    tcase_add_loop_test(tc, values_are_accepted, 0, COUNT(accepted));
+    tcase_add_loop_test(tc, other_values_are_refused, 0, COUNT(refused));
     tcase_add_test(tc, numbers_are_listed_once);
     tcase_add_test(tc, devices_are_chosen);
-    tcase_add_test(tc, devices_that_cannot_be_had);
+    tcase_add_test(tc, devices_that_do_not_exist);
     tcase_add_test(tc, names_are_short);
     tcase_add_test(tc, without_cuda);
     tcase_add_test(tc, the_cpu_computes);

@@ -1,5 +1,6 @@
-/* The way to a GPU, with a make-believe one: this program brings its own gpu/, whose engine is that
- * of faulty_engine.h. What is found, opened, checked and taken over, and what is told about it. */
+/* bin/compute with fake GPUs: this program has its own gpu/, whose engine is that of
+ * faulty_engine.h. Tests which devices are found, opened, checked and replaced by the CPU, and the
+ * notes about it. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +14,9 @@
 /* ---- the GPUs -------------------------------------------------- */
 
 static struct {
-    unsigned count, usable; /* devices; the first `usable` are */
+    unsigned count, usable; /* number of devices, of which the first `usable` are usable */
     unsigned refused;       /* a bit for each number that cannot be opened */
-    bool refuses_all;       /* for a reason that is no device's fault */
+    bool refuses_all;       /* for a reason that concerns no device */
     unsigned openings;
     faulty_plan plan;
     engine_cuda_options options; /* of the last opening */
@@ -59,7 +60,7 @@ err_code engine_cuda_open(const engine_cuda_options *o, engine **out, unsigned *
     return OK;
 }
 
-/* ---- one way through ------------------------------------------- */
+/* ---- one run --------------------------------------------------- */
 
 enum { ROWS = 256, COLS = 128, TILES = 2 };
 
@@ -68,7 +69,7 @@ static const convert_slots slots = {
 static err e;
 static compute_request request;
 static compute c;
-static char noted[512]; /* each with a line break behind it */
+static char noted[512]; /* each followed by a line break */
 
 static void keep_note(void *ctx, const char *text)
 {
@@ -153,7 +154,7 @@ START_TEST(numbers_choose)
 }
 END_TEST
 
-START_TEST(auto_does_without)
+START_TEST(auto_falls_back_to_the_cpu)
 {
     gpus.count = (unsigned)_i % 2; /* none, or one that is not usable */
     gpus.usable = 0;
@@ -175,7 +176,7 @@ START_TEST(auto_does_without)
 }
 END_TEST
 
-/* The second of three, which nobody asked for by its number; or who did gets the error. */
+/* The second of three devices: left out, or an error if it was requested by its number. */
 START_TEST(one_cannot_be_opened)
 {
     char text[64];
@@ -197,7 +198,7 @@ START_TEST(one_cannot_be_opened)
 }
 END_TEST
 
-/* Two slots: the third device has none, unless another one is left out. */
+/* With two slots, the third device is not used unless another one is left out. */
 START_TEST(more_devices_than_slots)
 {
     char text[64];
@@ -231,8 +232,8 @@ START_TEST(none_can_be_opened)
 }
 END_TEST
 
-/* Not a device's fault: no other is tried. */
-START_TEST(they_cannot_be_opened)
+/* If the failure concerns no device, no other device is tried. */
+START_TEST(no_device_is_to_blame)
 {
     gpus.refuses_all = true;
     expect_error(find_and_open("cuda"), ERR_MEMORY, &e, "cannot pin memory");
@@ -257,7 +258,7 @@ START_TEST(device_that_fails)
     compute_close(&c, &watching);
     ck_assert_str_eq(c.failure, FAULTY_TEXT);
     ck_assert_str_eq(noted, "a GPU failed (" FAULTY_TEXT "): the CPU finished its work\n");
-    compute_close(&c, &watching); /* says nothing again */
+    compute_close(&c, &watching); /* prints no second note */
 }
 END_TEST
 
@@ -268,8 +269,8 @@ static void spoil(const engine_job *job, uint64_t tile, unsigned char *codes)
     codes[5] = 1; /* where 0 belongs */
 }
 
-/* Not even `auto` goes on. */
-START_TEST(device_that_errs)
+/* Even with `auto`, that is an error. */
+START_TEST(device_that_computes_wrongly)
 {
     gpus.plan.spoil = spoil;
     expect_ok(find_and_open("auto"), &e);
@@ -284,12 +285,12 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_test(tc, gpus_compute);
     tcase_add_test(tc, numbers_choose);
-    tcase_add_loop_test(tc, auto_does_without, 0, 2);
+    tcase_add_loop_test(tc, auto_falls_back_to_the_cpu, 0, 2);
     tcase_add_loop_test(tc, one_cannot_be_opened, 0, 2);
     tcase_add_test(tc, more_devices_than_slots);
     tcase_add_test(tc, none_can_be_opened);
-    tcase_add_test(tc, they_cannot_be_opened);
+    tcase_add_test(tc, no_device_is_to_blame);
     tcase_add_test(tc, device_that_fails);
-    tcase_add_test(tc, device_that_errs);
+    tcase_add_test(tc, device_that_computes_wrongly);
     return run_tests("compute_gpu", tc);
 }

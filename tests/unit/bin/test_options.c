@@ -1,5 +1,5 @@
-/* The command line: what is taken, in which order, what is refused and what is suggested; the table
- * itself; values. */
+/* The parser of the command line: which arguments it accepts, in which order, what it refuses and
+ * suggests; the option table; values. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,20 +14,20 @@ enum { ARGUMENTS_MAX = 16 };
 
 static err e;
 static command_line line;
-static char taken[256]; /* "output=FILE quiet keep=GLOB " */
+static char seen[256]; /* "output=FILE quiet keep=GLOB " */
 
 static void reset(void)
 {
     e = (err){0};
-    taken[0] = '\0';
+    seen[0] = '\0';
 }
 
-static err_code take(void *ctx, const option_spec *o, const char *value, err *failure)
+static err_code on_option(void *ctx, const option_spec *o, const char *value, err *failure)
 {
     (void)ctx;
     (void)failure;
-    const size_t used = strlen(taken);
-    snprintf(taken + used, sizeof taken - used, "%s%s%s ", o->name, value ? "=" : "",
+    const size_t used = strlen(seen);
+    snprintf(seen + used, sizeof seen - used, "%s%s%s ", o->name, value ? "=" : "",
              value ? value : "");
     return OK;
 }
@@ -43,12 +43,12 @@ static err_code parse(command_id c, const char *text)
         argv[argc++] = word;
     }
     argv[argc] = NULL;
-    taken[0] = '\0';
-    return options_parse(c, argc, argv, take, NULL, &line, &e);
+    seen[0] = '\0';
+    return options_parse(c, argc, argv, on_option, NULL, &line, &e);
 }
 
 static const struct {
-    const char *text, *taken, *operand;
+    const char *text, *seen, *operand;
 } accepted[] = {
     {"convert -o out src", "output=out ", "src"},
     {"convert src -o out", "output=out ", "src"},
@@ -65,22 +65,22 @@ static const struct {
     {"convert --keep= -o o s", "keep= output=o ", "s"},
 };
 
-START_TEST(takes_what_is_right)
+START_TEST(accepts_valid_lines)
 {
     expect_ok(parse(COMMAND_CONVERT, accepted[_i].text), &e);
-    ck_assert_str_eq(taken, accepted[_i].taken);
+    ck_assert_str_eq(seen, accepted[_i].seen);
     ck_assert_uint_eq(line.operand_count, 1);
     ck_assert_str_eq(line.operands[0], accepted[_i].operand);
     ck_assert_int_eq(line.action, ACTION_RUN);
 }
 END_TEST
 
-/* Operands of a command that takes any number of them, between options, and behind "--". */
+/* Any number of operands, between options and after "--". */
 START_TEST(operands_keep_their_order)
 {
     static const char *const expected[] = {"file", "a", "b", "-q", "c", "d"};
     expect_ok(parse(COMMAND_UNPACK, "unpack file -o out a --threads 2 b -f -- -q c d"), &e);
-    ck_assert_str_eq(taken, "output=out threads=2 force ");
+    ck_assert_str_eq(seen, "output=out threads=2 force ");
     ck_assert_uint_eq(line.operand_count, COUNT(expected));
     for (int i = 0; i < COUNT(expected); i++) {
         ck_assert_str_eq(line.operands[i], expected[i]);
@@ -157,7 +157,7 @@ START_TEST(order_does_not_depend_on_the_environment)
 {
     ck_assert_int_eq(setenv("POSIXLY_CORRECT", "1", 1), 0);
     expect_ok(parse(COMMAND_CONVERT, "convert src -o out"), &e);
-    ck_assert_str_eq(taken, "output=out ");
+    ck_assert_str_eq(seen, "output=out ");
 }
 END_TEST
 
@@ -195,7 +195,7 @@ START_TEST(nearest_counts_edits)
 {
     ck_assert_uint_eq(distance("scales", "scales"), 0);
     ck_assert_uint_eq(distance("scale", "scales"), 1);
-    ck_assert_uint_eq(distance("sacles", "scales"), 1); /* neighbours swapped */
+    ck_assert_uint_eq(distance("sacles", "scales"), 1); /* neighbors swapped */
     ck_assert_uint_eq(distance("scxles", "scales"), 1);
     ck_assert_uint_eq(distance("cales", "scales"), 1);
     ck_assert_uint_eq(distance("thraeds", "threads"), 1);
@@ -210,8 +210,8 @@ START_TEST(nearest_counts_edits)
 }
 END_TEST
 
-/* What the printers and getopt rely on. */
-START_TEST(table_is_sound)
+/* The properties that the printers and getopt rely on. */
+START_TEST(table_is_consistent)
 {
     for (size_t i = 0; i < option_count; i++) {
         const option_spec *const o = &option_table[i];
@@ -223,8 +223,7 @@ START_TEST(table_is_sound)
         for (size_t j = 0; j < i; j++) {
             const option_spec *const other = &option_table[j];
             if (o->commands & other->commands) {
-                ck_assert_int_ne(o->id,
-                                 other->id); /* arrays by id have room for all of a command */
+                ck_assert_int_ne(o->id, other->id); /* getopt_form has one place for each id */
                 ck_assert_str_ne(o->name, other->name);
                 ck_assert(!o->letter || o->letter != other->letter);
             }
@@ -233,7 +232,7 @@ START_TEST(table_is_sound)
 }
 END_TEST
 
-/* Is it there, with nothing of a longer word before or after it? */
+/* True if the text contains the word, and not only as a part of a longer word. */
 static bool names(const char *text, const char *word, size_t length)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -261,7 +260,7 @@ static size_t count_named(const option_spec *o, size_t *count)
     return named;
 }
 
-/* The words come from lists, sentences about them do not: one that is new must not be forgotten. */
+/* Words come from lists, but help texts do not: the help of a new word must not be forgotten. */
 START_TEST(help_names_all_words_or_none)
 {
     static const option_spec forgetful = {.words = "a|bc|abc", .value = "WORD", .help = "a, abc."};
@@ -387,7 +386,7 @@ int main(void)
 {
     TCase *const tc = tcase_create("options");
     tcase_add_checked_fixture(tc, reset, NULL);
-    tcase_add_loop_test(tc, takes_what_is_right, 0, COUNT(accepted));
+    tcase_add_loop_test(tc, accepts_valid_lines, 0, COUNT(accepted));
     tcase_add_test(tc, operands_keep_their_order);
     tcase_add_loop_test(tc, refuses_with_a_hint, 0, COUNT(refused));
     tcase_add_test(tc, help_and_version_end_the_parsing);
@@ -395,7 +394,7 @@ int main(void)
     tcase_add_test(tc, json_is_seen_before_parsing);
     tcase_add_test(tc, commands_are_found_or_suggested);
     tcase_add_test(tc, nearest_counts_edits);
-    tcase_add_test(tc, table_is_sound);
+    tcase_add_test(tc, table_is_consistent);
     tcase_add_test(tc, help_names_all_words_or_none);
     tcase_add_loop_test(tc, sizes_are_powers_of_1024, 0, COUNT(sizes));
     tcase_add_test(tc, counts_have_limits);

@@ -1,4 +1,4 @@
-/* Progress: what a line says, how often it comes, and where it does not. */
+/* Progress: the text of a line, how often it is printed, and where none is printed. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static const struct {
     {0, 1000, 0, "convert       0 B of 1.00 kB    0 %      - GB/s"},
 };
 
-START_TEST(line_says_it_all)
+START_TEST(line_is_complete)
 {
     char text[160];
     progress_line(text, sizeof text, "convert", lines[_i].done, lines[_i].total, lines[_i].seconds);
@@ -30,7 +30,7 @@ START_TEST(line_says_it_all)
 }
 END_TEST
 
-START_TEST(line_fits_its_room)
+START_TEST(line_fits_its_buffer)
 {
     char text[16];
     memset(text, 'x', sizeof text);
@@ -57,7 +57,7 @@ START_TEST(file_gets_a_line_a_second)
     ck_assert_ptr_nonnull(to);
     progress p;
     progress_init(&p, to, PROGRESS_ALWAYS);
-    progress_advance_at(&p, 1, 1e6); /* before the first stage: nothing to say */
+    progress_advance_at(&p, 1, 1e6); /* before the first stage: prints nothing */
     progress_stage(&p, "convert", 1000);
     const double start = progress_clock();
     for (int tenth = 1; tenth <= 49; tenth++) {
@@ -69,7 +69,7 @@ START_TEST(file_gets_a_line_a_second)
 }
 END_TEST
 
-START_TEST(file_gets_nothing_unasked)
+START_TEST(file_gets_nothing_by_default)
 {
     const progress_when quiet[] = {PROGRESS_AUTO, PROGRESS_NEVER};
     for (int i = 0; i < COUNT(quiet); i++) {
@@ -88,7 +88,7 @@ START_TEST(file_gets_nothing_unasked)
 }
 END_TEST
 
-START_TEST(stages_start_from_nothing)
+START_TEST(stages_start_at_zero)
 {
     FILE *const to = tmpfile();
     ck_assert_ptr_nonnull(to);
@@ -111,10 +111,10 @@ END_TEST
 int main(void)
 {
     TCase *const tc = tcase_create("progress");
-    tcase_add_loop_test(tc, line_says_it_all, 0, COUNT(lines));
-    tcase_add_test(tc, line_fits_its_room);
+    tcase_add_loop_test(tc, line_is_complete, 0, COUNT(lines));
+    tcase_add_test(tc, line_fits_its_buffer);
     tcase_add_test(tc, file_gets_a_line_a_second);
-    tcase_add_test(tc, file_gets_nothing_unasked);
-    tcase_add_test(tc, stages_start_from_nothing);
+    tcase_add_test(tc, file_gets_nothing_by_default);
+    tcase_add_test(tc, stages_start_at_zero);
     return run_tests("progress", tc);
 }
