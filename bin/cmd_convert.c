@@ -87,7 +87,7 @@ static err_code on_value(convert_request *q, const option_spec *o, const char *v
     case OPTION_FOR:
     case OPTION_TP:
     case OPTION_EP:
-        return fit_take(&q->fit, o, value, e);
+        return fit_on_option(&q->fit, o, value, e);
     default:
         return job_on_option(&q->job, o, value, e);
     }
@@ -356,7 +356,7 @@ static err_code show_fit(const convert_request *q, const convert_job *job, err *
     fit_about about = {.path = job->options.source, .table = &job->plan.table};
     TRY(read_config(&job->embed, &config, &about.config_bytes, e));
     about.config = config;
-    const err_code code = fit_tell(&q->fit, &about, q->report, e);
+    const err_code code = fit_print(&q->fit, &about, q->report, e);
     free(config);
     return code;
 }

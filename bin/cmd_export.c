@@ -30,7 +30,7 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
         return value_word("--for", value, o->words, &q->fit.preset, e);
     case OPTION_TP:
     case OPTION_EP:
-        return fit_take(&q->fit, o, value, e);
+        return fit_on_option(&q->fit, o, value, e);
     case OPTION_SHARD_SIZE:
         return value_size("--shard-size", value, &q->options.shard_bytes, e);
     case OPTION_DEQUANTIZE:
@@ -90,7 +90,7 @@ static err_code show_fit(const export_request *q, const export_job *job, err *e)
             about.config_bytes = job->files[i].bytes;
         }
     }
-    return fit_tell(&q->fit, &about, q->report, e);
+    return fit_print(&q->fit, &about, q->report, e);
 }
 
 static err_code export(export_request *q, err *e)

@@ -14,7 +14,7 @@ static err_code take_sizes(const char *option, const char *value, fit_sizes *s, 
     return value_counts(option, value, 1, FIT_MAX_NUMBER, s->sizes, FIT_MAX_SIZES, &s->count, e);
 }
 
-err_code fit_take(fit_request *q, const option_spec *o, const char *value, err *e)
+err_code fit_on_option(fit_request *q, const option_spec *o, const char *value, err *e)
 {
     q->asked = true;
     switch (o->id) {
@@ -248,7 +248,7 @@ static err_code judge(const fit *f, const char *path, err *e)
                               preset_name(f->preset), bad, f->run_count);
 }
 
-err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e)
+err_code fit_print(const fit_request *q, const fit_about *about, report *r, err *e)
 {
     const fit_question question = {
         .table = about->table,

@@ -1,11 +1,11 @@
 /* The options --for, --tp and --ep of a plan, and the answer as text and as JSON: would a runtime
  * load the result, on that many devices? (spec/cli.md section 4.1)
  *
- *     case OPTION_TP: return fit_take(&q->fit, o, value, e);       while options are parsed
+ *     case OPTION_TP: return fit_on_option(&q->fit, o, value, e);    while options are parsed
  *     ...
  *     TRY(fit_request_check(&q->fit, dry_run, e));
  *     ...
- *     if (q->fit.asked) code = fit_tell(&q->fit, &about, report, e);
+ *     if (q->fit.asked) code = fit_print(&q->fit, &about, report, e);
  */
 #ifndef FIT_REPORT_H
 #define FIT_REPORT_H
@@ -21,7 +21,7 @@ typedef struct fit_request {
 } fit_request;
 
 /* Take OPTION_FOR, OPTION_TP or OPTION_EP. ERR_USAGE: the value is malformed. */
-MUST_CHECK err_code fit_take(fit_request *q, const option_spec *o, const char *value, err *e);
+MUST_CHECK err_code fit_on_option(fit_request *q, const option_spec *o, const char *value, err *e);
 
 /* Check the options together. ERR_USAGE: no runtime was named, or it is not a plan. */
 MUST_CHECK err_code fit_request_check(const fit_request *q, bool dry_run, err *e);
@@ -37,6 +37,6 @@ typedef struct fit_about {
 
 /* Find the answer, and print it or put it into the object of --json. Errors: ERR_DIFFERENT the
  * answer is no; those of fit_make. */
-MUST_CHECK err_code fit_tell(const fit_request *q, const fit_about *about, report *r, err *e);
+MUST_CHECK err_code fit_print(const fit_request *q, const fit_about *about, report *r, err *e);
 
 #endif
