@@ -1,5 +1,5 @@
-/* What octavo bench measures with: medians, the slowest stage, a checkpoint of random weights, and
- * the reading and writing of a disk. */
+/* The parts of octavo bench: medians, the slowest stage, a checkpoint of random weights, and the
+ * measurement of a disk. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

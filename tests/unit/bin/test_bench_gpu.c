@@ -1,5 +1,5 @@
-/* octavo bench with a make-believe GPU: this program brings its own gpu/. What becomes of the bench
- * when the GPU fails, and that nothing is left of it. */
+/* octavo bench with a fake GPU: this program has its own gpu/. Tests what bench does when the GPU
+ * fails, and that it leaves no file behind. */
 #include <check.h>
 #include <jansson.h>
 #include <string.h>
