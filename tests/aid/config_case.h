@@ -12,7 +12,7 @@
 
 #define CONFIG "config.json: "
 
-/* The keys that a model has to have; what it may have comes by patches. */
+/* The required keys; patches add optional ones. */
 #define COMMON                                                                                     \
     "\"hidden_size\":192,\"num_hidden_layers\":7,\"num_attention_heads\":6,"                       \
     "\"num_key_value_heads\":2,\"head_dim\":32,\"first_k_dense_replace\":1,"                       \
@@ -53,7 +53,7 @@ static inline void gather(void *ctx, const char *text)
 
 static const monitor listener = {.note = gather};
 
-/* `base` with the keys of `patch`; "-" takes one out. */
+/* `base` with the keys of `patch`; "-" removes a key. */
 static inline char *patched(const char *base, const char *patch)
 {
     json_t *json = NULL;
@@ -108,7 +108,7 @@ typedef struct bad_config {
     const char *patch, *text;
 } bad_config;
 
-/* The message is `text` after the name of the file, or ends with it. */
+/* The message is `text` after the name of the file, or ends with `text`. */
 static inline void expect_bad(const char *base, const bad_config *b)
 {
     model_config c;

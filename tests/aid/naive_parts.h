@@ -1,5 +1,5 @@
-/* What the files of ops_naive.h share: the functions and sums of spec/forward.md, weights, codes.
- */
+/* Internal to the naive operations (ops_naive.h): functions and sums of spec/forward.md, weights,
+ * codes. */
 #ifndef NAIVE_PARTS_H
 #define NAIVE_PARTS_H
 
@@ -12,7 +12,7 @@ enum { NAIVE_GROUP = 128, E4M3_LARGEST = 0x7e };
 typedef struct naive {
     ops base; /* the first member */
     err failure;
-    unsigned loaded;              /* weights that are not unloaded */
+    unsigned loaded;              /* weights that are loaded now */
     float e4m3[E4M3_LARGEST + 1]; /* the values of the codes without a sign, ascending */
 } naive;
 

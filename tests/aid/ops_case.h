@@ -1,4 +1,4 @@
-/* What the tests of the CPU operations share: operations of every level and number of threads,
+/* For tests of the CPU operations: operations of every level and number of threads,
  * matrices with gaps between their rows, random contents, comparison of bits.
  *
  *     static void scenario(ops *o, uint64_t seed, float *out) { ... }
@@ -88,7 +88,7 @@ static inline mat case_mat(ops *o, size_t rows, size_t cols, uint64_t *state)
     return m;
 }
 
-/* Its rows without gaps, and the gaps untouched. */
+/* Copy its rows without gaps, and check that the gaps are untouched. */
 static inline float *case_take(ops *o, mat m, float *to)
 {
     o->get(o, m, to);

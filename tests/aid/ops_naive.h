@@ -1,5 +1,5 @@
-/* The operations of verify/ops/ops.h as the plainest loops, written from spec/forward.md alone: what
- * every implementation has to equal, bit for bit.
+/* The operations of verify/ops/ops.h as naive loops, written from spec/forward.md alone. Every
+ * implementation has to equal them bit for bit.
  *
  *     ops *o = ops_naive_create();
  *     o->load(o, &w);
@@ -7,9 +7,9 @@
  *     o->unload(o, &w);
  *     o->destroy(o);
  *
- * One thread, no vectors, fmaf of the C library. Its memory is that of the host, but what it loads it
- * copies, as a device would: a weight that is not loaded, or changed since, shows. Destroying it
- * aborts if a weight is still loaded. */
+ * One thread, no vectors, fmaf of the C library. Its memory is host memory, but it copies the weights that
+ * it loads, as a device would: so using a weight that is not loaded, or that was changed after
+ * loading, is found. Destroying it aborts if a weight is still loaded. */
 #ifndef OPS_NAIVE_H
 #define OPS_NAIVE_H
 

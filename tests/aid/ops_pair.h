@@ -10,8 +10,8 @@
  *     pair_same(&p, x);
  *     pair_close(&p);
  *
- * A matrix is a view of somewhat more memory: what lies between its rows is compared, too, so that
- * nobody writes there. Everything that is made belongs to the pair. */
+ * A matrix is a view of a larger memory, all of which is compared, so that writing between its rows
+ * is found. The pair owns everything that its functions create. */
 #ifndef OPS_PAIR_H
 #define OPS_PAIR_H
 
@@ -52,7 +52,7 @@ void pair_open(ops_pair *p, uint64_t seed); /* the tested one with 1 … 4 threa
 void pair_close(ops_pair *p);               /* status of both is OK */
 
 uint32_t pair_below(ops_pair *p, uint32_t limit);
-size_t pair_size(ops_pair *p, size_t limit); /* 1 … limit, often beside a width of vectors */
+size_t pair_size(ops_pair *p, size_t limit); /* 1 … limit, often next to a width of vectors */
 spread pair_spread(ops_pair *p);             /* mostly PLAIN */
 float pair_value(ops_pair *p, spread s);
 float *pair_floats(ops_pair *p, size_t count, spread s); /* host memory */
@@ -67,7 +67,7 @@ both both_cols(both m, size_t first, size_t count);
 /* A weight of finite values, loaded; a quantized one has random codes and scales. */
 both_weights pair_weight(ops_pair *p, dtype type, size_t rows, size_t cols, spread s);
 
-/* What the next comparisons are about, for their messages. */
+/* Describe the next comparisons, for their messages. */
 void pair_describe(ops_pair *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pair_same(ops_pair *p, both m); /* m came from pair_mat or pair_zeros; all its memory */
 void pair_same_host(ops_pair *p, const void *tested, const void *naive, size_t words);

@@ -1,4 +1,4 @@
-/* Values of a configuration that have to fit each other. */
+/* Checks and defaults that relate several values of a configuration. */
 #include <inttypes.h>
 
 #include "verify/model/model_arch.h"
@@ -13,7 +13,7 @@ err_code model_config_check_attention(const char *what, const model_config *c, e
     }
     if (c->heads % c->kv_heads != 0) {
         return err_set(e, ERR_INPUT,
-                       "%s: num_attention_heads, %u, is no multiple of num_key_value_heads, %u",
+                       "%s: num_attention_heads, %u, is not a multiple of num_key_value_heads, %u",
                        what, c->heads, c->kv_heads);
     }
     return OK;
@@ -24,7 +24,7 @@ err_code model_config_complete_heads(const char *what, model_config *c, err *e)
     c->kv_heads = c->kv_heads ? c->kv_heads : c->heads;
     if (c->head_dim == 0 && c->hidden % c->heads != 0) {
         return err_set(e, ERR_INPUT,
-                       "%s: head_dim is missing, and hidden_size, %u, is no multiple of "
+                       "%s: head_dim is missing, and hidden_size, %u, is not a multiple of "
                        "num_attention_heads, %u",
                        what, c->hidden, c->heads);
     }
@@ -44,7 +44,7 @@ static err_code check_experts(const char *what, const model_config *c, err *e)
                        c->layers, c->experts);
     }
     if (c->experts % c->groups != 0) {
-        return err_set(e, ERR_INPUT, "%s: num_experts, %u, is no multiple of n_group, %u", what,
+        return err_set(e, ERR_INPUT, "%s: num_experts, %u, is not a multiple of n_group, %u", what,
                        c->experts, c->groups);
     }
     if (c->top_groups > c->groups) {

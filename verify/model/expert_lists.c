@@ -7,8 +7,8 @@ static const routing *routing_of(const track *s)
     return s->forced ? s->forced : &s->selected;
 }
 
-/* Count the tokens of each expert, one place on; then add up, so that starts[i] is where list i
- * begins. */
+/* Counting sort: count the tokens of list i in starts[i + 1], then add up, so that list i begins at
+ * starts[i]. */
 static void find_starts(const model_run *run, expert_lists *l)
 {
     const size_t choices = run_tokens(run) * run->config.top_k;
@@ -24,7 +24,8 @@ static void find_starts(const model_run *run, expert_lists *l)
     }
 }
 
-/* `next` [tracks * experts] starts as `starts` does. */
+/* Append every token to the lists of its experts. `next` [tracks * experts] begins as a copy of
+ * `starts`. */
 static void fill(const model_run *run, expert_lists *l, size_t *next)
 {
     const unsigned k = run->config.top_k;

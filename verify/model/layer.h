@@ -1,6 +1,6 @@
-/* The parts that layers of models are made of, and the loops around them: an architecture says what
- * one piece of work computes, in the order of its paper; which tokens of which track, in what
- * blocks, with which weights in memory, is done here, once for all of them.
+/* The parts that layers of models consist of, and the loops around them. An architecture defines
+ * what a part computes, in the order of its paper; which tokens of which track are computed
+ * together, with which weights in memory, is decided here for all architectures.
  *
  *     static void attention(const step *s, mat x)        x = x + attention(norm(x))
  *     {
@@ -10,21 +10,22 @@
  *     }
  *     layer_by_sequence(run, layer, (slot_range){INPUT_NORM, DENSE}, attention, e);
  *
- * A function that returns a mat takes it from the scratch memory of the step, unless it says that
- * it works in place. A slot is an index into the architecture's table of tensors. */
+ * A function that returns a mat takes it from scratch memory, which lasts until the formula
+ * returns, unless it works in place. A slot is an index into the architecture's table of tensors.
+ * */
 #ifndef LAYER_H
 #define LAYER_H
 
 #include "verify/model/model_run.h"
 
-/* Rows of one track on their way through one part of a layer. */
+/* The context in which a formula computes some rows of one track. */
 typedef struct step {
     model_run *run;
     const model_config *c;
-    const weight *w; /* by slot, those of the part: loaded; others and absent ones: no rows */
+    const weight *w; /* by slot: the weights of the part, loaded; all others have no rows */
     unsigned layer;
     bool fp8;
-    size_t position; /* of the first row in its sequence; by sequence only */
+    size_t position; /* of the first row in its sequence; only in layer_by_sequence */
 } step;
 
 typedef void formula(const step *s, mat x);
@@ -33,23 +34,24 @@ typedef struct slot_range {
     unsigned first, last;
 } slot_range;
 
-/* Load what this layer has of the range, then run f over all tracks: whole sequences, or a token at
- * a time; with keys, values and state of those before. */
+/* Load the tensors of the range that this layer has, then call f for all tracks, for a whole
+ * sequence at a time, or in tracks that decode for a token at a time. The cache or state is that of
+ * the preceding tokens of the sequence. */
 MUST_CHECK err_code layer_by_sequence(model_run *run, unsigned layer, slot_range used, formula *f,
                                       err *e);
-/* The same in blocks of any tokens: nothing depends on others. */
+/* The same for blocks of tokens of any sequences: f must compute every row independently. */
 MUST_CHECK err_code layer_by_block(model_run *run, unsigned layer, slot_range used, formula *f,
                                    err *e);
 
-/* y = expert(x); `first` is the slot of its first matrix. */
+/* y = expert(x); `first` is the slot of the expert's first matrix. */
 typedef mat expert_formula(const step *s, mat x, unsigned first);
 
-/* x = x + the sum of routed experts of norm(x) + a shared expert of norm(x). Slots; experts have
- * three matrices, one after another. */
+/* x = x + the sum of the routed experts of norm(x) + the shared expert of norm(x). The numbers are
+ * slots; an expert has three matrices in consecutive slots. */
 typedef struct mixture {
     unsigned norm, router;
-    unsigned bias;           /* of the router, if this layer has it */
-    unsigned expert, shared; /* the latter if this layer has it */
+    unsigned bias;           /* of the router, if the layer has this tensor */
+    unsigned expert, shared; /* first matrices; shared: if the layer has this tensor */
     router_shape shape;
     expert_formula *formula;
 } mixture;
@@ -80,7 +82,7 @@ static inline mat norm(const step *s, mat x, unsigned w)
     return y;
 }
 
-/* Each head by itself, in place; one weight for all of them. */
+/* Norm each head separately, in place; all heads use the same weight. */
 static inline void norm_heads(const step *s, mat x, unsigned heads, unsigned w)
 {
     s->run->ops->norm(s->run->ops, x, heads, &s->w[w], s->c->eps, x);
@@ -95,7 +97,7 @@ static inline void rope(const step *s, mat x, unsigned heads)
                       s->run->sin + at);
 }
 
-/* Heads of head_dim, with the usual scale; all keys are seen. */
+/* Heads of head_dim channels with the usual scale; tokens see all preceding keys. */
 static inline attention_shape attention_heads(const model_config *c, unsigned kv_heads)
 {
     return (attention_shape){.heads = c->heads,
@@ -144,7 +146,7 @@ static inline void add(const step *s, mat x, mat y) /* x = x + y */
     s->run->ops->add(s->run->ops, x, y);
 }
 
-/* down(silu(gate x) * up x), the slots in this order, from `gate` on: an expert_formula. */
+/* down(silu(gate x) * up x), an expert_formula: slots gate, gate + 1 (up), gate + 2 (down). */
 static inline mat gated_mlp(const step *s, mat x, unsigned gate)
 {
     const mat g = linear(s, x, gate);

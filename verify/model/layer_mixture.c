@@ -1,5 +1,5 @@
-/* A mixture of experts: all tokens are normed and routed, then one expert after another takes its
- * tokens of every track, so that each is read once; then comes the shared expert. */
+/* A mixture of experts. All tokens are normed and routed; then each routed expert processes its
+ * tokens of all tracks, so that its weights are read only once; then the shared expert follows. */
 #include "format/base/num.h"
 #include "verify/model/expert_lists.h"
 #include "verify/model/layer_parts.h"
@@ -15,7 +15,7 @@ static slot_range three_from(unsigned slot)
     return (slot_range){slot, slot + 2};
 }
 
-/* The normed hidden states and the sums of the experts are shaped like those of a track. */
+/* Normed hidden states and sums of experts have the shape of the hidden states of a track. */
 static mat like_track(const model_run *run, unsigned number, float *data)
 {
     mat m = run_track(run, number);
@@ -33,9 +33,9 @@ static mat sum_of(const model_run *run, unsigned number)
     return like_track(run, number, run->sum);
 }
 
-/* ---- the choice ------------------------------------------------ */
+/* ---- routing --------------------------------------------------- */
 
-/* The bias of the router as floats, on the host; NULL: there is none. */
+/* The bias of the router as floats, on the host; NULL: the layer has none. */
 static err_code read_bias(model_run *run, unsigned layer, const mixture *m, const float **bias,
                           err *e)
 {
@@ -82,7 +82,7 @@ static err_code route(model_run *run, unsigned layer, const mixture *m, err *e)
         const step s = layer_step(run, layer, w, i);
         route_track(&s, i, m, bias);
     }
-    code = run_go_on(run, e); /* the choices are complete */
+    code = run_go_on(run, e); /* results of `route` are valid only if no operation failed */
 out:
     layer_unload(run, router_slot, w);
     layer_unload(run, norm_slot, w);
@@ -91,7 +91,7 @@ out:
 
 /* ---- routed experts -------------------------------------------- */
 
-/* The tokens of one expert, track by track. */
+/* Compute the tokens of one expert, track by track. */
 static void run_expert(model_run *run, unsigned layer, const mixture *m, const weight *w,
                        const expert_lists *lists, unsigned expert)
 {
@@ -124,7 +124,7 @@ out:
     return code;
 }
 
-/* In ascending order; the next one is fetched while one computes. */
+/* In ascending order; the next expert is read ahead while one is computed. */
 static err_code routed(model_run *run, unsigned layer, const mixture *m, const expert_lists *lists,
                        err *e)
 {

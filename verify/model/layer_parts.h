@@ -1,4 +1,4 @@
-/* What the files of layer.h share. Internal to them. */
+/* Internal to layer.c and layer_mixture.c: loading weights, and cutting tracks into blocks. */
 #ifndef LAYER_PARTS_H
 #define LAYER_PARTS_H
 
@@ -6,10 +6,11 @@
 
 step layer_step(model_run *run, unsigned layer, const weight *w, unsigned number);
 
-/* Tokens of a track that are worked on together, from row `row` on, of `rows`. */
+/* How many tokens of a track are computed together, from `row` on, of `rows` in all. */
 size_t layer_block_rows(const track *t, size_t row, size_t rows);
 
-/* Read and load what this layer has of a range, w [MODEL_SLOTS_MAX]; unload it in every case. */
+/* Read and load the tensors of a range that this layer has, into w [MODEL_SLOTS_MAX]. Unload them
+ * in every case. */
 MUST_CHECK err_code layer_load(model_run *run, unsigned layer, slot_range used, unsigned expert,
                                weight *w, err *e);
 void layer_unload(model_run *run, slot_range used, weight *w);

@@ -26,7 +26,7 @@ static const config_field common[] = {
     {0},
 };
 
-/* Members that functions of their own read, by the keys that a difference is named by. */
+/* Members that are not read as fields, with the keys by which differences are reported. */
 static const config_field identity[] = {
     {"architectures", FIELD(architecture, FIELD_TEXT, 0, 0)},
     {"model_type", FIELD(model_type, FIELD_TEXT, 0, 0)},
@@ -44,7 +44,7 @@ static const config_field rope[] = {
     {0},
 };
 
-/* Keys without influence on what is computed here, whatever the architecture. */
+/* Keys that do not matter for the forward pass of any architecture. */
 static const char *const ignored[] = {
     "_attn_implementation",
     "_name_or_path",
@@ -82,7 +82,7 @@ static err_code refuse_architecture(const char *what, const char *name,
                    what, name, text_list_end(&list));
 }
 
-/* The one name in the list of architectures. */
+/* Read the only name in the list of architectures. */
 static err_code read_name(const char *what, const json_t *json, const char **name, err *e)
 {
     char found[CONFIG_SHOWN_BYTES];
@@ -95,7 +95,7 @@ static err_code read_name(const char *what, const json_t *json, const char **nam
     return config_string(what, "architectures", only, name, e);
 }
 
-/* The model_type that goes with an architecture, which is that of c then. */
+/* Find an architecture by its name and set c->arch. Returns its model_type; NULL: not found. */
 static const char *find_type(const char *name, const model_arch *const *archs, model_config *c)
 {
     for (; *archs; archs++) {
@@ -140,10 +140,7 @@ static err_code read_float(const char *what, const config_field *f, const json_t
                            err *e)
 {
     double number = 0;
-    const err_code code = config_real(what, f->key, value, f->low, f->high, &number, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(config_real(what, f->key, value, f->low, f->high, &number, e));
     *out = (float)number;
     return *out > 0 && isfinite(*out) && *out < f->high
                ? OK
@@ -162,7 +159,7 @@ static err_code read_field(const char *what, const config_field *f, const json_t
     case FIELD_FLOAT:
         return read_float(what, f, value, to, e);
     default:
-        return err_set(e, ERR_INTERNAL, "%s: %s: is read elsewhere", what, f->key);
+        return err_set(e, ERR_INTERNAL, "%s: %s: not read as a field", what, f->key);
     }
 }
 
@@ -258,7 +255,7 @@ static void note_unknown(const char *what, json_t *json, const model_config *c, 
         }
     }
     if (list.total > 0) {
-        monitor_note(m, "%s: keys that the forward pass does not know, and ignores: %s", what,
+        monitor_note(m, "%s: keys that the forward pass does not know and ignores: %s", what,
                      text_list_end(&list));
     }
 }
@@ -289,13 +286,11 @@ err_code model_config_parse(const char *what, const char *text, size_t bytes,
 {
     json_t *json = NULL;
     *out = (model_config){.yarn_attention = NAN};
-    err_code code = json_parse(what, text, bytes, true, &json, e);
-    if (code == OK) {
-        code = read_all(what, json, archs, out, e);
-    }
-    if (code == OK) {
-        note_unknown(what, json, out, m);
-    }
+    err_code code = OK;
+    TRY_OUT(json_parse(what, text, bytes, true, &json, e));
+    TRY_OUT(read_all(what, json, archs, out, e));
+    note_unknown(what, json, out, m);
+out:
     json_decref(json);
     return code;
 }
@@ -357,7 +352,7 @@ bool model_has_linear(const model_config *c)
 
 enum { VALUE_BYTES = 80 };
 
-/* All that is in a double or a float; a NaN stands for a value that is not given. */
+/* A value as text, with all digits of a float or double. NaN means that the key is not given. */
 static void show_field(const config_field *f, const model_config *c, char text[VALUE_BYTES])
 {
     const void *const from = (const char *)c + f->at;

@@ -20,15 +20,15 @@ void weight_pool_free(weight_pool *w)
     *w = (weight_pool){0};
 }
 
-/* Buffers only grow: after the first layers nothing is allocated any more. */
-static bool make_room(void **buffer, size_t *room, size_t bytes)
+/* Buffers only grow, so nothing is allocated after the first layers of each kind. */
+static bool grow(void **buffer, size_t *capacity, size_t bytes)
 {
-    if (bytes <= *room && *buffer) {
+    if (bytes <= *capacity && *buffer) {
         return true;
     }
     free(*buffer);
     *buffer = memory_large(bytes);
-    *room = *buffer ? bytes : 0;
+    *capacity = *buffer ? bytes : 0;
     return *buffer != NULL;
 }
 
@@ -45,12 +45,12 @@ static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, 
 {
     const size_t scales = store_scale_count(t, rows);
     const size_t bytes = rows * t->row_bytes;
-    void *scale_buffer = run->pool->slots[slot].scales;
-    const bool room =
-        make_room(&run->pool->slots[slot].data, &run->pool->slots[slot].data_room, bytes + 1) &&
-        make_room(&scale_buffer, &run->pool->slots[slot].scale_room, scales * sizeof(float) + 1);
-    run->pool->slots[slot].scales = scale_buffer;
-    if (!room) {
+    weight_buffer *const b = &run->pool->slots[slot];
+    void *scale_buffer = b->scales;
+    const bool complete = grow(&b->data, &b->data_capacity, bytes + 1) &&
+                          grow(&scale_buffer, &b->scale_capacity, scales * sizeof(float) + 1);
+    b->scales = scale_buffer;
+    if (!complete) {
         return err_set(e, ERR_MEMORY, "%s: tensor %s: no memory for %zu bytes", run->store->path,
                        t->name, bytes);
     }
@@ -58,18 +58,17 @@ static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, 
         .type = t->type,
         .rows = rows,
         .cols = t->cols,
-        .data = run->pool->slots[slot].data,
-        .scales = t->quantized ? run->pool->slots[slot].scales : NULL,
+        .data = b->data,
+        .scales = t->quantized ? b->scales : NULL,
         .block = t->block,
     };
-    const err_code code = store_read(run->store, t, first, rows, run->pool->slots[slot].data,
-                                     run->pool->slots[slot].scales, e);
+    const err_code code = store_read(run->store, t, first, rows, b->data, b->scales, e);
     run->bytes_read += bytes + scales * sizeof(float);
     monitor_advance(run->monitor, bytes + scales * sizeof(float));
     return code;
 }
 
-/* In a dry run there is no store. */
+/* A weight without data, for the dry run, which has no store. */
 static weight shape_only(const model_run *run, unsigned slot, unsigned layer)
 {
     uint64_t shape[2] = {0};
@@ -88,7 +87,8 @@ err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned
     }
     const store_tensor *const t = find(run, slot, layer, expert);
     return t ? read_rows(run, slot, t, 0, t->rows, out, e)
-             : err_set(e, ERR_INTERNAL, "a tensor of layer %u that was there is gone", layer);
+             : err_set(e, ERR_INTERNAL,
+                       "a tensor of layer %u is missing although it was found before", layer);
 }
 
 err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows, weight *out,
@@ -101,7 +101,7 @@ err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t r
     }
     const store_tensor *const t = find(run, slot, 0, 0);
     return t ? read_rows(run, slot, t, first, rows, out, e)
-             : err_set(e, ERR_INTERNAL, "a tensor that was there is gone");
+             : err_set(e, ERR_INTERNAL, "a tensor is missing although it was found before");
 }
 
 uint64_t run_block_height(const model_run *run, unsigned slot)
@@ -173,7 +173,7 @@ void run_scratch_reset(model_run *run)
     run->scratch_used = 0;
 }
 
-/* What tables and choices need; before the dry run, which uses them. */
+/* Memory for tables and routings. The dry run uses it, so it comes first. */
 static bool allocate_host(model_run *run)
 {
     const model_config *const c = &run->config;
@@ -258,7 +258,7 @@ void run_close(model_run *run)
     run->cos = run->sin = run->decay = run->bias = NULL;
 }
 
-/* ---- for the model --------------------------------------------- */
+/* ---- layers ---------------------------------------------------- */
 
 void run_clear_state(model_run *run)
 {

@@ -1,18 +1,18 @@
-/* One model on its way through a forward pass: its tracks of hidden states, layer by layer
- * (spec/forward.md section 6).
+/* The state of a forward pass of one model: its tracks of hidden states, which advance layer by
+ * layer (spec/forward.md section 6).
  *
  *     model_run run;
  *     run_open(&run, &setup, e);
  *     run_embed(&run, track, ids, e);
  *     for (unsigned i = 0; i < run.config.layers; i++)
- *         run_layer(&run, i, e);                 every track went through layer i
+ *         run_layer(&run, i, e);                 computes layer i for every track
  *     run_logits(&run, ...);
  *     run_close(&run);
  *
- * A track is a batch of sequences with its own hidden states that goes through the layers with the
- * others: weights are read once for all of them, and a layer (routed experts: one expert) is all of
- * a model that is in memory at a time. Tracks differ in how they compute, or in what they are fed:
- * whoever runs the pass may overwrite a track between two layers. */
+ * A track is a batch of sequences with its own hidden states. All tracks advance together, so that
+ * weights are read once for all of them; only the weights of one layer (of routed experts: of one
+ * expert) are in memory at a time. Tracks differ in how they compute, or in their hidden states:
+ * the caller may overwrite a track between two layers. One thread at a time uses a run. */
 #ifndef MODEL_RUN_H
 #define MODEL_RUN_H
 
@@ -21,7 +21,7 @@
 #include "verify/model/rope_tables.h"
 #include "verify/ops/ops.h"
 
-/* The experts of each token, ascending, and their shares: [tokens, top_k] each. */
+/* The experts of each token, ascending, and their weights: [tokens, top_k] each. */
 typedef struct routing {
     uint32_t *index;
     float *weights;
@@ -31,17 +31,19 @@ typedef struct track {
     bool fp8; /* FP8 activations for matrices that are quantized */
     slope_form slope;
     bool decode;           /* one token at a time, as text is generated */
-    const routing *forced; /* experts to take instead of choosing; NULL: choose */
+    const routing *forced; /* use these experts; NULL: let the router select */
     routing selected;      /* in the last layer that has experts; unless forced */
 } track;
 
-/* Buffers for the weights of one layer, by slot, shared by the runs of both sides. */
+typedef struct weight_buffer {
+    void *data;
+    float *scales;
+    size_t data_capacity, scale_capacity; /* bytes */
+} weight_buffer;
+
+/* Buffers for the weights of one layer, by slot. Runs that take turns can share a pool. */
 typedef struct weight_pool {
-    struct {
-        void *data;
-        float *scales;
-        size_t data_room, scale_room;
-    } slots[MODEL_SLOTS_MAX];
+    weight_buffer slots[MODEL_SLOTS_MAX];
 } weight_pool;
 
 void weight_pool_free(weight_pool *w);
@@ -49,33 +51,32 @@ void weight_pool_free(weight_pool *w);
 enum { RUN_TRACKS_MAX = 8 };
 
 struct model_run {
-    /* Given. */
+    /* Set by the caller, who keeps ownership. */
     ops *ops;
     store *store;
-    weight_pool *pool; /* who has two runs in turn lets them share one */
+    weight_pool *pool;
     const monitor *monitor;
     model_config config;
     size_t sequences, length; /* of each track; tokens of a sequence */
     track *tracks;
     unsigned track_count; /* <= RUN_TRACKS_MAX */
-    /* Made by run_open. */
+    /* Set by run_open. */
     float *hidden;       /* ops: [tracks, sequences, length, hidden] */
-    float *normed, *sum; /* ops, the same shape: for layers with experts */
-    float *state;        /* ops: the cache or the state of one sequence */
+    float *normed, *sum; /* ops, of the same shape: for layers with experts */
+    float *state;        /* ops: the key-value cache or the state of one sequence */
     size_t state_floats;
     float *scratch; /* ops */
     size_t scratch_floats, scratch_used, scratch_most;
     float *cos, *sin;    /* host: [length, rotary_dim / 2] */
-    float *decay, *bias; /* host: of the layer and track at work */
+    float *decay, *bias; /* host: of the current layer and track */
     uint64_t bytes_read;
 };
 
-/* ERR_INPUT: sequences longer than the configuration allows. */
+/* ERR_INPUT: the configuration does not allow sequences of this length. */
 MUST_CHECK err_code run_check_length(const store *s, const model_config *c, size_t length, err *e);
 
-/* Fill in the given members first. Errors: ERR_MEMORY; ERR_INPUT sequences longer than the
- * configuration allows. Close it in every case; that frees no given member but the routings in
- * `tracks`. */
+/* Set the caller's members first. Errors: ERR_MEMORY; ERR_INPUT as run_check_length. Close the run
+ * in every case; of the caller's members, that frees only the routings in `tracks`. */
 MUST_CHECK err_code run_open(model_run *run, err *e);
 void run_close(model_run *run);
 
@@ -87,24 +88,24 @@ static inline size_t run_tokens(const model_run *run) /* of one track */
 /* The hidden states of track `number`: [tokens, hidden]. */
 mat run_track(const model_run *run, unsigned number);
 
-/* Start a track with the embeddings of ids [tokens], each within the vocabulary. */
+/* Set a track to the embeddings of ids [tokens], each within the vocabulary. */
 MUST_CHECK err_code run_embed(model_run *run, unsigned number, const int32_t *ids, err *e);
 
-/* Send every track through layer `layer`, as its architecture says. */
+/* Compute a layer for every track, as the architecture defines it. */
 MUST_CHECK err_code run_layer(model_run *run, unsigned layer, err *e);
 
-/* Logits of tokens [first, first + count) of several tracks, count <= RUN_BLOCK; out[i] [count,
- * vocab] those of track numbers[i]. The head is read once for all, a band of rows at a time. */
+/* Compute logits of tokens [first, first + count) of several tracks, count <= RUN_BLOCK: out[i]
+ * [count, vocab] for track numbers[i]. The head is read once for all, a band of rows at a time. */
 MUST_CHECK err_code run_logits(model_run *run, const unsigned *numbers, unsigned count_tracks,
                                size_t first, size_t count, const mat *out, err *e);
 
 /* ---- for layers ------------------------------------------------ */
 
-/* Read a weight into its buffer in the pool, where it stays until the slot is read again; the ops
- * have not loaded it. */
+/* Read a weight into its buffer in the pool, where it stays until the slot is read again. The
+ * caller loads it into the ops. */
 MUST_CHECK err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned expert,
                                     weight *out, err *e);
-/* The same for rows [first, first + rows) of a large one outside the layers. */
+/* The same for rows [first, first + rows) of a large tensor outside the layers. */
 MUST_CHECK err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows,
                                   weight *out, err *e);
 /* Rows of a block of a tensor outside the layers, 1 if it is not quantized: run_read_band can only
@@ -115,22 +116,22 @@ void run_prefetch(model_run *run, unsigned slot, unsigned layer, unsigned expert
 /* Row `row` of a weight as floats, [w->cols]. */
 void weight_widen_row(const weight *w, size_t row, float *out);
 
-/* Before a sequence: no keys, no state. */
+/* Clear the cache or state, before each sequence. */
 void run_clear_state(model_run *run);
 
-/* Has an operation failed, or does the user want to stop? */
+/* The error of an operation that failed, or ERR_CANCELLED. */
 MUST_CHECK err_code run_go_on(model_run *run, err *e);
 
-/* A matrix of working memory, valid until the next run_scratch_reset; what it holds is undefined.
- * run_open provides for the largest layer, which it finds by a dry run. */
+/* A matrix in scratch memory, valid until the next run_scratch_reset; its contents are undefined.
+ * run_open allocates enough for the largest layer, which it finds by a dry run. */
 mat run_scratch(model_run *run, size_t rows, size_t cols);
 void run_scratch_reset(model_run *run);
 
-/* The dry run: floats of scratch and state that the layers and the head take at most. Without a
- * store, weights have shapes and no data. ERR_MEMORY. */
+/* The dry run: how many floats of scratch memory and of state the layers and the head need at most.
+ * No weight is read. ERR_MEMORY. */
 MUST_CHECK err_code run_measure(const model_run *run, size_t *scratch_floats, size_t *state_floats,
                                 err *e);
 
-enum { RUN_BLOCK = 512 }; /* tokens that go through an MLP together */
+enum { RUN_BLOCK = 512 }; /* tokens for which an MLP is computed together */
 
 #endif

@@ -7,10 +7,9 @@
 #include "format/base/num.h"
 #include "format/base/text_list.h"
 
-/* ---- what there is --------------------------------------------- */
+/* ---- names and shapes ------------------------------------------ */
 
-/* Where a component of one letter begins in a name, that of the layer or the expert; NULL: nowhere.
- */
+/* The component of a name that is this letter, for the layer or the expert; NULL: not found. */
 static const char *find_letter(const char *name, char letter)
 {
     const char pattern[] = {'.', letter, '.', '\0'};
@@ -38,7 +37,7 @@ void model_tensor_name(const model_config *c, unsigned slot, unsigned layer, uns
         snprintf(out, NAME_MAX_BYTES + 1, "%s", name);
     } else if (!x) {
         snprintf(out, NAME_MAX_BYTES + 1, "%.*s%u%s", (int)(l - name), name, layer, l + 1);
-    } else { /* experts are of layers */
+    } else { /* experts belong to layers */
         snprintf(out, NAME_MAX_BYTES + 1, "%.*s%u%.*s%u%s", (int)(l - name), name, layer,
                  (int)(x - l - 1), l + 1, expert, x + 1);
     }
@@ -56,12 +55,12 @@ unsigned model_tensor_shape(const model_config *c, unsigned slot, unsigned layer
     return t->shape[1] ? 2 : 1;
 }
 
-/* ---- is it there? ---------------------------------------------- */
+/* ---- missing tensors ------------------------------------------- */
 
 typedef struct check {
     const model_config *c;
     const store *s;
-    bool *read; /* [s->count] the model reads it, or it is known why not */
+    bool *read; /* [s->count] the model reads the tensor, or ignores it for a known reason */
     text_list problems;
 } check;
 
@@ -85,15 +84,15 @@ static void expect_tensor(check *k, unsigned slot, unsigned layer, unsigned expe
     if (t->ndim != ndim || memcmp(t->shape, shape, ndim * sizeof *shape) != 0) {
         char expected[SHAPE_TEXT_BYTES];
         char found[SHAPE_TEXT_BYTES];
-        text_list_add(&k->problems, "%s: shape, expected %s, found %s", name,
+        text_list_add(&k->problems, "%s: expected shape %s, found %s", name,
                       dtype_shape_text(shape, ndim, expected),
                       dtype_shape_text(t->shape, t->ndim, found));
     } else if (!is_readable(t)) {
-        text_list_add(&k->problems, "%s: %s is not supported here", name, dtype_name(t->type));
+        text_list_add(&k->problems, "%s: %s is not supported", name, dtype_name(t->type));
     }
 }
 
-/* One that may be there. */
+/* A tensor that may exist. */
 static void allow_tensor(check *k, unsigned slot, unsigned layer)
 {
     char name[NAME_MAX_BYTES + 1];
@@ -120,7 +119,7 @@ static void expect_slot(check *k, unsigned slot, unsigned layer)
     }
 }
 
-/* model_config.h bounds layers * experts, so that this ends. */
+/* model_config.h bounds layers * experts, so this loop is bounded as well. */
 static err_code expect_all(check *k, err *e)
 {
     const model_arch *const a = k->c->arch;
@@ -138,13 +137,13 @@ static err_code expect_all(check *k, err *e)
     }
     return k->problems.total == 0
                ? OK
-               : err_set(e, ERR_INPUT, "%s: not the tensors that config.json asks for: %s",
-                         k->s->path, text_list_end(&k->problems));
+               : err_set(e, ERR_INPUT, "%s: tensors do not match config.json: %s", k->s->path,
+                         text_list_end(&k->problems));
 }
 
-/* ---- is there more? -------------------------------------------- */
+/* ---- tensors that are never read ------------------------------- */
 
-/* Is it of a layer after the last one, of a model that may have such? */
+/* Does it belong to a layer after the last one, in an architecture that may have such layers? */
 static bool is_after_last_layer(const model_config *c, const char *name)
 {
     const arch_tensor *const t = &c->arch->tensors[SLOTS_OF_LAYERS];
@@ -180,11 +179,11 @@ static err_code refuse_surplus(check *k, const monitor *m, err *e)
     return OK;
 }
 
-/* ---- a head beside a tied embedding ---------------------------- */
+/* ---- a head next to a tied embedding --------------------------- */
 
 enum { BAND_BYTES = 4 << 20 };
 
-/* Rows to compare at a time: whole tiles, if there are any. */
+/* Rows to compare at a time: of a quantized tensor whole rows of blocks. */
 static uint64_t band_rows(const store_tensor *t)
 {
     const uint64_t rows = num_max(1, BAND_BYTES / num_max(1, t->row_bytes));
@@ -192,29 +191,25 @@ static uint64_t band_rows(const store_tensor *t)
 }
 
 static err_code compare_bands(const store *s, const store_tensor *a, const store_tensor *b,
-                              const monitor *m, unsigned char *room, bool *same, err *e)
+                              const monitor *m, unsigned char *buffer, bool *same, err *e)
 {
     const uint64_t most = band_rows(a);
     const size_t data_bytes = most * a->row_bytes;
     const size_t scale_bytes = store_scale_count(a, most) * sizeof(float);
-    unsigned char *const x = room; /* scales first, which must be aligned */
-    unsigned char *const y = room + num_ceil_div(scale_bytes + data_bytes, 16) * 16;
-    err_code code = OK;
-    for (uint64_t row = 0; row < a->rows && code == OK && *same; row += most) {
+    unsigned char *const x = buffer; /* scales first, which must be aligned */
+    unsigned char *const y = buffer + num_ceil_div(scale_bytes + data_bytes, 16) * 16;
+    for (uint64_t row = 0; row < a->rows && *same; row += most) {
         const uint64_t rows = num_min(most, a->rows - row);
-        memset(x, 0, scale_bytes);
+        if (monitor_cancelled(m)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
+        memset(x, 0, scale_bytes); /* the last band may have fewer scales */
         memset(y, 0, scale_bytes);
-        code = monitor_cancelled(m)
-                   ? err_set(e, ERR_CANCELLED, "interrupted")
-                   : store_read(s, a, row, rows, x + scale_bytes, (float *)(void *)x, e);
-        if (code == OK) {
-            code = store_read(s, b, row, rows, y + scale_bytes, (float *)(void *)y, e);
-        }
-        if (code == OK) {
-            *same = memcmp(x, y, scale_bytes + rows * a->row_bytes) == 0;
-        }
+        TRY(store_read(s, a, row, rows, x + scale_bytes, (float *)(void *)x, e));
+        TRY(store_read(s, b, row, rows, y + scale_bytes, (float *)(void *)y, e));
+        *same = memcmp(x, y, scale_bytes + rows * a->row_bytes) == 0;
     }
-    return code;
+    return OK;
 }
 
 static err_code compare_tensors(const store *s, const store_tensor *a, const store_tensor *b,
@@ -227,17 +222,17 @@ static err_code compare_tensors(const store *s, const store_tensor *a, const sto
     }
     const uint64_t rows = band_rows(a);
     const size_t each = rows * a->row_bytes + store_scale_count(a, rows) * sizeof(float);
-    unsigned char *const room = malloc(2 * (each + 16));
-    if (!room) {
+    unsigned char *const buffer = malloc(2 * (each + 16));
+    if (!buffer) {
         return err_set(e, ERR_MEMORY, "%s: no memory to compare %s and %s", s->path, a->name,
                        b->name);
     }
-    const err_code code = compare_bands(s, a, b, m, room, same, e);
-    free(room);
+    const err_code code = compare_bands(s, a, b, m, buffer, same, e);
+    free(buffer);
     return code;
 }
 
-/* NULL: there is none. */
+/* The head of a model whose embedding is used instead; NULL: it has none. */
 static const store_tensor *find_tied_head(check *k)
 {
     const store_tensor *const head =
@@ -257,14 +252,14 @@ static err_code check_tied_head(check *k, const monitor *m, err *e)
     bool same = false;
     const store_tensor *const embedding =
         store_find(k->s, k->c->arch->tensors[SLOT_EMBEDDING].name);
-    const err_code code = compare_tensors(k->s, head, embedding, m, &same, e);
-    if (code == OK && !same) {
+    TRY(compare_tensors(k->s, head, embedding, m, &same, e));
+    if (!same) {
         monitor_note(m,
                      "%s: %s differs from the embedding and is ignored, because "
                      "tie_word_embeddings is true",
                      k->s->path, head->name);
     }
-    return code;
+    return OK;
 }
 
 static err_code begin(check *k, const model_config *c, const store *s, err *e)
@@ -276,26 +271,24 @@ static err_code begin(check *k, const model_config *c, const store *s, err *e)
 
 err_code model_tensors_list(const model_config *c, const store *s, err *e)
 {
-    check k;
-    err_code code = begin(&k, c, s, e);
-    if (code == OK) {
-        find_tied_head(&k);
-        code = refuse_surplus(&k, NULL, e);
-    }
+    check k = {0};
+    err_code code = OK;
+    TRY_OUT(begin(&k, c, s, e));
+    find_tied_head(&k);
+    TRY_OUT(refuse_surplus(&k, NULL, e));
+out:
     free(k.read);
     return code;
 }
 
 err_code model_tensors_check(const model_config *c, const store *s, const monitor *m, err *e)
 {
-    check k;
-    err_code code = begin(&k, c, s, e);
-    if (code == OK) {
-        code = check_tied_head(&k, m, e);
-    }
-    if (code == OK) {
-        code = refuse_surplus(&k, m, e);
-    }
+    check k = {0};
+    err_code code = OK;
+    TRY_OUT(begin(&k, c, s, e));
+    TRY_OUT(check_tied_head(&k, m, e));
+    TRY_OUT(refuse_surplus(&k, m, e));
+out:
     free(k.read);
     return code;
 }

@@ -1,9 +1,9 @@
-/* The tensors of a model, by the table of its architecture: what they are called, what shapes they
- * have, and whether they are there.
+/* The tensors of a model by the table of its architecture: their names, their shapes, and the check
+ * that a store has all of them.
  *
  *     model_tensors_check(&c, s, m, e);
  *     model_tensor_name(&c, SLOT_HEAD, 0, 0, name);
- *     const store_tensor *t = store_find(s, name);      is there, of the right shape
+ *     const store_tensor *t = store_find(s, name);      exists, with the right shape
  */
 #ifndef MODEL_TENSORS_H
 #define MODEL_TENSORS_H
@@ -16,20 +16,20 @@
 #include "verify/model/model_arch.h"
 #include "format/store/model_store.h"
 
-/* `layer` and `expert` count where the slot has them. */
+/* `layer` and `expert` are used if the name has them. */
 void model_tensor_name(const model_config *c, unsigned slot, unsigned layer, unsigned expert,
                        char out[NAME_MAX_BYTES + 1]);
 
-/* Number of dimensions and the shape; 0 if the model has no such tensor (in this layer), or never
- * reads it. */
+/* Returns the number of dimensions and sets the shape; 0: the model has no such tensor (in this
+ * layer), or never reads it. */
 unsigned model_tensor_shape(const model_config *c, unsigned slot, unsigned layer,
                             uint64_t shape[2]);
 
-/* ERR_INPUT: a tensor is missing, has another shape, or a dtype that is neither BF16, F16, F32 nor
- * FP8 with scales; or there are tensors that the model never reads. The message names the first
- * ones and counts the others. Notes: layers after the last one are ignored (multi-token
- * prediction); a head that differs from the embedding that stands for it. Comparing these two reads
- * both, so also ERR_IO, ERR_MEMORY, ERR_CANCELLED. */
+/* ERR_INPUT: a tensor is missing, has another shape, or a dtype other than BF16, F16, F32 and FP8
+ * with scales; or there are tensors that the model never reads. The message names the first tensors
+ * and counts the rest. Notes: layers after the last one are ignored (multi-token prediction); a
+ * head that is ignored differs from the tied embedding. To compare the two, both are read: ERR_IO,
+ * ERR_MEMORY, ERR_CANCELLED. */
 MUST_CHECK err_code model_tensors_check(const model_config *c, const store *s, const monitor *m,
                                         err *e);
 

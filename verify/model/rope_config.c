@@ -12,13 +12,13 @@
 #define SCALING    "rope_scaling"
 #define PARAMETERS "rope_parameters"
 
-/* Keys of a rope object that mean something if its type is yarn. */
+/* Keys that a rope object may have if its type is yarn. */
 static const char *const yarn_keys[] = {"factor", "original_max_position_embeddings", "beta_fast",
                                         "beta_slow", "attention_factor"};
 enum { YARN_KEYS = sizeof yarn_keys / sizeof yarn_keys[0] };
 enum { KEY_BYTES = 256 };
 
-/* What one object says. */
+/* The parameters of one rope object. */
 typedef struct scaling {
     bool yarn;
     double factor, beta_fast, beta_slow, attention;
@@ -74,11 +74,8 @@ static err_code read_type(const char *what, const char *name, const json_t *obje
         return err_set(e, ERR_INPUT, "%s: %s: type and rope_type contradict each other", what,
                        name);
     }
-    const err_code code = config_string(what, path_of(name, first ? "type" : "rope_type", path),
-                                        first ? first : second, &type, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(config_string(what, path_of(name, first ? "type" : "rope_type", path),
+                      first ? first : second, &type, e));
     *yarn = strcmp(type, "yarn") == 0;
     if (!*yarn && strcmp(type, "default") != 0) {
         return err_set(e, ERR_INPUT,
@@ -88,7 +85,7 @@ static err_code read_type(const char *what, const char *name, const json_t *obje
     return OK;
 }
 
-/* A number above 0 that may be left out. */
+/* Read an optional number above 0. */
 static err_code read_positive(const char *what, const char *name, const json_t *object,
                               const char *key, double *value, err *e)
 {
@@ -102,30 +99,20 @@ static err_code read_yarn(const char *what, const char *name, const json_t *obje
 {
     char path[KEY_BYTES];
     *s = (scaling){.yarn = true, .beta_fast = 32, .beta_slow = 1, .attention = NAN};
-    err_code code = config_real(what, path_of(name, yarn_keys[0], path),
-                                json_object_get(object, yarn_keys[0]), 0, INFINITY, &s->factor, e);
-    if (code == OK) {
-        code = config_count(what, path_of(name, yarn_keys[1], path),
-                            json_object_get(object, yarn_keys[1]), 1, MODEL_MAX_POSITIONS,
-                            &s->original, e);
-    }
-    if (code == OK) {
-        code = read_positive(what, name, object, yarn_keys[2], &s->beta_fast, e);
-    }
-    if (code == OK) {
-        code = read_positive(what, name, object, yarn_keys[3], &s->beta_slow, e);
-    }
-    if (code == OK) {
-        code = read_positive(what, name, object, yarn_keys[4], &s->attention, e);
-    }
-    if (code == OK && s->beta_fast < s->beta_slow) {
-        code = err_set(e, ERR_INPUT, "%s: %s: beta_fast, %g, is less than beta_slow, %g", what,
-                       name, s->beta_fast, s->beta_slow);
-    }
-    return code;
+    TRY(config_real(what, path_of(name, yarn_keys[0], path), json_object_get(object, yarn_keys[0]),
+                    0, INFINITY, &s->factor, e));
+    TRY(config_count(what, path_of(name, yarn_keys[1], path), json_object_get(object, yarn_keys[1]),
+                     1, MODEL_MAX_POSITIONS, &s->original, e));
+    TRY(read_positive(what, name, object, yarn_keys[2], &s->beta_fast, e));
+    TRY(read_positive(what, name, object, yarn_keys[3], &s->beta_slow, e));
+    TRY(read_positive(what, name, object, yarn_keys[4], &s->attention, e));
+    return s->beta_fast >= s->beta_slow
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: %s: beta_fast, %g, is less than beta_slow, %g", what,
+                         name, s->beta_fast, s->beta_slow);
 }
 
-/* Without scaling nothing else may be said about it. */
+/* The default type has no parameters. */
 static err_code check_default(const char *what, const char *name, const json_t *object, err *e)
 {
     for (unsigned i = 0; i < YARN_KEYS; i++) {
@@ -146,13 +133,8 @@ static err_code read_scaling(const char *what, const char *name, json_t *object,
         return err_set(e, ERR_INPUT, "%s: %s: expected an object, found %s", what, name,
                        config_show(object, found));
     }
-    err_code code = check_keys(what, name, object, e);
-    if (code == OK) {
-        code = read_type(what, name, object, &yarn, e);
-    }
-    if (code != OK) {
-        return code;
-    }
+    TRY(check_keys(what, name, object, e));
+    TRY(read_type(what, name, object, &yarn, e));
     return yarn ? read_yarn(what, name, object, s, e) : check_default(what, name, object, e);
 }
 
@@ -169,18 +151,19 @@ static err_code read_scalings(const char *what, const json_t *json, scaling *out
     json_t *const second = config_given(json, PARAMETERS);
     scaling other = {0};
     *out = (scaling){.attention = NAN};
-    err_code code = first ? read_scaling(what, SCALING, first, out, e) : OK;
-    if (code == OK && second) {
-        code = read_scaling(what, PARAMETERS, second, first ? &other : out, e);
+    if (first) {
+        TRY(read_scaling(what, SCALING, first, out, e));
     }
-    if (code == OK && first && second && !is_same_scaling(out, &other)) {
-        code =
-            err_set(e, ERR_INPUT, "%s: " SCALING " and " PARAMETERS " contradict each other", what);
+    if (second) {
+        TRY(read_scaling(what, PARAMETERS, second, first ? &other : out, e));
     }
-    return code;
+    return !first || !second || is_same_scaling(out, &other)
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: " SCALING " and " PARAMETERS " contradict each other",
+                         what);
 }
 
-/* The value that stands outside or within rope_parameters, NULL if nowhere. */
+/* The value of a key outside or within rope_parameters; NULL: the key is missing. */
 static err_code find_outer(const char *what, const json_t *json, const char *key,
                            const json_t **value, err *e)
 {

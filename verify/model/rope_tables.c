@@ -4,12 +4,14 @@
 
 /* ---- decay ----------------------------------------------------- */
 
-/* Number `h` of the geometric series for a power of two. */
+/* Element `h` of the geometric series for a power of two of heads. */
 static long double slope_of_power(unsigned heads, unsigned h)
 {
     return exp2l(-8.0L * (h + 1) / heads);
 }
 
+/* For other numbers of heads: first the series of the next lower power of two, then every other
+ * element of the series of the next higher one, as ALiBi does. */
 static long double base_slope(unsigned heads, unsigned h)
 {
     unsigned power = 1;
@@ -31,14 +33,14 @@ void model_decay(const model_config *c, slope_form form, unsigned layer, float *
 
 /* ---- rotary embedding ------------------------------------------ */
 
-/* The channel whose wave turns `turns` times over the original length. */
+/* The channel whose wave makes `turns` turns over the original length. */
 static long double yarn_channel(const model_config *c, double turns)
 {
     const long double two_pi = 6.283185307179586476925286766559L;
     return c->rotary_dim * logl(c->yarn_original / (turns * two_pi)) / (2 * logl(c->rope_theta));
 }
 
-/* The share of interpolation of channel pair j: 0 leaves a fast wave as it is, 1 stretches it. */
+/* How much channel pair j is interpolated: 0 leaves a fast wave as it is, 1 stretches it fully. */
 static long double yarn_ramp(const model_config *c, unsigned j)
 {
     const long double low = fmaxl(floorl(yarn_channel(c, c->yarn_beta_fast)), 0);

@@ -1,7 +1,8 @@
-/* Numbers that follow from a configuration alone: decays of linear attention, angles of the rotary
+/* Tables that follow from a configuration alone: decays of linear attention, angles of the rotary
  * embedding (spec/forward.md sections 5 and 7).
  *
- * They are computed on the host in long double and rounded once, whatever device uses them. */
+ * They are computed on the host in long double and rounded once, so that all devices use the same
+ * bits. All functions are pure. */
 #ifndef ROPE_TABLES_H
 #define ROPE_TABLES_H
 
@@ -18,7 +19,7 @@ typedef enum slope_form {
 #undef X
 } slope_form;
 
-/* The lambda of each head of a linear layer: decay [heads]. */
+/* The decay (lambda) of each head of a linear layer: decay [heads]. */
 void model_decay(const model_config *c, slope_form form, unsigned layer, float *decay);
 
 /* cos and sin of positions 0 … positions - 1: [positions, rotary_dim / 2] each. */

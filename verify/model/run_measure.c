@@ -1,5 +1,6 @@
-/* How much memory a run needs: the layers and the head are run without weights, and by operations
- * that compute nothing. */
+/* How much memory a run needs: a dry run of the layers and the head, without weights and with
+ * operations that compute nothing. So the formulas of architectures are the only place that knows
+ * what they take from scratch memory. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -7,7 +8,7 @@
 #include "verify/model/model_run.h"
 #include "verify/ops/ops_dry.h"
 
-/* A head of all tracks: number 0 is the only one there is. */
+/* The head for as many tracks as the run has; the dry run has only track 0. */
 static err_code measure_head(const model_run *run, model_run *dry, err *e)
 {
     const size_t vocab = run->config.vocab;
@@ -28,11 +29,11 @@ static err_code measure(const model_run *run, model_run *dry, err *e)
     return measure_head(run, dry, e);
 }
 
-/* One track of whole sequences is as much work at a time as any; enough of them for a whole block,
- * if there are so many. */
+/* No track needs more memory at a time than one that does not decode. It gets enough sequences to
+ * fill a block, if the run has that many. */
 err_code run_measure(const model_run *run, size_t *scratch_floats, size_t *state_floats, err *e)
 {
-    float nowhere = 0; /* nothing is read or written there */
+    float nowhere = 0; /* never read or written */
     ops_dry o;
     track t = {0};
     model_run dry = *run;

@@ -1,4 +1,4 @@
-/* Dimensions that tables of tensors have in common. */
+/* Dimensions that the tensor tables of several architectures use. */
 #include "verify/model/model_arch.h"
 
 #define DIM(name, value)                                                                           \

@@ -40,7 +40,7 @@ static inline void note_error(part *p, uint32_t bits, double error)
     }
 }
 
-/* Below 2^-26, where most floats are, the nearest float is 1: no need to ask the library. */
+/* Below 2^-26, where most floats are, the nearest float is 1: the library is not needed. */
 static inline void scan_floats(part *p)
 {
     for (uint32_t bits = p->first; bits < p->end; bits += p->step) {
@@ -55,7 +55,7 @@ static inline void scan_floats(part *p)
     }
 }
 
-/* The same with the instruction, where there is one, instead of calls of fmaf. */
+/* The same with the fma instruction, if there is one, instead of calls of fmaf. */
 #ifdef __x86_64__
 __attribute__((target("fma"))) static void scan_fused(part *p)
 {
@@ -95,7 +95,7 @@ static uint32_t thin(void)
     return n > 1 ? (uint32_t)n : 1;
 }
 
-/* Above `end` the result would round to infinity, which is no matter of ulps. */
+/* Above `end` the result would round to infinity, which is not measured in ulps. */
 static void scan(uint32_t first, uint32_t end)
 {
     enum { THREADS = 2 };

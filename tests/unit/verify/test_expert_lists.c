@@ -1,4 +1,4 @@
-/* Lists of tokens by expert: by hand, and at random against a search through all choices. */
+/* Lists of tokens by expert: by hand, and at random against a search through all routings. */
 #include "verify/model/expert_lists.h"
 
 #include "tests/aid/expect.h"
@@ -23,7 +23,7 @@ static void expect_list(const expert_lists *l, unsigned number, unsigned expert,
     }
 }
 
-/* Track 0 chooses experts 1, 3 and 4; track 1 is told to take 0 and 3, whatever it chose. */
+/* Track 0 chooses experts 1, 3 and 4; track 1 is forced to 0 and 3, whatever it selected. */
 START_TEST(two_tracks)
 {
     routing selected = {(uint32_t[]){1, 3, 1, 4, 3, 4, 1, 3}, (float[]){1, 2, 3, 4, 5, 6, 7, 8}};

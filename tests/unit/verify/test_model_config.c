@@ -1,4 +1,4 @@
-/* Configurations that are understood, and for every rule one that is not. */
+/* Configurations that are accepted, and for every rule one that is rejected. */
 #include <math.h>
 #include <unistd.h>
 
@@ -91,10 +91,10 @@ START_TEST(unknown_keys_are_named_once)
     good(linear_text, "{\"use_cache\":true,\"zeta\":1,\"auto_map\":{},\"rope factor\":2}");
     ck_assert_int_eq(note_count, 1);
     ck_assert_str_eq(notes, CONFIG
-                     "keys that the forward pass does not know, and ignores: zeta; rope factor");
+                     "keys that the forward pass does not know and ignores: zeta; rope factor");
     good(softmax_text, "{\"layer_group_size\":5}");
     ck_assert_str_eq(notes, CONFIG
-                     "keys that the forward pass does not know, and ignores: layer_group_size");
+                     "keys that the forward pass does not know and ignores: layer_group_size");
 }
 END_TEST
 
@@ -113,15 +113,14 @@ START_TEST(a_llama)
 }
 END_TEST
 
-/* What releases leave out. */
+/* Keys that releases omit. */
 START_TEST(a_short_llama)
 {
     const model_config c = silent(llama_text, "{\"head_dim\":null,\"rope_scaling\":null}");
     ck_assert(c.kv_heads == 6 && c.head_dim == 32 && c.rotary_dim == 32 && c.rope_theta == 10000);
     ck_assert(!c.attention_bias && !c.mlp_bias && !c.tied && !c.yarn);
     good(llama_text, "{\"n_group\":1}");
-    ck_assert_str_eq(notes,
-                     CONFIG "keys that the forward pass does not know, and ignores: n_group");
+    ck_assert_str_eq(notes, CONFIG "keys that the forward pass does not know and ignores: n_group");
 }
 END_TEST
 
@@ -129,10 +128,11 @@ static const bad_config bad_llama[] = {
     {"{\"hidden_act\":\"gelu\"}", "hidden_act: \"gelu\" is not supported, only \"silu\""},
     {"{\"hidden_act\":\"-\"}", "hidden_act is missing"},
     {"{\"intermediate_size\":\"-\"}", "intermediate_size is missing"},
-    {"{\"num_attention_heads\":7}", "head_dim is missing, and hidden_size, 192, is no multiple of "
-                                    "num_attention_heads, 7"},
+    {"{\"num_attention_heads\":7}",
+     "head_dim is missing, and hidden_size, 192, is not a multiple of "
+     "num_attention_heads, 7"},
     {"{\"num_key_value_heads\":4}",
-     "num_attention_heads, 6, is no multiple of num_key_value_heads, 4"},
+     "num_attention_heads, 6, is not a multiple of num_key_value_heads, 4"},
     {"{\"head_dim\":7}",
      "partial_rotary_factor: 1 of head_dim, 7, is not an even number of channels"},
     {"{\"partial_rotary_factor\":0.5}", "partial_rotary_factor: 0.5 is not supported, only 1"},
@@ -198,7 +198,7 @@ static const bad_config bad[] = {
      "moe_shared_expert_intermediate_size: expected a whole number from 1 to 1048576, found 0"},
     {"{\"moe_shared_expert_intermediate_size\":524289}",
      "2 shared experts of size 524289 are too large together"},
-    /* values that have to be what they are */
+    /* keys with a fixed value */
     {"{\"score_function\":\"softmax\"}",
      "score_function: \"softmax\" is not supported, only \"sigmoid\""},
     {"{\"hidden_act\":\"gelu\"}", "hidden_act: \"gelu\" is not supported, only \"silu\""},
@@ -215,9 +215,9 @@ static const bad_config bad[] = {
      "using_split_qkv_in_self_attention: true is not supported, only false"},
     {"{\"use_sliding_window\":true}", "use_sliding_window: true is not supported, only false"},
     {"{\"sliding_window\":4096}", "sliding_window: 4096 is not supported, only null"},
-    /* values that do not fit each other */
+    /* values that contradict each other */
     {"{\"num_key_value_heads\":4}",
-     "num_attention_heads, 6, is no multiple of num_key_value_heads, 4"},
+     "num_attention_heads, 6, is not a multiple of num_key_value_heads, 4"},
     {"{\"num_attention_heads\":1048576}",
      "num_attention_heads: 1048576 heads of head_dim 32 are too large together"},
     {"{\"num_attention_heads\":524288,\"head_dim\":2,\"partial_rotary_factor\":1,"
@@ -229,7 +229,7 @@ static const bad_config bad[] = {
      "first_k_dense_replace, 8, is more than num_hidden_layers, 7"},
     {"{\"num_hidden_layers\":1024,\"num_experts\":1028}",
      "num_experts: 1024 layers of 1028 experts are too many"},
-    {"{\"n_group\":3}", "num_experts, 8, is no multiple of n_group, 3"},
+    {"{\"n_group\":3}", "num_experts, 8, is not a multiple of n_group, 3"},
     {"{\"topk_group\":5}", "topk_group, 5, is more than n_group, 4"},
     {"{\"num_experts_per_tok\":5}",
      "num_experts_per_tok, 5, is more than the 4 experts of topk_group groups"},
@@ -452,7 +452,7 @@ START_TEST(a_packed_model_and_one_without)
 }
 END_TEST
 
-/* Other architectures, where there are some beside the source tree. */
+/* Other architectures, if their checkpoints are next to the source tree. */
 START_TEST(other_models)
 {
     static const char *const names[] = {"mistral",   "mixtral",     "glm4_moe", "qwen2",

@@ -1,5 +1,5 @@
 /* A small model of every kind of layer, right and with one thing wrong at a time. Names and shapes
- * are written out here once more. */
+ * are written out here again. */
 #include "tests/aid/config_case.h"
 #include "tests/aid/scratch.h"
 #include "tests/aid/small_pack.h"
@@ -11,9 +11,9 @@
 #define EMBED  "model.word_embeddings.weight"
 #define HEAD   "lm_head.weight"
 #define ROUTER L1 "mlp.gate.weight"
-#define ASKED  ": not the tensors that config.json asks for: "
+#define ASKED  ": tensors do not match config.json: "
 
-/* Layer 0 is linear and dense, 1 and 2 are neither. */
+/* Layer 0 is linear and dense, layers 1 and 2 are neither. */
 static const char sizes[] =
     "{\"hidden_size\":8,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
     "\"num_key_value_heads\":2,\"head_dim\":4,\"intermediate_size\":12,\"layer_group_size\":2,"
@@ -104,7 +104,7 @@ static void take_out(const char *name)
 }
 
 /* Write the list as one kind or the other, change what a test changes, and check; the headers alone
- * say the same. */
+ * have to give the same result. */
 static void (*tamper)(void);
 
 static err_code check(bool packed, const char *patch, err *e)
@@ -145,7 +145,7 @@ static void expect_right(const char *patch, int notes_expected)
     }
 }
 
-/* The message is the path and this. */
+/* The message is the path and `text`. */
 static void expect_wrong(const char *patch, const char *text)
 {
     for (int packed = 0; packed < 2; packed++) {
@@ -160,7 +160,7 @@ static void expect_wrong(const char *patch, const char *text)
 
 /* ---- names and shapes ------------------------------------------ */
 
-/* The slot of a name in layer 2 and of expert 17, MODEL_SLOTS_MAX if there is none. */
+/* The slot of a name in layer 2 and of expert 17; MODEL_SLOTS_MAX: not found. */
 static unsigned slot_of(const model_config *c, const char *expected)
 {
     char name[NAME_MAX_BYTES + 1];
@@ -218,7 +218,7 @@ START_TEST(a_right_model)
     entry(L1 "mlp.gate.expert_bias")->type = DTYPE_BF16;
     entry(ROUTER)->type = DTYPE_F32;
     expect_right("{}", 0);
-    entry(ROUTER)->quantize = true; /* the recipe's business, not this one's */
+    entry(ROUTER)->quantize = true; /* the recipe would keep it, but this check accepts both */
     expect_right("{}", 0);
 }
 END_TEST
@@ -270,21 +270,21 @@ START_TEST(wrong_shapes)
 {
     entry(L0 "attention.query_key_value.weight")->shape[0] = 32;
     expect_wrong("{}",
-                 ASKED L0 "attention.query_key_value.weight: shape, expected [48,8], found [32,8]");
+                 ASKED L0 "attention.query_key_value.weight: expected shape [48,8], found [32,8]");
     entry(L1 "mlp.gate.expert_bias")->ndim = 2;
     entry(L1 "mlp.gate.expert_bias")->shape[1] = 1;
     expect_wrong("{}", ASKED L0
-                 "attention.query_key_value.weight: shape, expected [48,8], found [32,8]; " L1
-                 "mlp.gate.expert_bias: shape, expected [4], found [4,1]");
+                 "attention.query_key_value.weight: expected shape [48,8], found [32,8]; " L1
+                 "mlp.gate.expert_bias: expected shape [4], found [4,1]");
 }
 END_TEST
 
 START_TEST(wrong_types)
 {
     entry(ROUTER)->type = DTYPE_F64;
-    expect_wrong("{}", ASKED ROUTER ": F64 is not supported here");
+    expect_wrong("{}", ASKED ROUTER ": F64 is not supported");
     entry(ROUTER)->type = DTYPE_F8_E4M3; /* without scales */
-    expect_wrong("{}", ASKED ROUTER ": F8_E4M3 is not supported here");
+    expect_wrong("{}", ASKED ROUTER ": F8_E4M3 is not supported");
 }
 END_TEST
 
@@ -359,7 +359,7 @@ END_TEST
 enum { VOCAB = 300000, BYTES = VOCAB * 8 * 2 };
 static off_t changed = -1;
 
-/* Make the two tensors of the checkpoint equal but for a byte, if there is one to change. */
+/* Make the two tensors of the checkpoint equal, except one byte if requested. */
 static void copy_embedding(void)
 {
     store *s = NULL;
@@ -394,7 +394,7 @@ START_TEST(a_large_tied_head)
 }
 END_TEST
 
-/* Codes and scales of a packed file: those of the head are made those of the embedding. */
+/* Codes and scales of a packed file: the head gets those of the embedding. */
 static void copy_codes(void)
 {
     store *s = NULL;
@@ -455,7 +455,7 @@ START_TEST(the_example)
     expect_error(model_tensors_check(&c, s, &stopping, &e), ERR_CANCELLED, &e, "interrupted");
     c.hidden = 191;
     expect_error(model_tensors_check(&c, s, NULL, &e), ERR_INPUT, &e,
-                 ASKED EMBED ": shape, expected [512,191], found [512,192]; ");
+                 ASKED EMBED ": expected shape [512,191], found [512,192]; ");
     store_close(s);
 }
 END_TEST

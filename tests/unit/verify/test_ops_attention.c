@@ -170,7 +170,7 @@ START_TEST(attention_by_hand)
 }
 END_TEST
 
-/* A window of two: the third token sees the second key and its own, no longer the first. Values are
+/* A window of two: the third token sees the second key and its own, not the first. Values are
  * wider than keys, and the scale is not that of their width. */
 START_TEST(window_by_hand)
 {
@@ -224,7 +224,7 @@ START_TEST(linear_by_hand)
 }
 END_TEST
 
-/* What lies beyond the tokens so far must not be looked at. */
+/* The cache after the tokens so far must not be read. */
 START_TEST(rest_of_the_cache)
 {
     ops *const o = case_ops();

@@ -1,4 +1,4 @@
-/* The CPU operations on rows, and what all of them share: memory, status, aliases, gaps between
+/* The CPU operations on rows, and what all operations have in common: memory, status, aliases, gaps between
  * rows, and the same bits at every level and number of threads. */
 #include <check.h>
 
@@ -50,7 +50,7 @@ START_TEST(first_failure_stays)
     ops *const o = case_ops();
     err e = {0};
     float one = 1;
-    const size_t huge = (size_t)1 << 59; /* 8 tokens of so many floats */
+    const size_t huge = (size_t)1 << 59; /* 8 tokens of this many floats */
     weight w = {.type = DTYPE_F32, .rows = 1, .cols = huge, .data = &one};
     const mat x = {&one, 1, huge, huge};
     float *const y = o->alloc(o, 1);
@@ -126,7 +126,7 @@ START_TEST(rope_by_hand)
 }
 END_TEST
 
-/* The bias comes after the sum is complete: 2^24 + 1 is no float, and 1 + 2^24 - 2^24 would be 0. */
+/* The bias comes after the sum is complete: 2^24 + 1 is not a float, and 1 + 2^24 - 2^24 would be 0. */
 START_TEST(bias_by_hand)
 {
     ops *const o = case_ops();
@@ -219,7 +219,7 @@ static const shape shapes[] = {{1, 1, 1}, {3, 1, 31}, {5, 4, 33}, {300, 3, 70}, 
 
 static shape current; /* of the scenario; every test runs in a process of its own */
 
-/* Norms of all sorts, and all rows once more in place. */
+/* All kinds of norms, and all row operations again in place. */
 static void norms(ops *o, uint64_t seed, float *out)
 {
     const size_t cols = current.groups * current.part;
@@ -254,7 +254,7 @@ START_TEST(rows_same_everywhere)
 }
 END_TEST
 
-/* A row in a batch gives what it gives alone. */
+/* A row in a batch gives the same bits as alone. */
 START_TEST(norm_rows_are_independent)
 {
     ops *const o = case_ops();

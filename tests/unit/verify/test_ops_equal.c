@@ -1,4 +1,4 @@
-/* The CPU's operations against the plainest loops (ops_naive.h), all bits, on random shapes.
+/* The CPU operations against naive loops (ops_naive.h), bit for bit, on random shapes.
  *
  * SEED=N repeats the data; THIN=N, as in the other long tests, takes fewer and smaller shapes. */
 #include <math.h>
@@ -19,7 +19,7 @@ static unsigned thin(void)
     return n < 1 ? 1 : n > 16 ? 16 : (unsigned)n;
 }
 
-/* As many of `count` as keep a product of `each` below the budget of one call. */
+/* `count`, reduced until `count` times `each` is within the budget of one call. */
 static size_t affordable(size_t count, size_t each)
 {
     const size_t most = 4000000 / thin() / each;
@@ -186,7 +186,7 @@ START_TEST(silu)
 }
 END_TEST
 
-/* Finite floats of all exponents: the exponential function wherever it has to be right. */
+/* Finite floats of all exponents: for all of the range of the exponential function. */
 START_TEST(silu_everywhere)
 {
     enum { PART = 1 << 16 };
@@ -316,7 +316,7 @@ typedef struct cut {
     size_t first, count;
 } cut;
 
-/* The next piece behind `first` tokens: all of them, or some, or one. */
+/* The next piece after `first` tokens: all of them, or some, or one. */
 static cut next_piece(ops_pair *p, size_t first, size_t end)
 {
     const size_t left = end - first;
@@ -340,7 +340,7 @@ static tokens piece(const tokens *a, cut c)
                     both_rows(a->y, c.first, c.count)};
 }
 
-/* The caches are those of a sequence before: nothing of it may be left in the result. */
+/* The caches still hold an earlier sequence, which must not show in the result. */
 START_TEST(attention)
 {
     ops_pair p;

@@ -26,7 +26,7 @@ static const kind kinds[] = {{"BF16", DTYPE_BF16, false, false},
 
 typedef struct held_weight {
     weight w;
-    unsigned char *data; /* exactly as large as w says */
+    unsigned char *data; /* exactly as large as w needs */
     float *scales;
 } held_weight;
 
@@ -168,7 +168,7 @@ START_TEST(outputs_are_chains)
     const mat x = case_mat(o, s->tokens, s->cols, &state);
     const mat y = case_mat(o, s->tokens, s->rows, NULL);
     float *const out = calloc(s->tokens * s->rows, sizeof *out);
-    for (size_t c = 0; c < s->cols; c++) { /* a zero group, small and large ones */
+    for (size_t c = 0; c < s->cols; c++) { /* a group of zeros, small and large groups */
         x.data[c] = c < 128 ? 0 : x.data[c] * 1e-30f;
     }
     o->matmul(o, x, &h.w, NULL, k->fp8, y);
@@ -233,7 +233,7 @@ START_TEST(batches_do_not_matter)
 }
 END_TEST
 
-/* One token that is not finite harms nobody else, and is seen in all of its outputs. */
+/* A token that is not finite changes no other token, and shows in all of its outputs. */
 START_TEST(nonfinite_rows)
 {
     enum { TOKENS = 5, COLS = 300, ROWS = 20, BAD = 2 };

@@ -59,7 +59,7 @@ START_TEST(shares_by_hand)
     o->route(o, z, &shape, NULL, c.index, c.weights);
     expect_choice(&c, 0, 2, (const uint32_t[]){1, 3});
     ck_assert(c.weights[0] == 1.25f && c.weights[1] == 1.25f);
-    o->put(o, (const float[]){-200, -200, -200, -200}, z); /* a sum of 0 divides nothing by 0 */
+    o->put(o, (const float[]){-200, -200, -200, -200}, z); /* a sum of 0: no division by 0 */
     o->route(o, z, &shape, NULL, c.index, c.weights);
     ck_assert(c.weights[0] == 0 && c.weights[1] == 0);
     o->release(o, z.data);
@@ -107,7 +107,7 @@ START_TEST(same_everywhere)
 }
 END_TEST
 
-/* The caller will refuse such logits; until then the indices must exist. */
+/* Callers reject such logits later; until then indices must be valid. */
 START_TEST(nonfinite_logits)
 {
     ops *const o = case_ops();

@@ -1,4 +1,4 @@
-/* Rope in both spellings, and what is wrong in either. */
+/* Rope in both layouts, and errors in each. */
 #include <math.h>
 
 #include "tests/aid/config_case.h"

@@ -1,4 +1,4 @@
-/* Decays against numbers from elsewhere, angles against the C library's double functions. */
+/* Decays against published numbers, angles against the C library's double functions. */
 #include "verify/model/rope_tables.h"
 
 #include <math.h>
@@ -135,7 +135,7 @@ START_TEST(yarn_stretches_slow_channels)
 }
 END_TEST
 
-/* Both ends of the ramp at channel 0: it stays, all the others are stretched. */
+/* Both ends of the ramp at channel 0: it stays, all other pairs are stretched. */
 START_TEST(yarn_with_a_ramp_of_no_width)
 {
     const model_config c = yarn(8, 6);

@@ -1,4 +1,4 @@
-/* The memory that a run asks for is what its layers take: all of it is used, and never more (which
+/* A run allocates exactly the memory that its layers use: all of it, and never more (which
  * run_scratch asserts while models run). */
 #include "tests/aid/config_case.h"
 #include "verify/model/model_run.h"
@@ -7,7 +7,7 @@ enum { HEADS = 6, KV = 2, DIM = 32, HIDDEN = 192, DENSE_MLP = 320 }; /* of both 
 
 static model_run sized(const char *text, const char *patch, size_t sequences, size_t length)
 {
-    static float nothing[HEADS]; /* decays go there */
+    static float nothing[HEADS]; /* for decays */
     return (model_run){.config = good(text, patch),
                        .sequences = sequences,
                        .length = length,
@@ -26,7 +26,7 @@ static void measure(model_run *run, unsigned tracks)
     ck_assert_ptr_null(run->tracks);
 }
 
-/* Softmax attention of one sequence: x normed, qkv, the result, and what it makes of it. */
+/* Softmax attention of one sequence: norm(x), qkv, the result, and its projection. */
 START_TEST(long_sequences)
 {
     model_run run = sized(softmax_text, "{}", 3, 2000);
