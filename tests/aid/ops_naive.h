@@ -7,9 +7,9 @@
  *     o->unload(o, &w);
  *     o->destroy(o);
  *
- * One thread, no vectors, fmaf of the C library. Its memory is host memory, but it copies the weights that
- * it loads, as a device would: so using a weight that is not loaded, or that was changed after
- * loading, is found. Destroying it aborts if a weight is still loaded. */
+ * One thread, no vectors, fmaf of the C library. Its memory is host memory, but it copies the
+ * weights that it loads, as a device would: so using a weight that is not loaded, or that was
+ * changed after loading, is found. Destroying it aborts if a weight is still loaded. */
 #ifndef OPS_NAIVE_H
 #define OPS_NAIVE_H
 

@@ -1,5 +1,5 @@
-/* Two implementations of verify/ops/ops.h side by side: matrices that both have, with the same random
- * contents, and the comparison of all their bits.
+/* Two implementations of verify/ops/ops.h side by side: matrices that both have, with the same
+ * random contents, and the comparison of all their bits.
  *
  *     ops_pair p;
  *     pair_open(&p, random_seed(_i));

@@ -16,7 +16,8 @@ static bool has_dense(const model_config *c)
     return c->dense_layers > 0;
 }
 
-/* In whole groups of layers the last one is softmax attention; so is what is left over. */
+/* The last layer of every whole group has softmax attention, and so have layers after the last
+ * whole group. */
 static layer_kind kind(const model_config *c, unsigned layer)
 {
     const unsigned group = is_linear(c) ? c->layer_group : 1;

@@ -13,7 +13,7 @@ static const config_field fields[] = {
     {0},
 };
 static const fixed_key fixed[] = {{"hidden_act", "\"silu\"", true}, {0}};
-static const char *const ignored[] = {"pretraining_tp", NULL}; /* a layout of the trainer */
+static const char *const ignored[] = {"pretraining_tp", NULL}; /* how the trainer split matrices */
 
 enum {
     INPUT_NORM = SLOTS_OF_LAYERS, Q, K, V, O, Q_BIAS, K_BIAS, V_BIAS, O_BIAS,

@@ -1,7 +1,7 @@
-/* Keys are transposed, so that neighbouring keys lie across the vector and a score stays one chain
- * over channels; values are not, so that neighbouring channels do, and an output stays one chain
+/* Keys are transposed, so that a vector holds adjacent keys and a score stays one chain over
+ * channels. Values are not, so that a vector holds adjacent channels and an output stays one chain
  * over keys. Blocks of ATTENTION_TOKENS x BLOCK sums stay in registers, of which AVX2 has just
- * enough; what is left at the end is done token by token. */
+ * enough; the remaining tokens are done one by one. */
 #include "verify/ops/attention_kernel.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ typedef struct span {
     const float *keys, *values;
     float *scores; /* [tokens][pitch] */
     size_t pitch;
-    size_t first; /* position of the first of them: it is the last key that it sees */
+    size_t first; /* position of the first token, which is also the last key that it sees */
     size_t tokens;
 } span;
 
@@ -59,7 +59,8 @@ INLINED void score_keys(const span *s, size_t t, size_t key, size_t count, const
     }
 }
 
-/* Those that a token does not see are computed for its neighbours, and ignored. */
+/* Scores are computed for blocks of tokens and keys; those of keys that a token does not see are
+ * ignored. */
 static void score(const span *s)
 {
     const size_t keys = s->first + s->tokens;
@@ -107,7 +108,7 @@ static void softmax(float *restrict x, size_t n, float scale)
 
 /* ---- values ---------------------------------------------------- */
 
-/* Keys [from, to) of one token, in ascending order: the chain goes on. */
+/* Continue the chain of one token with keys [from, to), in ascending order. */
 INLINED void mix_some(const span *s, size_t t, size_t c, size_t count, size_t from, size_t to,
                       float *restrict a)
 {
@@ -121,8 +122,9 @@ INLINED void mix_some(const span *s, size_t t, size_t c, size_t count, size_t fr
     }
 }
 
-/* `count` channels from `c` on, of tokens t ... t + tokens - 1: the keys that only the first of them
- * still see, those that all of them see, then those that only the last of them see already. */
+/* `count` channels from `c` on, of tokens t ... t + tokens - 1. In the order of keys: those that
+ * only the first tokens still see (with a window), those that all tokens see, and those that only
+ * the last tokens already see. */
 INLINED void mix_values(const span *s, size_t t, size_t c, size_t count, const unsigned tokens)
 {
     const size_t pitch = s->pitch;

@@ -1,8 +1,8 @@
 /* Attention and linear attention (spec/forward.md section 5) for some tokens of one head, on one
  * thread. A levelled source (format/base/levelled.h).
  *
- * Calls may run in parallel if their outputs (and columns of the state) differ and each has a work
- * space of its own. */
+ * Calls may run in parallel if they have different outputs (and columns of the state) and different
+ * work spaces. */
 #ifndef ATTENTION_KERNEL_H
 #define ATTENTION_KERNEL_H
 
@@ -10,14 +10,14 @@
 #include "format/base/num.h"
 #include "verify/ops/ops.h"
 
-/* Tokens that read keys and values together; columns of a state that are advanced together. */
+/* Tokens for which keys and values are read together; columns of a state that advance together. */
 enum { ATTENTION_TOKENS = 6, LINEAR_COLUMNS = 32 };
 
 typedef struct attention_job {
     attention_shape shape;
     mat q, y;
     size_t first;        /* position of row 0 */
-    size_t room;         /* tokens of the cache */
+    size_t room;         /* capacity of the cache, in tokens */
     const float *keys;   /* [kv_heads][qk_dim][room] */
     const float *values; /* [kv_heads][room][v_dim] */
 } attention_job;

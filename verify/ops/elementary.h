@@ -1,6 +1,6 @@
 /* exp, sigmoid and silu (spec/forward.md section 3): the same bits everywhere. Compiles as C11 and
- * as CUDA C++17 (format/tensor/float_bits.h); fused multiplications are written out, everything else must not be
- * contracted. */
+ * as CUDA C++17 (format/tensor/float_bits.h). Fused multiplications are written out; nothing else
+ * may be contracted. */
 #ifndef ELEMENTARY_H
 #define ELEMENTARY_H
 
@@ -8,14 +8,14 @@
 
 #include "format/tensor/float_bits.h"
 
-/* Error below 0.9 units in the last place. Below -104 and above 89 nothing changes any more: +0 and
- * infinity. The power of two is applied in halves, so that only the last product rounds, also where
- * the result is subnormal. */
+/* Error below 0.9 units in the last place. Below -104 the result is +0, above 89 infinity. The
+ * power of two is applied in two halves, so that only the last product rounds, even if the result
+ * is subnormal. */
 SHARED_FN float elementary_exp(float x)
 {
     float c = x > 89.0f ? 89.0f : x;
     c = c < -104.0f ? -104.0f : c;
-    /* Adding 1.5 * 2^23 rounds to an integer, and leaves it in the low bits. */
+    /* Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits. */
     float m = fmaf(c, 0x1.715476p0f, 12582912.0f);
     float n = m - 12582912.0f;
     int32_t k = (int32_t)(float_bits(m) - 0x4b400000u);

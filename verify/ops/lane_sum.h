@@ -1,5 +1,5 @@
-/* Sums over a row in 32 lanes (spec/forward.md section 4): vectors of 4 to 32 floats keep their
- * order. */
+/* Sums over a row in 32 lanes (spec/forward.md section 4): vectors of 4 to 32 floats all add in the
+ * specified order. */
 #ifndef LANE_SUM_H
 #define LANE_SUM_H
 

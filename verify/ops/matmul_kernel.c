@@ -1,6 +1,6 @@
-/* The micro-tile keeps ROWS x WIDTH sums in registers: 24 of AVX-512's 32, 12 of AVX2's 16. It is
- * plain C in the form in which gcc 12 leaves them there: the loop over lanes must not be unrolled
- * before it is vectorized. Look at the assembly and `make bench` after a change. */
+/* The micro-tile keeps ROWS x WIDTH sums in registers: 24 of the 32 of AVX-512, 12 of the 16 of
+ * AVX2. It is plain C, written so that gcc 12 leaves the sums there: the loop over lanes must not
+ * be unrolled before it is vectorized. Check the assembly and `make bench` after a change. */
 #include "verify/ops/matmul_kernel.h"
 
 #include <math.h>
@@ -39,8 +39,7 @@ static void pack_tokens(const pack_place *p)
     }
 }
 
-/* The scale of a group; NaN if it holds a value that is not finite, so that its products show it.
- */
+/* The scale of a group; NaN if a value is not finite, so that it shows in all products. */
 static float group_scale(const float *x, size_t count, scale_format kind)
 {
     uint32_t largest = 0;
@@ -52,7 +51,7 @@ static float group_scale(const float *x, size_t count, scale_format kind)
                                 : float_from_bits(0x7fc00000);
 }
 
-/* What the code of each element stands for, without the scale. */
+/* The value of the code of each element, without the scale. */
 static void round_group(const float *restrict x, size_t count, float scale, float *restrict to)
 {
     for (size_t k = 0; k < count; k++) {
@@ -62,7 +61,7 @@ static void round_group(const float *restrict x, size_t count, float scale, floa
     }
 }
 
-/* One group of each token: p covers at most TILE columns. */
+/* Quantize and pack one group of each token: p covers at most TILE columns. */
 static void pack_group(const pack_place *p, scale_format kind, float *scales)
 {
     float rounded[WIDTH][TILE];
@@ -139,7 +138,7 @@ static float tile_scale(const weight *w, size_t row, size_t col)
     return w->scales[row / TILE * num_ceil_div(w->cols, TILE) + col / TILE];
 }
 
-/* Times 1 is exact: with FP8 activations the scales come in later. */
+/* Multiplying by 1 is exact: with FP8 activations, scales are applied later. */
 static void widen_tiles(const matmul_job *job, size_t row, size_t col, size_t count, float *to)
 {
     const weight *const w = job->w;
@@ -225,7 +224,8 @@ INLINED void tile_multiply(const tile *t, bool first, const unsigned width)
     }
 }
 
-/* One group: a chain of its own, which the scales of both sides join to the sums. */
+/* One group: a separate chain, which is multiplied by the scales of both sides and added to the
+ * sums. */
 INLINED void tile_multiply_group(const tile *t, bool first, const float *restrict row_scales,
                                  const float *restrict scales, const unsigned width)
 {
@@ -244,7 +244,7 @@ INLINED void tile_multiply_group(const tile *t, bool first, const float *restric
     }
 }
 
-/* All micro-tiles of a panel; `sums` are those of its first token. */
+/* All micro-tiles of a panel; `sums` begins at its first token. */
 INLINED void panel_multiply(const slice *s, const float *x, float *sums, const unsigned width)
 {
     for (size_t i = 0; i < s->rows; i += ROWS) {
@@ -265,7 +265,7 @@ static void find_row_scales(const slice *s, size_t col, float *to)
     }
 }
 
-/* The same with FP8 activations, group by group; `scales` those of the panel for the slice. */
+/* The same with FP8 activations, group by group; `scales`: of the panel, for the slice. */
 INLINED void panel_multiply_groups(const slice *s, const float *x, const float *scales, float *sums,
                                    const unsigned width)
 {
@@ -299,7 +299,7 @@ INLINED void panel_do(const slice *s, size_t panel, const unsigned width)
     }
 }
 
-/* One function for each width, all constants. */
+/* One function for each width, so that the width is a constant. */
 static void panel_do_8(const slice *s, size_t panel)
 {
     panel_do(s, panel, 8);
@@ -336,7 +336,7 @@ static void slice_do(const slice *s)
     }
 }
 
-/* Sums have a token to a column, y has a token to a row. */
+/* In the sums, a column is a token; in y, a row is. */
 static void write_out(const matmul_job *job, const matmul_block *b, const float *sums, size_t pitch)
 {
     const size_t first = b->panel * WIDTH;

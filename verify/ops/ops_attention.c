@@ -21,7 +21,7 @@ typedef struct attention_run {
     size_t work_pitch;
 } attention_run;
 
-/* Keys and values of one head into the cache. */
+/* Append the keys and values of one head to the cache. */
 static void store_task(void *ctx, unsigned worker, size_t head)
 {
     const attention_run *const r = ctx;
@@ -41,8 +41,8 @@ static void store_task(void *ctx, unsigned worker, size_t head)
     }
 }
 
-/* Heads of a group follow upon each other and share keys and values; the last tokens, which see
- * most keys, come first. */
+/* Consecutive tasks are heads of one group, which use the same keys and values. The last tokens
+ * come first, because they see the most keys: so no long task is left for the end. */
 static void attend_task(void *ctx, unsigned worker, size_t task)
 {
     const attention_run *const r = ctx;

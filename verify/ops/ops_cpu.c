@@ -11,7 +11,7 @@ enum { ALIGNMENT = 64, ALIGNED_FLOATS = ALIGNMENT / (int)sizeof(float) };
 
 #define HUGE_PAGE ((size_t)2 * MIB)
 
-/* Aligned to 64 bytes; large pieces in huge pages where the system has them. */
+/* Aligned to 64 bytes; large blocks in huge pages if the system has them. */
 static float *floats_new(size_t floats)
 {
     uint64_t bytes = 0;
@@ -65,7 +65,7 @@ static void cpu_get(ops *o, mat from, float *host)
     }
 }
 
-/* Kernels read weights where they are; the mark shows that they may. */
+/* Kernels read weights in place, so loading only marks them. */
 static void cpu_load(ops *o, weight *w)
 {
     (void)o;
@@ -147,10 +147,7 @@ static const ops members = {.name = "cpu",
 err_code ops_cpu_create(unsigned threads, ops **out, err *e)
 {
     cpu_level level = CPU_BASELINE;
-    err_code code = cpu_level_choose(&level, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(cpu_level_choose(&level, e));
     ops_state *const s = calloc(1, sizeof *s);
     if (!s) {
         return err_set(e, ERR_MEMORY, "no memory for the operations");
@@ -160,11 +157,11 @@ err_code ops_cpu_create(unsigned threads, ops **out, err *e)
     s->matmul = matmul_kernel_at(level);
     s->row = row_kernel_at(level);
     s->attention = attention_kernel_at(level);
-    code = thread_pool_create(threads, &s->pool, e);
-    if (code != OK) {
-        free(s);
-        return code;
-    }
+    err_code code = OK;
+    TRY_OUT(thread_pool_create(threads, &s->pool, e));
     *out = &s->base;
     return OK;
+out:
+    free(s);
+    return code;
 }

@@ -1,16 +1,17 @@
-/* Two runs of the pool: pack x, then multiply block by block. Blocks of rows of w are as even as
- * micro-tiles allow, and enough that no thread waits long for the last one. */
+/* Matrix products in two runs of the thread pool: pack x, then multiply block by block. Blocks of
+ * rows of w are as even as micro-tiles allow, and so many that no thread waits long for the last.
+ * */
 #include "format/base/num.h"
 #include "verify/ops/ops_state.h"
 
-/* Blocks for each thread, at least, where there are that many rows. */
+/* At least this many blocks for each thread, if there are enough rows. */
 enum { BLOCKS_PER_THREAD = 4 };
 
 typedef struct matmul_run {
     const matmul_kernel *kernel;
     matmul_job job;
     size_t slices, panels;
-    size_t units, blocks; /* micro-tiles of rows of w, and their portions */
+    size_t units, blocks; /* micro-tiles in the rows of w; blocks into which they are divided */
     size_t chunk_panels;
     float *work;
     size_t work_pitch;
@@ -23,7 +24,7 @@ static void pack_task(void *ctx, unsigned worker, size_t task)
     r->kernel->pack(&r->job, task / r->slices, task % r->slices);
 }
 
-/* Neighbouring tasks share a block of w. */
+/* Consecutive tasks use the same block of w, which stays in the cache. */
 static void multiply_task(void *ctx, unsigned worker, size_t task)
 {
     const matmul_run *const r = ctx;
@@ -39,7 +40,7 @@ static void multiply_task(void *ctx, unsigned worker, size_t task)
     r->kernel->multiply(&r->job, &b, r->work + worker * r->work_pitch);
 }
 
-/* A multiple of the threads, so that even blocks keep them equally busy. */
+/* A multiple of the number of threads, so that even blocks keep all of them equally busy. */
 static size_t count_blocks(size_t units, size_t most_units, size_t threads)
 {
     size_t blocks = num_ceil_div(units, most_units);

@@ -1,4 +1,4 @@
-/* The choice of experts: a token is a task, its work space three rows of experts. */
+/* The selection of experts: every token is a task, with a work space of rows of experts. */
 #include <string.h>
 
 #include "format/base/num.h"
@@ -15,7 +15,8 @@ typedef struct route_run {
     size_t work_pitch;
 } route_run;
 
-/* The first largest of `score` that is not taken. Something is left. */
+/* The first of the largest scores that are not taken. There must be one. NaN is never larger, so it
+ * is found only if it comes first: the indices stay valid. */
 static size_t best_left(const float *score, const unsigned char *taken, size_t n)
 {
     size_t best = n;
@@ -53,7 +54,7 @@ static float group_score(const float *score, size_t n)
     return first + second;
 }
 
-/* Mark the experts of groups that do not stay as taken. */
+/* Keep the best groups, and mark the experts of all other groups as taken (by 2, not 1). */
 static void drop_groups(const router_shape *r, const float *score, float *groups,
                         unsigned char *stays, unsigned char *taken)
 {

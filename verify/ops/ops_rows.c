@@ -1,4 +1,4 @@
-/* Operations on rows of their own: cut into tasks of so many rows that a task is worth the trip to
+/* Operations that compute every row independently. A task is enough rows to be worth handing to
  * another thread. */
 #include <string.h>
 
@@ -18,7 +18,7 @@ struct row_job {
     mat x, y, z;
     size_t groups; /* of a row, or heads */
     const float *w;
-    size_t w_pitch; /* from group to group; 0: they share it */
+    size_t w_pitch; /* from group to group; 0: all groups use the same */
     float eps;
     rotation rotation;
     const float *cos, *sin, *weights;
@@ -155,7 +155,7 @@ static float element(const weight *w, size_t i)
     }
 }
 
-/* A vector, widened. False: no memory. */
+/* Widen a vector into j->w. False: no memory. */
 static bool set_vector(ops_state *s, row_job *j, const weight *w)
 {
     float *const wide = ops_common_space(s, w->cols);
@@ -169,7 +169,7 @@ static bool set_vector(ops_state *s, row_job *j, const weight *w)
     return true;
 }
 
-/* The weight of a norm for `groups` parts of rows of `cols` floats. False: no memory. */
+/* Set the weight of a norm of `groups` parts of rows of `cols` floats. False: no memory. */
 static bool set_norm(ops_state *s, row_job *j, size_t cols, size_t groups, const weight *w)
 {
     if (!set_vector(s, j, w)) {

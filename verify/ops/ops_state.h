@@ -1,4 +1,5 @@
-/* What the files of the CPU operations share: their state, and work spaces that grow as needed. */
+/* Internal to the CPU operations: their state, work spaces that grow as needed, and the functions
+ * of their files. */
 #ifndef OPS_STATE_H
 #define OPS_STATE_H
 
@@ -14,13 +15,13 @@ typedef struct ops_space {
 } ops_space;
 
 typedef struct ops_state {
-    ops base; /* first: an ops * of ours is an ops_state * */
+    ops base; /* first: an ops * made here is an ops_state * */
     thread_pool *pool;
     unsigned threads;
     const matmul_kernel *matmul;
     const row_kernel *row;
     const attention_kernel *attention;
-    ops_space common, own; /* of all threads together; one part for each */
+    ops_space common, own; /* one for all threads; one with a part for each thread */
     err failure;
 } ops_state;
 
@@ -34,10 +35,11 @@ static inline bool ops_failed(const ops_state *s)
     return s->failure.code != OK;
 }
 
-/* Any content; valid until the next call. NULL: no memory, and the failure is noted. */
+/* A work space of all threads, valid until the next call; its contents are undefined. NULL: no
+ * memory, and the failure is kept for `status`. */
 float *ops_common_space(ops_state *s, size_t floats);
 
-/* The same for each thread: that of worker w begins `*pitch` floats behind that of worker w - 1. */
+/* The same with a part for each thread: that of worker w begins at w * *pitch. */
 float *ops_own_space(ops_state *s, size_t floats, size_t *pitch);
 
 /* The members of struct ops, by file. */

@@ -5,7 +5,7 @@
 #include "verify/ops/elementary.h"
 #include "verify/ops/lane_sum.h"
 
-/* An output that is also an input is the same row, element upon element: no obstacle to vectors. */
+/* An output that is also an input is exactly the same row, so loops may be vectorized. */
 #ifdef __clang__
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else

@@ -1,8 +1,8 @@
-/* What is done to rows, element by element or with one sum over a row (spec/forward.md sections 3
- * to 5), on one thread. A levelled source (format/base/levelled.h).
+/* Operations on one row, element by element or with one sum over the row (spec/forward.md sections
+ * 3 to 5), on one thread. A levelled source (format/base/levelled.h).
  *
- * Outputs may be inputs of the same index. Calls may run in parallel if they write different rows.
- */
+ * An output may be the same array as an input. Calls may run in parallel if they write different
+ * rows. */
 #ifndef ROW_KERNEL_H
 #define ROW_KERNEL_H
 
@@ -22,9 +22,9 @@ typedef struct row_kernel {
     void (*norm)(const float *x, size_t n, const float *w, float eps, float *y);
     /* y = norm(x) * sigmoid(g) */
     void (*gate)(const float *x, size_t n, const float *w, float eps, const float *g, float *y);
-    /* Rotate the channels 0 ... half-1 of x with those from half on. */
+    /* Rotate channel j of x with channel half + j, for j < half. */
     void (*rope)(float *x, size_t half, const float *cos, const float *sin);
-    /* Rotate the even channels, up to 2 * half, with those that follow them. */
+    /* Rotate channel 2j of x with channel 2j + 1, for j < half. */
     void (*rope_interleaved)(float *x, size_t half, const float *cos, const float *sin);
 } row_kernel;
 

@@ -1,4 +1,4 @@
-/* Transposing matrices of floats, for levelled sources: blocks of 8 x 8 in vectors. */
+/* Transposes matrices of floats, for levelled sources: blocks of 8 x 8 in vectors. */
 #ifndef TRANSPOSE_H
 #define TRANSPOSE_H
 
@@ -9,8 +9,8 @@ enum { TRANSPOSE_SIDE = 8 };
 
 typedef float transpose_row __attribute__((vector_size(TRANSPOSE_SIDE * sizeof(float))));
 
-/* Interleave row i with row i + 4, three times: each time one bit of the row's number becomes one
- * of the column's. */
+/* Interleave row i with row i + 4, three times: each time, one bit of the row number becomes a bit
+ * of the column number. */
 static inline __attribute__((always_inline)) void transpose_block(const float *from, size_t stride,
                                                                   float *to, size_t to_stride)
 {

@@ -1,5 +1,5 @@
-/* The CPU operations on rows, and what all operations have in common: memory, status, aliases, gaps between
- * rows, and the same bits at every level and number of threads. */
+/* The CPU operations on rows, and what all operations have in common: memory, status, aliases, gaps
+ * between rows, and the same bits at every level and number of threads. */
 #include <check.h>
 
 #include "tests/aid/ops_case.h"
@@ -126,7 +126,8 @@ START_TEST(rope_by_hand)
 }
 END_TEST
 
-/* The bias comes after the sum is complete: 2^24 + 1 is not a float, and 1 + 2^24 - 2^24 would be 0. */
+/* The bias comes after the sum is complete: 2^24 + 1 is not a float, and 1 + 2^24 - 2^24 would be
+ * 0. */
 START_TEST(bias_by_hand)
 {
     ops *const o = case_ops();
