@@ -1,4 +1,4 @@
-/* The verdict on a forward pass: what was measured, against its limits. */
+/* The verdict on a forward pass: measurements against limits. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 enum { FAILURE_LINES_MAX = 100 };
 
-/* Is it a number of every layer, or only of those with experts? */
+/* Metrics of routers apply only to layers with experts. */
 static bool applies(const forward_report *found, metric m, unsigned layer)
 {
     return metrics[m].scope != SCOPE_ROUTER || model_has_experts(&found->config, layer);
@@ -27,7 +27,7 @@ static err_code judge_layers(const forward_report *found, const forward_form *f,
     return OK;
 }
 
-/* All that two models are compared by. */
+/* Judge every metric of a comparison of two models. */
 static err_code judge_form(const forward_report *found, const forward_form *f, const limits *l,
                            limit_failures *out, err *e)
 {
@@ -63,22 +63,22 @@ static json_t *failure_json(report *r, const forward_form *f, const limit_failur
     return o;
 }
 
-/* Tell the failures of one form; `told` counts those of all. */
-static void tell(report *r, const char *path, const forward_form *f, const limit_failures *failed,
-                 json_t *list, size_t *told)
+/* Report the exceeded limits of one form; *total counts those of all forms. */
+static void report_failures(report *r, const char *path, const forward_form *f,
+                            const limit_failures *failed, json_t *list, size_t *total)
 {
     for (size_t i = 0; i < failed->count; i++) {
         if (r->json) {
             report_append(r, list, failure_json(r, f, &failed->items[i]));
-        } else if (*told < FAILURE_LINES_MAX) {
+        } else if (*total < FAILURE_LINES_MAX) {
             complain(r, path, f, &failed->items[i]);
         }
-        (*told)++;
+        (*total)++;
     }
 }
 
-/* Everything is within its limits: say how near the layers came. */
-static void print_kept(const forward_report *found, const limits *l)
+/* All limits are met: print how near the worst layer came to its own. */
+static void print_met(const forward_report *found, const limits *l)
 {
     for (unsigned i = 0; i < found->form_count; i++) {
         const forward_form *const f = &found->forms[i];
@@ -87,7 +87,7 @@ static void print_kept(const forward_report *found, const limits *l)
         for (unsigned k = 1; k < found->config.layers; k++) {
             worst = f->layers[k].local_error > f->layers[worst].local_error ? k : worst;
         }
-        printf("%slimits: all kept (%s activations): largest local error %.3g, in layer %u",
+        printf("%slimits: all met (%s activations): largest local error %.3g, in layer %u",
                i ? "" : "\n", f->fp8 ? "fp8" : "float32", f->layers[worst].local_error, worst);
         if (!isnan(bound)) {
             printf(", limit %.3g", bound);
@@ -96,36 +96,53 @@ static void print_kept(const forward_report *found, const limits *l)
     }
 }
 
+/* Judge one form and report what it exceeds. Only the first form is compared with a reference. */
+static err_code judge_and_report(report *r, const forward_subject *s, const forward_report *found,
+                                 unsigned form, const limits *l, json_t *list, size_t *total,
+                                 err *e)
+{
+    const forward_form *const f = &found->forms[form];
+    limit_failures failed = {0};
+    err_code code = OK;
+    if (s->against) {
+        code = judge_form(found, f, l, &failed, e);
+    } else if (found->has_states && form == 0) {
+        code = judge_layers(found, f, METRIC_REFERENCE_ERROR, l, &failed, e);
+    }
+    report_failures(r, s->path, f, &failed, list, total);
+    limit_failures_free(&failed);
+    return code;
+}
+
+static err_code judge_forms(report *r, const forward_subject *s, const forward_report *found,
+                            const limits *l, json_t *list, size_t *total, err *e)
+{
+    for (unsigned i = 0; i < found->form_count; i++) {
+        TRY(judge_and_report(r, s, found, i, l, list, total, e));
+    }
+    return OK;
+}
+
 err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
                        const limits *l, err *e)
 {
     json_t *const list = r->json ? json_array() : NULL;
-    size_t told = 0;
-    err_code code = OK;
-    for (unsigned i = 0; i < found->form_count && code == OK; i++) {
-        const forward_form *const f = &found->forms[i];
-        limit_failures failed = {0};
-        if (s->against) {
-            code = judge_form(found, f, l, &failed, e);
-        } else if (found->has_states && i == 0) {
-            code = judge_layers(found, f, METRIC_REFERENCE_ERROR, l, &failed, e);
-        }
-        tell(r, s->path, f, &failed, list, &told);
-        limit_failures_free(&failed);
-    }
+    size_t total = 0;
+    const err_code code = judge_forms(r, s, found, l, list, &total, e);
     if (r->json) {
         report_put(r, r->root, "failed_limits", list);
     }
-    if (code == OK && found->modes_compared && found->unequal_layer >= 0) {
-        code = err_set(e, ERR_INTERNAL, "%s: layer %" PRId64 ": prefill and decode differ", s->path,
+    TRY(code);
+    if (found->modes_compared && found->unequal_layer >= 0) {
+        return err_set(e, ERR_INTERNAL, "%s: layer %" PRId64 ": prefill and decode differ", s->path,
                        found->unequal_layer);
     }
-    if (code == OK && told > 0) {
-        code = err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s not kept",
-                       s->path, told, text_s(told));
+    if (total > 0) {
+        return err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s exceeded",
+                       s->path, total, text_s(total));
     }
-    if (code == OK && s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
-        print_kept(found, l);
+    if (s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
+        print_met(found, l);
     }
-    return code;
+    return OK;
 }

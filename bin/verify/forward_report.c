@@ -32,8 +32,8 @@ static void print_head(const forward_subject *s, const forward_report *found)
     char other[256];
     printf("forward: %zu sequence%s of %zu token%s", found->sequences, text_s(found->sequences),
            found->length, text_s(found->length));
-    if (s->tokens_left > 0) {
-        printf(" (%zu more left out)", s->tokens_left);
+    if (s->tokens_dropped > 0) {
+        printf(" (%zu more not used)", s->tokens_dropped);
     }
     if (s->against || s->reference) {
         snprintf(other, sizeof other, "%s", s->against ? s->against : s->reference);
@@ -43,11 +43,12 @@ static void print_head(const forward_subject *s, const forward_report *found)
     printf(" in %s\n", text_seconds(time.s, s->seconds));
     if (found->modes_compared) {
         printf("  prefill and decode: %s\n",
-               found->unequal_layer < 0 ? "the same bits" : "different bits");
+               found->unequal_layer < 0 ? "bit for bit equal" : "different");
     }
 }
 
-/* The last token of a sequence has no next one: sequences of one token tell no perplexity. */
+/* The last token of a sequence has no next token to predict, so sequences of one token have no
+ * perplexity. */
 static void print_perplexity(const position_summary *p)
 {
     if (p->scored == 0) {
@@ -59,7 +60,7 @@ static void print_perplexity(const position_summary *p)
     }
 }
 
-/* A number as text shows it; empty where it does not apply. */
+/* A number in the form of its metric; empty if it does not apply. */
 static const char *show(shown_metric *to, metric m, double x)
 {
     switch (isnan(x) ? -1 : (int)metrics[m].form) {
@@ -78,8 +79,8 @@ static const char *show(shown_metric *to, metric m, double x)
     return to->text;
 }
 
-/* The metrics with a heading: the divergences up to the largest and where it is, on a line of their
- * own those that follow. */
+/* The metrics with a heading: divergences up to the maximum and its position, then on another line
+ * the metrics after it. */
 static void print_divergence(const forward_report *found, const position_summary *p)
 {
     const char *before = ", ";
@@ -103,7 +104,7 @@ static void print_divergence(const forward_report *found, const position_summary
     printf(", ");
 }
 
-/* What the logits of one form say. */
+/* One form: all that is measured on logits. */
 static void print_summary(const forward_report *found, const forward_form *f)
 {
     const position_summary *const p = &f->summary;
@@ -124,7 +125,7 @@ static const char *kind_name(const forward_report *found, unsigned layer)
     return model_layer_kind(&found->config, layer) == LAYER_LINEAR ? "linear" : "softmax";
 }
 
-/* Does a report have it for each layer? */
+/* True if reports have the metric for each layer. */
 static bool is_shown(const forward_report *found, metric m)
 {
     const metric_scope scope = metrics[m].scope;
@@ -175,7 +176,7 @@ static err_code print_layers(const forward_report *found, const forward_form *f,
     return table_finish(&t, e);
 }
 
-/* Which form of slopes is nearer to the reference, over all linear layers? */
+/* Print which form of slopes is nearer to the reference, over all linear layers. */
 static void print_slopes(const forward_subject *s, const forward_report *found)
 {
     double ours = 0;
@@ -201,7 +202,6 @@ static void print_slopes(const forward_subject *s, const forward_report *found)
 
 err_code forward_print(const forward_subject *s, const forward_report *found, err *e)
 {
-    err_code code = OK;
     print_head(s, found);
     if (!isnan(found->embedding_rms)) {
         printf("  embeddings: relative RMS %.3g\n", found->embedding_rms);
@@ -209,13 +209,13 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
     if (found->has_reference) {
         print_slopes(s, found);
     }
-    for (unsigned f = 0; f < found->form_count && code == OK; f++) {
+    for (unsigned f = 0; f < found->form_count; f++) {
         print_summary(found, &found->forms[f]);
         if (s->against || found->has_reference) {
-            code = print_layers(found, &found->forms[f], e);
+            TRY(print_layers(found, &found->forms[f], e));
         }
     }
-    return code;
+    return OK;
 }
 
 /* ---- JSON ------------------------------------------------------ */
@@ -247,7 +247,7 @@ static json_t *summary_json(report *r, const position_summary *p)
     return o;
 }
 
-/* Every position, as one array for each number. */
+/* One array for each measured number, with an element for each position. */
 static json_t *positions_json(report *r, const forward_report *found, const forward_form *f)
 {
     json_t *const o = json_object();
@@ -298,7 +298,7 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
     report_put(r, o, "reference", report_text(s->reference));
     report_put(r, o, "sequences", report_number(found->sequences));
     report_put(r, o, "length", report_number(found->length));
-    report_put(r, o, "tokens_dropped", report_number(s->tokens_left));
+    report_put(r, o, "tokens_dropped", report_number(s->tokens_dropped));
     report_put(r, o, "slopes", slopes);
     report_put(r, o, "modes_equal",
                found->modes_compared ? json_boolean(found->unequal_layer < 0) : json_null());

@@ -1,5 +1,5 @@
-/* The third check of verify: run the model. The pass is run over the tokens that are ready, and
- * what it measured is printed and judged. */
+/* The third check of verify: run the model over the tokens that verify_prepare made, then print and
+ * judge the measurements. */
 #include "bin/verify/forward_report.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/base/cpu_level.h"
@@ -17,16 +17,16 @@ typedef struct forward_check {
 
 /* ---- running --------------------------------------------------- */
 
-/* At the lowest level every fused multiply-add is a call of the C library. */
-static err_code say_if_slow(const forward_check *c, err *e)
+/* At the lowest level, every fused multiply-add is a call of the C library. */
+static err_code note_if_slow(const forward_check *c, err *e)
 {
     cpu_level level = CPU_BASELINE;
-    const err_code code = cpu_level_choose(&level, e);
-    if (code == OK && level == CPU_BASELINE) {
-        monitor_note(c->monitor, "without vectors and fused multiply-add of the processor the "
-                                 "forward pass is right, but slow");
+    TRY(cpu_level_choose(&level, e));
+    if (level == CPU_BASELINE) {
+        monitor_note(c->monitor, "without the processor's vectors and fused multiply-add the "
+                                 "forward pass is correct, but slow");
     }
-    return code;
+    return OK;
 }
 
 static err_code prepare(forward_check *c, err *e)
@@ -47,11 +47,11 @@ static err_code prepare(forward_check *c, err *e)
         .force = f->force,
         .reference = c->in->reference,
     };
-    const err_code code = say_if_slow(c, e);
-    return code == OK ? ops_cpu_create(c->q->job.threads, &c->ops, e) : code;
+    TRY(note_if_slow(c, e));
+    return ops_cpu_create(c->q->job.threads, &c->ops, e);
 }
 
-static void complain_key(void *ctx, const char *key, const char *packed, const char *source)
+static void report_key(void *ctx, const char *key, const char *packed, const char *source)
 {
     const verify_request *const q = ctx;
     report *const r = q->report;
@@ -72,7 +72,7 @@ static void complain_key(void *ctx, const char *key, const char *packed, const c
     report_append(r, list, o);
 }
 
-/* The configurations, if the comparison of weights has not done it already. */
+/* Compare the configurations, unless the comparison of weights has done that already. */
 static err_code compare_configurations(forward_check *c, err *e)
 {
     verify_request *const q = c->q;
@@ -81,15 +81,13 @@ static err_code compare_configurations(forward_check *c, err *e)
     if (!c->in->against || (q->checks & CHECK_WEIGHTS)) {
         return OK;
     }
-    err_code code = model_config_read(c->in->model, model_archs, NULL, &packed, e);
-    if (code == OK) {
-        code = model_config_read(c->in->against, model_archs, NULL, &source, e);
-    }
-    if (code == OK && !model_config_same(&packed, &source, complain_key, q)) {
-        code = err_set(e, ERR_DIFFERENT, "%s: its configuration is not that of %s", q->path,
+    TRY(model_config_read(c->in->model, model_archs, NULL, &packed, e));
+    TRY(model_config_read(c->in->against, model_archs, NULL, &source, e));
+    if (!model_config_same(&packed, &source, report_key, q)) {
+        return err_set(e, ERR_DIFFERENT, "%s: its configuration differs from that of %s", q->path,
                        q->against);
     }
-    return code;
+    return OK;
 }
 
 static err_code run(forward_check *c, forward_report *found, double *seconds, err *e)
@@ -105,7 +103,8 @@ static err_code run(forward_check *c, forward_report *found, double *seconds, er
 
 /* ---- the check ------------------------------------------------- */
 
-static err_code tell(forward_check *c, const forward_report *found, double seconds, err *e)
+static err_code report_findings(forward_check *c, const forward_report *found, double seconds,
+                                err *e)
 {
     report *const r = c->q->report;
     const forward_subject subject = {
@@ -113,41 +112,52 @@ static err_code tell(forward_check *c, const forward_report *found, double secon
         .against = c->q->against,
         .reference = c->q->forward.reference,
         .slopes = c->options.slopes,
-        .tokens_left = c->in->tokens_left,
+        .tokens_dropped = c->in->tokens_dropped,
         .seconds = seconds,
     };
-    err_code code = OK;
     if (r->json) {
         report_put(r, r->root, "forward", forward_json(r, &subject, found));
     } else if (report_says(r, LEVEL_NORMAL)) {
-        code = forward_print(&subject, found, e);
+        TRY(forward_print(&subject, found, e));
     }
-    return code == OK ? forward_judge(r, &subject, found, &c->in->limits, e) : code;
+    return forward_judge(r, &subject, found, &c->in->limits, e);
+}
+
+static err_code run_and_report(forward_check *c, err *e)
+{
+    forward_report found = {0};
+    double seconds = 0;
+    err_code code = OK;
+    TRY_OUT(run(c, &found, &seconds, e));
+    TRY_OUT(report_findings(c, &found, seconds, e));
+out:
+    forward_report_free(&found);
+    return code;
+}
+
+/* Models whose configurations differ run anyway; afterwards the worse of the two findings decides. */
+static err_code compare_and_run(forward_check *c, err *e)
+{
+    err difference = {0};
+    const err_code configurations = compare_configurations(c, &difference);
+    err_code code = configurations;
+    if (configurations == OK || configurations == ERR_DIFFERENT) {
+        code = run_and_report(c, e);
+    }
+    if (configurations != OK && err_worse(code, configurations) == configurations) {
+        *e = difference;
+        code = configurations;
+    }
+    return code;
 }
 
 err_code verify_forward(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
     forward_check c = {.q = q, .in = in, .monitor = m};
-    forward_report found = {0};
-    double seconds = 0;
-    err first = {0}; /* a difference of configurations; the models run all the same */
-    err_code code = prepare(&c, e);
-    const err_code configurations = code == OK ? compare_configurations(&c, &first) : OK;
-    if (configurations != OK && configurations != ERR_DIFFERENT) {
-        *e = first;
-        code = configurations;
-    }
-    if (code == OK) {
-        code = run(&c, &found, &seconds, e);
-    }
-    if (code == OK) {
-        code = tell(&c, &found, seconds, e);
-    }
-    if (configurations == ERR_DIFFERENT && err_worse(code, configurations) == configurations) {
-        *e = first;
-        code = configurations;
-    }
-    forward_report_free(&found);
+    err_code code = OK;
+    TRY_OUT(prepare(&c, e));
+    TRY_OUT(compare_and_run(&c, e));
+out:
     if (c.ops) {
         c.ops->destroy(c.ops);
     }

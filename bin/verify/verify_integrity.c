@@ -12,7 +12,7 @@
 #include "format/file/io.h"
 #include "format/store/model_path.h"
 
-/* Of the source; scales count with their weight. */
+/* Source tensors, not counting scales. */
 static uint64_t count_tensors(const pack_table *t)
 {
     uint64_t count = 0;
@@ -22,16 +22,16 @@ static uint64_t count_tensors(const pack_table *t)
     return count;
 }
 
-/* What is checked: a file, or what comes from standard input. */
+/* What is checked: a file, or a stream from standard input. */
 typedef struct subject {
-    const char *name; /* for people */
-    char opened[32];  /* another path to it, if not empty */
-    int fd;           /* to close in the end, -1: none */
+    const char *name; /* for messages */
+    char opened[32];  /* if not empty: a path by which it can be opened once more */
+    int fd;           /* owned; -1: none */
     bool streamed;
 } subject;
 
-static void print_whole(const verify_request *q, const subject *s, const pack_file *p,
-                        const integrity_report *found, double seconds)
+static void print_intact(const verify_request *q, const subject *s, const pack_file *p,
+                         const integrity_report *found, double seconds)
 {
     shown size, time, rate;
     char path[256], root[2 * SHA256_BYTES + 1];
@@ -42,37 +42,35 @@ static void print_whole(const verify_request *q, const subject *s, const pack_fi
     printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, tensors, text_s(tensors),
            p->table.chunk_count, text_s(p->table.chunk_count), text_size(size.s, p->file_bytes));
     if (!(q->checks & CHECK_DIGESTS)) {
-        printf("structure: sound; the weights were not read\n");
+        printf("structure: OK, the weights were not read\n");
     } else {
-        printf("integrity: every byte%s is what was written: %s, %" PRIu64 " chunk%s in %s (%s)\n",
-               q->tensor ? " that was checked" : "", text_size(size.s, found->bytes_checked),
+        printf("integrity: OK, every %sbyte matches its digest: %s, %" PRIu64
+               " chunk%s in %s (%s)\n",
+               q->tensor ? "checked " : "", text_size(size.s, found->bytes_checked),
                found->chunks_checked, text_s(found->chunks_checked), text_seconds(time.s, seconds),
                text_rate(rate.s, found->bytes_checked, seconds));
     }
     printf("root %s\n", root);
 }
 
-/* The file was found whole: say so. */
-static err_code report_whole(verify_request *q, const subject *s, const integrity_report *found,
-                             double seconds, err *e)
+/* Report an intact file. */
+static err_code report_intact(verify_request *q, const subject *s, const integrity_report *found,
+                              double seconds, err *e)
 {
     pack_file *p = NULL;
-    const err_code code = pack_open(s->opened[0] ? s->opened : s->name, &p, e);
-    if (code != OK) {
-        return code;
-    }
+    TRY(pack_open(s->opened[0] ? s->opened : s->name, &p, e));
     if (q->report->json) {
         report *const r = q->report;
         report_put(r, r->root, "file_bytes", report_number(p->file_bytes));
         report_put(r, r->root, "root", report_hex(p->trailer.root, sizeof p->trailer.root));
     } else if (report_says(q->report, LEVEL_NORMAL)) {
-        print_whole(q, s, p, found, seconds);
+        print_intact(q, s, p, found, seconds);
     }
     pack_close(p);
     return OK;
 }
 
-/* A file that standard input was redirected from can be read like any other. */
+/* A regular file that standard input was redirected from can be read at any offset. */
 static bool is_whole_file(int fd)
 {
     struct stat st;
@@ -94,7 +92,8 @@ static err_code open_subject(const verify_request *q, subject *s, err *e)
                                      : err_set_errno(e, ERR_IO, errno, "%s: cannot read", s->name);
 }
 
-/* Check it, and learn by which path it can be opened now. */
+/* Check the subject. Standard input has no path, but afterwards its descriptor (for a stream: the
+ * memory file with its ends) can be opened once more by its name in /proc. */
 static err_code check_subject(const verify_request *q, subject *s, const monitor *m,
                               integrity_report *found, err *e)
 {
@@ -115,23 +114,18 @@ err_code verify_integrity(verify_request *q, const monitor *m, err *e)
 {
     subject s;
     integrity_report found = {0};
-    err_code code = open_subject(q, &s, e);
-    if (code != OK) {
-        return code;
-    }
+    err_code code = OK;
+    TRY(open_subject(q, &s, e));
     const double start = progress_clock();
-    code = check_subject(q, &s, m, &found, e);
+    TRY_OUT(check_subject(q, &s, m, &found, e));
     const double seconds = progress_clock() - start;
-    if (code == OK && q->report->json) {
+    if (q->report->json) {
         report_put(q->report, q->report->root, "integrity",
                    verify_integrity_json(q->report, &found, !(q->checks & CHECK_DIGESTS), seconds));
     }
-    if (code == OK) {
-        code = verify_judge_damage(q->report, s.name, &found, e);
-    }
-    if (code == OK) {
-        code = report_whole(q, &s, &found, seconds, e);
-    }
+    TRY_OUT(verify_judge_damage(q->report, s.name, &found, e));
+    TRY_OUT(report_intact(q, &s, &found, seconds, e));
+out:
     integrity_report_free(&found);
     if (s.fd >= 0) {
         close(s.fd);

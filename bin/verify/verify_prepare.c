@@ -23,23 +23,23 @@ enum { DEFAULT_LENGTH = 512, DEFAULT_SEQUENCES = 8 };
 
 /* ---- tokens ---------------------------------------------------- */
 
-/* The tokenizer of the operand, or of its source if that alone has one. */
+/* The tokenizer of the operand or, if it has none, of its source. */
 static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
 {
     char *json = NULL;
     size_t bytes = 0;
-    err_code code = store_file(in->model, "tokenizer.json", &json, &bytes, e);
-    if (code == OK && !json && in->against) {
-        code = store_file(in->against, "tokenizer.json", &json, &bytes, e);
+    err_code code = OK;
+    TRY_OUT(store_file(in->model, "tokenizer.json", &json, &bytes, e));
+    if (!json && in->against) {
+        TRY_OUT(store_file(in->against, "tokenizer.json", &json, &bytes, e));
     }
-    if (code == OK && !json) {
-        err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
+    if (!json) {
+        code = err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
         err_hint(e, "give token ids with --tokens");
-        return ERR_INPUT;
+        goto out;
     }
-    if (code == OK) {
-        code = tokenizer_create("tokenizer.json", json, bytes, out, e);
-    }
+    TRY_OUT(tokenizer_create("tokenizer.json", json, bytes, out, e));
+out:
     free(json);
     return code;
 }
@@ -50,44 +50,38 @@ static err_code tokens_of_text(verify_inputs *in, err *e)
     char *text = NULL;
     size_t bytes = 0;
     token_list list = {0};
-    err_code code = load_tokenizer(in, &t, e);
-    if (code == OK) {
-        code = token_input_text(in->q->forward.text, &text, &bytes, e);
-    }
-    if (code == OK) {
-        code = tokenizer_encode(t, text, bytes, &list, e);
-        if (code != OK) {
-            err_prefix(e, "%s", in->q->forward.text);
-        }
-    }
+    err_code code = OK;
+    TRY_OUT(load_tokenizer(in, &t, e));
+    TRY_OUT(token_input_text(in->q->forward.text, &text, &bytes, e));
+    code = tokenizer_encode(t, text, bytes, &list, e);
+    err_prefix(code == OK ? NULL : e, "%s", in->q->forward.text);
+out:
     in->tokens = (token_input){.ids = list.ids, .count = list.count};
     free(text);
     tokenizer_free(t);
     return code;
 }
 
-/* A reference dictates tokens and sequences. */
+/* Tokens and sequences are those of the reference. */
 static err_code tokens_of_reference(verify_inputs *in, err *e)
 {
     size_t sequences = 0;
     size_t length = 0;
     uint32_t *ids = NULL;
-    err_code code = reference_open(in->q->forward.reference, &in->reference, e);
-    if (code == OK) {
-        code = reference_ids(in->reference, &ids, &sequences, &length, e);
-    }
-    for (size_t i = 0; i < sequences * length && code == OK; i++) {
+    const char *const path = in->q->forward.reference;
+    TRY(reference_open(path, &in->reference, e));
+    TRY(reference_ids(in->reference, &ids, &sequences, &length, e));
+    in->tokens = (token_input){.ids = (int32_t *)ids, .count = sequences * length, .row = length};
+    for (size_t i = 0; i < in->tokens.count; i++) {
         if (ids[i] > INT32_MAX) {
-            code = err_set(e, ERR_INPUT, "%s: input_ids: %u is no token", in->q->forward.reference,
-                           ids[i]);
+            return err_set(e, ERR_INPUT, "%s: input_ids: %u is not a token id", path, ids[i]);
         }
     }
-    in->tokens = (token_input){.ids = (int32_t *)ids, .count = sequences * length, .row = length};
-    return code;
+    return OK;
 }
 
-/* Cut the tokens into sequences; rows that the input brings stay as they are. */
-static err_code cut_sequences(verify_inputs *in, err *e)
+/* Divide the tokens into sequences; the rows of an input are its sequences. */
+static err_code divide_tokens(verify_inputs *in, err *e)
 {
     const forward_request *const f = &in->q->forward;
     const size_t count = in->tokens.count;
@@ -99,9 +93,9 @@ static err_code cut_sequences(verify_inputs *in, err *e)
     }
     if (count < length) {
         const char *const from = f->text ? f->text : f->tokens ? f->tokens : f->reference;
-        err_set(e, ERR_INPUT, "%s: %zu token%s, less than one sequence of %zu", from, count,
+        err_set(e, ERR_INPUT, "%s: %zu token%s, fewer than one sequence of %zu", from, count,
                 text_s(count), length);
-        err_hint(e, "--length sets the tokens of a sequence");
+        err_hint(e, "--length sets the number of tokens in a sequence");
         return ERR_INPUT;
     }
     const size_t wanted = f->sequences    ? f->sequences
@@ -109,68 +103,62 @@ static err_code cut_sequences(verify_inputs *in, err *e)
                                           : DEFAULT_SEQUENCES;
     in->length = length;
     in->sequences = num_min(count / length, wanted);
-    in->tokens_left = count - in->sequences * length;
-    return in->reference && in->tokens_left > 0
-               ? err_set(e, ERR_USAGE, "--sequences makes no sense with --reference")
+    in->tokens_dropped = count - in->sequences * length;
+    return in->reference && in->tokens_dropped > 0
+               ? err_set(e, ERR_USAGE, "--sequences cannot be combined with --reference")
                : OK;
 }
 
-/* Of every model that is to run: one that is not supported cannot. */
+/* Read the configuration of every model that is to run; reading one fails if it is not supported. */
 static err_code read_configs(const verify_inputs *in, model_config *config, err *e)
 {
     model_config source;
-    const err_code code = model_config_read(in->model, model_archs, NULL, config, e);
-    return code == OK && in->against ? model_config_read(in->against, model_archs, NULL, &source, e)
-                                     : code;
+    TRY(model_config_read(in->model, model_archs, NULL, config, e));
+    return in->against ? model_config_read(in->against, model_archs, NULL, &source, e) : OK;
 }
 
 static err_code get_tokens(verify_inputs *in, model_config *config, err *e)
 {
     const forward_request *const f = &in->q->forward;
-    err_code code = read_configs(in, config, e);
-    if (code == OK && f->text) {
-        code = tokens_of_text(in, e);
-    } else if (code == OK && f->reference) {
-        code = tokens_of_reference(in, e);
-    } else if (code == OK) {
-        code = token_input_read(f->tokens, config->vocab, &in->tokens, e);
+    TRY(read_configs(in, config, e));
+    if (f->tokens) {
+        TRY(token_input_read(f->tokens, config->vocab, &in->tokens, e));
+    } else {
+        TRY(f->text ? tokens_of_text(in, e) : tokens_of_reference(in, e));
+        TRY(token_input_check(f->text ? f->text : f->reference, in->tokens.ids, in->tokens.count,
+                              config->vocab, e));
     }
-    if (code == OK && !f->tokens) {
-        code = token_input_check(f->text ? f->text : f->reference, in->tokens.ids, in->tokens.count,
-                                 config->vocab, e);
-    }
-    return code == OK ? cut_sequences(in, e) : code;
+    return divide_tokens(in, e);
 }
 
 /* ---- files ----------------------------------------------------- */
 
-/* A packed file that can be read and not be opened is damaged, or none at all. */
+/* If a packed file can be read but not opened, it may be damaged; or it is not a packed file. */
 static err_code open_operand(verify_inputs *in, err *e)
 {
     const verify_request *const q = in->q;
     int fd = -1;
     if (q->checks != CHECK_FORWARD) {
-        const err_code code = io_open_read(q->path, &fd, NULL, e);
-        if (code != OK) {
-            return code;
-        }
-        close(fd); /* nothing was written */
+        TRY(io_open_read(q->path, &fd, NULL, e));
+        close(fd); /* it was only read: closing cannot lose data */
     }
-    const err_code code =
-        q->checks & CHECK_FORWARD ? store_open(q->path, in->monitor, &in->model, e) : OK;
+    if (!(q->checks & CHECK_FORWARD)) {
+        return OK;
+    }
+    const err_code code = store_open(q->path, in->monitor, &in->model, e);
     in->in_doubt = code != OK;
     return code;
 }
 
-/* Once for both checks: a compressed archive is unpacked when it is opened. */
+/* Open the source once for both checks: opening a compressed archive unpacks all of it. */
 static err_code open_against(verify_inputs *in, err *e)
 {
     const verify_request *const q = in->q;
     if (q->checks & CHECK_FORWARD) {
-        const err_code code = store_open(q->against, in->monitor, &in->against, e);
-        in->source = code == OK ? in->against->source : NULL;
-        if (code != OK || in->source || !(q->checks & CHECK_WEIGHTS)) {
-            return code;
+        TRY(store_open(q->against, in->monitor, &in->against, e));
+        in->source = in->against->source;
+        if (in->source || !(q->checks & CHECK_WEIGHTS)) {
+            return OK;
         }
     }
     return checkpoint_open(q->against, in->monitor, &in->source, e);
@@ -202,31 +190,32 @@ static bool is_input(const void *ctx, const struct stat *st)
 static err_code check_dump(const verify_inputs *in, err *e)
 {
     const forward_request *const f = &in->q->forward;
-    const err_code code = inputs_spare(f->dump, is_input, in, e);
-    return code == OK ? output_check(f->dump, f->force, e) : code;
+    TRY(inputs_spare(f->dump, is_input, in, e));
+    return output_check(f->dump, f->force, e);
 }
 
-/* Which tensors are there, the comparison of weights tells better, if it is asked for. */
+/* Missing tensors are left to the comparison of weights, which lists them all, if it is to run. */
 static err_code check_model(const verify_inputs *in, const store *s, err *e)
 {
     model_config c;
-    err_code code = model_config_read(s, model_archs, NULL, &c, e);
-    if (code == OK && !(in->q->checks & CHECK_WEIGHTS)) {
-        code = model_tensors_list(&c, s, e);
+    TRY(model_config_read(s, model_archs, NULL, &c, e));
+    if (!(in->q->checks & CHECK_WEIGHTS)) {
+        TRY(model_tensors_list(&c, s, e));
     }
-    return code == OK ? run_check_length(s, &c, in->length, e) : code;
+    return run_check_length(s, &c, in->length, e);
 }
 
 static err_code check_pass(const verify_inputs *in, const model_config *config, err *e)
 {
-    err_code code = in->against ? check_model(in, in->against, e) : OK;
-    if (code == OK) {
-        code = check_model(in, in->model, e);
+    if (in->against) {
+        TRY(check_model(in, in->against, e));
     }
-    return code == OK && in->reference
-               ? forward_check_reference(in->reference, config, in->sequences * in->length,
-                                         in->q->forward.slopes[0], e)
-               : code;
+    TRY(check_model(in, in->model, e));
+    if (in->reference) {
+        TRY(forward_check_reference(in->reference, config, in->sequences * in->length,
+                                    in->q->forward.slopes[0], e));
+    }
+    return OK;
 }
 
 static err_code prepare_forward(verify_inputs *in, err *e)
@@ -234,14 +223,23 @@ static err_code prepare_forward(verify_inputs *in, err *e)
     const forward_request *const f = &in->q->forward;
     model_config config;
     limits_default(&in->limits);
-    err_code code = f->dump ? check_dump(in, e) : OK;
-    if (code == OK && f->limits) {
-        code = limits_read(f->limits, &in->limits, e);
+    if (f->dump) {
+        TRY(check_dump(in, e));
     }
-    if (code == OK) {
-        code = get_tokens(in, &config, e);
+    if (f->limits) {
+        TRY(limits_read(f->limits, &in->limits, e));
     }
-    return code == OK ? check_pass(in, &config, e) : code;
+    TRY(get_tokens(in, &config, e));
+    return check_pass(in, &config, e);
+}
+
+static err_code open_all(verify_inputs *in, err *e)
+{
+    TRY(open_operand(in, e));
+    if (in->q->against) {
+        TRY(open_against(in, e));
+    }
+    return in->q->checks & CHECK_FORWARD ? prepare_forward(in, e) : OK;
 }
 
 err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in, err *e)
@@ -250,13 +248,7 @@ err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs
     if (model_path_is_stream(q->path)) {
         return OK;
     }
-    err_code code = open_operand(in, e);
-    if (code == OK && q->against) {
-        code = open_against(in, e);
-    }
-    if (code == OK && q->checks & CHECK_FORWARD) {
-        code = prepare_forward(in, e);
-    }
+    const err_code code = open_all(in, e);
     in->in_doubt = in->in_doubt || code == ERR_DAMAGED;
     return code;
 }

@@ -1,9 +1,11 @@
-/* What verify reads beside the packed file, opened and looked at before the first check: that may
- * take minutes, and what only headers and small files have to say is said before.
+/* Opens the inputs of verify before its first check, and checks whatever headers and small files
+ * reveal: a check may take minutes, and a typing error should not have to wait for its end.
  *
  *     verify_inputs in;
  *     if (verify_prepare(q, m, &in, e) == OK) ...
- *     verify_inputs_close(&in);                     in every case */
+ *     verify_inputs_close(&in);                     in every case
+ *
+ * The packed file itself is opened here only if it is to run; each check opens it again. */
 #ifndef VERIFY_PREPARE_H
 #define VERIFY_PREPARE_H
 
@@ -17,17 +19,19 @@
 struct verify_inputs {
     const verify_request *q;
     const monitor *monitor;
-    bool in_doubt;      /* what failed may be damage, which the check of integrity tells better */
-    checkpoint *source; /* to compare weights with; NULL: they are not compared */
-    store *model, *against; /* to run; NULL: is not run */
+    bool in_doubt;      /* the failure may be damage, which the integrity check reports in detail */
+    checkpoint *source; /* to compare weights with; NULL: they are not compared. That of
+                               `against`, or owned */
+    store *model, *against; /* models to run; NULL: not run */
     limits limits;
     reference *reference; /* NULL: none */
     token_input tokens;
-    size_t sequences, length; /* what the tokens are cut into */
-    size_t tokens_left;
+    size_t sequences, length; /* how the tokens are divided */
+    size_t tokens_dropped;    /* after the last sequence that is used */
 };
 
-/* ERR_USAGE, ERR_IO, ERR_INPUT, ERR_MEMORY, ERR_CANCELLED; with in_doubt any. */
+/* Errors: ERR_USAGE, ERR_IO, ERR_INPUT, ERR_MEMORY, ERR_CANCELLED; with in_doubt any code. Close the
+ * inputs in every case. */
 MUST_CHECK err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in,
                                    err *e);
 void verify_inputs_close(verify_inputs *in);

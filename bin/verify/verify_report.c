@@ -94,11 +94,11 @@ static void complain_tensor(report *r, const char *path, const weight_result *w)
         snprintf(slice, sizeof slice, "expert %" PRId64 ", ", w->first_wrong_slice);
     }
     if (w->quantized) {
-        report_complain(
-            r,
-            "%s: tensor %s: not what the definition makes of the source: wrong codes %" PRIu64
-            ", wrong scales %" PRIu64 ", first at %sindex %" PRIu64,
-            path, w->name, w->wrong_codes, w->wrong_scales, slice, w->first_wrong_index);
+        report_complain(r,
+                        "%s: tensor %s: codes or scales do not match the specification: %" PRIu64
+                        " wrong code%s, %" PRIu64 " wrong scale%s, first at %sindex %" PRIu64,
+                        path, w->name, w->wrong_codes, text_s(w->wrong_codes), w->wrong_scales,
+                        text_s(w->wrong_scales), slice, w->first_wrong_index);
     } else {
         report_complain(r,
                         "%s: tensor %s: differs from the source in %" PRIu64
@@ -134,7 +134,7 @@ err_code verify_judge_weights(report *r, const char *path, const char *against,
         return OK;
     }
     return err_set(e, ERR_DIFFERENT,
-                   "%s: not what %s makes: %" PRIu64 " tensor%s wrong, %zu other difference%s",
+                   "%s: does not match %s: %" PRIu64 " tensor%s wrong, %zu other difference%s",
                    path, against, found->wrong_tensors, text_s(found->wrong_tensors),
                    found->difference_count, text_s(found->difference_count));
 }
@@ -149,7 +149,7 @@ bool verify_same_source(const weights_report *found)
     return true;
 }
 
-/* Largest error first; what has none comes last. */
+/* Largest error first, tensors without an error last. */
 static int by_sqnr(const void *left, const void *right)
 {
     const weight_result *const a = *(const weight_result *const *)left;
@@ -165,7 +165,7 @@ static void put_row(table *t, const pack_table *tensors, const weight_result *w)
     const pack_record *const r = pack_table_find(tensors, w->name);
     table_cell(t, "%s", w->name);
     if (!w->quantized) {
-        const char *const kept[] = {wrong_in(w) ? "differs" : "same bits", "", "", ""};
+        const char *const kept[] = {wrong_in(w) ? "differs" : "identical", "", "", ""};
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
             table_cell(t, "%s", kept[i]);
         }
@@ -184,7 +184,7 @@ static void put_row(table *t, const pack_table *tensors, const weight_result *w)
     table_cell(t, "%.2e", w->max_error);
 }
 
-/* The rows to show, in the order to show them: all as in the file, or the worst. */
+/* List the rows to print in their order: all of them as in the file, or the worst ones. */
 static size_t choose_rows(const weights_report *found, bool all, const weight_result **rows)
 {
     size_t count = 0;
@@ -217,13 +217,12 @@ err_code verify_print_weights(const pack_table *t, const weights_report *found, 
     for (size_t i = 0; i < count; i++) {
         put_row(&out, t, rows[i]);
     }
-    err_code code = OK;
-    if (count > 0 && !table_print(&out, stdout) && out.failed) {
-        code = err_set(e, ERR_MEMORY, "no memory for a table");
-    }
-    table_free(&out);
     free(rows);
-    return code;
+    if (count == 0) {
+        table_free(&out);
+        return OK;
+    }
+    return table_finish(&out, e);
 }
 
 static json_t *result_json(report *r, const weight_result *w)

@@ -1,4 +1,8 @@
-/* What verify found, as text and as JSON. */
+/* Findings about the bytes and the weights of a packed file, as text and as JSON.
+ *
+ *     code = verify_judge_damage(r, path, &found, e);       lists damage, decides the exit status
+ *     code = verify_judge_weights(r, path, against, &found, e);
+ */
 #ifndef VERIFY_REPORT_H
 #define VERIFY_REPORT_H
 
@@ -6,17 +10,17 @@
 #include "verify/integrity/integrity.h"
 #include "verify/weights/weights.h"
 
-enum { DAMAGE_LINES_MAX = 100 }; /* for people; --json has all */
+enum { DAMAGE_LINES_MAX = 100 }; /* in text; --json lists all */
 
-/* List damages on standard error, and set `e` to their worst code; OK if there are none. */
+/* List damage on standard error. Returns OK if there is none, else the worst code, and sets `e`. */
 MUST_CHECK err_code verify_judge_damage(report *r, const char *path, const integrity_report *found,
                                         err *e);
 
-/* List what differs on standard error; ERR_DIFFERENT or OK. */
+/* List wrong tensors and other differences on standard error. Returns ERR_DIFFERENT or OK. */
 MUST_CHECK err_code verify_judge_weights(report *r, const char *path, const char *against,
                                          const weights_report *found, err *e);
 
-/* Print the tensors of the largest error, or all of them. Errors: ERR_MEMORY. */
+/* Print a table of the tensors with the largest errors, or of all tensors. ERR_MEMORY. */
 MUST_CHECK err_code verify_print_weights(const pack_table *t, const weights_report *found, bool all,
                                          err *e);
 
@@ -24,7 +28,7 @@ json_t *verify_integrity_json(report *r, const integrity_report *found, bool qui
 json_t *verify_weights_json(report *r, const weights_report *found, const char *against,
                             double seconds);
 
-/* True if the source is, by its digests, the one that the file was made from. */
+/* True if the digests of all compared source tensors are those that the file recorded. */
 bool verify_same_source(const weights_report *found);
 
 #endif

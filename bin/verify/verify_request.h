@@ -1,4 +1,9 @@
-/* What `octavo verify` was asked for, and the checks that it makes of it, in this order. */
+/* The request of `octavo verify`, and its checks, in the order in which they run.
+ *
+ *     verify_integrity(&q, m, e)            structure and digests
+ *     verify_weights(&q, &inputs, m, e)     weights against their source
+ *     verify_forward(&q, &inputs, m, e)     the model, run on some text
+ */
 #ifndef VERIFY_REQUEST_H
 #define VERIFY_REQUEST_H
 
@@ -6,7 +11,7 @@
 #include "bin/cli/option_words.h"
 #include "verify/model/rope_tables.h"
 
-/* Numbers of the words of --only, and the bits of a set of checks. */
+/* The words of --only: their numbers, and the bits of a set of checks. */
 enum {
 #define X(name, word) CHECK_NUMBER_##name,
     CHECK_LIST(X)
@@ -16,7 +21,8 @@ enum {
 #undef X
 };
 
-/* The words of --activations and --mode count from 1, and so their numbers are sets of two bits. */
+/* The words of --activations and --mode are numbered from 1, so that the numbers are sets of two
+ * bits: the third word means both of the others. */
 enum {
     ACTIVATIONS_NONE,
 #define X(name, word) ACTIVATIONS_##name,
@@ -37,9 +43,9 @@ _Static_assert(ACTIVATIONS_BOTH == (ACTIVATIONS_F32 | ACTIVATIONS_FP8) &&
 
 typedef struct forward_request {
     bool wanted;              /* --forward */
-    const char *first_option; /* of those that make sense with it only; NULL: none was given */
+    const char *first_option; /* the first one given that requires --forward; NULL: none */
     const char *text, *tokens, *reference, *limits, *dump;
-    unsigned length, sequences; /* 0: not given; UINT_MAX sequences: all */
+    unsigned length, sequences; /* 0: not given; sequences UINT_MAX: all */
     unsigned activations, modes;
     slope_form slopes[2];
     bool force;
@@ -50,7 +56,7 @@ typedef struct verify_request {
     const char *tensor; /* NULL: all */
     bool quick;
     unsigned only;   /* 0: not given */
-    unsigned checks; /* what is to be done */
+    unsigned checks; /* the checks to run */
     job_options job;
     forward_request forward;
     report *report;
@@ -58,7 +64,8 @@ typedef struct verify_request {
 
 typedef struct verify_inputs verify_inputs; /* bin/verify/verify_prepare.h */
 
-/* Each prints what it found, or puts it into the report's object. */
+/* Each check prints its findings, or puts them into the object of --json. Errors: ERR_DAMAGED,
+ * ERR_INPUT, ERR_DIFFERENT or ERR_NUMERIC as found (spec/cli.md section 3), or the check failed. */
 MUST_CHECK err_code verify_integrity(verify_request *q, const monitor *m, err *e);
 MUST_CHECK err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m,
                                    err *e);

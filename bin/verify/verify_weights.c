@@ -13,10 +13,10 @@ static pack_origin origin_of(const weight_result *w)
     return w->quantized ? ORIGIN_QUANTIZED : w->carried ? ORIGIN_CARRIED : ORIGIN_KEPT;
 }
 
-/* How many tensors of the source were compared, and whether they are right, for one origin. Scales
- * count with their codes. */
+/* Print how many source tensors of one origin were compared, and either how many records of them are
+ * wrong or the verdict. Scales count with their codes. */
 static void print_origin(const pack_table *t, const weights_report *found, const char *glob,
-                         pack_origin origin, const char *praise)
+                         pack_origin origin, const char *verdict)
 {
     static const char *const names[] = {[ORIGIN_KEPT] = "kept",
                                         [ORIGIN_QUANTIZED] = "quantized",
@@ -37,17 +37,18 @@ static void print_origin(const pack_table *t, const weights_report *found, const
     if (wrong > 0) {
         printf("%" PRIu64 " record%s wrong\n", wrong, text_s(wrong));
     } else {
-        printf("%s\n", praise);
+        printf("%s\n", verdict);
     }
 }
 
 static const char *source_verdict(const weights_report *found)
 {
     if (!verify_same_source(found)) {
-        return "not the one this file was made from, by its digests";
+        return "digests differ from those of the checkpoint this file was made from";
     }
-    return found->difference_count == 0 ? "the one this file was made from, by its digests"
-                                        : "the same bytes in what was compared, by their digests";
+    return found->difference_count == 0
+               ? "digests match the checkpoint this file was made from"
+               : "digests of all compared tensors match the checkpoint this file was made from";
 }
 
 static err_code print_compared(const verify_request *q, const pack_file *p,
@@ -59,16 +60,17 @@ static err_code print_compared(const verify_request *q, const pack_file *p,
     text_mask(against);
     printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
     print_origin(&p->table, found, q->tensor, ORIGIN_QUANTIZED,
-                 "every code and every scale is the one that is defined");
-    print_origin(&p->table, found, q->tensor, ORIGIN_CARRIED, "codes and scales are the source's");
-    print_origin(&p->table, found, q->tensor, ORIGIN_KEPT, "bit for bit the source");
+                 "all codes and scales match the specification");
+    print_origin(&p->table, found, q->tensor, ORIGIN_CARRIED,
+                 "all codes and scales are equal to the source");
+    print_origin(&p->table, found, q->tensor, ORIGIN_KEPT, "bit for bit equal to the source");
     if (found->count == 0) {
         printf("  nothing could be compared\n");
         return OK;
     }
     printf("  source: %s\n", source_verdict(found));
     if (found->sum_sq_source > 0) {
-        printf("  error: %s over all that was quantized\n",
+        printf("  error: %s over all quantized tensors\n",
                text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
     }
     return verify_print_weights(&p->table, found, q->report->level >= LEVEL_VERBOSE, e);
@@ -94,14 +96,12 @@ err_code verify_weights(verify_request *q, const verify_inputs *in, const monito
         .tensor_glob = q->tensor, .threads = q->job.threads, .memory = q->job.memory};
     pack_file *p = NULL;
     weights_report found = {0};
-    err_code code = pack_open(q->path, &p, e);
+    err_code code = OK;
+    TRY(pack_open(q->path, &p, e));
     const double start = progress_clock();
-    if (code == OK) {
-        code = weights_check(p, in->source, &options, m, &found, e);
-    }
-    if (code == OK) {
-        code = report_weights(q, p, &found, progress_clock() - start, e);
-    }
+    TRY_OUT(weights_check(p, in->source, &options, m, &found, e));
+    TRY_OUT(report_weights(q, p, &found, progress_clock() - start, e));
+out:
     weights_report_free(&found);
     pack_close(p);
     return code;

@@ -26,7 +26,7 @@
     X(LAYER, HIDDEN_RMS, hidden_rms, hidden_rms, MAXIMUM, NAN, NAN, SHORT, "hidden RMS")           \
     X(LAYER, HIDDEN_COSINE, hidden_cosine, hidden_cosine, MINIMUM, NAN, NAN, SIX, "cosine")        \
     X(ROUTER, ROUTER_AGREEMENT, router_agreement, router_agreement, MINIMUM, NAN, NAN, PERCENT,    \
-      "same experts")                                                                              \
+      "router agreement")                                                                          \
     X(SUMMARY, KL_MEAN, kl_mean, kl_mean, MAXIMUM, 0.05, 0.1, SHORT, "")                           \
     X(SUMMARY, KL_STANDARD_ERROR, kl_standard_error, kl_standard_error, NONE, NAN, NAN, SHORT, "") \
     X(SUMMARY, KL_MEDIAN, kl_median, kl_median, MAXIMUM, NAN, NAN, SHORT, "median")                \
