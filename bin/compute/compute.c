@@ -158,23 +158,26 @@ err_code compute_choose(const compute_request *q, const device_list *found, devi
     return q->count == 0 ? choose_usable(found, out, e) : OK;
 }
 
+static err_code find_and_choose(const compute_request *q, device_list *out, err *e)
+{
+    device_list found;
+    TRY(device_find_all(&found, e));
+    return compute_choose(q, &found, out, e);
+}
+
 err_code compute_find(const compute_request *q, const monitor *m, compute *out, err *e)
 {
     err why = {0};
-    device_list found;
     *out = (compute){0};
     if (q->kind == COMPUTE_CPU) {
         return OK;
     }
-    err *const failure = q->kind == COMPUTE_AUTO ? &why : e;
-    err_code code = device_find_all(&found, failure);
-    if (code == OK) {
-        code = compute_choose(q, &found, &out->devices, failure);
-    }
-    if (code != OK && q->kind == COMPUTE_CUDA) {
+    const bool required = q->kind == COMPUTE_CUDA;
+    const err_code code = find_and_choose(q, &out->devices, required ? e : &why);
+    if (code != OK && required) {
         err_hint(e, "--device cpu gives the same bytes");
     }
-    if (code == OK || q->kind == COMPUTE_CUDA) {
+    if (code == OK || required) {
         return code;
     }
     out->devices.count = 0;
