@@ -78,7 +78,8 @@ static err_code open_writer(dump *d, const char *path, bool force, size_t sequen
     st_tensor *const tensors = calloc(count, sizeof *tensors);
     err_code code = OK;
     if (!names || !tensors) {
-        TRY_OUT(err_set(e, ERR_MEMORY, "%s: no memory", path));
+        code = err_set(e, ERR_MEMORY, "%s: no memory", path);
+        goto out;
     }
     list_tensors(d->config, sequences, length, names, tensors);
     TRY_OUT(st_writer_open(path, force, tensors, count, NULL, &d->writer, e));
