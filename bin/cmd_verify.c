@@ -254,7 +254,7 @@ static err_code verify_both(verify_request *q, const verify_inputs *in, const mo
     const err_code forward = verify_forward(q, in, m, &later);
     const err_code worse = err_worse(weights, forward);
     if (forward != OK && weights != OK && !q->report->json) {
-        report_complain(q->report, "%s", worse == forward ? e->text : later.text);
+        report_error(q->report, "%s", worse == forward ? e->text : later.text);
     }
     if (forward != OK && worse == forward) {
         *e = later;

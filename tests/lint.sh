@@ -155,7 +155,7 @@ if [[ ${1-} == --all ]]; then
     shift
     (($#)) || all=yes
 fi
-(($#)) || set -- layout folders includes symbols headers banned names length shell manual cppcheck tidy
+(($#)) || set -- layout folders includes symbols headers banned names errors length shell manual cppcheck tidy
 for check in "$@"; do
     start=$SECONDS
     if output=$("check_$check" 2>&1); then

@@ -83,7 +83,7 @@ bool report_says(report *r, report_level level)
     return !r->json && r->level >= level;
 }
 
-void report_complain(report *r, const char *format, ...)
+void report_error(report *r, const char *format, ...)
 {
     char line[1024];
     va_list args;

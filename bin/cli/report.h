@@ -48,7 +48,7 @@ const monitor *report_monitor(report *r, progress_when when);
 bool report_says(report *r, report_level level);
 
 /* Print one of several errors on standard error, as a line "octavo: ...". */
-void report_complain(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void report_error(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Print the error if there is one, then the object of --json, and close standard output. Returns
  * the exit status. */

@@ -15,7 +15,7 @@ static bool applies(const forward_report *found, metric m, unsigned layer)
     return metrics[m].scope != SCOPE_ROUTER || model_has_experts(&found->config, layer);
 }
 
-static err_code judge_layers(const forward_report *found, const forward_form *f, metric m,
+static err_code judge_layers(const forward_report *found, const forward_variant *f, metric m,
                              const limits *l, limit_failures *out, err *e)
 {
     for (unsigned i = 0; i < found->config.layers; i++) {
@@ -28,7 +28,7 @@ static err_code judge_layers(const forward_report *found, const forward_form *f,
 }
 
 /* Judge every metric of a comparison of two models. */
-static err_code judge_form(const forward_report *found, const forward_form *f, const limits *l,
+static err_code judge_form(const forward_report *found, const forward_variant *f, const limits *l,
                            limit_failures *out, err *e)
 {
     for (metric m = 0; m < METRIC_COUNT; m++) {
@@ -42,17 +42,17 @@ static err_code judge_form(const forward_report *found, const forward_form *f, c
     return OK;
 }
 
-static void complain(report *r, const char *path, const forward_form *f, const limit_failure *l)
+static void complain(report *r, const char *path, const forward_variant *f, const limit_failure *l)
 {
     char layer[32] = "";
     if (l->layer >= 0) {
         snprintf(layer, sizeof layer, "layer %" PRId64 ": ", l->layer);
     }
-    report_complain(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer,
-                    metrics[l->of].name, l->measured, l->limit, f->fp8 ? "fp8" : "float32");
+    report_error(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer, metrics[l->of].name,
+                 l->measured, l->limit, f->fp8 ? "fp8" : "float32");
 }
 
-static json_t *failure_json(report *r, const forward_form *f, const limit_failure *l)
+static json_t *failure_json(report *r, const forward_variant *f, const limit_failure *l)
 {
     json_t *const o = json_object();
     report_put(r, o, "metric", report_text(metrics[l->of].name));
@@ -64,7 +64,7 @@ static json_t *failure_json(report *r, const forward_form *f, const limit_failur
 }
 
 /* Report the exceeded limits of one form; *total counts those of all forms. */
-static void report_failures(report *r, const char *path, const forward_form *f,
+static void report_failures(report *r, const char *path, const forward_variant *f,
                             const limit_failures *failed, json_t *list, size_t *total)
 {
     for (size_t i = 0; i < failed->count; i++) {
@@ -80,8 +80,8 @@ static void report_failures(report *r, const char *path, const forward_form *f,
 /* All limits are met: print how near the worst layer came to its own. */
 static void print_met(const forward_report *found, const limits *l)
 {
-    for (unsigned i = 0; i < found->form_count; i++) {
-        const forward_form *const f = &found->forms[i];
+    for (unsigned i = 0; i < found->variant_count; i++) {
+        const forward_variant *const f = &found->variants[i];
         const double bound = l->bounds[f->fp8 ? LIMITS_FP8 : LIMITS_F32][METRIC_LOCAL_ERROR];
         unsigned worst = 0;
         for (unsigned k = 1; k < found->config.layers; k++) {
@@ -101,7 +101,7 @@ static err_code judge_and_report(report *r, const forward_subject *s, const forw
                                  unsigned form, const limits *l, json_t *list, size_t *total,
                                  err *e)
 {
-    const forward_form *const f = &found->forms[form];
+    const forward_variant *const f = &found->variants[form];
     limit_failures failed = {0};
     err_code code = OK;
     if (s->against) {
@@ -117,7 +117,7 @@ static err_code judge_and_report(report *r, const forward_subject *s, const forw
 static err_code judge_forms(report *r, const forward_subject *s, const forward_report *found,
                             const limits *l, json_t *list, size_t *total, err *e)
 {
-    for (unsigned i = 0; i < found->form_count; i++) {
+    for (unsigned i = 0; i < found->variant_count; i++) {
         TRY(judge_and_report(r, s, found, i, l, list, total, e));
     }
     return OK;

@@ -21,7 +21,7 @@ static const char *slope_name(slope_form s)
     return words[s];
 }
 
-static const char *activations_name(const forward_form *f)
+static const char *activations_name(const forward_variant *f)
 {
     return f->fp8 ? "fp8" : "float32";
 }
@@ -105,7 +105,7 @@ static void print_divergence(const forward_report *found, const position_summary
 }
 
 /* One form: all that is measured on logits. */
-static void print_summary(const forward_report *found, const forward_form *f)
+static void print_summary(const forward_report *found, const forward_variant *f)
 {
     const position_summary *const p = &f->summary;
     printf("  %s activations: ", activations_name(f));
@@ -145,7 +145,7 @@ static void put_heading(table *t, const forward_report *found)
     }
 }
 
-static void put_layer(table *t, const forward_report *found, const forward_form *f, unsigned i)
+static void put_layer(table *t, const forward_report *found, const forward_variant *f, unsigned i)
 {
     table_cell(t, "%u", i);
     table_cell(t, "%s", kind_name(found, i));
@@ -157,7 +157,7 @@ static void put_layer(table *t, const forward_report *found, const forward_form 
     }
 }
 
-static err_code print_layers(const forward_report *found, const forward_form *f, err *e)
+static err_code print_layers(const forward_report *found, const forward_variant *f, err *e)
 {
     char align[2 + METRIC_COUNT + 1] = "rl";
     size_t columns = 2;
@@ -183,7 +183,7 @@ static void print_slopes(const forward_subject *s, const forward_report *found)
     double other = 0;
     unsigned count = 0;
     for (unsigned i = 0; i < found->config.layers; i++) {
-        const layer_measure *const m = &found->forms[0].layers[i];
+        const layer_measure *const m = &found->variants[0].layers[i];
         if (!isnan(m->other_slope_error)) {
             ours += m->local_error;
             other += m->other_slope_error;
@@ -209,10 +209,10 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
     if (found->has_reference) {
         print_slopes(s, found);
     }
-    for (unsigned f = 0; f < found->form_count; f++) {
-        print_summary(found, &found->forms[f]);
+    for (unsigned f = 0; f < found->variant_count; f++) {
+        print_summary(found, &found->variants[f]);
         if (s->against || found->has_reference) {
-            TRY(print_layers(found, &found->forms[f], e));
+            TRY(print_layers(found, &found->variants[f], e));
         }
     }
     return OK;
@@ -220,7 +220,8 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
 
 /* ---- JSON ------------------------------------------------------ */
 
-static json_t *layer_json(report *r, const forward_report *found, const forward_form *f, unsigned i)
+static json_t *layer_json(report *r, const forward_report *found, const forward_variant *f,
+                          unsigned i)
 {
     json_t *const o = json_object();
     report_put(r, o, "layer", report_number(i));
@@ -248,7 +249,7 @@ static json_t *summary_json(report *r, const position_summary *p)
 }
 
 /* One array for each measured number, with an element for each position. */
-static json_t *positions_json(report *r, const forward_report *found, const forward_form *f)
+static json_t *positions_json(report *r, const forward_report *found, const forward_variant *f)
 {
     json_t *const o = json_object();
     json_t *const kl = json_array();
@@ -269,7 +270,7 @@ static json_t *positions_json(report *r, const forward_report *found, const forw
     return o;
 }
 
-static json_t *form_json(report *r, const forward_report *found, const forward_form *f)
+static json_t *form_json(report *r, const forward_report *found, const forward_variant *f)
 {
     json_t *const o = json_object();
     json_t *const layers = json_array();
@@ -288,8 +289,8 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
     json_t *const o = json_object();
     json_t *const forms = json_array();
     json_t *const slopes = json_array();
-    for (unsigned f = 0; f < found->form_count; f++) {
-        report_append(r, forms, form_json(r, found, &found->forms[f]));
+    for (unsigned f = 0; f < found->variant_count; f++) {
+        report_append(r, forms, form_json(r, found, &found->variants[f]));
     }
     for (unsigned i = 0; i < 2; i++) {
         report_append(r, slopes, report_text(slope_name(s->slopes[i])));

@@ -56,8 +56,8 @@ static void report_key(void *ctx, const char *key, const char *packed, const cha
     const verify_request *const q = ctx;
     report *const r = q->report;
     if (!r->json) {
-        report_complain(r, "%s: config.json: %s: %s in the packed file, %s in the source", q->path,
-                        key, packed, source);
+        report_error(r, "%s: config.json: %s: %s in the packed file, %s in the source", q->path,
+                     key, packed, source);
         return;
     }
     json_t *list = json_object_get(r->root, "config_differences");

@@ -22,8 +22,8 @@ static void complain_damage(report *r, const char *path, const damage *d)
     if (d->chunk >= 0) {
         snprintf(chunk, sizeof chunk, ", chunk %" PRId64, d->chunk);
     }
-    report_complain(r, "%s: %s%s%s: %s (offset %" PRIu64 ", %" PRIu64 " byte%s)", path, d->place,
-                    slice, chunk, d->what, d->off, d->bytes, text_s(d->bytes));
+    report_error(r, "%s: %s%s%s: %s (offset %" PRIu64 ", %" PRIu64 " byte%s)", path, d->place,
+                 slice, chunk, d->what, d->off, d->bytes, text_s(d->bytes));
 }
 
 err_code verify_judge_damage(report *r, const char *path, const integrity_report *found, err *e)
@@ -36,8 +36,8 @@ err_code verify_judge_damage(report *r, const char *path, const integrity_report
         }
     }
     if (!r->json && found->count > DAMAGE_LINES_MAX) {
-        report_complain(r, "%s: ... and %zu more places, which --json lists", path,
-                        found->count - DAMAGE_LINES_MAX);
+        report_error(r, "%s: ... and %zu more places, which --json lists", path,
+                     found->count - DAMAGE_LINES_MAX);
     }
     if (worst == OK) {
         return OK;
@@ -94,17 +94,17 @@ static void complain_tensor(report *r, const char *path, const weight_result *w)
         snprintf(slice, sizeof slice, "expert %" PRId64 ", ", w->first_wrong_slice);
     }
     if (w->quantized) {
-        report_complain(r,
-                        "%s: tensor %s: codes or scales do not match the specification: %" PRIu64
-                        " wrong code%s, %" PRIu64 " wrong scale%s, first at %sindex %" PRIu64,
-                        path, w->name, w->wrong_codes, text_s(w->wrong_codes), w->wrong_scales,
-                        text_s(w->wrong_scales), slice, w->first_wrong_index);
+        report_error(r,
+                     "%s: tensor %s: codes or scales do not match the specification: %" PRIu64
+                     " wrong code%s, %" PRIu64 " wrong scale%s, first at %sindex %" PRIu64,
+                     path, w->name, w->wrong_codes, text_s(w->wrong_codes), w->wrong_scales,
+                     text_s(w->wrong_scales), slice, w->first_wrong_index);
     } else {
-        report_complain(r,
-                        "%s: tensor %s: differs from the source in %" PRIu64
-                        " byte%s, first at %sbyte %" PRIu64,
-                        path, w->name, w->wrong_bytes, text_s(w->wrong_bytes), slice,
-                        w->first_wrong_index);
+        report_error(r,
+                     "%s: tensor %s: differs from the source in %" PRIu64
+                     " byte%s, first at %sbyte %" PRIu64,
+                     path, w->name, w->wrong_bytes, text_s(w->wrong_bytes), slice,
+                     w->first_wrong_index);
     }
 }
 
@@ -114,7 +114,7 @@ err_code verify_judge_weights(report *r, const char *path, const char *against,
     uint64_t lines = 0;
     for (size_t i = 0; i < found->difference_count; i++, lines++) {
         if (!r->json && lines < DIFFERENCE_LINES_MAX) {
-            report_complain(r, "%s: %s", path, found->differences[i]);
+            report_error(r, "%s: %s", path, found->differences[i]);
         }
     }
     for (size_t i = 0; i < found->count; i++) {
@@ -127,8 +127,8 @@ err_code verify_judge_weights(report *r, const char *path, const char *against,
         lines++;
     }
     if (!r->json && lines > DIFFERENCE_LINES_MAX) {
-        report_complain(r, "%s: ... and %" PRIu64 " more differences, which --json lists", path,
-                        lines - DIFFERENCE_LINES_MAX);
+        report_error(r, "%s: ... and %" PRIu64 " more differences, which --json lists", path,
+                     lines - DIFFERENCE_LINES_MAX);
     }
     if (lines == 0) {
         return OK;

@@ -46,8 +46,8 @@ static err_code create_results(forward_job *j, err *e)
     r->sequences = o->sequences;
     r->length = o->length;
     r->unequal_layer = -1;
-    for (unsigned f = 0; f < r->form_count; f++) {
-        forward_form *const form = &r->forms[f];
+    for (unsigned f = 0; f < r->variant_count; f++) {
+        forward_variant *const form = &r->variants[f];
         form->layers = calloc(r->config.layers, sizeof *form->layers);
         form->positions = calloc(tokens + 1, sizeof *form->positions);
         complete = complete && form->layers && form->positions;
@@ -80,10 +80,10 @@ void forward_name_variants(forward_job *j)
 {
     forward_report *const r = j->report;
     if (j->options->f32) {
-        r->forms[r->form_count++] = (forward_form){.fp8 = false};
+        r->variants[r->variant_count++] = (forward_variant){.fp8 = false};
     }
     if (j->options->fp8) {
-        r->forms[r->form_count++] = (forward_form){.fp8 = true};
+        r->variants[r->variant_count++] = (forward_variant){.fp8 = true};
     }
 }
 
@@ -129,9 +129,9 @@ void forward_job_close(forward_job *j)
 
 void forward_report_free(forward_report *r)
 {
-    for (unsigned f = 0; f < r->form_count; f++) {
-        free(r->forms[f].layers);
-        free(r->forms[f].positions);
+    for (unsigned f = 0; f < r->variant_count; f++) {
+        free(r->variants[f].layers);
+        free(r->variants[f].positions);
     }
     *r = (forward_report){0};
 }

@@ -3,7 +3,7 @@
  *     forward_options o = {.ids = ids, .sequences = 4, .length = 512, .f32 = true, ...};
  *     forward_report r;
  *     if (forward_compare(source, packed, &o, ops, m, &r, e) == OK)
- *         ... r.forms[0].summary.kl_mean, r.forms[0].layers[i].local_error ...
+ *         ... r.variants[0].summary.kl_mean, r.variants[0].layers[i].local_error ...
  *     forward_report_free(&r);
  *
  * Both models process the same tokens side by side, layer by layer; neither is ever in memory as a
@@ -33,18 +33,18 @@ typedef struct forward_options {
 } forward_options;
 
 /* The results of one variant. */
-typedef struct forward_form {
+typedef struct forward_variant {
     bool fp8;
     layer_measure *layers;       /* [layers] */
     position_measure *positions; /* [sequences * length] */
     position_summary summary;
-} forward_form;
+} forward_variant;
 
 typedef struct forward_report {
     model_config config; /* of the source, or of the only model */
     size_t sequences, length;
-    forward_form forms[2];
-    unsigned form_count;
+    forward_variant variants[2];
+    unsigned variant_count;
     bool modes_compared;    /* prefill with decode */
     int64_t unequal_layer;  /* the first layer after which the modes differ; -1: every bit agrees */
     uint64_t bytes_read[2]; /* of the source (or the only model), of the packed model */

@@ -32,11 +32,11 @@ static void plan_tracks(forward_job *j)
         j->a.tracks[i] =
             (track){.slope = o->slopes[0], .decode = !o->prefill || i == SOURCE_DECODED};
     }
-    j->b.run.track_count = j->report->form_count * packed_tracks(j);
+    j->b.run.track_count = j->report->variant_count * packed_tracks(j);
     for (unsigned i = 0; i < j->b.run.track_count; i++) {
         const unsigned kind = i % packed_tracks(j);
         j->b.tracks[i] = (track){
-            .fp8 = j->report->forms[i / packed_tracks(j)].fp8,
+            .fp8 = j->report->variants[i / packed_tracks(j)].fp8,
             .slope = o->slopes[1],
             .decode = !o->prefill || kind == DECODED,
             .forced = kind == LOCAL ? &j->a.tracks[OWN].selected : NULL,
@@ -53,7 +53,7 @@ static err_code measure_variant(forward_job *j, unsigned f, unsigned layer, cons
     model_side *const b = &j->b;
     const size_t n = run_tokens(&b->run) * b->run.config.hidden;
     float *const states = j->states[2];
-    layer_measure *const m = &j->report->forms[f].layers[layer];
+    layer_measure *const m = &j->report->variants[f].layers[layer];
     hidden_sums local = {0};
     hidden_sums whole = {0};
     TRY(forward_take(j, b, packed_track(j, f, LOCAL), layer, states, e));
@@ -93,11 +93,11 @@ static err_code compare_layer(forward_job *j, unsigned layer, err *e)
     if (both_modes(j)) {
         TRY(forward_compare_modes(j, &j->a, SOURCE_DECODED, layer, after, e));
     }
-    for (unsigned f = 0; f < j->report->form_count; f++) {
+    for (unsigned f = 0; f < j->report->variant_count; f++) {
         j->b.run.ops->put(j->b.run.ops, before, run_track(&j->b.run, packed_track(j, f, LOCAL)));
     }
     TRY(run_layer(&j->b.run, layer, e));
-    for (unsigned f = 0; f < j->report->form_count; f++) {
+    for (unsigned f = 0; f < j->report->variant_count; f++) {
         TRY(measure_variant(j, f, layer, before, after, e));
     }
     return j->dump ? dump_layer(j, layer, e) : OK;

@@ -29,7 +29,7 @@ static bool has_base(const forward_job *j)
 
 err_code forward_logits_block(const forward_job *j, size_t *block, err *e)
 {
-    const uint64_t places = j->report->form_count + (has_base(j) ? 1 : 0);
+    const uint64_t places = j->report->variant_count + (has_base(j) ? 1 : 0);
     const uint64_t each = /* twice: for the ops and on the host */
         2 * places * j->a.run.config.vocab * sizeof(float);
     const uint64_t fit = j->options->memory / each;
@@ -50,8 +50,8 @@ static err_code allocate(logits_work *w, err *e)
     const unsigned first = has_base(j) ? 0 : 1;
     const size_t floats = w->block * w->vocab;
     bool complete = true;
-    w->memory = malloc((j->report->form_count + 1 - first) * floats * sizeof(float));
-    for (unsigned i = first; i <= j->report->form_count; i++) {
+    w->memory = malloc((j->report->variant_count + 1 - first) * floats * sizeof(float));
+    for (unsigned i = first; i <= j->report->variant_count; i++) {
         const bool computed = i > 0 || j->b.run.track_count > 0;
         w->host[i] = w->memory ? w->memory + (i - first) * floats : NULL;
         w->device[i] = computed ? o->alloc(o, floats) : NULL;
@@ -115,11 +115,11 @@ static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
     const size_t token = w->first + task;
     (void)worker;
     (void)e;
-    for (unsigned f = 0; f < r->form_count; f++) {
+    for (unsigned f = 0; f < r->variant_count; f++) {
         const float *const own = w->host[f + 1] + task * w->vocab;
         const float *const base = w->host[0] ? w->host[0] + task * w->vocab : NULL;
         measure_position(base ? base : own, base ? own : NULL, w->vocab, w->job->targets[token],
-                         &r->forms[f].positions[token]);
+                         &r->variants[f].positions[token]);
     }
     return OK;
 }
@@ -130,9 +130,9 @@ static err_code fill_buffers(logits_work *w, const unsigned *own, err *e)
     const unsigned source = 0;
     if (j->b.run.track_count > 0) {
         TRY(compute(w, &j->a, &source, 1, 0, e));
-        return compute(w, &j->b, own, j->report->form_count, 1, e);
+        return compute(w, &j->b, own, j->report->variant_count, 1, e);
     }
-    TRY(compute(w, &j->a, own, j->report->form_count, 1, e));
+    TRY(compute(w, &j->a, own, j->report->variant_count, 1, e));
     return j->reference_logits ? reference_read_rows(j->options->reference, j->reference_logits,
                                                      w->first, w->count, w->vocab, w->host[0], e)
                                : OK;
@@ -159,9 +159,9 @@ err_code forward_logits(forward_job *j, const unsigned *own, err *e)
         w.count = num_min(w.block, tokens - w.first);
         TRY_OUT(do_block(&w, own, e));
     }
-    for (unsigned f = 0; f < j->report->form_count; f++) {
-        TRY_OUT(measure_summarize(j->report->forms[f].positions, tokens,
-                                  &j->report->forms[f].summary, e));
+    for (unsigned f = 0; f < j->report->variant_count; f++) {
+        TRY_OUT(measure_summarize(j->report->variants[f].positions, tokens,
+                                  &j->report->variants[f].summary, e));
     }
 out:
     release(&w);

@@ -40,7 +40,7 @@ static void plan_tracks(single *s)
     track *const tracks = s->job.a.tracks;
     const slope_form other = o->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
     for (unsigned f = 0; f < s->variants; f++) {
-        const bool fp8 = s->job.report->forms[f].fp8;
+        const bool fp8 = s->job.report->variants[f].fp8;
         tracks[f] = (track){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
         if (s->both) {
             tracks[decoded_track(s, f)] =
@@ -185,7 +185,7 @@ static err_code measure_local(single *s, unsigned layer, const float *before, co
 {
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
-    layer_measure *const m = &j->report->forms[0].layers[layer];
+    layer_measure *const m = &j->report->variants[0].layers[layer];
     TRY(forward_take(j, &j->a, local_track(s), layer, j->states[2], e));
     m->local_error = local_error(before, after, j->states[2], n);
     if (j->a.run.track_count > other_track(s)) {
@@ -202,7 +202,7 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
 {
     forward_job *const j = &s->job;
     const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
-    layer_measure *const m = &j->report->forms[f].layers[layer];
+    layer_measure *const m = &j->report->variants[f].layers[layer];
     const routing *const selected = &j->a.tracks[f].selected;
     float *const states = j->states[2];
     TRY(forward_take(j, &j->a, f, layer, states, e));
@@ -284,7 +284,7 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
     const slope_form slope = j->options->slopes[0];
     const size_t tokens = j->options->sequences * j->options->length;
     forward_name_variants(j);
-    s->variants = j->report->form_count;
+    s->variants = j->report->variant_count;
     s->both = j->options->prefill && j->options->decode;
     s->local = r && reference_has(r, "hidden.0");
     TRY(forward_side_prepare(j, &j->a, model, o, e));

@@ -13,7 +13,7 @@ static size_t some_length(void)
 
 /* ---- a model against itself ------------------------------------ */
 
-static void expect_nothing(const forward_form *f)
+static void expect_nothing(const forward_variant *f)
 {
     const position_summary *const s = &f->summary;
     ck_assert(s->kl_mean == 0 && s->kl_max == 0 && s->kl_p999 == 0);
@@ -32,10 +32,10 @@ START_TEST(the_source_against_itself)
     forward_options o = of_tokens(SEQUENCES, LENGTH);
     o.fp8 = true;
     forward_report r = run_compare(from_source, from_source, &o);
-    ck_assert_uint_eq(r.form_count, 2);
-    ck_assert(!r.forms[0].fp8 && r.forms[1].fp8);
-    expect_nothing(&r.forms[0]);
-    expect_nothing(&r.forms[1]);
+    ck_assert_uint_eq(r.variant_count, 2);
+    ck_assert(!r.variants[0].fp8 && r.variants[1].fp8);
+    expect_nothing(&r.variants[0]);
+    expect_nothing(&r.variants[1]);
     forward_report_free(&r);
 }
 END_TEST
@@ -45,8 +45,8 @@ START_TEST(the_packed_model_against_itself)
     forward_options o = of_tokens(SEQUENCES, some_length());
     o.fp8 = true;
     forward_report r = run_compare(from_packed, from_packed, &o);
-    expect_nothing(&r.forms[0]);
-    ck_assert(r.forms[1].summary.kl_mean > 0 && r.forms[1].layers[0].local_error > 0.001);
+    expect_nothing(&r.variants[0]);
+    ck_assert(r.variants[1].summary.kl_mean > 0 && r.variants[1].layers[0].local_error > 0.001);
     forward_report_free(&r);
 }
 END_TEST
@@ -182,7 +182,7 @@ START_TEST(modes_are_compared)
     forward_options o = of_tokens(SEQUENCES, some_length());
     o.fp8 = o.decode = true;
     forward_report r = run_compare(from_source, from_packed, &o);
-    ck_assert(r.modes_compared && r.form_count == 2);
+    ck_assert(r.modes_compared && r.variant_count == 2);
     ck_assert_int_eq(r.unequal_layer, -1);
     forward_report_free(&r);
     r = run_single(from_packed, &o);

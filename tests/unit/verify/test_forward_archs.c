@@ -157,10 +157,10 @@ START_TEST(source_and_packed_model)
     o.fp8 = o.decode = true;
     expect_ok(forward_compare(model, packed, &o, on_cpu, NULL, &r, &e), &e);
     ck_assert(r.modes_compared && r.unequal_layer == -1);
-    ck_assert_uint_eq(r.form_count, 2);
-    for (unsigned f = 0; f < r.form_count; f++) {
+    ck_assert_uint_eq(r.variant_count, 2);
+    for (unsigned f = 0; f < r.variant_count; f++) {
         for (unsigned i = 0; i < r.config.layers; i++) {
-            const layer_measure *const m = &r.forms[f].layers[i];
+            const layer_measure *const m = &r.variants[f].layers[i];
             ck_assert_msg(m->local_error > 0.001 && m->local_error < 0.15, "%g", m->local_error);
             ck_assert(isnan(m->router_agreement) && isnan(m->other_slope_error));
         }

@@ -28,18 +28,18 @@ START_TEST(layers_of_the_source)
     o.reference = golden;
     forward_report r = run_single(from_source, &o);
     ck_assert(r.has_reference && r.has_states);
-    ck_assert_uint_eq(r.form_count, 1);
+    ck_assert_uint_eq(r.variant_count, 1);
     ck_assert_double_eq(r.embedding_rms, 0);
     for (int i = 0; i < LAYERS; i++) {
-        const layer_measure *const m = &r.forms[0].layers[i];
+        const layer_measure *const m = &r.variants[0].layers[i];
         ck_assert_double_le(m->hidden_rms, NEAR);
         ck_assert_double_ge(m->hidden_cosine, 1 - NEAR);
         ck_assert_double_le(m->local_error, NEAR);
         ck_assert(i < DENSE ? isnan(m->router_agreement) : m->router_agreement == 1);
         ck_assert(i == SOFTMAX ? isnan(m->other_slope_error) : m->other_slope_error > 0.01);
     }
-    ck_assert_double_le(r.forms[0].summary.kl_max, 1e-8);
-    ck_assert_double_eq(r.forms[0].summary.top1, 1);
+    ck_assert_double_le(r.variants[0].summary.kl_max, 1e-8);
+    ck_assert_double_eq(r.variants[0].summary.top1, 1);
     forward_report_free(&r);
 }
 END_TEST
@@ -51,11 +51,11 @@ START_TEST(layers_of_the_other_form)
     o.reference = golden;
     forward_report r = run_single(from_source, &o);
     for (int i = 0; i < LAYERS; i++) {
-        const layer_measure *const m = &r.forms[0].layers[i];
+        const layer_measure *const m = &r.variants[0].layers[i];
         ck_assert(i == SOFTMAX ? m->local_error <= NEAR : m->local_error > 0.01);
         ck_assert(i == SOFTMAX ? isnan(m->other_slope_error) : m->other_slope_error <= NEAR);
     }
-    ck_assert_double_le(r.forms[0].summary.kl_max, 1e-8); /* logits of the requested form */
+    ck_assert_double_le(r.variants[0].summary.kl_max, 1e-8); /* logits of the requested form */
     forward_report_free(&r);
 }
 END_TEST
@@ -148,7 +148,7 @@ START_TEST(source_and_packed_model)
 {
     const forward_options o = all_tokens(SLOPE_TRAINED);
     forward_report r = run_compare(from_source, from_packed, &o);
-    const position_summary *const s = &r.forms[0].summary;
+    const position_summary *const s = &r.variants[0].summary;
     const position_summary python = golden_summary();
     ck_assert_double_eq_tol(s->kl_mean, 0.0169, 0.00005);
     ck_assert_double_eq_tol(s->top1, 0.9635, 0.00005);
@@ -159,7 +159,7 @@ START_TEST(source_and_packed_model)
     ck_assert_uint_eq(s->compared, TOKENS);
     ck_assert_uint_eq(s->scored, TOKENS - SEQUENCES);
     for (int i = 0; i < LAYERS; i++) {
-        const layer_measure *const m = &r.forms[0].layers[i];
+        const layer_measure *const m = &r.variants[0].layers[i];
         ck_assert(m->local_error > 0.001 && m->local_error < 0.045);
         ck_assert(m->hidden_rms > 0.001 && m->hidden_rms < 0.2);
         ck_assert(isnan(m->other_slope_error));
@@ -180,8 +180,8 @@ START_TEST(a_wrong_decay)
     forward_report a = run_compare(from_source, from_packed, &right);
     forward_report b = run_compare(from_source, from_packed, &wrong);
     for (int i = 0; i < LAYERS; i++) {
-        const double expected = a.forms[0].layers[i].local_error;
-        const double found = b.forms[0].layers[i].local_error;
+        const double expected = a.variants[0].layers[i].local_error;
+        const double found = b.variants[0].layers[i].local_error;
         ck_assert_msg(i == SOFTMAX ? found == expected : found > 0.045, "layer %d: %g", i, found);
     }
     forward_report_free(&a);
