@@ -97,7 +97,7 @@ def write_table(steps, least, device, path):
     begin, end = text.index("/* table begins */"), text.index("/* table ends */")
     text = text[:begin] + table + text[end:]
     note = f" * The table was measured by tests/interop/dialect_peers.py on an {device}. */"
-    text = re.sub(r" \* The table is written .*?\*/", lambda _: note, text, count=1, flags=re.S)
+    text = re.sub(r" \* The table was measured .*?\*/", lambda _: note, text, count=1, flags=re.S)
     with open(path, "w", encoding="ascii") as f:
         f.write(text)
 
