@@ -1,5 +1,4 @@
 /* Ring-linear 2.0, and the softmax-only Ling and Ring 2.0 (spec/forward.md section 6). */
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -70,37 +69,7 @@ enum {
 };
 /* clang-format on */
 
-static err_code complete(const char *what, model_config *c, err *e)
-{
-    const uint64_t width = (uint64_t)c->heads * c->head_dim;
-    if (is_linear(c) && width % c->norm_groups != 0) {
-        return err_set(e, ERR_INPUT,
-                       "%s: group_norm_size, %u, does not divide the %" PRIu64
-                       " channels of all heads",
-                       what, c->norm_groups, width);
-    }
-    return model_config_complete_experts(what, c, e);
-}
-
-static bool in_linear(const model_config *c, unsigned layer)
-{
-    return kind(c, layer) == LAYER_LINEAR;
-}
-
-static bool in_dense(const model_config *c, unsigned layer)
-{
-    return layer < c->dense_layers;
-}
-
-static bool in_sparse(const model_config *c, unsigned layer)
-{
-    return layer >= c->dense_layers;
-}
-
-static bool in_biased(const model_config *c, unsigned layer)
-{
-    return in_sparse(c, layer) && c->expert_bias;
-}
+CONDITION(in_linear, kind(c, layer) == LAYER_LINEAR)
 
 /* Linear layers have as many key and value heads as query heads. */
 static unsigned kv_heads(const model_config *c, unsigned layer)
@@ -108,15 +77,9 @@ static unsigned kv_heads(const model_config *c, unsigned layer)
     return in_linear(c, layer) ? c->heads : c->kv_heads;
 }
 
-static uint64_t dim_qkv(const model_config *c, unsigned layer)
-{
-    return (c->heads + 2 * (uint64_t)kv_heads(c, layer)) * c->head_dim;
-}
+DIMENSION(dim_qkv, (c->heads + 2 * (uint64_t)kv_heads(c, layer)) * c->head_dim)
 
-#define IN(kind) .when = in_##kind
-#define LAYER    "model.layers.L."
-#define EXPERT   LAYER "mlp.experts.E."
-#define SHARED   LAYER "mlp.shared_experts."
+#define LAYER "model.layers.L."
 
 /* clang-format off */
 static const arch_tensor tensors[SLOTS] = {
@@ -128,20 +91,14 @@ static const arch_tensor tensors[SLOTS] = {
     [Q_NORM]      = {LAYER "attention.query_layernorm.weight", SHAPE(dim_head)},
     [K_NORM]      = {LAYER "attention.key_layernorm.weight", SHAPE(dim_head)},
     [DENSE]       = {LAYER "attention.dense.weight", SHAPE(dim_hidden, dim_heads)},
-    [G_PROJ]      = {LAYER "attention.g_proj.weight", SHAPE(dim_heads, dim_hidden), IN(linear)},
-    [G_NORM]      = {LAYER "attention.g_norm.weight", SHAPE(dim_heads), IN(linear)},
+    [G_PROJ]      = {LAYER "attention.g_proj.weight", SHAPE(dim_heads, dim_hidden), .when = in_linear},
+    [G_NORM]      = {LAYER "attention.g_norm.weight", SHAPE(dim_heads), .when = in_linear},
     [POST_NORM]   = {LAYER "post_attention_layernorm.weight", SHAPE(dim_hidden)},
-    [GATE]        = {LAYER "mlp.gate_proj.weight", SHAPE(dim_mlp, dim_hidden), IN(dense)},
-    [UP]          = {LAYER "mlp.up_proj.weight", SHAPE(dim_mlp, dim_hidden), IN(dense)},
-    [DOWN]        = {LAYER "mlp.down_proj.weight", SHAPE(dim_hidden, dim_mlp), IN(dense)},
-    [ROUTER]      = {LAYER "mlp.gate.weight", SHAPE(dim_experts, dim_hidden), IN(sparse)},
-    [ROUTER_BIAS] = {LAYER "mlp.gate.expert_bias", SHAPE(dim_experts), IN(biased)},
-    [EXPERT_GATE] = {EXPERT "gate_proj.weight", SHAPE(dim_expert, dim_hidden), IN(sparse)},
-    [EXPERT_UP]   = {EXPERT "up_proj.weight", SHAPE(dim_expert, dim_hidden), IN(sparse)},
-    [EXPERT_DOWN] = {EXPERT "down_proj.weight", SHAPE(dim_hidden, dim_expert), IN(sparse)},
-    [SHARED_GATE] = {SHARED "gate_proj.weight", SHAPE(dim_shared, dim_hidden), IN(sparse)},
-    [SHARED_UP]   = {SHARED "up_proj.weight", SHAPE(dim_shared, dim_hidden), IN(sparse)},
-    [SHARED_DOWN] = {SHARED "down_proj.weight", SHAPE(dim_hidden, dim_shared), IN(sparse)},
+    GATED_MLP(GATE, LAYER "mlp.", dim_mlp, tensor_of_dense),
+    [ROUTER]      = {LAYER "mlp.gate.weight", SHAPE(dim_experts, dim_hidden), .when = tensor_of_sparse},
+    [ROUTER_BIAS] = {LAYER "mlp.gate.expert_bias", SHAPE(dim_experts), .when = tensor_of_biased_router},
+    GATED_MLP(EXPERT_GATE, LAYER "mlp.experts.E.", dim_expert, tensor_of_sparse),
+    GATED_MLP(SHARED_GATE, LAYER "mlp.shared_experts.", dim_shared, tensor_of_sparse),
 };
 /* clang-format on */
 
@@ -190,7 +147,7 @@ static err_code layer(model_run *run, unsigned number, err *e)
         .formula = gated_mlp,
     };
     TRY(layer_by_sequence(run, number, (slot_range){INPUT_NORM, G_NORM}, attention, e));
-    return in_dense(c, number)
+    return tensor_of_dense(c, number)
                ? layer_by_block(run, number, (slot_range){POST_NORM, DOWN}, dense_mlp, e)
                : layer_mixture(run, number, &experts, e);
 }
@@ -201,11 +158,11 @@ const model_arch bailing = {
     .fields = fields,
     .fixed = fixed,
     .ignored = ignored,
-    .complete = complete,
+    .complete = model_config_complete_experts,
     .tensors = tensors,
     .tensor_count = SLOTS,
     .predicts_further = true,
     .kind = kind,
-    .has_experts = in_sparse,
+    .has_experts = tensor_of_sparse,
     .layer = layer,
 };

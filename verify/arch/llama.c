@@ -22,17 +22,8 @@ enum {
 };
 /* clang-format on */
 
-static bool if_attention_bias(const model_config *c, unsigned layer)
-{
-    (void)layer;
-    return c->attention_bias;
-}
-
-static bool if_mlp_bias(const model_config *c, unsigned layer)
-{
-    (void)layer;
-    return c->mlp_bias;
-}
+CONDITION(if_attention_bias, c->attention_bias)
+CONDITION(if_mlp_bias, c->mlp_bias)
 
 #define LAYER          "model.layers.L."
 #define SELF           LAYER "self_attn."

@@ -23,11 +23,7 @@ enum {
 };
 /* clang-format on */
 
-static bool if_biased(const model_config *c, unsigned layer)
-{
-    (void)layer;
-    return c->attention_bias;
-}
+CONDITION(if_biased, c->attention_bias)
 
 #define LAYER  "model.layers.L."
 #define SELF   LAYER "self_attn."

@@ -16,6 +16,12 @@ err_code model_config_check_attention(const char *what, const model_config *c, e
                        "%s: num_attention_heads, %u, is not a multiple of num_key_value_heads, %u",
                        what, c->heads, c->kv_heads);
     }
+    if (c->norm_groups && width % c->norm_groups != 0) {
+        return err_set(e, ERR_INPUT,
+                       "%s: group_norm_size, %u, does not divide the %" PRIu64
+                       " channels of all heads",
+                       what, c->norm_groups, width);
+    }
     return OK;
 }
 

@@ -84,7 +84,27 @@ tensor_dim dim_expert, dim_shared;            /* width of one expert; of all sha
 tensor_dim dim_experts;                       /* number of experts */
 tensor_dim dim_head, dim_heads, dim_kv_heads; /* channels of one, of all heads */
 
-bool tensor_untied(const model_config *c, unsigned layer); /* a condition: of a head */
+/* Common conditions: of a head; of layers with one MLP, with experts, with a bias of the router. */
+bool tensor_untied(const model_config *c, unsigned layer);
+bool tensor_of_dense(const model_config *c, unsigned layer);
+bool tensor_of_sparse(const model_config *c, unsigned layer);
+bool tensor_of_biased_router(const model_config *c, unsigned layer);
+
+/* Define a condition or a dimension of one architecture, as an expression of `c` and `layer`. */
+#define CONDITION(name, value) ARCH_FUNCTION(static bool, name, value)
+#define DIMENSION(name, value) ARCH_FUNCTION(static uint64_t, name, value)
+#define ARCH_FUNCTION(type, name, value)                                                           \
+    type name(const model_config *c, unsigned layer)                                               \
+    {                                                                                              \
+        (void)layer;                                                                               \
+        return value;                                                                              \
+    }
+
+/* The three matrices of a gated MLP, in the slots `first`, `first` + 1 and `first` + 2. */
+#define GATED_MLP(first, prefix, width, condition)                                                 \
+    [first] = {prefix "gate_proj.weight", SHAPE(width, dim_hidden), .when = (condition)},          \
+    [(first) + 1] = {prefix "up_proj.weight", SHAPE(width, dim_hidden), .when = (condition)},      \
+    [(first) + 2] = {prefix "down_proj.weight", SHAPE(dim_hidden, width), .when = (condition)}
 
 /* ---- the whole ------------------------------------------------- */
 

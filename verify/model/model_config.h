@@ -52,7 +52,7 @@ typedef struct model_config {
     unsigned mtp_layers; /* as in the file; only shown */
     /* Linear attention. */
     unsigned layer_group;
-    unsigned norm_groups; /* a divisor of heads * head_dim */
+    unsigned norm_groups; /* a divisor of heads * head_dim; 0: no norm in groups */
     bool linear_silu;
 } model_config;
 
