@@ -13,10 +13,11 @@ static const char *const octavo_paragraphs[] = {
     "except help prints exactly one JSON object on standard output, even on failure. Options and "
     "operands may be mixed; after --, all arguments are operands. Long options cannot be "
     "abbreviated.",
-    "Sizes in reports are in powers of 1000 (MB, GB), memory is in powers of 1024 (MiB, GiB), and "
-    "JSON has exact bytes.",
+    "Options take a SIZE in bytes or with a suffix K, M, G or T, in powers of 1024. Reports print "
+    "sizes in powers of 1000 (MB, GB) and memory in powers of 1024 (MiB, GiB); JSON has exact "
+    "numbers of bytes.",
     "The environment variable OCTAVO_CPU (baseline, v3 or v4) selects a lower instruction level "
-    "than the processor has. The result is the same, only slower.",
+    "than the processor has. The result is the same but takes longer.",
     NULL,
 };
 
@@ -54,34 +55,34 @@ static const char *const convert_paragraphs[] = {
     "CHECKPOINT is a directory as released on the Hugging Face Hub (model.safetensors, or shards "
     "with model.safetensors.index.json), a directory of the Hub's cache (models--NAME), a single "
     ".safetensors file, or an archive of such a directory: tar, tar.gz, tar.zst, tar.xz, tar.bz2 "
-    "or zip. Compressed archives are unpacked into a temporary file in TMPDIR. The plan is made "
-    "from headers alone; then the weights stream through buffers of fixed size, so memory does "
-    "not grow with the model.",
-    "Built-in rules know the linear layers and experts of released models. The rules of a "
-    "--recipe are applied after them, then --keep and --quantize in the order of the command "
-    "line; the last rule that matches a tensor's name wins. In a GLOB, * matches any bytes, "
-    "including dots, ? matches one byte, and [a-z] matches one byte of a set. A GLOB that matches "
-    "nothing is an error.",
-    "Weights that are FP8 already, with one scale for each tile of 128 x 128, are copied: codes "
-    "and scales bit for bit. Other tile sizes would have to be rounded a second time: an error, "
-    "unless --requantize allows it. FP8 without scales, scales without FP8, and scales that do "
-    "not fit are errors as well.",
+    "or zip. Compressed archives are unpacked into a temporary file in TMPDIR (default: /var/tmp). "
+    "The plan is made from headers alone; then the weights stream through buffers of fixed size, "
+    "so memory does not grow with the model.",
+    "Built-in rules know the linear layers and experts of released models. The rules of a --recipe "
+    "are applied after them, then --keep and --quantize in the order of the command line; the last "
+    "rule that matches a tensor's name wins. In a GLOB, * matches any bytes, including dots, ? "
+    "matches one byte, [a-z] matches one byte of a set, and [!a-z] one byte outside it. A GLOB "
+    "that matches nothing is an error.",
+    "Weights that are already FP8, with one scale for each tile of 128 x 128, are copied bit for "
+    "bit, with their scales. Weights with other tile sizes would have to be rounded a second time, "
+    "which is an error unless --requantize allows it. FP8 weights without scales, scales without "
+    "FP8 weights, and scales that do not fit their weights are errors as well.",
     "A NaN or an infinity in a tensor that is to be quantized is an error that names the tensor "
-    "and the position. In a tensor that is kept it is copied, counted and reported.",
+    "and the position. In a kept tensor, it is copied, counted and reported.",
     "The files that a runtime needs in addition to the weights (config.json, tokenizer and "
     "license files, and so on) are embedded in the packed file.",
     "The output appears under its name only when it is complete, on disk and, unless "
-    "--no-read-back is given, read back from there. If anything fails before that, no file is "
-    "left, or the old one stays. An input is never overwritten. With -o -, the file goes to "
-    "standard output, from its first byte to its last, and the report to standard error; the "
-    "reader can tell from its end that it is complete: octavo verify - checks that.",
-    "All CUDA devices compute if there are any, unless --device says otherwise; the environment "
+    "--no-read-back is given, read back from there. If anything fails before that, no new file is "
+    "left behind, and an old one stays as it was. An input is never overwritten. With -o -, the "
+    "file goes to standard output, from its first byte to its last, and the report goes to "
+    "standard error. The end of the file shows that it is complete; octavo verify - checks this.",
+    "All CUDA devices are used if there are any, unless --device says otherwise; the environment "
     "variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that is named with "
     "--device but is missing or full is an error; one that is not named is left out. If a device "
-    "fails, or none can be used, that is an error with cuda; with auto, the CPU computes the "
-    "rest. The CPU recomputes a sample of the GPU's results, as --check-device says; a difference "
-    "is always an error.",
-    "The report ends with the root, the SHA-256 that identifies the whole content of the file.",
+    "fails, or none can be used, --device cuda ends with an error; with auto, the CPU computes the "
+    "rest. The CPU recomputes a sample of the GPU's results (see --check-device); a difference is "
+    "always an error.",
+    "The report ends with the root, the SHA-256 that identifies the entire content of the file.",
     NULL,
 };
 
@@ -120,12 +121,13 @@ static const char *const verify_paragraphs[] = {
     "With --against, the report lists the tensors with the largest error: "
     "signal-to-quantization-noise ratio (SQNR), worst tile, and largest difference of a single "
     "weight. With -v it lists all tensors.",
-    "--forward runs the model in float32 on some text. With --against, source and packed model "
-    "run side by side, layer by layer. The report says how far apart their predictions are "
-    "(Kullback-Leibler divergence, top-1 agreement, perplexity) and, for each layer, how far "
-    "apart the hidden states are and what error the layer itself adds: its local error, which "
-    "points at a faulty layer. Built-in limits catch faults; --limits sets others. Supported "
-    "architectures: Ring-linear 2.0, Ring and Ling 2.0, Llama and Qwen3.",
+    "--forward runs the model in float32 on the tokens of --text, --tokens or --reference, one of "
+    "which is required. With --against, source and packed model run side by side, layer by layer. "
+    "The report says how far apart their predictions are (Kullback-Leibler divergence, top-1 "
+    "agreement, perplexity) and, for each layer, how far apart the hidden states are and what "
+    "error the layer itself adds: its local error, which points at a faulty layer. Built-in limits "
+    "catch faults; --limits sets others. Supported architectures: Ring-linear 2.0, Ring and Ling "
+    "2.0, Llama and Qwen3.",
     "With --forward the operand may also be a CHECKPOINT, with or without --against: alone, its "
     "perplexity is reported and, with --reference, where it departs from what another "
     "implementation computed.",
@@ -137,7 +139,7 @@ static const help_example verify_examples[] = {
     {"verify ring-mini.octavo --quick", "Check the structure only, in milliseconds."},
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0", "Check every weight as well."},
     {"verify ring-mini.octavo --against source --forward --text sample.txt",
-     "Check also that the model still behaves the same."},
+     "Also check that the model still behaves the same."},
     {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
      "Compare with what another implementation computed, module by module."},
     {"verify - <ring-mini.octavo", "Check every byte of standard input, which may be a pipe."},
@@ -154,13 +156,14 @@ static const char *const verify_see_also[] = {"octavo", "octavo-convert", "octav
 static const char *const inspect_paragraphs[] = {
     "Show what a packed FILE or a CHECKPOINT contains: tensors with dtypes, shapes and sizes and, "
     "for a packed file, its quantization error, its digests and its embedded files.",
-    "Experts that are equal in this respect are one row, with * in place of their number; "
-    "identical layers are one group. The column count is the number of tensors of the checkpoint "
-    "in a row; bytes include all of them and their scales. SQNR is over the whole row, worst is "
-    "its worst expert or matrix.",
-    "Only headers and evidence are read, not the weights. The digests that cover what is shown "
-    "are checked; octavo verify checks the rest.",
-    "With --json, every field of a packed file is printed, and nothing is folded.",
+    "Experts that do not differ in these respects share one row, with * in place of their number; "
+    "identical layers form one group. The column count is the number of tensors of the checkpoint "
+    "that the row stands for; bytes include all of them and their scales. SQNR "
+    "(signal-to-quantization-noise ratio) covers the whole row; worst is that of its worst expert "
+    "or matrix.",
+    "Only headers, digests and statistics are read, not the weights. The digests that cover what "
+    "is shown are checked; octavo verify checks the rest.",
+    "With --json, every field of a packed file is printed, and no rows are combined.",
     NULL,
 };
 
@@ -190,8 +193,8 @@ static const char *const unpack_paragraphs[] = {
     "number) and of embedded files; it has to match a whole name. A quantized tensor includes its "
     "scales. octavo inspect lists the names.",
     "Every chunk that is read is checked against its digest; corruption ends the command. DIR "
-    "appears when it is complete; an existing one has to be empty unless -f is given, and then no "
-    "file in it changes until everything has been read. A failure leaves nothing behind.",
+    "appears only when it is complete; an existing one has to be empty unless -f is given, and "
+    "then no file in it changes until everything has been read. A failure leaves nothing behind.",
     NULL,
 };
 
@@ -252,8 +255,8 @@ static const char *const export_paragraphs[] = {
     "With bf16, everything is dequantized to the dtype of the source.",
     "Weights stream through buffers of fixed size, and every chunk is checked against its digest. "
     "The directory appears under its name only when it is complete and on disk; if anything fails "
-    "before that, no directory is left, or the old one stays. Only files of an earlier export are "
-    "ever removed.",
+    "before that, no new directory is left behind, and an old one stays as it was. Only files of "
+    "an earlier export are ever removed.",
     NULL,
 };
 
@@ -276,9 +279,9 @@ static const char *const tokenize_paragraphs[] = {
     "a packed FILE, or a FILE whose name ends in .json. The ids are those of the tokenizers "
     "library with add_special_tokens=False: nothing is added at the beginning or the end; special "
     "tokens in the text are recognized.",
-    "Byte-level BPE is supported, which is what most released models use. A tokenizer.json that "
-    "asks for anything else that could change an id is an error that names the place. A text that "
-    "is not UTF-8 is an error as well.",
+    "Byte-level BPE is supported, which is what most released models use. If tokenizer.json asks "
+    "for anything else that could change an id, octavo refuses it and names the place. A text that "
+    "is not UTF-8 is an error.",
     NULL,
 };
 
@@ -319,12 +322,13 @@ static const char *const bench_paragraphs[] = {
     "weights with the shapes of Ring-mini is written to a hidden directory in it, converted "
     "several times, and always removed. With --checkpoint, that checkpoint is converted into such "
     "a directory instead.",
-    "Each line is the median of several runs, in units of 10^9 bytes per second, with what limits "
-    "it. Engines and links are measured in bytes of source. A conversion is compared with plainly "
-    "reading its source and writing the same number of bytes at the same time, without computing "
-    "anything, or with the link to the GPUs if that is slower. Not cached means that the system "
-    "was asked to drop the file from its cache first; that is not possible for a disk in memory.",
-    "The last line names the slowest part, measured in bytes of source per second. Run it on an "
+    "Each line shows the median of several runs, in units of 10^9 bytes per second, and what "
+    "limits it. Engines and links are measured in bytes of source. A conversion is compared with "
+    "plainly reading its source and writing the same number of bytes at the same time, without "
+    "computing anything, or with the link to the GPUs if that is slower. \"Not cached\" means that "
+    "the system was asked to drop the file from its cache first; that is not possible for a disk "
+    "in memory.",
+    "The last line names the slowest part, measured in bytes of source per second. Run bench on an "
     "idle machine.",
     NULL,
 };

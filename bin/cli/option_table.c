@@ -84,24 +84,25 @@ const option_spec option_table[] = {
      .kind = VALUE_WORD,
      .value = "DIALECT",
      .words = WORDS(DIALECT_LIST),
-     .help = "Reproduce another quantizer bit for bit: ieee (the default, octavo's own), or what "
-             "deepgemm, transformers, transformer-engine, compressed-tensors or linghe computes "
-             "on a GPU."},
+     .help = "The quantizer to reproduce bit for bit: ieee (octavo's own; the default), or what "
+             "deepgemm, transformers, transformer-engine, compressed-tensors or linghe computes on "
+             "a GPU."},
     {.id = OPTION_KEEP,
      .commands = CONVERT,
      .name = "keep",
      .kind = VALUE_OTHER,
      .value = "GLOB",
      .repeatable = true,
-     .help = "Keep tensors whose names match in their source dtype, bit for bit."},
+     .help = "Do not quantize tensors whose names match; keep them bit for bit, in their source "
+             "dtype."},
     {.id = OPTION_QUANTIZE,
      .commands = CONVERT,
      .name = "quantize",
      .kind = VALUE_OTHER,
      .value = "GLOB",
      .repeatable = true,
-     .help = "Quantize tensors whose names match. If several of --keep and --quantize match, the "
-             "last one wins."},
+     .help = "Quantize tensors whose names match. If --keep and --quantize both match, the last "
+             "one wins."},
     {.id = OPTION_RECIPE,
      .commands = CONVERT,
      .name = "recipe",
@@ -115,16 +116,16 @@ const option_spec option_table[] = {
      .kind = VALUE_OTHER,
      .value = "GLOB",
      .repeatable = true,
-     .help = "Embed files of the checkpoint's directory in addition to the usual configuration, "
-             "tokenizer and license files."},
+     .help = "Also embed files of the checkpoint's directory whose names match, not only the usual "
+             "configuration, tokenizer and license files."},
     {.id = OPTION_NO_EMBED,
      .commands = CONVERT,
      .name = "no-embed",
      .kind = VALUE_OTHER,
      .value = "GLOB",
      .repeatable = true,
-     .help = "Do not embed files whose names match. If several of --embed and --no-embed match, "
-             "the last one wins."},
+     .help = "Do not embed files whose names match. If --embed and --no-embed both match, the last "
+             "one wins."},
     {.id = OPTION_DIGEST,
      .commands = CONVERT,
      .name = "digest",
@@ -136,7 +137,7 @@ const option_spec option_table[] = {
     {.id = OPTION_SOURCE_SHA256,
      .commands = CONVERT,
      .name = "source-sha256",
-     .help = "Also record the SHA-256 of each source file."},
+     .help = "Record the SHA-256 of each source file in the packed file."},
     {.id = OPTION_NO_READ_BACK,
      .commands = CONVERT,
      .name = "no-read-back",
@@ -163,20 +164,21 @@ const option_spec option_table[] = {
      .value = "RUNTIME",
      .words = WORDS(PRESET_LIST),
      .help = "With --dry-run: check whether this runtime (named as in octavo export) would load "
-             "the result, and list what it would ignore. Exit status 1 if it would not load it."},
+             "the result, and list what it would ignore. The exit status is 1 if it would not load "
+             "it."},
     {.id = OPTION_TP,
      .commands = CONVERT | EXPORT,
      .name = "tp",
      .kind = VALUE_OTHER,
      .value = "N,...",
-     .help = "With --dry-run and --for: check whether the matrices split into whole tiles across "
-             "N devices (tensor parallelism), for each N of a list such as 1,2,4,8."},
+     .help = "With --dry-run and --for: check whether the matrices split into whole tiles across N "
+             "devices (tensor parallelism), for each N in a list such as 1,2,4,8."},
     {.id = OPTION_EP,
      .commands = CONVERT | EXPORT,
      .name = "ep",
      .kind = VALUE_OTHER,
      .value = "N,...",
-     .help = "The same for experts spread across N devices (expert parallelism). Every "
+     .help = "Like --tp, but for experts spread across N devices (expert parallelism). Every "
              "combination with --tp is checked."},
     {.id = OPTION_FORCE,
      .commands = CONVERT,
@@ -207,13 +209,14 @@ const option_spec option_table[] = {
      .name = "tensor",
      .kind = VALUE_OTHER,
      .value = "GLOB",
-     .help = "Check only tensors whose names match. GLOB may also match a single expert of a "
-             "stack by its source name."},
+     .help = "Check only tensors whose names match. GLOB may also match a single expert of a stack "
+             "by its name in the source."},
     {.id = OPTION_FORWARD,
      .commands = VERIFY,
      .name = "forward",
-     .help = "Run the model on some text. With --against, also run the source, side by side and "
-             "layer by layer, and check what quantization changes."},
+     .help = "Run the model on the tokens of --text, --tokens or --reference. With --against, also "
+             "run the source, side by side and layer by layer, and check what quantization "
+             "changes."},
     {.id = OPTION_TEXT,
      .commands = VERIFY,
      .name = "text",
@@ -227,8 +230,8 @@ const option_spec option_table[] = {
      .name = "tokens",
      .kind = VALUE_PATH,
      .value = "FILE",
-     .help = "Token ids instead of a text: JSON, .npy or safetensors, flat or with one sequence "
-             "per row."},
+     .help = "Token ids instead of a text: JSON, .npy or safetensors, as one flat list or with one "
+             "sequence per row."},
     {.id = OPTION_LENGTH,
      .commands = VERIFY,
      .name = "length",
@@ -240,16 +243,16 @@ const option_spec option_table[] = {
      .name = "sequences",
      .kind = VALUE_OTHER,
      .value = "S",
-     .help = "Use at most the first S sequences (default: 8), or all."},
+     .help = "Use only the first S sequences (default: 8), or all of them."},
     {.id = OPTION_ACTIVATIONS,
      .commands = VERIFY,
      .name = "activations",
      .kind = VALUE_WORD,
      .value = WORDS(ACTIVATION_LIST),
      .words = WORDS(ACTIVATION_LIST),
-     .help = "Input of quantized matrices: f32 (the default) isolates the effect of the weights; "
-             "fp8 also quantizes activations, in groups of 128, as runtimes do; both runs the "
-             "two."},
+     .help = "Input to quantized matrices: f32 (the default) isolates the effect of the weights; "
+             "fp8 also quantizes activations, in groups of 128, as runtimes do; with both, the "
+             "model runs each way."},
     {.id = OPTION_SLOPE,
      .commands = VERIFY,
      .name = "slope",
@@ -265,8 +268,8 @@ const option_spec option_table[] = {
      .kind = VALUE_WORD,
      .value = WORDS(MODE_LIST),
      .words = WORDS(MODE_LIST),
-     .help = "Process whole sequences (prefill, the default) or one token at a time (decode); "
-             "both runs the two and compares them bit by bit."},
+     .help = "Process whole sequences (prefill, the default) or one token at a time (decode); with "
+             "both, the model runs each way and the results are compared bit by bit."},
     {.id = OPTION_LIMITS,
      .commands = VERIFY,
      .name = "limits",
@@ -278,20 +281,20 @@ const option_spec option_table[] = {
      .name = "reference",
      .kind = VALUE_PATH,
      .value = "FILE",
-     .help = "Compare hidden states, routing and logits with those that another implementation "
-             "dumped, layer by layer, on its tokens."},
+     .help = "Compare hidden states, routing and logits, layer by layer, with a dump of another "
+             "implementation, on the tokens of the dump."},
     {.id = OPTION_DUMP,
      .commands = VERIFY,
      .name = "dump",
      .kind = VALUE_PATH,
      .value = "FILE",
-     .help = "Write hidden states, routing and logits of the model to verify as safetensors, "
-             "using the names that --reference reads."},
+     .help = "Write the hidden states, routing and logits of the verified model to a safetensors "
+             "file that --reference can read."},
     {.id = OPTION_FORCE,
      .commands = VERIFY,
      .letter = 'f',
      .name = "force",
-     .help = "Replace the file of --dump if it exists."},
+     .help = "Replace the file that --dump names if it exists."},
     {.id = OPTION_TENSOR,
      .commands = INSPECT,
      .name = "tensor",
@@ -310,8 +313,8 @@ const option_spec option_table[] = {
      .value = "DIR|FILE",
      .stream = true,
      .required = true,
-     .help = "The directory to create. A name that ends in .safetensors is a file that gets only "
-             "tensors; - is standard output, for one embedded file."},
+     .help = "The directory to create. If the name ends in .safetensors, a file with only the "
+             "tensors is written instead; - writes one embedded file to standard output."},
     {.id = OPTION_DEQUANTIZE,
      .commands = UNPACK,
      .name = "dequantize",
@@ -360,13 +363,13 @@ const option_spec option_table[] = {
      .name = "shard-size",
      .kind = VALUE_OTHER,
      .value = "SIZE",
-     .help = "Maximum shard size, such as 2G (default: 5000000000). A larger tensor gets a shard "
-             "of its own."},
+     .help = "Maximum shard size, such as 2G (default: 5000000000 bytes). A larger tensor gets a "
+             "shard of its own."},
     {.id = OPTION_DEQUANTIZE,
      .commands = EXPORT,
      .name = "dequantize",
-     .help = "Write dequantized values where FILE has FP8 that the runtime does not read, "
-             "instead of refusing."},
+     .help = "Where FILE has FP8 that the runtime does not read, write dequantized values instead "
+             "of refusing."},
     {.id = OPTION_DRY_RUN,
      .commands = EXPORT,
      .letter = 'n',
@@ -392,15 +395,15 @@ const option_spec option_table[] = {
      .value = "auto|cpu|cuda[:N,...]",
      .words = WORDS(COMPUTE_LIST),
      .help = "Compute on CUDA devices (all of them, or those listed) or on the CPU. auto (the "
-             "default) falls back to the CPU if there is no usable GPU or a GPU fails. The "
-             "result is the same."},
+             "default) falls back to the CPU if there is no usable GPU or a GPU fails. The choice "
+             "affects only the speed, not what is computed."},
     {.id = OPTION_GPU_MEMORY,
      .commands = CONVERT | BENCH,
      .name = "gpu-memory",
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Maximum memory to use on each CUDA device, such as 1G (the default). Without this "
-             "option, bench measures kernels with more."},
+             "option, bench lets kernels use more."},
     {.id = OPTION_CHECK_DEVICE,
      .commands = CONVERT | BENCH,
      .name = "check-device",
@@ -414,7 +417,7 @@ const option_spec option_table[] = {
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Size of the checkpoint to generate and convert, such as 1G (the default). The disk "
-             "needs free space for 1.5 times as much."},
+             "needs 1.5 times as much free space."},
     {.id = OPTION_CHECKPOINT,
      .commands = BENCH,
      .name = "checkpoint",
@@ -426,7 +429,8 @@ const option_spec option_table[] = {
      .name = "threads",
      .kind = VALUE_OTHER,
      .value = "N",
-     .help = "Number of threads (default: one per processor). The result does not depend on it."},
+     .help = "Number of threads (default: one per processor). It affects only the speed, not what "
+             "is computed."},
     {.id = OPTION_MEMORY,
      .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT | BENCH,
      .name = "memory",
@@ -439,8 +443,8 @@ const option_spec option_table[] = {
      .kind = VALUE_WORD,
      .value = WORDS(PROGRESS_LIST),
      .words = WORDS(PROGRESS_LIST),
-     .help = "Show progress on standard error. auto (the default) shows it on a terminal in the "
-             "foreground, without -q and --json."},
+     .help = "Show progress on standard error. auto (the default) shows it only on a terminal, in "
+             "the foreground, and without -q or --json."},
     {.id = OPTION_JSON,
      .commands = CONVERT | VERIFY | INSPECT | UNPACK | DIFF | EXPORT | TOKENIZE | DEVICES | BENCH,
      .name = "json",
@@ -463,7 +467,8 @@ const option_spec option_table[] = {
     {.id = OPTION_MAN,
      .commands = HELP,
      .name = "man",
-     .help = "Print the manual page as mdoc source; COMMAND may be octavo."},
+     .help = "Print the manual page as mdoc source; COMMAND may also be octavo, for the main "
+             "page."},
     {.id = OPTION_COMPLETION,
      .commands = HELP,
      .name = "completion",

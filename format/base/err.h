@@ -17,12 +17,12 @@
  * means in one line */
 #define ERR_LIST(X)                                                                                \
     X(OK, "ok", 0, "success")                                                                      \
-    X(ERR_DIFFERENT, "different", 1, "difference found, or plan does not fit")                     \
+    X(ERR_DIFFERENT, "different", 1, "a difference was found, or a plan does not fit")             \
     X(ERR_USAGE, "usage", 2, "bad command line")                                                   \
     X(ERR_IO, "io", 3, "input or output failed")                                                   \
-    X(ERR_DAMAGED, "damaged", 4, "a packed file is damaged")                                       \
+    X(ERR_DAMAGED, "damaged", 4, "a packed file is corrupted")                                     \
     X(ERR_INPUT, "input", 5, "malformed or unsupported input")                                     \
-    X(ERR_NUMERIC, "numeric", 6, "numerics outside their limits")                                  \
+    X(ERR_NUMERIC, "numeric", 6, "a measurement is outside its limits")                            \
     X(ERR_GPU, "gpu", 7, "the GPU is missing or failed")                                           \
     X(ERR_MEMORY, "memory", 8, "not enough memory")                                                \
     X(ERR_INTERNAL, "internal", 70, "internal error, please report it")                            \
