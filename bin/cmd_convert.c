@@ -253,7 +253,8 @@ static err_code report_done(report *r, const convert_job *job, const compute *c,
         TRY_OUT(packed_view_open(job->options.output, &made, e));
     }
     if (r->json) {
-        TRY_OUT(put_job(r, "conversion", job, &made, e));
+        code = put_job(r, "conversion", job, &made, e);
+        /* The file is complete: its result is reported even if the recipe could not be. */
         report_put(r, r->root, "result", result_json(r, job, c, done));
     } else if (details) {
         TRY_OUT(readable ? plan_print_tensors(job, &made, e) : OK);
