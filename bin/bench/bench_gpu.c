@@ -5,7 +5,7 @@
 #include "format/base/num.h"
 #include "gpu/quantize/measure_gpu.h"
 
-/* Source bytes of one run of the engine: so many that its start and end do not matter. */
+/* Source bytes of one run of the engine: enough that its start and end do not matter. */
 #define ENGINE_BYTES (8 * GIB)
 
 /* The same slots as in a conversion (convert/stream/convert.c). */
