@@ -354,10 +354,16 @@ static err_code read_config(const embed_list *list, char **text, size_t *bytes, 
 static err_code show_fit(const convert_request *q, const convert_job *job, err *e)
 {
     char *config = NULL;
+    fit f = {0};
     fit_about about = {.path = job->options.source, .table = &job->plan.table};
+    err_code code = OK;
     TRY(read_config(&job->embed, &config, &about.config_bytes, e));
     about.config = config;
-    const err_code code = fit_print(&q->fit, &about, q->report, e);
+    TRY_OUT(fit_find(&q->fit, &about, &f, e));
+    TRY_OUT(fit_show(&q->fit, &f, q->report, e));
+    code = fit_judge(&f, about.path, e);
+out:
+    fit_free(&f);
     free(config);
     return code;
 }

@@ -12,6 +12,7 @@ typedef struct export_request {
     export_options options;
     fit_request fit;
     bool dry_run;
+    bool allow_unloadable; /* write what the runtime would not load */
     report *report;
 } export_request;
 
@@ -35,6 +36,9 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
         return value_size("--shard-size", value, &q->options.shard_bytes, e);
     case OPTION_DEQUANTIZE:
         q->options.dequantize = true;
+        return OK;
+    case OPTION_ALLOW_UNLOADABLE:
+        q->allow_unloadable = true;
         return OK;
     case OPTION_DRY_RUN:
         q->dry_run = true;
@@ -79,8 +83,9 @@ static err_code show(report *r, const export_job *job, const export_report *done
     return OK;
 }
 
-/* Uses config.json as exported: the additions of export do not affect whether the model fits. */
-static err_code show_fit(const export_request *q, const export_job *job, err *e)
+/* Would the runtime load it? Uses config.json as exported: the additions of export do not affect
+ * whether the model fits. */
+static err_code find_fit(const export_request *q, const export_job *job, fit *out, err *e)
 {
     fit_about about = {
         .path = job->options.path, .table = &job->file->table, .exported = &job->plan};
@@ -90,13 +95,53 @@ static err_code show_fit(const export_request *q, const export_job *job, err *e)
             about.config_bytes = job->files[i].bytes;
         }
     }
-    return fit_print(&q->fit, &about, q->report, e);
+    return fit_find(&q->fit, &about, out, e);
+}
+
+/* What the runtime would not load is written only on request. */
+static err_code judge(const export_request *q, const fit *f, const monitor *m, err *e)
+{
+    err no = {0};
+    const err_code code = fit_judge(f, q->options.path, &no);
+    if (code != ERR_DIFFERENT || !q->allow_unloadable) {
+        *e = no;
+        err_hint(code == OK ? NULL : e, "--allow-unloadable writes it all the same");
+        return code;
+    }
+    monitor_note(m, "%s; --allow-unloadable accepts that", no.text);
+    return OK;
+}
+
+/* A plan shows everything and then gives the verdict. An export has the verdict first, and shows
+ * what it is about if it is no. */
+static err_code plan_only(const export_request *q, const export_job *job, const fit *f,
+                          const monitor *m, err *e)
+{
+    TRY(show(q->report, job, NULL, e));
+    TRY(fit_show(&q->fit, f, q->report, e));
+    return judge(q, f, m, e);
+}
+
+static err_code write_out(const export_request *q, export_job *job, const fit *f, const monitor *m,
+                          err *e)
+{
+    export_report done = {0};
+    const bool yes = fit_says_yes(f);
+    if (q->report->json || !yes) {
+        TRY(fit_show(&q->fit, f, q->report, e));
+    }
+    TRY(judge(q, f, m, e));
+    TRY(export_run(job, m, &done, e));
+    if (yes) {
+        fit_note(f, m);
+    }
+    return show(q->report, job, &done, e);
 }
 
 static err_code export(export_request *q, err *e)
 {
     export_job job = {0};
-    export_report done = {0};
+    fit f = {0};
     const monitor *const m = job_start(&q->job, q->report);
     q->options.preset = &preset_table[q->fit.preset];
     err_code code = OK;
@@ -104,14 +149,10 @@ static err_code export(export_request *q, err *e)
     TRY(export_prepare(&q->options, &job, e));
     note_rounding(&job, m);
     note_misread(&job, m);
-    if (!q->dry_run) {
-        TRY_OUT(export_run(&job, m, &done, e));
-    }
-    TRY_OUT(show(q->report, &job, q->dry_run ? NULL : &done, e));
-    if (q->fit.asked) {
-        TRY_OUT(show_fit(q, &job, e));
-    }
+    TRY_OUT(find_fit(q, &job, &f, e));
+    TRY_OUT(q->dry_run ? plan_only(q, &job, &f, m, e) : write_out(q, &job, &f, m, e));
 out:
+    fit_free(&f);
     export_close(&job);
     return code;
 }

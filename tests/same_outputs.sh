@@ -49,8 +49,8 @@ everything() {
         run "$program" "$dir" "dialect-$word.octavo" convert "$checkpoint" -o @ --dialect "$word" --device "$on"
     done
     for word in vllm sglang ant-sglang hf areal compressed-tensors bf16; do
-        run "$program" "$dir" "for-$word" export "$dir/f32.octavo" -o @ --for "$word" --dequantize
-        run "$program" "$dir" "for-$word-ue8m0" export "$dir/ue8m0.octavo" -o @ --for "$word" --dequantize
+        run "$program" "$dir" "for-$word" export "$dir/f32.octavo" -o @ --for "$word" --dequantize --allow-unloadable
+        run "$program" "$dir" "for-$word-ue8m0" export "$dir/ue8m0.octavo" -o @ --for "$word" --dequantize --allow-unloadable
     done
     run "$program" "$dir" unpacked unpack "$dir/f32.octavo" -o @ --dequantize f32
     run "$program" "$dir" tokens tokenize "$checkpoint" --text "$root/LICENSE"

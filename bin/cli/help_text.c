@@ -252,6 +252,8 @@ static const char *const export_paragraphs[] = {
     "export refuses and says how to convert or, with --dequantize, writes dequantized values. "
     "compressed-tensors keeps scales in the dtype of the weight and therefore accepts only files "
     "in its own dialect or with ue8m0 scales.",
+    "What no release of the runtime would load on one device is refused as well, with the answer "
+    "that --dry-run gives; --allow-unloadable writes it all the same.",
     "With bf16, everything is dequantized to the dtype of the source.",
     "Weights stream through buffers of fixed size, and every chunk is checked against its digest. "
     "The directory appears under its name only when it is complete and on disk; if anything fails "

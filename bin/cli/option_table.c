@@ -370,6 +370,11 @@ const option_spec option_table[] = {
      .name = "dequantize",
      .help = "Where FILE has FP8 that the runtime does not read, write dequantized values instead "
              "of refusing."},
+    {.id = OPTION_ALLOW_UNLOADABLE,
+     .commands = EXPORT,
+     .name = "allow-unloadable",
+     .help = "Write DIR even if no release of the runtime would load it on one device, for "
+             "example for a fork."},
     {.id = OPTION_DRY_RUN,
      .commands = EXPORT,
      .letter = 'n',

@@ -158,7 +158,11 @@ static void print_warnings(const fit *f)
 static err_code print(const fit_request *q, const fit *f, err *e)
 {
     table t;
-    printf("\nFor %s:\n", preset_name(f->preset));
+    if (f->preset->release) {
+        printf("\nFor %s (%s):\n", preset_name(f->preset), f->preset->release);
+    } else {
+        printf("\nFor %s:\n", preset_name(f->preset));
+    }
     table_start(&t, "llr");
     for (size_t i = 0; i < f->run_count; i++) {
         put_run(&t, f, &f->runs[i], q->ep.count > 0);
@@ -225,6 +229,7 @@ static json_t *fit_json(report *r, const fit *f)
         report_append(r, warnings, warning_json(r, &f->warnings[i]));
     }
     report_put(r, o, "runtime", report_text(preset_name(f->preset)));
+    report_put(r, o, "release", report_text(f->preset->release));
     report_put(r, o, "fits", json_boolean(fit_says_yes(f)));
     report_put(r, o, "runs", runs);
     report_put(r, o, "warnings", warnings);
@@ -233,7 +238,7 @@ static json_t *fit_json(report *r, const fit *f)
 
 /* ---- the answer ------------------------------------------------ */
 
-static err_code judge(const fit *f, const char *path, err *e)
+err_code fit_judge(const fit *f, const char *path, err *e)
 {
     size_t bad = 0;
     for (size_t i = 0; i < f->run_count; i++) {
@@ -248,7 +253,16 @@ static err_code judge(const fit *f, const char *path, err *e)
                               preset_name(f->preset), bad, f->run_count);
 }
 
-err_code fit_print(const fit_request *q, const fit_about *about, report *r, err *e)
+void fit_note(const fit *f, const monitor *m)
+{
+    for (size_t i = 0; i < f->warning_count; i++) {
+        if (!f->warnings[i].blocks) {
+            monitor_note(m, "%s: %s", fit_warning_name(f->warnings[i].id), f->warnings[i].text);
+        }
+    }
+}
+
+err_code fit_find(const fit_request *q, const fit_about *about, fit *out, err *e)
 {
     const fit_question question = {
         .table = about->table,
@@ -259,19 +273,17 @@ err_code fit_print(const fit_request *q, const fit_about *about, report *r, err 
         .tp = q->tp,
         .ep = q->ep,
     };
-    fit f;
-    err_code code = fit_make(&question, &f, e);
-    if (code != OK) {
-        err_prefix(e, "%s", about->path);
-        goto out;
-    }
-    if (r->json) {
-        report_put(r, r->root, "fit", fit_json(r, &f));
-    } else if (report_says(r, LEVEL_NORMAL)) {
-        TRY_OUT(print(q, &f, e));
-    }
-    code = judge(&f, about->path, e);
-out:
-    fit_free(&f);
+    const err_code code = fit_make(&question, out, e);
+    err_prefix(code == OK ? NULL : e, "%s", about->path);
     return code;
+}
+
+err_code fit_show(const fit_request *q, const fit *f, report *r, err *e)
+{
+    if (r->json) {
+        report_put(r, r->root, "fit", fit_json(r, f));
+    } else if (report_says(r, LEVEL_NORMAL)) {
+        return print(q, f, e);
+    }
+    return OK;
 }

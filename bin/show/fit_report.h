@@ -5,7 +5,10 @@
  *     ...
  *     TRY(fit_request_check(&q->fit, dry_run, e));
  *     ...
- *     if (q->fit.asked) code = fit_print(&q->fit, &about, report, e);
+ *     TRY(fit_find(&q->fit, &about, &f, e));
+ *     TRY_OUT(fit_show(&q->fit, &f, report, e));
+ *     code = fit_judge(&f, about.path, e);
+ *     fit_free(&f);
  */
 #ifndef FIT_REPORT_H
 #define FIT_REPORT_H
@@ -35,8 +38,16 @@ typedef struct fit_about {
     const export_plan *exported; /* NULL: not of an export */
 } fit_about;
 
-/* Find the answer, and print it or put it into the object of --json. Errors: ERR_DIFFERENT the
- * answer is no; those of fit_make. */
-MUST_CHECK err_code fit_print(const fit_request *q, const fit_about *about, report *r, err *e);
+/* Find the answer. Errors: those of fit_make. Free with fit_free, also after an error. */
+MUST_CHECK err_code fit_find(const fit_request *q, const fit_about *about, fit *out, err *e);
+
+/* Print it, or put it into the object of --json. Errors: ERR_MEMORY. */
+MUST_CHECK err_code fit_show(const fit_request *q, const fit *f, report *r, err *e);
+
+/* A note for each warning that does not block. */
+void fit_note(const fit *f, const monitor *m);
+
+/* ERR_DIFFERENT: the answer is no. */
+MUST_CHECK err_code fit_judge(const fit *f, const char *path, err *e);
 
 #endif

@@ -56,13 +56,20 @@ static bool is_own_router(const pack_table *t, const char *module)
             has_tensor(t, module, bytes, "e_score_correction_bias"));
 }
 
-/* Modules that need no entry: embeddings and norms, which are not linear layers; the head, unless
- * the list replaces the default that excludes it. */
+/* Is it the head of the model, of its language model, or of an MTP layer? */
+static bool is_head(const char *module)
+{
+    return strcmp(module, head) == 0 || glob_match("*.lm_head", module) ||
+           glob_match("*.shared_head.head", module);
+}
+
+/* Modules that need no entry: embeddings and norms, which are not linear layers; heads, unless
+ * the list replaces the default that excludes them. */
 static bool is_not_listed(const builder *b, const pack_record *r, const char *module)
 {
     const preset *const p = b->how->preset;
     return glob_match("*embed*", r->name) || glob_match("*norm*", r->name) ||
-           (strcmp(module, head) == 0 && !p->lists_head) ||
+           (is_head(module) && !p->lists_head) ||
            (p->not_listed && glob_match(p->not_listed, r->name)) || is_own_router(b->table, module);
 }
 

@@ -47,8 +47,9 @@ enum {
 };
 
 typedef struct preset {
-    const char *reader; /* the runtime, for messages */
-    const char *loader; /* whose releases have to know the architecture; NULL: not checked */
+    const char *reader;  /* the runtime, for messages */
+    const char *loader;  /* whose releases have to know the architecture; NULL: not checked */
+    const char *release; /* the release whose rules these are; NULL: none in particular */
     preset_config config;
     const char *ignore_key;   /* key of the list in quantization_config */
     const char *scale_suffix; /* appended to the name of the weight */

@@ -6,8 +6,6 @@
 #include "convert/fit/fit.h"
 #include "format/base/glob.h"
 
-static const char head[] = "lm_head.weight";
-
 /* "s" after a number other than 1. */
 static const char *s_of(uint64_t count)
 {
@@ -133,17 +131,30 @@ static err_code warn_experts(const pack_table *t, fit *f, err *e)
 
 /* ---- head, scales, unknown matrices ---------------------------- */
 
+/* The head of the model or, of one for several modalities, that of its language model; NULL: none.
+ * Heads of MTP layers do not count. */
+static const pack_record *find_head(const pack_table *t, const fit *f)
+{
+    static const char head[] = "lm_head.weight";
+    const pack_record *found = pack_table_find(t, head);
+    for (uint32_t i = 0; i < t->count && !found; i++) {
+        const pack_record *const r = &t->records[i];
+        found = glob_match("*.lm_head.weight", r->name) && !is_mtp(f, r) ? r : NULL;
+    }
+    return found;
+}
+
 static err_code warn_head(const pack_table *t, fit *f, err *e)
 {
-    const bool there = pack_table_find(t, head) != NULL;
-    if (f->model.tied == TIED_YES && there) {
+    const pack_record *const head = find_head(t, f);
+    if (f->model.tied == TIED_YES && head) {
         return fit_warn(f, WARN_HEAD_IGNORED, false, e,
                         "tie_word_embeddings is true: %s takes the embedding and ignores %s",
-                        f->preset->reader, head);
+                        f->preset->reader, head->name);
     }
-    if (f->model.tied == TIED_NO && !there) {
+    if (f->model.tied == TIED_NO && !head) {
         return fit_warn(f, WARN_HEAD_MISSING, false, e,
-                        "tie_word_embeddings is false, but there is no %s", head);
+                        "tie_word_embeddings is false, but there is no lm_head.weight");
     }
     return OK;
 }

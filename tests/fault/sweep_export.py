@@ -22,7 +22,7 @@ FILES = ("config.json", "LICENSE", "octavo-export.json", "model.safetensors.inde
          "tokenizer_config.json", "model-00001-of-00002.safetensors",
          "model-00002-of-00002.safetensors")  # fmt: skip
 INSIDE = [os.path.join(PART, n) for name in FILES for n in (name, f".{name}.part")]
-EXPORT = ("export", PACKED, "-q", "-o", OUT, "--for", "vllm", "--shard-size", "30000")
+EXPORT = ("export", PACKED, "-q", "-o", OUT, "--for", "vllm", "--allow-unloadable", "--shard-size", "30000")
 
 
 def tree(path):

@@ -356,7 +356,7 @@ class Export:
 def check_preset(packed, path, preset, scratch, need_safetensors):
     """Export until it works; every refusal must have a valid reason."""
     out = os.path.join(scratch, "out")
-    options = ["-q", "--for", preset, "--shard-size", "700K", "--threads", "3"]
+    options = ["-q", "--allow-unloadable", "--for", preset, "--shard-size", "700K", "--threads", "3"]
     wide, split = wide_names(packed, preset)
     if loses_scales(packed, preset, wide):
         done = run("export", path, "-o", out, "--dequantize", *options)

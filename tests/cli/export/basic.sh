@@ -16,7 +16,7 @@ octavo export wide.octavo -o out --for compressed-tensors -n
 files .
 
 say 'a directory'
-octavo export f32.octavo -o vllm --for vllm
+octavo export f32.octavo -o vllm --for vllm --allow-unloadable
 files vllm
 stat -c 'mode %a' vllm vllm/config.json
 tail -n 11 vllm/config.json
@@ -25,9 +25,9 @@ grep total_size vllm/model.safetensors.index.json
 octavo inspect vllm --tensor 'model.layers.2.*dense*'
 
 say 'options do not change the bytes'
-octavo export f32.octavo -o again/ --for vllm -q --threads 1 --memory 8M
+octavo export f32.octavo -o again/ --for vllm --allow-unloadable -q --threads 1 --memory 8M
 diff -r vllm again && echo 'the same'
-octavo export wide.octavo -o compressed --for compressed-tensors --shard-size 1M
+octavo export wide.octavo -o compressed --for compressed-tensors --allow-unloadable --shard-size 1M
 sed -n '/quantization_config/,/"ignore"/p' compressed/config.json
 octavo export f32.octavo -o bf16 --for bf16
 same bf16/config.json "$TESTDATA/ring-micro-linear/config.json" | sed 's/ and .*:/:/'
@@ -44,5 +44,5 @@ r["dequantized"] = r["dequantized"][:1]
 print(json.dumps(r, indent=1))'
 }
 json export wide.octavo -o json --for ant-sglang -n
-json export f32.octavo -o json --for areal --dequantize --shard-size 2M
+json export f32.octavo -o json --for areal --dequantize --shard-size 2M --allow-unloadable
 files .

@@ -2,7 +2,7 @@
 # What becomes of the directory: replaced only on request and only if it is an export, never half done.
 . "$ROOT/tests/cli/lib.sh"
 tiny checkpoint
-quietly convert checkpoint -o model.octavo --device cpu
+quietly convert checkpoint -o model.octavo --device cpu --scales ue8m0
 export="export model.octavo --for vllm"
 
 say 'an existing one stays'

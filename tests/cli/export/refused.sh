@@ -33,6 +33,17 @@ octavo export head.octavo -o out --for vllm
 octavo export head.octavo -o out --for ant-sglang --dequantize
 octavo export head.octavo -o out --for hf --dequantize -n
 
+say 'what the runtime would not load'
+octavo export model.octavo -o out --for vllm
+octavo export model.octavo -o out --for vllm -q
+octavo export model.octavo -n --for vllm --allow-unloadable -q
+"$OCTAVO" export model.octavo -o out --for vllm --json >"$TMPDIR/no.json" || echo "exit status $?"
+"$PYTHON" -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+print(sorted(r), r["fit"]["fits"], r["fit"]["release"], r["error"])' "$TMPDIR/no.json"
+files .
+
 say 'a config.json that tells of a quantization already'
 cp -r "$TESTDATA/ring-micro-linear" quantized
 sed -i 's/^{/{"quantization_config": {"quant_method": "fp8"},/' quantized/config.json
@@ -49,7 +60,7 @@ for name in model.norm.weight 'model.layers.3.mlp.experts.*.up_proj.weight' \
     'model.layers.3.mlp.experts.*.up_proj.weight_scale_inv'; do
     cp model.octavo damaged.octavo
     flip damaged.octavo $(($(offset "$name") + 20))
-    octavo export damaged.octavo -o out --for vllm
+    octavo export damaged.octavo -o out --for vllm --allow-unloadable -q
     octavo export damaged.octavo -o out --for bf16
 done
 

@@ -300,6 +300,21 @@ START_TEST(experts_that_are_missing_or_fused)
 }
 END_TEST
 
+START_TEST(heads_below_other_names)
+{
+    /* The head of a language model counts, that of an MTP layer does not. */
+    kept("mtp.lm_head.weight");
+    makes(PRESET_BF16, "{\"text_config\": {\"tie_word_embeddings\": false}}", SIZES(1), SIZES(1));
+    expect_warnings("mtp-draft head-missing");
+    kept("language_model.lm_head.weight");
+    makes(PRESET_BF16, "{\"text_config\": {\"tie_word_embeddings\": false}}", SIZES(1), SIZES(1));
+    expect_warnings("mtp-draft");
+    makes(PRESET_BF16, "{\"tie_word_embeddings\": true}", SIZES(1), SIZES(1));
+    expect_warnings("mtp-draft head-ignored");
+    ck_assert_ptr_nonnull(strstr(found.warnings[1].text, "ignores language_model.lm_head.weight"));
+}
+END_TEST
+
 START_TEST(heads_that_are_tied)
 {
     codes("model.layers.0.mlp.down_proj.weight", 256, 256);
@@ -365,6 +380,7 @@ int main(void)
     tcase_add_test(tc, layers_behind_the_last);
     tcase_add_test(tc, mtp_that_is_missing);
     tcase_add_test(tc, experts_that_are_missing_or_fused);
+    tcase_add_test(tc, heads_below_other_names);
     tcase_add_test(tc, heads_that_are_tied);
     tcase_add_test(tc, ring_linear_and_scales);
     return run_tests("fit", tc);
