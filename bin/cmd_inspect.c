@@ -30,42 +30,43 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
     }
 }
 
-static err_code load_packed_recipe(const char *path, char **text, size_t *bytes, err *e)
+static err_code load_packed_recipe(const char *path, recipe *to, err *e)
 {
     pack_file *p = NULL;
-    uint64_t length = 0;
+    unsigned char *text = NULL;
+    uint64_t bytes = 0;
     err_code code = OK;
     TRY_OUT(pack_open(path, &p, e));
-    TRY_OUT(pack_read_section(p, TAG_RCPE, (unsigned char **)text, &length, e));
-    *bytes = length;
+    TRY_OUT(pack_read_section(p, TAG_RCPE, &text, &bytes, e));
+    TRY_OUT(recipe_parse_packed(to, path, (const char *)text, bytes, e));
 out:
+    free(text);
     pack_close(p);
     return code;
 }
 
-/* The recipe as text: that of a packed file, or the one that convert uses without options. */
-static err_code load_recipe(const char *path, char **text, size_t *bytes, err *e)
+/* The recipe of a packed file, or the one that convert uses without options. */
+static err_code load_recipe(const char *path, recipe *to, err *e)
 {
     if (model_path_kind(path) == MODEL_PACKED) {
-        return load_packed_recipe(path, text, bytes, e);
+        return load_packed_recipe(path, to, e);
     }
     checkpoint *cp = NULL;
     const err_code code = checkpoint_open(path, NULL, &cp, e);
     checkpoint_close(cp);
-    if (code != OK) {
-        return code;
-    }
-    *text = recipe_json(&(recipe){0}, bytes);
-    return *text ? OK : err_set(e, ERR_MEMORY, "no memory for a recipe");
+    return code;
 }
 
 static err_code show_recipe(const char *path, report *r, err *e)
 {
+    recipe shown = {0};
     char *text = NULL;
     size_t bytes = 0;
     json_t *value = NULL;
     err_code code = OK;
-    TRY_OUT(load_recipe(path, &text, &bytes, e));
+    TRY_OUT(load_recipe(path, &shown, e));
+    text = recipe_json(&shown, &bytes);
+    TRY_OUT(text ? OK : err_set(e, ERR_MEMORY, "no memory for a recipe"));
     if (r->json) {
         TRY_OUT(json_parse(path, text, bytes, false, &value, e));
         report_put(r, r->root, "recipe", value);
@@ -74,6 +75,7 @@ static err_code show_recipe(const char *path, report *r, err *e)
     }
 out:
     free(text);
+    recipe_free(&shown);
     return code;
 }
 

@@ -240,7 +240,7 @@ static err_code build_head(plan *p, const plan_options *o, err *e)
     pack_text rules_text = {0};
     err_code code = OK;
     TRY_OUT(embed_pack(o->embed, &files, &file_text.bytes, e));
-    recipe_text = recipe_json(o->recipe, &rules_text.bytes);
+    recipe_text = recipe_json_packed(o->recipe, &rules_text.bytes);
     TRY_OUT(recipe_text ? OK : err_set(e, ERR_MEMORY, "no memory for the recipe"));
     file_text.data = files;
     rules_text.data = recipe_text;

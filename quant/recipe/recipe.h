@@ -21,6 +21,8 @@
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
 
+enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
+
 /* code, name in JSON, sentence */
 #define RECIPE_REASONS(X)                                                                          \
     X(REASON_LINEAR, "linear", "a linear layer")                                                   \
@@ -55,6 +57,7 @@ typedef struct recipe {
     scale_format scales;
     bool requantize;      /* FP8 that cannot be carried over may be quantized again */
     pack_dialect dialect; /* DIALECT_NONE: none was named, which means ieee */
+    unsigned built_in;    /* set of built-in rules; 0: none was named, which means the newest */
     recipe_rule *rules;
     size_t rule_count;
 } recipe;
@@ -89,23 +92,34 @@ static inline pack_dialect recipe_dialect(const recipe *r)
     return r->dialect == DIALECT_NONE ? DIALECT_IEEE : r->dialect;
 }
 
+/* The set of built-in rules to use. */
+static inline unsigned recipe_rule_set(const recipe *r)
+{
+    return r->built_in == 0 ? RECIPE_NEWEST_RULES : r->built_in;
+}
+
 /* The blocks to write. */
 static inline block_format recipe_block(const recipe *r)
 {
     return block_fp8(r->scales);
 }
 
-/* Append a rule. A recipe that is all zero has the built-in rules, f32 scales and ieee; recipe_free
+/* Append a rule. A recipe that is all zero has the newest built-in rules, f32 scales and ieee; recipe_free
  * releases what it owns. Errors: an invalid glob, or one that is not UTF-8: ERR_USAGE from an
  * option, else ERR_INPUT; ERR_MEMORY. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 
-/* Append the rules of a recipe in JSON, and set "scales", "dialect" and "requantize" if it has them.
- * `what` names the text in messages. Errors: ERR_INPUT: not a recipe, an unknown key, an invalid
- * glob; ERR_MEMORY. */
+/* Append the rules of a recipe in JSON, and set "scales", "dialect", "requantize" and "built_in" if
+ * it has them. `what` names the text in messages. Errors: ERR_INPUT: not a recipe, an unknown key, an
+ * invalid glob; ERR_MEMORY. */
 MUST_CHECK err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes,
                                  err *e);
+
+/* The same for section RCPE of a packed file, where a recipe without "built_in" has set 1: it was
+ * made when there was no other. */
+MUST_CHECK err_code recipe_parse_packed(recipe *r, const char *what, const char *text, size_t bytes,
+                                        err *e);
 
 /* Decide about one tensor. ERR_USAGE: a rule asks to quantize a tensor that cannot be quantized;
  * ERR_INPUT: FP8 that would have to be quantized again, which the recipe does not allow. */
@@ -114,8 +128,10 @@ MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decis
 /* Is this the name of a known linear module inside a layer? */
 bool recipe_is_linear(const char *name);
 
-/* The recipe as canonical JSON (section RCPE of a packed file), the caller's to free(); NULL if
- * memory is short. */
+/* The recipe as canonical JSON, as section RCPE has it (set 1 is not named there), or with its set in
+ * any case, so that recipe_parse gives the same recipe again. The caller's to free(); NULL if memory
+ * is short. */
+char *recipe_json_packed(const recipe *r, size_t *bytes);
 char *recipe_json(const recipe *r, size_t *bytes);
 
 void recipe_free(recipe *r);

@@ -121,7 +121,7 @@ static void make_head(const small_model *model, const small_options *options, sm
     err e = {0};
     const recipe r = {.scales = options->ue8m0 ? SCALES_UE8M0 : SCALES_F32};
     size_t recipe_bytes = 0;
-    char *const recipe_text = must_have(recipe_json(&r, &recipe_bytes));
+    char *const recipe_text = must_have(recipe_json_packed(&r, &recipe_bytes));
     member files[2] = {{.name = strdup("tokenizer.json"), .data = strdup("{}\n"), .bytes = 3}};
     size_t file_count = 1;
     if (model->config) {

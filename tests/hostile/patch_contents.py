@@ -186,6 +186,13 @@ RECIPES = [
     b'{"octavo_recipe":1,"rules":[{"action":"keep","match":"\\u00fc"}],"scales":"f32"}',
     b'{"octavo_recipe":1,"rules":[{"action":"keep","match":"\\n"}],"scales":"f32"}',
     b'{"octavo_recipe":1,"rules":[{"action":"keep","match":"\\/"}],"scales":"f32"}',
+    b'{"built_in":1,"octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"built_in":0,"octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"built_in":3,"octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"built_in":4294967298,"octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"built_in":"2","octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"built_in":null,"octavo_recipe":1,"rules":[],"scales":"f32"}',
+    b'{"octavo_recipe":1,"built_in":2,"rules":[],"scales":"f32"}',
     b"[" * 2000 + b"]" * 2000,
 ]
 
@@ -197,6 +204,8 @@ def recipes(good):
     rule = {"action": "keep", "match": '\u00fc\U0001f600 "\\/ \n nothing'}
     kept = {"octavo_recipe": 1, "rules": [rule], "scales": "f32"}
     yield "RCPE: canonical escapes", GOOD, rebuild(image, {"RCPE": pf.canonical_json(kept)})
+    newer = {**kept, "built_in": 2}
+    yield "RCPE: built_in", GOOD, rebuild(image, {"RCPE": pf.canonical_json(newer)})
     allowed = {**kept, "requantize": 1}
     yield "RCPE: requantize", GOOD, rebuild(image, {"RCPE": pf.canonical_json(allowed)})
 

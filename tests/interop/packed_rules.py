@@ -292,10 +292,12 @@ def is_count(value):
 def read_recipe(raw):
     recipe = read_canonical_json("RCPE", raw)
     keys = {"octavo_recipe", "rules", "scales"}
-    more = {"dialect", "requantize"}
+    more = {"built_in", "dialect", "requantize"}
     rule(isinstance(recipe, dict) and set(recipe) - more == keys, "RCPE: wrong keys")
     rule(recipe.get("requantize", 1) == 1, f"RCPE: requantize {recipe.get('requantize')}")
     rule(recipe["octavo_recipe"] == 1, f"RCPE: recipe version {recipe['octavo_recipe']}")
+    # Set 1 of the built-in rules is not named.
+    rule(recipe.get("built_in", 2) == 2, f"RCPE: built_in {recipe.get('built_in')}")
     rule(recipe["scales"] in ("f32", "ue8m0"), f"RCPE: scales {recipe['scales']}")
     dialect = recipe.get("dialect", "ieee")
     named = "dialect" not in recipe or dialect in pf.DIALECT_NAMES[2:]

@@ -20,7 +20,7 @@ import read_packed  # noqa: E402
 import write_packed  # noqa: E402
 from checkpoint_np import Checkpoint  # noqa: E402
 
-RECIPE = {"octavo_recipe": 1, "rules": small.RULES, "scales": "f32"}
+RECIPE = {"built_in": 2, "octavo_recipe": 1, "rules": small.RULES, "scales": "f32"}
 
 
 class Interop(unittest.TestCase):

@@ -150,8 +150,10 @@ def build(records, data, stats, files, recipe, provenance, alg):
     return raw
 
 
-def recipe_of(scales, rules=(), requantize=False, dialect="ieee"):
+def recipe_of(scales, rules=(), requantize=False, dialect="ieee", built_in=2):
     recipe = {"octavo_recipe": 1, "rules": list(rules), "scales": scales}
+    if built_in != 1:
+        recipe["built_in"] = built_in
     if requantize:
         recipe["requantize"] = 1
     if dialect != "ieee":
@@ -179,8 +181,9 @@ def main():
     parser.add_argument("--digest", choices=("xxh3", "sha256"), default="xxh3")
     parser.add_argument("--source-sha256", action="store_true")
     parser.add_argument("--requantize", action="store_true")
+    parser.add_argument("--built-in", type=int, choices=(1, 2), default=2)
     args = parser.parse_args()
-    recipe = recipe_of(args.scales, args.rules, args.requantize, args.dialect)
+    recipe = recipe_of(args.scales, args.rules, args.requantize, args.dialect, args.built_in)
     alg = pf.XXH3 if args.digest == "xxh3" else pf.SHA256
     try:
         raw = pack(Checkpoint(args.checkpoint), recipe, alg, args.source_sha256)

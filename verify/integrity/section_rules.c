@@ -27,8 +27,8 @@ static err_code check_recipe(const char *data, size_t bytes, err *e)
     char *again = NULL;
     const char *lacks = NULL;
     err_code code = OK;
-    TRY_OUT(recipe_parse(&r, "the recipe", data, bytes, e));
-    again = recipe_json(&r, &again_bytes);
+    TRY_OUT(recipe_parse_packed(&r, "the recipe", data, bytes, e));
+    again = recipe_json_packed(&r, &again_bytes);
     if (!again) {
         TRY_OUT(err_set(e, ERR_MEMORY, "no memory for the recipe"));
     }

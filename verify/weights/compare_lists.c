@@ -182,7 +182,7 @@ static err_code load_recipe(compare *c, err *e)
     uint64_t bytes = 0;
     err_code code = OK;
     TRY_OUT(pack_read_section(c->p, TAG_RCPE, &text, &bytes, e));
-    TRY_OUT(recipe_parse(&c->recipe, "the file's recipe", (const char *)text, bytes, e));
+    TRY_OUT(recipe_parse_packed(&c->recipe, "the file's recipe", (const char *)text, bytes, e));
 out:
     free(text);
     return code;

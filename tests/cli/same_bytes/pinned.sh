@@ -14,3 +14,8 @@ pin micro --digest sha256 --source-sha256
 pin micro --keep '*' --allow-none --no-embed '*'
 pin checkpoint
 pin checkpoint --scales ue8m0 --quantize model.embed_tokens.weight --embed notes.txt
+# Files of set 1 of the built-in rules are the same as before there was a set 2.
+echo '{"octavo_recipe":1,"built_in":1}' >set1.json
+pin micro --recipe set1.json
+pin micro --recipe set1.json --scales ue8m0
+pin checkpoint --recipe set1.json
