@@ -67,6 +67,13 @@ static err_code check_name(const export_job *job, const char *name, err *e)
                  : OK;
 }
 
+/* Descriptions of quantization by other tools are embedded as evidence. In an exported directory
+ * they would be a second description, next to that of config.json, and runtimes read them. */
+static bool is_left_out(const char *name)
+{
+    return strcmp(name, "hf_quant_config.json") == 0 || strcmp(name, "quantize_config.json") == 0;
+}
+
 static err_code make_files(export_job *job, const member *members, size_t count, err *e)
 {
     job->files = calloc(count + 1, sizeof *job->files);
@@ -74,6 +81,9 @@ static err_code make_files(export_job *job, const member *members, size_t count,
         return no_memory(e);
     }
     for (size_t i = 0; i < count; i++) {
+        if (is_left_out(members[i].name)) {
+            continue;
+        }
         TRY(check_name(job, members[i].name, e));
         TRY(copy_file(job, &members[i], &job->files[job->file_count++], e));
     }

@@ -96,6 +96,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
     TRY_OUT(embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
                          &job->embed, e));
     TRY_OUT(plan_make(job->cp, &how, &job->plan, e));
+    embed_note(&job->embed, m);
     TRY_OUT(choose_slots(&job->plan, options->threads, options->memory, &job->slots, e));
 out:
     if (code != OK) {

@@ -10,65 +10,24 @@
 #include "format/file/io.h"
 #include "format/file/dir_list.h"
 #include "format/base/num.h"
+#include "format/base/text_list.h"
+#include "format/checkpoint/embed_names.h"
+#include "format/file/file_kind.h"
 
 static const uint64_t file_limit = 64 * MIB;
 
-/* What a runtime needs in addition to the weights, and what a license requires to be passed on. */
-static const char *const allowed[] = {
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "*.tiktoken",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "configuration_*.py",
-    "modeling_*.py",
-    "tokenization_*.py",
-    "LICENSE*",
-    "NOTICE*",
-    "README.md",
-};
+/* A Git LFS pointer has less than 1024 bytes, by its specification. */
+enum { POINTER_LIMIT = 1023 };
 
-static bool ends_with(const char *text, const char *suffix)
+/* What the globs of the command line say about a file; the last one that matches decides. */
+static void apply_globs(const embed_glob *globs, size_t glob_count, embed_file *f)
 {
-    const size_t bytes = strlen(text);
-    const size_t suffix_bytes = strlen(suffix);
-    return bytes >= suffix_bytes && strcmp(text + bytes - suffix_bytes, suffix) == 0;
-}
-
-static bool is_weights(const char *name)
-{
-    return ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json");
-}
-
-static bool is_known(const char *name)
-{
-    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
-        if (glob_match(allowed[i], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_chosen(const char *name, const embed_glob *globs, size_t glob_count)
-{
-    bool chosen = is_known(name);
     for (size_t i = 0; i < glob_count; i++) {
-        if (glob_match(globs[i].glob, name)) {
-            chosen = globs[i].embed;
+        if (glob_match(globs[i].glob, f->name)) {
+            f->embedded = globs[i].embed;
+            f->matters = false;
         }
     }
-    return chosen;
 }
 
 /* The error for a file that cannot be opened: an archive has a more precise one. */
@@ -101,19 +60,23 @@ static err_code describe_file(const checkpoint_dir *from, embed_file *f, bool *t
     return OK;
 }
 
-static err_code add_file(const char *name, bool chosen, embed_list *out, err *e)
+static err_code add_file(const char *name, const embed_glob *globs, size_t glob_count,
+                         embed_list *out, err *e)
 {
     const char *const dir = out->from->path;
+    const bool known = embed_name_known(name);
     embed_file f = {.name = strdup(name),
                     .path = io_join(dir, name),
-                    .known = is_known(name),
-                    .embedded = chosen};
+                    .known = known,
+                    .matters = embed_name_matters(name),
+                    .embedded = known};
     bool take = false;
     err_code code = OK;
     if (!f.name || !f.path) {
         code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
         goto out;
     }
+    apply_globs(globs, glob_count, &f);
     TRY_OUT(describe_file(out->from, &f, &take, e));
     if (take) {
         out->files[out->count++] = f;
@@ -176,6 +139,28 @@ static err_code check_files(const embed_list *list, err *e)
     return OK;
 }
 
+/* A pointer in place of a tokenizer would go unnoticed until a runtime reads it. */
+static err_code check_pointers(const embed_list *list, err *e)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const embed_file *const f = &list->files[i];
+        char *data = NULL;
+        size_t bytes = 0;
+        if (!f->embedded || f->bytes > POINTER_LIMIT) {
+            continue;
+        }
+        TRY(embed_read(list, i, (size_t)file_limit, &data, &bytes, e));
+        const bool pointer = file_kind_is_pointer(data, bytes);
+        free(data);
+        if (pointer) {
+            err_set(e, ERR_INPUT, "%s: a Git LFS pointer, not the file itself", f->path);
+            err_hint(e, FILE_KIND_POINTER_HINT);
+            return ERR_INPUT;
+        }
+    }
+    return OK;
+}
+
 static err_code add_files(const dir_list *names, const embed_glob *globs, size_t glob_count,
                           embed_list *out, err *e)
 {
@@ -185,8 +170,8 @@ static err_code add_files(const dir_list *names, const embed_glob *globs, size_t
     }
     for (size_t i = 0; i < names->count; i++) {
         const char *name = names->names[i];
-        if (!is_weights(name)) {
-            TRY(add_file(name, is_chosen(name, globs, glob_count), out, e));
+        if (!embed_name_weights(name)) {
+            TRY(add_file(name, globs, glob_count, out, e));
         }
     }
     return OK;
@@ -202,12 +187,30 @@ err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs, size_
     TRY_OUT(add_files(&names, globs, glob_count, out, e));
     TRY_OUT(check_globs(from->path, globs, glob_count, out, e));
     TRY_OUT(check_files(out, e));
+    TRY_OUT(check_pointers(out, e));
 out:
     dir_list_free(&names);
     if (code != OK) {
         embed_list_free(out);
     }
     return code;
+}
+
+void embed_note(const embed_list *list, const monitor *m)
+{
+    text_list names = {0};
+    bool is_checkpoint = false;
+    for (size_t i = 0; i < list->count; i++) {
+        const embed_file *const f = &list->files[i];
+        is_checkpoint |= strcmp(f->name, "config.json") == 0;
+        if (f->matters) {
+            text_list_add(&names, "%s", f->name);
+        }
+    }
+    if (is_checkpoint && names.total > 0) {
+        monitor_note(m, "%s: not embedded, add them with --embed if a loader needs them: %s",
+                     list->from->path, text_list_end(&names));
+    }
 }
 
 err_code embed_read(const embed_list *list, size_t i, size_t limit, char **data, size_t *bytes,

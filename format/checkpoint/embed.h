@@ -19,6 +19,7 @@ typedef struct embed_file {
     char *path;
     uint64_t bytes;
     bool known;    /* in the built-in list: a part of the checkpoint, embedded or not */
+    bool matters;  /* neither the list nor a glob says anything, but a loader might need it */
     bool embedded; /* false: it is in the directory but is not embedded */
     uint64_t device, inode;
 } embed_file;
@@ -38,10 +39,16 @@ typedef struct embed_glob {
 
 /* Choose from the folder `from`, which must outlive the list: the built-in list first, then the
  * globs in command-line order add and remove files. The index and *.safetensors are never embedded.
- * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, or with a name that the
- * archive does not allow, is ERR_INPUT; ERR_IO, ERR_MEMORY. Free with embed_list_free. */
+ * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, with a name that the
+ * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY. Free with
+ * embed_list_free. */
 MUST_CHECK err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs,
                                  size_t glob_count, embed_list *out, err *e);
+
+/* One note that names the files that are left out although a loader might need them, unless a glob
+ * says otherwise; none if there are no such files, or if without config.json nothing says that the
+ * files belong to the checkpoint. */
+void embed_note(const embed_list *list, const monitor *m);
 
 /* Read the files to embed and pack them (archive_pack): *out is the caller's to free(). ERR_IO: one
  * cannot be read or has changed. */

@@ -15,8 +15,7 @@ const unsigned char pack_trailer_magic[PACK_MAGIC_BYTES] = {'P',  '8',  'F',  0x
 static const file_kind packed = {"a packed file", "a checkpoint",
                                  "octavo export turns it into a checkpoint"};
 static const file_kind gguf = {"a GGUF file", "safetensors", NULL};
-static const file_kind pointer = {"a Git LFS pointer", "safetensors",
-                                  "`git lfs pull` fetches the file itself"};
+static const file_kind pointer = {"a Git LFS pointer", "safetensors", FILE_KIND_POINTER_HINT};
 static const file_kind json = {"JSON text", "safetensors", NULL};
 static const file_kind safetensors = {"a safetensors file", "safetensors",
                                       "octavo convert turns a checkpoint into a packed file"};
@@ -30,6 +29,12 @@ static bool is_json(const unsigned char *start)
         text = start[i] >= ' ' || memchr("\t\r\n", start[i], 3);
     }
     return text && (start[0] == '{' || start[0] == '[');
+}
+
+bool file_kind_is_pointer(const char *text, size_t bytes)
+{
+    static const char start[] = "version https://git-lfs.github.com/spec/";
+    return bytes >= sizeof start - 1 && memcmp(text, start, sizeof start - 1) == 0;
 }
 
 const file_kind *file_kind_find(const unsigned char *start, size_t bytes)

@@ -6,6 +6,7 @@
 #ifndef FILE_KIND_H
 #define FILE_KIND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The first bytes of a packed file's superblock (of the file, that is) and of its trailer. */
@@ -21,6 +22,11 @@ typedef struct file_kind {
     const char *wanted; /* what was expected instead, where weights of a checkpoint were */
     const char *hint;   /* what to do with the file; NULL: no hint */
 } file_kind;
+
+#define FILE_KIND_POINTER_HINT "`git lfs pull` fetches the file itself"
+
+/* Is this whole text a Git LFS pointer: what a clone without Git LFS has in place of a file? */
+bool file_kind_is_pointer(const char *text, size_t bytes);
 
 /* NULL: not a known kind. Eight bytes suffice for all kinds except safetensors, which needs nine. */
 const file_kind *file_kind_find(const unsigned char *start, size_t bytes);

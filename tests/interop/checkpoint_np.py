@@ -1,6 +1,6 @@
 """A Hugging Face checkpoint in numpy: headers are parsed here, data is mapped. For well-formed files."""
 
-import glob
+import fnmatch
 import json
 import os
 from dataclasses import dataclass, field
@@ -9,31 +9,59 @@ import numpy as np
 
 import packed_format as pf
 
-# Only the decisive patterns; the tool's list of embedded files is checked against this one by equal
-# bytes.
+# The lists of spec/cli.md section 4.2; the tool's list of embedded files is checked against them by
+# equal bytes.
 EMBEDDED = [
     "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
+    "*_config.json",
+    "generation_config*.json",
+    "config_*.json",
+    "configuration.json",
+    "params.json",
+    "model_args.json",
+    "modules.json",
+    "tokenizer*",
+    "special_tokens_map*.json",
+    "added_tokens*.json",
+    "*vocab*.json",
+    "*vocab*.txt",
+    "vocab.bpe",
+    "merges*",
+    "dict*.txt",
+    "tekken*.json",
+    "normalizer.json",
+    "*.model",
+    "*.model.v[0-9]*",
+    "*.spm",
     "*.tiktoken",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "configuration_*.py",
-    "modeling_*.py",
-    "tokenization_*.py",
-    "LICENSE*",
-    "NOTICE*",
-    "README.md",
+    "*.jinja",
+    "chat_template*",
+    "*.py",
+    "README*.md",
 ]
+EMBEDDED_IN_ANY_CASE = [
+    "*licen[cs]e*",
+    "*notice*",
+    "copying*",
+    "copyright*",
+    "patents*",
+    "*use*policy*",
+    "*policy.md",
+    "*policy.txt",
+    "*policy.pdf",
+    "third*part*",
+    "*terms*.md",
+    "*terms*.txt",
+    "*terms*.pdf",
+]
+NOT_EMBEDDED = ("adapter_config.json",)
+
+
+def is_embedded(name):
+    return name not in NOT_EMBEDDED and (
+        any(fnmatch.fnmatchcase(name, p) for p in EMBEDDED)
+        or any(fnmatch.fnmatchcase(name.lower(), p) for p in EMBEDDED_IN_ANY_CASE)
+    )
 
 
 @dataclass
@@ -83,15 +111,12 @@ class Checkpoint:
 
     def embedded(self):
         """[(name, bytes)] of the files that travel with the weights."""
-        paths = {
-            p
-            for pattern in EMBEDDED
-            for p in glob.glob(os.path.join(glob.escape(self.directory), pattern))
-        }
         out = []
-        for path in sorted(paths):
-            with open(path, "rb") as f:
-                out.append((os.path.basename(path), f.read()))
+        for name in sorted(os.listdir(self.directory)):
+            path = os.path.join(self.directory, name)
+            if os.path.isfile(path) and is_embedded(name):
+                with open(path, "rb") as f:
+                    out.append((name, f.read()))
         return out
 
 

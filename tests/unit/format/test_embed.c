@@ -15,35 +15,22 @@
 
 static const char *const embedded_names[] = {
     "config.json",
-    "generation_config.json",
     "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
     "qwen.tiktoken",
     "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "configuration_bailing.py",
+    "video_preprocessor_config.json",
     "modeling_bailing.py",
-    "tokenization_x.py",
     "LICENSE",
-    "LICENSE.txt",
-    "NOTICE",
-    "NOTICE.md",
+    "Notice.txt",
     "README.md",
 };
 
+/* Left out; a note names the second kind. */
 static const char *const other_names[] = {
-    ".gitattributes", "Config.json",        "config.json.bak",      "model.py",
-    "xmodeling_a.py", "configuration.json", "golden.bin",           "README",
-    "my_config.json", "pytorch_model.bin",  "quantize_config.json",
+    ".gitattributes",    "Config.json.bak", "golden.bin",  "README",
+    "pytorch_model.bin", "logo.png",        "recipe.yaml",
 };
+static const char *const noted_names[] = {"Config.json.bak", "recipe.yaml"};
 
 /* Never listed at all. */
 static const char *const weights[] = {
@@ -137,6 +124,11 @@ START_TEST(the_built_in_list)
     for (size_t i = 0; i < COUNT(other_names); i++) {
         const embed_file *f = find(&list, other_names[i]);
         ck_assert_msg(f && !f->known && !f->embedded, "%s", other_names[i]);
+        bool noted_name = false;
+        for (size_t k = 0; k < COUNT(noted_names); k++) {
+            noted_name |= strcmp(other_names[i], noted_names[k]) == 0;
+        }
+        ck_assert_msg(f->matters == noted_name, "%s", other_names[i]);
     }
     embed_list_free(&list);
 }
@@ -151,10 +143,9 @@ START_TEST(later_globs_win)
     choose_good(globs, 4, &list);
     ck_assert(!find(&list, "README.md")->embedded);
     ck_assert(find(&list, "README.md")->known);
-    ck_assert(!find(&list, "NOTICE.md")->embedded);
     ck_assert(find(&list, "golden.bin")->embedded);
     ck_assert(!find(&list, "golden.bin")->known);
-    ck_assert(!find(&list, "generation_config.json")->embedded);
+    ck_assert(!find(&list, "video_preprocessor_config.json")->embedded);
     ck_assert(find(&list, "config.json")->embedded);
     ck_assert(find(&list, "LICENSE")->embedded);
     embed_list_free(&list);
@@ -164,6 +155,94 @@ START_TEST(later_globs_win)
         ck_assert(!list.files[i].embedded);
     }
     embed_list_free(&list);
+}
+END_TEST
+
+static char noted[1024];
+static unsigned notes;
+
+static void keep_note(void *ctx, const char *text)
+{
+    (void)ctx;
+    snprintf(noted, sizeof noted, "%s", text);
+    notes++;
+}
+
+static void note(const embed_glob *globs, size_t count)
+{
+    const monitor m = {.note = keep_note};
+    embed_list list;
+    notes = 0;
+    choose_good(globs, count, &list);
+    embed_note(&list, &m);
+    embed_list_free(&list);
+}
+
+START_TEST(one_note_names_what_may_matter)
+{
+    make_all();
+    note(NULL, 0);
+    ck_assert_uint_eq(notes, 1);
+    expect(noted, "Config.json.bak; recipe.yaml");
+    expect(noted, "not embedded");
+    const embed_glob said[] = {{"recipe.yaml", false}, {"Config*", true}};
+    note(said, 2);
+    ck_assert_uint_eq(notes, 0);
+    note(said, 1);
+    ck_assert_uint_eq(notes, 1);
+    ck_assert(!strstr(noted, "recipe.yaml"));
+}
+END_TEST
+
+/* Hundreds of names are counted, not listed. */
+START_TEST(the_note_is_bounded)
+{
+    for (int i = 0; i < 300; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "some_file_%d.yaml", i);
+        scratch_text(name, "x");
+    }
+    note(NULL, 0);
+    ck_assert_uint_eq(notes, 0); /* nothing says that this is a checkpoint */
+    scratch_text("config.json", "{}");
+    note(NULL, 0);
+    ck_assert_uint_eq(notes, 1);
+    expect(noted, " more");
+    ck_assert_uint_lt(strlen(noted), 900);
+}
+END_TEST
+
+static const char pointer[] =
+    "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 7\n";
+
+START_TEST(a_pointer_is_refused)
+{
+    scratch_text("tokenizer.json", pointer);
+    choose_bad(NULL, 0, ERR_INPUT, "tokenizer.json: a Git LFS pointer, not the file itself");
+    embed_list list;
+    const embed_glob without = {"tokenizer.json", false};
+    choose_good(&without, 1, &list);
+    embed_list_free(&list);
+    scratch_text("tokenizer.json", "version https://git-lfs.example.com/");
+    choose_good(NULL, 0, &list);
+    embed_list_free(&list);
+}
+END_TEST
+
+/* A file that begins like one but is longer than any pointer is a file. */
+START_TEST(a_long_text_is_no_pointer)
+{
+    char text[1025];
+    memset(text, ' ', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    memcpy(text, pointer, sizeof pointer - 1);
+    scratch_text("vocab.txt", text);
+    embed_list list;
+    choose_good(NULL, 0, &list);
+    embed_list_free(&list);
+    text[1023] = '\0';
+    scratch_text("vocab.txt", text);
+    choose_bad(NULL, 0, ERR_INPUT, "vocab.txt: a Git LFS pointer");
 }
 END_TEST
 
@@ -296,6 +375,10 @@ int main(void)
     tcase_add_checked_fixture(tc, scratch_make, close_and_remove);
     tcase_add_test(tc, the_built_in_list);
     tcase_add_test(tc, later_globs_win);
+    tcase_add_test(tc, one_note_names_what_may_matter);
+    tcase_add_test(tc, the_note_is_bounded);
+    tcase_add_test(tc, a_pointer_is_refused);
+    tcase_add_test(tc, a_long_text_is_no_pointer);
     tcase_add_test(tc, globs_must_match);
     tcase_add_test(tc, links_are_followed);
     tcase_add_test(tc, what_cannot_be_embedded);

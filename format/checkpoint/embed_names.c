@@ -1,0 +1,144 @@
+#include "format/checkpoint/embed_names.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "format/base/glob.h"
+
+/* Read by loaders: of transformers 5.24, vLLM 0.33 and SGLang 0.5.23 (names that their sources
+ * open), tiktoken and mistral-common, sentence-transformers. All of the code at the top level is
+ * taken, not only what auto_map names: modules import each other, and what a loader or a plugin runs
+ * is decided there, not in config.json. */
+static const char *const known[] = {
+    "config.json",
+    "*_config.json",
+    "generation_config*.json",
+    "config_*.json",
+    "configuration.json",
+    "params.json",
+    "model_args.json",
+    "modules.json",
+    "tokenizer*",
+    "special_tokens_map*.json",
+    "added_tokens*.json",
+    "*vocab*.json",
+    "*vocab*.txt",
+    "vocab.bpe",
+    "merges*",
+    "dict*.txt",
+    "tekken*.json",
+    "normalizer.json",
+    "*.model",
+    "*.model.v[0-9]*",
+    "*.spm",
+    "*.tiktoken",
+    "*.jinja",
+    "chat_template*",
+    "*.py",
+    "README*.md",
+};
+
+/* Files that a license asks to pass on, in lower case: makers spell them in every case. */
+static const char *const legal[] = {
+    "*licen[cs]e*", "*notice*",    "copying*",    "copyright*",  "patents*",
+    "*use*policy*", "*policy.md",  "*policy.txt", "*policy.pdf", "third*part*",
+    "*terms*.md",   "*terms*.txt", "*terms*.pdf",
+};
+
+/* Would change what the directory is: with an adapter_config.json and no adapter, transformers and
+ * peft look for weights that an export does not have. */
+static const char *const never_known[] = {"adapter_config.json"};
+
+/* Weights of other formats, in lower case. */
+static const char *const other_weights[] = {
+    "*.bin",     "*.pt",        "*.pth", "*.ckpt",       "*.gguf",      "*.ggml",
+    "*.onnx",    "*.onnx_data", "*.h5",  "*.npz",        "*.npy",       "*.pkl",
+    "*.msgpack", "*.tflite",    "*.ot",  "*.index.json", "*.llamafile",
+};
+
+/* Read by people, or written by training and downloading, in lower case. */
+static const char *const idle[] = {
+    ".*",
+    "*.md",
+    "*.txt",
+    "*.rst",
+    "*.pdf",
+    "*.html",
+    "*.ipynb",
+    "*.png",
+    "*.jpg",
+    "*.jpeg",
+    "*.gif",
+    "*.svg",
+    "*.webp",
+    "*.bmp",
+    "*.ico",
+    "*.mp4",
+    "*.webm",
+    "*.mov",
+    "*.wav",
+    "*.mp3",
+    "*.flac",
+    "*.log",
+    "*.csv",
+    "*.tsv",
+    "*.parquet",
+    "*.jsonl",
+    "*.tar",
+    "*.gz",
+    "*.zip",
+    "*.octavo",
+    "*.lock",
+    "*.incomplete",
+    "*.metadata",
+    "*.part",
+    "*.sh",
+    "*results.json",
+    "trainer_state.json",
+    "octavo-export.json",
+    "readme",
+    "*.bib",
+};
+
+#define MATCHES(list, name) matches_any(list, sizeof(list) / sizeof *(list), name)
+
+static bool matches_any(const char *const *globs, size_t count, const char *name)
+{
+    bool found = false;
+    for (size_t i = 0; i < count && !found; i++) {
+        found = glob_match(globs[i], name);
+    }
+    return found;
+}
+
+/* A name that is too long is cut: no list tells names apart after so many bytes. */
+static void fold_case(const char *name, char folded[256])
+{
+    size_t i = 0;
+    for (; name[i] && i < 255; i++) {
+        folded[i] = (char)tolower((unsigned char)name[i]);
+    }
+    folded[i] = '\0';
+}
+
+bool embed_name_weights(const char *name)
+{
+    static const char *const weights[] = {"*.safetensors", "*.safetensors.index.json"};
+    return MATCHES(weights, name);
+}
+
+bool embed_name_known(const char *name)
+{
+    char folded[256];
+    fold_case(name, folded);
+    return (MATCHES(known, name) || MATCHES(legal, folded)) && !MATCHES(never_known, name) &&
+           !MATCHES(other_weights, folded);
+}
+
+bool embed_name_matters(const char *name)
+{
+    char folded[256];
+    fold_case(name, folded);
+    return !embed_name_known(name) && !MATCHES(other_weights, folded) && !MATCHES(idle, folded);
+}
