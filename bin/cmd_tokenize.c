@@ -101,14 +101,14 @@ static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err
     }
 }
 
-static err_code load(const char *path, tokenizer **out, err *e)
+static err_code load(const char *path, const monitor *m, tokenizer **out, err *e)
 {
     char *json = NULL;
     size_t bytes = 0;
     err_code code = OK;
     const bool named = is_json(path);
     TRY_OUT(read_tokenizer(path, &json, &bytes, e));
-    code = tokenizer_create(named ? path : TOKENIZER, json, bytes, out, e);
+    code = tokenizer_create(named ? path : TOKENIZER, json, bytes, m, out, e);
     if (code != OK && !named) {
         err_prefix(e, "%s", path);
     }
@@ -119,12 +119,13 @@ out:
 
 /* ---- the ids --------------------------------------------------- */
 
-static err_code encode_file(const tokenizer *t, const char *path, token_list *ids, err *e)
+static err_code encode_file(const tokenizer *t, const char *path, const monitor *m, token_list *ids,
+                            err *e)
 {
     char *text = NULL;
     size_t bytes = 0;
     TRY(token_input_text(path, &text, &bytes, e));
-    const err_code code = tokenizer_encode(t, text, bytes, ids, e);
+    const err_code code = tokenizer_encode(t, text, bytes, m, ids, e);
     if (code != OK) {
         err_prefix(e, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
     }
@@ -164,8 +165,9 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (line.action != ACTION_RUN) {
         return cmd_answer(line.action, COMMAND_TOKENIZE, r, e);
     }
-    TRY_OUT(load(line.operands[0], &t, e));
-    TRY_OUT(encode_file(t, q.text, &ids, e));
+    const monitor *const m = report_monitor(r, PROGRESS_NEVER);
+    TRY_OUT(load(line.operands[0], m, &t, e));
+    TRY_OUT(encode_file(t, q.text, m, &ids, e));
     if (r->json) {
         put_ids(line.operands[0], &ids, r);
     } else if (report_says(r, LEVEL_NORMAL)) {

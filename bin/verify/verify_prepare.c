@@ -38,7 +38,10 @@ static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
         err_hint(e, "give token ids with --tokens");
         goto out;
     }
-    TRY_OUT(tokenizer_create("tokenizer.json", json, bytes, out, e));
+    code = tokenizer_create("tokenizer.json", json, bytes, in->monitor, out, e);
+    if (code == ERR_INPUT) {
+        err_hint(e, "give token ids with --tokens");
+    }
 out:
     free(json);
     return code;
@@ -53,7 +56,7 @@ static err_code tokens_of_text(verify_inputs *in, err *e)
     err_code code = OK;
     TRY_OUT(load_tokenizer(in, &t, e));
     TRY_OUT(token_input_text(in->q->forward.text, &text, &bytes, e));
-    code = tokenizer_encode(t, text, bytes, &list, e);
+    code = tokenizer_encode(t, text, bytes, in->monitor, &list, e);
     err_prefix(code == OK ? NULL : e, "%s", in->q->forward.text);
 out:
     in->tokens = (token_input){.ids = list.ids, .count = list.count};

@@ -73,7 +73,7 @@ static inline err_code try_make(const char *head, const char *pre, const char *m
                                 const char *merges, tokenizer **out, err *e)
 {
     char *const text = made_json(head, pre, model, merges);
-    const err_code code = tokenizer_create("t.json", text, strlen(text), out, e);
+    const err_code code = tokenizer_create("t.json", text, strlen(text), NULL, out, e);
     free(text);
     return code;
 }
@@ -95,7 +95,7 @@ static inline char *ids_of(const tokenizer *t, const char *text, size_t bytes)
     err e = {0};
     FILE *const f = open_memstream(&shown, &shown_bytes);
     ck_assert_ptr_nonnull(f);
-    if (tokenizer_encode(t, text, bytes, &ids, &e) != OK) {
+    if (tokenizer_encode(t, text, bytes, NULL, &ids, &e) != OK) {
         fprintf(f, "error: %s", e.text);
     }
     for (size_t i = 0; e.code == OK && i < ids.count; i++) {

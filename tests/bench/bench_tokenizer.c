@@ -49,10 +49,10 @@ int main(int argc, char **argv)
         tokenizer *t = NULL;
         token_list list = {0};
         double begin = now();
-        must(tokenizer_create(argv[1], json, json_bytes, &t, &e), &e);
+        must(tokenizer_create(argv[1], json, json_bytes, NULL, &t, &e), &e);
         best(&reading, begin);
         begin = now();
-        must(tokenizer_encode(t, text, text_bytes, &list, &e), &e);
+        must(tokenizer_encode(t, text, text_bytes, NULL, &list, &e), &e);
         best(&encoding, begin);
         ids = list.count;
         token_list_free(&list);

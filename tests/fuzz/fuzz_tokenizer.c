@@ -13,11 +13,11 @@ static void encode(const tokenizer *t, const char *text, size_t bytes)
     token_list ids = {0};
     token_list again = {0};
     err e = {0};
-    const err_code code = tokenizer_encode(t, text, bytes, &ids, &e);
+    const err_code code = tokenizer_encode(t, text, bytes, NULL, &ids, &e);
     if (code != e.code || (code != OK && !e.text[0])) {
         __builtin_trap();
     }
-    if (tokenizer_encode(t, text, bytes, &again, NULL) != code || ids.count != again.count ||
+    if (tokenizer_encode(t, text, bytes, NULL, &again, NULL) != code || ids.count != again.count ||
         (ids.count && memcmp(ids.ids, again.ids, ids.count * sizeof *ids.ids) != 0)) {
         __builtin_trap();
     }
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t bytes = end ? (size_t)(end - json) : size;
     tokenizer *t = NULL;
     err e = {0};
-    const err_code code = tokenizer_create("t.json", json, bytes, &t, &e);
+    const err_code code = tokenizer_create("t.json", json, bytes, NULL, &t, &e);
     if (code != e.code || (code == OK) != (t != NULL)) {
         __builtin_trap();
     }

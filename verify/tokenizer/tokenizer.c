@@ -7,7 +7,7 @@
 #include "format/base/utf8.h"
 #include "verify/tokenizer/tokenizer_parts.h"
 
-enum { SETS = 2, FIRST_CAPACITY = 1024 };
+enum { SETS = 2, FIRST_CAPACITY = 1024, WORDS_PER_LOOK = 4096 };
 
 struct tokenizer {
     added_set added[SETS]; /* applied in this order */
@@ -17,49 +17,6 @@ struct tokenizer {
 };
 
 /* ---- reading --------------------------------------------------- */
-
-/* Only what changes no id: ByteLevel changes offsets here, and what TemplateProcessing adds is left
- * out because of add_special_tokens=False. */
-static err_code check_post_processor(const json_t *value, err *e)
-{
-    const json_t *const list = json_object_get(value, "processors");
-    if (!value || json_is_null(value) || tokenizer_is_type(value, "ByteLevel") ||
-        tokenizer_is_type(value, "TemplateProcessing")) {
-        return OK;
-    }
-    if (!tokenizer_is_type(value, "Sequence") || !json_is_array(list)) {
-        return tokenizer_refuse("post_processor", value, e);
-    }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *const part = json_array_get(list, i);
-        if (!tokenizer_is_type(part, "ByteLevel") &&
-            !tokenizer_is_type(part, "TemplateProcessing")) {
-            return tokenizer_refuse("post_processor.processors", part, e);
-        }
-    }
-    return OK;
-}
-
-/* `decoder` is ignored: it turns ids into text. */
-static err_code check_root(const json_t *root, err *e)
-{
-    static const char *const keys[] = {
-        "version",       "truncation",     "padding", "added_tokens", "normalizer",
-        "pre_tokenizer", "post_processor", "decoder", "model",        NULL};
-    static const char *const nulls[] = {"truncation", "padding", "normalizer"};
-    const json_t *const version = json_object_get(root, "version");
-    TRY(tokenizer_check_keys("file", root, keys, e));
-    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
-        const json_t *const value = json_object_get(root, nulls[i]);
-        if (value && !json_is_null(value)) {
-            return tokenizer_refuse(nulls[i], value, e);
-        }
-    }
-    if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
-        return tokenizer_refuse("version", version, e);
-    }
-    return check_post_processor(json_object_get(root, "post_processor"), e);
-}
 
 static bool needs_words(const tokenizer *t)
 {
@@ -73,27 +30,43 @@ static bool needs_words(const tokenizer *t)
     return false;
 }
 
-static err_code read_parts(tokenizer *t, const json_t *root, err *e)
+static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, err *e)
 {
-    TRY(check_root(root, e));
+    TRY(tokenizer_check_root(root, m, e));
     TRY(bpe_read(json_object_get(root, "model"), &t->model, e));
     TRY(added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e));
     TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
     return needs_words(t) ? pattern_word(&t->word, e) : OK;
 }
 
-err_code tokenizer_create(const char *what, const char *json, size_t bytes, tokenizer **out, err *e)
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
+static err_code parse(const char *what, const char *json, size_t bytes, json_t **root, err *e)
+{
+    const size_t mark = sizeof byte_order_mark - 1;
+    if (bytes >= mark && memcmp(json, byte_order_mark, mark) == 0) {
+        err_set(e, ERR_INPUT,
+                "%s: begins with a byte order mark, which the tokenizers library does not read",
+                what);
+        err_hint(e, "remove the first three bytes");
+        return ERR_INPUT;
+    }
+    return json_parse(what, json, bytes, true, root, e);
+}
+
+err_code tokenizer_create(const char *what, const char *json, size_t bytes, const monitor *m,
+                          tokenizer **out, err *e)
 {
     json_t *root = NULL;
     tokenizer *t = NULL;
     err_code code = OK;
     *out = NULL;
-    TRY(json_parse(what, json, bytes, true, &root, e));
+    TRY(parse(what, json, bytes, &root, e));
     t = calloc(1, sizeof *t);
     if (!t) {
         TRY_OUT(err_set(e, ERR_MEMORY, "no memory for a tokenizer"));
     }
-    TRY_OUT(read_parts(t, root, e));
+    TRY_OUT(read_parts(t, root, m, e));
     if (!t->model.whole_words) { /* no token is looked up by its spelling any more */
         json_decref(t->model.vocab);
         t->model.vocab = NULL;
@@ -128,12 +101,16 @@ typedef struct encoding {
     const tokenizer *t;
     pattern_scratch *scratch;
     bpe_work work;
+    size_t words;
     token_list *out;
 } encoding;
 
 static err_code encode_word(void *ctx, const char *word, size_t bytes, err *e)
 {
     encoding *const c = ctx;
+    if (++c->words % WORDS_PER_LOOK == 0 && monitor_cancelled(c->work.monitor)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
     return bpe_encode(&c->t->model, &c->work, word, bytes, c->out, e);
 }
 
@@ -283,10 +260,10 @@ static err_code check_text(const char *text, size_t bytes, err *e)
     return OK;
 }
 
-err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, token_list *out,
-                          err *e)
+err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, const monitor *m,
+                          token_list *out, err *e)
 {
-    encoding c = {.t = t, .out = out};
+    encoding c = {.t = t, .work.monitor = m, .out = out};
     err_code code = OK;
     TRY(check_text(text, bytes, e));
     TRY_OUT(pattern_scratch_create(&c.scratch, e));

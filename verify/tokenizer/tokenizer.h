@@ -1,8 +1,8 @@
 /* Text to token ids: byte-level BPE from the text of a Hugging Face tokenizer.json.
  *
- *     tokenizer_create("tokenizer.json", json, bytes, &t, e);
+ *     tokenizer_create("tokenizer.json", json, bytes, m, &t, e);
  *     token_list ids = {0};
- *     tokenizer_encode(t, text, text_bytes, &ids, e);
+ *     tokenizer_encode(t, text, text_bytes, m, &ids, e);
  *     ... ids.ids[0 ... ids.count - 1] ...
  *     token_list_free(&ids);
  *     tokenizer_free(t);
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 
 typedef struct tokenizer tokenizer;
 
@@ -26,19 +27,20 @@ typedef struct token_list {
     size_t count, capacity;
 } token_list;
 
-/* Parse a tokenizer.json; `what` names it in messages. *out is for tokenizer_free. Errors:
- * ERR_INPUT malformed or not supported (the message has the path in the JSON and the value there);
+/* Parse a tokenizer.json; `what` names it in messages. *out is for tokenizer_free. A note says what
+ * the file asks for and tokenizer_encode does not do: cutting and padding. Errors: ERR_INPUT
+ * malformed or not supported (the message has the path in the JSON and the value there);
  * ERR_MEMORY. */
 MUST_CHECK err_code tokenizer_create(const char *what, const char *json, size_t bytes,
-                                     tokenizer **out, err *e);
+                                     const monitor *m, tokenizer **out, err *e);
 
 void tokenizer_free(tokenizer *t); /* NULL is fine */
 
 /* Append the ids of a text to `out`; after an error, only some of its first ids. The time is
  * O(n log n) for any text. Errors: ERR_INPUT the text is not UTF-8 (the message has the offset), no
- * token exists for a byte, or a pattern needs too many steps; ERR_MEMORY. */
+ * token exists for a byte, or a pattern needs too many steps; ERR_MEMORY; ERR_CANCELLED. */
 MUST_CHECK err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes,
-                                     token_list *out, err *e);
+                                     const monitor *m, token_list *out, err *e);
 
 /* Append one id. ERR_MEMORY. */
 MUST_CHECK err_code token_list_add(token_list *list, int32_t id, err *e);

@@ -22,7 +22,7 @@ typedef struct bpe_pair {
 } bpe_pair;
 
 /* A word of n bytes has n - 1 pairs, and each of its at most n - 1 merges makes two new pairs. */
-enum { PAIRS_PER_SYMBOL = 3, SPELLED_BYTES = 2 };
+enum { PAIRS_PER_SYMBOL = 3, SPELLED_BYTES = 2, STEPS_PER_LOOK = 1 << 18 };
 
 static err_code reserve(bpe_work *w, size_t bytes, err *e)
 {
@@ -47,7 +47,7 @@ void bpe_work_free(bpe_work *w)
     free(w->symbols);
     free(w->heap);
     free(w->spelled);
-    *w = (bpe_work){0};
+    *w = (bpe_work){.monitor = w->monitor};
 }
 
 static bool comes_before(const bpe_pair *a, const bpe_pair *b)
@@ -116,10 +116,13 @@ static void offer(const bpe_model *m, bpe_work *w, int32_t place)
     }
 }
 
-static void merge_all(const bpe_model *m, bpe_work *w)
+static err_code merge_all(const bpe_model *m, bpe_work *w, err *e)
 {
     bpe_symbol *const symbols = w->symbols;
-    while (w->heap_count > 0) {
+    for (size_t step = 1; w->heap_count > 0; step++) {
+        if (step % STEPS_PER_LOOK == 0 && monitor_cancelled(w->monitor)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
         const bpe_pair pair = heap_pop(w);
         bpe_symbol *const left = &symbols[pair.place];
         if (left->number != pair.left || left->next < 0 ||
@@ -136,6 +139,7 @@ static void merge_all(const bpe_model *m, bpe_work *w)
         offer(m, w, left->before);
         offer(m, w, pair.place);
     }
+    return OK;
 }
 
 static err_code set_symbols(const bpe_model *m, bpe_work *w, const char *word, size_t bytes, err *e)
@@ -180,7 +184,7 @@ err_code bpe_encode(const bpe_model *m, bpe_work *w, const char *word, size_t by
     for (size_t i = 0; i + 1 < bytes; i++) {
         offer(m, w, (int32_t)i);
     }
-    merge_all(m, w);
+    TRY(merge_all(m, w, e));
     for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
         TRY(token_list_add(out, m->ids[w->symbols[i].number], e));
     }

@@ -183,27 +183,30 @@ static int compare_merges(const void *a, const void *b)
     if (x->left != y->left) {
         return x->left < y->left ? -1 : 1;
     }
-    return (x->right > y->right) - (x->right < y->right);
+    if (x->right != y->right) {
+        return x->right < y->right ? -1 : 1;
+    }
+    return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
-/* Build the rows from the sorted merges. */
-static err_code fill_rows(bpe_model *m, const merge_line *lines, size_t count, err *e)
+/* Build the rows from the sorted merges. Of equal pairs the last one counts, as in the library. */
+static void fill_rows(bpe_model *m, const merge_line *lines, size_t count)
 {
     size_t row = 0;
+    uint32_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && compare_merges(&lines[i - 1], &lines[i]) == 0) {
-            return err_set(e, ERR_INPUT, "model.merges[%u] and [%u] are the same",
-                           lines[i - 1].rank, lines[i].rank);
+        if (i + 1 < count && lines[i].left == lines[i + 1].left &&
+            lines[i].right == lines[i + 1].right) {
+            continue;
         }
         while (row <= (size_t)lines[i].left) {
-            m->rows[row++] = (uint32_t)i;
+            m->rows[row++] = used;
         }
-        m->merges[i] = (bpe_merge){lines[i].right, lines[i].rank};
+        m->merges[used++] = (bpe_merge){lines[i].right, lines[i].rank};
     }
     while (row <= m->count) {
-        m->rows[row++] = (uint32_t)count;
+        m->rows[row++] = used;
     }
-    return OK;
 }
 
 /* Read all merges into `lines`, an array with one element for each. */
@@ -218,7 +221,8 @@ static err_code read_lines(bpe_model *m, const json_t *list, merge_line *lines, 
         TRY(read_merge(m, value, i, &lines[i], e));
     }
     qsort(lines, count, sizeof *lines, compare_merges);
-    return fill_rows(m, lines, count, e);
+    fill_rows(m, lines, count);
+    return OK;
 }
 
 static err_code read_merges(bpe_model *m, const json_t *list, err *e)

@@ -33,6 +33,12 @@ bool tokenizer_is_type(const json_t *object, const char *type);
 /* An id in [0, 2^31). */
 MUST_CHECK err_code tokenizer_read_id(const char *path, const json_t *value, int32_t *out, err *e);
 
+/* ---- What changes no id: tokenizer_root.c ---------------------- */
+
+/* Check the keys of the file, and that what is not read otherwise changes no id. A note names
+ * truncation and padding, which are ignored. ERR_INPUT. */
+MUST_CHECK err_code tokenizer_check_root(const json_t *root, const monitor *m, err *e);
+
 /* ---- Added tokens: tokenizer_added.c --------------------------- */
 
 typedef struct added_token {
@@ -123,8 +129,9 @@ void bpe_free(bpe_model *m);
 /* The number of the token with this id; BPE_NONE if the vocabulary has no such id. */
 int32_t bpe_number(const bpe_model *m, int32_t id);
 
-/* Working memory for encoding words, for one thread. Initially all zero. */
+/* Working memory for encoding words, for one thread. Initially all zero except the monitor. */
 typedef struct bpe_work {
+    const monitor *monitor;
     struct bpe_symbol *symbols; /* [capacity] */
     struct bpe_pair *heap;      /* [3 * capacity] */
     char *spelled;              /* [2 * capacity] */

@@ -112,7 +112,7 @@ START_TEST(bytes_without_a_token_are_refused)
         ",\"model\":{\"vocab\":{\"a\":7,\"b\":2147483647,\"ab\":3},\"merges\":[[\"a\",\"b\"]]}}";
     tokenizer *t = NULL;
     err e = {0};
-    expect_ok(tokenizer_create("t.json", json, sizeof json - 1, &t, &e), &e);
+    expect_ok(tokenizer_create("t.json", json, sizeof json - 1, NULL, &t, &e), &e);
     expect_ids(t, "aabb", "7 3 2147483647");
     expect_ids(t, "abc", "error: the vocabulary has no token for the byte 0x63");
     tokenizer_free(t);
@@ -165,7 +165,7 @@ START_TEST(random_words_agree_with_the_slow_way)
             text[i] = "abcd "[rand_r(&seed) % 5];
             expected[i] = (unsigned char)text[i];
         }
-        expect_ok(tokenizer_encode(t, text, bytes, &ids, NULL), NULL);
+        expect_ok(tokenizer_encode(t, text, bytes, NULL, &ids, NULL), NULL);
         ck_assert_uint_eq(ids.count, merge_slowly(expected, bytes));
         if (ids.count) {
             ck_assert_int_eq(memcmp(ids.ids, expected, ids.count * sizeof *ids.ids), 0);
@@ -189,7 +189,7 @@ START_TEST(long_words_take_no_quadratic_time)
     const clock_t begin = clock();
     token_list ids = {0};
     err e = {0};
-    expect_ok(tokenizer_encode(t, text, BYTES, &ids, &e), &e);
+    expect_ok(tokenizer_encode(t, text, BYTES, NULL, &ids, &e), &e);
     printf("%d bytes in one word: %zu ids, %.2f s\n", BYTES, ids.count,
            (double)(clock() - begin) / CLOCKS_PER_SEC);
     ck_assert_uint_gt(ids.count, BYTES / 3);
@@ -208,7 +208,7 @@ static void check_golden(const char *tokenizer_path, const char *golden_path)
     err e = {0};
     expect_ok(io_read_file(tokenizer_path, JSON_FILE_LIMIT, &json, &bytes, &e), &e);
     expect_ok(json_parse_file(golden_path, false, &golden, &e), &e);
-    expect_ok(tokenizer_create(tokenizer_path, json, bytes, &t, &e), &e);
+    expect_ok(tokenizer_create(tokenizer_path, json, bytes, NULL, &t, &e), &e);
     size_t i = 0;
     json_t *item = NULL;
     json_array_foreach(golden, i, item)
@@ -216,8 +216,9 @@ static void check_golden(const char *tokenizer_path, const char *golden_path)
         const json_t *const text = json_object_get(item, "text");
         const json_t *const expected = json_object_get(item, "ids");
         token_list ids = {0};
-        expect_ok(tokenizer_encode(t, json_string_value(text), json_string_length(text), &ids, &e),
-                  &e);
+        expect_ok(
+            tokenizer_encode(t, json_string_value(text), json_string_length(text), NULL, &ids, &e),
+            &e);
         ck_assert_msg(ids.count == json_array_size(expected), "text %zu: %zu ids", i, ids.count);
         for (size_t k = 0; k < ids.count; k++) {
             ck_assert_int_eq(ids.ids[k], json_integer_value(json_array_get(expected, k)));

@@ -7,6 +7,10 @@
 
 #include "tests/aid/tokenizer_case.h"
 
+#define TEMPLATE(pieces) "{\"type\":\"TemplateProcessing\",\"single\":[" pieces "],\"pair\":[]}"
+#define TEXT_A           "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}"
+#define SPECIAL          "{\"SpecialToken\":{\"id\":\"a\",\"type_id\":0}}"
+
 static const struct {
     const char *head, *pre, *model, *merges;
     const char *says; /* NULL: accepted */
@@ -16,17 +20,24 @@ static const struct {
     {"", BYTE_LEVEL, "\"dropout\":0.0,\"end_of_word_suffix\":\"\",", MERGES, NULL},
     {"\"decoder\":{\"type\":\"X\"},\"truncation\":null,\"padding\":null,\"normalizer\":null,",
      BYTE_LEVEL, "", MERGES, NULL},
-    {"\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]},", BYTE_LEVEL, "", MERGES,
+    {"\"post_processor\":" TEMPLATE(TEXT_A) ",", BYTE_LEVEL, "", MERGES, NULL},
+    {"\"post_processor\":" TEMPLATE(SPECIAL "," TEXT_A "," SPECIAL) ",", BYTE_LEVEL, "", MERGES,
      NULL},
+    /* With special tokens left out, these drop the text or repeat it. */
+    {"\"post_processor\":" TEMPLATE() ",", BYTE_LEVEL, "", MERGES, "post_processor.single: []"},
+    {"\"post_processor\":" TEMPLATE(SPECIAL) ",", BYTE_LEVEL, "", MERGES, "post_processor.single"},
+    {"\"post_processor\":" TEMPLATE(TEXT_A "," TEXT_A) ",", BYTE_LEVEL, "", MERGES,
+     "post_processor.single"},
+    {"\"post_processor\":{\"type\":\"TemplateProcessing\"},", BYTE_LEVEL, "", MERGES,
+     "post_processor.single: missing"},
+    {"\"post_processor\":{\"type\":\"RobertaProcessing\"},", BYTE_LEVEL, "", MERGES, NULL},
+    {"\"post_processor\":{\"type\":\"BertProcessing\"},", BYTE_LEVEL, "", MERGES, NULL},
     {"\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"}]},",
      BYTE_LEVEL, "", MERGES, NULL},
-    {"\"post_processor\":{\"type\":\"BertProcessing\"},", BYTE_LEVEL, "", MERGES,
-     "post_processor: {\"type\":\"BertProcessing\"} is not supported"},
+    {"\"post_processor\":{\"type\":\"X\"},", BYTE_LEVEL, "", MERGES,
+     "post_processor: {\"type\":\"X\"} is not supported"},
     {"\"post_processor\":{\"type\":\"Sequence\",\"processors\":[{\"type\":\"X\"}]},", BYTE_LEVEL,
-     "", MERGES, "post_processor.processors: {\"type\":\"X\"}"},
-    {"\"truncation\":{\"max_length\":5},", BYTE_LEVEL, "", MERGES,
-     "truncation: {\"max_length\":5}"},
-    {"\"padding\":{},", BYTE_LEVEL, "", MERGES, "padding: {} is not supported"},
+     "", MERGES, "post_processor.processors[0]: {\"type\":\"X\"}"},
     {"\"normalizer\":{\"type\":\"NFC\"},", BYTE_LEVEL, "", MERGES,
      "normalizer: {\"type\":\"NFC\"} is not supported"},
     {"\"surprise\":1,", BYTE_LEVEL, "", MERGES, "file.surprise: 1"},
@@ -69,7 +80,6 @@ static const struct {
     {"", BYTE_LEVEL, "", "[\"a b\",\"a z\"]", "model.merges[1]: \"az\" is not in model.vocab"},
     {"", BYTE_LEVEL, "", "[\"a bb\"]", "model.merges[0]: \"bb\" is not in model.vocab"},
     {"", BYTE_LEVEL, "", "[\"aa b\"]", "model.merges[0]: \"aa\" is not in model.vocab"},
-    {"", BYTE_LEVEL, "", "[\"a b\",\"b c\",\"a b\"]", "are the same"},
 };
 
 START_TEST(files_are_judged)
@@ -94,6 +104,7 @@ static const struct {
     const char *says;
 } roots[] = {
     {"[]", "file: [] is not supported"},
+    {"\xef\xbb\xbf{}", "t.json: begins with a byte order mark"},
     {"{}", "t.json: model: missing"},
     {"{\"version\":\"2.0\"}", "version: \"2.0\""},
     {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model.type: \"Unigram\""},
@@ -111,9 +122,54 @@ START_TEST(broken_files_are_refused)
 {
     tokenizer *t = NULL;
     err e = {0};
-    expect_error(tokenizer_create("t.json", roots[_i].json, strlen(roots[_i].json), &t, &e),
+    expect_error(tokenizer_create("t.json", roots[_i].json, strlen(roots[_i].json), NULL, &t, &e),
                  ERR_INPUT, &e, roots[_i].says);
     ck_assert_ptr_null(t);
+}
+END_TEST
+
+static void take_note(void *ctx, const char *text)
+{
+    snprintf(ctx, 200, "%s", text);
+}
+
+/* What fine-tuning left in the file cuts nothing, and a note says so. */
+START_TEST(saved_state_is_ignored_with_a_note)
+{
+    static const struct {
+        const char *head, *note;
+    } saved[] = {
+        {"\"truncation\":null,\"padding\":null,", ""},
+        {"\"truncation\":{\"max_length\":2},",
+         "tokenizer.json: truncation is ignored: texts are tokenized whole"},
+        {"\"padding\":{\"strategy\":{\"Fixed\":9}},",
+         "tokenizer.json: padding is ignored: texts are tokenized whole"},
+        {"\"truncation\":{\"max_length\":2},\"padding\":{},",
+         "tokenizer.json: truncation and padding are ignored: texts are tokenized whole"},
+    };
+    char note[200] = "";
+    char *const text = made_json(saved[_i].head, BYTE_LEVEL, "", MERGES);
+    const monitor m = {.note = take_note, .ctx = note};
+    tokenizer *t = NULL;
+    err e = {0};
+    expect_ok(tokenizer_create("t.json", text, strlen(text), &m, &t, &e), &e);
+    ck_assert_str_eq(note, saved[_i].note);
+    expect_ids(t, "axbycz", "97 120 98 121 99 122");
+    tokenizer_free(t);
+    free(text);
+}
+END_TEST
+
+START_TEST(the_last_of_equal_merges_counts)
+{
+    tokenizer *t = NULL;
+    err e = {0};
+    expect_ok(try_make("", BYTE_LEVEL, "", "[\"a b\",\"b c\"]", &t, &e), &e);
+    expect_ids(t, "abc", "256 99");
+    tokenizer_free(t);
+    expect_ok(try_make("", BYTE_LEVEL, "", "[\"a b\",\"b c\",\"a b\"]", &t, &e), &e);
+    expect_ids(t, "abc", "97 259");
+    tokenizer_free(t);
 }
 END_TEST
 
@@ -149,7 +205,7 @@ START_TEST(a_large_file_is_read_fast)
     tokenizer *t = NULL;
     err e = {0};
     const clock_t begin = clock();
-    expect_ok(tokenizer_create("t.json", text, bytes, &t, &e), &e);
+    expect_ok(tokenizer_create("t.json", text, bytes, NULL, &t, &e), &e);
     expect_seconds(begin, 1, "a large tokenizer read");
     /* HGKDD: of its pairs, DD is first in the list of merges, then GK. */
     expect_ids(t, words[TOKENS - 1], _i ? "157262" : "72 345 302");
@@ -166,6 +222,8 @@ int main(void)
     tcase_set_timeout(tc, 30);
     tcase_add_loop_test(tc, files_are_judged, 0, COUNT(cases));
     tcase_add_loop_test(tc, broken_files_are_refused, 0, COUNT(roots));
+    tcase_add_loop_test(tc, saved_state_is_ignored_with_a_note, 0, 4);
+    tcase_add_test(tc, the_last_of_equal_merges_counts);
     tcase_add_loop_test(tc, a_large_file_is_read_fast, 0, 2);
     return run_tests("tokenizer_load", tc);
 }
