@@ -168,7 +168,7 @@ static err_code put_recipe(report *r, const recipe *rules, err *e)
         return err_set(e, ERR_MEMORY, "no memory for a recipe");
     }
     err_code code = OK;
-    TRY_OUT(json_parse("recipe", text, bytes, false, &value, e));
+    TRY_OUT(json_parse("recipe", text, bytes, JSON_EXACT, &value, e));
     report_put(r, r->root, "recipe", value);
 out:
     free(text);

@@ -68,7 +68,7 @@ static err_code show_recipe(const char *path, report *r, err *e)
     text = recipe_json(&shown, &bytes);
     TRY_OUT(text ? OK : err_set(e, ERR_MEMORY, "no memory for a recipe"));
     if (r->json) {
-        TRY_OUT(json_parse(path, text, bytes, false, &value, e));
+        TRY_OUT(json_parse(path, text, bytes, JSON_EXACT, &value, e));
         report_put(r, r->root, "recipe", value);
     } else {
         printf("%.*s\n", (int)bytes, text);

@@ -182,7 +182,7 @@ static err_code read_config(const checkpoint *cp, json_t **config, err *e)
     }
     TRY_OUT(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
     if (text) {
-        TRY_OUT(json_parse(path, text, bytes, true, config, e));
+        TRY_OUT(json_parse(path, text, bytes, JSON_PYTHON, config, e));
     }
 out:
     free(text);

@@ -149,7 +149,7 @@ static err_code read_config(const packed_view *v, json_t **config, err *e)
     for (size_t i = 0; i < v->file_count; i++) {
         const member *const m = &v->files[i];
         if (strcmp(m->name, "config.json") == 0) {
-            return json_parse("embedded config.json", m->data, m->bytes, true, config, e);
+            return json_parse("embedded config.json", m->data, m->bytes, JSON_PYTHON, config, e);
         }
     }
     return OK;

@@ -17,7 +17,7 @@ static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e
     err_code code = OK;
     pack_tag_name(tag, name);
     TRY_OUT(pack_read_section(p, tag, &data, &bytes, e));
-    code = json_parse(name, (const char *)data, bytes, false, out, e);
+    code = json_parse(name, (const char *)data, bytes, JSON_EXACT, out, e);
     err_prefix(code == OK ? NULL : e, "%s: section", p->path);
 out:
     free(data);

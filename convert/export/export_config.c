@@ -26,7 +26,7 @@ err_code export_config_check(const char *text, size_t bytes, const pack_table *t
     err_code code = OK;
     how->ring_linear = false;
     how->source_scales = SCALES_F32; /* also for an unknown word */
-    TRY_OUT(json_parse("embedded config.json", text, bytes, true, &config, e));
+    TRY_OUT(json_parse("embedded config.json", text, bytes, JSON_PYTHON, &config, e));
     if (!json_is_object(config)) {
         TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: not an object"));
     }

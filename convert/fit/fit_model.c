@@ -82,7 +82,7 @@ err_code fit_model_parse(const char *text, size_t bytes, fit_model *out, err *e)
     json_t *config = NULL;
     *out = (fit_model){0};
     err_code code = OK;
-    TRY_OUT(json_parse("config.json", text, bytes, true, &config, e));
+    TRY_OUT(json_parse("config.json", text, bytes, JSON_PYTHON, &config, e));
     if (!json_is_object(config)) {
         TRY_OUT(err_set(e, ERR_INPUT, "config.json: not an object"));
     }

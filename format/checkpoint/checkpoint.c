@@ -144,7 +144,7 @@ static err_code check_config(opening *o, err *e)
     TRY_OUT(checkpoint_dir_read(o->cp->folder, "config.json", JSON_FILE_LIMIT, &text, &bytes, e));
     o->lacks_config = !text;
     if (text) {
-        TRY_OUT(json_parse(path, text, bytes, true, &json, e));
+        TRY_OUT(json_parse(path, text, bytes, JSON_PYTHON, &json, e));
         if (!json_is_object(json)) {
             code = err_set(e, ERR_INPUT, "%s: not a JSON object", path);
         }

@@ -84,7 +84,7 @@ static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
     err_code code = OK;
     TRY_OUT(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
     if (text) {
-        TRY_OUT(json_parse("config.json", text, bytes, true, &config, e));
+        TRY_OUT(json_parse("config.json", text, bytes, JSON_PYTHON, &config, e));
     }
     TRY_OUT(take_quantization(json_object_get(config, "quantization_config"), out, e));
 out:

@@ -66,7 +66,7 @@ static err_code parse_index(const checkpoint_dir *f, const char *path, json_t **
     char *text = NULL;
     size_t bytes = 0;
     TRY(checkpoint_dir_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e));
-    const err_code code = text ? json_parse(path, text, bytes, false, out, e)
+    const err_code code = text ? json_parse(path, text, bytes, JSON_EXACT, out, e)
                                : err_set(e, ERR_IO, "%s: disappeared during the run", path);
     free(text);
     return code;

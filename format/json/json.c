@@ -10,9 +10,10 @@
  * malformed text the counts are meaningless but harmless, since jansson then refuses it. */
 typedef struct census {
     size_t depth, deepest;
-    size_t nests;  /* '{' and '[' */
-    size_t values; /* commas; commas plus nests, plus one, bound the number of values */
-    size_t huge;   /* integers that do not fit in 64 bits */
+    size_t nests;    /* '{' and '[' */
+    size_t values;   /* commas; commas plus nests, plus one, bound the number of values */
+    size_t huge;     /* integers that do not fit in 64 bits */
+    size_t literals; /* Infinity, -Infinity and NaN */
 } census;
 
 /* The offset just after the string whose opening quote is at `i`. */
@@ -44,10 +45,33 @@ static size_t number_end(const char *text, size_t bytes, size_t i, bool *huge)
     return i;
 }
 
+/* The length of the literal of Python at `i`, 0 if there is none. It is a value, never a key. */
+static size_t literal_bytes(const char *text, size_t bytes, size_t i)
+{
+    const char *const literal = text[i] == 'I'   ? "Infinity"
+                                : text[i] == '-' ? "-Infinity"
+                                : text[i] == 'N' ? "NaN"
+                                                 : NULL;
+    const size_t length = literal ? strlen(literal) : 0;
+    if (!literal || bytes - i < length || memcmp(text + i, literal, length) != 0) {
+        return 0;
+    }
+    size_t next = i + length;
+    while (next < bytes && text[next] && strchr(" \t\r\n", text[next])) {
+        next++;
+    }
+    return next < bytes && text[next] == ':' ? 0 : length;
+}
+
 /* Count the token at `i`. Returns the offset just after it. */
 static size_t count_token(const char *text, size_t bytes, size_t i, census *c)
 {
     bool huge = false;
+    const size_t literal = literal_bytes(text, bytes, i);
+    if (literal) {
+        c->literals++;
+        return i + literal;
+    }
     switch (text[i]) {
     case '"':
         return string_end(text, bytes, i);
@@ -94,27 +118,28 @@ static err_code check_bounds(const char *what, const char *text, size_t bytes, c
     return OK;
 }
 
-/* A copy of the text in which every huge integer is spelled as a real, with ".0" after it. jansson's
- * own flag for this would also turn every other integer into a real. NULL: no memory. */
-static char *spell_huge_as_reals(const char *text, size_t bytes, size_t huge_count, size_t *copied)
+static char *put(char *to, const char *text, size_t bytes)
 {
-    char *copy = malloc(bytes + 2 * huge_count + 1);
-    if (!copy) {
-        return NULL;
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < bytes;) {
+    memcpy(to, text, bytes);
+    return to + bytes;
+}
+
+/* A copy of the text in standard JSON: huge integers are spelled as reals, with ".0" after them, and
+ * literals as strings. jansson's own flag for huge integers would also turn every other integer into
+ * a real; for the literals it has none. NULL: no memory. */
+static char *spell_standard(const char *text, size_t bytes, const census *found, size_t *copied)
+{
+    char *const copy = malloc(bytes + 2 * (found->huge + found->literals) + 1);
+    char *to = copy;
+    for (size_t i = 0; copy && i < bytes;) {
         census c = {0};
         const size_t end = count_token(text, bytes, i, &c);
-        memcpy(copy + used, text + i, end - i);
-        used += end - i;
+        to = c.literals ? put(to, "\"", 1) : to;
+        to = put(to, text + i, end - i);
+        to = c.literals ? put(to, "\"", 1) : c.huge ? put(to, ".0", 2) : to;
         i = end;
-        if (c.huge) {
-            memcpy(copy + used, ".0", 2);
-            used += 2;
-        }
     }
-    *copied = used;
+    *copied = (size_t)(to - copy);
     return copy;
 }
 
@@ -136,17 +161,17 @@ static err_code load(const char *what, const char *text, size_t bytes, json_t **
     return code;
 }
 
-err_code json_parse(const char *what, const char *text, size_t bytes, bool reals, json_t **out,
+err_code json_parse(const char *what, const char *text, size_t bytes, json_form form, json_t **out,
                     err *e)
 {
     *out = NULL;
     census c = {0};
     TRY(check_bounds(what, text, bytes, &c, e));
-    if (!reals || c.huge == 0) {
+    if (form == JSON_EXACT || c.huge + c.literals == 0) {
         return load(what, text, bytes, out, e);
     }
     size_t copied = 0;
-    char *copy = spell_huge_as_reals(text, bytes, c.huge, &copied);
+    char *copy = spell_standard(text, bytes, &c, &copied);
     if (!copy) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", what, bytes);
     }
@@ -155,13 +180,13 @@ err_code json_parse(const char *what, const char *text, size_t bytes, bool reals
     return loaded;
 }
 
-err_code json_parse_file(const char *path, bool reals, json_t **out, err *e)
+err_code json_parse_file(const char *path, json_form form, json_t **out, err *e)
 {
     char *text = NULL;
     size_t bytes = 0;
     *out = NULL;
     TRY(io_read_file(path, JSON_FILE_LIMIT, &text, &bytes, e));
-    const err_code code = json_parse(path, text, bytes, reals, out, e);
+    const err_code code = json_parse(path, text, bytes, form, out, e);
     free(text);
     return code;
 }

@@ -1,7 +1,7 @@
 /* Parsing JSON from untrusted files, and writing canonical JSON.
  *
  *     json_t *root;
- *     json_parse_file("config.json", true, &root, e);
+ *     json_parse_file("config.json", JSON_PYTHON, &root, e);
  *     ... json_object_get(root, "head_dim") ...
  *     json_decref(root);
  *
@@ -26,14 +26,22 @@ enum {
     JSON_MAX_VALUES = 2 << 20
 };
 
-/* Parse `bytes` bytes of JSON text; `what` names it in messages. With `reals`, integers that do not
- * fit in 64 bits become reals (config and tokenizer files have them); without, they are an error.
- * *out: json_decref; NULL after an error. Errors: ERR_INPUT, ERR_MEMORY. */
-MUST_CHECK err_code json_parse(const char *what, const char *text, size_t bytes, bool reals,
+/* Who wrote a text. */
+typedef enum json_form {
+    JSON_EXACT, /* by the standard; integers that do not fit in 64 bits are an error */
+    /* What Python's json.dump writes, as in the files of a checkpoint: integers that do not fit in
+     * 64 bits become reals, and the literals Infinity, -Infinity and NaN, which no JSON value can
+     * be, become the strings of that spelling. */
+    JSON_PYTHON
+} json_form;
+
+/* Parse `bytes` bytes of JSON text; `what` names it in messages. *out: json_decref; NULL after an
+ * error. Errors: ERR_INPUT, ERR_MEMORY. */
+MUST_CHECK err_code json_parse(const char *what, const char *text, size_t bytes, json_form form,
                                json_t **out, err *e);
 
 /* The same for a file of at most JSON_FILE_LIMIT bytes; also ERR_IO. */
-MUST_CHECK err_code json_parse_file(const char *path, bool reals, json_t **out, err *e);
+MUST_CHECK err_code json_parse_file(const char *path, json_form form, json_t **out, err *e);
 
 /* Set `e` to the message of jansson, without its position: ERR_INPUT, or ERR_MEMORY if there is no
  * message, which is how jansson reports that memory is short. Returns the code. */

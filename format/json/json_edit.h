@@ -5,7 +5,8 @@
  *     char *with = json_edit_append(without, without_bytes, "quantization_config", json, &n);
  *
  * Hand-written because a parser that writes the text again changes the spelling of numbers, the
- * order and the layout of somebody else's file. The text must be a valid JSON object. */
+ * order and the layout of somebody else's file. The text must be a JSON object that json_parse has
+ * accepted, as JSON_PYTHON or as JSON_EXACT. */
 #ifndef JSON_EDIT_H
 #define JSON_EDIT_H
 

@@ -48,7 +48,7 @@ static json_t *read_list(int fd, const char *path, const char *list)
     size_t bytes = 0;
     if (name && file >= 0 &&
         io_read_stream(file, name, JSON_FILE_LIMIT, &text, &bytes, NULL) == OK &&
-        json_parse(name, text, bytes, false, &value, NULL) != OK) {
+        json_parse(name, text, bytes, JSON_EXACT, &value, NULL) != OK) {
         value = NULL;
     }
     if (file >= 0) {
@@ -211,7 +211,7 @@ static json_t *make_list(const char *const *names, size_t count, const char *mem
 {
     json_t *list = NULL;
     json_t *const files = json_array();
-    err_code code = json_parse("list", members, strlen(members), false, &list, e);
+    err_code code = json_parse("list", members, strlen(members), JSON_EXACT, &list, e);
     int failed = 0; /* jansson returns -1 if memory is short or a name is not UTF-8 */
     for (size_t i = 0; i < count; i++) {
         failed |= json_array_append_new(files, json_string(names[i]));

@@ -118,7 +118,7 @@ static err_code parse_object(recipe *r, const char *what, json_t *root, err *e)
 err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes, err *e)
 {
     json_t *root = NULL;
-    TRY(json_parse(what, text, bytes, false, &root, e));
+    TRY(json_parse(what, text, bytes, JSON_EXACT, &root, e));
     const err_code code = parse_object(r, what, root, e);
     json_decref(root);
     return code;

@@ -61,8 +61,8 @@ static inline char *patched(const char *base, const char *patch)
     const char *key = NULL;
     json_t *value = NULL;
     err e = {0};
-    expect_ok(json_parse("base", base, strlen(base), true, &json, &e), &e);
-    expect_ok(json_parse("patch", patch, strlen(patch), true, &changes, &e), &e);
+    expect_ok(json_parse("base", base, strlen(base), JSON_PYTHON, &json, &e), &e);
+    expect_ok(json_parse("patch", patch, strlen(patch), JSON_PYTHON, &changes, &e), &e);
     json_object_foreach(changes, key, value)
     {
         const char *const text = json_string_value(value);

@@ -34,7 +34,8 @@ static void check_canonical(const json_t *value)
     char *text = json_canonical(value, &bytes);
     json_t *again = NULL;
     if (text) {
-        if (json_parse("c", text, bytes, false, &again, NULL) != OK || !json_equal(value, again)) {
+        if (json_parse("c", text, bytes, JSON_EXACT, &again, NULL) != OK ||
+            !json_equal(value, again)) {
             __builtin_trap();
         }
         char *same = json_canonical(again, &again_bytes);
@@ -54,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1) {
         return 0;
     }
-    const err_code code =
-        json_parse("f", (const char *)data + 1, size - 1, data[0] & 1, &value, &e);
+    const err_code code = json_parse("f", (const char *)data + 1, size - 1,
+                                     data[0] & 1 ? JSON_PYTHON : JSON_EXACT, &value, &e);
     if (code != e.code || (code == OK) != (value != NULL)) {
         __builtin_trap();
     }

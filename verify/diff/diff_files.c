@@ -82,7 +82,7 @@ static bool is_json(const char *name)
 static json_t *parse(const char *name, const file_text *f)
 {
     json_t *value = NULL;
-    return json_parse(name, f->data, f->bytes, true, &value, NULL) == OK ? value : NULL;
+    return json_parse(name, f->data, f->bytes, JSON_PYTHON, &value, NULL) == OK ? value : NULL;
 }
 
 static void compare_texts(difference_list *list, const char *name, const file_text *a,
@@ -156,7 +156,7 @@ static err_code load_recipe(const pack_file *p, json_t **out, err *e)
     uint64_t bytes = 0;
     err_code code = OK;
     TRY_OUT(pack_read_section(p, TAG_RCPE, &text, &bytes, e));
-    TRY_OUT(json_parse("the recipe", (const char *)text, bytes, false, out, e));
+    TRY_OUT(json_parse("the recipe", (const char *)text, bytes, JSON_EXACT, out, e));
 out:
     free(text);
     if (code != OK) {

@@ -136,14 +136,14 @@ out:
 err_code limits_parse(limits *l, const char *what, const char *text, size_t bytes, err *e)
 {
     json_t *root = NULL;
-    TRY(json_parse(what, text, bytes, true, &root, e));
+    TRY(json_parse(what, text, bytes, JSON_EXACT, &root, e));
     return take_object(l, what, root, e);
 }
 
 err_code limits_read(const char *path, limits *l, err *e)
 {
     json_t *root = NULL;
-    TRY(json_parse_file(path, true, &root, e));
+    TRY(json_parse_file(path, JSON_EXACT, &root, e));
     return take_object(l, path, root, e);
 }
 

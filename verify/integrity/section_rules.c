@@ -122,7 +122,7 @@ static err_code check_provenance(const char *data, size_t bytes, err *e)
     char *canonical = NULL;
     size_t canonical_bytes = 0;
     err_code code = OK;
-    TRY_OUT(json_parse("the provenance", data, bytes, false, &root, e));
+    TRY_OUT(json_parse("the provenance", data, bytes, JSON_EXACT, &root, e));
     TRY_OUT(check_provenance_fields(root, e));
     canonical = json_canonical(root, &canonical_bytes);
     if (!canonical) {

@@ -287,7 +287,7 @@ err_code model_config_parse(const char *what, const char *text, size_t bytes,
     json_t *json = NULL;
     *out = (model_config){.yarn_attention = NAN};
     err_code code = OK;
-    TRY_OUT(json_parse(what, text, bytes, true, &json, e));
+    TRY_OUT(json_parse(what, text, bytes, JSON_PYTHON, &json, e));
     TRY_OUT(read_all(what, json, archs, out, e));
     note_unknown(what, json, out, m);
 out:

@@ -10,7 +10,7 @@
 /* Parse `text` and free it. *out stays NULL if `text` is NULL. */
 static err_code parse(const char *what, char *text, size_t bytes, json_t **out, err *e)
 {
-    const err_code code = text ? json_parse(what, text, bytes, true, out, e) : OK;
+    const err_code code = text ? json_parse(what, text, bytes, JSON_PYTHON, out, e) : OK;
     free(text);
     return code;
 }

@@ -162,7 +162,7 @@ START_TEST(config_has_to_be_there)
     succeeds();
     json_t *config = NULL;
     err e = {0};
-    expect_ok(json_parse_file(scratch("out/config.json"), true, &config, &e), &e);
+    expect_ok(json_parse_file(scratch("out/config.json"), JSON_PYTHON, &config, &e), &e);
     ck_assert_uint_eq(json_object_size(config), 1);
     json_decref(config);
 }

@@ -10,11 +10,11 @@
 #include "format/json/json.h"
 #include "tests/aid/scratch.h"
 
-static json_t *parse(const char *text, bool reals)
+static json_t *parse(const char *text, json_form form)
 {
     json_t *value = NULL;
     err e = {0};
-    ck_assert_msg(json_parse("t.json", text, strlen(text), reals, &value, &e) == OK, "%s", e.text);
+    ck_assert_msg(json_parse("t.json", text, strlen(text), form, &value, &e) == OK, "%s", e.text);
     return value;
 }
 
@@ -48,8 +48,9 @@ START_TEST(bad_text_is_refused)
 {
     json_t *value = NULL;
     err e = {0};
-    ck_assert_int_eq(json_parse("t.json", bad[_i].text, strlen(bad[_i].text), false, &value, &e),
-                     ERR_INPUT);
+    ck_assert_int_eq(
+        json_parse("t.json", bad[_i].text, strlen(bad[_i].text), JSON_EXACT, &value, &e),
+        ERR_INPUT);
     ck_assert_msg(strstr(e.text, bad[_i].says) != NULL, "%s", e.text);
     ck_assert_ptr_null(value);
 }
@@ -59,13 +60,13 @@ START_TEST(nul_behind_the_text_is_refused)
 {
     json_t *value = NULL;
     err e = {0};
-    ck_assert_int_eq(json_parse("t.json", "{}\0", 3, false, &value, &e), ERR_INPUT);
+    ck_assert_int_eq(json_parse("t.json", "{}\0", 3, JSON_EXACT, &value, &e), ERR_INPUT);
 }
 END_TEST
 
 START_TEST(integers_stay_integers)
 {
-    json_t *v = parse("[9223372036854775807,-9223372036854775808,0,-1,1.0]", true);
+    json_t *v = parse("[9223372036854775807,-9223372036854775808,0,-1,1.0]", JSON_PYTHON);
     ck_assert(json_is_integer(json_array_get(v, 0)));
     ck_assert_int_eq(json_integer_value(json_array_get(v, 0)), INT64_MAX);
     ck_assert_int_eq(json_integer_value(json_array_get(v, 1)), INT64_MIN);
@@ -82,7 +83,7 @@ START_TEST(huge_integers_become_reals)
     json_t *v = parse(
         "{\"model_max_length\": 1000000000000000019884624838656, \"a\": 7, \"b\": "
         "\"1000000000000000019884624838656\", \"c\": [9223372036854775808,-9223372036854775809]}",
-        true);
+        JSON_PYTHON);
     const json_t *length = json_object_get(v, "model_max_length");
     ck_assert(json_is_real(length));
     ck_assert_double_eq(json_real_value(length), 1e30);
@@ -96,6 +97,49 @@ START_TEST(huge_integers_become_reals)
 }
 END_TEST
 
+/* As Python's json.dump writes float("inf") and float("nan"), in time_step_limit of Mamba-2. */
+START_TEST(literals_of_python_become_strings)
+{
+    json_t *v =
+        parse("{\"limit\": [0.0, Infinity,-Infinity , NaN], \"Infinity\": \"NaN\", \"a\": 7}",
+              JSON_PYTHON);
+    const json_t *const limit = json_object_get(v, "limit");
+    ck_assert(json_is_real(json_array_get(limit, 0)));
+    ck_assert_str_eq(json_string_value(json_array_get(limit, 1)), "Infinity");
+    ck_assert_str_eq(json_string_value(json_array_get(limit, 2)), "-Infinity");
+    ck_assert_str_eq(json_string_value(json_array_get(limit, 3)), "NaN");
+    ck_assert_str_eq(json_string_value(json_object_get(v, "Infinity")), "NaN");
+    ck_assert_int_eq(json_integer_value(json_object_get(v, "a")), 7);
+    json_decref(v);
+}
+END_TEST
+
+static const char *const not_python[] = {
+    "[Infinit]",     "[Infinityx]", "[xInfinity]",  "[-NaN]",
+    "[--Infinity]",  "[+Infinity]", "[infinity]",   "[nan]",
+    "{Infinity: 1}", "{NaN :1}",    "[-1Infinity]", "[Infinity NaN]",
+    "[InfinityNaN]", "[\"a\"NaN]",  "[Infinity",    "{\"a\": NaN, \"a\": NaN}",
+};
+
+START_TEST(nothing_else_becomes_a_string)
+{
+    json_t *value = NULL;
+    err e = {0};
+    const char *const text = not_python[_i];
+    ck_assert_int_eq(json_parse("t", text, strlen(text), JSON_PYTHON, &value, &e), ERR_INPUT);
+    ck_assert_ptr_null(value);
+}
+END_TEST
+
+START_TEST(standard_json_has_no_literals)
+{
+    json_t *value = NULL;
+    err e = {0};
+    ck_assert_int_eq(json_parse("t", "[Infinity]", 10, JSON_EXACT, &value, &e), ERR_INPUT);
+    ck_assert_msg(strstr(e.text, "t: line 1: invalid token near 'Infinity'"), "%s", e.text);
+}
+END_TEST
+
 START_TEST(reals_do_not_excuse_errors)
 {
     static const char *const texts[] = {"[99999999999999999999", "[099999999999999999999]",
@@ -104,7 +148,8 @@ START_TEST(reals_do_not_excuse_errors)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         json_t *value = NULL;
         err e = {0};
-        ck_assert_int_eq(json_parse("t", texts[i], strlen(texts[i]), true, &value, &e), ERR_INPUT);
+        ck_assert_int_eq(json_parse("t", texts[i], strlen(texts[i]), JSON_PYTHON, &value, &e),
+                         ERR_INPUT);
     }
 }
 END_TEST
@@ -122,7 +167,7 @@ static err_code parse_repeated(const char *open, const char *item, size_t count,
     }
     memcpy(p, close, strlen(close) + 1);
     json_t *value = NULL;
-    const err_code code = json_parse("t.json", text, bytes, false, &value, e);
+    const err_code code = json_parse("t.json", text, bytes, JSON_EXACT, &value, e);
     json_decref(value);
     free(text);
     return code;
@@ -177,15 +222,15 @@ START_TEST(files_are_read)
     json_t *value = NULL;
     err e = {0};
     scratch_text("a.json", "{\"k\": [1]}\n");
-    ck_assert_int_eq(json_parse_file(scratch("a.json"), false, &value, &e), OK);
+    ck_assert_int_eq(json_parse_file(scratch("a.json"), JSON_EXACT, &value, &e), OK);
     ck_assert_uint_eq(json_array_size(json_object_get(value, "k")), 1);
     json_decref(value);
     scratch_text("b.json", "{\n\"k\": ]}");
-    ck_assert_int_eq(json_parse_file(scratch("b.json"), false, &value, &e), ERR_INPUT);
+    ck_assert_int_eq(json_parse_file(scratch("b.json"), JSON_EXACT, &value, &e), ERR_INPUT);
     ck_assert_msg(strstr(e.text, "b.json: line 2") != NULL, "%s", e.text);
     ck_assert_ptr_null(value);
     e = (err){0};
-    ck_assert_int_eq(json_parse_file(scratch("none.json"), false, &value, &e), ERR_IO);
+    ck_assert_int_eq(json_parse_file(scratch("none.json"), JSON_EXACT, &value, &e), ERR_IO);
     ck_assert_ptr_null(value);
 }
 END_TEST
@@ -229,10 +274,10 @@ static const struct {
 
 START_TEST(canonical_form)
 {
-    json_t *value = parse(forms[_i].text, false);
+    json_t *value = parse(forms[_i].text, JSON_EXACT);
     check_canonical(value, forms[_i].canonical);
     json_decref(value);
-    json_t *again = parse(forms[_i].canonical, false);
+    json_t *again = parse(forms[_i].canonical, JSON_EXACT);
     check_canonical(again, forms[_i].canonical);
     json_decref(again);
 }
@@ -257,7 +302,7 @@ START_TEST(not_every_value_has_one)
     static const char *const texts[] = {"[true]", "[false]", "[null]",
                                         "[1.0]",  "[1e30]",  "{\"a\":{\"b\":[null]}}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        json_t *value = parse(texts[i], true);
+        json_t *value = parse(texts[i], JSON_PYTHON);
         size_t bytes = 0;
         ck_assert_msg(json_canonical(value, &bytes) == NULL, "%s", texts[i]);
         json_decref(value);
@@ -274,6 +319,10 @@ int main(void)
     tcase_add_test(tc, nul_behind_the_text_is_refused);
     tcase_add_test(tc, integers_stay_integers);
     tcase_add_test(tc, huge_integers_become_reals);
+    tcase_add_test(tc, literals_of_python_become_strings);
+    tcase_add_loop_test(tc, nothing_else_becomes_a_string, 0,
+                        (int)(sizeof not_python / sizeof *not_python));
+    tcase_add_test(tc, standard_json_has_no_literals);
     tcase_add_test(tc, reals_do_not_excuse_errors);
     tcase_add_test(tc, depth_is_bounded);
     tcase_add_test(tc, files_are_read);

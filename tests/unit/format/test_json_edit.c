@@ -23,6 +23,8 @@ static const struct {
     {"{\"q\": -1.5e3}\n", "{}\n"},
     {"{\"a\":1,\"q\":2}", "{\"a\":1}"},
     {"{\"qq\":1,\"Q\":2}", "{\"qq\":1,\"Q\":2}"},
+    {"{\"a\":Infinity,\"q\": NaN, \"b\":[-Infinity]}", "{\"a\":Infinity, \"b\":[-Infinity]}"},
+    {"{\"q\":-Infinity}", "{}"},
 };
 
 START_TEST(member_is_removed)
@@ -41,6 +43,7 @@ static const struct {
 } appendices[] = {
     {"{}", "{\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
     {" { \n} \n", " {\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
+    {"{\"a\": NaN}", "{\"a\": NaN,\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
     {"{\"a\": 1e400}", "{\"a\": 1e400,\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
     {"{\n  \"a\": {}\n}\n", "{\n  \"a\": {},\n  \"q\": {\n    \"x\": 1\n  }\n}\n"},
 };

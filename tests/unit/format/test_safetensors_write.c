@@ -193,7 +193,7 @@ START_TEST(impossible_metadata)
         err e = {0};
         st_writer *w = NULL;
         json_t *metadata = NULL;
-        expect_ok(json_parse("m", texts[i], strlen(texts[i]), false, &metadata, &e), &e);
+        expect_ok(json_parse("m", texts[i], strlen(texts[i]), JSON_EXACT, &metadata, &e), &e);
         expect_error(st_writer_open(scratch("x"), false, tensors, 1, metadata, &w, &e), ERR_INPUT,
                      &e, "x");
         ck_assert_ptr_null(w);

@@ -407,7 +407,7 @@ START_TEST(presets)
         snprintf(path, sizeof path, "%s/presets/%s", getenv("TESTDATA"), names[i]);
         json_t *json = NULL;
         err e = {0};
-        expect_ok(json_parse_file(path, true, &json, &e), &e);
+        expect_ok(json_parse_file(path, JSON_PYTHON, &json, &e), &e);
         char *const text = json_dumps(json, 0);
         const model_config c = silent(text, "{}");
         ck_assert(model_has_linear(&c) && c.experts == 256 && c.norm_groups == 4 &&

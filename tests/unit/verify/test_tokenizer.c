@@ -207,7 +207,7 @@ static void check_golden(const char *tokenizer_path, const char *golden_path)
     tokenizer *t = NULL;
     err e = {0};
     expect_ok(io_read_file(tokenizer_path, JSON_FILE_LIMIT, &json, &bytes, &e), &e);
-    expect_ok(json_parse_file(golden_path, false, &golden, &e), &e);
+    expect_ok(json_parse_file(golden_path, JSON_EXACT, &golden, &e), &e);
     expect_ok(tokenizer_create(tokenizer_path, json, bytes, NULL, &t, &e), &e);
     size_t i = 0;
     json_t *item = NULL;
