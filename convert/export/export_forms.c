@@ -218,14 +218,14 @@ out:
  * reader of the export would connect the two. */
 static err_code refuse_kept_fp8(const pack_table *t, err *e)
 {
-    for (uint32_t i = 0; i < FP8_SUFFIXES * t->count; i++) {
-        const pack_record *const r = &t->records[i / FP8_SUFFIXES];
+    for (uint32_t i = 0; i < FP8_SPELLINGS * t->count; i++) {
+        const pack_record *const r = &t->records[i / FP8_SPELLINGS];
         char scales[NAME_MAX_BYTES + 16];
         if (r->cls != CLASS_KEPT || r->type != DTYPE_F8_E4M3) {
             continue;
         }
-        snprintf(scales, sizeof scales, "%s%s", r->name, fp8_suffixes[i % FP8_SUFFIXES]);
-        if (pack_table_find(t, scales)) {
+        if (fp8_scales_name(r->name, i % FP8_SPELLINGS, scales, sizeof scales) &&
+            pack_table_find(t, scales)) {
             err_set(e, ERR_INPUT,
                     "tensor %s: FP8 kept apart from its scales; a runtime would read its codes as "
                     "plain numbers",

@@ -1,95 +1,55 @@
 #include "format/checkpoint/fp8_pairs.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/json/json.h"
-#include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
 
-/* Both name scales to multiply by, although "inv" suggests otherwise. */
-const char *const fp8_suffixes[FP8_SUFFIXES] = {"_scale_inv", "_scale"};
+/* ---- descriptions ---------------------------------------------- */
 
-/* ---- config.json ----------------------------------------------- */
-
-/* Is it a list of two integers from 1 to 65535? */
-static bool take_block(const json_t *block, block_format *out)
-{
-    const json_int_t r = json_integer_value(json_array_get(block, 0));
-    const json_int_t c = json_integer_value(json_array_get(block, 1));
-    if (json_array_size(block) != 2 || r <= 0 || c <= 0 || r > UINT16_MAX || c > UINT16_MAX) {
-        return false;
-    }
-    *out = (block_format){(uint16_t)r, (uint16_t)c, DTYPE_F8_E4M3, SCALES_F32};
-    return true;
-}
-
-/* Does the config give the size of the tiles? */
+/* Does some file give the size of the tiles? */
 static bool is_given(const fp8_pairs *pairs)
 {
-    return pairs->block.code != DTYPE_NONE;
+    return pairs->described.block.code != DTYPE_NONE;
 }
 
 /* The blocks of a weight, unless its scales show other ones. */
 static block_format expected_block(const fp8_pairs *pairs)
 {
-    return is_given(pairs) ? pairs->block : block_fp8(SCALES_F32);
+    return is_given(pairs) ? pairs->described.block : block_fp8(SCALES_F32);
 }
 
-/* The tiles of the groups of a compressed-tensors config, if all groups have tiles; they must all
- * have the same. */
-static err_code take_groups(const json_t *groups, fp8_pairs *out, err *e)
+static err_code read_descriptions(const checkpoint *cp, quantization *out, err *e)
 {
-    bool all = true;
-    const char *name = NULL;
-    json_t *group = NULL;
-    json_object_foreach((json_t *)groups, name, group)
-    {
-        const json_t *const weights = json_object_get(group, "weights");
-        block_format block;
-        if (!take_block(json_object_get(weights, "block_structure"), &block)) {
-            all = false;
-            continue;
+    for (const char *const *name = quantization_files; *name; name++) {
+        char *text = NULL;
+        size_t bytes = 0;
+        TRY(checkpoint_read_file(cp, *name, &text, &bytes, e));
+        const err_code code = text ? quantization_read(out, *name, text, bytes, e) : OK;
+        free(text);
+        if (code != OK) {
+            return code;
         }
-        if (is_given(out) && !block_same_size(out->block, block)) {
-            return err_set(e, ERR_INPUT, "config.json: config_groups: tiles of more than one size");
-        }
-        out->block = block;
-    }
-    if (!all) {
-        out->block = (block_format){0};
     }
     return OK;
 }
 
-static err_code take_quantization(const json_t *q, fp8_pairs *out, err *e)
-{
-    const json_t *const block = json_object_get(q, "weight_block_size");
-    if (!block || json_is_null(block)) {
-        return take_groups(json_object_get(q, "config_groups"), out, e);
-    }
-    return take_block(block, &out->block)
-               ? OK
-               : err_set(e, ERR_INPUT,
-                         "config.json: weight_block_size: expected two integers from 1 to 65535");
-}
+/* ---- states ---------------------------------------------------- */
 
-static err_code read_config(const checkpoint *cp, fp8_pairs *out, err *e)
+static err_code find_states(const checkpoint *cp, fp8_pairs *out, err *e)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    json_t *config = NULL;
-    err_code code = OK;
-    TRY_OUT(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
-    if (text) {
-        TRY_OUT(json_parse("config.json", text, bytes, JSON_PYTHON, &config, e));
+    named_tensor *const list = calloc(cp->tensor_count + 1, sizeof *list);
+    if (!list) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
     }
-    TRY_OUT(take_quantization(json_object_get(config, "quantization_config"), out, e));
-out:
-    json_decref(config);
-    free(text);
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        const tensor *const t = &cp->tensors[i];
+        list[i] = (named_tensor){t->name, t->type, t->ndim, t->shape, false};
+    }
+    const err_code code =
+        tensor_states_find(list, cp->tensor_count, out->described.method, &out->states, e);
+    free(list);
     return code;
 }
 
@@ -136,7 +96,7 @@ static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s,
     if (is_tiled(w, s, out->block)) {
         return true;
     }
-    if (is_given(pairs)) {
+    if (is_given(pairs) && !pairs->described.other_fp8) {
         return false;
     }
     const uint64_t rows = w->shape[w->ndim - 2];
@@ -146,67 +106,70 @@ static bool find_block(const fp8_pairs *pairs, const tensor *w, const tensor *s,
     return whole || is_tiled(w, s, out->block) || (w->ndim == 2 && has_elements(s, rows));
 }
 
-static const tensor *find_named(const checkpoint *cp, const char *name, const char *suffix)
-{
-    char other[NAME_MAX_BYTES + 16];
-    const int length = snprintf(other, sizeof other, "%s%s", name, suffix);
-    return length < (int)sizeof other ? checkpoint_find(cp, other) : NULL;
-}
-
 static void pair_weight(const checkpoint *cp, fp8_pairs *pairs, size_t i)
 {
     const tensor *const w = &cp->tensors[i];
+    tensor_state *const state = &pairs->states.of[i];
     fp8_pair *const p = &pairs->of[i];
-    const tensor *const first = find_named(cp, w->name, fp8_suffixes[0]);
-    const tensor *const second = find_named(cp, w->name, fp8_suffixes[1]);
-    p->other = first ? first : second;
-    if (!p->other) {
+    if (state->scales == STATE_NONE) {
         p->kind = FP8_NO_SCALES;
-    } else if (first && second) {
-        p->kind = FP8_TWO_SCALES;
-    } else {
-        const bool fits = scale_stored_in(p->other->type) && find_block(pairs, w, p->other, p);
-        p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
-        pairs->any = pairs->any || fits;
+        return;
     }
-    if (p->other) {
-        pairs->of[p->other - cp->tensors] = (fp8_pair){.other = w, .kind = FP8_SCALES};
+    p->other = &cp->tensors[state->scales];
+    pairs->of[state->scales] = (fp8_pair){.other = w, .kind = FP8_SCALES};
+    if (state->two_scales) {
+        p->kind = FP8_TWO_SCALES;
+        return;
+    }
+    char why[BLOCK_TEXT_BYTES];
+    const bool fits = scale_stored_in(p->other->type) && find_block(pairs, w, p->other, p);
+    p->kind = fits ? FP8_WEIGHT : FP8_BAD_SCALES;
+    pairs->any = pairs->any || fits;
+    if (fits && !block_unsupported(p->block, why)) {
+        state->kind = STATE_BLOCK_FP8;
     }
 }
 
 /* Only `_scale_inv` certainly means the scales of a weight: activations also have a `_scale`. */
-static bool is_lone(const tensor *t, const fp8_pair *p)
+static bool is_lone(const tensor *t, const fp8_pair *p, const tensor_state *state)
 {
+    static const char suffix[] = "_scale_inv";
     const size_t length = strlen(t->name);
-    const size_t suffix = strlen(fp8_suffixes[0]);
-    return p->kind == FP8_NONE && length > suffix &&
-           strcmp(t->name + length - suffix, fp8_suffixes[0]) == 0;
+    return p->kind == FP8_NONE && state->kind == STATE_PART && state->weight == STATE_NONE &&
+           length >= sizeof suffix && strcmp(t->name + length - sizeof suffix + 1, suffix) == 0;
+}
+
+static void find_pairs(const checkpoint *cp, fp8_pairs *out)
+{
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        if (out->states.of[i].kind == STATE_FP8 && may_have_scales(&cp->tensors[i])) {
+            pair_weight(cp, out, i);
+        }
+    }
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        if (is_lone(&cp->tensors[i], &out->of[i], &out->states.of[i])) {
+            out->of[i].kind = FP8_LONE_SCALES;
+        }
+    }
 }
 
 err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
 {
     *out = (fp8_pairs){0};
-    TRY(read_config(cp, out, e));
+    TRY(read_descriptions(cp, &out->described, e));
+    TRY(find_states(cp, out, e));
     out->of = calloc(cp->tensor_count + 1, sizeof *out->of);
     if (!out->of) {
         return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
     }
-    for (size_t i = 0; i < cp->tensor_count; i++) {
-        if (may_have_scales(&cp->tensors[i])) {
-            pair_weight(cp, out, i);
-        }
-    }
-    for (size_t i = 0; i < cp->tensor_count; i++) {
-        if (is_lone(&cp->tensors[i], &out->of[i])) {
-            out->of[i].kind = FP8_LONE_SCALES;
-        }
-    }
+    find_pairs(cp, out);
     return OK;
 }
 
 void fp8_pairs_free(fp8_pairs *pairs)
 {
     free(pairs->of);
+    tensor_states_free(&pairs->states);
     *pairs = (fp8_pairs){0};
 }
 
@@ -260,8 +223,8 @@ err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i,
         (void)refuse_scales(pairs, t, p->other, e);
         break;
     case FP8_TWO_SCALES:
-        err_set(e, ERR_INPUT, "tensor %s: has scales under two names, %s_scale_inv and %s_scale",
-                t->name, t->name, t->name);
+        err_set(e, ERR_INPUT, "tensor %s: has scales under two names, %s and another", t->name,
+                p->other->name);
         break;
     case FP8_LONE_SCALES:
         err_set(e, ERR_INPUT, "tensor %s: scales that belong to no F8_E4M3 tensor", t->name);
@@ -269,6 +232,7 @@ err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i,
     default:
         return OK;
     }
-    err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+    err_hint(e, "--keep '%s' leaves the tensor as it is; octavo export refuses such a file",
+             t->name);
     return ERR_INPUT;
 }

@@ -1,18 +1,19 @@
 /* Finds block FP8 in a checkpoint: which scales belong to which weights, and the size of their tiles
- * (spec/quant.md section 8).
+ * (spec/quant.md section 8); and the state of every tensor (format/checkpoint/tensor_state.h).
  *
  *     fp8_pairs pairs;
  *     fp8_pairs_find(cp, &pairs, e);
  *     pairs.of[i].kind        what cp->tensors[i] is; .other is the tensor it is paired with
  *     fp8_pairs_free(&pairs);
  *
- * Pairs that do not fit are not an error here, only a config.json that cannot be read: a command
+ * Pairs that do not fit are not an error here, only a description that cannot be read: a command
  * that only inspects takes what fits, and one that converts calls fp8_pairs_check. */
 #ifndef FP8_PAIRS_H
 #define FP8_PAIRS_H
 
 #include "format/checkpoint/checkpoint.h"
-#include "format/tensor/block.h"
+#include "format/checkpoint/quantization.h"
+#include "format/checkpoint/tensor_state.h"
 
 typedef enum fp8_kind {
     FP8_NONE,        /* neither weight nor scales */
@@ -31,14 +32,11 @@ typedef struct fp8_pair {
 } fp8_pair;
 
 typedef struct fp8_pairs {
-    fp8_pair *of;       /* [cp->tensor_count] */
-    block_format block; /* given by the config; zeros: it gives none */
-    bool any;           /* some tensor is an FP8_WEIGHT */
+    fp8_pair *of;           /* [cp->tensor_count] */
+    quantization described; /* what the files of the model say */
+    tensor_states states;   /* of all tensors; block FP8 only where the store knows the tiles */
+    bool any;               /* some tensor is an FP8_WEIGHT */
 } fp8_pairs;
-
-/* The name of scales is that of their weight followed by one of these. */
-enum { FP8_SUFFIXES = 2 };
-extern const char *const fp8_suffixes[FP8_SUFFIXES];
 
 /* Is `scales` the shape of one scale for each block of the shape `weight`, both of `ndim` (2 or 3)
  * dimensions? */
@@ -54,7 +52,7 @@ typedef struct fp8_band {
 fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice, uint64_t row,
                         uint64_t rows);
 
-/* Errors: ERR_MEMORY, and those of reading config.json: ERR_IO, ERR_INPUT. Free with
+/* Errors: ERR_MEMORY, and those of reading descriptions: ERR_IO, ERR_INPUT. Free with
  * fp8_pairs_free. */
 MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e);
 void fp8_pairs_free(fp8_pairs *pairs);

@@ -167,10 +167,13 @@ static err_code add_member(store *s, const pack_record *r, uint64_t i, char **na
 static store_tensor *kept_scales(const store *s, const store_tensor *t)
 {
     store_tensor *found = NULL;
-    for (int i = 0; i < FP8_SUFFIXES && !found && t->type == DTYPE_F8_E4M3 && !t->quantized; i++) {
+    if (t->type != DTYPE_F8_E4M3 || t->quantized) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < FP8_SPELLINGS && !found; i++) {
         char name[NAME_MAX_BYTES + 16];
-        snprintf(name, sizeof name, "%s%s", t->name, fp8_suffixes[i]);
-        found = (store_tensor *)store_find(s, name);
+        found = fp8_scales_name(t->name, i, name, sizeof name) ? (store_tensor *)store_find(s, name)
+                                                               : NULL;
     }
     const bool fits = found && (t->ndim == 2 || t->ndim == 3) && found->ndim == t->ndim &&
                       t->rows > 0 && t->cols > 0 && scale_stored_in(found->type) &&

@@ -37,12 +37,12 @@ static void add(const char *name, dtype type, unsigned ndim, uint64_t a, uint64_
 }
 
 /* With this quantization_config; NULL: without one. */
-static void find(const char *quantization)
+static void find(const char *description)
 {
     char text[400];
     made_write(&made, scratch_dir, 1);
-    snprintf(text, sizeof text, "{\"quantization_config\": %s}", quantization);
-    scratch_text("config.json", quantization ? text : "{}");
+    snprintf(text, sizeof text, "{\"quantization_config\": %s}", description);
+    scratch_text("config.json", description ? text : "{}");
     expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
     expect_ok(fp8_pairs_find(cp, &pairs, &e), &e);
 }
@@ -174,19 +174,53 @@ static const struct {
      64, 32},
     {"{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
      "\"b\":{\"weights\":{}}}}",
-     0, 0},
-    {"{\"config_groups\":{\"a\":{\"weights\":{}},"
+     64, 32},
+    {"{\"config_groups\":{\"a\":{\"weights\":{\"num_bits\":4}},"
      "\"b\":{\"weights\":{\"block_structure\":[64,32]}}}}",
-     0, 0},
+     64, 32},
 };
+
+/* Groups with tiles and groups without: a scale for each row is that of a weight of the latter,
+ * unless the latter is not FP8. */
+START_TEST(groups_without_tiles)
+{
+    char text[300];
+    add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);
+    add("a.weight_scale", DTYPE_F32, 2, 130, 1, 0);
+    snprintf(text, sizeof text,
+             "{\"config_groups\":{\"a\":{\"weights\":{\"block_structure\":[64,32]}},"
+             "\"b\":{\"weights\":{\"num_bits\":%d,\"type\":\"float\"}}}}",
+             _i ? 8 : 4);
+    find(text);
+    if (_i) {
+        has_tiles("a.weight", 1, 300);
+    } else {
+        is("a.weight", FP8_BAD_SCALES, "a.weight_scale");
+    }
+}
+END_TEST
+
+/* Scales under the names that other writers use. */
+START_TEST(other_spellings)
+{
+    static const char *const names[] = {"a.weight_scale_inv", "a.weight_scale", "a.scale",
+                                        "a.qscale_weight", "a.scale_weight"};
+    add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);
+    add(names[_i], DTYPE_BF16, 2, 2, 3, 0);
+    add("b.scale", DTYPE_F32, 2, 2, 3, 0);
+    find(NULL);
+    is("a.weight", FP8_WEIGHT, names[_i]);
+    is("b.scale", FP8_NONE, NULL);
+}
+END_TEST
 
 START_TEST(tile_of_the_config)
 {
     add("a.weight", DTYPE_F8_E4M3, 2, 130, 300, 0);
     add("a.weight_scale_inv", DTYPE_F32, 2, configs[_i].rows ? 3 : 2, configs[_i].rows ? 10 : 3, 0);
     find(configs[_i].text);
-    ck_assert_uint_eq(pairs.block.rows, configs[_i].rows);
-    ck_assert_uint_eq(pairs.block.cols, configs[_i].cols);
+    ck_assert_uint_eq(pairs.described.block.rows, configs[_i].rows);
+    ck_assert_uint_eq(pairs.described.block.cols, configs[_i].cols);
     has_tiles("a.weight", configs[_i].rows ? 64 : 128, configs[_i].rows ? 32 : 128);
 }
 END_TEST
@@ -256,6 +290,8 @@ int main(void)
     tcase_add_test(tc, every_kind);
     tcase_add_test(tc, tiles_without_config);
     tcase_add_loop_test(tc, tile_of_the_config, 0, COUNT(configs));
+    tcase_add_loop_test(tc, groups_without_tiles, 0, 2);
+    tcase_add_loop_test(tc, other_spellings, 0, FP8_SPELLINGS);
     tcase_add_test(tc, config_overrules_shapes);
     tcase_add_loop_test(tc, tiles_that_the_config_cannot_mean, 0, COUNT(bad_configs));
     tcase_add_loop_test(tc, bands, 0, 5);

@@ -1,0 +1,46 @@
+/* What the files of a model say about its quantization: config.json, in which a description may be
+ * at any depth, and the files of other quantizers next to it (spec/quant.md section 8.1).
+ *
+ *     quantization q = {0};
+ *     quantization_read(&q, "config.json", text, bytes, e);
+ *     quantization_read(&q, "hf_quant_config.json", text, bytes, e);
+ *     if (q.count > 0) ... q.method, q.place, q.block ...
+ *
+ * A description is only what somebody wrote: which tensors are quantized is decided by the tensors
+ * (format/checkpoint/tensor_state.h). Nothing here allocates; different objects may be used by
+ * different threads. */
+#ifndef QUANTIZATION_H
+#define QUANTIZATION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "format/base/err.h"
+#include "format/tensor/block.h"
+
+enum { QUANTIZATION_TEXT_BYTES = 96 };
+
+typedef struct quantization {
+    unsigned count;                       /* of descriptions; 0: the rest is empty */
+    char method[QUANTIZATION_TEXT_BYTES]; /* of the first: "gptq", "modelopt NVFP4" */
+    char place[QUANTIZATION_TEXT_BYTES];  /* of the first: "config.json: text_config" */
+    block_format block;                   /* tiles of FP8; zeros: none are given */
+    bool other_fp8;                       /* there is also FP8 without tiles */
+    bool pow2;                            /* scale_fmt: scales are powers of two */
+} quantization;
+
+/* The files that may describe a quantization; ends with NULL. config.json is the first. The others
+ * are never exported: an exported directory has one description. */
+extern const char *const quantization_files[];
+
+/* The keys of descriptions in config.json, at any depth; ends with NULL. */
+extern const char *const quantization_keys[];
+
+/* Add the descriptions of one of these files, parsed or as text. ERR_INPUT: `weight_block_size` that
+ * is no pair of numbers, tiles of more than one size; not JSON. ERR_MEMORY. */
+MUST_CHECK err_code quantization_add(quantization *q, const char *file, const json_t *root, err *e);
+MUST_CHECK err_code quantization_read(quantization *q, const char *file, const char *text,
+                                      size_t bytes, err *e);
+
+#endif
