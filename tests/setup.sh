@@ -23,6 +23,7 @@ lib  libarchive        libarchive-dev
 lib  libxxhash         libxxhash-dev
 lib  libcrypto         libssl-dev
 lib  libpcre2-8        libpcre2-dev
+lib  libutf8proc       libutf8proc-dev
 lib  zlib              zlib1g-dev
 '
 test_needs='
@@ -55,6 +56,7 @@ cross libarchive       libarchive-dev:arm64
 cross libxxhash        libxxhash-dev:arm64
 cross libcrypto        libssl-dev:arm64
 cross libpcre2-8       libpcre2-dev:arm64
+cross libutf8proc      libutf8proc-dev:arm64
 cross zlib             zlib1g-dev:arm64
 cross check            check:arm64
 '

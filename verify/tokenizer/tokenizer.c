@@ -11,6 +11,7 @@ enum { SETS = 2, FIRST_CAPACITY = 1024, WORDS_PER_LOOK = 4096 };
 
 struct tokenizer {
     added_set added[SETS]; /* applied in this order */
+    normal_list normal;    /* between the two sets */
     split_list splits;
     bpe_model model;
     pattern *word; /* a word character; NULL: no token is single_word */
@@ -35,6 +36,8 @@ static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, e
     TRY(tokenizer_check_root(root, m, e));
     TRY(bpe_read(json_object_get(root, "model"), &t->model, e));
     TRY(added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e));
+    TRY(normal_read(json_object_get(root, "normalizer"), &t->normal, e));
+    TRY(added_normalize(&t->added[1], &t->normal, e));
     TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
     return needs_words(t) ? pattern_word(&t->word, e) : OK;
 }
@@ -88,6 +91,7 @@ void tokenizer_free(tokenizer *t)
         for (int s = 0; s < SETS; s++) {
             added_free(&t->added[s]);
         }
+        normal_free(&t->normal);
         splits_free(&t->splits);
         bpe_free(&t->model);
         pattern_free(t->word);
@@ -100,6 +104,7 @@ void tokenizer_free(tokenizer *t)
 typedef struct encoding {
     const tokenizer *t;
     pattern_scratch *scratch;
+    normal_work normal;
     bpe_work work;
     size_t words;
     token_list *out;
@@ -232,6 +237,9 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
     if (set == SETS) {
         return splits_run(&c->t->splits, c->scratch, text, bytes, encode_word, c, e);
     }
+    if (set == SETS - 1) {
+        TRY(normal_run(&c->t->normal, c->scratch, &c->normal, &text, &bytes, e));
+    }
     const added_set *const tokens = &c->t->added[set];
     segment s = {.text = text, .bytes = bytes, .set = set};
     size_t first = 0;
@@ -270,6 +278,7 @@ err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, co
     pattern_budget(c.scratch, bytes);
     code = encode_segment(&c, text, bytes, 0, e);
 out:
+    normal_work_free(&c.normal);
     bpe_work_free(&c.work);
     pattern_scratch_free(c.scratch);
     return code;

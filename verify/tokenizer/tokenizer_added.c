@@ -129,6 +129,47 @@ err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], e
     return OK;
 }
 
+static err_code normalize_token(added_token *t, const normal_list *normal, pattern_scratch *scratch,
+                                normal_work *w, err *e)
+{
+    const char *text = t->content;
+    size_t bytes = t->bytes;
+    pattern_budget(scratch, bytes);
+    TRY(normal_run(normal, scratch, w, &text, &bytes, e));
+    if (bytes == 0 || bytes > ADDED_MAX_BYTES) {
+        return err_set(e, ERR_INPUT, "added_tokens: \"%s\" has %zu bytes after normalization",
+                       t->content, bytes);
+    }
+    char *const copy = strndup(text, bytes);
+    if (!copy) {
+        return err_set(e, ERR_MEMORY, "no memory for an added token");
+    }
+    free(t->content);
+    t->content = copy;
+    t->bytes = bytes;
+    return OK;
+}
+
+err_code added_normalize(added_set *set, const normal_list *normal, err *e)
+{
+    pattern_scratch *scratch = NULL;
+    normal_work w = {0};
+    err_code code = OK;
+    if (normal->count == 0 || set->count == 0) {
+        return OK;
+    }
+    TRY_OUT(pattern_scratch_create(&scratch, e));
+    for (size_t i = 0; i < set->count; i++) {
+        TRY_OUT(normalize_token(&set->tokens[i], normal, scratch, &w, e));
+    }
+    memset(set->first, 0, sizeof set->first);
+    code = finish_set(set, e);
+out:
+    normal_work_free(&w);
+    pattern_scratch_free(scratch);
+    return code;
+}
+
 void added_free(added_set *set)
 {
     for (size_t i = 0; i < set->count; i++) {

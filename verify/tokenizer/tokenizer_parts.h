@@ -1,7 +1,8 @@
 /* The parts of a tokenizer, shared by verify/tokenizer/tokenizer*.c only.
  *
- * A text passes through them in this order: two sets of added tokens cut it into segments, the
- * splits cut a segment into words, and the model turns a word into tokens. */
+ * A text passes through them in this order: a first set of added tokens cuts it into segments, which
+ * are normalized; a second set cuts these; the splits cut a segment into words, and the model turns
+ * a word into tokens. */
 #ifndef TOKENIZER_PARTS_H
 #define TOKENIZER_PARTS_H
 
@@ -9,9 +10,11 @@
 #include <stdbool.h>
 
 #include "verify/tokenizer/pattern.h"
+#include "verify/tokenizer/text_buffer.h"
 #include "verify/tokenizer/tokenizer.h"
+#include "verify/tokenizer/unicode_normal.h"
 
-enum { TOKENIZER_MAX_SPLITS = 16, ADDED_MAX_BYTES = 1024 };
+enum { TOKENIZER_MAX_STEPS = 16, ADDED_MAX_BYTES = 1024, NORMAL_MAX_BYTES = 1024 };
 
 /* ---- Reading JSON: tokenizer_json.c ---------------------------- */
 
@@ -30,6 +33,10 @@ MUST_CHECK err_code tokenizer_read_flag(const char *path, const json_t *object, 
 /* Is object["type"] this word? */
 bool tokenizer_is_type(const json_t *object, const char *type);
 
+/* Compile {"String": ...} or {"Regex": ...}; *out is for pattern_free. ERR_INPUT, ERR_MEMORY. */
+MUST_CHECK err_code tokenizer_read_pattern(const char *path, const json_t *value, pattern **out,
+                                           err *e);
+
 /* An id in [0, 2^31). */
 MUST_CHECK err_code tokenizer_read_id(const char *path, const json_t *value, int32_t *out, err *e);
 
@@ -39,11 +46,44 @@ MUST_CHECK err_code tokenizer_read_id(const char *path, const json_t *value, int
  * truncation and padding, which are ignored. ERR_INPUT. */
 MUST_CHECK err_code tokenizer_check_root(const json_t *root, const monitor *m, err *e);
 
+/* ---- Normalizers: tokenizer_normal.c --------------------------- */
+
+typedef enum normal_kind { NORMAL_FORM, NORMAL_REPLACE, NORMAL_PREPEND } normal_kind;
+
+typedef struct normal_step {
+    normal_kind kind;
+    unicode_form form;
+    char *search; /* replace this text; NULL: what the pattern matches */
+    pattern *pattern;
+    char *content; /* what replaces it, or is put before a text */
+    size_t search_bytes, content_bytes;
+} normal_step;
+
+typedef struct normal_list {
+    normal_step steps[TOKENIZER_MAX_STEPS];
+    size_t count; /* 0: texts stay as they are */
+} normal_list;
+
+/* Working memory for one thread. Initially all zero. */
+typedef struct normal_work {
+    text_buffer buffers[2];
+    unicode_work unicode;
+} normal_work;
+
+/* Read normalizer (NULL or null: none). Free the list in every case. */
+MUST_CHECK err_code normal_read(const json_t *value, normal_list *out, err *e);
+void normal_free(normal_list *list);
+
+/* Replace *text and *bytes by the normalized text, which is in `w` until the next call. */
+MUST_CHECK err_code normal_run(const normal_list *list, pattern_scratch *scratch, normal_work *w,
+                               const char **text, size_t *bytes, err *e);
+void normal_work_free(normal_work *w);
+
 /* ---- Added tokens: tokenizer_added.c --------------------------- */
 
 typedef struct added_token {
-    char *content;
-    size_t bytes; /* 1 ... ADDED_MAX_BYTES */
+    char *content; /* what is searched for: normalized text in the second set */
+    size_t bytes;  /* 1 ... ADDED_MAX_BYTES */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized;
 } added_token;
@@ -60,6 +100,9 @@ typedef struct bpe_model bpe_model;
  * tokens, which are matched in the text between those. `m` is for checking ids. Free both sets in
  * every case. */
 MUST_CHECK err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e);
+
+/* Normalize what the tokens of a set are searched by, as the text is that they are searched in. */
+MUST_CHECK err_code added_normalize(added_set *set, const normal_list *normal, err *e);
 void added_free(added_set *set);
 
 /* The first occurrence, from `at` on, of any token of the set; of several at one place the longest
@@ -85,7 +128,7 @@ typedef struct split {
 } split;
 
 typedef struct split_list {
-    split splits[TOKENIZER_MAX_SPLITS];
+    split splits[TOKENIZER_MAX_STEPS];
     size_t count;
 } split_list;
 

@@ -81,10 +81,6 @@ err_code tokenizer_check_root(const json_t *root, const monitor *m, err *e)
     if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0") != 0)) {
         return tokenizer_refuse("version", version, e);
     }
-    const json_t *const normalizer = json_object_get(root, "normalizer");
-    if (normalizer && !json_is_null(normalizer)) {
-        return tokenizer_refuse("normalizer", normalizer, e);
-    }
     TRY(check_post_processor(json_object_get(root, "post_processor"), e));
     note_saved_state(root, m);
     return OK;

@@ -10,7 +10,7 @@
 static const char gpt2_words[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-static err_code read_pattern(const char *path, const json_t *value, pattern **out, err *e)
+err_code tokenizer_read_pattern(const char *path, const json_t *value, pattern **out, err *e)
 {
     static const char *const keys[] = {"String", "Regex", NULL};
     TRY(tokenizer_check_keys(path, value, keys, e));
@@ -51,7 +51,7 @@ static err_code read_split(const char *path, const json_t *value, split *out, er
     snprintf(place, sizeof place, "%s.behavior", path);
     TRY(read_behavior(place, json_object_get(value, "behavior"), &out->behavior, e));
     snprintf(place, sizeof place, "%s.pattern", path);
-    return read_pattern(place, json_object_get(value, "pattern"), &out->pattern, e);
+    return tokenizer_read_pattern(place, json_object_get(value, "pattern"), &out->pattern, e);
 }
 
 /* \p{N} of Unicode 17: for Digits the library uses a newer table than for patterns. */
@@ -88,7 +88,7 @@ static err_code read_step(const char *path, const json_t *value, bool last, spli
 {
     split *const s = &out->splits[out->count];
     const bool byte_level = tokenizer_is_type(value, "ByteLevel");
-    if (out->count == TOKENIZER_MAX_SPLITS || byte_level != last) {
+    if (out->count == TOKENIZER_MAX_STEPS || byte_level != last) {
         return tokenizer_refuse(path, value, e);
     }
     out->count++;

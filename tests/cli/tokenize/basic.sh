@@ -45,8 +45,8 @@ octavo tokenize text --text text
 cp model.octavo damaged.octavo
 flip damaged.octavo 600
 octavo tokenize damaged.octavo --text text --json
-sed 's/"normalizer": *null/"normalizer":{"type":"NFC"}/' model/tokenizer.json >nfc.json
-octavo tokenize nfc.json --text text
+sed 's/"normalizer": *null/"normalizer":{"type":"Lowercase"}/' model/tokenizer.json >lower.json
+octavo tokenize lower.json --text text
 echo '{"model":' >broken.json
 octavo tokenize broken.json --text text
 
