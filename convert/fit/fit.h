@@ -37,7 +37,7 @@ typedef enum fit_reason {
 #define FIT_WARNINGS(X)                                                                            \
     X(WARN_EXPORT_REFUSED, "export-refused") /* octavo export would end with exit status 5 */      \
     X(WARN_NO_CONFIG, "no-config")           /* so what needs config.json is not checked */        \
-    X(WARN_ARCHITECTURE, "architecture")     /* no release of the runtime supports it */           \
+    X(WARN_ARCHITECTURE, "architecture")     /* the release does not know it, or another's code */ \
     X(WARN_MTP_IGNORED, "mtp-ignored")       /* MTP layers, which the runtime does not read */     \
     X(WARN_MTP_DRAFT, "mtp-draft")           /* MTP layers, read only to draft tokens */           \
     X(WARN_MTP_MISSING, "mtp-missing")       /* config.json announces some, there are none */      \

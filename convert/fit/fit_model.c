@@ -55,20 +55,26 @@ static void read_norm_groups(const json_t *config, fit_model *m)
     }
 }
 
+/* A name that is too long counts as missing. */
+static void read_name(const json_t *value, char *out, size_t size)
+{
+    const char *const name = json_string_value(value);
+    if (name && strlen(name) < size) {
+        snprintf(out, size, "%s", name);
+    }
+}
+
 static void read_all(const json_t *config, fit_model *m)
 {
     static const char *const experts[] = {"num_experts", "n_routed_experts", "num_local_experts",
                                           "moe_num_experts", NULL};
-    const char *const type = json_string_value(json_object_get(config, "model_type"));
-    const char *const architecture =
-        json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
     const json_t *const tied = value_of(config, "tie_word_embeddings");
     m->known = true;
-    m->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
+    read_name(json_object_get(config, "model_type"), m->model_type, sizeof m->model_type);
+    read_name(json_array_get(json_object_get(config, "architectures"), 0), m->architecture,
+              sizeof m->architecture);
+    m->ring_linear = strcmp(m->model_type, "bailing_moe_linear") == 0;
     m->own_code = json_object_get(config, "auto_map") != NULL;
-    if (architecture && strlen(architecture) < sizeof m->architecture) {
-        snprintf(m->architecture, sizeof m->architecture, "%s", architecture);
-    }
     m->layers = number_of(config, "num_hidden_layers");
     m->mtp_layers = number_of(config, "num_nextn_predict_layers");
     m->experts = first_number(config, experts);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "convert/fit/fit.h"
+#include "convert/fit/fit_known.h"
 #include "format/base/glob.h"
 
 /* "s" after a number other than 1. */
@@ -22,17 +23,27 @@ static err_code warn_config(fit *f, err *e)
                      "matrices, layers, MTP and a tied head are not checked");
 }
 
-/* Ring-linear is in no release. transformers loads it with the Python code of the checkpoint, forks
- * have it built in. */
+/* There is nothing to load a model that no code of the runtime is for. */
 static err_code warn_architecture(fit *f, err *e)
 {
+    char name[128];
+    char instead[128];
     const preset *const p = f->preset;
-    if (!f->model.ring_linear || !p->loader || (p->runs_own_code && f->model.own_code)) {
-        return OK;
+    fit_known_name(p, &f->model, name, sizeof name);
+    fit_known_instead(&f->model, instead, sizeof instead);
+    switch (fit_known(p, &f->model)) {
+    case KNOWN_NOT:
+        return fit_warn(f, WARN_ARCHITECTURE, true, e, "%s does not know %s%s; --for %s would do",
+                        p->release, name,
+                        p->runs_own_code ? ", and config.json has no auto_map" : "", instead);
+    case KNOWN_BACKEND:
+        return fit_warn(f, WARN_ARCHITECTURE, false, e,
+                        "%s has no code of its own for %s and runs that of transformers",
+                        p->release, name);
+    case KNOWN:
+        break;
     }
-    return fit_warn(f, WARN_ARCHITECTURE, false, e, "no release of %s knows %s%s", p->loader,
-                    f->model.architecture[0] ? f->model.architecture : "bailing_moe_linear",
-                    p->runs_own_code ? ", and config.json has no auto_map" : "");
+    return OK;
 }
 
 /* ---- layers ---------------------------------------------------- */

@@ -340,9 +340,15 @@ START_TEST(ring_linear_and_scales)
     codes("model.layers.0.attention.dense.weight", 256, 256);
     snprintf(config, sizeof config, ring, "");
     makes(PRESET_VLLM, config, SIZES(1), SIZES(1));
-    expect_warnings("architecture scales-rounded");
+    expect_warnings("architecture! scales-rounded");
+    ck_assert_str_eq(found.warnings[0].text,
+                     "vLLM 0.33 does not know BailingMoeLinearV2ForCausalLM; "
+                     "--for ant-sglang, areal or bf16 would do");
     makes(PRESET_HF, config, SIZES(1), SIZES(1));
-    expect_warnings("architecture");
+    expect_warnings("architecture!");
+    ck_assert_str_eq(found.warnings[0].text,
+                     "transformers 5.24 does not know model_type bailing_moe_linear, and "
+                     "config.json has no auto_map; --for ant-sglang, areal or bf16 would do");
     makes(PRESET_ANT_SGLANG, config, SIZES(1), SIZES(1));
     expect_warnings("");
     makes(
@@ -350,16 +356,20 @@ START_TEST(ring_linear_and_scales)
         "{\"model_type\": \"bailing_moe_linear\", \"architectures\": [\"AAAAAAAAAAAAAAAAAAAAAAAAAAA"
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\u00e9\"]}",
         SIZES(1), SIZES(1));
-    ck_assert_ptr_nonnull(strstr(found.warnings[0].text, "knows bailing_moe_linear"));
+    ck_assert_ptr_nonnull(strstr(found.warnings[0].text, "know model_type bailing_moe_linear"));
+    makes(PRESET_VLLM, "{\"architectures\": [\"Dots1ForCausalLM\"]}", SIZES(1), SIZES(1));
+    expect_warnings("architecture scales-rounded");
+    ck_assert_str_eq(found.warnings[0].text, "vLLM 0.33 has no code of its own for "
+                                             "Dots1ForCausalLM and runs that of transformers");
     snprintf(config, sizeof config, ring, ", \"auto_map\": {}");
     makes(PRESET_HF, config, SIZES(1), SIZES(1));
     expect_warnings("");
     ((pack_record *)pack_table_find(&table, "model.layers.0.attention.dense.weight_scale_inv"))
         ->block.scale = SCALES_UE8M0;
     makes(PRESET_VLLM, config, SIZES(1), SIZES(1));
-    expect_warnings("architecture");
+    expect_warnings("architecture!");
     makes(PRESET_COMPRESSED, config, SIZES(1), SIZES(1));
-    expect_warnings("architecture");
+    expect_warnings("architecture!");
 }
 END_TEST
 
