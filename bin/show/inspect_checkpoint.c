@@ -6,9 +6,10 @@
 
 #include "bin/show/layer_groups.h"
 #include "bin/show/inspect.h"
+#include "bin/show/state_show.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
-#include "format/checkpoint/checkpoint.h"
+#include "format/checkpoint/fp8_pairs.h"
 #include "format/base/glob.h"
 #include "format/file/io.h"
 #include "format/tensor/expert_stack.h"
@@ -31,6 +32,17 @@ static checkpoint_totals add_up(const checkpoint *cp)
     return sum;
 }
 
+/* A checkpoint and what its tensors are. */
+typedef struct inspected {
+    const checkpoint *cp;
+    const tensor_states *states;
+} inspected;
+
+static const tensor_state *state_of(const inspected *x, const tensor *t)
+{
+    return &x->states->of[t - x->cp->tensors];
+}
+
 /* ---- JSON ------------------------------------------------------ */
 
 static json_t *shards_json(report *r, const checkpoint *cp)
@@ -49,25 +61,27 @@ static json_t *shards_json(report *r, const checkpoint *cp)
     return list;
 }
 
-static json_t *tensor_json(report *r, const checkpoint *cp, const tensor *t)
+static json_t *tensor_json(report *r, const inspected *x, const tensor *t)
 {
     json_t *const o = json_object();
     report_put(r, o, "name", report_text(t->name));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
     report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
-    report_put(r, o, "shard", report_text(cp->shards[t->shard].name));
+    report_put(r, o, "shard", report_text(x->cp->shards[t->shard].name));
     report_put(r, o, "off", report_number(t->off));
     report_put(r, o, "bytes", report_number(t->bytes));
+    state_put(r, o, state_of(x, t));
     return o;
 }
 
-static void checkpoint_json(const checkpoint *cp, const char *path, const char *glob, report *r)
+static void checkpoint_json(const inspected *x, const char *path, const char *glob, report *r)
 {
+    const checkpoint *const cp = x->cp;
     const checkpoint_totals sum = add_up(cp);
     json_t *const tensors = json_array();
     for (size_t i = 0; i < cp->tensor_count; i++) {
         if (!glob || glob_match(glob, cp->tensors[i].name)) {
-            report_append(r, tensors, tensor_json(r, cp, &cp->tensors[i]));
+            report_append(r, tensors, tensor_json(r, x, &cp->tensors[i]));
         }
     }
     report_put(r, r->root, "kind", report_text("checkpoint"));
@@ -82,26 +96,30 @@ static void checkpoint_json(const checkpoint *cp, const char *path, const char *
 /* ---- text ------------------------------------------------------ */
 
 /* A row for one tensor, or for the experts that a packed file would stack. */
-static layer_item item_of(const tensor *first, const char *name, size_t members)
+static layer_item item_of(const inspected *x, const tensor *first, const char *name, size_t members)
 {
     layer_item item = {.name = name,
                        .type = first->type,
                        .from = first->type,
                        .ndim = first->ndim,
+                       .mark = state_of(x, first)->kind,
+                       .index = (size_t)(first - x->cp->tensors),
                        .bytes = first->bytes * members, /* no overflow: all of them are in files */
                        .tensors = members};
     memcpy(item.shape, first->shape, sizeof item.shape);
     return item;
 }
 
-static err_code print_table(const layer_item *items, size_t count, err *e)
+/* The states are a column only if there is something to tell. */
+static err_code print_table(const inspected *x, const layer_item *items, size_t count, err *e)
 {
-    static const char *const names[] = {"tensor", "count", "dtype", "shape", "bytes"};
+    static const char *const names[] = {"tensor", "count", "dtype", "shape", "bytes", "state"};
+    const size_t columns = sizeof names / sizeof names[0] - (x->states->any ? 0 : 1);
     layer_groups folded;
     TRY(layer_fold(items, count, &folded, e));
     table t;
-    table_start(&t, "lrllr");
-    table_header(&t, names, sizeof names / sizeof names[0]);
+    table_start(&t, x->states->any ? "lrllrl" : "lrllr");
+    table_header(&t, names, columns);
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
@@ -112,6 +130,10 @@ static err_code print_table(const layer_item *items, size_t count, err *e)
             table_cell(&t, "%s", dtype_name(row->sum.type));
             table_cell(&t, "%s", text_shape(shape.s, row->sum.shape, row->sum.ndim));
             table_cell(&t, "%s", text_size(size.s, row->sum.bytes));
+            if (x->states->any) {
+                char text[STATE_TEXT_BYTES];
+                table_cell(&t, "%s", state_text(&x->states->of[row->sum.index], text));
+            }
         }
     }
     putchar('\n');
@@ -139,7 +161,8 @@ static size_t choose(const checkpoint *cp, const char *glob, const tensor **chos
 }
 
 /* Fold experts, then layers, and print. */
-static err_code print_tensors(const tensor *const *chosen, size_t count, size_t foldable, err *e)
+static err_code print_tensors(const inspected *x, const tensor *const *chosen, size_t count,
+                              size_t foldable, err *e)
 {
     stack_list stacks = {0};
     stack_item *const parts = calloc(count + 1, sizeof *parts);
@@ -151,17 +174,17 @@ static err_code print_tensors(const tensor *const *chosen, size_t count, size_t 
     }
     for (size_t i = 0; i < foldable; i++) {
         const tensor *const t = chosen[i];
-        parts[i] = (stack_item){t->name, t->type, t->ndim, t->shape, 0};
+        parts[i] = (stack_item){t->name, t->type, t->ndim, t->shape, (int)state_of(x, t)->kind};
     }
     TRY_OUT(stack_fold(parts, foldable, &stacks, e));
     for (; rows < stacks.group_count; rows++) {
         const stack_group *const g = &stacks.groups[rows];
-        items[rows] = item_of(chosen[stacks.members[g->first]], g->name, g->count);
+        items[rows] = item_of(x, chosen[stacks.members[g->first]], g->name, g->count);
     }
     for (size_t i = foldable; i < count; i++) {
-        items[rows++] = item_of(chosen[i], chosen[i]->name, 1);
+        items[rows++] = item_of(x, chosen[i], chosen[i]->name, 1);
     }
-    code = print_table(items, rows, e);
+    code = print_table(x, items, rows, e);
 out:
     stack_list_free(&stacks);
     free(items);
@@ -190,8 +213,9 @@ out:
     return code;
 }
 
-static void print_head(const checkpoint *cp, const char *path, const json_t *config)
+static void print_head(const inspected *x, const char *path, const json_t *config)
 {
+    const checkpoint *const cp = x->cp;
     const checkpoint_totals sum = add_up(cp);
     shown size, elements, part;
     char name[256];
@@ -211,10 +235,14 @@ static void print_head(const checkpoint *cp, const char *path, const json_t *con
         }
     }
     putchar('\n');
+    if (x->states->any) {
+        state_print_counts(x->states, NULL, NULL);
+    }
 }
 
-static err_code print_checkpoint(const checkpoint *cp, const char *path, const char *glob, err *e)
+static err_code print_checkpoint(const inspected *x, const char *path, const char *glob, err *e)
 {
+    const checkpoint *const cp = x->cp;
     json_t *config = NULL;
     size_t foldable = 0;
     err_code code = OK;
@@ -224,8 +252,8 @@ static err_code print_checkpoint(const checkpoint *cp, const char *path, const c
     }
     const size_t count = choose(cp, glob, chosen, &foldable);
     TRY_OUT(read_config(cp, &config, e));
-    print_head(cp, path, config);
-    TRY_OUT(print_tensors(chosen, count, foldable, e));
+    print_head(x, path, config);
+    TRY_OUT(print_tensors(x, chosen, count, foldable, e));
 out:
     json_decref(config);
     free(chosen);
@@ -244,15 +272,20 @@ static bool is_any_matched(const checkpoint *cp, const char *glob)
 err_code inspect_checkpoint(const char *path, const char *glob, report *r, err *e)
 {
     checkpoint *cp = NULL;
+    fp8_pairs pairs = {0};
     err_code code = OK;
-    TRY(checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e));
+    TRY_OUT(checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e));
+    TRY_OUT(fp8_pairs_find(cp, &pairs, e));
+    const inspected x = {cp, &pairs.states};
     if (glob && !is_any_matched(cp, glob)) {
         code = inspect_no_match(path, glob, e);
     } else if (r->json) {
-        checkpoint_json(cp, path, glob, r);
+        checkpoint_json(&x, path, glob, r);
     } else {
-        code = print_checkpoint(cp, path, glob, e);
+        code = print_checkpoint(&x, path, glob, e);
     }
+out:
+    fp8_pairs_free(&pairs);
     checkpoint_close(cp);
     return code;
 }

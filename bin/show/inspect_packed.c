@@ -7,6 +7,7 @@
 
 #include "bin/show/layer_groups.h"
 #include "bin/show/inspect.h"
+#include "bin/show/state_show.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "quant/tile/tile.h"
@@ -27,6 +28,22 @@ static uint64_t elements_of(const pack_record *r)
     return elements;
 }
 
+/* Was it quantized by somebody else, in a form that is only copied? */
+static bool is_foreign(const packed_view *v, uint32_t i)
+{
+    const tensor_state *const s = &v->states.of[i];
+    return s->kind == STATE_FOREIGN ||
+           (s->kind == STATE_FP8 && v->file->table.records[i].src_type != DTYPE_F8_E4M3);
+}
+
+/* The scales of codes are not counted. */
+static uint64_t tensors_of(const void *ctx, size_t i)
+{
+    const packed_view *const v = ctx;
+    const pack_record *const r = &v->file->table.records[i];
+    return r->cls == CLASS_SCALES ? 0 : pack_record_sources(r);
+}
+
 static packed_totals add_up(const packed_view *v)
 {
     const pack_table *const t = &v->file->table;
@@ -40,9 +57,9 @@ static packed_totals add_up(const packed_view *v)
         const uint64_t elements = elements_of(r);
         sum.elements += elements;
         sum.fp8_elements += r->cls == CLASS_CODES ? elements : 0;
-        *(pack_record_has_stats(r)      ? &sum.quantized
-          : r->origin == ORIGIN_CARRIED ? &sum.carried
-                                        : &sum.kept) += pack_record_sources(r);
+        *(pack_record_has_stats(r)                          ? &sum.quantized
+          : r->origin == ORIGIN_CARRIED || is_foreign(v, i) ? &sum.carried
+                                                            : &sum.kept) += pack_record_sources(r);
         sum.sum_sq_source += q.sum_sq_source;
         sum.sum_sq_error += q.sum_sq_error;
     }
@@ -58,7 +75,7 @@ static layer_item item_of(const packed_view *v, uint32_t number)
                        .type = r->type,
                        .from = r->src_type,
                        .ndim = r->ndim,
-                       .mark = r->cls,
+                       .mark = (unsigned)r->cls << 8 | v->states.of[number].kind,
                        .bytes = r->len + (scales ? scales->len : 0),
                        .tensors = pack_record_sources(r),
                        .sum_sq_source = q.sum_sq_source,
@@ -170,6 +187,9 @@ static void print_head(const packed_view *v, const json_t *config)
     printf("weights    %s, %s of them FP8 with %s scales\n", text_many(whole.s, sum.elements),
            text_many(part.s, sum.fp8_elements),
            json_string_value(json_object_get(v->recipe, "scales")));
+    if (v->states.foreign > 0) {
+        state_print_counts(&v->states, tensors_of, v);
+    }
     if (sum.quantized > 0) {
         printf("error      %s over all quantized tensors\n",
                text_quality(db.s, stats_sqnr(sum.sum_sq_source, sum.sum_sq_error)));

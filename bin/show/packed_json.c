@@ -1,5 +1,6 @@
 /* Every field of a packed file as JSON, under the names of spec/format.md. tests/interop compares all
  * of them with what an independent reader finds. */
+#include "bin/show/state_show.h"
 #include "bin/show/inspect.h"
 #include "format/tensor/dtype.h"
 
@@ -104,6 +105,7 @@ static json_t *tensor_json(report *r, const packed_view *v, uint32_t number)
     report_put(r, o, "dialect", report_text(dialect_name(t->dialect)));
     report_put(r, o, "pow2", json_boolean(pow2));
     report_put(r, o, "class", report_text(packed_class_name(t->cls)));
+    state_put(r, o, &v->states.of[number]);
     report_put(
         r, o, "digest",
         report_hex(pack_evidence_tensor(&v->evidence, number), digest_bytes(v->evidence.alg)));

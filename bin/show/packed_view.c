@@ -38,6 +38,16 @@ static err_code check_stats(const packed_view *v, err *e)
     return OK;
 }
 
+/* A description gives only the name of a method, so one that cannot be read is left to the commands
+ * that need it. */
+static err_code find_states(packed_view *v, err *e)
+{
+    quantization described;
+    err ignored = {0};
+    const err_code code = packed_quantization(v->files, v->file_count, &described, &ignored);
+    return packed_states_find(&v->file->table, code == OK ? described.method : "", &v->states, e);
+}
+
 static err_code read_all(const char *path, packed_view *v, err *e)
 {
     TRY(pack_open(path, &v->file, e));
@@ -45,7 +55,8 @@ static err_code read_all(const char *path, packed_view *v, err *e)
     TRY(check_stats(v, e));
     TRY(read_json(v->file, TAG_RCPE, &v->recipe, e));
     TRY(read_json(v->file, TAG_PROV, &v->provenance, e));
-    return pack_read_members(v->file, &v->files, &v->file_count, e);
+    TRY(pack_read_members(v->file, &v->files, &v->file_count, e));
+    return find_states(v, e);
 }
 
 err_code packed_view_open(const char *path, packed_view *out, err *e)
@@ -60,6 +71,7 @@ err_code packed_view_open(const char *path, packed_view *out, err *e)
 
 void packed_view_close(packed_view *v)
 {
+    tensor_states_free(&v->states);
     members_free(v->files, v->file_count);
     json_decref(v->recipe);
     json_decref(v->provenance);

@@ -14,6 +14,7 @@
 #include "format/archive/embed_tar.h"
 #include "format/json/json.h"
 #include "format/pack/pack_file.h"
+#include "format/store/packed_states.h"
 
 typedef struct packed_view {
     pack_file *file;
@@ -21,6 +22,7 @@ typedef struct packed_view {
     json_t *recipe, *provenance;
     member *files;
     size_t file_count;
+    tensor_states states; /* of the records */
 } packed_view;
 
 /* How well a record of codes represents its source. */

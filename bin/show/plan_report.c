@@ -25,8 +25,12 @@ static tile_count count_tiles(const pack_record *r)
                         .clipped = slices * block_clipped(r->block, rows, cols)};
 }
 
-const char *plan_decision(const pack_record *r)
+const char *plan_decision(const convert_job *job, uint32_t number)
 {
+    const pack_record *const r = &job->plan.table.records[number];
+    if (job->plan.records[number].reason == REASON_FOREIGN) {
+        return "carry";
+    }
     return r->origin == ORIGIN_CARRIED ? "carry" : r->cls == CLASS_CODES ? "quantize" : "keep";
 }
 
@@ -79,6 +83,15 @@ static err_code make_items(const convert_job *job, const packed_view *made, laye
     return OK;
 }
 
+static void put_reason(table *t, const plan_record *r)
+{
+    if (r->reason == REASON_FOREIGN && r->method) {
+        table_cell(t, "already quantized: %s", r->method);
+    } else {
+        table_cell(t, "%s", recipe_reason_text(r->reason));
+    }
+}
+
 static void put_plan_row(table *t, const convert_job *job, const char *indent, const char *name,
                          const layer_item *x)
 {
@@ -89,7 +102,7 @@ static void put_plan_row(table *t, const convert_job *job, const char *indent, c
     table_cell(t, "%" PRIu64, x->tensors);
     table_cell(t, "%s", dtype_name(x->from));
     table_cell(t, "%s", text_shape(shape.s, x->shape, x->ndim));
-    table_cell(t, "%s", plan_decision(r));
+    table_cell(t, "%s", plan_decision(job, (uint32_t)x->index));
     if (quantized) {
         table_cell(t, "%" PRIu64, x->tiles);
         table_cell(t, "%" PRIu64, x->clipped);
@@ -98,7 +111,7 @@ static void put_plan_row(table *t, const convert_job *job, const char *indent, c
         table_cell(t, "%s", "");
     }
     table_cell(t, "%s", text_size(size.s, x->bytes));
-    table_cell(t, "%s", recipe_reason_text(job->plan.records[x->index].reason));
+    put_reason(t, &job->plan.records[x->index]);
 }
 
 static err_code put_folded(table *t, const convert_job *job, const layer_item *items, size_t count,
@@ -203,7 +216,7 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
         table_cell(&t, "%s", x->name);
         table_cell(&t, "%s", dtype_name(x->from));
         table_cell(&t, "%s", text_shape(shape.s, x->shape, x->ndim));
-        table_cell(&t, "%s", plan_decision(r));
+        table_cell(&t, "%s", plan_decision(job, (uint32_t)x->index));
         table_cell(&t, "%s", text_size(size.s, x->bytes));
         table_cell(&t, "%s", pack_record_has_stats(r) ? db.s : "");
     }
@@ -212,6 +225,14 @@ err_code plan_print_tensors(const convert_job *job, const packed_view *made, err
 }
 
 /* ---- JSON ------------------------------------------------------ */
+
+static void put_state(report *r, json_t *o, const plan_record *record)
+{
+    report_put(r, o, "state", report_text(state_name(record->state)));
+    if (record->method) {
+        report_put(r, o, "method", report_text(record->method));
+    }
+}
 
 static json_t *record_json(report *r, const convert_job *job, uint32_t number,
                            const packed_view *made)
@@ -222,8 +243,9 @@ static json_t *record_json(report *r, const convert_job *job, uint32_t number,
     const tile_count tiles = count_tiles(t);
     json_t *const o = json_object();
     report_put(r, o, "name", report_text(t->name));
-    report_put(r, o, "decision", report_text(plan_decision(t)));
+    report_put(r, o, "decision", report_text(plan_decision(job, number)));
     report_put(r, o, "reason", report_text(recipe_reason_name(reason)));
+    put_state(r, o, &job->plan.records[number]);
     report_put(r, o, "shape", report_shape(r, t->shape, t->ndim));
     report_put(r, o, "src_dtype", report_text(dtype_name(t->src_type)));
     report_put(r, o, "dtype", report_text(dtype_name(t->type)));
@@ -268,6 +290,7 @@ json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
     report_put(r, o, "quantized", report_number(p->quantized_count));
     report_put(r, o, "requantized", report_number(p->requantized_count));
     report_put(r, o, "carried", report_number(p->carried_count));
+    report_put(r, o, "carried_foreign", report_number(p->foreign_count));
     report_put(r, o, "kept", report_number(p->kept_count));
     report_put(r, o, "quantized_elements", report_number(p->quantized_elements));
     report_put(r, o, "tiles", report_number(p->tiles));

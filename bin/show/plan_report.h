@@ -22,6 +22,6 @@ MUST_CHECK err_code plan_print_tensors(const convert_job *job, const packed_view
 json_t *plan_json(report *r, const convert_job *job, const packed_view *made);
 
 /* The decision about a record: "keep", "quantize" or "carry". */
-const char *plan_decision(const pack_record *r);
+const char *plan_decision(const convert_job *job, uint32_t number);
 
 #endif

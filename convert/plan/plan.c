@@ -100,12 +100,15 @@ static err_code fold(const checkpoint *cp, const fp8_pairs *pairs, const decisio
 static void link_group(plan *p, const checkpoint *cp, const fp8_pairs *pairs, const size_t *members,
                        const stack_group *g, recipe_reason reason)
 {
+    const tensor_state *const state = &pairs->states.of[members[0]];
     const pack_record *const r = pack_table_find(&p->table, g->name);
     const bool carried = r->origin == ORIGIN_CARRIED;
     const pack_record *const s = carried ? &p->table.records[r->scale_idx] : NULL;
-    p->records[r - p->table.records] = (plan_record){r->source_first, reason};
+    p->records[r - p->table.records] =
+        (plan_record){r->source_first, reason, state->kind, state->method};
     if (s) {
-        p->records[r->scale_idx] = (plan_record){s->source_first, reason};
+        p->records[r->scale_idx] =
+            (plan_record){s->source_first, reason, STATE_PART, state->method};
     }
     for (size_t k = 0; k < g->count; k++) {
         p->members[r->source_first + k] = &cp->tensors[members[k]];
@@ -137,6 +140,15 @@ static err_code link_members(plan *p, const checkpoint *cp, const fp8_pairs *pai
     return OK;
 }
 
+static void count_kept(plan *p, const pack_record *r, recipe_reason reason)
+{
+    const uint64_t count = pack_record_sources(r);
+    const bool foreign = reason == REASON_FOREIGN;
+    p->foreign_count += foreign ? count : 0;
+    p->spared_count += reason == REASON_SPARED ? count : 0;
+    *(foreign ? &p->carried_count : &p->kept_count) += count;
+}
+
 static void count_totals(plan *p, const checkpoint *cp)
 {
     for (size_t i = 0; i < cp->tensor_count; i++) {
@@ -145,7 +157,7 @@ static void count_totals(plan *p, const checkpoint *cp)
     for (uint32_t i = 0; i < p->table.count; i++) {
         const pack_record *const r = &p->table.records[i];
         if (r->cls == CLASS_KEPT) {
-            p->kept_count += pack_record_sources(r);
+            count_kept(p, r, p->records[i].reason);
         } else if (r->cls == CLASS_CODES) {
             const uint64_t rows = pack_record_rows(r);
             const uint64_t cols = pack_record_cols(r);
@@ -285,6 +297,9 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
         TRY_OUT(refuse_nothing(count_ruled_out(cp, options->recipe, &pairs, decisions), e));
     }
+    out->described = pairs.described;
+    out->states = pairs.states;
+    pairs.states = (tensor_states){0};
 out:
     fp8_pairs_free(&pairs);
     free(decisions);
@@ -302,5 +317,6 @@ void plan_free(plan *p)
     free(p->scaled);
     free(p->head.bytes);
     free(p->provenance);
+    tensor_states_free(&p->states);
     *p = (plan){0};
 }

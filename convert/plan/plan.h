@@ -21,6 +21,8 @@ typedef struct plan_record {
     uint64_t member_first; /* index into plan.members of its first source tensor; unused for
                               computed scales */
     recipe_reason reason;  /* of codes and kept records */
+    state_kind state;      /* of its source */
+    const char *method;    /* that quantized its source; NULL: none */
 } plan_record;
 
 typedef struct plan {
@@ -35,10 +37,14 @@ typedef struct plan {
     uint64_t file_bytes;                  /* of the packed file */
     uint64_t source_bytes;                /* of all source tensors */
     uint64_t quantized_count, kept_count; /* source tensors */
-    uint64_t carried_count;               /* FP8 carried over; their scales are not counted */
-    uint64_t requantized_count;           /* those of quantized_count that were FP8 */
+    uint64_t carried_count; /* FP8 carried over, whose scales are not counted, and foreign_count */
+    uint64_t foreign_count; /* quantized by another method */
+    uint64_t spared_count;  /* of kept_count: left unquantized by the makers of the checkpoint */
+    uint64_t requantized_count; /* those of quantized_count that were FP8 */
     uint64_t tiles, clipped_tiles;
     uint64_t quantized_elements;
+    quantization described; /* what the files of the source say */
+    tensor_states states;   /* of the source's tensors */
 } plan;
 
 typedef struct plan_options {

@@ -13,6 +13,36 @@ static err_code decide_scales(const recipe *r, const checkpoint *cp, const fp8_p
     return OK;
 }
 
+/* Files made by the first set of rules did not know of other methods. */
+static bool knows_methods(const recipe *r)
+{
+    return recipe_rule_set(r) > 1;
+}
+
+/* What others quantized is copied, whatever its dtype makes of it. */
+static err_code decide_state(const tensor *t, const tensor_state *s, decision *out, err *e)
+{
+    const bool foreign =
+        s->kind == STATE_FOREIGN || (s->kind == STATE_FP8 && t->type != DTYPE_F8_E4M3);
+    if (out->reason != REASON_RULE && (foreign || s->kind == STATE_PART)) {
+        *out = (decision){ACTION_KEEP, foreign ? REASON_FOREIGN : REASON_PART};
+    } else if (s->kind == STATE_PART && out->action == ACTION_QUANTIZE) {
+        err_set(e, ERR_USAGE, "tensor %s: cannot be quantized as a rule asks: %s", t->name,
+                recipe_reason_text(REASON_PART));
+        err_hint(e, "narrow the glob, or add --keep '%s' after it", t->name);
+        return ERR_USAGE;
+    }
+    return OK;
+}
+
+/* Whoever quantized other weights left this one alone on purpose. */
+static bool is_spared(const recipe *r, const fp8_pairs *pairs, const decision *d)
+{
+    return d->action == ACTION_QUANTIZE && d->reason != REASON_RULE &&
+           d->reason != REASON_REQUANTIZED &&
+           (pairs->any || (knows_methods(r) && pairs->states.foreign > 0));
+}
+
 err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs, size_t i,
                        decision *out, err *e)
 {
@@ -30,9 +60,11 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .block = p->block,
     };
     TRY(recipe_decide(r, &asked, out, e));
-    if (pairs->any && out->reason == REASON_LINEAR) {
-        /* Whoever quantized the other weights left this one alone on purpose. */
+    if (is_spared(r, pairs, out)) {
         *out = (decision){ACTION_KEEP, REASON_SPARED};
+    }
+    if (knows_methods(r)) {
+        TRY(decide_state(t, &pairs->states.of[i], out, e));
     }
     if (out->reason == REASON_RULE || (p->kind == FP8_NO_SCALES && !recipe_is_linear(t->name))) {
         return OK;

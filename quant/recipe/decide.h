@@ -1,5 +1,6 @@
-/* Decides what happens to each tensor of a checkpoint: applies the recipe, and keeps the scales of
- * tensors that are already FP8 with their weights (spec/quant.md sections 6 and 8).
+/* Decides what happens to each tensor of a checkpoint: applies the recipe, keeps the scales of
+ * tensors that are already FP8 with their weights, and leaves alone what another method quantized,
+ * and what its makers did not (spec/quant.md sections 6 and 8).
  *
  *     decide_tensor(&r, cp, &pairs, i, &d, e);      d.action, d.reason
  */

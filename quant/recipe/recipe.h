@@ -30,7 +30,9 @@ enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
     X(REASON_FP8_TILES, "fp8-tiles", "already FP8 in tiles of 128 x 128")                          \
     X(REASON_REQUANTIZED, "requantized", "FP8 in another form, quantized again")                   \
     X(REASON_FP8, "fp8", "already FP8")                                                            \
-    X(REASON_SPARED, "spared", "left unquantized by the maker of this FP8 checkpoint")             \
+    X(REASON_FOREIGN, "quantized", "quantized by another method")                                  \
+    X(REASON_PART, "part", "scales or indices of a quantized model")                               \
+    X(REASON_SPARED, "spared", "left unquantized by the makers of this quantized checkpoint")      \
     X(REASON_DTYPE, "dtype", "not BF16, F16 or F32")                                               \
     X(REASON_SHAPE, "shape", "neither a matrix nor a stack of experts")                            \
     X(REASON_EMPTY, "empty", "no elements")                                                        \

@@ -153,8 +153,8 @@ static void add_experts(made_checkpoint *c, uint64_t *state, unsigned layer, con
     for (uint64_t i = 0; i < experts; i++) {
         char name[256];
         const uint64_t other[] = {shape[0] + 1, shape[1]};
-        snprintf(name, sizeof name, "model.layers.%u.mlp.experts.%d.%s.weight", layer, (int)i,
-                 what);
+        snprintf(name, sizeof name, "model.layers.%u.mlp.experts.%d.%s%s", layer, (int)i, what,
+                 quantize ? ".weight" : "");
         if (i != odd || !missing) {
             made_fill(made_add(c, name, type, 2, i == odd ? other : shape, quantize), state,
                       (made_style)upto(state, MADE_STYLES - 1));

@@ -310,8 +310,9 @@ END_TEST
 START_TEST(reasons_have_names)
 {
     static const char *const names[REASON_COUNT] = {
-        "linear", "rule",  "fp8-tiles", "requantized",    "fp8",       "spared",
-        "dtype",  "shape", "empty",     "outside-layers", "not-linear"};
+        "linear",    "rule",           "fp8-tiles", "requantized", "fp8",
+        "quantized", "part",           "spared",    "dtype",       "shape",
+        "empty",     "outside-layers", "not-linear"};
     for (int i = 0; i < REASON_COUNT; i++) {
         ck_assert_str_eq(recipe_reason_name((recipe_reason)i), names[i]);
         ck_assert_uint_gt(strlen(recipe_reason_text((recipe_reason)i)), 3);
