@@ -62,7 +62,7 @@ demo: ## install what is missing, build, convert the built-in checkpoint, inspec
 test: ## install what is missing, build, run all tests but interop and scale
 	@tests/setup.sh
 	+@$(SUB) test-programs
-	+@$(SUB) test-unit && $(SUB) test-fuzz && $(SUB) test-python && $(SUB) test-cli
+	+@$(SUB) test-unit && $(SUB) test-fuzz && $(SUB) test-python && $(SUB) test-compat && $(SUB) test-cli
 
 test-programs: $(BIN) $(UNIT_BIN) $(FUZZ_BIN)
 
@@ -80,6 +80,9 @@ test-python: $(BIN) ## Python's reader, quantizer and writer agree with octavo; 
 	@tests/hostile/run.sh
 	@$(PYTHON) tests/test_make_checkpoint.py >$(OBJ)/maker.log 2>&1 || { cat $(OBJ)/maker.log; exit 1; }
 	@sed -n 's/^Ran \([0-9]* tests\).*/maker: \1 passed/p' $(OBJ)/maker.log
+
+test-compat: $(BIN) ## checkpoints of every kind, exported for every runtime; CASE='fp8-* moe' chooses
+	@set -f; tests/compat/run.sh $(CASE)
 
 test-interop: $(BIN) $(OBJ)/tests/unit/format/test_safetensors_write ## compare with ml_dtypes, safetensors, tokenizers in a venv
 	@tests/interop/run.sh
