@@ -31,6 +31,16 @@ static bool needs_words(const tokenizer *t)
     return false;
 }
 
+/* A normalizer can move what begins the text. */
+static err_code check_first(const tokenizer *t, const json_t *root, err *e)
+{
+    return t->normal.count > 0 && t->splits.count > 0 &&
+                   t->splits.splits[0].prepend == PREPEND_FIRST
+               ? tokenizer_refuse("pre_tokenizer.prepend_scheme beside a normalizer",
+                                  json_object_get(root, "pre_tokenizer"), e)
+               : OK;
+}
+
 static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, err *e)
 {
     TRY(tokenizer_check_root(root, m, e));
@@ -39,6 +49,8 @@ static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, e
     TRY(normal_read(json_object_get(root, "normalizer"), &t->normal, e));
     TRY(added_normalize(&t->added[1], &t->normal, e));
     TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
+    t->splits.letters = t->model.letters;
+    TRY(check_first(t, root, e));
     return needs_words(t) ? pattern_word(&t->word, e) : OK;
 }
 
@@ -70,7 +82,7 @@ err_code tokenizer_create(const char *what, const char *json, size_t bytes, cons
         TRY_OUT(err_set(e, ERR_MEMORY, "no memory for a tokenizer"));
     }
     TRY_OUT(read_parts(t, root, m, e));
-    if (!t->model.whole_words) { /* no token is looked up by its spelling any more */
+    if (t->splits.byte_level && !t->model.whole_words) { /* no spelling is looked up any more */
         json_decref(t->model.vocab);
         t->model.vocab = NULL;
     }
@@ -103,6 +115,7 @@ void tokenizer_free(tokenizer *t)
 
 typedef struct encoding {
     const tokenizer *t;
+    const char *text; /* the whole */
     pattern_scratch *scratch;
     normal_work normal;
     bpe_work work;
@@ -116,7 +129,7 @@ static err_code encode_word(void *ctx, const char *word, size_t bytes, err *e)
     if (++c->words % WORDS_PER_LOOK == 0 && monitor_cancelled(c->work.monitor)) {
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    return bpe_encode(&c->t->model, &c->work, word, bytes, c->out, e);
+    return bpe_encode(&c->t->model, &c->work, c->t->splits.byte_level, word, bytes, c->out, e);
 }
 
 /* The offset of the character that ends at `end` > 0. */
@@ -235,7 +248,8 @@ static err_code encode_added(encoding *c, segment *s, const added_token *t, size
 static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e)
 {
     if (set == SETS) {
-        return splits_run(&c->t->splits, c->scratch, text, bytes, encode_word, c, e);
+        const bool at_start = text == c->text;
+        return splits_run(&c->t->splits, c->scratch, text, bytes, at_start, encode_word, c, e);
     }
     if (set == SETS - 1) {
         TRY(normal_run(&c->t->normal, c->scratch, &c->normal, &text, &bytes, e));
@@ -271,7 +285,7 @@ static err_code check_text(const char *text, size_t bytes, err *e)
 err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, const monitor *m,
                           token_list *out, err *e)
 {
-    encoding c = {.t = t, .work.monitor = m, .out = out};
+    encoding c = {.t = t, .text = text, .work.monitor = m, .out = out};
     err_code code = OK;
     TRY(check_text(text, bytes, e));
     TRY_OUT(pattern_scratch_create(&c.scratch, e));

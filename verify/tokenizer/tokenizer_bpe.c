@@ -2,9 +2,11 @@
  * one token (at its leftmost occurrence), until no pair is in the list. The candidates are kept in
  * a heap, so a word of n bytes takes O(n log n) steps instead of the O(n^2) of searching the word
  * again after each merge. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/utf8.h"
 #include "verify/tokenizer/tokenizer_parts.h"
 
 /* A token of the word, in a doubly linked list; places are indices of symbols, negative: none. */
@@ -21,8 +23,9 @@ typedef struct bpe_pair {
     int32_t left, right;
 } bpe_pair;
 
-/* A word of n bytes has n - 1 pairs, and each of its at most n - 1 merges makes two new pairs. */
-enum { PAIRS_PER_SYMBOL = 3, SPELLED_BYTES = 2, STEPS_PER_LOOK = 1 << 18 };
+/* A word of n symbols has n - 1 pairs, and each of its at most n - 1 merges makes two new pairs. A
+ * byte is spelled by at most two, which byte_fallback makes two symbols of. */
+enum { PAIRS_PER_SYMBOL = 3, LETTER_BYTES = 2, STEPS_PER_LOOK = 1 << 18 };
 
 static err_code reserve(bpe_work *w, size_t bytes, err *e)
 {
@@ -33,7 +36,7 @@ static err_code reserve(bpe_work *w, size_t bytes, err *e)
     bpe_work_free(w);
     w->symbols = calloc(capacity, sizeof *w->symbols);
     w->heap = calloc(capacity, PAIRS_PER_SYMBOL * sizeof *w->heap);
-    w->spelled = calloc(capacity, SPELLED_BYTES);
+    w->spelled = calloc(capacity, 1);
     if (!w->symbols || !w->heap || !w->spelled) {
         bpe_work_free(w);
         return err_set(e, ERR_MEMORY, "no memory for a word of %zu bytes", bytes);
@@ -142,24 +145,101 @@ static err_code merge_all(const bpe_model *m, bpe_work *w, err *e)
     return OK;
 }
 
-static err_code set_symbols(const bpe_model *m, bpe_work *w, const char *word, size_t bytes, err *e)
+/* ---- the symbols of a word ------------------------------------- */
+
+static void add_symbol(bpe_work *w, int32_t number)
+{
+    const int32_t place = (int32_t)w->count++;
+    w->symbols[place] = (bpe_symbol){.number = number, .before = place - 1, .next = -1};
+    if (place > 0) {
+        w->symbols[place - 1].next = place;
+    }
+}
+
+/* A character that is no token: the tokens of its bytes, if all of them exist. */
+static bool add_bytes(const bpe_model *m, bpe_work *w, const char *character, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
-        const unsigned char byte = (unsigned char)word[i];
-        const int32_t place = (int32_t)i;
-        if (m->by_byte[byte] == BPE_NONE) {
-            return err_set(e, ERR_INPUT, "the vocabulary has no token for the byte 0x%02x", byte);
+        if (m->fallback[(unsigned char)character[i]] == BPE_NONE) {
+            return false;
         }
-        w->symbols[i] = (bpe_symbol){.number = m->by_byte[byte],
-                                     .before = place - 1,
-                                     .next = i + 1 < bytes ? place + 1 : -1};
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        add_symbol(w, m->fallback[(unsigned char)character[i]]);
+    }
+    return true;
+}
+
+/* The library would drop the character if the file has no unk_token, and fail if the vocabulary
+ * does not have it. */
+static err_code no_token(const char *character, size_t bytes, err *e)
+{
+    char code[16] = "";
+    for (size_t i = 0; i < bytes; i++) {
+        snprintf(code + 3 * i, sizeof code - 3 * i, " %02x", (unsigned char)character[i]);
+    }
+    return err_set(e, ERR_INPUT,
+                   "the vocabulary has no token for the character with the UTF-8 bytes%s, and none "
+                   "for unknown characters",
+                   code);
+}
+
+/* Add the symbols of one character. Unknown ones are added when the next known one comes, even
+ * after the bytes of others: so does the library. */
+static err_code add_character(const bpe_model *m, bpe_work *w, int32_t number,
+                              const char *character, size_t bytes, err *e)
+{
+    if (number == BPE_NONE) {
+        if (add_bytes(m, w, character, bytes)) {
+            return OK;
+        }
+        if (m->unknown == BPE_NONE) {
+            return no_token(character, bytes, e);
+        }
+        if (w->unknown && !m->fuse_unknown) {
+            add_symbol(w, m->unknown);
+        }
+        w->unknown = true;
+        return OK;
+    }
+    if (w->unknown) {
+        add_symbol(w, m->unknown);
+        w->unknown = false;
+    }
+    add_symbol(w, number);
+    return OK;
+}
+
+static err_code set_symbols(const bpe_model *m, bpe_work *w, bool byte_level, const char *word,
+                            size_t bytes, err *e)
+{
+    w->count = 0;
+    w->unknown = false;
+    for (size_t at = 0; at < bytes;) {
+        const unsigned char byte = (unsigned char)word[at];
+        if (byte_level) {
+            const char *const letter = m->letters[byte];
+            TRY(add_character(m, w, m->by_byte[byte], letter, strlen(letter), e));
+            at++;
+        } else {
+            const size_t length = utf8_length(word + at, bytes - at);
+            TRY(add_character(m, w, bpe_find(m, word + at, length), word + at, length, e));
+            at += length;
+        }
+    }
+    if (w->unknown) {
+        add_symbol(w, m->unknown);
     }
     return OK;
 }
 
-/* The id of the token that is the whole word; NULL: none. */
-static const json_t *find_word(const bpe_model *m, bpe_work *w, const char *word, size_t bytes)
+/* The number of the token that is the whole word; BPE_NONE: none. */
+static int32_t find_word(const bpe_model *m, bpe_work *w, bool byte_level, const char *word,
+                         size_t bytes)
 {
+    if (!byte_level) {
+        return bpe_find(m, word, bytes);
+    }
     size_t used = 0;
     for (size_t i = 0; i < bytes; i++) {
         const char *const letter = m->letters[(unsigned char)word[i]];
@@ -168,24 +248,24 @@ static const json_t *find_word(const bpe_model *m, bpe_work *w, const char *word
             w->spelled[used++] = letter[1];
         }
     }
-    return json_object_getn(m->vocab, w->spelled, used);
+    return bpe_find(m, w->spelled, used);
 }
 
-err_code bpe_encode(const bpe_model *m, bpe_work *w, const char *word, size_t bytes,
-                    token_list *out, err *e)
+err_code bpe_encode(const bpe_model *m, bpe_work *w, bool byte_level, const char *word,
+                    size_t bytes, token_list *out, err *e)
 {
-    TRY(reserve(w, bytes, e));
-    const json_t *const whole = m->whole_words ? find_word(m, w, word, bytes) : NULL;
-    if (whole) {
-        return token_list_add(out, (int32_t)json_integer_value(whole), e);
+    TRY(reserve(w, bytes * (byte_level ? LETTER_BYTES : 1), e));
+    const int32_t whole = m->whole_words ? find_word(m, w, byte_level, word, bytes) : BPE_NONE;
+    if (whole != BPE_NONE) {
+        return token_list_add(out, m->ids[whole], e);
     }
-    TRY(set_symbols(m, w, word, bytes, e));
+    TRY(set_symbols(m, w, byte_level, word, bytes, e));
     w->heap_count = 0;
-    for (size_t i = 0; i + 1 < bytes; i++) {
+    for (size_t i = 0; i + 1 < w->count; i++) {
         offer(m, w, (int32_t)i);
     }
     TRY(merge_all(m, w, e));
-    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
+    for (int32_t i = w->count ? 0 : -1; i >= 0; i = w->symbols[i].next) {
         TRY(token_list_add(out, m->ids[w->symbols[i].number], e));
     }
     return OK;

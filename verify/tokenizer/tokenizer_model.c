@@ -72,11 +72,15 @@ int32_t bpe_number(const bpe_model *m, int32_t id)
     return at ? (int32_t)(at - m->ids) : BPE_NONE;
 }
 
-/* The number of the token with this spelling; BPE_NONE: none. */
+int32_t bpe_find(const bpe_model *m, const char *spelling, size_t bytes)
+{
+    const json_t *const id = json_object_getn(m->vocab, spelling, bytes);
+    return id ? bpe_number(m, (int32_t)json_integer_value(id)) : BPE_NONE;
+}
+
 static int32_t number_of(const bpe_model *m, const char *token)
 {
-    const json_t *const id = json_object_get(m->vocab, token);
-    return id ? bpe_number(m, (int32_t)json_integer_value(id)) : BPE_NONE;
+    return bpe_find(m, token, strlen(token));
 }
 
 static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
@@ -249,12 +253,9 @@ static bool is_empty(const json_t *value)
            (json_is_string(value) && json_string_length(value) == 0);
 }
 
-/* unk_token and fuse_unk are ignored: they concern characters without a token, which are an error
- * here. */
 static err_code check_settings(const json_t *model, err *e)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    bool fallback = false;
     const json_t *const type = json_object_get(model, "type");
     const json_t *const dropout = json_object_get(model, "dropout");
     TRY(tokenizer_check_keys("model", model, keys, e));
@@ -272,8 +273,26 @@ static err_code check_settings(const json_t *model, err *e)
             return tokenizer_refuse(path, affix, e);
         }
     }
+    return OK;
+}
+
+/* What stands for characters that are no token: the tokens of their bytes, or unk_token. */
+static err_code read_unknown(bpe_model *m, const json_t *model, err *e)
+{
+    const json_t *const token = json_object_get(model, "unk_token");
+    bool fallback = false;
     TRY(tokenizer_read_flag("model", model, "byte_fallback", 0, &fallback, e));
-    return fallback ? tokenizer_refuse("model.byte_fallback", json_true(), e) : OK;
+    TRY(tokenizer_read_flag("model", model, "fuse_unk", 0, &m->fuse_unknown, e));
+    if (token && !json_is_null(token) && !json_is_string(token)) {
+        return tokenizer_refuse("model.unk_token", token, e);
+    }
+    m->unknown = json_is_string(token) ? number_of(m, json_string_value(token)) : BPE_NONE;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char spelling[8];
+        snprintf(spelling, sizeof spelling, "<0x%02X>", byte);
+        m->fallback[byte] = fallback ? number_of(m, spelling) : BPE_NONE;
+    }
+    return OK;
 }
 
 err_code bpe_read(const json_t *model, bpe_model *out, err *e)
@@ -283,6 +302,7 @@ err_code bpe_read(const json_t *model, bpe_model *out, err *e)
     TRY(check_settings(model, e));
     TRY(tokenizer_read_flag("model", model, "ignore_merges", 0, &out->whole_words, e));
     TRY(read_vocab(out, json_object_get(model, "vocab"), e));
+    TRY(read_unknown(out, model, e));
     return read_merges(out, json_object_get(model, "merges"), e);
 }
 

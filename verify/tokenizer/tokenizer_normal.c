@@ -27,20 +27,18 @@ static err_code read_replace(const char *path, const json_t *value, normal_step 
 {
     static const char *const keys[] = {"type", "pattern", "content", NULL};
     char place[128];
-    const json_t *const searched = json_object_get(value, "pattern");
     TRY(tokenizer_check_keys(path, value, keys, e));
     s->kind = NORMAL_REPLACE;
     TRY(read_text(path, value, "content", &s->content, &s->content_bytes, e));
     snprintf(place, sizeof place, "%s.pattern", path);
-    if (json_is_string(json_object_get(searched, "String")) && json_object_size(searched) == 1) {
-        TRY(read_text(place, searched, "String", &s->search, &s->search_bytes, e));
-        return s->search_bytes ? OK : tokenizer_refuse(place, searched, e);
-    }
-    if (strchr(s->content, '$')) {
+    TRY(tokenizer_read_pattern(place, json_object_get(value, "pattern"), &s->search, &s->pattern,
+                               e));
+    s->search_bytes = s->search ? strlen(s->search) : 0;
+    if (s->pattern && strchr(s->content, '$')) {
         snprintf(place, sizeof place, "%s.content", path);
         return tokenizer_refuse(place, json_object_get(value, "content"), e);
     }
-    return tokenizer_read_pattern(place, searched, &s->pattern, e);
+    return OK;
 }
 
 static err_code read_prepend(const char *path, const json_t *value, normal_step *s, err *e)

@@ -33,9 +33,10 @@ MUST_CHECK err_code tokenizer_read_flag(const char *path, const json_t *object, 
 /* Is object["type"] this word? */
 bool tokenizer_is_type(const json_t *object, const char *type);
 
-/* Compile {"String": ...} or {"Regex": ...}; *out is for pattern_free. ERR_INPUT, ERR_MEMORY. */
-MUST_CHECK err_code tokenizer_read_pattern(const char *path, const json_t *value, pattern **out,
-                                           err *e);
+/* Read {"String": ...}, which must not be empty, to *literal for free(), or compile {"Regex": ...}
+ * to *regex for pattern_free. ERR_INPUT, ERR_MEMORY. */
+MUST_CHECK err_code tokenizer_read_pattern(const char *path, const json_t *value, char **literal,
+                                           pattern **regex, err *e);
 
 /* An id in [0, 2^31). */
 MUST_CHECK err_code tokenizer_read_id(const char *path, const json_t *value, int32_t *out, err *e);
@@ -110,7 +111,7 @@ void added_free(added_set *set);
 const added_token *added_find(const added_set *set, const char *text, size_t bytes, size_t at,
                               size_t *found);
 
-/* ---- Splits: tokenizer_split.c --------------------------------- */
+/* ---- Splits: read in tokenizer_split_read.c, applied in tokenizer_split.c */
 
 typedef enum split_behavior {
     SPLIT_REMOVED,
@@ -120,27 +121,38 @@ typedef enum split_behavior {
     SPLIT_CONTIGUOUS,
 } split_behavior;
 
+typedef enum split_kind { SPLIT_PLAIN, SPLIT_METASPACE, SPLIT_BYTE_LEVEL } split_kind;
+
+typedef enum split_prepend { PREPEND_NEVER, PREPEND_FIRST, PREPEND_ALWAYS } split_prepend;
+
 typedef struct split {
-    pattern *pattern; /* NULL: do not split */
+    split_kind kind;
+    pattern *pattern; /* what is searched for: this, */
+    char *literal;    /* or this; NULL and NULL: do not split */
+    size_t literal_bytes;
     split_behavior behavior;
     bool invert;
-    bool prefix_space; /* prepend a space to a text that does not begin with one */
+    split_prepend prepend; /* put a space before a text that does not begin with one */
+    char space[5];         /* Metaspace: what replaces a space */
 } split;
 
 typedef struct split_list {
     split splits[TOKENIZER_MAX_STEPS];
-    size_t count;
+    size_t count;             /* 0: a segment is one word */
+    bool byte_level;          /* the last one is ByteLevel: words are bytes, else characters */
+    const char (*letters)[3]; /* [256] how ByteLevel spells bytes for the steps after it */
 } split_list;
 
-/* Read pre_tokenizer. Free the list in every case. */
+/* Read pre_tokenizer (NULL or null: none). `letters` is for the caller to set. Free the list in
+ * every case. */
 MUST_CHECK err_code splits_read(const json_t *value, split_list *out, err *e);
 void splits_free(split_list *list);
 
 typedef err_code (*split_fn)(void *ctx, const char *word, size_t bytes, err *e);
 
-/* Call `take` for each word of a segment. */
+/* Call `take` for each word of a segment. `at_start`: the segment is the beginning of the text. */
 MUST_CHECK err_code splits_run(const split_list *list, pattern_scratch *scratch, const char *text,
-                               size_t bytes, split_fn take, void *ctx, err *e);
+                               size_t bytes, bool at_start, split_fn take, void *ctx, err *e);
 
 /* ---- Model: read in tokenizer_model.c, applied in tokenizer_bpe.c */
 
@@ -156,13 +168,16 @@ typedef struct bpe_merge {
 struct bpe_model {
     int32_t *ids; /* [count] ascending: the id of each number */
     size_t count;
-    uint32_t *rows;       /* [count + 1] merges with left part n: rows[n] ... rows[n + 1] - 1 */
-    bpe_merge *merges;    /* [merge_count] each row is sorted by right part */
-    int32_t *merged;      /* [merge_count] by rank: the number of the resulting token */
-    int32_t by_byte[256]; /* numbers of single-byte tokens; BPE_NONE: there is none */
-    char letters[256][3]; /* how the file spells each byte, NUL-terminated */
-    json_t *vocab;        /* spelling to id; after loading only if whole_words, else NULL */
-    bool whole_words;     /* ignore_merges: a word that is itself a token is not split */
+    uint32_t *rows;        /* [count + 1] merges with left part n: rows[n] ... rows[n + 1] - 1 */
+    bpe_merge *merges;     /* [merge_count] each row is sorted by right part */
+    int32_t *merged;       /* [merge_count] by rank: the number of the resulting token */
+    int32_t by_byte[256];  /* numbers of single-byte tokens; BPE_NONE: there is none */
+    int32_t fallback[256]; /* numbers of <0x00> ... <0xFF>, if there is byte_fallback */
+    int32_t unknown;       /* number of unk_token; BPE_NONE: there is none */
+    bool fuse_unknown;     /* one unknown token for several characters */
+    char letters[256][3];  /* how the file spells each byte, NUL-terminated */
+    json_t *vocab;         /* spelling to id; after loading NULL if it is not needed any more */
+    bool whole_words;      /* ignore_merges: a word that is itself a token is not split */
 };
 
 /* Free the model in every case. */
@@ -177,13 +192,17 @@ typedef struct bpe_work {
     const monitor *monitor;
     struct bpe_symbol *symbols; /* [capacity] */
     struct bpe_pair *heap;      /* [3 * capacity] */
-    char *spelled;              /* [2 * capacity] */
-    size_t capacity, heap_count;
+    char *spelled;              /* [capacity] */
+    size_t capacity, count, heap_count;
+    bool unknown; /* characters without a token were not added yet */
 } bpe_work;
 
-/* Append the ids of a word. */
-MUST_CHECK err_code bpe_encode(const bpe_model *m, bpe_work *w, const char *word, size_t bytes,
-                               token_list *out, err *e);
+/* Append the ids of a word: with `byte_level` its symbols are bytes, else characters. */
+MUST_CHECK err_code bpe_encode(const bpe_model *m, bpe_work *w, bool byte_level, const char *word,
+                               size_t bytes, token_list *out, err *e);
+
+/* The number of the token with this spelling; BPE_NONE: none. Only while m->vocab exists. */
+int32_t bpe_find(const bpe_model *m, const char *spelling, size_t bytes);
 void bpe_work_free(bpe_work *w);
 
 #endif

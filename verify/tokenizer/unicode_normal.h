@@ -40,4 +40,8 @@ typedef struct unicode_span {
 extern const unicode_span unicode_normal_late[];
 extern const size_t unicode_normal_late_count;
 
+/* Punctuation, as the library's pre-tokenizer of that name knows it. */
+extern const unicode_span unicode_punctuation[];
+extern const size_t unicode_punctuation_count;
+
 #endif

@@ -32,6 +32,38 @@ static const struct {
                                                                         "false")),
      "abcd", "97 98 99 100"},
     {SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":true}"), "a12", "97 49 50"},
+    {SEQUENCE("{\"type\":\"Punctuation\"}"), "ab..", "256 46 46"},
+    {SEQUENCE("{\"type\":\"Punctuation\",\"behavior\":\"Contiguous\"}"), "ab+.c", "256 43 46 99"},
+    {SEQUENCE("{\"type\":\"Punctuation\",\"behavior\":\"Removed\"}"), "a.b\xe2\x80\x94\xd8\x9d",
+     "97 98 216 157"}, /* U+061D is punctuation since Unicode 14 */
+    {SEQUENCE("{\"type\":\"WhitespaceSplit\"}"),
+     " ab \xe3\x80\x80"
+     "cd\n",
+     "256 260"},
+    /* Without ByteLevel, words are characters. */
+    {"null", "ab cd",
+     "error: the vocabulary has no token for the character with the UTF-8 bytes 20, and none for "
+     "unknown characters"},
+    {"null", "abcd", "257 100"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"\\u0120\"}", "ab ab", "262 262"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"\\u0120\"}",
+     "\xc4\xa0"
+     "ab",
+     "262"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"\\u0120\"}", " ab", "262"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"\\u0120\",\"prepend_scheme\":\"never\"}", "ab ab",
+     "256 262"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"a\",\"split\":true,\"prepend_scheme\":\"never\"}",
+     "b bc", "98 257"},
+    {"{\"type\":\"Metaspace\",\"replacement\":\"c\",\"split\":false,\"prepend_scheme\":\"never\"}",
+     "ab b", "257 98"},
+    /* Steps after ByteLevel see letters: the second byte of U+00F2 is spelled U+00B2, a digit. */
+    {"{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL
+     ",{\"type\":\"Digits\",\"individual_digits\":true}," SPLIT_AS("String", "\\u0120", "Removed",
+                                                                   "false") "]}",
+     "ab \xc3\xb2"
+     "a1",
+     "256 195 178 97 49"},
     {"{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", "ab ab", "262 262"},
     {"{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", " ab", "262"},
     {"{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", "", ""},
@@ -114,7 +146,69 @@ START_TEST(bytes_without_a_token_are_refused)
     err e = {0};
     expect_ok(tokenizer_create("t.json", json, sizeof json - 1, NULL, &t, &e), &e);
     expect_ids(t, "aabb", "7 3 2147483647");
-    expect_ids(t, "abc", "error: the vocabulary has no token for the byte 0x63");
+    expect_ids(t, "abc",
+               "error: the vocabulary has no token for the character with the UTF-8 bytes 63, and "
+               "none for unknown characters");
+    tokenizer_free(t);
+}
+END_TEST
+
+/* The vocabulary has a, b, <unk> = 9, the tokens of the bytes C3 and A9, and the merge of <unk> and a
+ * as 8. */
+static const struct {
+    const char *model, *text, *ids;
+} unknown[] = {
+    {"\"unk_token\":\"<unk>\",\"byte_fallback\":true,",
+     "a\xc3\xa9"
+     "b",
+     "0 3 4 1"},
+    {"\"unk_token\":\"<unk>\",\"byte_fallback\":true,",
+     "ax\xc3\xa9"
+     "b",
+     "0 3 4 9 1"},
+    {"\"unk_token\":\"<unk>\",\"byte_fallback\":true,",
+     "b\xc3\xaa"
+     "b",
+     "1 9 1"},
+    {"\"unk_token\":\"<unk>\",", "b\xc3\xa9x", "1 9 9"},
+    {"\"unk_token\":\"<unk>\",\"fuse_unk\":true,", "b\xc3\xa9xb", "1 9 1"},
+    {"\"unk_token\":\"<unk>\",", "bxa", "1 8"},
+    {"\"byte_fallback\":true,", "\xc3\xa9", "3 4"},
+    {"\"byte_fallback\":true,", "ax",
+     "error: the vocabulary has no token for the character with the "
+     "UTF-8 bytes 78, and none for unknown characters"},
+    {"\"unk_token\":\"<none>\",", "ax",
+     "error: the vocabulary has no token for the character with the "
+     "UTF-8 bytes 78, and none for unknown characters"},
+    {"\"unk_token\":\"<none>\",", "ab", "0 1"},
+    {"\"ignore_merges\":true,", "<unk>a", "8"},
+};
+
+START_TEST(unknown_characters_become_bytes_or_unk)
+{
+    char json[512];
+    tokenizer *t = NULL;
+    err e = {0};
+    snprintf(json, sizeof json,
+             "{\"model\":{%s\"vocab\":{\"a\":0,\"b\":1,\"<unk>\":9,\"<0xC3>\":3,\"<0xA9>\":4,"
+             "\"<unk>a\":8},\"merges\":[[\"<unk>\",\"a\"]]}}",
+             unknown[_i].model);
+    expect_ok(tokenizer_create("t.json", json, strlen(json), NULL, &t, &e), &e);
+    expect_ids(t, unknown[_i].text, unknown[_i].ids);
+    tokenizer_free(t);
+}
+END_TEST
+
+/* prepend_scheme first: only what begins the text gets a space. */
+START_TEST(the_first_piece_gets_a_space)
+{
+    tokenizer *const t = make(
+        "\"added_tokens\":[" ADDED(35, "#", PLAIN) "],",
+        "{\"type\":\"Metaspace\",\"replacement\":\"\\u0120\",\"prepend_scheme\":\"first\"}", "");
+    expect_ids(t, "ab", "262");
+    expect_ids(t, "ab#ab", "262 35 256");
+    expect_ids(t, "#ab", "35 256");
+    expect_ids(t, "# ab", "35 262");
     tokenizer_free(t);
 }
 END_TEST
@@ -180,7 +274,7 @@ END_TEST
 START_TEST(long_words_take_no_quadratic_time)
 {
     enum { BYTES = 4 << 20 };
-    tokenizer *const t = make("", BYTE_LEVEL, "");
+    tokenizer *const t = make("", _i ? "null" : BYTE_LEVEL, "");
     char *const text = malloc(BYTES);
     ck_assert_ptr_nonnull(text);
     for (int i = 0; i < BYTES; i++) {
@@ -272,9 +366,11 @@ int main(void)
     tcase_add_loop_test(tc, added_tokens_come_first, 0, COUNT(added));
     tcase_add_test(tc, whole_words_are_not_split);
     tcase_add_test(tc, bytes_without_a_token_are_refused);
+    tcase_add_loop_test(tc, unknown_characters_become_bytes_or_unk, 0, COUNT(unknown));
+    tcase_add_test(tc, the_first_piece_gets_a_space);
     tcase_add_test(tc, texts_that_are_not_utf8_are_refused);
     tcase_add_loop_test(tc, random_words_agree_with_the_slow_way, 0, 3);
-    tcase_add_test(tc, long_words_take_no_quadratic_time);
+    tcase_add_loop_test(tc, long_words_take_no_quadratic_time, 0, 2);
     tcase_add_test(tc, goldens_are_reproduced);
     tcase_add_test(tc, goldens_of_other_models_are_reproduced);
     return run_tests("tokenizer", tc);

@@ -7,6 +7,7 @@
 
 #include "tests/aid/tokenizer_case.h"
 
+#define METASPACE(more)  "{\"type\":\"Metaspace\",\"replacement\":\"_\"" more "}"
 #define TEMPLATE(pieces) "{\"type\":\"TemplateProcessing\",\"single\":[" pieces "],\"pair\":[]}"
 #define TEXT_A           "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}"
 #define SPECIAL          "{\"SpecialToken\":{\"id\":\"a\",\"type_id\":0}}"
@@ -51,10 +52,29 @@ static const struct {
      "added_tokens[0].single_word: missing"},
     {"\"added_tokens\":[" ADDED(265, "x", PLAIN) "],", BYTE_LEVEL, "", MERGES,
      "added_tokens[0].id: expected 120, found 265"},
-    {"", "null", "", MERGES, "pre_tokenizer: null is not supported"},
-    {"", "{\"type\":\"Metaspace\"}", "", MERGES, "pre_tokenizer: {\"type\":\"Metaspace\"}"},
-    {"", "{\"type\":\"Sequence\",\"pretokenizers\":[]}", "", MERGES, "pre_tokenizer.pretokenizers"},
-    {"", SEQUENCE(BYTE_LEVEL), "", MERGES, "pre_tokenizer.pretokenizers[0]"},
+    {"", "null", "", MERGES, NULL},
+    {"", "{\"type\":\"Sequence\",\"pretokenizers\":[]}", "", MERGES, NULL},
+    {"", "{\"type\":\"Sequence\"}", "", MERGES, "pre_tokenizer.pretokenizers: missing"},
+    {"", SEQUENCE("{\"type\":\"Sequence\",\"pretokenizers\":[]}"), "", MERGES,
+     "pre_tokenizer.pretokenizers[0]: {\"type\":\"Sequence\""},
+    {"", METASPACE(""), "", MERGES, NULL},
+    {"", METASPACE(",\"add_prefix_space\":true,\"str_rep\":\"x\""), "", MERGES, NULL},
+    {"", METASPACE(",\"prepend_scheme\":\"never\",\"add_prefix_space\":false"), "", MERGES, NULL},
+    {"", METASPACE(",\"add_prefix_space\":false"), "", MERGES,
+     "pre_tokenizer.prepend_scheme contradicts add_prefix_space"},
+    {"", METASPACE(",\"prepend_scheme\":\"First\""), "", MERGES,
+     "pre_tokenizer.prepend_scheme: \"First\""},
+    {"", METASPACE(",\"split\":1"), "", MERGES, "pre_tokenizer.split: 1"},
+    {"", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", "", MERGES,
+     "pre_tokenizer.replacement: \"ab\""},
+    {"\"normalizer\":{\"type\":\"NFC\"},", METASPACE(",\"prepend_scheme\":\"first\""), "", MERGES,
+     "pre_tokenizer.prepend_scheme beside a normalizer"},
+    {"", SEQUENCE("{\"type\":\"WhitespaceSplit\"}," METASPACE(",\"prepend_scheme\":\"first\"")), "",
+     MERGES, "pre_tokenizer.pretokenizers[1]: {\"type\":\"Metaspace\""},
+    {"", SEQUENCE("{\"type\":\"Punctuation\",\"behavior\":\"X\"}"), "", MERGES,
+     "pre_tokenizer.pretokenizers[0].behavior: \"X\""},
+    {"", SEQUENCE(SPLIT_AS("String", "", "Isolated", "false")), "", MERGES,
+     "pretokenizers[0].pattern: {\"String\":\"\"}"},
     {"", SEQUENCE("{\"type\":\"Whitespace\"}"), "", MERGES, "pretokenizers[0]: {\"type\":\"White"},
     {"", SEQUENCE(SPLIT_AS("Regex", "a", "Sideways", "false")), "", MERGES,
      "pre_tokenizer.pretokenizers[0].behavior: \"Sideways\""},
@@ -65,7 +85,9 @@ static const struct {
     {"", SEQUENCE(SPLIT_AS("Regex", "a", "Isolated", "0")), "", MERGES, "invert: 0"},
     {"", "{\"type\":\"ByteLevel\"}", "", MERGES, "pre_tokenizer.add_prefix_space: missing"},
     {"", BYTE_LEVEL, "\"dropout\":0.1,", MERGES, "model.dropout: 0.1"},
-    {"", BYTE_LEVEL, "\"byte_fallback\":true,", MERGES, "model.byte_fallback: true"},
+    {"", BYTE_LEVEL, "\"byte_fallback\":1,", MERGES, "model.byte_fallback: 1"},
+    {"", BYTE_LEVEL, "\"fuse_unk\":null,", MERGES, "model.fuse_unk: null"},
+    {"", BYTE_LEVEL, "\"unk_token\":0,", MERGES, "model.unk_token: 0"},
     {"", BYTE_LEVEL, "\"continuing_subword_prefix\":\"##\",", MERGES,
      "model.continuing_subword_prefix: \"##\""},
     {"", BYTE_LEVEL, "\"end_of_word_suffix\":\"</w>\",", MERGES, "model.end_of_word_suffix"},
@@ -115,7 +137,6 @@ static const struct {
     {"{\"model\":{\"vocab\":{\"a\":2147483648},\"merges\":[]}}", "model.vocab: 2147483648"},
     {"{\"model\":{\"vocab\":{\"a\":1.5},\"merges\":[]}}", "model.vocab: 1.5"},
     {"{\"model\":{\"vocab\":{\"a\":1,\"a\":2},\"merges\":[]}}", "duplicate"},
-    {"{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]}}", "pre_tokenizer: missing"},
 };
 
 START_TEST(broken_files_are_refused)
