@@ -19,12 +19,28 @@ static bool was_fp8(const pack_table *t)
     return any;
 }
 
+/* What the names of modules and the layout of experts depend on. */
+static void read_model(const json_t *config, export_how *how)
+{
+    const json_t *const nested = json_object_get(config, "text_config");
+    const char *const type = json_string_value(json_object_get(config, "model_type"));
+    const char *const architecture =
+        json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    const json_int_t outer = json_integer_value(json_object_get(config, "hidden_size"));
+    const json_int_t inner = json_integer_value(json_object_get(nested, "hidden_size"));
+    how->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
+    how->architecture[0] = '\0';
+    if (architecture && strlen(architecture) < sizeof how->architecture) {
+        snprintf(how->architecture, sizeof how->architecture, "%s", architecture);
+    }
+    how->hidden = outer > 0 ? (uint64_t)outer : inner > 0 ? (uint64_t)inner : 0;
+}
+
 err_code export_config_check(const char *text, size_t bytes, const pack_table *t, export_how *how,
                              err *e)
 {
     json_t *config = NULL;
     err_code code = OK;
-    how->ring_linear = false;
     how->source_scales = SCALES_F32; /* also for an unknown word */
     TRY_OUT(json_parse("embedded config.json", text, bytes, JSON_PYTHON, &config, e));
     if (!json_is_object(config)) {
@@ -35,9 +51,8 @@ err_code export_config_check(const char *text, size_t bytes, const pack_table *t
         TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
                         quantization_key));
     }
-    const char *const type = json_string_value(json_object_get(config, "model_type"));
     const char *const scales = json_string_value(json_object_get(before, "scale_fmt"));
-    how->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
+    read_model(config, how);
     if (scales) {
         (void)scale_format_parse(scales, &how->source_scales);
     }

@@ -20,6 +20,19 @@ static size_t without_suffix(const char *name)
     return bytes > end && strcmp(name + bytes - end, suffix) == 0 ? bytes - end : 0;
 }
 
+/* Stacks of experts that are not below a component `experts`: Step-3.5, Granite. Their parent has
+ * the module of the experts. */
+static bool is_other_stack(const pack_record *r)
+{
+    static const char *const names[] = {"*.moe.*_proj.weight",
+                                        "*.block_sparse_moe.*put_linear.weight"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && r->ndim == 3 && !r->stack; i++) {
+        found = found || glob_match(names[i], r->name);
+    }
+    return found;
+}
+
 bool export_is_weight(const pack_record *r)
 {
     size_t start = 0;
@@ -28,19 +41,34 @@ bool export_is_weight(const pack_record *r)
     if (member_dims == 2) {
         return without_suffix(r->name) > 0;
     }
-    return member_dims == 3 && !r->stack && name_expert_slot(r->name, &start, &length);
+    return member_dims == 3 && !r->stack &&
+           (is_other_stack(r) || name_expert_slot(r->name, &start, &length));
 }
 
-size_t export_module_bytes(const pack_record *r, bool *experts)
+/* How many bytes of the name of an expert are common to all of its layer: up to the component
+ * `experts`, or up to the parent of a stack under another name. 0: it is not one. */
+static size_t experts_bytes(const pack_record *r)
 {
     size_t start = 0;
     size_t length = 0;
-    const bool any = name_expert_slot(r->name, &start, &length);
-    if (experts) {
-        *experts = any;
+    if (name_expert_slot(r->name, &start, &length)) {
+        return start - 1;
     }
+    size_t parent = is_other_stack(r) ? without_suffix(r->name) : 0;
+    while (parent > 0 && r->name[parent] != '.') {
+        parent--;
+    }
+    return parent;
+}
+
+bool export_module(const pack_record *r, char module[NAME_MAX_BYTES + 1])
+{
+    const size_t experts = experts_bytes(r);
     const size_t plain = without_suffix(r->name);
-    return any ? start - 1 : plain > 0 ? plain : strlen(r->name);
+    const size_t bytes = experts > 0 ? experts : plain > 0 ? plain : strlen(r->name);
+    snprintf(module, NAME_MAX_BYTES + 1, "%.*s%s", (int)bytes, r->name,
+             experts > 0 && is_other_stack(r) ? ".experts" : "");
+    return experts > 0;
 }
 
 /* ---- what the runtime does not read in FP8 --------------------- */
@@ -71,8 +99,30 @@ static bool ends_within_tile(const pack_record *r)
     return preset_is_gate_or_up(module);
 }
 
-static void choose_by_name(const pack_record *r, const preset *p, export_record *x)
+/* Is it a stack of experts whose rows are inputs? Then tiles and scales lie the other way round. */
+static bool has_inputs_first(const pack_record *r, uint64_t hidden)
 {
+    const bool down =
+        glob_match("*.down_proj*", r->name) || glob_match("*.output_linear.*", r->name);
+    const uint64_t rows = r->shape[1], cols = r->shape[2];
+    return hidden > 0 &&
+           (down ? rows != hidden && cols == hidden : cols != hidden && rows == hidden);
+}
+
+static void choose_stack(const pack_record *r, const export_how *how, export_record *x)
+{
+    const char *const keep = is_other_stack(r) ? r->name : "*.experts.*";
+    if (!plain_reads_stacks(how->preset, how->architecture)) {
+        set_dequantized(x, "experts in three dimensions", keep);
+    } else if (has_inputs_first(r, how->hidden)) {
+        set_dequantized(x, "experts in three dimensions with inputs first", keep);
+    }
+}
+
+static void choose_by_name(const pack_table *t, const pack_record *r, const export_how *how,
+                           export_record *x)
+{
+    const preset *const p = how->preset;
     if (p->config == CONFIG_NONE) {
         set_dequantized(x, "nothing is FP8 there", NULL);
         return;
@@ -80,8 +130,8 @@ static void choose_by_name(const pack_record *r, const preset *p, export_record 
     if (!export_is_weight(r)) {
         set_dequantized(x, "not the weight of a linear layer", r->name);
     }
-    if (r->ndim == 3 && !r->stack && !p->loads_stacked) {
-        set_dequantized(x, "experts in three dimensions", r->name);
+    if (r->ndim == 3 && !r->stack) {
+        choose_stack(r, how, x);
     }
     if (p->fuses_gate_up && ends_within_tile(r)) {
         set_dequantized(x,
@@ -91,10 +141,9 @@ static void choose_by_name(const pack_record *r, const preset *p, export_record 
     if (p->never_fp8 && glob_match(p->never_fp8, r->name)) {
         set_dequantized(x, "always in the dtype of the source", p->never_fp8);
     }
-    for (const char *const *glob = preset_never_fp8; *glob; glob++) {
-        if (glob_match(*glob, r->name)) {
-            set_dequantized(x, "always in the dtype of the source", r->name);
-        }
+    const plain_rule *const rule = export_plain(t, how, r->name);
+    if (rule) {
+        set_dequantized(x, rule->why, plain_keep(rule, r->name));
     }
 }
 
@@ -126,24 +175,25 @@ static bool is_together(const share *x, const share *y)
 }
 
 /* False: the record is a whole module. */
-static bool share_of(const pack_table *t, uint32_t record, const preset *p, share *out)
+static bool share_of(const pack_table *t, uint32_t record, const export_how *how, share *out)
 {
     const pack_record *const r = &t->records[record];
-    bool experts = false;
     char module[NAME_MAX_BYTES + 1];
     if (r->cls == CLASS_SCALES || !export_is_weight(r)) {
         return false;
     }
-    const size_t bytes = export_module_bytes(r, &experts);
-    snprintf(module, sizeof module, "%.*s", (int)bytes, r->name);
-    const char *const whole = experts ? "" : p->merges ? preset_merged(module) : NULL;
+    const bool experts = export_module(r, module);
+    const preset_place place = export_place(t, how, module);
+    const char *const whole = experts ? "" : preset_merged(how->preset, &place, module);
     if (!whole) {
         return false;
     }
     const char *const last = strrchr(module, '.');
     *out = (share){.name = r->name,
                    .whole = whole,
-                   .bytes = experts || !last ? bytes : (size_t)(last - module),
+                   .bytes = experts ? experts_bytes(r)
+                            : last  ? (size_t)(last - module)
+                                    : strlen(module),
                    .record = record};
     return true;
 }
@@ -187,7 +237,7 @@ static err_code level(const pack_table *t, const preset *p, const share *shares,
     return OK;
 }
 
-static err_code level_modules(const pack_table *t, const preset *p, export_plan *plan, err *e)
+static err_code level_modules(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
     size_t count = 0;
     share *const shares = calloc((size_t)t->count + 1, sizeof *shares);
@@ -195,7 +245,7 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
         return err_set(e, ERR_MEMORY, "no memory for the plan of an export");
     }
     for (uint32_t i = 0; i < t->count; i++) {
-        count += share_of(t, i, p, &shares[count]);
+        count += share_of(t, i, how, &shares[count]);
     }
     qsort(shares, count, sizeof *shares, compare_share);
     err_code code = OK;
@@ -204,7 +254,7 @@ static err_code level_modules(const pack_table *t, const preset *p, export_plan 
         while (end < count && is_together(&shares[i], &shares[end])) {
             end++;
         }
-        TRY_OUT(level(t, p, &shares[i], end - i, plan, e));
+        TRY_OUT(level(t, how->preset, &shares[i], end - i, plan, e));
         i = end;
     }
 out:
@@ -259,8 +309,10 @@ static err_code refuse_numbers(const pack_table *t, const preset *p, const expor
     if (t->records[first].src_type == DTYPE_F8_E4M3) {
         err_hint(e, "--dequantize writes the dequantized values");
     } else {
+        char keep[NAME_MAX_BYTES + 1];
+        name_pattern(plan->records[first].keep, keep);
         err_hint(e, "convert --keep '%s' keeps it unchanged; --dequantize accepts the rounding",
-                 plan->records[first].keep);
+                 count > 1 ? keep : plan->records[first].keep);
     }
     return ERR_INPUT;
 }
@@ -341,12 +393,12 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
     plan->block = block_fp8(SCALES_UE8M0);
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->records[i].cls == CLASS_CODES) {
-            choose_by_name(&t->records[i], p, &plan->records[i]);
+            choose_by_name(t, &t->records[i], how, &plan->records[i]);
         }
     }
     TRY(refuse_kept_fp8(t, e));
     if (p->config != CONFIG_NONE) {
-        TRY(level_modules(t, p, plan, e));
+        TRY(level_modules(t, how, plan, e));
     }
     if (p->config != CONFIG_NONE && !how->dequantize) {
         TRY(refuse_numbers(t, p, plan, e));

@@ -63,32 +63,69 @@ static bool is_head(const char *module)
            glob_match("*.shared_head.head", module);
 }
 
-/* Modules that need no entry: embeddings and norms, which are not linear layers; heads, unless
- * the list replaces the default that excludes them. */
-static bool is_not_listed(const builder *b, const pack_record *r, const char *module)
+/* Does the last component of the name match? */
+static bool ends_like(const char *module, const char *glob)
 {
-    const preset *const p = b->how->preset;
-    return glob_match("*embed*", r->name) || glob_match("*norm*", r->name) ||
-           (is_head(module) && !p->lists_head) ||
-           (p->not_listed && glob_match(p->not_listed, r->name)) || is_own_router(b->table, module);
+    const char *const dot = strrchr(module, '.');
+    return glob_match(glob, dot ? dot + 1 : module);
 }
 
-/* In Ring-linear, linear attention has a gate (g_proj) and softmax attention has none. */
-static preset_place place_of(const builder *b, const char *module)
+/* Embeddings and norms are not linear layers; heads are not built as such, unless the list replaces
+ * the default that excludes them. A projection of embeddings is a linear layer. */
+bool export_is_unlisted(const pack_table *t, const preset *p, const pack_record *r,
+                        const char *module)
+{
+    const bool other = ends_like(module, "*embed*") || ends_like(module, "*norm*");
+    return (other && !ends_like(module, "*proj*")) || (is_head(module) && !p->lists_head) ||
+           (p->not_listed && glob_match(p->not_listed, r->name)) || is_own_router(t, module);
+}
+
+/* Is there a tensor of this name in the same parent as the module or tensor `name`? */
+static bool has_beside(const pack_table *t, const char *name, const char *other)
+{
+    const char *const dot = strrchr(name, '.');
+    return dot && has_tensor(t, name, (size_t)(dot - name), other);
+}
+
+/* In Ring-linear, linear attention has a gate (g_proj) and softmax attention has none. Only Kimi
+ * Delta Attention has a b_proj. */
+preset_place export_place(const pack_table *t, const export_how *how, const char *module)
 {
     static const char component[] = ".attention.";
-    preset_place place = {.ring_linear = b->how->ring_linear};
+    preset_place place = {.ring_linear = how->ring_linear,
+                          .architecture = how->architecture,
+                          .delta = has_beside(t, module, "b_proj.weight")};
     const char *const at = strstr(module, component);
     if (at) {
         const size_t bytes = (size_t)(at - module) + sizeof component - 2;
-        place.linear = has_tensor(b->table, module, bytes, "g_proj.weight");
+        place.linear = has_tensor(t, module, bytes, "g_proj.weight");
     }
     return place;
 }
 
+/* The parent of a tensor ….q_proj.weight is that of its module; other tensors are modules. */
+static bool rule_beside(const void *ctx, const char *tensor, const char *name)
+{
+    static const char suffix[] = ".weight";
+    char module[NAME_MAX_BYTES + 1];
+    snprintf(module, sizeof module, "%s", tensor);
+    const size_t bytes = strlen(module);
+    const size_t end = sizeof suffix - 1;
+    if (bytes > end && strcmp(module + bytes - end, suffix) == 0) {
+        module[bytes - end] = '\0';
+    }
+    return has_beside(ctx, module, name);
+}
+
+const plain_rule *export_plain(const pack_table *t, const export_how *how, const char *tensor)
+{
+    const plain_place place = {.architecture = how->architecture, .beside = rule_beside, .ctx = t};
+    return plain_find(how->preset, &place, tensor);
+}
+
 static bool spell(builder *b, const char *module)
 {
-    const preset_place place = place_of(b, module);
+    const preset_place place = export_place(b->table, b->how, module);
     return preset_spell(b->how->preset, &place, module, put, b);
 }
 
@@ -116,13 +153,12 @@ static bool list_record(builder *b, uint32_t record)
     const pack_record *const r = &b->table->records[record];
     const export_record *const x = &b->plan->records[record];
     char module[NAME_MAX_BYTES + 1];
-    bool experts = false;
     const bool wide = r->cls == CLASS_KEPT || x->form == FORM_NUMBERS;
     if (r->cls == CLASS_SCALES || !wide || !export_is_weight(r)) {
         return true;
     }
-    snprintf(module, sizeof module, "%.*s", (int)export_module_bytes(r, &experts), r->name);
-    if (is_not_listed(b, r, module)) {
+    const bool experts = export_module(r, module);
+    if (export_is_unlisted(b->table, b->how->preset, r, module)) {
         return true;
     }
     b->why = r->cls == CLASS_KEPT ? "kept in the file" : x->why;
@@ -150,45 +186,6 @@ static void sort_once(export_plan *plan)
     plan->ignored_count = kept;
 }
 
-/* The first record, in name order, whose name is not less than `name`. */
-static uint32_t lower_bound(const pack_table *t, const char *name)
-{
-    uint32_t low = 0;
-    for (uint32_t high = t->count; low < high;) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (strcmp(t->records[t->by_name[middle]].name, name) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-/* An entry that is the beginning of the name of an FP8 module would exclude that module too. */
-static err_code check_prefixes(const builder *b, err *e)
-{
-    const pack_table *const t = b->table;
-    for (size_t i = 0; i < b->plan->ignored_count; i++) {
-        const char *const line = b->plan->ignored[i].module;
-        for (uint32_t k = lower_bound(t, line); k < t->count; k++) {
-            const uint32_t record = t->by_name[k];
-            const pack_record *const r = &t->records[record];
-            if (strncmp(r->name, line, strlen(line)) != 0) {
-                break;
-            }
-            if (r->cls == CLASS_CODES && b->plan->records[record].form == FORM_SAME) {
-                err_set(e, ERR_INPUT,
-                        "tensor %s: is FP8, but %s applies the list entry %s to it as well",
-                        r->name, b->how->preset->reader, line);
-                err_hint(e, "convert --keep '%s'", r->name);
-                return ERR_INPUT;
-            }
-        }
-    }
-    return OK;
-}
-
 err_code export_ignore_make(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
     builder b = {.table = t, .how = how, .plan = plan};
@@ -209,5 +206,5 @@ err_code export_ignore_make(const pack_table *t, const export_how *how, export_p
     if (plan->ignored_count > 0) {
         sort_once(plan);
     }
-    return how->preset->prefix_match ? check_prefixes(&b, e) : OK;
+    return OK;
 }

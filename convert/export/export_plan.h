@@ -10,6 +10,7 @@
 #define EXPORT_PLAN_H
 
 #include "convert/export/preset.h"
+#include "convert/export/preset_plain.h"
 #include "format/pack/pack_table.h"
 
 typedef enum export_form {
@@ -69,8 +70,10 @@ typedef struct export_plan {
 
 typedef struct export_how {
     const preset *preset;
-    bool dequantize;            /* allow dequantizing codes that the runtime does not read */
-    bool ring_linear;           /* the model is one of Ring-linear (preset.h) */
+    bool dequantize;       /* allow dequantizing codes that the runtime does not read */
+    bool ring_linear;      /* the model is one of Ring-linear (preset.h) */
+    char architecture[64]; /* the first of `architectures`; "": none, or its name is too long */
+    uint64_t hidden;       /* hidden_size; 0: unknown */
     scale_format source_scales; /* of carried FP8, according to the config */
     uint64_t shard_bytes;       /* the most for a shard of several tensors, header included */
 } export_how;
@@ -98,8 +101,20 @@ MUST_CHECK err_code export_ignore_make(const pack_table *t, const export_how *ho
 /* Is this the weight of a linear layer, or of experts in three dimensions? */
 bool export_is_weight(const pack_record *r);
 
-/* How many bytes of its name are the name of its module: all without ".weight"; for experts, which
- * are one module, all up to the component `experts`. `experts` (may be NULL): is it an expert? */
-size_t export_module_bytes(const pack_record *r, bool *experts);
+/* Write the name of its module: the tensor's without ".weight"; for experts, which are one module,
+ * all up to the component `experts`, which stacks under other names (moe.up_proj.weight) get.
+ * Returns whether it is an expert. */
+bool export_module(const pack_record *r, char module[NAME_MAX_BYTES + 1]);
+
+/* Where a module is, as far as its spelling depends on it. Refers to *how. */
+preset_place export_place(const pack_table *t, const export_how *how, const char *module);
+
+/* Why the runtime does not read this tensor in FP8; NULL: it does. */
+const plain_rule *export_plain(const pack_table *t, const export_how *how, const char *tensor);
+
+/* A wide matrix that needs no entry in the list, because the runtime never builds a quantized
+ * module for it. */
+bool export_is_unlisted(const pack_table *t, const preset *p, const pack_record *r,
+                        const char *module);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "format/tensor/dtype.h"
+#include "format/tensor/tensor_name.h"
 
 /* name, word of --for */
 #define PRESET_LIST(X)                                                                             \
@@ -44,7 +45,26 @@ enum {
     SPELL_SGLANG = 2, /* SGLang's names for modules of Ring-linear; other models: SPELL_NAMES */
     SPELL_ANT = 4,    /* those of Ant's SGLang 0.5.2: SGLang's, without the component mlp */
     SPELL_FUSED = 8,  /* for merged matrices, also the name of the merged module */
+    SPELL_PARTS = 16, /* for matrices that are stored merged, also the names of their parts */
 };
+
+/* The runtimes whose rules apply to a preset: bits. */
+enum {
+    RUNTIME_HF = 1,
+    RUNTIME_VLLM = 2,
+    RUNTIME_COMPRESSED = 4, /* vLLM through compressed-tensors */
+    RUNTIME_SGLANG = 8,
+};
+
+/* How a runtime applies the entries of the list to the name of a module. */
+typedef enum preset_match {
+    MATCH_UNKNOWN, /* not known: it is not emulated */
+    MATCH_WHOLE,   /* the whole name; of experts, a part of an entry that contains "experts" */
+    MATCH_EACH,    /* the whole name; of experts, that of the first one */
+    MATCH_TAIL,    /* whole components at the end */
+    MATCH_RUN,     /* any components in a row; of experts, also as for MATCH_WHOLE */
+    MATCH_ENDS     /* whole components at the beginning, or any bytes at the end */
+} preset_match;
 
 typedef struct preset {
     const char *reader;  /* the runtime, for messages */
@@ -54,15 +74,15 @@ typedef struct preset {
     const char *ignore_key;   /* key of the list in quantization_config */
     const char *scale_suffix; /* appended to the name of the weight */
     dtype scale_type;
-    const char *never_fp8;  /* glob: more tensors like those of preset_never_fp8; or NULL */
+    const char *never_fp8;  /* glob: more tensors like those of preset_plain.h; or NULL */
     const char *not_listed; /* glob: tensors that are not FP8 but need no entry; or NULL */
     unsigned spelling;
-    bool loads_stacked;       /* reads experts stored in three dimensions in FP8 */
+    unsigned runtimes;        /* RUNTIME_*; 0: none in particular */
+    preset_match match;       /* but see preset_match_of */
     bool merges;              /* merges matrices, which then must all be FP8 or all not */
     bool lists_head;          /* a list replaces the default, which excludes the head */
     bool lists_experts;       /* an entry for each expert instead of one for all of a layer */
     bool needs_experts;       /* reads routed experts as FP8 whatever the list says */
-    bool prefix_match;        /* an entry applies to every module whose name begins with it */
     bool fuses_gate_up;       /* concatenates rows of an expert's gate and up, and their scales */
     bool dequantizes_wrongly; /* clipped tiles, and experts in three dimensions */
     bool runs_own_code;       /* also loads architectures by code that lies next to config.json */
@@ -77,26 +97,36 @@ extern const preset preset_table[PRESET_COUNT];
 /* The word of --for for a row of the table. */
 const char *preset_name(const preset *p);
 
-/* Globs for tensors that no runtime reads in FP8; ends with NULL. */
-extern const char *const preset_never_fp8[];
+/* What the spelling of a module depends on. */
+typedef struct preset_place {
+    bool ring_linear;         /* the model is one of model_type bailing_moe_linear */
+    bool linear;              /* its layer has linear attention, as Ring-linear has it */
+    bool delta;               /* its layer has Kimi Delta Attention */
+    const char *architecture; /* the first of `architectures`; NULL: unknown */
+} preset_place;
 
 /* The last component of the module that `module` ("….mlp.up_proj") is merged into: "gate_up_proj".
  * NULL: it is not merged. */
-const char *preset_merged(const char *module);
+const char *preset_merged(const preset *p, const preset_place *place, const char *module);
+
+/* How the runtime matches the list of a model of this architecture. */
+preset_match preset_match_of(const preset *p, const char *architecture);
 
 /* Is this module of an expert its gate or its up, of any spelling? */
 bool preset_is_gate_or_up(const char *module);
-
-/* What the spelling of a module depends on. */
-typedef struct preset_place {
-    bool ring_linear; /* the model is one of model_type bailing_moe_linear */
-    bool linear;      /* its layer has linear attention */
-} preset_place;
 
 /* Call `emit` with each name under which `module` has to be listed; a name may come twice. False:
  * `emit` returned false, or a name is longer than NAME_MAX_BYTES. */
 typedef bool (*preset_emit)(void *ctx, const char *spelled);
 bool preset_spell(const preset *p, const preset_place *place, const char *module, preset_emit emit,
                   void *ctx);
+
+/* Call `emit` with the name of each part of a matrix that is stored merged, if the runtime looks up
+ * those names instead of its own; else not at all. */
+bool preset_parts(const preset *p, const char *module, preset_emit emit, void *ctx);
+
+/* The name of a module in the runtime, where there is only one: not for AReaL. False: too long. */
+bool preset_runtime_name(const preset *p, const preset_place *place, const char *module,
+                         char out[NAME_MAX_BYTES + 1]);
 
 #endif

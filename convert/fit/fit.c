@@ -87,7 +87,9 @@ static err_code gather(const fit_question *q, fit *f, err *e)
     if (!q->exported && q->config) {
         TRY_OUT(try_export(q, f, &tried, &made, e));
     }
-    TRY_OUT(fit_kinds_gather(q->table, made ? &tried : q->exported, f, e));
+    const export_plan *const plan = made ? &tried : q->exported;
+    TRY_OUT(fit_kinds_gather(q->table, plan, f, e));
+    TRY_OUT(fit_hold(q->table, plan, f, e));
 out:
     export_plan_free(&tried);
     return code;

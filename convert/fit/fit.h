@@ -36,6 +36,8 @@ typedef enum fit_reason {
 /* What does not depend on the number of devices: code, name in JSON */
 #define FIT_WARNINGS(X)                                                                            \
     X(WARN_EXPORT_REFUSED, "export-refused") /* octavo export would end with exit status 5 */      \
+    X(WARN_NO_SCALES, "no-scales")           /* FP8 for the runtime, not in the file */            \
+    X(WARN_NOT_QUANTIZED, "not-quantized")   /* FP8 in the file, not for the runtime */            \
     X(WARN_NO_CONFIG, "no-config")           /* so what needs config.json is not checked */        \
     X(WARN_ARCHITECTURE, "architecture")     /* the release does not know it, or another's code */ \
     X(WARN_MTP_IGNORED, "mtp-ignored")       /* MTP layers, which the runtime does not read */     \
@@ -129,11 +131,17 @@ bool fit_says_yes(const fit *f);
 MUST_CHECK err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, fit *out,
                                      err *e);
 
+/* The name of a module, with `*` for every component that is a number, up to ".weight". */
+void fit_pattern(const char *name, char out[NAME_MAX_BYTES + 1]);
+
+/* fit_hold.c: add WARN_NO_SCALES and WARN_NOT_QUANTIZED. Nothing is checked without a plan. */
+MUST_CHECK err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e);
+
 /* How many routed experts a layer has: as many as its tensors have, or else the number in
  * config.json, or else 0. */
 uint64_t fit_experts(const pack_table *t, const fit_model *m);
 
-/* fit_warn.c: add all warnings except WARN_EXPORT_REFUSED. */
+/* fit_warn.c: add all other warnings except WARN_EXPORT_REFUSED. */
 MUST_CHECK err_code fit_warn_all(const pack_table *t, fit *out, err *e);
 
 /* Append a warning. */

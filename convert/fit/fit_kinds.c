@@ -8,27 +8,14 @@
 
 static const char suffix[] = ".weight";
 
-static bool is_number(const char *component, size_t length)
+void fit_pattern(const char *name, char out[NAME_MAX_BYTES + 1])
 {
-    return length > 0 && strspn(component, "0123456789") >= length;
-}
-
-/* The name of the module, with `*` for every component that is a number. */
-static void make_pattern(const char *name, char *out)
-{
-    char *to = out;
-    while (*name && strcmp(name, suffix) != 0) {
-        const size_t dot = *name == '.';
-        const size_t length = strcspn(name + dot, ".");
-        const bool number = is_number(name + dot, length);
-        memcpy(to, name, dot + (number ? 0 : length));
-        to += dot + (number ? 0 : length);
-        if (number) {
-            *to++ = '*';
-        }
-        name += dot + length;
+    name_pattern(name, out);
+    const size_t bytes = strlen(out);
+    const size_t end = sizeof suffix - 1;
+    if (bytes > end && strcmp(out + bytes - end, suffix) == 0) {
+        out[bytes - end] = '\0';
     }
-    *to = '\0';
 }
 
 /* Is there another matrix, called `other`, in the same parent module? */
@@ -58,13 +45,12 @@ static bool is_joined(const pack_table *t, const pack_record *r, const preset *p
 
 static void fill(const pack_table *t, const pack_record *r, const fit *f, fit_kind *out)
 {
-    size_t start = 0;
-    size_t length = 0;
-    make_pattern(r->name, out->module);
+    char module[NAME_MAX_BYTES + 1];
+    fit_pattern(r->name, out->module);
     out->rows = pack_record_rows(r);
     out->cols = pack_record_cols(r);
     out->matrices = pack_record_slices(r);
-    out->expert = name_expert_slot(r->name, &start, &length);
+    out->expert = export_module(r, module);
     out->layout = fit_layout_of(out->module, out->rows, out->cols, r->block, &f->model);
     out->layout.joined = is_joined(t, r, f->preset, &out->layout);
 }

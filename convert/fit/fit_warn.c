@@ -132,7 +132,8 @@ static err_code warn_experts(const pack_table *t, fit *f, err *e)
                      "%s: %" PRIu64 " experts, config.json says %" PRIu64, c.uneven->name,
                      c.uneven->shape[0], f->model.experts));
     }
-    if (c.fused && !f->preset->loads_stacked && f->preset->config != CONFIG_NONE) {
+    if (c.fused && !plain_reads_stacks(f->preset, f->model.architecture) &&
+        f->preset->config != CONFIG_NONE) {
         TRY(fit_warn(f, WARN_FUSED_EXPERTS, false, e,
                      "%s%s: experts in three dimensions, which %s does not read in FP8",
                      c.fused->name, c.fused_count > 1 ? " and others" : "", f->preset->reader));

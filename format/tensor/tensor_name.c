@@ -175,3 +175,24 @@ bool name_valid(const char *name, size_t length)
     }
     return true;
 }
+
+/* Never longer than the name: each number has at least one digit. */
+void name_pattern(const char *name, char out[NAME_MAX_BYTES + 1])
+{
+    char *to = out;
+    const char *const end = out + NAME_MAX_BYTES;
+    while (*name && to < end) {
+        const size_t dot = *name == '.';
+        const size_t length = strcspn(name + dot, ".");
+        const bool number = length > 0 && strspn(name + dot, "0123456789") >= length;
+        const size_t wanted = dot + (number ? 0 : length);
+        const size_t bytes = wanted < (size_t)(end - to) ? wanted : (size_t)(end - to);
+        memcpy(to, name, bytes);
+        to += bytes;
+        if (number && to < end) {
+            *to++ = '*';
+        }
+        name += dot + length;
+    }
+    *to = '\0';
+}

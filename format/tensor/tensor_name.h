@@ -35,6 +35,9 @@ bool name_expert_index(const char *name, uint64_t *index);
 bool name_make_stack(const char *name, char *out);
 bool name_expand_stack(const char *stack, uint64_t index, char *out);
 
+/* The name with `*` for every component that is a number. */
+void name_pattern(const char *name, char out[NAME_MAX_BYTES + 1]);
+
 /* True for 1 … 255 bytes of UTF-8 without control bytes (< 0x20, 0x7F). */
 bool name_valid(const char *name, size_t length);
 

@@ -301,18 +301,6 @@ START_TEST(lists_name_what_is_needed)
 }
 END_TEST
 
-START_TEST(prefixes_are_seen)
-{
-    kept("model.layers.0.mlp.gate.weight");
-    codes("model.layers.0.mlp.gate_proj.weight");
-    finish_table();
-    makes(PRESET_VLLM, false);
-    refuses(PRESET_HF, false,
-            "model.layers.0.mlp.gate_proj.weight: is FP8, but transformers applies "
-            "the list entry model.layers.0.mlp.gate to it");
-}
-END_TEST
-
 /* ---- shards ---------------------------------------------------- */
 
 static void expect_shards(uint64_t limit)
@@ -386,7 +374,6 @@ int main(void)
     tcase_add_loop_test(tc, halves_of_experts_end_with_a_tile, 0, COUNT(halves));
     tcase_add_test(tc, what_is_read_by_some_is_counted);
     tcase_add_test(tc, lists_name_what_is_needed);
-    tcase_add_test(tc, prefixes_are_seen);
     tcase_add_test(tc, shards_are_filled_in_order);
     tcase_add_test(tc, nothing_is_no_shard);
     return run_tests("export_plan", tc);

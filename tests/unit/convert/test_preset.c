@@ -40,6 +40,9 @@ static bool append(void *ctx, const char *spelled)
 static const preset_place linear = {.ring_linear = true, .linear = true};
 static const preset_place softmax = {.ring_linear = true};
 static const preset_place other = {.linear = true};
+static const preset_place step = {.architecture = "Step3p5ForCausalLM"};
+static const preset_place delta = {.architecture = "BailingMoeV3ForCausalLM", .delta = true};
+static const preset_place latent = {.architecture = "BailingMoeV3ForCausalLM"};
 
 static const struct spelling {
     preset_id preset;
@@ -48,8 +51,31 @@ static const struct spelling {
 } spellings[] = {
     {PRESET_HF, &linear, "l.1.attention.g_proj", "l.1.attention.g_proj"},
     {PRESET_VLLM, &linear, "l.1.attention.dense", "l.1.attention.dense"},
-    {PRESET_COMPRESSED, &other, "l.1.mlp.up_proj", "l.1.mlp.up_proj"},
-    {PRESET_SGLANG, &linear, "l.1.attention.query_key_value", "l.1.attention.qkv_proj"},
+    {PRESET_COMPRESSED, &other, "l.1.mlp.up_proj", "l.1.mlp.up_proj l.1.mlp.gate_up_proj"},
+    {PRESET_COMPRESSED, &other, "l.1.mlp.experts.0.up_proj", "l.1.mlp.experts.0.up_proj"},
+    {PRESET_SGLANG, &linear, "l.1.attention.query_key_value",
+     "l.1.attention.qkv_proj l.1.attention.q_proj l.1.attention.k_proj l.1.attention.v_proj"},
+    /* merged by the runtime, or stored so */
+    {PRESET_VLLM, &other, "l.1.self_attn.q_a_proj",
+     "l.1.self_attn.q_a_proj l.1.self_attn.fused_qkv_a_proj"},
+    {PRESET_SGLANG, &other, "l.1.self_attn.q_a_proj",
+     "l.1.self_attn.q_a_proj l.1.self_attn.fused_qkv_a_proj_with_mqa"},
+    {PRESET_VLLM, &other, "l.1.linear_attn.in_proj_a",
+     "l.1.linear_attn.in_proj_a l.1.linear_attn.in_proj_ba"},
+    {PRESET_SGLANG, &other, "l.1.mlp.gate_up_proj",
+     "l.1.mlp.gate_up_proj l.1.mlp.gate_proj l.1.mlp.up_proj"},
+    {PRESET_VLLM, &other, "l.1.mlp.gate_up_proj", "l.1.mlp.gate_up_proj"},
+    {PRESET_SGLANG, &other, "visual.0.attn.qkv",
+     "visual.0.attn.qkv visual.0.attn.q_proj visual.0.attn.k_proj visual.0.attn.v_proj"},
+    /* modules that are elsewhere in one runtime */
+    {PRESET_SGLANG, &step, "l.1.moe.experts", "l.1.moe.experts l.1.mlp.experts"},
+    {PRESET_VLLM, &step, "l.1.moe.experts", "l.1.moe.experts"},
+    {PRESET_SGLANG, &delta, "l.1.attention.o_proj", "l.1.attention.o_proj l.1.self_attn.o_proj"},
+    {PRESET_SGLANG, &delta, "l.1.attention.f_proj",
+     "l.1.attention.f_proj l.1.attention.fused_qkvbfg_proj l.1.self_attn.f_proj "
+     "l.1.self_attn.fused_qkvbfg_proj"},
+    {PRESET_SGLANG, &latent, "l.1.attention.dense", "l.1.attention.dense l.1.attention.o_proj"},
+    {PRESET_SGLANG, &latent, "l.1.mlp.experts", "l.1.mlp.experts l.1.experts"},
     {PRESET_SGLANG, &linear, "l.1.attention.g_proj", "l.1.attention.output_gate"},
     {PRESET_SGLANG, &linear, "l.1.attention.dense", "l.1.attention.out_proj"},
     {PRESET_SGLANG, &softmax, "l.1.attention.dense", "l.1.attention.o_proj"},
@@ -103,10 +129,12 @@ END_TEST
 
 START_TEST(merged_modules)
 {
-    ck_assert_str_eq(preset_merged("a.gate_proj"), "gate_up_proj");
-    ck_assert_str_eq(preset_merged("kv_a_proj_with_mqa"), "fused_qkv_a_proj_with_mqa");
-    ck_assert_ptr_null(preset_merged("a.down_proj"));
-    ck_assert_ptr_null(preset_merged("a.my_up_proj"));
+    ck_assert_str_eq(preset_merged(&preset_table[PRESET_VLLM], &other, "a.gate_proj"),
+                     "gate_up_proj");
+    ck_assert_str_eq(preset_merged(&preset_table[PRESET_SGLANG], &other, "kv_a_proj_with_mqa"),
+                     "fused_qkv_a_proj_with_mqa");
+    ck_assert_ptr_null(preset_merged(&preset_table[PRESET_VLLM], &other, "a.down_proj"));
+    ck_assert_ptr_null(preset_merged(&preset_table[PRESET_VLLM], &other, "a.my_up_proj"));
 }
 END_TEST
 

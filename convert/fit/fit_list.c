@@ -1,0 +1,237 @@
+/* Sources: vLLM 0.33.0, layers/quantization/utils/quant_utils.py, is_layer_skipped, and
+ * compressed_tensors/utils.py, should_ignore_layer; SGLang 0.5.23, layers/quantization/utils.py,
+ * is_layer_skipped; transformers 5.24.0, quantizers/quantizers_utils.py, should_convert_module.
+ *
+ * Each of them compares a module with every entry. Here the entries are sorted, and each way to
+ * match is a few searches: models have thousands of modules, and lists may be as long. */
+#include "convert/fit/fit_list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fit_list {
+    const preset *preset;
+    const char **entries; /* sorted */
+    size_t count;
+    const char **tails; /* sorted: ends of entries with "experts", from each component on */
+    size_t tail_count;
+};
+
+/* ---- the list -------------------------------------------------- */
+
+static const char experts[] = "experts";
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static size_t count_components(const char *name)
+{
+    size_t n = 1;
+    for (; *name; name++) {
+        n += *name == '.';
+    }
+    return n;
+}
+
+static void add_tails(fit_list *l, const char *entry)
+{
+    for (const char *at = entry; at; at = strchr(at, '.') ? strchr(at, '.') + 1 : NULL) {
+        l->tails[l->tail_count++] = at;
+    }
+}
+
+static void fill(fit_list *l, const export_plan *plan)
+{
+    for (size_t i = 0; i < plan->ignored_count; i++) {
+        l->entries[l->count++] = plan->ignored[i].module;
+        if (strstr(plan->ignored[i].module, experts)) {
+            add_tails(l, plan->ignored[i].module);
+        }
+    }
+    qsort(l->entries, l->count, sizeof *l->entries, compare_text);
+    qsort(l->tails, l->tail_count, sizeof *l->tails, compare_text);
+}
+
+err_code fit_list_make(const export_plan *plan, const preset *p, fit_list **out, err *e)
+{
+    size_t tails = 1;
+    for (size_t i = 0; i < plan->ignored_count; i++) {
+        tails += count_components(plan->ignored[i].module);
+    }
+    fit_list *const l = calloc(1, sizeof *l);
+    *out = l;
+    if (l) {
+        l->preset = p;
+        l->entries = calloc(plan->ignored_count + 1, sizeof *l->entries);
+        l->tails = calloc(tails, sizeof *l->tails);
+    }
+    if (!l || !l->entries || !l->tails) {
+        fit_list_free(l);
+        *out = NULL;
+        return err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8");
+    }
+    fill(l, plan);
+    return OK;
+}
+
+void fit_list_free(fit_list *l)
+{
+    if (l) {
+        free(l->entries);
+        free(l->tails);
+        free(l);
+    }
+}
+
+/* ---- searches -------------------------------------------------- */
+
+/* The first of `all` that does not come before the `bytes` bytes of `text`. */
+static size_t lower_bound(const char *const *all, size_t count, const char *text, size_t bytes)
+{
+    size_t low = 0;
+    for (size_t high = count; low < high;) {
+        const size_t middle = low + (high - low) / 2;
+        if (strncmp(all[middle], text, bytes) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Is there an entry of exactly these bytes? It is the first of those that begin with them. */
+static bool has(const fit_list *l, const char *text, size_t bytes)
+{
+    const size_t at = lower_bound(l->entries, l->count, text, bytes);
+    return at < l->count && strncmp(l->entries[at], text, bytes) == 0 &&
+           l->entries[at][bytes] == '\0';
+}
+
+/* The same with "model." before it. */
+static bool has_in_model(const fit_list *l, const char *text, size_t bytes)
+{
+    char name[NAME_MAX_BYTES + 16];
+    const int n = snprintf(name, sizeof name, "model.%.*s", (int)bytes, text);
+    return n > 0 && (size_t)n < sizeof name && has(l, name, (size_t)n);
+}
+
+/* Is the module a part of an entry that contains "experts"? */
+static bool is_part_of_experts(const fit_list *l, const char *module)
+{
+    const size_t bytes = strlen(module);
+    const size_t at = lower_bound(l->tails, l->tail_count, module, bytes);
+    return strstr(module, experts) && at < l->tail_count &&
+           strncmp(l->tails[at], module, bytes) == 0;
+}
+
+/* Are any components of the module, one after the other, an entry, with or without "model."? */
+static bool has_run(const fit_list *l, const char *module)
+{
+    for (const char *from = module; from;) {
+        for (const char *to = from; *to;) {
+            to += *to == '.';
+            to += strcspn(to, ".");
+            const size_t bytes = (size_t)(to - from);
+            if (has(l, from, bytes) || has_in_model(l, from, bytes)) {
+                return true;
+            }
+        }
+        const char *const dot = strchr(from, '.');
+        from = dot ? dot + 1 : NULL;
+    }
+    return false;
+}
+
+/* Is an entry the beginning of the module, up to the end of a component, or its end, from any byte
+ * on? (Entries are regular expressions there, but a period in them matches a period, too.) */
+static bool has_end(const fit_list *l, const char *module)
+{
+    for (const char *to = module; *to;) {
+        to += *to == '.';
+        to += strcspn(to, ".");
+        if (has(l, module, (size_t)(to - module))) {
+            return true;
+        }
+    }
+    bool found = false;
+    for (const char *from = module; *from && !found; from++) {
+        found = has(l, from, strlen(from));
+    }
+    return found;
+}
+
+/* Are whole components at the end of the module an entry? */
+static bool has_tail(const fit_list *l, const char *module)
+{
+    bool found = false;
+    for (const char *from = module; from && !found;) {
+        found = has(l, from, strlen(from));
+        const char *const dot = strchr(from, '.');
+        from = dot ? dot + 1 : NULL;
+    }
+    return found;
+}
+
+/* ---- the answer ------------------------------------------------ */
+
+typedef struct question {
+    const fit_list *list;
+    bool found;
+} question;
+
+static bool ask(void *ctx, const char *name)
+{
+    question *const q = ctx;
+    q->found = q->found || has_run(q->list, name);
+    return true;
+}
+
+/* SGLang looks up the parts of a merged matrix; a whole one and the experts by themselves. */
+static bool runs_skip(const fit_list *l, const preset_place *place, const char *module)
+{
+    question q = {.list = l};
+    char moved[NAME_MAX_BYTES + 1];
+    if (!preset_runtime_name(l->preset, place, module, moved)) {
+        return false;
+    }
+    (void)preset_parts(l->preset, moved, ask, &q);
+    return q.found || has_run(l, moved) || is_part_of_experts(l, moved);
+}
+
+/* Is the matrix that the module becomes a part of listed by its own name? */
+static bool skips_merged(const fit_list *l, const preset_place *place, const char *module)
+{
+    char whole[2 * NAME_MAX_BYTES];
+    const char *const name = preset_merged(l->preset, place, module);
+    const char *const dot = strrchr(module, '.');
+    const size_t before = dot ? (size_t)(dot - module) + 1 : 0;
+    if (!name) {
+        return false;
+    }
+    snprintf(whole, sizeof whole, "%.*s%s", (int)before, module, name);
+    return has(l, whole, strlen(whole));
+}
+
+bool fit_list_skips(const fit_list *l, const preset_place *place, const char *module)
+{
+    const char *const architecture = place->architecture ? place->architecture : "";
+    switch (preset_match_of(l->preset, architecture)) {
+    case MATCH_WHOLE:
+        return has(l, module, strlen(module)) || skips_merged(l, place, module) ||
+               is_part_of_experts(l, module);
+    case MATCH_TAIL:
+        return has_tail(l, module) || skips_merged(l, place, module);
+    case MATCH_EACH:
+        return has(l, module, strlen(module));
+    case MATCH_RUN:
+        return runs_skip(l, place, module);
+    case MATCH_ENDS:
+        return has_end(l, module);
+    default:
+        return false;
+    }
+}
