@@ -112,7 +112,7 @@ static bool has_inputs_first(const pack_record *r, uint64_t hidden)
 static void choose_stack(const pack_record *r, const export_how *how, export_record *x)
 {
     const char *const keep = is_other_stack(r) ? r->name : "*.experts.*";
-    if (!plain_reads_stacks(how->preset, how->architecture)) {
+    if (!plain_reads_stack(how->preset, how->architecture, r->name)) {
         set_dequantized(x, "experts in three dimensions", keep);
     } else if (has_inputs_first(r, how->hidden)) {
         set_dequantized(x, "experts in three dimensions with inputs first", keep);

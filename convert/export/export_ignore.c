@@ -1,5 +1,6 @@
 /* The list of modules that are not FP8 (spec/export.md section 4): every linear layer that the
  * runtime would otherwise build as a quantized module, by its full name in the runtime's spelling. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,21 +130,72 @@ static bool spell(builder *b, const char *module)
     return preset_spell(b->how->preset, &place, module, put, b);
 }
 
-/* Where each expert has its own entry: list the modules of all members of a stack. */
-static bool spell_members(builder *b, const pack_record *r)
+/* What a stack holds, by the names that single experts have: the file has no such tensors, but a
+ * runtime that looks up single experts asks for these. */
+static const struct {
+    const char *stack; /* glob */
+    const char *members[2];
+} stacks[] = {
+    {"*.gate_up_proj", {"gate_proj", "up_proj"}},
+    {"*.input_linear.weight", {"gate_proj", "up_proj"}},
+    {"*.output_linear.weight", {"down_proj", NULL}},
+    {"*.gate_proj*", {"gate_proj", NULL}},
+    {"*.up_proj*", {"up_proj", NULL}},
+    {"*.down_proj*", {"down_proj", NULL}},
+};
+
+static bool emit_of_stack(const pack_record *r, uint64_t index, preset_emit emit, void *ctx)
+{
+    char experts[NAME_MAX_BYTES + 1];
+    char name[NAME_MAX_BYTES + 64];
+    bool good = true;
+    (void)export_module(r, experts);
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        if (!glob_match(stacks[i].stack, r->name)) {
+            continue;
+        }
+        for (size_t k = 0; k < 2 && stacks[i].members[k] && good; k++) {
+            snprintf(name, sizeof name, "%s.%" PRIu64 ".%s", experts, index, stacks[i].members[k]);
+            good = strlen(name) <= NAME_MAX_BYTES && emit(ctx, name);
+        }
+        return good;
+    }
+    return emit(ctx, r->name);
+}
+
+bool export_expert(const pack_record *r, uint64_t index, preset_emit emit, void *ctx)
 {
     static const char suffix[] = ".weight";
-    bool good = true;
-    for (uint64_t i = 0; i < (r->stack ? r->shape[0] : 1) && good; i++) {
-        char name[NAME_MAX_BYTES + 1];
-        good = r->stack ? name_expand_stack(r->name, i, name)
-                        : snprintf(name, sizeof name, "%s", r->name) > 0;
-        const size_t bytes = strlen(name);
-        const size_t end = sizeof suffix - 1;
-        if (bytes > end && strcmp(name + bytes - end, suffix) == 0) {
-            name[bytes - end] = '\0';
-        }
-        good = good && spell(b, name);
+    char stack[NAME_MAX_BYTES + 1];
+    char name[NAME_MAX_BYTES + 1];
+    if (r->ndim == 3 && !r->stack) {
+        return emit_of_stack(r, index, emit, ctx);
+    }
+    if (!name_make_stack(r->name, stack) || !name_expand_stack(stack, index, name)) {
+        return false;
+    }
+    const size_t bytes = strlen(name);
+    const size_t end = sizeof suffix - 1;
+    if (bytes > end && strcmp(name + bytes - end, suffix) == 0) {
+        name[bytes - end] = '\0';
+    }
+    return emit(ctx, name);
+}
+
+static bool put_spelled(void *ctx, const char *module)
+{
+    return spell(ctx, module);
+}
+
+/* Where each expert has its own entry: list the modules of all experts of a record. */
+static bool spell_members(builder *b, const pack_record *r)
+{
+    uint64_t first = 0;
+    const bool single = r->ndim == 2;
+    bool good = !single || name_expert_index(r->name, &first);
+    const uint64_t count = single ? 1 : r->shape[0];
+    for (uint64_t i = 0; i < count && good; i++) {
+        good = export_expert(r, first + i, put_spelled, b);
     }
     return good;
 }

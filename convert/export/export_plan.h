@@ -106,6 +106,11 @@ bool export_is_weight(const pack_record *r);
  * Returns whether it is an expert. */
 bool export_module(const pack_record *r, char module[NAME_MAX_BYTES + 1]);
 
+/* Call `emit` with the module of expert `index` in a record that export_module takes for experts; of
+ * a stack that is stored merged, with those of its parts. False: `emit` returned false, or a name is
+ * too long. */
+bool export_expert(const pack_record *r, uint64_t index, preset_emit emit, void *ctx);
+
 /* Where a module is, as far as its spelling depends on it. Refers to *how. */
 preset_place export_place(const pack_table *t, const export_how *how, const char *module);
 

@@ -66,6 +66,12 @@ static const plain_rule rules[] = {
     {SGLANG, "Step3p5*", "*.self_attn.g_proj.weight", NULL, usual, NULL},
     {SGLANG, "BailingMoeV3*", "*.g_proj.weight", "kv_b_proj.weight", usual, NULL},
     {SGLANG, "BailingMoeV3*", "*.b_proj.weight", NULL, usual, NULL},
+    {SGLANG, "OlmoForCausalLM", "*.self_attn.*", NULL, usual, "*.self_attn.*"},
+    {VLLM, "Glm5Next*", "*.self_attn.*", "kv_b_proj.weight", usual, "*.self_attn.*"},
+    /* vLLM, layers/mamba/mamba_mixer.py: Mamba-1 */
+    {VLLM, "Mamba*", "*.mixer.*", NULL, usual, "*.mixer.*"},
+    {VLLM, "FalconMamba*", "*.mixer.*", NULL, usual, "*.mixer.*"},
+    {VLLM, "Jamba*", "*.mamba.*", NULL, usual, "*.mamba.*"},
 
     /* Towers. vLLM: mllama4.py, mistral3.py, pixtral.py, kimi_vl.py; SGLang: qwen3_vl.py,
      * qwen3_5.py, mimo_v2.py, internvl.py, pixtral.py, kimi_vl.py, deepseek_vl2.py, mllama4.py */
@@ -74,7 +80,12 @@ static const plain_rule rules[] = {
     {VLLM | SGLANG, "Mistral3*", "*multi_modal_projector.*", NULL, tower, NULL},
     {VLLM | SGLANG, "Pixtral*", "*multi_modal_projector.*", NULL, tower, NULL},
     {VLLM | SGLANG, "KimiVL*", "*multi_modal_projector.*", NULL, tower, NULL},
+    {VLLM, "KimiVL*", "*vision_tower.*", NULL, tower, "*vision_tower.*"},
+    {SGLANG, "KimiK25*", "*vision_tower.*", NULL, tower, "*vision_tower.*"},
+    {SGLANG, "Step3p7*", "*vision_model.*", NULL, tower, "*vision_model.*"},
     {SGLANG, "Qwen3*", "*visual.*", NULL, tower, "*visual.*"},
+    {SGLANG, "Qwen2_5_VL*", "*visual.*.mlp.gate_proj.weight", NULL, tower, "*visual.*"},
+    {SGLANG, "Qwen2_5_VL*", "*visual.*.mlp.up_proj.weight", NULL, tower, "*visual.*"},
     {SGLANG, "MiMoV2*", "*visual.*", NULL, tower, "*visual.*"},
     {SGLANG, "InternVL*", "*vision_model.*", NULL, tower, "*vision_model.*"},
     {SGLANG, "Pixtral*", "*vision_*", NULL, tower, "*vision_*"},
@@ -105,33 +116,39 @@ const char *plain_keep(const plain_rule *rule, const char *tensor)
 typedef struct stack_reader {
     unsigned runtimes;
     const char *architecture; /* glob; NULL: any */
+    const char *tensor;       /* glob */
 } stack_reader;
 
-/* transformers: FP8Experts has stacked parameters. vLLM: models that load through RoutedExperts.
- * load_weights (layers/fused_moe/routed_experts.py); step3p5.py. SGLang: qwen3_5.py, step3p5.py.
- * In all other models of vLLM and SGLang, scales of stacks have no parameter. */
+/* transformers: FP8Experts has stacked parameters, for modules called `experts`; Granite's stacks are
+ * renamed to such. vLLM: models that load through RoutedExperts.load_weights (layers/fused_moe/
+ * routed_experts.py); step3p5.py. SGLang: qwen3_5.py, step3p5.py. In all other models of vLLM and
+ * SGLang, scales of stacks have no parameter. */
 static const stack_reader readers[] = {
-    {RUNTIME_HF, NULL},
-    {RUNTIME_VLLM, "Qwen2MoeForCausalLM"},
-    {RUNTIME_VLLM, "Qwen3MoeForCausalLM"},
-    {RUNTIME_VLLM, "Qwen3NextForCausalLM"},
-    {RUNTIME_VLLM | RUNTIME_SGLANG, "Qwen3_5Moe*"},
-    {RUNTIME_VLLM, "Glm4MoeForCausalLM"},
-    {RUNTIME_VLLM, "BailingMoeForCausalLM"},
-    {RUNTIME_VLLM, "BailingMoeV2ForCausalLM"},
-    {RUNTIME_VLLM, "MiniMaxM2ForCausalLM"},
-    {RUNTIME_VLLM, "MixtralForCausalLM"},
-    {RUNTIME_VLLM, "OlmoeForCausalLM"},
-    {RUNTIME_VLLM, "Ernie4_5_MoeForCausalLM"},
-    {RUNTIME_VLLM | RUNTIME_SGLANG, "Step3p5*"},
+    {RUNTIME_HF, NULL, "*.experts.*"},
+    {RUNTIME_HF, "Granite*", "*.block_sparse_moe.*"},
+    {RUNTIME_HF, "Step3p7*", "*.moe.*"},
+    {RUNTIME_VLLM, "Qwen2MoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "Qwen3MoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "Qwen3NextForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM | RUNTIME_SGLANG, "Qwen3_5Moe*", "*.experts.*"},
+    {RUNTIME_VLLM, "Glm4MoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "BailingMoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "BailingMoeV2ForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "MiniMaxM2ForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "MixtralForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "OlmoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM, "Ernie4_5_MoeForCausalLM", "*.experts.*"},
+    {RUNTIME_VLLM | RUNTIME_SGLANG, "Step3p5*", "*.moe.*"},
 };
 
-bool plain_reads_stacks(const preset *p, const char *architecture)
+bool plain_reads_stack(const preset *p, const char *architecture, const char *tensor)
 {
     unsigned missing = p->runtimes;
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
-        if (!readers[i].architecture || glob_match(readers[i].architecture, architecture)) {
-            missing &= ~readers[i].runtimes;
+        const stack_reader *const r = &readers[i];
+        if ((!r->architecture || glob_match(r->architecture, architecture)) &&
+            glob_match(r->tensor, tensor)) {
+            missing &= ~r->runtimes;
         }
     }
     return missing == 0;

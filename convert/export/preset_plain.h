@@ -35,7 +35,7 @@ const plain_rule *plain_find(const preset *p, const plain_place *place, const ch
 /* A glob with which convert keeps the tensor as it is. */
 const char *plain_keep(const plain_rule *rule, const char *tensor);
 
-/* Does the runtime read stacks of experts (three dimensions, outputs first) in FP8? */
-bool plain_reads_stacks(const preset *p, const char *architecture);
+/* Does the runtime read this stack of experts (three dimensions, outputs first) in FP8? */
+bool plain_reads_stack(const preset *p, const char *architecture, const char *tensor);
 
 #endif

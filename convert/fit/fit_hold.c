@@ -71,22 +71,29 @@ typedef struct hold {
     fault_kinds no_scales, not_quantized;
 } hold;
 
-/* The name that the runtime looks up: that of the first expert where each has its own. */
-static void name_of(const hold *h, const pack_record *r, char module[NAME_MAX_BYTES + 1])
+static void judge(hold *h, const pack_record *r, bool fp8, const char *module)
 {
-    static const char suffix[] = ".weight";
-    if (!export_module(r, module) || h->how.preset->match != MATCH_EACH) {
-        return;
+    const preset_place place = export_place(h->table, &h->how, module);
+    const bool skipped = fit_list_skips(h->list, &place, module);
+    if (fp8 && skipped) {
+        add(&h->not_quantized, module);
     }
-    char stack[NAME_MAX_BYTES + 1];
-    if (!name_make_stack(r->name, stack) || !name_expand_stack(stack, 0, module)) {
-        snprintf(module, NAME_MAX_BYTES + 1, "%s", r->name);
+    if (!fp8 && !skipped && !export_is_unlisted(h->table, h->how.preset, r, module)) {
+        add(&h->no_scales, module);
     }
-    const size_t bytes = strlen(module);
-    const size_t end = sizeof suffix - 1;
-    if (bytes > end && strcmp(module + bytes - end, suffix) == 0) {
-        module[bytes - end] = '\0';
-    }
+}
+
+typedef struct asked {
+    hold *h;
+    const pack_record *record;
+    bool fp8;
+} asked;
+
+static bool judge_expert(void *ctx, const char *module)
+{
+    const asked *const a = ctx;
+    judge(a->h, a->record, a->fp8, module);
+    return true;
 }
 
 static void check(hold *h, uint32_t record)
@@ -96,15 +103,11 @@ static void check(hold *h, uint32_t record)
     if (r->cls == CLASS_SCALES || !export_is_weight(r)) {
         return;
     }
-    const bool fp8 = r->cls == CLASS_CODES && h->plan->records[record].form == FORM_SAME;
-    name_of(h, r, module);
-    const preset_place place = export_place(h->table, &h->how, module);
-    const bool skipped = fit_list_skips(h->list, &place, module);
-    if (fp8 && skipped) {
-        add(&h->not_quantized, module);
-    }
-    if (!fp8 && !skipped && !export_is_unlisted(h->table, h->how.preset, r, module)) {
-        add(&h->no_scales, module);
+    asked a = {h, r, r->cls == CLASS_CODES && h->plan->records[record].form == FORM_SAME};
+    if (export_module(r, module) && h->how.preset->match == MATCH_EACH) {
+        (void)export_expert(r, 0, judge_expert, &a);
+    } else {
+        judge(h, r, a.fp8, module);
     }
 }
 

@@ -132,7 +132,7 @@ static err_code warn_experts(const pack_table *t, fit *f, err *e)
                      "%s: %" PRIu64 " experts, config.json says %" PRIu64, c.uneven->name,
                      c.uneven->shape[0], f->model.experts));
     }
-    if (c.fused && !plain_reads_stacks(f->preset, f->model.architecture) &&
+    if (c.fused && !plain_reads_stack(f->preset, f->model.architecture, c.fused->name) &&
         f->preset->config != CONFIG_NONE) {
         TRY(fit_warn(f, WARN_FUSED_EXPERTS, false, e,
                      "%s%s: experts in three dimensions, which %s does not read in FP8",

@@ -167,14 +167,28 @@ def loses_scales(packed, preset, wide):
     )
 
 
+# How runtimes match their lists
+
+
+def ends_match(line, module):
+    """transformers: the beginning up to the end of a component, or any end."""
+    return f"{module}.".startswith(f"{line}.") or module.endswith(line)
+
+
+def run_match(line, module):
+    """SGLang: components in a row, with or without a leading "model."."""
+    return f".{line.removeprefix('model.')}." in f".{module}."
+
+
 # One export
 
 
 class Export:
-    def __init__(self, packed, directory, preset, need_safetensors):
+    def __init__(self, packed, directory, preset, need_safetensors, warned):
         self.packed = packed
         self.directory = directory
         self.preset = preset
+        self.warned = warned  # ids of what the plan says
         self.wide, _ = wide_names(packed, preset)
         self.seen = set()
         self.fp8 = set()
@@ -301,11 +315,13 @@ class Export:
         assert found == expected, found
 
     def check_ignored(self, ignored):
-        """No entry excludes an FP8 module, and every matrix of a layer that is not FP8 has an entry."""
-        by_prefix = self.preset == "hf"
-        for line in ignored:
-            hit = [m for m in self.fp8 if m == line or (by_prefix and m.startswith(line))]
-            assert not hit, (line, hit)
+        """No entry excludes an FP8 module, or the plan says so, and every matrix of a layer that is not
+        FP8 has an entry."""
+        matched = {"hf": ends_match, "sglang": run_match}.get(self.preset, str.__eq__)
+        hit = [(line, m) for line in ignored for m in self.fp8 if matched(line, m)]
+        assert bool(hit) == ("not-quantized" in self.warned), hit
+        if self.preset != "compressed-tensors":  # which asks for expert 0, and there may be none
+            assert "no-scales" not in self.warned
         for name, t in self.checkpoint.tensors.items():
             module = name.removesuffix(".weight")
             if module == name or len(t.shape) != 2 or t.dtype == "F8_E4M3" or "layers" not in name:
@@ -372,9 +388,11 @@ def check_preset(packed, path, preset, scratch, need_safetensors):
         assert not os.path.exists(out)
         options.append("--dequantize")
     octavo("export", path, "-o", out, *options)
-    Export(packed, out, preset, need_safetensors)
+    plan = json.loads(octavo("export", path, "-n", "--json", *options[1:]))
+    warned = {w["id"] for w in plan["fit"]["warnings"]}
+    Export(packed, out, preset, need_safetensors, warned)
     octavo("export", path, "-o", out, "-f", *options, "--shard-size", "1G", "--threads", "1")
-    Export(packed, out, preset, need_safetensors)
+    Export(packed, out, preset, need_safetensors, warned)
     for name in os.listdir(out):
         os.unlink(os.path.join(out, name))
     os.rmdir(out)

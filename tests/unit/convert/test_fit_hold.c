@@ -46,9 +46,10 @@ static void add(const char *word)
 
 static void add_all(const char *words)
 {
-    char copy[1024];
-    snprintf(copy, sizeof copy, "%s", words);
-    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
+    for (size_t bytes = 0; *words; words += bytes + (words[bytes] == ' ')) {
+        char word[128];
+        bytes = strcspn(words, " ");
+        snprintf(word, sizeof word, "%.*s", (int)bytes, words);
         add(word);
     }
     expect_ok(pack_table_sort(&table, &e), &e);
@@ -137,6 +138,8 @@ static const struct {
      NULL},
     {"first expert", "X", PRESET_COMPRESSED, "l.0.experts.0.up_proj.weight +l.0.a.weight", NULL,
      NULL},
+    {"a stack", "X", PRESET_COMPRESSED, "l.0.experts.gate_up_proj/ +l.0.a.weight", NULL, NULL},
+    {"a stack", "X", PRESET_COMPRESSED, "l.0.moe.down_proj.weight/ +l.0.a.weight", NULL, NULL},
     /* Bailing V3 in vLLM: any end of whole components. */
     {"a tail", "BailingMoeV3ForCausalLM", PRESET_VLLM, "x.a.weight +y.x.a.weight", NULL,
      "y.x.a (1)"},
@@ -215,6 +218,9 @@ static const struct {
     {PRESET_VLLM, "Step3p5ForCausalLM", "+l.0.moe.down_proj.weight/", NULL},
     {PRESET_SGLANG, "Step3p5ForCausalLM", "+l.0.moe.down_proj.weight/", NULL},
     {PRESET_VLLM, "X", "+l.0.moe.down_proj.weight/", "three dimensions"},
+    {PRESET_HF, "Step3p5ForCausalLM", "+l.0.moe.down_proj.weight/", "three dimensions"},
+    {PRESET_HF, "GraniteMoeForCausalLM", "+l.0.block_sparse_moe.output_linear.weight/", NULL},
+    {PRESET_VLLM, "JambaForCausalLM", "+l.0.mamba.in_proj.weight", "--keep '*.mamba.*'"},
     {PRESET_VLLM, "GraniteMoeForCausalLM", "+l.0.block_sparse_moe.input_linear.weight/",
      "three dimensions"},
 };
