@@ -71,6 +71,24 @@ static void note_misread(const export_job *job, const monitor *m)
     }
 }
 
+/* Tensors and files that belong to a quantization which is not that of the export. */
+static void note_left_out(const export_job *job, const monitor *m)
+{
+    const export_plan *const p = &job->plan;
+    if (p->unread_count > 0) {
+        monitor_note(m,
+                     "%llu static scale%s of activations or of the KV cache, such as %s, not "
+                     "exported: with the exported config nothing reads %s",
+                     (unsigned long long)p->unread_count, p->unread_count == 1 ? "" : "s",
+                     job->file->table.records[p->unread_first].name,
+                     p->unread_count == 1 ? "it" : "them");
+    }
+    if (job->left_out > 0) {
+        monitor_note(m, "%zu embedded file%s not exported: another description of the quantization",
+                     job->left_out, job->left_out == 1 ? "" : "s");
+    }
+}
+
 static err_code show(report *r, const export_job *job, const export_report *done, err *e)
 {
     if (r->json) {
@@ -149,6 +167,7 @@ static err_code export(export_request *q, err *e)
     TRY(export_prepare(&q->options, &job, e));
     note_rounding(&job, m);
     note_misread(&job, m);
+    note_left_out(&job, m);
     TRY_OUT(find_fit(q, &job, &f, e));
     TRY_OUT(q->dry_run ? plan_only(q, &job, &f, m, e) : write_out(q, &job, &f, m, e));
 out:

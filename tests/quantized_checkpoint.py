@@ -3,7 +3,7 @@
 
     quantized_checkpoint.py DIR KIND       KIND: one of those below; --list prints them
 
-A Llama of one layer (hidden 64, intermediate 96), in some kinds with two experts. Values are random;
+A Llama of one layer (hidden 128, intermediate 256), in some kinds with two experts. Values are random;
 names, dtypes, shapes and descriptions are those that the tool writes. The same KIND always gives the
 same bytes.
 """
@@ -16,7 +16,7 @@ import sys
 
 import st_write
 
-H, I, VOCAB = 64, 96, 40
+H, I, VOCAB = 128, 256, 40
 ATTENTION = {f"self_attn.{n}_proj": (H, H) for n in "qkvo"}
 MLP = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
 LAYER = "model.layers.0."
@@ -85,7 +85,8 @@ class Model:
     def fp8(self, name, shape, dtype="F8_E4M3"):
         """Any code but those that are NaN or infinite in one of the formats."""
         data = self.rng.randbytes(st_write.tensor_bytes(dtype, shape))
-        self.put(name, dtype, shape, bytes(b & 0xBB if b & 0x7F >= 0x7C or b == 0x80 else b for b in data))
+        odd = bytes(b & 0xBB if b & 0x7F >= 0x7C or b == 0x80 else b for b in range(256))
+        self.put(name, dtype, shape, data.translate(odd))
 
     def wide(self, modules, prefix=LAYER):
         for name, shape in modules.items():
@@ -280,8 +281,8 @@ def nested(m):
 
 
 def nested64(m):
-    m.block_fp8(LINEAR, tile=32)
-    m.config["text_config"] = {"quantization_config": {**FP8, "weight_block_size": [32, 32]}}
+    m.block_fp8(LINEAR, tile=64)
+    m.config["text_config"] = {"quantization_config": {**FP8, "weight_block_size": [64, 64]}}
 
 
 def stale(m):

@@ -203,6 +203,7 @@ void export_put(report *r, const export_job *job, const export_report *done)
                report_hex(job->file->trailer.root, sizeof job->file->trailer.root));
     report_put(r, r->root, "tensors", report_number(plan->tensor_count));
     report_put(r, r->root, "fp8_tensors", report_number(plan->fp8_count));
+    report_put(r, r->root, "unread_tensors", report_number(plan->unread_count));
     report_put(r, r->root, "total_size", report_number(plan->total_bytes));
     report_put(r, r->root, "shards", shards_json(r, job));
     report_put(r, r->root, "files", files_json(r, job));

@@ -69,9 +69,17 @@ static err_code check_name(const export_job *job, const char *name, err *e)
 
 /* Descriptions of quantization by other tools are embedded as evidence. In an exported directory
  * they would be a second description, next to that of config.json, and runtimes read them. */
-static bool is_left_out(const char *name)
+static err_code is_left_out(const member *m, bool *out, err *e)
 {
-    return strcmp(name, "hf_quant_config.json") == 0 || strcmp(name, "quantize_config.json") == 0;
+    *out = false;
+    for (const char *const *name = quantization_files; *name; name++) {
+        quantization q = {0};
+        if (strcmp(m->name, *name) == 0 && strcmp(m->name, config_name) != 0) {
+            TRY(quantization_read(&q, *name, m->data, m->bytes, e));
+            *out = q.count > 0;
+        }
+    }
+    return OK;
 }
 
 static err_code make_files(export_job *job, const member *members, size_t count, err *e)
@@ -81,7 +89,10 @@ static err_code make_files(export_job *job, const member *members, size_t count,
         return no_memory(e);
     }
     for (size_t i = 0; i < count; i++) {
-        if (is_left_out(members[i].name)) {
+        bool left_out = false;
+        TRY(is_left_out(&members[i], &left_out, e));
+        if (left_out) {
+            job->left_out++;
             continue;
         }
         TRY(check_name(job, members[i].name, e));
@@ -102,8 +113,7 @@ static err_code check_config(const export_job *job, const member *members, size_
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(members[i].name, config_name) == 0) {
-            const err_code code =
-                export_config_check(members[i].data, members[i].bytes, &job->file->table, how, e);
+            const err_code code = export_config_check(members[i].data, members[i].bytes, how, e);
             err_prefix(code == OK ? NULL : e, "%s", job->options.path);
             return code;
         }

@@ -43,6 +43,7 @@ typedef struct export_job {
     export_plan plan;
     export_file *files; /* sorted by name */
     size_t file_count;
+    size_t left_out; /* embedded files that describe another quantization */
 } export_job;
 
 typedef struct export_report {

@@ -9,16 +9,6 @@
 
 static const char quantization_key[] = "quantization_config";
 
-/* Did the source have FP8 weights, whether they were carried over or requantized? */
-static bool was_fp8(const pack_table *t)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < t->count && !any; i++) {
-        any = t->records[i].cls == CLASS_CODES && t->records[i].src_type == DTYPE_F8_E4M3;
-    }
-    return any;
-}
-
 /* What the names of modules and the layout of experts depend on. */
 static void read_model(const json_t *config, export_how *how)
 {
@@ -36,26 +26,18 @@ static void read_model(const json_t *config, export_how *how)
     how->hidden = outer > 0 ? (uint64_t)outer : inner > 0 ? (uint64_t)inner : 0;
 }
 
-err_code export_config_check(const char *text, size_t bytes, const pack_table *t, export_how *how,
-                             err *e)
+err_code export_config_check(const char *text, size_t bytes, export_how *how, err *e)
 {
     json_t *config = NULL;
     err_code code = OK;
-    how->source_scales = SCALES_F32; /* also for an unknown word */
     TRY_OUT(json_parse("embedded config.json", text, bytes, JSON_PYTHON, &config, e));
     if (!json_is_object(config)) {
         TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: not an object"));
     }
-    const json_t *const before = json_object_get(config, quantization_key);
-    if (before && !was_fp8(t)) {
-        TRY_OUT(err_set(e, ERR_INPUT, "embedded config.json: has a %s: its source was quantized",
-                        quantization_key));
-    }
-    const char *const scales = json_string_value(json_object_get(before, "scale_fmt"));
+    how->described = (quantization){0};
+    TRY_OUT(quantization_add(&how->described, "config.json", config, e));
+    how->source_scales = how->described.pow2 ? SCALES_UE8M0 : SCALES_F32;
     read_model(config, how);
-    if (scales) {
-        (void)scale_format_parse(scales, &how->source_scales);
-    }
 out:
     json_decref(config);
     return code;
@@ -119,11 +101,14 @@ json_t *export_quantization(const preset *p, const export_plan *plan)
 
 /* ---- config.json ----------------------------------------------- */
 
-/* If the source was FP8, its quantization_config does not describe this export and is removed. */
+/* If the source was FP8, its descriptions, wherever they are, are not those of this export. */
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
                          size_t *out_bytes)
 {
-    char *const plain = json_edit_remove(text, bytes, quantization_key, out_bytes);
+    char *const shallow = json_edit_remove_objects(text, bytes, quantization_keys, out_bytes);
+    char *const plain =
+        shallow ? json_edit_remove(shallow, *out_bytes, quantization_key, out_bytes) : NULL;
+    free(shallow);
     if (!plain || plan->fp8_count == 0) {
         return plain;
     }

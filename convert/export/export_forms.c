@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "convert/export/export_plan.h"
-#include "format/checkpoint/fp8_pairs.h"
 #include "format/base/glob.h"
 
 static const char suffix[] = ".weight";
@@ -264,29 +263,6 @@ out:
 
 /* ---- refusals, scales ------------------------------------------ */
 
-/* If a rule kept an FP8 weight as an ordinary tensor, its scales are another ordinary tensor: no
- * reader of the export would connect the two. */
-static err_code refuse_kept_fp8(const pack_table *t, err *e)
-{
-    for (uint32_t i = 0; i < FP8_SPELLINGS * t->count; i++) {
-        const pack_record *const r = &t->records[i / FP8_SPELLINGS];
-        char scales[NAME_MAX_BYTES + 16];
-        if (r->cls != CLASS_KEPT || r->type != DTYPE_F8_E4M3) {
-            continue;
-        }
-        if (fp8_scales_name(r->name, i % FP8_SPELLINGS, scales, sizeof scales) &&
-            pack_table_find(t, scales)) {
-            err_set(e, ERR_INPUT,
-                    "tensor %s: FP8 kept apart from its scales; a runtime would read its codes as "
-                    "plain numbers",
-                    r->name);
-            err_hint(e, "convert without --keep '%s' carries it over", r->name);
-            return ERR_INPUT;
-        }
-    }
-    return OK;
-}
-
 static err_code refuse_numbers(const pack_table *t, const preset *p, const export_plan *plan,
                                err *e)
 {
@@ -396,7 +372,6 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
             choose_by_name(t, &t->records[i], how, &plan->records[i]);
         }
     }
-    TRY(refuse_kept_fp8(t, e));
     if (p->config != CONFIG_NONE) {
         TRY(level_modules(t, how, plan, e));
     }

@@ -202,6 +202,7 @@ err_code export_plan_make(const pack_table *t, const export_how *how, export_pla
     if (!out->records) {
         return err_set(e, ERR_MEMORY, "no memory for the plan of an export");
     }
+    TRY(export_states_judge(t, how, out, e));
     TRY(export_forms_choose(t, how, out, e));
     count_parts(t, out, &name_bytes);
     TRY(allocate(out, name_bytes, e));

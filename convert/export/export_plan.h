@@ -11,6 +11,7 @@
 
 #include "convert/export/preset.h"
 #include "convert/export/preset_plain.h"
+#include "format/checkpoint/quantization.h"
 #include "format/pack/pack_table.h"
 
 typedef enum export_form {
@@ -18,7 +19,7 @@ typedef enum export_form {
     FORM_NUMBERS,     /* codes: dequantized, in the dtype of the source */
     FORM_BF16_SCALES, /* scales in BF16, where they are exact */
     FORM_F16_SCALES,  /* the same in F16 */
-    FORM_NOTHING      /* not exported: scales of codes that are dequantized */
+    FORM_NOTHING      /* not exported: scales of dequantized codes, scales that nothing reads */
 } export_form;
 
 /* A record becomes `parts` tensors of equal size: the members of a stack, or itself. */
@@ -62,6 +63,8 @@ typedef struct export_plan {
     size_t ignored_count;
     uint64_t total_bytes;             /* of all tensors: total_size of the index */
     uint64_t fp8_count, number_count; /* tensors that stay FP8, tensors that are dequantized */
+    uint64_t unread_count;            /* scales of activations, which are not exported */
+    uint32_t unread_first;            /* record of the first of them */
     uint64_t odd_count;               /* of fp8_count: with clipped tiles or three dimensions */
     block_format block;               /* of all that stays FP8; ue8m0: all scales are powers of 2 */
     bool check_pow2;                  /* for carried scales only the config says that they are */
@@ -75,6 +78,8 @@ typedef struct export_how {
     char architecture[64]; /* the first of `architectures`; "": none, or its name is too long */
     uint64_t hidden;       /* hidden_size; 0: unknown */
     scale_format source_scales; /* of carried FP8, according to the config */
+    quantization described;     /* what the config says about the source */
+    bool refused;               /* already; plan what could be exported otherwise */
     uint64_t shard_bytes;       /* the most for a shard of several tensors, header included */
 } export_how;
 
@@ -88,6 +93,11 @@ enum { SHARD_NAME_BYTES = 48 };
 void export_shard_name(const export_plan *p, uint32_t shard, char name[SHARD_NAME_BYTES]);
 
 /* The steps of export_plan_make. ---- */
+
+/* export_states.c: refuse kept tensors that are not plain numbers, and set FORM_NOTHING for scales of
+ * activations that the runtime does not read. */
+MUST_CHECK err_code export_states_judge(const pack_table *t, const export_how *how,
+                                        export_plan *plan, err *e);
 
 /* export_forms.c: fill in form, why and keep of every record, and what follows from all of them:
  * odd_count, block, check_pow2. */

@@ -87,6 +87,7 @@ typedef struct preset {
     bool dequantizes_wrongly; /* clipped tiles, and experts in three dimensions */
     bool runs_own_code;       /* also loads architectures by code that lies next to config.json */
     bool ignores_mtp;         /* does not read MTP layers; other runtimes draft tokens with them */
+    bool reads_kv_scales;     /* of the KV cache: k_scale, v_scale (spec/export.md section 3) */
     bool rounds_scales;       /* may round scales to powers of two at load */
     bool copies_kv;           /* copies heads of k and v if there are fewer than devices */
     bool experts_in_tp;       /* experts are spread over devices of the tensor-parallel group */

@@ -54,7 +54,7 @@ static err_code warn_refused(fit *f, const err *why, err *e)
 
 static err_code plan_export(const fit_question *q, export_how *how, export_plan *plan, err *e)
 {
-    TRY(export_config_check(q->config, q->config_bytes, q->table, how, e));
+    TRY(export_config_check(q->config, q->config_bytes, how, e));
     return export_plan_make(q->table, how, plan, e);
 }
 
@@ -74,6 +74,7 @@ static err_code try_export(const fit_question *q, fit *f, export_plan *plan, boo
     err again = {0};
     export_plan_free(plan);
     how.dequantize = true;
+    how.refused = true;
     code = export_plan_make(q->table, &how, plan, &again);
     *made = code == OK;
     return code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;

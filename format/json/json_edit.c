@@ -85,6 +85,93 @@ char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *
     return out;
 }
 
+/* ---- members at any depth -------------------------------------- */
+
+/* A copy of a text without some members: everything up to `from` is copied or left out. */
+typedef struct remover {
+    const char *from;
+    char *to;
+    const char *const *keys;
+} remover;
+
+static void leave_out(remover *r, const char *begin, const char *end)
+{
+    memcpy(r->to, r->from, (size_t)(begin - r->from));
+    r->to += begin - r->from;
+    r->from = end;
+}
+
+static bool is_any_key(const char *p, const char *const *keys)
+{
+    bool any = false;
+    for (; *keys && !any; keys++) {
+        any = is_key(p, *keys);
+    }
+    return any;
+}
+
+static const char *walk_object(remover *r, const char *p);
+
+/* Returns the byte after the value that begins at `p`. */
+static const char *walk_value(remover *r, const char *p)
+{
+    if (*p == '{') {
+        return walk_object(r, p);
+    }
+    if (*p != '[') {
+        return skip_value(p);
+    }
+    for (p = skip_space(p + 1); *p != ']';) {
+        p = skip_space(walk_value(r, p));
+        p = *p == ',' ? skip_space(p + 1) : p;
+    }
+    return p + 1;
+}
+
+/* With a member goes one comma: the one before it, or the one after it while no member is kept. */
+static const char *walk_object(remover *r, const char *p)
+{
+    const char *comma = NULL;
+    bool kept = false;
+    for (p = skip_space(p + 1); *p == '"';) {
+        const char *const value = skip_space(skip_space(skip_string(p)) + 1);
+        const bool gone = *value == '{' && is_any_key(p, r->keys);
+        const char *const value_end = gone ? skip_value(value) : walk_value(r, value);
+        const char *const next = skip_space(value_end);
+        const char *const next_member = *next == ',' ? skip_space(next + 1) : next;
+        if (gone) {
+            leave_out(r, kept ? comma : p, kept ? value_end : next_member);
+        }
+        kept = kept || !gone;
+        comma = next;
+        p = next_member;
+    }
+    return p + 1;
+}
+
+char *json_edit_remove_objects(const char *text, size_t bytes, const char *const *keys,
+                               size_t *out_bytes)
+{
+    char *const whole = malloc(bytes + 1);
+    char *const out = malloc(bytes + 1);
+    if (!whole || !out) {
+        free(whole);
+        free(out);
+        return NULL;
+    }
+    memcpy(whole, text, bytes);
+    whole[bytes] = '\0';
+    remover r = {.from = whole, .to = out, .keys = keys};
+    (void)walk_object(&r, strchr(whole, '{'));
+    leave_out(&r, whole + bytes, whole + bytes);
+    *r.to = '\0';
+    *out_bytes = (size_t)(r.to - out);
+    free(whole);
+    return out;
+}
+
+/* ---- one more member ------------------------------------------- */
+
 /* Copy `text` with two more spaces after every newline. Returns the byte after the copy. */
 static char *copy_indented(char *to, const char *text)
 {

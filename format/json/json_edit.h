@@ -16,6 +16,12 @@
  * caller's to free(). NULL if memory is short. */
 char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *out_bytes);
 
+/* The text without any member, at any depth, whose key is one of `keys` (ends with NULL) and whose
+ * value is an object; NUL-terminated, the caller's to free(). NULL if memory is short. The depth of
+ * the text must be bounded, as json_parse checks. */
+char *json_edit_remove_objects(const char *text, size_t bytes, const char *const *keys,
+                               size_t *out_bytes);
+
 /* The text with one more member at its end; `value` is JSON, and its lines get two more spaces of
  * indentation. NUL-terminated, the caller's to free(). NULL if memory is short. */
 char *json_edit_append(const char *text, size_t bytes, const char *key, const char *value,

@@ -106,7 +106,10 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
             e, ERR_INPUT,
             "tensor %s: FP8 in tiles of %s, which would have to be quantized again for tiles of %s",
             t->name, block_text(t->block, found), block_text(wanted, text));
-        err_hint(e, "--requantize allows that, --keep '%s' leaves the tensor as it is", t->name);
+        err_hint(e,
+                 "--requantize allows that; --keep '%s' leaves the tensor as it is, which octavo "
+                 "export refuses",
+                 t->name);
     } else {
         err_set(e, ERR_INPUT,
                 "tensor %s: FP8 with scales in %s, which would have to be quantized again for "

@@ -70,6 +70,15 @@ static err_code check_decision(compare *c, const pack_record *r, const tensor *t
     return code == OK ? OK : err_set(e, code, "%s", why.text);
 }
 
+/* Carried scales have the shape that tiles have; in the source, the scale of a matrix that is a
+ * single tile may have fewer dimensions (fp8_pairs_find accepted its shape). */
+static bool has_same_scales(compare *c, const pack_record *r, const tensor *t)
+{
+    const bool single =
+        pack_record_slice_bytes(r) == t->bytes && t->bytes == dtype_bits(t->type) / 8;
+    return (r->src_type == t->type && single) || has_same_type_and_shape(c, r, t);
+}
+
 /* Find the scales of member `i` of carried codes. They are found by their weight, because the
  * source may use another name for them. */
 static void match_scales(compare *c, const pack_record *codes, uint64_t i, const tensor *weight)
@@ -79,7 +88,7 @@ static void match_scales(compare *c, const pack_record *codes, uint64_t i, const
     if (p->kind != FP8_WEIGHT) {
         difference_add(&c->differences, "tensor %s: the source has no matching scales",
                        weight->name);
-    } else if (has_same_type_and_shape(c, r, p->other)) {
+    } else if (has_same_scales(c, r, p->other)) {
         c->sources[r->source_first + i] = p->other;
     }
 }

@@ -156,7 +156,7 @@ START_TEST(config_has_to_be_there)
     fails(ERR_INPUT, "embedded config.json");
     model.config = "{\"quantization_config\":{}}";
     write_pack(&model, &(small_options){0});
-    fails(ERR_INPUT, "its source was quantized");
+    fails(ERR_INPUT, "says that the model is quantized");
     model.config = "{}";
     write_pack(&model, &(small_options){0});
     succeeds();

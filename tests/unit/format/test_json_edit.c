@@ -38,6 +38,42 @@ START_TEST(member_is_removed)
 }
 END_TEST
 
+/* Objects under the keys "q" and "r", at any depth. */
+static const struct {
+    const char *before, *after;
+} deep_removals[] = {
+    {"{}", "{}"},
+    {" {\n}\n", " {\n}\n"},
+    {"{\"q\": {}}", "{}"},
+    {"{\"q\": null, \"r\": [1], \"a\": \"q\"}", "{\"q\": null, \"r\": [1], \"a\": \"q\"}"},
+    {"{\"q\": {\"x\": 1}, \"a\": 2}", "{\"a\": 2}"},
+    {"{\"a\": 2, \"q\": {\"x\": 1}}", "{\"a\": 2}"},
+    {"{\"a\": 2, \"q\": {}, \"b\": 3}", "{\"a\": 2, \"b\": 3}"},
+    {"{\"q\": {}, \"r\": {}, \"a\": 1}", "{\"a\": 1}"},
+    {"{\"a\": 1, \"q\": {}, \"r\": {}}", "{\"a\": 1}"},
+    {"{\"q\": {}, \"r\": {} }", "{}"},
+    {"{\"q\": {}, \"a\": 1, \"r\": {}}", "{\"a\": 1}"},
+    {"{\"t\": {\n  \"a\": 1,\n  \"q\": {\"q\": {}}\n}, \"b\": 2}",
+     "{\"t\": {\n  \"a\": 1\n}, \"b\": 2}"},
+    {"{\"t\": {\"u\": {\"r\": {}}}, \"q\": {}}", "{\"t\": {\"u\": {}}}"},
+    {"{\"t\": [ ], \"u\": [[{\"q\": {}}, 1], {\"a\": [2, {\"r\": {}, \"b\": 3}]}]}",
+     "{\"t\": [ ], \"u\": [[{}, 1], {\"a\": [2, {\"b\": 3}]}]}"},
+    {"{\"a\": \"{\\\"q\\\": {}}\", \"\\u0071\": {\"z\": \"}\"}, \"b\": 1e400}",
+     "{\"a\": \"{\\\"q\\\": {}}\", \"b\": 1e400}"},
+};
+
+START_TEST(objects_are_removed)
+{
+    static const char *const keys[] = {"q", "r", NULL};
+    size_t bytes = 0;
+    const char *const before = deep_removals[_i].before;
+    char *const out = json_edit_remove_objects(before, strlen(before), keys, &bytes);
+    ck_assert_str_eq(out, deep_removals[_i].after);
+    ck_assert_uint_eq(bytes, strlen(out));
+    free(out);
+}
+END_TEST
+
 static const struct {
     const char *before, *after;
 } appendices[] = {
@@ -64,5 +100,6 @@ int main(void)
     TCase *const tc = tcase_create("json_edit");
     tcase_add_loop_test(tc, member_is_removed, 0, COUNT(removals));
     tcase_add_loop_test(tc, member_is_appended, 0, COUNT(appendices));
+    tcase_add_loop_test(tc, objects_are_removed, 0, COUNT(deep_removals));
     return run_tests("json_edit", tc);
 }
