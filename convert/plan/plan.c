@@ -25,7 +25,8 @@ static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pair
 static size_t count_ruled_out(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
                               const decision *decisions)
 {
-    const recipe built_in = {.scales = r->scales, .requantize = true, .dialect = r->dialect};
+    const recipe built_in = {
+        .scales = r->scales, .requantize = true, .dialect = r->dialect, .built_in = r->built_in};
     size_t count = 0;
     for (size_t i = 0; i < cp->tensor_count; i++) {
         decision d = {0};

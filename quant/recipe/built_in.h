@@ -14,7 +14,13 @@ recipe_reason built_in_obstacle(const recipe_tensor *t);
 /* What a set says about a tensor: REASON_LINEAR, or the reason for keeping it. */
 recipe_reason built_in_reason(unsigned set, const recipe_tensor *t);
 
-/* Set 1; `basic` is the tensor's obstacle. */
+/* Set 1; `basic` is the obstacle of the tensor. */
 recipe_reason rules1_reason(const recipe_tensor *t, recipe_reason basic);
+
+/* Set 2. */
+recipe_reason rules2_reason(const recipe_tensor *t, recipe_reason basic);
+
+/* Is this the name of a linear layer inside a layer, for the rules of set 1? */
+bool rules1_is_linear(const char *name);
 
 #endif

@@ -43,6 +43,11 @@ static bool is_spared(const recipe *r, const fp8_pairs *pairs, const decision *d
            (pairs->any || (knows_methods(r) && pairs->states.foreign > 0));
 }
 
+static bool has_tensor(const void *cp, const char *name)
+{
+    return checkpoint_find(cp, name) != NULL;
+}
+
 err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs, size_t i,
                        decision *out, err *e)
 {
@@ -51,8 +56,10 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
     if (p->kind == FP8_SCALES) {
         return decide_scales(r, cp, pairs, (size_t)(p->other - cp->tensors), out, e);
     }
+    const tensor_names names = {.has = has_tensor, .model = cp};
     const recipe_tensor asked = {
         .name = t->name,
+        .names = &names,
         .type = t->type,
         .shape = t->shape,
         .ndim = t->ndim,

@@ -37,6 +37,17 @@ enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
     X(REASON_SHAPE, "shape", "neither a matrix nor a stack of experts")                            \
     X(REASON_EMPTY, "empty", "no elements")                                                        \
     X(REASON_OUTSIDE_LAYERS, "outside-layers", "not inside a layer")                               \
+    X(REASON_TOWER, "tower", "in a vision, audio or projector tower, kept as a whole")             \
+    X(REASON_EMBEDDING, "embedding", "an embedding")                                               \
+    X(REASON_HEAD, "head", "an output head")                                                       \
+    X(REASON_MTP, "mtp", "part of an MTP module, kept on purpose")                                 \
+    X(REASON_VECTOR, "vector", "a norm, bias or other vector")                                     \
+    X(REASON_ROUTER, "router", "a router, kept on purpose")                                        \
+    X(REASON_GATE, "gate", "a small gate, kept on purpose")                                        \
+    X(REASON_LOW_RANK, "low-rank", "a low-rank projection, kept on purpose")                       \
+    X(REASON_INDEXER, "indexer", "a small part of an indexer, kept on purpose")                    \
+    X(REASON_CONVOLUTION, "convolution", "a convolution")                                          \
+    X(REASON_RECURRENCE, "recurrence", "decay or state of a recurrence, kept on purpose")          \
     X(REASON_NOT_LINEAR, "not-linear", "not a known linear layer; use --quantize")
 
 typedef enum recipe_reason {
@@ -78,9 +89,16 @@ typedef struct decision {
 
 const char *recipe_action_name(recipe_action a); /* "keep", "quantize", "carry", "scales" */
 
+/* The names of all tensors of a model: the rules look at what lies beside a module. */
+typedef struct tensor_names {
+    bool (*has)(const void *model, const char *name);
+    const void *model;
+} tensor_names;
+
 /* A tensor to decide about. */
 typedef struct recipe_tensor {
     const char *name;
+    const tensor_names *names; /* of its model; NULL: not known, then nothing lies beside it */
     dtype type;
     const uint64_t *shape;
     unsigned ndim;
@@ -127,7 +145,7 @@ MUST_CHECK err_code recipe_parse_packed(recipe *r, const char *what, const char 
  * ERR_INPUT: FP8 that would have to be quantized again, which the recipe does not allow. */
 MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e);
 
-/* Is this the name of a known linear module inside a layer? */
+/* Is this the name of a linear layer inside a layer in any set of rules and any kind of module? */
 bool recipe_is_linear(const char *name);
 
 /* The recipe as canonical JSON, as section RCPE has it (set 1 is not named there), or with its set in

@@ -79,7 +79,7 @@ recipe_reason rules1_reason(const recipe_tensor *t, recipe_reason basic)
     return module_is_linear(t->name) ? REASON_LINEAR : REASON_NOT_LINEAR;
 }
 
-bool recipe_is_linear(const char *name)
+bool rules1_is_linear(const char *name)
 {
     return name_layer(name) >= 0 && module_is_linear(name);
 }

@@ -87,7 +87,7 @@ class Checker:
             self.check_bytes(name, source.dtype, source.shape, source.data.tobytes())
             return
         self.computed += 1
-        if plan.decide(source, self.recipe) == CARRIED:
+        if plan.decide(source, self.recipe, self.source) == CARRIED:
             stored, plain = (source.data, source.scales), fp8.values(source)
         else:
             codes, scales, plain = quantized(source, self.recipe["scales"])

@@ -6,37 +6,8 @@ from dataclasses import dataclass, field
 
 import fp8_np as fp8
 import packed_format as pf
+import rules_np as rules
 from packed_format import CARRIED, CODES, KEPT, QUANTIZED, SCALES
-
-LINEAR = set(
-    """q_proj k_proj v_proj o_proj qkv_proj out_proj g_proj query_key_value dense output_gate
-    q_a_proj q_b_proj
-kv_a_proj_with_mqa kv_b_proj gate_proj up_proj down_proj gate_up_proj w1 w2 w3""".split()
-)
-QUANTIZABLE = ("BF16", "F16", "F32")
-FP8 = ("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
-
-
-def builtin_reason(name, dtype, shape):
-    """Why a tensor is kept, "linear" if it is quantized."""
-    if dtype in FP8:
-        return "fp8"
-    if dtype not in QUANTIZABLE:
-        return "dtype"
-    if not (len(shape) == 2 or len(shape) == 3 and "experts" in name.split(".")):
-        return "shape"
-    if not all(shape):
-        return "empty"
-    return reason_of_name(name)
-
-
-def reason_of_name(name):
-    parts = name.split(".")
-    if pf.layer_of(name) is None:
-        return "outside-layers"
-    if len(parts) > 1 and parts[-1] == "weight":
-        parts.pop()
-    return "linear" if parts[-1] in LINEAR else "not-linear"
 
 
 def glob_regex(pattern):
@@ -62,8 +33,8 @@ def ruled(name, rules):
     return actions[-1] if actions else None
 
 
-def decide(tensor, recipe, spared=False):
-    """The origin of a tensor's record: 0 (kept), QUANTIZED or CARRIED."""
+def decide(tensor, recipe, names, spared=False):
+    """The origin of a tensor's record: 0 (kept), QUANTIZED or CARRIED. `names`: of all tensors."""
     if isinstance(tensor, fp8.Fp8):
         if fp8.carried(tensor, recipe["scales"]):
             return CARRIED
@@ -72,7 +43,8 @@ def decide(tensor, recipe, spared=False):
         return QUANTIZED
     action = ruled(tensor.name, recipe["rules"])
     if action is None:
-        builtin = builtin_reason(tensor.name, tensor.dtype, tensor.shape)
+        rule_set = recipe.get("built_in", 1)
+        builtin = rules.builtin_reason(rule_set, tensor.name, tensor.dtype, tensor.shape, names)
         action = "quantize" if builtin == "linear" and not spared else "keep"
     return QUANTIZED if action == "quantize" else 0
 
@@ -83,7 +55,7 @@ def resolve(tensors, config, recipe):
     def keeps(tensor):
         return ruled(tensor.name, recipe["rules"]) == "keep"
 
-    pairs = fp8.find_pairs(tensors, config, keeps, lambda t: reason_of_name(t.name) == "linear")
+    pairs = fp8.find_pairs(tensors, config, keeps, lambda t: rules.is_linear_name(t.name))
     consumed = {pair.scales.name for pair in pairs.values()}
     return {name: pairs.get(name, t) for name, t in tensors.items() if name not in consumed}
 
@@ -152,7 +124,8 @@ def plan_records(checkpoint, recipe):
     (place_records)."""
     tensors = resolve(checkpoint.tensors, checkpoint.config(), recipe)
     spared = fp8.any_pair(checkpoint.tensors, checkpoint.config())
-    decisions = {name: decide(t, recipe, spared) for name, t in tensors.items()}
+    names = set(checkpoint.tensors)
+    decisions = {name: decide(t, recipe, names, spared) for name, t in tensors.items()}
     stacks = find_stacks(tensors, decisions)
     stacked = {t.name for members in stacks.values() for t in members}
     units = [(name, members) for name, members in stacks.items()]

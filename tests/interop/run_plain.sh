@@ -3,7 +3,7 @@
 # comparisons can fail; the second forward pass compared with its golden results and with octavo's; the
 # built-in example and a checkpoint of corner cases, both also exported for every runtime; checkpoints that
 # are already FP8, and those that must be refused; whether runtimes would load them, and models of other
-# sizes.
+# sizes; the decisions of the built-in rules for random names.
 #
 #     OCTAVO=build/octavo tests/interop/run_plain.sh
 set -eu
@@ -25,6 +25,7 @@ export OCTAVO=${OCTAVO:-$here/../../build/octavo}
 /usr/bin/python3 "$here/export_check.py" "$here/../data/ring-micro-linear" "$scratch/corner"
 /usr/bin/python3 "$here/export_check.py" --convert=--keep '--convert=*.layers.[01].*gate_proj*' \
     --convert=--keep '--convert=*.dense.*' "$here/../data/ring-micro-linear"
+/usr/bin/python3 "$here/rules_check.py" "$scratch"
 /usr/bin/python3 "$here/fp8_check.py"
 /usr/bin/python3 "$here/fp8_export.py" "$here/../data/ring-micro-linear"
 mkdir "$scratch/shapes"

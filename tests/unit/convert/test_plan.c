@@ -104,7 +104,7 @@ START_TEST(records_and_their_sources)
     ck_assert_uint_eq(p->clipped_tiles, 12 * (6 - 2) + 4 * 1);
     ck_assert_uint_eq(p->quantized_elements, 12 * 60000 + 4 * 128 * 129);
     ck_assert_uint_eq(p->source_bytes, 36 + 12 * 120000 + 8 + 2 * 4 * 128 * 129);
-    ck_assert_int_eq(planned(&j, "lm_head.weight", CLASS_KEPT)->reason, REASON_OUTSIDE_LAYERS);
+    ck_assert_int_eq(planned(&j, "lm_head.weight", CLASS_KEPT)->reason, REASON_HEAD);
     ck_assert_int_eq(planned(&j, "h.0.experts.*.gate", CLASS_KEPT)->reason, REASON_DTYPE);
     ck_assert_int_eq(planned(&j, "h.1.experts.0.w1", CLASS_CODES)->reason, REASON_LINEAR);
     planned(&j, "h.0.experts.*.w1_scale_inv", CLASS_SCALES);

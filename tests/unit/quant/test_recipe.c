@@ -7,7 +7,7 @@
 #include "quant/recipe/recipe.h"
 #include "tests/aid/expect.h"
 
-/* ---- built-in rules -------------------------------------------- */
+/* ---- set 1 of the built-in rules ------------------------------- */
 
 typedef struct family_tensor {
     const char *name;
@@ -158,7 +158,7 @@ static err_code decide_bare(const recipe *r, const char *name, dtype type, const
 START_TEST(family_tensor_is_decided)
 {
     const family_tensor *const t = &families[_i];
-    const recipe r = {0};
+    const recipe r = {.built_in = 1};
     const recipe_action expected = t->reason == REASON_LINEAR ? ACTION_QUANTIZE : ACTION_KEEP;
     decision d = {ACTION_CARRY, REASON_COUNT};
     err e = {0};
@@ -204,7 +204,7 @@ START_TEST(last_match_wins)
     expect_decision(&r, "model.layers.1.mlp.gate.weight", false, REASON_RULE);
     expect_decision(&r, "model.layers.7.mlp.up_proj.weight", false, REASON_RULE);
     expect_decision(&r, "model.layers.7.mlp.gate.weight", true, REASON_RULE);
-    expect_decision(&r, "model.norm.weight", false, REASON_OUTSIDE_LAYERS);
+    expect_decision(&r, "model.other.weight", false, REASON_OUTSIDE_LAYERS);
     expect_decision(&r, "h.0.w1", true, REASON_LINEAR);
     recipe_free(&r);
     ck_assert_uint_eq(r.rule_count, 0);
@@ -217,7 +217,7 @@ START_TEST(whole_names_match)
     recipe r = {0};
     add(&r, "lm_head", true);
     add(&r, "layers.[0-2].q_proj.weigh?", false);
-    expect_decision(&r, "lm_head.weight", false, REASON_OUTSIDE_LAYERS);
+    expect_decision(&r, "lm_head.weight", false, REASON_HEAD);
     expect_decision(&r, "lm_head", true, REASON_RULE);
     expect_decision(&r, "layers.1.q_proj.weight", false, REASON_RULE);
     expect_decision(&r, "layers.3.q_proj.weight", true, REASON_LINEAR);
@@ -310,9 +310,10 @@ END_TEST
 START_TEST(reasons_have_names)
 {
     static const char *const names[REASON_COUNT] = {
-        "linear",    "rule",           "fp8-tiles", "requantized", "fp8",
-        "quantized", "part",           "spared",    "dtype",       "shape",
-        "empty",     "outside-layers", "not-linear"};
+        "linear", "rule",      "fp8-tiles", "requantized", "fp8",        "quantized",
+        "part",   "spared",    "dtype",     "shape",       "empty",      "outside-layers",
+        "tower",  "embedding", "head",      "mtp",         "vector",     "router",
+        "gate",   "low-rank",  "indexer",   "convolution", "recurrence", "not-linear"};
     for (int i = 0; i < REASON_COUNT; i++) {
         ck_assert_str_eq(recipe_reason_name((recipe_reason)i), names[i]);
         ck_assert_uint_gt(strlen(recipe_reason_text((recipe_reason)i)), 3);
