@@ -11,6 +11,11 @@ FUSED = {
     "gate_up_proj": ("gate_proj", "up_proj"),
     "fused_qkv_a_proj": ("q_a_proj", "kv_a_proj_with_mqa"),
 }
+STACKED = {
+    "gate_up_proj": ("gate_proj", "up_proj"),
+    "input_linear": ("gate_proj", "up_proj"),
+    "output_linear": ("down_proj",),
+}
 STACKS = (
     r"experts(?:\.\d+)?(?=\.\w+$)|moe(?=\.(?:gate|up|down)_proj$)|block_sparse_moe(?=\.\w+_linear$)"
 )
@@ -61,9 +66,20 @@ def transformers(module, ignored):
     )
 
 
+def looked_up(module):
+    """The names of which all have to be listed: of a stack, those of the matrices of expert 0."""
+    found = EXPERT.match(module)
+    if not found or found.group(1)[-1].isdigit():
+        return [module]
+    experts = found.group(1).removesuffix(".experts") + ".experts"
+    last = module.rpartition(".")[2]
+    return [f"{experts}.0.{part}" for part in STACKED.get(last, (last,))]
+
+
 def compressed_tensors(module, ignored):
-    return any(
-        re.match(line[3:], module) if line.startswith("re:") else line == module for line in ignored
+    return all(
+        any(re.match(line[3:], m) if line.startswith("re:") else line == m for line in ignored)
+        for m in looked_up(module)
     )
 
 
