@@ -20,7 +20,7 @@ PARENTS = ["self_attn", "mlp", "mlp.experts", "moe", "linear_attn", "mixer", "co
 STARTS = ["model.layers.%d.", "h.%d.", "model.language_model.layers.%d.", "blocks.%d.", "layers.%d."]
 NOISE = ["fc", "proj", "q_projx", "linear_1", "head", "x_norm", "bias", "short_conv", "weight", "mtp.fc"]
 SHAPES = [[4], [4, 4], [4, 4], [4, 4], [4, 4], [2, 4, 4], [2, 4, 4], [2, 2, 2, 2], [0, 4]]
-DTYPES = ["BF16"] * 12 + ["F32", "F16", "F64", "I64"]
+DTYPES = ["BF16"] * 12 + ["F32", "F16", "F64", "C64"]
 
 
 def vocabulary():
@@ -64,7 +64,7 @@ def write_model(path, rng, layers):
 
 
 def decisions(path, rule_set):
-    recipe = os.path.join(path, "recipe.json")
+    recipe = path + ".json"
     with open(recipe, "w", encoding="utf-8") as f:
         json.dump({"octavo_recipe": 1, "built_in": rule_set}, f)
     command = [os.environ.get("OCTAVO", "build/octavo"), "convert", path, "-n", "--json"]
