@@ -55,6 +55,7 @@ check_includes() {
         only["xxhash.h"] = "^format/base/digest\\.c$"
         only["openssl/evp.h"] = "^format/base/digest\\.c$"
         only["pcre2.h"] = "^verify/tokenizer/pattern\\.c$"
+        only["utf8proc.h"] = "^verify/tokenizer/unicode_normal\\.c$"
         only["zlib.h"] = "^format/archive/gzip\\.c$"
     }
     function folder_of(path) { sub(/\/[^\/]*$/, "", path); return path }

@@ -40,6 +40,7 @@ CLASSES = (
     r"\s+ \S+ \d+ \D+ \p{L}+ \P{L}+ \p{N}+ \p{^N}+ [^\s\p{L}]+ [\S]+ [^\S]+ [\s\d]+ \p{Lu}+ \p{Ll}+ \p{Lt}+ \p{Lm}+"
     r" \p{Lo}+ \p{M}+ \p{Nd}+ \p{Nl}+ \p{No}+ \p{P}+ \p{Pc}+ \p{Pd}+ \p{Ps}+ \p{Pe}+ \p{Pi}+ \p{Pf}+ \p{Po}+ \p{S}+"
     r" \p{Sm}+ \p{Sc}+ \p{Sk}+ \p{So}+ \p{Z}+ \p{Zs}+ \p{Zl}+ \p{Zp}+ \p{Han}+ .+ (?i:[a-z])+ (?i:k|s)+"
+    r" [\p{L}\p{M}&&[^\p{Han}]]+ [^\p{L}&&[^a]]+ [^(\s|[.,!?1])]+ [\P{L}\d&&\P{N}]+ \S$"
 )
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 

@@ -4,6 +4,7 @@
 #include <pcre2.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "verify/tokenizer/pattern_translate.h"
@@ -103,6 +104,14 @@ err_code pattern_literal(const char *text, size_t bytes, pattern **out, err *e)
     *out = NULL;
     TRY(pattern_translate_literal(text, bytes, &translated, e));
     return compile_and_free(translated, out, e);
+}
+
+err_code pattern_native(const char *text, pattern **out, err *e)
+{
+    char *const copy = strdup(text);
+    *out = NULL;
+    return copy ? compile_and_free(copy, out, e)
+                : err_set(e, ERR_MEMORY, "no memory for a pattern");
 }
 
 err_code pattern_word(pattern **out, err *e)

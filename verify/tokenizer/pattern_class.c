@@ -44,7 +44,7 @@ void translation_write_point(FILE *out, uint32_t point)
     fprintf(out, "\\x{%" PRIx32 "}", point);
 }
 
-static void write_range(FILE *out, uint32_t first, uint32_t last)
+void translation_write_range(FILE *out, uint32_t first, uint32_t last)
 {
     translation_write_point(out, first);
     if (last > first) {
@@ -59,14 +59,14 @@ static void write_spaces(FILE *out, bool negated)
     uint32_t next = 0;
     for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
         if (negated) {
-            write_range(out, next, spaces[i].first - 1);
+            translation_write_range(out, next, spaces[i].first - 1);
             next = spaces[i].last + 1;
         } else {
-            write_range(out, spaces[i].first, spaces[i].last);
+            translation_write_range(out, spaces[i].first, spaces[i].last);
         }
     }
     if (negated) {
-        write_range(out, next, 0x10ffff);
+        translation_write_range(out, next, 0x10ffff);
     }
 }
 
@@ -77,15 +77,46 @@ static void write_category(FILE *out, const char *name)
     for (size_t i = 0; i < unicode_late_count; i++) {
         const unicode_range *const r = &unicode_late[i];
         if (strncmp(r->category, name, strlen(name)) == 0) {
-            write_range(out, r->first, r->last);
+            translation_write_range(out, r->first, r->last);
         }
     }
 }
 
+/* The same as a set, from what PCRE2 calls it and the ranges that were added to it. */
+static err_code add_known(point_set *set, const char *native, const span *more, size_t count,
+                          err *e)
+{
+    TRY(point_set_of_class(native, set, e));
+    for (size_t i = 0; i < count; i++) {
+        TRY(point_set_add(set, more[i].first, more[i].last, e));
+    }
+    return OK;
+}
+
+static err_code add_category(point_set *set, const char *name, err *e)
+{
+    char native[16];
+    snprintf(native, sizeof native, "\\p{%s}", name);
+    TRY(add_known(set, native, NULL, 0, e));
+    for (size_t i = 0; i < unicode_late_count; i++) {
+        const unicode_range *const r = &unicode_late[i];
+        if (strncmp(r->category, name, strlen(name)) == 0) {
+            TRY(point_set_add(set, r->first, r->last, e));
+        }
+    }
+    return OK;
+}
+
 /* The script, which PCRE2 spells sc:Han; its \p{Han} is Script_Extensions. */
+#define HAN "\\p{sc:Han}"
+static const span late_han[] = {{0x2b739, 0x2b739}, {0x2ebf0, 0x2ee5d}, {0x31350, 0x323af}};
+
 static void write_han(FILE *out)
 {
-    fputs("\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}", out);
+    fputs(HAN, out);
+    for (size_t i = 0; i < sizeof late_han / sizeof *late_han; i++) {
+        translation_write_range(out, late_han[i].first, late_han[i].last);
+    }
 }
 
 void translation_write_word(FILE *out)
@@ -217,68 +248,16 @@ err_code translation_write_class(const translation *t, const char *at, const tra
     return OK;
 }
 
-/* Read one member of a bracket expression, a character or a class. */
-static err_code read_member(translation *t, translated_escape *x, err *e)
+err_code translation_read_class(const translated_escape *x, point_set *out, err *e)
 {
-    const char *const begin = t->at;
-    *x = (translated_escape){0};
-    if (*begin == '\\') {
-        return translation_read_escape(t, x, e);
+    if (strcmp(x->class, "s") == 0) {
+        for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+            TRY(point_set_add(out, spaces[i].first, spaces[i].last, e));
+        }
+    } else if (strcmp(x->class, "Han") == 0) {
+        TRY(add_known(out, HAN, late_han, sizeof late_han / sizeof *late_han, e));
+    } else {
+        TRY(add_category(out, x->class, e));
     }
-    if (*begin == '[' || translation_next_is(t, "&&") ||
-        (*begin == '-' && !(begin + 1 < t->end && begin[1] == ']'))) {
-        return translation_refuse(t, begin, "an operator within brackets", e);
-    }
-    return translation_read_character(t, &x->point, e);
-}
-
-static err_code write_range_of(translation *t, const char *begin, uint32_t first, err *e)
-{
-    translated_escape last = {0};
-    t->at++;
-    TRY(read_member(t, &last, e));
-    if (last.class[0] || last.point < first || (t->folded && last.point > 0x7f)) {
-        return translation_refuse(t, begin, "a range", e);
-    }
-    write_range(t->out, first, last.point);
-    return OK;
-}
-
-static err_code translate_member(translation *t, err *e)
-{
-    const char *const begin = t->at;
-    translated_escape x;
-    TRY(read_member(t, &x, e));
-    const bool range = t->end - t->at > 1 && t->at[0] == '-' && t->at[1] != ']';
-    if (x.class[0]) {
-        return range ? translation_refuse(t, t->at, "a range", e)
-                     : translation_write_class(t, begin, &x, e);
-    }
-    if (t->folded && x.point > 0x7f) {
-        return translation_refuse(t, begin, "case-insensitive matching of a non-ASCII character",
-                                  e);
-    }
-    if (range) {
-        return write_range_of(t, begin, x.point, e);
-    }
-    translation_write_point(t->out, x.point);
-    return OK;
-}
-
-err_code translation_bracket(translation *t, err *e)
-{
-    const char *const begin = t->at++;
-    const bool negated = translation_take(t, "^");
-    if (translation_next_is(t, "]") || translation_next_is(t, "-") || (negated && t->folded)) {
-        return translation_refuse(t, begin, "a bracket expression that begins like this", e);
-    }
-    fputs(negated ? "[^" : "[", t->out);
-    while (t->at < t->end && *t->at != ']') {
-        TRY(translate_member(t, e));
-    }
-    if (!translation_take(t, "]")) {
-        return translation_refuse(t, begin, "an unclosed bracket expression", e);
-    }
-    fputc(']', t->out);
-    return OK;
+    return x->negated ? point_set_complement(out, e) : OK;
 }

@@ -143,7 +143,10 @@ static err_code translate_item(translation *t, err *e)
         TRY(translate_escape(t, e));
     } else if (translation_take(t, ".")) {
         fputs("[^\\x{a}]", t->out);
-    } else if (strchr("^$*+?{]", *begin)) {
+    } else if (translation_take(t, "$")) { /* the end of a line */
+        fputs("(?=\\x{a}|\\z)", t->out);
+        quantifiable = false;
+    } else if (strchr("^*+?{]", *begin)) {
         return translation_refuse(t, begin, "an operator", e);
     } else {
         t->before = before;
@@ -176,6 +179,9 @@ static err_code translate_alternatives(translation *t, err *e)
 static err_code finish(translation *t, err_code code, char **memory, char **out, err *e)
 {
     const bool failed = ferror(t->out) != 0;
+    for (size_t i = 0; i < t->class_count; i++) {
+        point_set_free(&t->classes[i].points);
+    }
     if ((fclose(t->out) != 0 || failed) && code == OK) {
         code = err_set(e, ERR_MEMORY, "no memory for a pattern");
     }
