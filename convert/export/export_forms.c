@@ -54,8 +54,7 @@ static size_t experts_bytes(const pack_record *r)
         return start - 1;
     }
     size_t parent = is_other_stack(r) ? without_suffix(r->name) : 0;
-    while (parent > 0 && r->name[parent] != '.') {
-        parent--;
+    while (parent > 0 && r->name[--parent] != '.') {
     }
     return parent;
 }

@@ -167,6 +167,19 @@ START_TEST(stacked_experts_are_for_transformers)
 }
 END_TEST
 
+/* Their module has a name that no tensor has. */
+START_TEST(stacks_under_other_names_are_listed_as_experts)
+{
+    table_add(&table, "l.0.moe.down_proj.weight", DTYPE_BF16, 3, (uint64_t[]){4, 30, 200});
+    table_add(&table, "l.0.moe.up_proj.weight", DTYPE_BF16, 3, (uint64_t[]){4, 30, 200});
+    codes("l.0.self_attn.o_proj.weight");
+    finish_table();
+    makes(PRESET_VLLM, false);
+    ck_assert_uint_eq(plan.ignored_count, 1);
+    ck_assert_str_eq(plan.ignored[0].module, "l.0.moe.experts");
+}
+END_TEST
+
 /* One module, one precision: q and k here, but not in transformers; experts everywhere. */
 START_TEST(merged_modules_agree)
 {
@@ -369,6 +382,7 @@ int main(void)
     tcase_add_test(tc, scales_of_compressed_tensors);
     tcase_add_loop_test(tc, wide_tensors_are_refused, 0, COUNT(wide));
     tcase_add_test(tc, stacked_experts_are_for_transformers);
+    tcase_add_test(tc, stacks_under_other_names_are_listed_as_experts);
     tcase_add_test(tc, merged_modules_agree);
     tcase_add_test(tc, experts_agree);
     tcase_add_loop_test(tc, halves_of_experts_end_with_a_tile, 0, COUNT(halves));
