@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -23,14 +24,22 @@ SHAPES = [[4], [4, 4], [4, 4], [4, 4], [4, 4], [2, 4, 4], [2, 4, 4], [2, 2, 2, 2
 DTYPES = ["BF16"] * 12 + ["F32", "F16", "F64", "C64"]
 
 
+def words_of_program():
+    """Every word in the tables of the program: what the page does not have must be tried as well."""
+    folder = rules.PAGE.parent.parent / "quant" / "recipe"
+    text = "".join((folder / f).read_text(encoding="utf-8") for f in ("module_kinds.c", "rules2.c"))
+    quoted = re.findall(r'"([^"%\\]*)"', text)
+    return {w for q in quoted for w in re.split(r"[ |]", q) if re.fullmatch(r"\w+", w)}
+
+
 def vocabulary():
     page = rules.PAGE_READ
-    words = set(page.linear1) | set(NOISE) | {"A_log", "x_proj", "dt_proj"}
+    words = set(page.linear1) | set(NOISE) | words_of_program()
     for kind in page.kinds:
         words |= kind.names | set(itertools.chain(*kind.siblings))
     for reason in ("recurrence", "embedding", "head"):
         words |= page.of(reason)
-    return sorted(words), sorted(page.towers), sorted({k.parent for k in page.kinds} - {""})
+    return sorted(words - page.towers), sorted(page.towers), sorted({k.parent for k in page.kinds} - {""})
 
 
 def random_names(rng, layers):
@@ -42,7 +51,7 @@ def random_names(rng, layers):
         if rng.random() < 0.1:  # not inside a layer
             prefix = prefix.replace("layers", "rest").replace("h.", "g.").replace("blocks", "b")
         prefix += rng.choice(["", *PARENTS, *parents, *parents, "router"])
-        for word in rng.sample(words, rng.choice([1, 3, 8, 30])):
+        for word in rng.sample(words, rng.choice([1, 3, 8, 60])):
             yield f"{prefix}.{word}" + rng.choice(["", ".weight", ".weight", ".weight", ".bias"])
     yield from (f"model.{t}.{w}" for t in towers for w in ("weight", "layers.0.q_proj.weight"))
     yield from (f"model.x{t}.layers.0.q_proj.weight" for t in towers)
