@@ -42,15 +42,16 @@ static const module_kind kinds[] = {
     {"", "A_log in_proj_qkv|in_proj_qkvz", "in_proj_ba in_proj_a in_proj_b", REASON_GATE},
 
     /* Kimi Delta Attention and its kin. Ling-3.0 has full gates f_proj and g_proj (vLLM
-     * models/bailing_moe_v3.py), Kimi-Linear factored ones (layers/mamba/gdn/kimi_gdn_linear_attn.py),
+     * models/bailing_moe_v3.py; its FP8 release keeps b_proj and MLA's g_proj, vllm-project/vllm#51265), Kimi-Linear factored ones (layers/mamba/gdn/kimi_gdn_linear_attn.py),
      * Kimi K3 a full g_proj, OLMo-Hybrid a_proj, b_proj and a full g_proj (transformers
      * models/olmo_hybrid). b_proj has a row per head. */
     {"", "A_log", "q_proj k_proj v_proj f_proj g_proj o_proj dense", REASON_LINEAR},
     {"", "A_log", "a_proj b_proj", REASON_GATE},
     {"", "A_log", "f_a_proj f_b_proj g_a_proj g_b_proj", REASON_LOW_RANK},
 
-    /* Mamba-2: Nemotron-H, Granite 4, Bamba, Falcon-H1 (vLLM layers/mamba/mamba_mixer2.py quantizes both;
-     * NVIDIA's FP8 releases do, except in layers chosen by measurement). Mamba-1 has x_proj: Jamba, Falcon
+    /* Mamba-2: Nemotron-H, Granite 4, Bamba, Falcon-H1. Both are FP8 in NVIDIA's release of Nemotron 3
+     * Super, and in that of Nano except in layers chosen by measurement; vLLM reads both in FP8
+     * (layers/mamba/mamba_mixer2.py). Mamba-1 has x_proj: Jamba, Falcon
      * Mamba (layers/mamba/mamba_mixer.py builds all of it wide). */
     {"", "A_log x_proj", "in_proj out_proj x_proj dt_proj", REASON_RECURRENCE},
     {"", "A_log", "in_proj out_proj", REASON_LINEAR},
@@ -69,6 +70,11 @@ static const module_kind kinds[] = {
     {"", "", "per_layer_input_gate", REASON_GATE},
     {"", "", "per_layer_projection", REASON_LOW_RANK},
     {"laurel", "", "linear_left linear_right", REASON_LOW_RANK},
+
+    /* From the hidden state to the smaller space of the experts and back: Nemotron 3 Super (NVIDIA's FP8
+     * release keeps both, docs.nvidia.com/nemotron, "super3/quantization"), Kimi K3. */
+    {"", "", "fc1_latent_proj fc2_latent_proj", REASON_LOW_RANK},
+    {"", "", "routed_expert_down_proj routed_expert_up_proj", REASON_LOW_RANK},
 
     /* The input of a prediction (MTP) layer, from the embedding and the hidden state: DeepSeek-V3, GLM-4.5,
      * Ling 2.0, Step-3.5, Nemotron-H (eh_proj), Ernie (mtp_linear_proj), DeepSeek-V4 (e_proj, h_proj). Most
@@ -90,13 +96,10 @@ static const module_kind kinds[] = {
      "fused_qkv_a_proj_with_mqa wq_a wq_b wkv wkv_a wkv_b wo_a wo_b",
      REASON_LINEAR},
     /* Feed-forward layers and experts. Falcon, BLOOM, GPT-NeoX, ChatGLM: dense_*; Phi-2, OPT: fc1, fc2;
-     * GPT-J: fc_in, fc_out; DBRX: v1; Granite: input_linear, output_linear; Nemotron-H: fc*_latent_proj;
-     * Kimi K3: routed_expert_*. */
+     * GPT-J: fc_in, fc_out; DBRX: v1; Granite: input_linear, output_linear. */
     {"", "", "gate_proj up_proj down_proj gate_up_proj up_gate_proj w1 w2 w3 w13 v1",
      REASON_LINEAR},
-    {"", "",
-     "dense_h_to_4h dense_4h_to_h fc1 fc2 fc_in fc_out input_linear output_linear "
-     "fc1_latent_proj fc2_latent_proj routed_expert_down_proj routed_expert_up_proj",
+    {"", "", "dense_h_to_4h dense_4h_to_h fc1 fc2 fc_in fc_out input_linear output_linear",
      REASON_LINEAR},
 };
 

@@ -81,7 +81,7 @@ static const example examples[] = {
     KEPT(L "self_attn.f_a_proj.weight", LOW_RANK),
     LINEAR(L "self_attn.g_proj.weight"),
     KEPT(L "self_attention_res_proj.weight", GATE),
-    LINEAR(L "block_sparse_moe.routed_expert_down_proj.weight"),
+    KEPT(L "block_sparse_moe.routed_expert_down_proj.weight", LOW_RANK),
     MODEL, /* OLMo-Hybrid */
     {L "linear_attn.A_log", 1, REASON_RECURRENCE},
     LINEAR(L "linear_attn.g_proj.weight"),
@@ -113,7 +113,7 @@ static const example examples[] = {
     LINEAR("backbone.layers.0.mixer.out_proj.weight"),
     {"backbone.layers.0.mixer.conv1d.weight", 3, REASON_CONVOLUTION},
     KEPT("backbone.layers.1.mixer.gate.weight", ROUTER),
-    LINEAR("backbone.layers.1.mixer.fc1_latent_proj.weight"),
+    KEPT("backbone.layers.1.mixer.fc1_latent_proj.weight", LOW_RANK),
     LINEAR("backbone.layers.1.mixer.experts.0.up_proj.weight"),
     LINEAR("backbone.layers.2.mixer.k_proj.weight"),
     KEPT("backbone.embeddings.weight", EMBEDDING),
