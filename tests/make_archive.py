@@ -143,11 +143,12 @@ def patch_zip(data, at, change):
 
 def read_files(directory):
     files = {}
-    for name in sorted(os.listdir(directory)):
-        path = os.path.join(directory, name)
-        if os.path.isfile(path):
+    for at, directories, names in os.walk(directory):
+        directories.sort()
+        for name in sorted(names):
+            path = os.path.join(at, name)
             with open(path, "rb") as f:
-                files["top/" + name] = f.read()
+                files["top/" + os.path.relpath(path, directory)] = f.read()
     return files
 
 

@@ -116,8 +116,9 @@ const option_spec option_table[] = {
      .kind = VALUE_OTHER,
      .value = "GLOB",
      .repeatable = true,
-     .help = "Also embed files of the checkpoint's directory whose names match, not only the usual "
-             "configuration, tokenizer and license files."},
+     .help =
+         "Also embed files of the checkpoint's directory whose names match, not only the usual "
+         "configuration, tokenizer and license files. DIR/GLOB matches files in a directory there."},
     {.id = OPTION_NO_EMBED,
      .commands = CONVERT,
      .name = "no-embed",

@@ -51,15 +51,29 @@ static int compare_file(const void *a, const void *b)
     return strcmp(((const export_file *)a)->name, ((const export_file *)b)->name);
 }
 
-/* No embedded file may have the name of a file that the export writes. convert embeds none of these
- * names, but other writers of packed files may. */
-static err_code check_name(const export_job *job, const char *name, err *e)
+static bool is_shard(const export_job *job, const char *name, size_t bytes)
 {
-    bool taken = strcmp(name, SHARD_INDEX_NAME) == 0 || strcmp(name, EXPORT_LIST_NAME) == 0;
-    for (uint32_t i = 0; i < job->plan.shard_count && !taken; i++) {
+    bool found = false;
+    for (uint32_t i = 0; i < job->plan.shard_count && !found; i++) {
         char shard[SHARD_NAME_BYTES];
         export_shard_name(&job->plan, i, shard);
-        taken = strcmp(name, shard) == 0;
+        found = strlen(shard) == bytes && memcmp(name, shard, bytes) == 0;
+    }
+    return found;
+}
+
+/* No embedded file, and no directory of one, may have the name of a file that the export writes, or
+ * that of a temporary file. convert embeds none of these names by default, but --embed and other
+ * writers of packed files may. */
+static err_code check_name(const export_job *job, const char *name, err *e)
+{
+    static const char *const written[] = {SHARD_INDEX_NAME, EXPORT_LIST_NAME};
+    const size_t bytes = strcspn(name, "/");
+    const bool temporary =
+        name[0] == '.' && bytes >= 5 && memcmp(name + bytes - 5, ".part", 5) == 0;
+    bool taken = temporary || is_shard(job, name, bytes);
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        taken = taken || (strlen(written[i]) == bytes && memcmp(name, written[i], bytes) == 0);
     }
     return taken ? err_set(e, ERR_INPUT,
                            "%s: embedded file %s: the export writes a file of that name",
@@ -182,14 +196,6 @@ void export_close(export_job *job)
 
 /* ---- run ------------------------------------------------------- */
 
-static err_code write_file(const char *dir, const export_file *f, err *e)
-{
-    char *const path = io_join(dir, f->name);
-    const err_code code = path ? output_write_file(path, f->data, f->bytes, e) : no_memory(e);
-    free(path);
-    return code;
-}
-
 /* The list of all files is written first, so that the rest of a killed run can be recognized as an
  * export and removed. */
 static err_code write_list(const export_job *job, whole_dir *d, err *e)
@@ -229,7 +235,8 @@ static err_code fill(const export_job *job, whole_dir *d, const monitor *m, err 
     TRY(write_list(job, d, e));
     TRY(export_stream(&stream, m, e));
     for (size_t i = 0; i < job->file_count; i++) {
-        TRY(write_file(stream.dir, &job->files[i], e));
+        const export_file *const f = &job->files[i];
+        TRY(whole_dir_put(d, f->name, f->data, f->bytes, e));
     }
     return monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK;
 }

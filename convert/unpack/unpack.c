@@ -78,19 +78,12 @@ static err_code claim_all(const unpack_job *job, const output_dir *d, err *e)
     return OK;
 }
 
-static err_code write_file(unpack_job *job, const output_dir *d, const member *f, err *e)
-{
-    char *const path = io_join(output_dir_path(d), f->name);
-    const err_code code = path ? output_write_file(path, f->data, f->bytes, e) : no_memory(job, e);
-    job->bytes_written += f->bytes;
-    free(path);
-    return code;
-}
-
 static err_code fill(unpack_job *job, const output_dir *d, const monitor *m, err *e)
 {
     for (size_t i = 0; i < job->file_count; i++) {
-        TRY(write_file(job, d, &job->files[i], e));
+        const member *const f = &job->files[i];
+        TRY(output_dir_put(d, f->name, f->data, f->bytes, e));
+        job->bytes_written += f->bytes;
     }
     if (job->tensor_count == 0) {
         return OK;

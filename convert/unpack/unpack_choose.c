@@ -179,14 +179,23 @@ static err_code choose_tensors(choice *c, err *e)
 
 /* ---- embedded files -------------------------------------------- */
 
+/* Is this component reserved? It begins a name, or follows the directory in it. */
+static bool is_reserved(const char *name, size_t bytes)
+{
+    static const char tensors[] = UNPACK_TENSORS;
+    const bool temporary =
+        name[0] == '.' && bytes >= 5 && memcmp(name + bytes - 5, ".part", 5) == 0;
+    return temporary || (bytes == sizeof tensors - 1 && memcmp(name, tensors, bytes) == 0);
+}
+
 /* Names were checked when the archive was read; this second check keeps a mistake there from writing
  * outside the directory. The other names refused are those of temporary files and of the file of
  * tensors. */
 static err_code check_file_name(const unpack_job *job, const char *name, err *e)
 {
-    const size_t length = strlen(name);
-    const bool temporary = name[0] == '.' && length >= 5 && strcmp(name + length - 5, ".part") == 0;
-    if (!member_name_valid(name) || temporary || strcmp(name, UNPACK_TENSORS) == 0) {
+    const char *const slash = strchr(name, '/');
+    if (!member_name_valid(name) || is_reserved(name, strcspn(name, "/")) ||
+        (slash && is_reserved(slash + 1, strlen(slash + 1)))) {
         err_set(e, ERR_INPUT, "%s: embedded file %s: the name is reserved", job->options.path,
                 name);
         err_hint(e, "-o - writes it to standard output");

@@ -143,6 +143,21 @@ static const archive_member *find_member(const archive_index *index, const char 
                : NULL;
 }
 
+size_t archive_first(const archive_index *index, const char *name)
+{
+    size_t low = 0;
+    size_t high = index->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (strcmp(index->members[middle].name, name) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 static const archive_member *follow(const archive_index *index, const archive_member *m)
 {
     for (int links = 0; m && m->kind == ARCHIVE_LINK; links++) {

@@ -76,8 +76,13 @@ MUST_CHECK err_code archive_find(const archive_index *index, const char *name, a
  * available; NULL: none. */
 const archive_member *archive_member_of(const archive_index *index, const char *name);
 
+/* The first member, in the order of names, whose name is not less than this one; index->count if
+ * there is none. All members below a directory follow archive_first(index, "DIR/"). */
+size_t archive_first(const archive_index *index, const char *name);
+
 /* May a checkpoint need a member of this name and size? That is weights anywhere, and files that may
- * be embedded: at most 64 MiB, at the top or in a directory at the top. */
+ * be embedded: at most 64 MiB, at the top of the archive or at most two directories below it, since
+ * the checkpoint may be in a directory itself. */
 bool archive_wants(const char *name, uint64_t bytes);
 
 void archive_close(archive_index *index); /* NULL is fine */

@@ -86,10 +86,11 @@ bool archive_wants(const char *name, uint64_t bytes)
 {
     static const char suffix[] = ".safetensors";
     const size_t length = strlen(name);
-    const char *const slash = strchr(name, '/');
+    const char *slash = strchr(name, '/');
     if (length >= sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0) {
         return true;
     }
+    slash = slash ? strchr(slash + 1, '/') : NULL;
     return bytes <= other_limit && (!slash || !strchr(slash + 1, '/'));
 }
 

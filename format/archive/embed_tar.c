@@ -12,13 +12,20 @@
 enum { BLOCK = 512, NAME_LIMIT = 100 };
 
 /* "." and ".." consist of allowed characters, but are not names of files. */
-bool member_name_valid(const char *name)
+static bool component_valid(const char *name, size_t bytes)
 {
     static const char letters[] =
         "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-";
-    const size_t bytes = strspn(name, letters);
-    return bytes > 0 && bytes <= NAME_LIMIT && !name[bytes] && strcmp(name, ".") != 0 &&
-           strcmp(name, "..") != 0;
+    const bool dots = name[0] == '.' && (bytes == 1 || (bytes == 2 && name[1] == '.'));
+    return bytes > 0 && bytes <= NAME_LIMIT && strspn(name, letters) >= bytes && !dots;
+}
+
+bool member_name_valid(const char *name)
+{
+    const char *const slash = strchr(name, '/');
+    return slash ? component_valid(name, (size_t)(slash - name)) &&
+                       component_valid(slash + 1, strlen(slash + 1))
+                 : component_valid(name, strlen(name));
 }
 
 static int compare_member(const void *a, const void *b)
@@ -43,17 +50,34 @@ static err_code packed_bytes(const member **sorted, size_t count, size_t *total,
     return OK;
 }
 
+/* Is there a member with the name of this one's directory? */
+static bool is_in_file(const member **sorted, size_t count, const member *m)
+{
+    const char *const slash = strchr(m->name, '/');
+    char dir[NAME_LIMIT + 1];
+    if (!slash) {
+        return false;
+    }
+    memcpy(dir, m->name, (size_t)(slash - m->name));
+    dir[slash - m->name] = '\0';
+    const member key = {.name = dir};
+    const member *const at = &key;
+    return bsearch(&at, sorted, count, sizeof *sorted, compare_member) != NULL;
+}
+
 static err_code check_names(const member **sorted, size_t count, err *e)
 {
     for (size_t i = 0; i < count; i++) {
         if (!member_name_valid(sorted[i]->name)) {
-            return err_set(e, ERR_INPUT,
-                           "embedded file \"%.120s\": a name has 1 to %d of the characters "
-                           "A-Z a-z 0-9 . _ -",
-                           sorted[i]->name, NAME_LIMIT);
+            return err_set(e, ERR_INPUT, "embedded file \"%.210s\": expected " MEMBER_NAME_RULE,
+                           sorted[i]->name);
         }
         if (i > 0 && strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) {
             return err_set(e, ERR_INPUT, "embedded file %s: duplicate name", sorted[i]->name);
+        }
+        if (is_in_file(sorted, count, sorted[i])) {
+            return err_set(e, ERR_INPUT, "embedded file %s: its directory is a file as well",
+                           sorted[i]->name);
         }
     }
     return OK;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,46 +136,59 @@ void checkpoint_dir_close(checkpoint_dir *f)
 
 /* ---- names ----------------------------------------------------- */
 
-static int compare_name(const void *a, const void *b)
+/* "TOP/NAME" and what follows, the name of a member; NULL if memory is short. */
+static char *member_name(const checkpoint_dir *f, const char *name, const char *end)
 {
-    char *const *x = a;
-    char *const *y = b;
-    return strcmp(*x, *y);
+    char *member = NULL;
+    return asprintf(&member, "%s%s%s", f->top, name, end) < 0 ? NULL : member;
 }
 
-/* The part of a member's name after the top, if it is a single component; else NULL. */
-static const char *name_at_top(const checkpoint_dir *f, const char *member)
-{
-    const size_t bytes = strlen(f->top);
-    const char *const name = strncmp(member, f->top, bytes) == 0 ? member + bytes : NULL;
-    return name && *name && !strchr(name, '/') ? name : NULL;
-}
-
-static err_code list_archive(const checkpoint_dir *f, dir_list *out, err *e)
+/* The names of which `prefix`, "" or "DIR/", is the directory. Members are sorted, so those of one
+ * name follow each other, except that names like "a.b" come between "a" and "a/x". */
+static err_code list_archive(const checkpoint_dir *f, const char *prefix, dir_list *out, err *e)
 {
     const archive_index *const b = f->archive;
-    out->names = calloc(b->count + 1, sizeof *out->names);
-    if (!out->names) {
-        return no_memory(f->path, e);
-    }
-    for (size_t i = 0; i < b->count; i++) {
-        const char *const name = name_at_top(f, b->members[i].name);
-        if (name) {
-            char *const copy = strdup(name);
-            if (!copy) {
-                return no_memory(f->path, e);
-            }
-            out->names[out->count++] = copy;
+    const size_t skip = strlen(prefix);
+    for (size_t i = archive_first(b, prefix);
+         i < b->count && strncmp(b->members[i].name, prefix, skip) == 0; i++) {
+        char name[NAME_MAX + 1];
+        const char *const found = b->members[i].name + skip;
+        const size_t bytes = strcspn(found, "/");
+        if (bytes > NAME_MAX) {
+            continue; /* no file system could hold such a name either */
+        }
+        memcpy(name, found, bytes);
+        name[bytes] = '\0';
+        const bool repeated = out->count > 0 && strcmp(out->names[out->count - 1], name) == 0;
+        if (!repeated && !dir_list_add(out, name)) {
+            return no_memory(f->path, e);
         }
     }
-    qsort(out->names, out->count, sizeof *out->names, compare_name);
+    dir_list_sort(out);
+    dir_list_drop_repeated(out);
     return OK;
 }
 
 err_code checkpoint_dir_list(const checkpoint_dir *f, dir_list *out, err *e)
 {
     *out = (dir_list){0};
-    return f->archive ? list_archive(f, out, e) : dir_list_read(f->path, out, e);
+    return f->archive ? list_archive(f, f->top, out, e) : dir_list_read(f->path, out, e);
+}
+
+err_code checkpoint_dir_list_below(const checkpoint_dir *f, const char *dir, dir_list *out, err *e)
+{
+    char *path = NULL;
+    err_code code = OK;
+    *out = (dir_list){0};
+    if (f->archive) {
+        path = member_name(f, dir, "/");
+        code = path ? list_archive(f, path, out, e) : no_memory(f->path, e);
+    } else {
+        path = io_join(f->path, dir);
+        code = path ? dir_list_read(path, out, e) : no_memory(f->path, e);
+    }
+    free(path);
+    return code;
 }
 
 /* ---- files ----------------------------------------------------- */
@@ -182,32 +196,36 @@ err_code checkpoint_dir_list(const checkpoint_dir *f, dir_list *out, err *e)
 err_code checkpoint_dir_find(const checkpoint_dir *f, const char *name, archive_place *place,
                              err *e)
 {
-    char *member = NULL;
+    char *const member = member_name(f, name, "");
     *place = (archive_place){0};
-    if (asprintf(&member, "%s%s", f->top, name) < 0) {
-        return no_memory(f->path, e);
-    }
-    const err_code code = archive_find(f->archive, member, place, e);
+    const err_code code =
+        member ? archive_find(f->archive, member, place, e) : no_memory(f->path, e);
     free(member);
     return code;
 }
 
+/* Are there members below the directory "DIR/"? An archive need not have one for itself. */
+static bool has_below(const archive_index *b, const char *dir)
+{
+    const size_t i = archive_first(b, dir);
+    return i < b->count && strncmp(b->members[i].name, dir, strlen(dir)) == 0;
+}
+
 static int stat_member(const checkpoint_dir *f, const char *name, struct stat *st)
 {
-    char *member = NULL;
-    if (asprintf(&member, "%s%s", f->top, name) < 0) {
-        return ENOMEM;
-    }
-    const archive_member *const m = archive_member_of(f->archive, member);
+    char *const member = member_name(f, name, "");
+    char *const dir = member_name(f, name, "/");
+    const archive_member *const m = member ? archive_member_of(f->archive, member) : NULL;
+    const int failure = !member || !dir ? ENOMEM : m || has_below(f->archive, dir) ? 0 : ENOENT;
     free(member);
-    if (!m) {
-        return ENOENT;
+    free(dir);
+    if (failure == 0) {
+        *st = (struct stat){.st_mode = m && m->kind == ARCHIVE_FILE ? S_IFREG : S_IFDIR,
+                            .st_size = m ? (off_t)m->bytes : 0,
+                            .st_dev = (dev_t)f->archive->device,
+                            .st_ino = (ino_t)f->archive->inode};
     }
-    *st = (struct stat){.st_mode = m->kind == ARCHIVE_FILE ? S_IFREG : S_IFDIR,
-                        .st_size = (off_t)m->bytes,
-                        .st_dev = (dev_t)f->archive->device,
-                        .st_ino = (ino_t)f->archive->inode};
-    return 0;
+    return failure;
 }
 
 int checkpoint_dir_stat(const checkpoint_dir *f, const char *name, struct stat *st)
@@ -219,6 +237,19 @@ int checkpoint_dir_stat(const checkpoint_dir *f, const char *name, struct stat *
     const int failure = !path ? ENOMEM : stat(path, st) != 0 ? errno : 0;
     free(path);
     return failure;
+}
+
+err_code checkpoint_dir_is_directory(const checkpoint_dir *f, const char *name, bool *found, err *e)
+{
+    struct stat st;
+    char *const path = f->archive ? member_name(f, name, "/") : io_join(f->path, name);
+    if (!path) {
+        return no_memory(f->path, e);
+    }
+    *found =
+        f->archive ? has_below(f->archive, path) : lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    free(path);
+    return OK;
 }
 
 static err_code read_member(const checkpoint_dir *f, const char *name, size_t limit, char **data,

@@ -38,8 +38,16 @@ MUST_CHECK err_code checkpoint_dir_open(const char *path, const monitor *m, chec
  * fail. */
 MUST_CHECK err_code checkpoint_dir_open_directory(const char *dir, checkpoint_dir **out, err *e);
 
-/* List the names in it. Free with dir_list_free, also after an error. */
+/* List the names in it, directories among them, or, of one of them, in its directory `dir`. Free with
+ * dir_list_free, also after an error. */
 MUST_CHECK err_code checkpoint_dir_list(const checkpoint_dir *f, dir_list *out, err *e);
+MUST_CHECK err_code checkpoint_dir_list_below(const checkpoint_dir *f, const char *dir,
+                                              dir_list *out, err *e);
+
+/* Is this a directory, and not a link to one? What a link leads to may be anywhere and of any size:
+ * it is not looked into. ERR_MEMORY. */
+MUST_CHECK err_code checkpoint_dir_is_directory(const checkpoint_dir *f, const char *name,
+                                                bool *found, err *e);
 
 /* Only in an archive: find the file `name` (archive_find). */
 MUST_CHECK err_code checkpoint_dir_find(const checkpoint_dir *f, const char *name,

@@ -4,13 +4,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "format/base/glob.h"
 #include "format/file/io.h"
-#include "format/file/dir_list.h"
 #include "format/base/num.h"
 #include "format/base/text_list.h"
+#include "format/checkpoint/embed_find.h"
 #include "format/checkpoint/embed_names.h"
 #include "format/file/file_kind.h"
 
@@ -18,75 +17,6 @@ static const uint64_t file_limit = 64 * MIB;
 
 /* A Git LFS pointer has less than 1024 bytes, by its specification. */
 enum { POINTER_LIMIT = 1023 };
-
-/* What the globs of the command line say about a file; the last one that matches decides. */
-static void apply_globs(const embed_glob *globs, size_t glob_count, embed_file *f)
-{
-    for (size_t i = 0; i < glob_count; i++) {
-        if (glob_match(globs[i].glob, f->name)) {
-            f->embedded = globs[i].embed;
-            f->matters = false;
-        }
-    }
-}
-
-/* The error for a file that cannot be opened: an archive has a more precise one. */
-static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int failure, err *e)
-{
-    archive_place place;
-    if (from->archive) {
-        TRY(checkpoint_dir_find(from, f->name, &place, e));
-    }
-    return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
-}
-
-/* Fill in what the file system says. *take: it is a regular file, or a link to one. A dangling link
- * matters only if it is chosen: then the checkpoint is incomplete. */
-static err_code describe_file(const checkpoint_dir *from, embed_file *f, bool *take, err *e)
-{
-    struct stat st;
-    const int failure = checkpoint_dir_stat(from, f->name, &st);
-    *take = false;
-    if (failure == ENOMEM) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", from->path);
-    }
-    if (failure != 0) {
-        return f->embedded ? refuse_file(from, f, failure, e) : OK;
-    }
-    f->bytes = (uint64_t)st.st_size;
-    f->device = (uint64_t)st.st_dev;
-    f->inode = (uint64_t)st.st_ino;
-    *take = S_ISREG(st.st_mode);
-    return OK;
-}
-
-static err_code add_file(const char *name, const embed_glob *globs, size_t glob_count,
-                         embed_list *out, err *e)
-{
-    const char *const dir = out->from->path;
-    const bool known = embed_name_known(name);
-    embed_file f = {.name = strdup(name),
-                    .path = io_join(dir, name),
-                    .known = known,
-                    .matters = embed_name_matters(name),
-                    .embedded = known};
-    bool take = false;
-    err_code code = OK;
-    if (!f.name || !f.path) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", dir);
-        goto out;
-    }
-    apply_globs(globs, glob_count, &f);
-    TRY_OUT(describe_file(out->from, &f, &take, e));
-    if (take) {
-        out->files[out->count++] = f;
-        f = (embed_file){0};
-    }
-out:
-    free(f.name);
-    free(f.path);
-    return code;
-}
 
 static err_code check_globs(const char *dir, const embed_glob *globs, size_t glob_count,
                             const embed_list *list, err *e)
@@ -98,7 +28,8 @@ static err_code check_globs(const char *dir, const embed_glob *globs, size_t glo
         }
         bool matched = false;
         for (size_t i = 0; i < list->count && !matched; i++) {
-            matched = glob_match(globs[g].glob, list->files[i].name);
+            const char *const name = list->files[i].name;
+            matched = !embed_is_directory(name) && embed_glob_match(globs[g].glob, name);
         }
         if (!matched) {
             return err_set(e, ERR_USAGE, "%s \"%s\": matches no file in %s", option, globs[g].glob,
@@ -119,10 +50,7 @@ static err_code check_files(const embed_list *list, err *e)
             continue;
         }
         if (!member_name_valid(f->name)) {
-            err_set(e, ERR_INPUT,
-                    "%s: cannot be embedded: expected a name of at most 100 of the characters A-Z "
-                    "a-z 0-9 . _ -",
-                    f->path);
+            err_set(e, ERR_INPUT, "%s: cannot be embedded: expected " MEMBER_NAME_RULE, f->path);
         } else if (f->bytes > file_limit) {
             err_set(e, ERR_INPUT,
                     "%s: cannot be embedded: expected at most %" PRIu64 " bytes, found %" PRIu64,
@@ -161,51 +89,61 @@ static err_code check_pointers(const embed_list *list, err *e)
     return OK;
 }
 
-static err_code add_files(const dir_list *names, const embed_glob *globs, size_t glob_count,
-                          embed_list *out, err *e)
-{
-    out->files = calloc(names->count + 1, sizeof *out->files);
-    if (!out->files) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", out->from->path);
-    }
-    for (size_t i = 0; i < names->count; i++) {
-        const char *name = names->names[i];
-        if (!embed_name_weights(name)) {
-            TRY(add_file(name, globs, glob_count, out, e));
-        }
-    }
-    return OK;
-}
-
 err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs, size_t glob_count,
                       embed_list *out, err *e)
 {
-    dir_list names;
+    const embed_search search = {globs, glob_count, out};
     err_code code = OK;
     *out = (embed_list){.from = from};
-    TRY_OUT(checkpoint_dir_list(from, &names, e));
-    TRY_OUT(add_files(&names, globs, glob_count, out, e));
+    TRY_OUT(embed_find(&search, e));
     TRY_OUT(check_globs(from->path, globs, glob_count, out, e));
     TRY_OUT(check_files(out, e));
     TRY_OUT(check_pointers(out, e));
 out:
-    dir_list_free(&names);
     if (code != OK) {
         embed_list_free(out);
     }
     return code;
 }
 
+/* How many files that matter are in the directory of file `i`, from there on; *next: the first file
+ * after them. A file at the top is counted alone. */
+static size_t count_together(const embed_list *list, size_t i, size_t *next)
+{
+    const char *const first = list->files[i].name;
+    const char *const slash = strchr(first, '/');
+    const size_t dir_bytes = slash ? (size_t)(slash - first) + 1 : 0;
+    size_t count = list->files[i].matters;
+    *next = i + 1;
+    while (slash && *next < list->count &&
+           strncmp(list->files[*next].name, first, dir_bytes) == 0) {
+        count += list->files[(*next)++].matters;
+    }
+    return count;
+}
+
+static void add_together(text_list *names, const embed_list *list, size_t i, size_t next,
+                         size_t count)
+{
+    while (i < next && !list->files[i].matters) {
+        i++;
+    }
+    const char *const name = list->files[i < next ? i : i - 1].name;
+    if (count == 1) {
+        text_list_add(names, "%s", name);
+    } else if (count > 1) {
+        text_list_add(names, "%.*s (%zu files)", (int)strcspn(name, "/") + 1, name, count);
+    }
+}
+
 void embed_note(const embed_list *list, const monitor *m)
 {
     text_list names = {0};
     bool is_checkpoint = false;
-    for (size_t i = 0; i < list->count; i++) {
-        const embed_file *const f = &list->files[i];
-        is_checkpoint |= strcmp(f->name, "config.json") == 0;
-        if (f->matters) {
-            text_list_add(&names, "%s", f->name);
-        }
+    for (size_t i = 0, next = 0; i < list->count; i = next) {
+        const size_t count = count_together(list, i, &next);
+        is_checkpoint |= strcmp(list->files[i].name, "config.json") == 0;
+        add_together(&names, list, i, next, count);
     }
     if (is_checkpoint && names.total > 0) {
         monitor_note(m, "%s: not embedded, add them with --embed if a loader needs them: %s",

@@ -15,7 +15,7 @@
 #include "format/base/monitor.h"
 
 typedef struct embed_file {
-    char *name;
+    char *name; /* NAME or DIR/NAME; "DIR/" for a directory that was not looked into */
     char *path;
     uint64_t bytes;
     bool known;    /* in the built-in list: a part of the checkpoint, embedded or not */
@@ -25,9 +25,9 @@ typedef struct embed_file {
 } embed_file;
 
 typedef struct embed_list {
-    embed_file *files; /* every regular file at the top level of the directory, except shards and
-                          index, sorted by name */
-    size_t count;
+    embed_file *files; /* every regular file at the top level of the directory and in directories
+                          there, except weights and their indexes, sorted by name */
+    size_t count, capacity;
     const checkpoint_dir *from;
 } embed_list;
 
@@ -38,7 +38,9 @@ typedef struct embed_glob {
 } embed_glob;
 
 /* Choose from the folder `from`, which must outlive the list: the built-in list first, then the
- * globs in command-line order add and remove files. The index and *.safetensors are never embedded.
+ * globs in command-line order add and remove files; a glob matches component by component
+ * (embed_names.h). Indexes and *.safetensors are never embedded. Directories are looked into if they
+ * are not links, do not begin with a dot, and have at most 1000 entries or may hold what is chosen.
  * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, with a name that the
  * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY. Free with
  * embed_list_free. */

@@ -16,11 +16,20 @@
 
 typedef struct dir_list {
     char **names; /* without "." and ".." */
-    size_t count;
+    size_t count, capacity;
 } dir_list;
 
 /* ERR_IO if `dir` cannot be read. Free with dir_list_free, also after an error. */
 MUST_CHECK err_code dir_list_read(const char *dir, dir_list *out, err *e);
+
+/* The same for an open directory, of which only the descriptor counts; `dir` is for messages. */
+MUST_CHECK err_code dir_list_read_at(int fd, const char *dir, dir_list *out, err *e);
+
+/* Lists made by hand: add a copy of a name (false: no memory), sort at the end, and, of a sorted list,
+ * drop names that occur more than once. */
+bool dir_list_add(dir_list *l, const char *name);
+void dir_list_sort(dir_list *l);
+void dir_list_drop_repeated(dir_list *l);
 
 bool dir_list_has(const dir_list *l, const char *name);
 

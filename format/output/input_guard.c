@@ -34,15 +34,10 @@ out:
     return code;
 }
 
-static err_code refuse_entry(int fd, const char *dir, const char *name, err *e)
-{
-    char *const file = io_join(dir, name);
-    const err_code code = file ? refuse(fd, file, e) : no_memory(dir, e);
-    free(file);
-    return code;
-}
+static err_code refuse_entry(int fd, const char *dir, const char *name, bool below, err *e);
 
-err_code input_guard_directory(int fd, const char *path, err *e)
+/* Check the files in a directory and, with `below`, in the directories in it. */
+static err_code guard_files(int fd, const char *path, bool below, err *e)
 {
     struct stat st;
     if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
@@ -52,11 +47,27 @@ err_code input_guard_directory(int fd, const char *path, err *e)
     err_code code = OK;
     TRY_OUT(dir_list_read(path, &names, e));
     for (size_t i = 0; i < names.count; i++) {
-        TRY_OUT(refuse_entry(fd, path, names.names[i], e));
+        TRY_OUT(refuse_entry(fd, path, names.names[i], below, e));
     }
 out:
     dir_list_free(&names);
     return code;
+}
+
+static err_code refuse_entry(int fd, const char *dir, const char *name, bool below, err *e)
+{
+    char *const file = io_join(dir, name);
+    err_code code = OK;
+    TRY_OUT(file ? refuse(fd, file, e) : no_memory(dir, e));
+    TRY_OUT(below ? guard_files(fd, file, false, e) : OK);
+out:
+    free(file);
+    return code;
+}
+
+err_code input_guard_directory(int fd, const char *path, err *e)
+{
+    return guard_files(fd, path, true, e);
 }
 
 err_code input_guard_beside(int fd, const char *path, err *e)

@@ -11,6 +11,7 @@
 #include "format/file/io.h"
 #include "format/file/dir_list.h"
 #include "format/output/output.h"
+#include "format/output/own_tree.h"
 #include "format/output/part.h"
 
 struct output_dir {
@@ -74,51 +75,45 @@ static err_code choose_names(output_dir *d, err *e)
 
 /* ---- the temporary directory ----------------------------------- */
 
-/* Could this entry be a file of this run, or of a run that was killed? */
-static bool is_own(const output_dir *d, const char *entry)
+/* Could this be a file of this run, or of a run that was killed, or the directory of one? */
+static bool is_own(const void *ctx, const char *entry)
 {
-    struct stat st;
+    const output_dir *const d = ctx;
+    const size_t bytes = strlen(entry);
+    const bool is_directory = bytes > 0 && entry[bytes - 1] == '/';
     bool own = false;
     for (size_t i = 0; i < d->count && !own; i++) {
-        own = output_stands_for(entry, d->names[i]);
+        own = is_directory ? strncmp(d->names[i], entry, bytes) == 0
+                           : output_stands_for(entry, d->names[i]);
     }
-    return own && fstatat(d->p.fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    return own;
 }
 
-static err_code check_own(const output_dir *d, const dir_list *names, err *e)
+static own_tree part_tree(const output_dir *d)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        if (!is_own(d, names->names[i])) {
-            err_set(e, ERR_IO, "%s: contains %s, which is not part of this output: not removed",
-                    d->p.name, names->names[i]);
-            err_hint(e, "move it away, or remove the directory if a killed run left it");
-            return ERR_IO;
-        }
-    }
-    return OK;
+    return (own_tree){d->p.fd, d->p.name, is_own, d};
 }
 
-static err_code remove_entry(const output_dir *d, const char *name, err *e)
+static err_code visit_part(const output_dir *d, own_visit visit, err *e)
 {
-    return unlinkat(d->p.fd, name, 0) == 0
-               ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->p.name, name);
+    const own_tree t = part_tree(d);
+    char foreign[OWN_NAME_BYTES];
+    TRY(own_tree_visit(&t, visit, NULL, foreign, e));
+    if (foreign[0] == '\0') {
+        return OK;
+    }
+    err_set(e, ERR_IO, "%s: contains %s, which is not part of this output: not removed", d->p.name,
+            foreign);
+    err_hint(e, "move it away, or remove the directory if a killed run left it");
+    return ERR_IO;
 }
 
 /* All entries are checked before the first is removed: a directory with a file of somebody else's
  * stays complete. */
 static err_code empty_part(const output_dir *d, err *e)
 {
-    dir_list names = {0};
-    err_code code = OK;
-    TRY_OUT(dir_list_read(d->p.name, &names, e));
-    TRY_OUT(check_own(d, &names, e));
-    for (size_t i = 0; i < names.count; i++) {
-        TRY_OUT(remove_entry(d, names.names[i], e));
-    }
-out:
-    dir_list_free(&names);
-    return code;
+    TRY(visit_part(d, OWN_CHECK, e));
+    return visit_part(d, OWN_REMOVE, e);
 }
 
 /* Files that cannot be removed stay: the failure that led here is the one to report. Listing the
@@ -183,6 +178,18 @@ const char *output_dir_path(const output_dir *d)
     return d->p.name;
 }
 
+err_code output_dir_put(const output_dir *d, const char *name, const void *data, uint64_t bytes,
+                        err *e)
+{
+    if (strchr(name, '/')) {
+        return own_tree_put(d->p.fd, d->p.name, name, data, bytes, e);
+    }
+    char *const path = io_join(d->p.name, name);
+    const err_code code = path ? output_write_file(path, data, bytes, e) : no_memory(d->path, e);
+    free(path);
+    return code;
+}
+
 char *output_dir_final(const output_dir *d, const char *name)
 {
     return io_join(d->path, name);
@@ -190,10 +197,12 @@ char *output_dir_final(const output_dir *d, const char *name)
 
 /* ---- the end --------------------------------------------------- */
 
-static err_code check_target(const output_dir *d, const char *name, err *e)
+/* May the entry `file` of the directory `fd` be created or replaced? `name` is for messages. */
+static err_code check_target(const output_dir *d, int fd, const char *file, const char *name,
+                             err *e)
 {
     struct stat st;
-    if (fstatat(d->around_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (fstatat(fd, file, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT
                    ? OK
                    : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot stat", d->path, name);
@@ -204,34 +213,124 @@ static err_code check_target(const output_dir *d, const char *name, err *e)
     return d->force ? OK : err_set(e, ERR_IO, "%s/%s: exists", d->path, name);
 }
 
+/* Open the directory `dir` of the existing one, but no link to one; *sub is -1 if there is none. */
+static err_code open_target(const output_dir *d, const char *dir, int *sub, err *e)
+{
+    *sub = openat(d->around_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (*sub >= 0 || errno == ENOENT) {
+        return OK;
+    }
+    return errno == ENOTDIR || errno == ELOOP
+               ? err_set(e, ERR_IO, "%s/%s: exists and is not a directory", d->path, dir)
+               : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", d->path, dir);
+}
+
+static err_code check_target_below(const output_dir *d, const char *dir, const char *file,
+                                   const char *name, err *e)
+{
+    int sub = -1;
+    TRY(open_target(d, dir, &sub, e));
+    if (sub < 0) {
+        return OK;
+    }
+    const err_code code = check_target(d, sub, file, name, e);
+    close(sub);
+    return code;
+}
+
+static bool is_component(const char *name)
+{
+    return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           strcmp(name, OUTPUT_DIR_PART) != 0;
+}
+
 err_code output_dir_claim(const output_dir *d, const char *name, err *e)
 {
-    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-        strcmp(name, OUTPUT_DIR_PART) == 0) {
+    char dir[NAME_MAX + 1];
+    const char *const file = own_name_split(name, dir);
+    if (file ? !is_component(dir) || !is_component(file) : !is_component(name)) {
         return err_set(e, ERR_IO, "%s: '%s' cannot be the name of a file in it", d->path, name);
     }
-    return d->inside ? check_target(d, name, e) : OK;
+    if (!d->inside) {
+        return OK;
+    }
+    return file ? check_target_below(d, dir, file, name, e)
+                : check_target(d, d->around_fd, name, name, e);
 }
 
 /* Uses no path that would have to be allocated: once the first file is moved, nothing may fail
  * except the file system. */
-static err_code move_file(const output_dir *d, const char *name, err *e)
+static err_code move_entry(const output_dir *d, int from, int to, const char *file,
+                           const char *name, err *e)
 {
-    const int result = d->force ? renameat(d->p.fd, name, d->around_fd, name)
-                                : part_rename_new(d->p.fd, name, d->around_fd, name);
+    const int result =
+        d->force ? renameat(from, file, to, file) : part_rename_new(from, file, to, file);
     return result == 0 ? OK
                        : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot move it out of %s", d->path,
                                        name, d->p.name);
+}
+
+/* The names in a directory of the existing one are durable. It may be writable but not readable. */
+static err_code sync_target(const output_dir *d, const char *dir, err *e)
+{
+    const int fd = openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const err_code code = part_sync_directory(fd, d->path, e);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return code;
+}
+
+/* The directory is created if there is none; an empty one of ours disappears with its last file. */
+static err_code move_below(const output_dir *d, const char *dir, const char *file, const char *name,
+                           err *e)
+{
+    int to = -1;
+    err_code code = OK;
+    const int from = openat(d->p.fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (from < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", d->p.name, dir);
+    }
+    if (mkdirat(d->around_fd, dir, 0777) != 0 && errno != EEXIST) {
+        code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot create the directory", d->path, dir);
+        goto out;
+    }
+    TRY_OUT(open_target(d, dir, &to, e));
+    if (to < 0) {
+        code = err_set(e, ERR_IO, "%s/%s: disappeared during the run", d->path, dir);
+        goto out;
+    }
+    TRY_OUT(move_entry(d, from, to, file, name, e));
+    if (unlinkat(d->p.fd, dir, AT_REMOVEDIR) != 0 && errno != ENOTEMPTY && errno != EEXIST) {
+        code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->p.name, dir);
+        goto out;
+    }
+    code = sync_target(d, dir, e);
+out:
+    if (to >= 0) {
+        close(to);
+    }
+    close(from);
+    return code;
+}
+
+static err_code move_file(const output_dir *d, const char *name, err *e)
+{
+    char dir[NAME_MAX + 1];
+    const char *const file = own_name_split(name, dir);
+    return file ? move_below(d, dir, file, name, e)
+                : move_entry(d, d->p.fd, d->around_fd, name, name, e);
 }
 
 /* Several files cannot be renamed in one step. So everything that can be checked is checked for all
  * of them before the first is moved. */
 static err_code move_files(const output_dir *d, err *e)
 {
+    const own_tree t = part_tree(d);
     dir_list names = {0};
     err_code code = OK;
-    TRY_OUT(dir_list_read(d->p.name, &names, e));
-    TRY_OUT(check_own(d, &names, e));
+    TRY_OUT(visit_part(d, OWN_CHECK, e));
+    TRY_OUT(own_tree_list(&t, &names, e));
     for (size_t i = 0; i < names.count; i++) {
         TRY_OUT(output_dir_claim(d, names.names[i], e));
     }

@@ -2,13 +2,15 @@
  *
  *     output_dir_open(path, force, names, count, &d, e);
  *     output_dir_claim(d, "config.json", e);      for each file: may it be created there?
+ *     output_dir_put(d, "config.json", data, bytes, e);
  *     ... make the files in output_dir_path(d), and sync them: output_open, st_writer_open ...
  *     output_dir_commit(&d, e);
  *     output_dir_abandon(&d);                     after any failure; fine after commit
  *
  * If there is no directory of that name, one is built as .NAME.part and finally renamed. If there
  * is one, which must be empty unless `force`, the files are made in DIR/.octavo.part and finally
- * moved from there one after the other: files of the same name are replaced, other files stay. In
+ * moved from there one after the other: files of the same name are replaced, other files stay. A name
+ * may be DIR/NAME; a directory of that name may exist already, but no link is followed. In
  * both cases the temporary directory is locked, and what a killed run left in it is removed: files
  * of these names, and their temporary files. If it holds anything else, that belongs to somebody
  * else: nothing is removed, and opening fails. One thread. */
@@ -17,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "format/base/err.h"
 
@@ -33,6 +36,10 @@ MUST_CHECK err_code output_dir_open(const char *path, bool force, const char *co
 
 /* The directory in which to create the files; owned by the output_dir. */
 const char *output_dir_path(const output_dir *d);
+
+/* Create a file, NAME or DIR/NAME with its directory, in the temporary directory. ERR_IO. */
+MUST_CHECK err_code output_dir_put(const output_dir *d, const char *name, const void *data,
+                                   uint64_t bytes, err *e);
 
 /* Report before the work what would make the commit fail after it. ERR_IO: `name` cannot be the
  * name of a file, or is taken by something that must not be replaced. */

@@ -1,5 +1,5 @@
 /* The temporary file or directory that becomes an output: its name, its lock, its renaming. The
- * common core of output.h, output_dir.h and whole_dir.h; nobody else includes this header.
+ * common core of output.h, output_dir.h, whole_dir.h and own_tree.h; nobody else includes this header.
  *
  *     part p = PART_CLOSED;
  *     part_name_beside(&p, PART_FILE, path, "a file", e);   path, around, temporary name

@@ -1,9 +1,7 @@
 #include "format/output/whole_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "format/output/output.h"
+#include "format/output/own_tree.h"
 #include "format/output/part.h"
 
 struct whole_dir {
@@ -59,30 +58,33 @@ static json_t *read_list(int fd, const char *path, const char *list)
     return value;
 }
 
+/* Is `entry` a file of the list, the temporary file of one, or, as "DIR/", the directory of one? */
 static bool is_listed(const json_t *list, const char *entry)
 {
+    const size_t bytes = strlen(entry);
+    const bool is_directory = bytes > 0 && entry[bytes - 1] == '/';
     size_t i = 0;
-    const json_t *name = NULL;
-    json_array_foreach(json_object_get(list, "files"), i, name)
+    const json_t *value = NULL;
+    json_array_foreach(json_object_get(list, "files"), i, value)
     {
-        if (json_is_string(name) && output_stands_for(entry, json_string_value(name))) {
+        const char *const name = json_is_string(value) ? json_string_value(value) : "";
+        if (is_directory ? strncmp(name, entry, bytes) == 0 : output_stands_for(entry, name)) {
             return true;
         }
     }
     return false;
 }
 
-/* A regular file of the list, or the list itself. */
-static bool is_own(int fd, const json_t *list, const char *list_name, const char *entry)
-{
-    struct stat st;
-    return fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-           (output_stands_for(entry, list_name) || is_listed(list, entry));
-}
+/* What is_own is asked about: the list of a directory, and the name of the list. */
+typedef struct listed {
+    const json_t *list;
+    const char *list_name;
+} listed;
 
-static bool is_dots(const char *entry)
+static bool is_own(const void *ctx, const char *name)
 {
-    return strcmp(entry, ".") == 0 || strcmp(entry, "..") == 0;
+    const listed *const l = ctx;
+    return output_stands_for(name, l->list_name) || is_listed(l->list, name);
 }
 
 static err_code refuse_foreign(const char *path, const char *entry, err *e)
@@ -93,55 +95,22 @@ static err_code refuse_foreign(const char *path, const char *entry, err *e)
     return ERR_IO;
 }
 
-/* A descriptor of its own, so that every scan starts at the first entry. */
-static DIR *open_entries(int fd)
+/* Check all entries. With OWN_REMOVE also remove them, and the list last: if anything fails on the
+ * way, the list still says which of the remaining files are ours. */
+static err_code sweep(int fd, const char *path, const char *list_name, own_visit visit, err *e)
 {
-    const int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *const dir = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!dir && copy >= 0) {
-        close(copy);
-    }
-    return dir;
-}
-
-static err_code remove_entry(int fd, const char *path, const char *name, err *e)
-{
-    return unlinkat(fd, name, 0) == 0
-               ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, name);
-}
-
-/* Check all entries, and report the one that has to stay; if there are several, the first by name,
- * because readdir has no defined order. With `remove_them` also remove them, and the list last: if
- * anything fails on the way, the list still says which of the remaining files are ours. */
-static err_code sweep(int fd, const char *path, const char *list_name, bool remove_them, err *e)
-{
-    DIR *const dir = open_entries(fd);
-    if (!dir) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot read the directory", path);
-    }
     json_t *const list = read_list(fd, path, list_name);
+    const listed l = {list, list_name};
+    const own_tree t = {fd, path, is_own, &l};
+    char foreign[OWN_NAME_BYTES];
     err_code code = OK;
-    char foreign[NAME_MAX + 1] = "";
-    for (const struct dirent *f = readdir(dir); f; f = readdir(dir)) {
-        if (is_dots(f->d_name)) {
-            continue;
-        }
-        if (!is_own(fd, list, list_name, f->d_name)) {
-            if (foreign[0] == '\0' || strcmp(f->d_name, foreign) < 0) {
-                snprintf(foreign, sizeof foreign, "%s", f->d_name);
-            }
-        } else if (remove_them && !output_stands_for(f->d_name, list_name)) {
-            TRY_OUT(remove_entry(fd, path, f->d_name, e));
-        }
-    }
+    TRY_OUT(own_tree_visit(&t, visit, list_name, foreign, e));
     TRY_OUT(foreign[0] == '\0' ? OK : refuse_foreign(path, foreign, e));
-    if (remove_them && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
+    if (visit == OWN_REMOVE && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, list_name);
     }
 out:
     json_decref(list);
-    closedir(dir);
     return code;
 }
 
@@ -149,8 +118,8 @@ out:
  * stays complete. */
 static err_code clear(int fd, const char *path, const char *list, err *e)
 {
-    TRY(sweep(fd, path, list, false, e));
-    return sweep(fd, path, list, true, e);
+    TRY(sweep(fd, path, list, OWN_CHECK, e));
+    return sweep(fd, path, list, OWN_REMOVE, e);
 }
 
 /* ---- opening --------------------------------------------------- */
@@ -173,7 +142,7 @@ static err_code check_existing(const whole_dir *d, err *e)
     if (fd < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    const err_code code = sweep(fd, d->p.path, d->list, false, e);
+    const err_code code = sweep(fd, d->p.path, d->list, OWN_CHECK, e);
     close(fd);
     return code;
 }
@@ -245,6 +214,18 @@ const char *whole_dir_part(const whole_dir *d)
     return d->p.name;
 }
 
+err_code whole_dir_put(whole_dir *d, const char *name, const void *data, uint64_t bytes, err *e)
+{
+    if (strchr(name, '/')) {
+        return own_tree_put(d->p.fd, d->p.name, name, data, bytes, e);
+    }
+    char *const path = io_join(d->p.name, name);
+    const err_code code = path ? output_write_file(path, data, bytes, e)
+                               : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
+    free(path);
+    return code;
+}
+
 /* ---- commit ---------------------------------------------------- */
 
 /* The new directory and the old one exchange their names in one step. */
@@ -268,7 +249,7 @@ static err_code exchange(const whole_dir *d, bool *named, err *e)
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
     err_code code = OK;
-    TRY_OUT(sweep(old, d->p.path, d->list, false, e));
+    TRY_OUT(sweep(old, d->p.path, d->list, OWN_CHECK, e));
     TRY_OUT(swap_names(d, e));
     *named = true;
     TRY_OUT(clear(old, d->p.name, d->list, e));

@@ -2,6 +2,7 @@
  *
  *     whole_dir_open(path, force, "list.json", &d, e);     .NAME.part next to it, locked
  *     whole_dir_list(d, names, count, "{\"by\":1}", e);    the files that it is going to have
+ *     whole_dir_put(d, "config.json", data, bytes, e);     small files, also DIR/NAME
  *     whole_dir_part(d)                                    create the files there, by output.h …
  *     whole_dir_commit(&d, e);                             sync, rename, make the rename durable
  *     whole_dir_abandon(&d);                               after any failure; fine after commit
@@ -11,13 +12,14 @@
  *
  * The list is a file of the directory itself, and the first that is written. It says what a later
  * run may remove: a directory that holds nothing except what its list names (".FILE.part" of such a
- * file included) is replaced if `force`, and so is the .part of a killed run. A single other file
+ * file included, and the directories of names DIR/NAME) is replaced if `force`, and so is the .part of a killed run. A single other file
  * protects the directory: nothing is ever removed that is not on the list. One thread. */
 #ifndef WHOLE_DIR_H
 #define WHOLE_DIR_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "format/base/err.h"
 
@@ -32,6 +34,10 @@ MUST_CHECK err_code whole_dir_open(const char *path, bool force, const char *lis
 /* Write the list: a JSON object with the members of `members` and "files", an array of `names`. */
 MUST_CHECK err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count,
                                    const char *members, err *e);
+
+/* Create a file of the list, NAME or DIR/NAME, with its directory. */
+MUST_CHECK err_code whole_dir_put(whole_dir *d, const char *name, const void *data, uint64_t bytes,
+                                  err *e);
 
 /* The directory in which to create the files, until commit. Owned by the whole_dir. */
 const char *whole_dir_part(const whole_dir *d);

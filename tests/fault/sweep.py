@@ -21,9 +21,12 @@ sys.path.insert(0, os.path.join(HERE, ".."))
 import st_write  # noqa: E402
 import tiny_checkpoint  # noqa: E402
 
+from sweep_files import is_tmpfs, read, write  # noqa: E402
+
 OCTAVO = os.environ["OCTAVO"]
 DIRECTORY = os.getcwd()
 CHECKPOINT = os.path.join(DIRECTORY, "checkpoint")
+TEMPLATES = os.path.join(CHECKPOINT, "additional_chat_templates")
 OUT = os.path.join(DIRECTORY, "out", "out.octavo")
 PART = os.path.join(DIRECTORY, "out", ".out.octavo.part")
 LARGE = os.path.join(DIRECTORY, "large")
@@ -44,31 +47,15 @@ TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": tru
   "merges": ["\\u0120 a", "\\u0120 b"]}}"""
 
 
-def read(path):
-    try:
-        with open(path, "rb") as f:
-            return f.read()
-    except FileNotFoundError:
-        return None
-
-
-def write(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def is_tmpfs(path):
-    """octavo reads nothing back there, because it would not come from a disk."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, check=True)
-    return kind.stdout.strip() == b"tmpfs"
-
-
 class Sweep:
     def __init__(self):
         self.runs = self.failed = 0
         os.mkdir("out")
         self.reads_back = not is_tmpfs("out")
         tiny_checkpoint.write(CHECKPOINT, 7, False, [])
+        os.mkdir(TEMPLATES)
+        write(os.path.join(TEMPLATES, "a.jinja"), b"{{ messages }}")
+        write(os.path.join(TEMPLATES, "b.jinja"), b"{{ tools }}")
         self.convert("--scales", "ue8m0")
         self.old = read(OUT)
         self.convert("-f")
@@ -251,6 +238,7 @@ def group_input(sweep):
     """Faults of the checkpoint's files."""
     c = Conversion(sweep, False)
     small = [os.path.join(CHECKPOINT, n) for n in ("config.json", "LICENSE", tiny_checkpoint.INDEX)]
+    small.append(os.path.join(TEMPLATES, "a.jinja"))
     for path in SHARDS + small:
         c.fault("pread64", "EIO", [path], (IO,))
         c.fault("pread64", "retval=0", [path], (IO,))

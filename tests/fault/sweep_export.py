@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 import sweep as base
-from sweep import IO, OCTAVO, OK, read
+from sweep import IO, OCTAVO, OK
+from sweep_files import tree
 
 PACKED = os.path.join(base.DIRECTORY, "packed.octavo")
 ROOM = os.path.join(base.DIRECTORY, "room")
@@ -21,15 +22,11 @@ PART = os.path.join(ROOM, ".out.part")
 FILES = ("config.json", "LICENSE", "octavo-export.json", "model.safetensors.index.json",
          "tokenizer_config.json", "model-00001-of-00002.safetensors",
          "model-00002-of-00002.safetensors")  # fmt: skip
+TEMPLATES = "additional_chat_templates/"
+BELOW = [TEMPLATES + "a.jinja", TEMPLATES + "b.jinja"]
+BELOW_PART = os.path.join(PART, TEMPLATES[:-1])
 INSIDE = [os.path.join(PART, n) for name in FILES for n in (name, f".{name}.part")]
 EXPORT = ("export", PACKED, "-q", "-o", OUT, "--for", "vllm", "--allow-unloadable", "--shard-size", "30000")
-
-
-def tree(path):
-    """{name: bytes} of a directory, None if there is none."""
-    if not os.path.isdir(path):
-        return None
-    return {name: read(os.path.join(path, name)) for name in os.listdir(path)}
 
 
 class Exports:
@@ -83,6 +80,11 @@ def group_faults(sweep):
         x.fault("openat", "EACCES", INSIDE, (IO,))
         x.fault("renameat2", "EACCES", INSIDE, (IO,))
         x.fault("mkdir", "EACCES", [PART], (IO,))
+        x.fault("mkdirat", "EACCES", [PART], (IO,))
+        x.fault("openat", "EMFILE", [BELOW_PART], (IO,), complete_anyway=force)
+        for error in ("ENOSPC", "EIO"):
+            x.fault("pwrite64", error, [os.path.join(PART, n) for n in BELOW], (IO,))
+        x.fault("fsync", "EIO", [BELOW_PART, *(os.path.join(PART, n) for n in BELOW)], (IO,))
         x.fault("flock", "EIO", [PART], (IO,))
         x.fault("flock", "ENOLCK", [PART], (OK,))
         x.fault("fchmod", "EPERM", [PART], (IO,))
@@ -121,8 +123,9 @@ def group_kill(sweep):
                 problems.append("the next run failed")
             return problems
 
-        calls = "pwrite64,fallocate,fsync,fchmod,renameat2,unlinkat,mkdir"
-        paths = [PART, OUT, ROOM, *INSIDE]
+        calls = "pwrite64,fallocate,fsync,fchmod,renameat2,unlinkat,mkdir,mkdirat,openat"
+        below = [BELOW_PART, os.path.join(OUT, TEMPLATES[:-1]), *(os.path.join(PART, n) for n in BELOW)]
+        paths = [PART, OUT, ROOM, *INSIDE, *below]
         what = f"SIGKILL at {calls}, {x.label}"
         sweep.points(what, x.arguments, calls, "signal=SIGKILL", paths, check, before=x.prepare)
 
@@ -134,7 +137,7 @@ def main():
     os.mkdir(ROOM)
     subprocess.run([OCTAVO, *EXPORT], check=True)
     sweep.new_tree = tree(OUT)
-    assert sorted(sweep.new_tree) == sorted(FILES), sorted(sweep.new_tree)
+    assert sorted(sweep.new_tree) == sorted([*FILES, TEMPLATES, *BELOW]), sorted(sweep.new_tree)
     shutil.rmtree(OUT)
     subprocess.run([OCTAVO, *EXPORT, "--for", "bf16"], check=True)
     os.rename(OUT, "old")

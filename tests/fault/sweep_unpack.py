@@ -15,19 +15,14 @@ import sys
 
 import sweep as faults
 from sweep import IO, OCTAVO, OK
+from sweep_files import tree
 
 OUT = os.path.join(faults.DIRECTORY, "un", "dir")
 INSIDE = os.path.join(OUT, ".octavo.part")
 BESIDE = os.path.join(faults.DIRECTORY, "un", ".dir.part")
+TEMPLATES = "additional_chat_templates"
 TENSORS = ".tensors.safetensors.part"
 FILES = ("LICENSE", "config.json", "tokenizer_config.json", "tensors.safetensors")
-
-
-def contents(directory):
-    """{name: bytes}, None without the directory."""
-    if not os.path.isdir(directory):
-        return None
-    return {name: faults.read(os.path.join(directory, name)) for name in os.listdir(directory)}
 
 
 class Unpacking:
@@ -40,10 +35,10 @@ class Unpacking:
         self.label = "into a directory" if into else "a new directory"
         self.prepare()
         subprocess.run([OCTAVO, *self.arguments], check=True)
-        self.complete = contents(OUT)
+        self.complete = tree(OUT)
         assert set(FILES) <= set(self.complete)
         self.prepare()
-        self.before = contents(OUT)
+        self.before = tree(OUT)
 
     def prepare(self):
         shutil.rmtree("un", ignore_errors=True)
@@ -52,9 +47,12 @@ class Unpacking:
             os.mkdir(OUT)
             faults.write(os.path.join(OUT, "LICENSE"), b"old")
             faults.write(os.path.join(OUT, "mine"), b"mine")
+            if self.into == "with a directory":
+                os.mkdir(os.path.join(OUT, TEMPLATES))
+                faults.write(os.path.join(OUT, TEMPLATES, "mine"), b"mine")
 
     def left(self, complete):
-        problems = [] if contents(OUT) == (self.complete if complete else self.before) else ["other files"]
+        problems = [] if tree(OUT) == (self.complete if complete else self.before) else ["other files"]
         others = [name for name in os.listdir("un") if name != "dir"]
         return problems + ([f"left behind: {others}"] if others else [])
 
@@ -74,7 +72,7 @@ class Unpacking:
 
 
 def system_calls(sweep, packed):
-    for into in (False, True):
+    for into in (False, True, "with a directory"):
         u = Unpacking(sweep, packed, into)
         tensors = os.path.join(u.part, TENSORS)
         license_part = os.path.join(u.part, ".LICENSE.part")
@@ -82,6 +80,13 @@ def system_calls(sweep, packed):
         u.fault("flock", "error=EIO", [u.part], (IO,))
         u.fault("flock", "error=ENOLCK", [u.part], (OK,))
         u.fault("fsync", "error=EIO", [u.part], (IO,))
+        below = os.path.join(u.part, TEMPLATES)
+        u.fault("mkdirat", "error=EACCES", [u.part], (IO,))
+        u.fault("openat", "error=EMFILE", [below], (IO,))
+        for name in ("a.jinja", "b.jinja"):
+            u.fault("pwrite64", "error=ENOSPC", [os.path.join(below, name)], (IO,))
+            u.fault("fsync", "error=EIO", [os.path.join(below, name)], (IO,))
+        u.fault("fsync", "error=EIO", [below], (IO,))
         for path in (tensors, license_part):
             u.fault("openat", "error=EMFILE", [path], (IO,))
             u.fault("pwrite64", "error=ENOSPC", [path], (IO,))
@@ -97,6 +102,12 @@ def system_calls(sweep, packed):
     u.fault("fsync", "error=EIO", [os.path.dirname(OUT) + "/"], (IO,), anyway=True)
     u = Unpacking(sweep, packed, True)
     u.fault("renameat", "error=EIO", [OUT], (IO,), anyway=True)
+    u.fault("mkdirat", "error=EIO", [OUT], (IO,), anyway=True)
+    for into in (True, "with a directory"):
+        u = Unpacking(sweep, packed, into)
+        u.fault("renameat", "error=EIO", [os.path.join(OUT, TEMPLATES)], (IO,), anyway=True)
+        u.fault("unlinkat", "error=EIO", [INSIDE], (IO,), anyway=True)
+        u.fault("fsync", "error=EIO", [os.path.join(OUT, TEMPLATES)], (IO,), anyway=True)
     u.fault("rmdir", "error=EIO", [INSIDE], (IO,), anyway=True)
 
 

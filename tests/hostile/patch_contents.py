@@ -90,7 +90,10 @@ HEADER_CHANGES = [
     ("group", 297, b"root"),
     ("device", 329, b"000001 \0"),
     ("prefix", 345, b"a"),
-    ("slash", 0, b"a/b"),
+    ("empty directory", 0, b"/"),
+    ("two slashes", 0, b"a//"),
+    ("two directories", 0, b"a/b/"),
+    ("a directory in the prefix", 345, b"a/b"),
     ("dots", 0, b"../"),
     ("no name", 0, bytes(100)),
     ("space", 0, b" "),
@@ -123,6 +126,14 @@ def archives(good):
         ("one byte more", raw + b"\0"),
     ):
         yield f"FILE: {what}", MALFORMED, rebuild(image, {"FILE": bytes(value)})
+    pairs = [("a/b", b"1"), ("a/c", b""), ("x" * 100 + "/" + "y" * 100, b"2")]
+    with_directories = pf.ustar(members + pairs)
+    yield "FILE: directories", GOOD, rebuild(image, {"FILE": with_directories})
+    for name in ("a/../b", "../a", "a/..", "a/.", "./a", "/a", "a/", "a/b/c", "a//b", "a/b c", "a/" + "y" * 101):
+        yield f"FILE: {name}", MALFORMED, rebuild(image, {"FILE": pf.ustar([(name, b"x")])})
+    yield "FILE: a directory and a file", MALFORMED, rebuild(
+        image, {"FILE": pf.ustar([("a", b""), *pairs])}
+    )
     yield "FILE: no members", GOOD, rebuild(image, {"FILE": pf.ustar([])})
 
 

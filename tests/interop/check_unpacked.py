@@ -18,7 +18,7 @@ import numpy as np
 import fp8_np as fp8
 import plan_np as plan
 import quantizer_np as quantizer
-from checkpoint_np import Checkpoint, Tensor
+from checkpoint_np import Checkpoint, Tensor, files_below
 from packed_format import CARRIED
 from write_packed import recipe_of
 
@@ -123,7 +123,7 @@ def self_test():
 
 
 def check_files(directory, checkpoint):
-    names = sorted(set(os.listdir(directory)) - {TENSORS})
+    names = [name for name in files_below(directory) if name != TENSORS]
     found = []
     for name in names:
         with open(os.path.join(directory, name), "rb") as f:

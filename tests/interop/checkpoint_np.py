@@ -54,13 +54,24 @@ EMBEDDED_IN_ANY_CASE = [
     "*terms*.txt",
     "*terms*.pdf",
 ]
+# By component: '*' matches no '/'.
+EMBEDDED_BELOW = ["additional_chat_templates/*.jinja", "[0-9]*_*/*config.json"]
+EMBEDDED_BELOW_IN_ANY_CASE = ["*licen[cs]e*/*", "*notice*/*"]
 NOT_EMBEDDED = ("adapter_config.json",)
+
+
+def matches(name, patterns):
+    parts = name.split("/")
+    return any(
+        len(parts) == len(globs) and all(map(fnmatch.fnmatchcase, parts, globs))
+        for globs in (pattern.split("/") for pattern in patterns)
+    )
 
 
 def is_embedded(name):
     return name not in NOT_EMBEDDED and (
-        any(fnmatch.fnmatchcase(name, p) for p in EMBEDDED)
-        or any(fnmatch.fnmatchcase(name.lower(), p) for p in EMBEDDED_IN_ANY_CASE)
+        matches(name, EMBEDDED + EMBEDDED_BELOW)
+        or matches(name.lower(), EMBEDDED_IN_ANY_CASE + EMBEDDED_BELOW_IN_ANY_CASE)
     )
 
 
@@ -111,13 +122,27 @@ class Checkpoint:
 
     def embedded(self):
         """[(name, bytes)] of the files that travel with the weights."""
-        out = []
-        for name in sorted(os.listdir(self.directory)):
+        names = []
+        for name in os.listdir(self.directory):
             path = os.path.join(self.directory, name)
-            if os.path.isfile(path) and is_embedded(name):
+            below = os.listdir(path) if os.path.isdir(path) else ()
+            names += [f"{name}/{file}" for file in below] or [name]
+        out = []
+        for name in sorted(filter(is_embedded, names)):
+            path = os.path.join(self.directory, name)
+            if os.path.isfile(path):
                 with open(path, "rb") as f:
                     out.append((name, f.read()))
         return out
+
+
+def files_below(directory):
+    """The names of all files in a directory and below, sorted by bytes."""
+    return sorted(
+        os.path.relpath(os.path.join(at, name), directory)
+        for at, _, names in os.walk(directory)
+        for name in names
+    )
 
 
 def shard_names(directory):

@@ -226,10 +226,17 @@ def write_files(directory):
         "LICENSE": b"",
         "README.md": b"x" * 512,
         "notes.txt": b"no",
+        "additional_chat_templates/tool_use.jinja": b"{{ tools }}",
+        "additional_chat_templates-.txt": b"sorted before the directory, but not embedded",
+        "licenses/" + "l" * 100: b"a name in two fields",
+        "1_Pooling/config.json": b"{}",
+        "1_Pooling/notes.txt": b"no",
         "configuration_" + "c" * 83 + ".py": b"# the longest name that fits\n",
     }
     for name, data in files.items():
-        with open(os.path.join(directory, name), "wb") as f:
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
             f.write(data)
 
 

@@ -12,6 +12,7 @@ refused, --dequantize or the other scale format must help. $OCTAVO is the progra
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import numpy as np
 import fp8_np as fp8
 import packed_format as pf
 import read_packed
-from checkpoint_np import Checkpoint, Tensor, widen
+from checkpoint_np import Checkpoint, Tensor, files_below, widen
 
 OCTAVO = os.environ.get("OCTAVO", "build/octavo")
 KEYS = {
@@ -271,7 +272,7 @@ class Export:
         listed = json.loads(self.read(LIST))
         assert listed["octavo_export"] == 1 and listed["for"] == self.preset
         assert listed["root"] == self.packed.trailer["root"].hex()
-        assert sorted(listed["files"] + [LIST]) == sorted(os.listdir(self.directory))
+        assert sorted(listed["files"] + [LIST]) == files_below(self.directory)
         for name, data in self.packed.files:
             if name != "config.json":
                 assert self.read(name) == data, name
@@ -393,9 +394,7 @@ def check_preset(packed, path, preset, scratch, need_safetensors):
     Export(packed, out, preset, need_safetensors, warned)
     octavo("export", path, "-o", out, "-f", *options, "--shard-size", "1G", "--threads", "1")
     Export(packed, out, preset, need_safetensors, warned)
-    for name in os.listdir(out):
-        os.unlink(os.path.join(out, name))
-    os.rmdir(out)
+    shutil.rmtree(out)
     return 2
 
 

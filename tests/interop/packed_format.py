@@ -386,8 +386,11 @@ def ustar(members):
 
 
 def ustar_header(name, size):
+    raw, prefix = name.encode("ascii"), b""
+    if len(raw) > 100:
+        prefix, _, raw = raw.partition(b"/")
     fields = [
-        name.encode("ascii").ljust(100, b"\0"),
+        raw.ljust(100, b"\0"),
         b"000644 \0",
         b"000000 \0",
         b"000000 \0",
@@ -402,7 +405,7 @@ def ustar_header(name, size):
         bytes(32),
         b"000000 \0",
         b"000000 \0",
-        bytes(155),
+        prefix.ljust(155, b"\0"),
         bytes(12),
     ]
     raw = b"".join(fields)

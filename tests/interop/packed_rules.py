@@ -255,14 +255,20 @@ def read_archive(raw):
     names = [name for name, _ in members]
     rule(len(members) <= 512, "FILE has more than 512 members")
     rule(all(a < b for a, b in zip(names, names[1:])), "FILE: names are not strictly increasing")
+    for name in names:
+        rule(name.split("/")[0] not in names or "/" not in name, f"FILE: {name}: in a file")
     rule(pf.ustar(members) == raw, "FILE is not in its canonical form")
     return members
 
 
 def archive_header(block):
-    name = block[:100].rstrip(b"\0").decode("latin-1")
+    name, prefix = (
+        part.rstrip(b"\0").decode("latin-1") for part in (block[:100], block[345:500])
+    )
+    name = f"{prefix}/{name}" if prefix else name
+    component = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,100}"
     rule(
-        re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name, re.ASCII),
+        re.fullmatch(f"{component}(?:/{component})?", name, re.ASCII),
         f"FILE: {name!r} is not a member name",
     )
     rule(block[156:157] == b"0", f"FILE: {name} is not a regular file")

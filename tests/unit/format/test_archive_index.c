@@ -140,21 +140,22 @@ START_TEST(wanted)
     ck_assert(archive_wants("config.json", limit));
     ck_assert(archive_wants("top/config.json", limit));
     ck_assert(!archive_wants("top/config.json", limit + 1));
-    ck_assert(!archive_wants("top/sub/config.json", 1));
+    ck_assert(archive_wants("top/sub/config.json", 1));
+    ck_assert(!archive_wants("top/sub/sub/config.json", 1));
 }
 END_TEST
 
 START_TEST(not_wanted_is_not_unpacked)
 {
-    const content all[] = {{"top/sub/notes", 0, NULL, 5000}, usual[1]};
+    const content all[] = {{"top/sub/sub/notes", 0, NULL, 5000}, usual[1]};
     make(&TGZ, all, 2);
     archive_index *const b = open_good();
-    expect_none(b, "top/sub/notes", "not unpacked");
+    expect_none(b, "top/sub/sub/notes", "not unpacked");
     expect_content(b, "top/model-1.safetensors", &usual[1]);
     archive_close(b);
     make(&TAR, all, 2);
     archive_index *const in_place = open_good();
-    expect_content(in_place, "top/sub/notes", &all[0]);
+    expect_content(in_place, "top/sub/sub/notes", &all[0]);
     archive_close(in_place);
 }
 END_TEST

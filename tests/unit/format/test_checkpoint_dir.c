@@ -82,7 +82,8 @@ START_TEST(top_or_one_directory)
         dir_list names;
         err e = {0};
         expect_ok(checkpoint_dir_list(f, &names, &e), &e);
-        ck_assert_uint_eq(names.count, 2);
+        ck_assert_uint_eq(names.count, 3);
+        ck_assert(dir_list_has(&names, "original"));
         ck_assert(dir_list_has(&names, "config.json") && dir_list_has(&names, "model.safetensors"));
         dir_list_free(&names);
         checkpoint_dir_close(f);
@@ -91,10 +92,105 @@ START_TEST(top_or_one_directory)
         f = open_good();
         ck_assert_str_eq(f->path, scratch("a/m"));
         expect_ok(checkpoint_dir_list(f, &names, &e), &e);
-        ck_assert_uint_eq(names.count, 2);
+        ck_assert_uint_eq(names.count, 3);
+        ck_assert(dir_list_has(&names, "deeper"));
         dir_list_free(&names);
         checkpoint_dir_close(f);
     }
+}
+END_TEST
+
+static void expect_names(const checkpoint_dir *f, const char *dir, const char *expected)
+{
+    dir_list names;
+    err e = {0};
+    char text[256] = "";
+    expect_ok(dir ? checkpoint_dir_list_below(f, dir, &names, &e)
+                  : checkpoint_dir_list(f, &names, &e),
+              &e);
+    for (size_t i = 0; i < names.count; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s ", names.names[i]);
+    }
+    dir_list_free(&names);
+    ck_assert_str_eq(text, expected);
+}
+
+static bool is_directory(const checkpoint_dir *f, const char *name)
+{
+    bool found = false;
+    err e = {0};
+    expect_ok(checkpoint_dir_is_directory(f, name, &found, &e), &e);
+    return found;
+}
+
+/* Of directories that the archive names nowhere, with names between them that look like theirs. */
+static void expect_directories(const checkpoint_dir *f)
+{
+    struct stat st;
+    expect_names(f, NULL, "config.json model.safetensors t t.json t0 u ");
+    expect_names(f, "t", "a b deep ");
+    expect_names(f, "u", "a ");
+    ck_assert(is_directory(f, "t") && is_directory(f, "u"));
+    ck_assert(!is_directory(f, "t0") && !is_directory(f, "t.json"));
+    ck_assert(!is_directory(f, "none"));
+    ck_assert_int_eq(checkpoint_dir_stat(f, "t", &st), 0);
+    ck_assert(S_ISDIR(st.st_mode));
+    ck_assert_int_eq(checkpoint_dir_stat(f, "t/a", &st), 0);
+    ck_assert(S_ISREG(st.st_mode));
+    ck_assert_int_eq(st.st_size, 11);
+    ck_assert_int_eq(checkpoint_dir_stat(f, "none", &st), ENOENT);
+    char *text = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    expect_ok(checkpoint_dir_read(f, "t/a", 100, &text, &bytes, &e), &e);
+    ck_assert_str_eq(text, "as you like");
+    free(text);
+}
+
+START_TEST(directories_in_it)
+{
+    static const char *const top[] = {"config.json=config.json",
+                                      "LICENSE=t/b",
+                                      "LICENSE=t.json",
+                                      "LICENSE=t0",
+                                      "LICENSE=u/a",
+                                      "LICENSE=t/deep/x",
+                                      "LICENSE=t/a",
+                                      "model.safetensors=model.safetensors"};
+    static const char *const below[] = {"config.json=m/config.json",
+                                        "LICENSE=m/t/b",
+                                        "LICENSE=m/t.json",
+                                        "LICENSE=m/t0",
+                                        "LICENSE=m/u/a",
+                                        "LICENSE=m/t/deep/x",
+                                        "LICENSE=m/t/a",
+                                        "LICENSE=m.x/no",
+                                        "model.safetensors=m/model.safetensors"};
+    for (int gzip = 0; gzip < 2; gzip++) {
+        pack(gzip, top, COUNT(top));
+        checkpoint_dir *f = open_good();
+        expect_directories(f);
+        checkpoint_dir_close(f);
+        pack(gzip, below, COUNT(below));
+        f = open_good();
+        expect_directories(f);
+        checkpoint_dir_close(f);
+    }
+    static const char *const files[] = {"t/b", "t.json", "t0", "u/a", "t/deep/x", "t/a"};
+    for (int i = 0; i < COUNT(files); i++) {
+        char path[64];
+        snprintf(path, sizeof path, "d/%s", files[i]);
+        scratch_text(path, "as you like");
+    }
+    ck_assert_int_eq(unlink(scratch("d/LICENSE")), 0);
+    checkpoint_dir *f = NULL;
+    err e = {0};
+    expect_ok(checkpoint_dir_open(scratch("d"), NULL, &f, &e), &e);
+    expect_directories(f);
+    ck_assert_int_eq(symlink("t", scratch("d/link")), 0);
+    ck_assert(!is_directory(f, "link"));
+    checkpoint_dir_close(f);
 }
 END_TEST
 
@@ -227,6 +323,7 @@ int main(void)
     TCase *tc = tcase_create("checkpoint_dir");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, top_or_one_directory);
+    tcase_add_test(tc, directories_in_it);
     tcase_add_test(tc, none_or_several);
     tcase_add_test(tc, files);
     tcase_add_loop_test(tc, a_checkpoint, 0, 2);

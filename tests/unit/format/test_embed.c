@@ -7,107 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format/checkpoint/embed.h"
-#include "tests/aid/scratch.h"
-
-#define expect(text, part)                                                                         \
-    ck_assert_msg(strstr(text, part) != NULL, "\"%s\" lacks \"%s\"", text, part)
-
-static const char *const embedded_names[] = {
-    "config.json",
-    "tokenizer.json",
-    "qwen.tiktoken",
-    "chat_template.jinja",
-    "video_preprocessor_config.json",
-    "modeling_bailing.py",
-    "LICENSE",
-    "Notice.txt",
-    "README.md",
-};
-
-/* Left out; a note names the second kind. */
-static const char *const other_names[] = {
-    ".gitattributes",    "Config.json.bak", "golden.bin",  "README",
-    "pytorch_model.bin", "logo.png",        "recipe.yaml",
-};
-static const char *const noted_names[] = {"Config.json.bak", "recipe.yaml"};
-
-/* Never listed at all. */
-static const char *const weights[] = {
-    "model.safetensors",
-    "model-00001-of-00002.safetensors",
-    "model.safetensors.index.json",
-    "x.safetensors",
-};
-
-#define COUNT(list) (sizeof(list) / sizeof *(list))
-
-static void make_all(void)
-{
-    for (size_t i = 0; i < COUNT(embedded_names); i++) {
-        scratch_text(embedded_names[i], embedded_names[i]);
-    }
-    for (size_t i = 0; i < COUNT(other_names); i++) {
-        scratch_text(other_names[i], "other");
-    }
-    for (size_t i = 0; i < COUNT(weights); i++) {
-        scratch_text(weights[i], "weights");
-    }
-    scratch_text("sub/config.json", "not at the top");
-    ck_assert_int_eq(mkdir(scratch("LICENSES"), 0777), 0);
-    ck_assert_int_eq(mkfifo(scratch("vocab.tiktoken"), 0666), 0);
-}
-
-static const embed_file *find(const embed_list *list, const char *name)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->files[i].name, name) == 0) {
-            return &list->files[i];
-        }
-    }
-    return NULL;
-}
-
-static checkpoint_dir *opened;
-
-/* The scratch directory, until the test is over. */
-static const checkpoint_dir *scratch_folder(void)
-{
-    err e = {0};
-    checkpoint_dir_close(opened);
-    ck_assert_int_eq(checkpoint_dir_open_directory(scratch_dir, &opened, &e), OK);
-    return opened;
-}
-
-static void close_and_remove(void)
-{
-    checkpoint_dir_close(opened);
-    opened = NULL;
-    scratch_remove();
-}
-
-static void choose_good(const embed_glob *globs, size_t count, embed_list *list)
-{
-    err e = {0};
-    ck_assert_msg(embed_choose(scratch_folder(), globs, count, list, &e) == OK, "%s", e.text);
-}
-
-static void choose_bad(const embed_glob *globs, size_t count, err_code code, const char *says)
-{
-    embed_list list;
-    err e = {0};
-    ck_assert_int_eq(embed_choose(scratch_folder(), globs, count, &list, &e), code);
-    expect(e.text, says);
-    ck_assert_uint_eq(list.count, 0);
-    ck_assert_ptr_null(list.files);
-}
+#include "tests/aid/embed_case.h"
 
 START_TEST(the_built_in_list)
 {
     embed_list list;
     make_all();
     choose_good(NULL, 0, &list);
-    ck_assert_uint_eq(list.count, COUNT(embedded_names) + COUNT(other_names));
+    ck_assert_uint_eq(list.count, COUNT(embedded_names) + COUNT(other_names) + 1);
+    ck_assert(!find(&list, "sub/config.json")->embedded);
     for (size_t i = 0; i < list.count; i++) {
         ck_assert(i == 0 || strcmp(list.files[i - 1].name, list.files[i].name) < 0);
     }
@@ -158,35 +66,16 @@ START_TEST(later_globs_win)
 }
 END_TEST
 
-static char noted[1024];
-static unsigned notes;
-
-static void keep_note(void *ctx, const char *text)
-{
-    (void)ctx;
-    snprintf(noted, sizeof noted, "%s", text);
-    notes++;
-}
-
-static void note(const embed_glob *globs, size_t count)
-{
-    const monitor m = {.note = keep_note};
-    embed_list list;
-    notes = 0;
-    choose_good(globs, count, &list);
-    embed_note(&list, &m);
-    embed_list_free(&list);
-}
-
 START_TEST(one_note_names_what_may_matter)
 {
     make_all();
     note(NULL, 0);
     ck_assert_uint_eq(notes, 1);
-    expect(noted, "Config.json.bak; recipe.yaml");
+    expect(noted, "Config.json.bak; recipe.yaml; sub/config.json");
     expect(noted, "not embedded");
     const embed_glob said[] = {{"recipe.yaml", false}, {"Config*", true}};
-    note(said, 2);
+    const embed_glob all_said[] = {said[0], said[1], {"sub/*", false}};
+    note(all_said, 3);
     ck_assert_uint_eq(notes, 0);
     note(said, 1);
     ck_assert_uint_eq(notes, 1);
@@ -273,9 +162,10 @@ START_TEST(links_are_followed)
     ck_assert_int_eq(symlink("blobs/b1", scratch("config.json")), 0);
     ck_assert_int_eq(symlink("nowhere", scratch("stale.txt")), 0);
     choose_good(NULL, 0, &list);
-    ck_assert_uint_eq(list.count, 1);
-    ck_assert(list.files[0].embedded);
-    ck_assert_uint_eq(list.files[0].bytes, 2);
+    ck_assert_uint_eq(list.count, 2);
+    ck_assert(!find(&list, "blobs/b1")->embedded);
+    ck_assert(find(&list, "config.json")->embedded);
+    ck_assert_uint_eq(find(&list, "config.json")->bytes, 2);
     embed_list_free(&list);
     ck_assert_int_eq(symlink("nowhere", scratch("tokenizer.json")), 0);
     choose_bad(NULL, 0, ERR_IO, "tokenizer.json");

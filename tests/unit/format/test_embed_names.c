@@ -135,6 +135,41 @@ START_TEST(names_of_weights)
 }
 END_TEST
 
+static const struct {
+    const char *glob, *name;
+    bool matches;
+} pairs[] = {
+    {"*", "a", true},          {"*", "a/b", false},     {"a/b", "a/b", true},
+    {"a*b", "a/b", false},     {"a?b", "a/b", false},   {"a[/]b", "a/b", false},
+    {"*/*", "a/b", true},      {"*/*", "a", false},     {"a/*", "b/a", false},
+    {"*.py/*", "x.py/", true}, {"a/b/c", "a/b", false}, {"a/", "a/b", false},
+};
+
+START_TEST(globs_by_component)
+{
+    ck_assert_msg(embed_glob_match(pairs[_i].glob, pairs[_i].name) == pairs[_i].matches, "%s %s",
+                  pairs[_i].glob, pairs[_i].name);
+}
+END_TEST
+
+START_TEST(directories)
+{
+    ck_assert(embed_name_known("additional_chat_templates/tool_use.jinja"));
+    ck_assert(!embed_name_known("additional_chat_templates/config.json"));
+    ck_assert(embed_name_known("1_Pooling/config.json"));
+    ck_assert(embed_name_known("2_Dense/config.json"));
+    ck_assert(embed_name_known("LICENSES/MIT.txt"));
+    ck_assert(!embed_name_known("original/config.json") &&
+              embed_name_matters("original/params.json"));
+    ck_assert(!embed_name_known("figures/x.png") && !embed_name_matters("figures/x.png"));
+    ck_assert(!embed_name_matters("original/consolidated.00.pth"));
+    ck_assert(embed_name_weights("2_Dense/model.safetensors"));
+    ck_assert(embed_name_enters("additional_chat_templates") && embed_name_enters("3_Normalize"));
+    ck_assert(!embed_name_enters("figures") && embed_glob_enters("f*/x", "figures"));
+    ck_assert(!embed_glob_enters("figures", "figures"));
+}
+END_TEST
+
 /* Case counts except in the names of licenses. */
 START_TEST(case_counts)
 {
@@ -151,6 +186,8 @@ int main(void)
     tcase_add_loop_test(tc, names_that_are_noted, 0, COUNT(noted));
     tcase_add_loop_test(tc, names_that_are_idle, 0, COUNT(idle));
     tcase_add_loop_test(tc, names_of_weights, 0, COUNT(weights));
+    tcase_add_loop_test(tc, globs_by_component, 0, COUNT(pairs));
+    tcase_add_test(tc, directories);
     tcase_add_test(tc, case_counts);
     return run_tests("embed_names", tc);
 }

@@ -159,10 +159,12 @@ static const struct {
     const char *name;
     bool valid;
 } names[] = {
-    {"a", true},         {"config.json", true}, {".hidden", true}, {"...", true},
-    {"A-Z_0.9", true},   {"", false},           {".", false},      {"..", false},
-    {"a/b", false},      {"/a", false},         {"a b", false},    {"a\n", false},
-    {"\xc3\xa9", false}, {"a:b", false},        {"a\\b", false},   {"~", false},
+    {"a", true},       {"config.json", true}, {".hidden", true}, {"...", true},   {"A-Z_0.9", true},
+    {"", false},       {".", false},          {"..", false},     {"a/b", true},   {"a/.b", true},
+    {"..a/b..", true}, {".../...", true},     {"/a", false},     {"a/", false},   {"a//b", false},
+    {"a/b/c", false},  {"./a", false},        {"a/.", false},    {"../a", false}, {"a/..", false},
+    {"/", false},      {"a/b/", false},       {"a /b", false},   {"a/b ", false}, {"a b", false},
+    {"a\n", false},    {"\xc3\xa9", false},   {"a:b", false},    {"a\\b", false}, {"~", false},
 };
 
 START_TEST(names_are_checked)
@@ -188,6 +190,15 @@ START_TEST(limits_hold)
     ck_assert(!member_name_valid(name));
     name[100] = '\0';
     ck_assert(member_name_valid(name));
+    /* In two components each has the limit of one. */
+    char pair[208];
+    snprintf(pair, sizeof pair, "%s/%s", name, name);
+    ck_assert(member_name_valid(pair));
+    pair[201] = 'x';
+    pair[202] = '\0';
+    ck_assert(!member_name_valid(pair));
+    snprintf(pair, sizeof pair, "x%s/a", name);
+    ck_assert(!member_name_valid(pair));
 
     const member twice[] = {{(char *)"b", NULL, 0}, {(char *)"a", NULL, 0}, {(char *)"b", NULL, 0}};
     ck_assert_int_eq(archive_pack(twice, 3, &data, &bytes, &e), ERR_INPUT);
@@ -215,6 +226,65 @@ START_TEST(limits_hold)
     ck_assert_int_eq(archive_pack(large, 1, &data, &bytes, &e), ERR_INPUT);
     large[0].bytes = 1;
     ck_assert_int_eq(archive_pack(large, 2, &data, &bytes, &e), ERR_INPUT);
+}
+END_TEST
+
+/* ---- Directories ----------------------------------------------- */
+
+/* The prefix field of the header at `at`, and the checksum after it. */
+static void set_prefix(tar *t, size_t at, const char *prefix)
+{
+    memcpy(t->data + at + 345, prefix, strlen(prefix));
+    checksum(t->data + at);
+}
+
+START_TEST(names_in_a_directory)
+{
+    char pair[202];
+    snprintf(pair, sizeof pair, "%s/%s", long_name, long_name);
+    char at_limit[101]; /* 100 bytes: no prefix */
+    snprintf(at_limit, sizeof at_limit, "d/%.98s", long_name);
+    const member in[] = {
+        {(char *)"d/b", (char *)"b", 1}, {(char *)"d0", NULL, 0}, {pair, (char *)"l", 1},
+        {(char *)"d-", NULL, 0},         {at_limit, NULL, 0},     {(char *)"d/a", (char *)"a", 1}};
+    tar t = {0};
+    tar_add(&t, "d-", NULL, 0);
+    tar_add(&t, "d/a", "a", 1);
+    tar_add(&t, "d/b", "b", 1);
+    tar_add(&t, at_limit, NULL, 0);
+    tar_add(&t, "d0", NULL, 0);
+    const size_t last = t.bytes;
+    tar_add(&t, long_name, "l", 1);
+    set_prefix(&t, last, long_name);
+    tar_end(&t);
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    ck_assert_msg(archive_pack(in, 6, &data, &bytes, &e) == OK, "%s", e.text);
+    ck_assert_uint_eq(bytes, t.bytes);
+    ck_assert_mem_eq(data, t.data, bytes);
+    member *members = NULL;
+    size_t count = 0;
+    ck_assert_msg(archive_unpack(data, bytes, &members, &count, &e) == OK, "%s", e.text);
+    ck_assert_uint_eq(count, 6);
+    ck_assert_str_eq(members[1].name, "d/a");
+    ck_assert_str_eq(members[5].name, pair);
+    members_free(members, count);
+    free(data);
+    free(t.data);
+}
+END_TEST
+
+START_TEST(a_file_is_no_directory)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    const member in[] = {{(char *)"d/b", NULL, 0}, {(char *)"d-", NULL, 0}, {(char *)"d", NULL, 0}};
+    ck_assert_int_eq(archive_pack(in, 3, &data, &bytes, &e), ERR_INPUT);
+    ck_assert_msg(strstr(e.text, "d/b: its directory is a file as well"), "%s", e.text);
+    ck_assert_int_eq(archive_pack(in, 2, &data, &bytes, &e), OK);
+    free(data);
 }
 END_TEST
 
@@ -319,6 +389,44 @@ START_TEST(duplicates_and_disorder_are_refused)
 }
 END_TEST
 
+/* What is written by hand in another way than names_in_a_directory expects. */
+START_TEST(other_directories_are_refused)
+{
+    static const char *const wrong[] = {"/a",  "a//b", "a/b/c", "./a", "../a",
+                                        "a/.", "a/..", "a/",    ".",   "a/b c"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        tar t = {0};
+        tar_add(&t, wrong[i], "x", 1);
+        tar_end(&t);
+        refuse(&t);
+        free(t.data);
+    }
+    static const struct {
+        const char *prefix, *name;
+    } split[] = {{"a", "b"}, {"a/b", "c"}, {"..", "a"}, {"", "/a"}, {"/", "a"}};
+    for (size_t i = 0; i < sizeof split / sizeof *split; i++) {
+        tar t = {0};
+        tar_add(&t, split[i].name, "x", 1);
+        set_prefix(&t, 0, split[i].prefix);
+        tar_end(&t);
+        refuse(&t);
+        free(t.data);
+    }
+    tar t = {0};
+    tar_add(&t, "a", "x", 1);
+    tar_add(&t, "a/b", "y", 1);
+    tar_end(&t);
+    refuse(&t);
+    free(t.data);
+    t = (tar){0}; /* "a/b" follows "a-" */
+    tar_add(&t, "a/b", "x", 1);
+    tar_add(&t, "a-", "y", 1);
+    tar_end(&t);
+    refuse(&t);
+    free(t.data);
+}
+END_TEST
+
 /* Every byte of the archive except those of the data means something: a changed one is never
  * overlooked. */
 START_TEST(every_changed_byte_is_seen)
@@ -354,6 +462,9 @@ int main(void)
     tcase_add_test(tc, limits_hold);
     tcase_add_test(tc, other_spellings_are_refused);
     tcase_add_test(tc, every_truncation_and_extension_is_refused);
+    tcase_add_test(tc, names_in_a_directory);
+    tcase_add_test(tc, a_file_is_no_directory);
+    tcase_add_test(tc, other_directories_are_refused);
     tcase_add_test(tc, duplicates_and_disorder_are_refused);
     tcase_add_test(tc, every_changed_byte_is_seen);
     suite_add_tcase(s, tc);

@@ -23,7 +23,7 @@ static void setup(void)
 }
 
 /* All files that the runs of these tests make. */
-static const char *const names[] = {"a", "b", "sub"};
+static const char *const names[] = {"a", "b", "sub", "t/x", "t/y"};
 
 static output_dir *opened(const char *name, bool force)
 {
@@ -141,7 +141,8 @@ START_TEST(claims)
     expect_ok(output_dir_claim(d, "a", &e), &e);
     expect_ok(output_dir_claim(d, "b", &e), &e);
     expect_error(output_dir_claim(d, "sub", &e), ERR_IO, &e, "not a regular file");
-    static const char *const wrong[] = {"", ".", "..", "a/b", "/a", ".octavo.part"};
+    static const char *const wrong[] = {"",      ".",    "..",   "/a",           "a/",
+                                        "a/b/c", "../a", "a/..", ".octavo.part", ".octavo.part/a"};
     for (int i = 0; i < COUNT(wrong); i++) {
         expect_error(output_dir_claim(d, wrong[i], &e), ERR_IO, &e, "name of a file");
     }
@@ -220,6 +221,106 @@ START_TEST(foreign_files_are_not_moved)
 }
 END_TEST
 
+/* ---- directories in it ----------------------------------------- */
+
+static void put_deep(const output_dir *d, const char *text)
+{
+    expect_ok(output_dir_put(d, "a", text, strlen(text), &e), &e);
+    expect_ok(output_dir_put(d, "t/x", text, strlen(text), &e), &e);
+    expect_ok(output_dir_put(d, "t/y", text, strlen(text), &e), &e);
+}
+
+START_TEST(a_directory_appears)
+{
+    output_dir *d = opened("new", false);
+    expect_ok(output_dir_claim(d, "t/x", &e), &e);
+    put_deep(d, "1");
+    expect_ok(output_dir_commit(&d, &e), &e);
+    ck_assert_str_eq(names_in("new"), "a t ");
+    ck_assert_str_eq(names_in("new/t"), "x y ");
+    d = opened("other", false);
+    put_deep(d, "1");
+    output_dir_abandon(&d);
+    ck_assert_str_eq(names_in(""), "new ");
+}
+END_TEST
+
+/* Into one that exists: with the files that are already there, or without the directory. */
+START_TEST(a_directory_is_filled)
+{
+    scratch_text("old/t/x", "old");
+    scratch_text("old/t/mine", "mine");
+    output_dir *d = opened("old", true);
+    expect_ok(output_dir_claim(d, "t/x", &e), &e);
+    put_deep(d, "new");
+    expect_text_in("old/t/x", "old");
+    expect_ok(output_dir_commit(&d, &e), &e);
+    ck_assert_str_eq(names_in("old"), "a t ");
+    ck_assert_str_eq(names_in("old/t"), "mine x y ");
+    expect_text_in("old/t/x", "new");
+    ck_assert_int_eq(mkdir(scratch("empty"), 0777), 0);
+    d = opened("empty", false);
+    put_deep(d, "1");
+    expect_ok(output_dir_commit(&d, &e), &e);
+    ck_assert_str_eq(names_in("empty"), "a t ");
+    ck_assert_str_eq(names_in("empty/t"), "x y ");
+}
+END_TEST
+
+/* Nothing is written outside, through no kind of link. */
+START_TEST(a_link_is_no_directory)
+{
+    ck_assert_int_eq(mkdir(scratch("elsewhere"), 0777), 0);
+    ck_assert_int_eq(mkdir(scratch("old"), 0777), 0);
+    ck_assert_int_eq(symlink("../elsewhere", scratch("old/t")), 0);
+    output_dir *d = opened("old", true);
+    expect_error(output_dir_claim(d, "t/x", &e), ERR_IO, &e,
+                 "old/t: exists and is not a directory");
+    put_deep(d, "1");
+    expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "old/t: exists and is not a directory");
+    output_dir_abandon(&d);
+    ck_assert_str_eq(names_in("elsewhere"), "");
+    ck_assert_str_eq(names_in("old"), "t ");
+    ck_assert_int_eq(unlink(scratch("old/t")), 0);
+    scratch_text("old/t", "a file");
+    d = opened("old", true);
+    expect_error(output_dir_claim(d, "t/x", &e), ERR_IO, &e,
+                 "old/t: exists and is not a directory");
+    output_dir_abandon(&d);
+    /* A link in place of the file is replaced itself. */
+    scratch_text("linked/t/other", "other");
+    ck_assert_int_eq(symlink("other", scratch("linked/t/x")), 0);
+    d = opened("linked", true);
+    put_deep(d, "1");
+    expect_ok(output_dir_commit(&d, &e), &e);
+    expect_text_in("linked/t/other", "other");
+    expect_text_in("linked/t/x", "1");
+    ck_assert_int_eq(mkdir(scratch("taken"), 0777), 0);
+    ck_assert_int_eq(mkdir(scratch("taken/t"), 0777), 0);
+    ck_assert_int_eq(mkdir(scratch("taken/t/x"), 0777), 0);
+    d = opened("taken", true);
+    expect_error(output_dir_claim(d, "t/x", &e), ERR_IO, &e, "t/x: exists and is not a regular");
+    output_dir_abandon(&d);
+}
+END_TEST
+
+START_TEST(directories_left_over)
+{
+    scratch_text(".new.part/t/x", "1");
+    scratch_text("old/.octavo.part/t/y", "1");
+    output_dir *d = opened("new", false);
+    output_dir_abandon(&d);
+    d = opened("old", false);
+    output_dir_abandon(&d);
+    ck_assert_str_eq(names_in("old"), "");
+    ck_assert_str_eq(names_in(""), "old ");
+    scratch_text(".new.part/t/x", "1");
+    scratch_text(".new.part/t/mine", "mine");
+    refused("new", false, ".new.part: contains t/mine, ");
+    ck_assert_str_eq(names_in(".new.part/t"), "mine x ");
+}
+END_TEST
+
 START_TEST(one_writer_at_a_time)
 {
     output_dir *d = opened("new", false);
@@ -277,6 +378,10 @@ int main(void)
     tcase_add_test(tc, leftovers_are_removed);
     tcase_add_test(tc, foreign_files_stay);
     tcase_add_test(tc, foreign_files_are_not_moved);
+    tcase_add_test(tc, a_directory_appears);
+    tcase_add_test(tc, a_directory_is_filled);
+    tcase_add_test(tc, a_link_is_no_directory);
+    tcase_add_test(tc, directories_left_over);
     tcase_add_test(tc, one_writer_at_a_time);
     tcase_add_test(tc, other_things_are_refused);
     tcase_add_test(tc, current_directory);

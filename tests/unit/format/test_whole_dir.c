@@ -179,6 +179,104 @@ START_TEST(stale_parts_are_replaced)
 }
 END_TEST
 
+/* ---- directories in it ----------------------------------------- */
+
+static const char *const deep[] = {"a", "t/x", "t/y"};
+
+static void make_deep(bool force, const char *text)
+{
+    err e = {0};
+    whole_dir *d = opened("x", force);
+    expect_ok(whole_dir_list(d, deep, 3, "{}", &e), &e);
+    for (int i = 0; i < COUNT(deep); i++) {
+        expect_ok(whole_dir_put(d, deep[i], text, strlen(text), &e), &e);
+    }
+    expect_ok(whole_dir_commit(&d, &e), &e);
+}
+
+START_TEST(a_directory_in_it)
+{
+    struct stat st;
+    umask(027);
+    make_deep(false, "one");
+    expect_text_of("x/t/x", "one");
+    expect_text_of("x/t/y", "one");
+    ck_assert_int_eq(lstat(scratch("x/t"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0750);
+    ck_assert_int_eq(lstat(scratch("x/t/x"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0640);
+    make_deep(true, "two");
+    expect_text_of("x/t/y", "two");
+    ck_assert(!exists(".x.part"));
+    make(true, "flat");
+    ck_assert(!exists("x/t"));
+}
+END_TEST
+
+START_TEST(an_abandoned_directory_in_it)
+{
+    err e = {0};
+    whole_dir *d = opened("x", false);
+    expect_ok(whole_dir_list(d, deep, 3, "{}", &e), &e);
+    expect_ok(whole_dir_put(d, "t/x", "1", 1, &e), &e);
+    whole_dir_abandon(&d);
+    ck_assert(!exists(".x.part") && !exists("x"));
+}
+END_TEST
+
+/* What a killed run may have left: the directory, still empty, or with one of its files. */
+START_TEST(stale_directories_are_replaced)
+{
+    scratch_text(".x.part/list", "{\"files\":[\"t/x\",\"t/y\"]}");
+    ck_assert_int_eq(mkdir(scratch(".x.part/t"), 0777), 0);
+    make(false, "one");
+    scratch_text(".x.part/list", "{\"files\":[\"t/x\",\"t/y\"]}");
+    scratch_text(".x.part/t/y", "half");
+    make(true, "two");
+    ck_assert(!exists("x/t"));
+}
+END_TEST
+
+/* Nothing that is not on the list is removed, and no link is followed. */
+START_TEST(foreign_files_in_directories_stay)
+{
+    make_deep(false, "one");
+    scratch_text("x/t/mine", "mine");
+    refused("x", true, "x: contains t/mine, which is not part of an export");
+    ck_assert(exists("x/a") && exists("x/t/x") && exists("x/t/mine"));
+    ck_assert_int_eq(unlink(scratch("x/t/mine")), 0);
+    ck_assert_int_eq(mkdir(scratch("x/t/sub"), 0777), 0);
+    refused("x", true, "contains t/sub, ");
+    ck_assert_int_eq(rmdir(scratch("x/t/sub")), 0);
+    ck_assert_int_eq(mkdir(scratch("x/u"), 0777), 0);
+    refused("x", true, "contains u, ");
+    ck_assert_int_eq(rmdir(scratch("x/u")), 0);
+    ck_assert_int_eq(rename(scratch("x/t"), scratch("elsewhere")), 0);
+    ck_assert_int_eq(symlink("../elsewhere", scratch("x/t")), 0);
+    refused("x", true, "contains t, ");
+    ck_assert(exists("elsewhere/x"));
+    ck_assert_int_eq(unlink(scratch("x/t")), 0);
+    scratch_text("x/t", "a file in place of the directory");
+    refused("x", true, "contains t, ");
+}
+END_TEST
+
+/* A link that somebody puts in place of the directory while it is filled. */
+START_TEST(no_link_is_followed)
+{
+    err e = {0};
+    ck_assert_int_eq(mkdir(scratch("elsewhere"), 0777), 0);
+    whole_dir *d = opened("x", false);
+    ck_assert_int_eq(symlink("../elsewhere", scratch(".x.part/t")), 0);
+    expect_error(whole_dir_put(d, "t/x", "1", 1, &e), ERR_IO, &e, "cannot open the directory");
+    ck_assert(!exists("elsewhere/x"));
+    ck_assert_int_eq(unlink(scratch(".x.part/t")), 0);
+    expect_ok(whole_dir_put(d, "t/x", "1", 1, &e), &e);
+    expect_error(whole_dir_put(d, "t/x", "2", 1, &e), ERR_IO, &e, "t/x: cannot create");
+    whole_dir_abandon(&d);
+}
+END_TEST
+
 START_TEST(one_writer_at_a_time)
 {
     whole_dir *d = opened("x", false);
@@ -200,6 +298,11 @@ int main(void)
     tcase_add_test(tc, foreign_files_stay);
     tcase_add_test(tc, foreign_files_stay_at_commit);
     tcase_add_test(tc, stale_parts_are_replaced);
+    tcase_add_test(tc, a_directory_in_it);
+    tcase_add_test(tc, an_abandoned_directory_in_it);
+    tcase_add_test(tc, stale_directories_are_replaced);
+    tcase_add_test(tc, foreign_files_in_directories_stay);
+    tcase_add_test(tc, no_link_is_followed);
     tcase_add_test(tc, one_writer_at_a_time);
     return run_tests("whole_dir", tc);
 }

@@ -1,0 +1,34 @@
+"""Files and directories, read and written whole. For the sweeps."""
+
+import os
+import subprocess
+
+
+def tree(path):
+    """{name: bytes} of the files in a directory and below, None if there is none."""
+    if not os.path.isdir(path):
+        return None
+    found = {}
+    for at, directories, names in os.walk(path):
+        found.update({os.path.relpath(os.path.join(at, n), path): read(os.path.join(at, n)) for n in names})
+        found.update({os.path.relpath(os.path.join(at, n), path) + "/": None for n in directories})
+    return found
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return None
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def is_tmpfs(path):
+    """octavo reads nothing back there, because it would not come from a disk."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, check=True)
+    return kind.stdout.strip() == b"tmpfs"
