@@ -53,6 +53,7 @@ static void fill(const pack_table *t, const pack_record *r, const fit *f, fit_ki
     out->expert = export_module(r, module);
     out->layout = fit_layout_of(out->module, out->rows, out->cols, r->block, &f->model);
     out->layout.joined = is_joined(t, r, f->preset, &out->layout);
+    out->layout.loose = out->layout.part_count > 1 && f->preset->loose_last && !out->expert;
 }
 
 static int compare_kind(const void *a, const void *b)

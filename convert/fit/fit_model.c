@@ -46,6 +46,22 @@ static void read_heads(const json_t *config, fit_model *m)
     }
 }
 
+/* Families write the keys of Mamba-2 differently: Mamba-2 and Nemotron-H, Bamba and its kin. */
+static void read_recurrent(const json_t *config, fit_model *m)
+{
+    static const char *const heads[] = {"mamba_num_heads", "mamba_n_heads", NULL};
+    static const char *const dims[] = {"mamba_head_dim", "mamba_d_head", NULL};
+    static const char *const groups[] = {"mamba_n_groups", "n_groups", NULL};
+    static const char *const states[] = {"ssm_state_size", "mamba_d_state", NULL};
+    m->delta_k =
+        number_of(config, "linear_num_key_heads") * number_of(config, "linear_key_head_dim");
+    m->delta_v =
+        number_of(config, "linear_num_value_heads") * number_of(config, "linear_value_head_dim");
+    m->mamba_heads = first_number(config, heads);
+    m->mamba_inner = m->mamba_heads * first_number(config, dims);
+    m->mamba_state = first_number(config, groups) * first_number(config, states);
+}
+
 /* Runtimes take a missing group_norm_size for 1. */
 static void read_norm_groups(const json_t *config, fit_model *m)
 {
@@ -81,6 +97,7 @@ static void read_all(const json_t *config, fit_model *m)
     m->tied = json_is_true(tied) ? TIED_YES : json_is_false(tied) ? TIED_NO : TIED_UNSAID;
     read_heads(config, m);
     read_norm_groups(config, m);
+    read_recurrent(config, m);
 }
 
 err_code fit_model_parse(const char *text, size_t bytes, fit_model *out, err *e)

@@ -31,6 +31,9 @@ typedef struct fit_model {
     uint64_t heads, kv_heads, head_dim; /* kv_heads: 0 for MLA, which has none to split */
     uint64_t experts;                   /* routed experts of a layer */
     uint64_t norm_groups;               /* groups of the norm in linear attention */
+    uint64_t delta_k, delta_v;          /* Gated DeltaNet: rows of q and of k, of v and of z */
+    uint64_t mamba_heads, mamba_inner;  /* Mamba-2: heads, and their channels */
+    uint64_t mamba_state;               /* Mamba-2: rows of B and of C */
     fit_tied tied;
 } fit_model;
 

@@ -5,13 +5,15 @@
 /* How the rows of a matrix are made up. */
 typedef enum form {
     FORM_ONE,
-    FORM_KV,    /* heads of k or v, of which there may be fewer than devices */
-    FORM_QKV,   /* all rows of q, then k, then v */
-    FORM_HALVES /* gate, then up */
+    FORM_KV,     /* heads of k or v, of which there may be fewer than devices */
+    FORM_QKV,    /* all rows of q, then k, then v */
+    FORM_HALVES, /* gate, then up */
+    FORM_DELTA,  /* q, k and v of Gated DeltaNet */
+    FORM_MAMBA   /* gate, x, B, C and the steps of Mamba-2 */
 } form;
 
 typedef struct rule {
-    const char *module; /* last component */
+    const char *module; /* the last components */
     fit_cut cut;
     form form;
     const char *joined_with[2];
@@ -27,6 +29,11 @@ static const rule rules[] = {
     {"q_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
     {"kv_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
     {"g_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"f_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"in_proj_qkvz", CUT_ROWS, FORM_ONE, {NULL}, false},
+    {"in_proj_qkv", CUT_ROWS, FORM_DELTA, {"in_proj_z"}, false},
+    {"in_proj_z", CUT_ROWS, FORM_ONE, {"in_proj_qkv"}, false},
+    {"in_proj", CUT_ROWS, FORM_MAMBA, {NULL}, false},
     {"output_gate", CUT_ROWS, FORM_ONE, {NULL}, false},
     {"gate_proj", CUT_ROWS, FORM_ONE, {"up_proj"}, false},
     {"up_proj", CUT_ROWS, FORM_ONE, {"gate_proj"}, false},
@@ -38,16 +45,19 @@ static const rule rules[] = {
     {"out_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
     {"down_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
     {"w2", CUT_COLUMNS, FORM_ONE, {NULL}, false},
+    {"indexer.wq_b", CUT_NONE, FORM_ONE, {NULL}, false},
+    {"indexer.wk", CUT_NONE, FORM_ONE, {NULL}, false},
     {"q_a_proj", CUT_NONE, FORM_ONE, {"kv_a_proj_with_mqa"}, false},
     {"kv_a_proj_with_mqa", CUT_NONE, FORM_ONE, {"q_a_proj"}, true},
 };
 
 static const rule *find_rule(const char *module)
 {
-    const char *const dot = strrchr(module, '.');
-    const char *const last = dot ? dot + 1 : module;
+    const size_t have = strlen(module);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (strcmp(rules[i].module, last) == 0) {
+        const size_t need = strlen(rules[i].module);
+        if (have >= need && strcmp(module + have - need, rules[i].module) == 0 &&
+            (have == need || module[have - need - 1] == '.')) {
             return &rules[i];
         }
     }
@@ -85,6 +95,31 @@ static void split_halves(fit_layout *l, uint64_t rows)
     add_part(l, "up", rows / 2, 0);
 }
 
+static void split_delta(fit_layout *l, uint64_t rows, const fit_model *m)
+{
+    if (m->delta_k == 0 || m->delta_v == 0 || rows != 2 * m->delta_k + m->delta_v) {
+        l->cut = CUT_UNKNOWN;
+        return;
+    }
+    add_part(l, "q", m->delta_k, 0);
+    add_part(l, "k", m->delta_k, 0);
+    add_part(l, "v", m->delta_v, 0);
+}
+
+static void split_mamba(fit_layout *l, uint64_t rows, const fit_model *m)
+{
+    if (m->mamba_inner == 0 || m->mamba_state == 0 ||
+        rows != 2 * m->mamba_inner + 2 * m->mamba_state + m->mamba_heads) {
+        l->cut = CUT_UNKNOWN;
+        return;
+    }
+    add_part(l, "gate", m->mamba_inner, 0);
+    add_part(l, "x", m->mamba_inner, 0);
+    add_part(l, "B", m->mamba_state, 0);
+    add_part(l, "C", m->mamba_state, 0);
+    add_part(l, "dt", m->mamba_heads, 0);
+}
+
 fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block_format block,
                          const fit_model *m)
 {
@@ -102,6 +137,12 @@ fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block
     case FORM_HALVES:
         split_halves(&l, rows);
         break;
+    case FORM_DELTA:
+        split_delta(&l, rows, m);
+        break;
+    case FORM_MAMBA:
+        split_mamba(&l, rows, m);
+        break;
     default:
         add_part(&l, NULL, rows, r->form == FORM_KV ? m->kv_heads : 0);
     }
@@ -115,7 +156,8 @@ static bool is_whole(uint64_t size, uint64_t split, uint64_t side)
 
 static bool rows_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
 {
-    for (unsigned i = 0; i < l->part_count; i++) {
+    const unsigned count = l->loose && devices == 1 ? l->part_count - 1 : l->part_count;
+    for (unsigned i = 0; i < count; i++) {
         const fit_part *const p = &l->parts[i];
         const uint64_t split = p->pieces > 0 && devices > p->pieces ? p->pieces : devices;
         if (!is_whole(p->rows, split, l->block.rows)) {

@@ -27,7 +27,7 @@ typedef struct fit_part {
                         limit */
 } fit_part;
 
-enum { FIT_MAX_PARTS = 3 };
+enum { FIT_MAX_PARTS = 5 };
 
 typedef struct fit_layout {
     fit_cut cut;
@@ -40,10 +40,11 @@ typedef struct fit_layout {
     const char *joined_with[2];
     bool joined; /* it is joined, so parts must end on a tile even on one device */
     bool last;   /* the last of matrices that are joined and not split: may end within a tile */
+    bool loose;  /* the last part may end within a tile on one device */
 } fit_layout;
 
-/* `module` is a name without ".weight". `joined` is set to false; the caller, who knows the other
- * matrices and the runtime, corrects it. */
+/* `module` is a name without ".weight". `joined` and `loose` are set to false; the caller, who knows the other
+ * matrices and the runtime, corrects them. */
 fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block_format block,
                          const fit_model *m);
 

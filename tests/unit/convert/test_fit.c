@@ -131,6 +131,25 @@ START_TEST(many_kinds)
 }
 END_TEST
 
+/* The keys of recurrent layers; the last part of a merged matrix in two runtimes. */
+START_TEST(mamba_is_merged)
+{
+    static const char nemotron[] = "{\"mamba_num_heads\": 64, \"mamba_head_dim\": 64, "
+                                   "\"n_groups\": 8, \"ssm_state_size\": 128}";
+    static const char bamba[] = "{\"mamba_n_heads\": 64, \"mamba_d_head\": 64, "
+                                "\"mamba_n_groups\": 8, \"mamba_d_state\": 128}";
+    codes("backbone.layers.0.mixer.in_proj.weight", 10304, 256);
+    makes(PRESET_SGLANG, nemotron, SIZES(1), SIZES(1));
+    expect_faults("1/1:rows:64/1");
+    makes(PRESET_SGLANG, bamba, SIZES(1), SIZES(1));
+    expect_faults("1/1:rows:64/1");
+    makes(PRESET_VLLM, bamba, SIZES(1, 2), SIZES(1));
+    expect_faults("2/1:rows:64/2");
+    makes(PRESET_HF, bamba, SIZES(1), SIZES(1));
+    expect_faults("");
+}
+END_TEST
+
 START_TEST(every_pair_is_judged)
 {
     codes("model.layers.0.self_attn.o_proj.weight", 256, 1024);
@@ -379,6 +398,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, numbers_in_names_are_one_kind);
     tcase_add_test(tc, many_kinds);
+    tcase_add_test(tc, mamba_is_merged);
     tcase_add_test(tc, every_pair_is_judged);
     tcase_add_test(tc, heads_are_shared);
     tcase_add_test(tc, groups_of_the_norm);

@@ -2,8 +2,17 @@
 #include "convert/fit/fit_split.h"
 #include "tests/aid/expect.h"
 
-/* Ring-mini: 16 heads, 4 of k and v, of 128. */
-static const fit_model mini = {.known = true, .heads = 16, .kv_heads = 4, .head_dim = 128};
+/* Ring-mini: 16 heads, 4 of k and v, of 128. Gated DeltaNet: 16 and 32 heads of 128; Mamba-2: 64 heads of
+ * 64, 8 groups of 128 states. */
+static const fit_model mini = {.known = true,
+                               .heads = 16,
+                               .kv_heads = 4,
+                               .head_dim = 128,
+                               .delta_k = 2048,
+                               .delta_v = 4096,
+                               .mamba_heads = 64,
+                               .mamba_inner = 4096,
+                               .mamba_state = 1024};
 
 static const block_format tiles = {128, 128, DTYPE_F8_E4M3, SCALES_F32};
 
@@ -53,6 +62,18 @@ static const struct {
     {"x.q_a_proj", 1500, 100, false, 8, YES, NULL, 0, 0},
     {"x.kv_a_proj_with_mqa", 576, 100, true, 8, YES, NULL, 0, 0},
     {"x.kv_b_proj", 32768, 100, false, 8, YES, NULL, 0, 0},
+    /* q, k and v of Gated DeltaNet; z goes with them. */
+    {"x.in_proj_qkv", 8192, 100, true, 16, YES, NULL, 0, 0},
+    {"x.in_proj_qkv", 8192, 100, true, 32, NO, "q", 2048, 32},
+    {"x.in_proj_z", 4000, 100, true, 1, NO, NULL, 4000, 1},
+    {"x.in_proj_qkvz", 12288, 100, false, 16, YES, NULL, 0, 0},
+    {"x.f_proj", 2048, 100, false, 16, YES, NULL, 0, 0},
+    /* Mamba-2: the steps of 64 heads end within a tile. */
+    {"x.in_proj", 10304, 100, true, 1, NO, "dt", 64, 1},
+    {"x.in_proj", 10304, 100, true, 16, NO, "B", 1024, 16},
+    {"x.in_proj", 3 * 2048, 100, true, 5, YES, NULL, 0, 0},
+    /* Indexers are never cut. */
+    {"x.indexer.wq_b", 200, 100, false, 8, YES, NULL, 0, 0},
     /* Unknown modules are not checked. */
     {"lm_head", 100, 100, false, 8, YES, NULL, 0, 0},
 };
@@ -82,6 +103,17 @@ START_TEST(layouts)
     ck_assert_int_eq(fit_layout_of("x.gate_up_proj", 513, 1, tiles, &mini).cut, CUT_UNKNOWN);
     ck_assert_int_eq(fit_layout_of("x.my_q_proj", 512, 1, tiles, &mini).cut, CUT_UNKNOWN);
     ck_assert_uint_eq(fit_layout_of("x.k_proj", 512, 1, tiles, &unknown).parts[0].pieces, 0);
+    ck_assert_int_eq(fit_layout_of("x.in_proj_qkv", 8191, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.in_proj", 10303, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.wq_b", 10303, 1, tiles, &mini).cut, CUT_UNKNOWN);
+    ck_assert_int_eq(fit_layout_of("x.indexer.wk", 128, 1, tiles, &mini).cut, CUT_NONE);
+    /* vLLM accepts a last part that ends within a tile, on one device. */
+    fit_fault f = {0};
+    fit_layout in = fit_layout_of("x.in_proj", 10304, 1, tiles, &mini);
+    in.joined = in.loose = true;
+    ck_assert(fit_whole(&in, 1, &f));
+    ck_assert(!fit_whole(&in, 2, &f));
+    ck_assert_str_eq(f.part, "dt");
     const fit_layout q = fit_layout_of("x.q_proj", 512, 1, tiles, &mini);
     ck_assert_str_eq(q.joined_with[0], "k_proj");
     ck_assert_str_eq(q.joined_with[1], "v_proj");
