@@ -56,4 +56,5 @@ for directory in "${checkpoints[@]}"; do
     [ ! -e "$directory/tokenizer.json" ] || tokenizers+=("$directory/tokenizer.json")
 done
 "$venv/bin/python" "$here/tokenizer_check.py" "${tokenizers[@]}" || failed=1
+"$venv/bin/python" "$here/tokenizer_families.py" || failed=1
 exit $failed
