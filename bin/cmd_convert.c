@@ -14,6 +14,7 @@
 #include "bin/compute/compute.h"
 #include "bin/show/fit_report.h"
 #include "bin/cli/peak_memory.h"
+#include "bin/show/plan_notes.h"
 #include "bin/show/plan_report.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
@@ -436,7 +437,9 @@ static err_code convert(convert_request *q, err *e)
     }
     TRY_OUT(convert_prepare(&q->options, m, &job, e));
     note_states(&job.plan, m);
+    plan_note_wide(&job.plan, m);
     TRY_OUT(q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e));
+    plan_note_unknown(&job.plan, m);
 out:
     convert_close(&job);
     return code;

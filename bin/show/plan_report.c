@@ -8,6 +8,7 @@
 #include "bin/show/layer_groups.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
+#include "bin/show/plan_notes.h"
 #include "format/base/num.h"
 
 typedef struct tile_count {
@@ -187,6 +188,10 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
     print_files(&job->embed, false, "left out");
     printf("tensors    %s\n",
            text_tensors(tensors.s, p->quantized_count, p->carried_count, p->kept_count));
+    if (p->kept_count + p->foreign_count > 0) {
+        char kept[PLAN_KEPT_TEXT_BYTES];
+        printf("kept       %s\n", plan_kept_text(p, REASON_COUNT, kept));
+    }
     printf("tiles      %" PRIu64 ", %" PRIu64 " of them clipped at an edge\n", p->tiles,
            p->clipped_tiles);
     printf("source     %s in %zu shard%s\n", text_size(source.s, p->source_bytes),
@@ -275,6 +280,27 @@ static json_t *files_json(report *r, const embed_list *list)
     return files;
 }
 
+/* The bytes of kept tensors for each reason that has any. */
+static json_t *kept_json(report *r, const plan *p)
+{
+    json_t *const o = json_object();
+    for (int i = 0; i < REASON_COUNT; i++) {
+        if (p->kept_bytes[i] > 0) {
+            report_put(r, o, recipe_reason_name((recipe_reason)i), report_number(p->kept_bytes[i]));
+        }
+    }
+    return o;
+}
+
+static json_t *unknown_json(report *r, const plan_unknown *u)
+{
+    json_t *const o = json_object();
+    report_put(r, o, "tensors", report_number(u->count));
+    report_put(r, o, "bytes", report_number(u->bytes));
+    report_put(r, o, "example", u->example ? report_text(u->example) : json_null());
+    return o;
+}
+
 json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
 {
     const plan *const p = &job->plan;
@@ -292,6 +318,8 @@ json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
     report_put(r, o, "carried", report_number(p->carried_count));
     report_put(r, o, "carried_foreign", report_number(p->foreign_count));
     report_put(r, o, "kept", report_number(p->kept_count));
+    report_put(r, o, "kept_bytes", kept_json(r, p));
+    report_put(r, o, "unknown_matrices", unknown_json(r, &p->unknown));
     report_put(r, o, "quantized_elements", report_number(p->quantized_elements));
     report_put(r, o, "tiles", report_number(p->tiles));
     report_put(r, o, "clipped_tiles", report_number(p->clipped_tiles));

@@ -141,9 +141,26 @@ static err_code link_members(plan *p, const checkpoint *cp, const fp8_pairs *pai
     return OK;
 }
 
+static void count_unknown(plan *p, const pack_record *r)
+{
+    const bool tile =
+        pack_record_rows(r) >= BLOCK_MAX_ROWS && pack_record_cols(r) >= BLOCK_MAX_COLS;
+    if (tile) {
+        p->unknown.count += pack_record_sources(r);
+        p->unknown.bytes += r->len;
+    }
+    if (tile && !p->unknown.example) {
+        p->unknown.example = p->members[r->source_first]->name;
+    }
+}
+
 static void count_kept(plan *p, const pack_record *r, recipe_reason reason)
 {
     const uint64_t count = pack_record_sources(r);
+    p->kept_bytes[reason] += r->len;
+    if (reason == REASON_NOT_LINEAR) {
+        count_unknown(p, r);
+    }
     const bool foreign = reason == REASON_FOREIGN;
     p->foreign_count += foreign ? count : 0;
     p->spared_count += reason == REASON_SPARED ? count : 0;

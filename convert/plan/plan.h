@@ -25,6 +25,13 @@ typedef struct plan_record {
     const char *method;    /* that quantized its source; NULL: none */
 } plan_record;
 
+/* Large matrices inside layers that are kept only because their name is not known: those with a whole
+ * tile, which a rule could quantize. */
+typedef struct plan_unknown {
+    uint64_t count, bytes; /* of source tensors */
+    const char *example;   /* a name of the source; NULL: there is none */
+} plan_unknown;
+
 typedef struct plan {
     pack_table table;
     plan_record *records;   /* [table.count], same order */
@@ -40,6 +47,8 @@ typedef struct plan {
     uint64_t carried_count; /* FP8 carried over, whose scales are not counted, and foreign_count */
     uint64_t foreign_count; /* quantized by another method */
     uint64_t spared_count;  /* of kept_count: left unquantized by the makers of the checkpoint */
+    uint64_t kept_bytes[REASON_COUNT]; /* of the records that are copied, for each reason */
+    plan_unknown unknown;
     uint64_t requantized_count; /* those of quantized_count that were FP8 */
     uint64_t tiles, clipped_tiles;
     uint64_t quantized_elements;

@@ -1,0 +1,78 @@
+#include "bin/show/plan_notes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bin/cli/text.h"
+
+/* The reason with the most bytes of those that come after `than` of `before` bytes; REASON_COUNT: none
+ * is left. Equal sums come in the order of their reasons. */
+static recipe_reason next_reason(const plan *p, recipe_reason than, uint64_t before)
+{
+    recipe_reason best = REASON_COUNT;
+    for (int r = 0; r < REASON_COUNT; r++) {
+        const uint64_t bytes = p->kept_bytes[r];
+        const bool later = bytes < before || (bytes == before && r > (int)than);
+        if (bytes > 0 && later && (best == REASON_COUNT || bytes > p->kept_bytes[best])) {
+            best = (recipe_reason)r;
+        }
+    }
+    return best;
+}
+
+const char *plan_kept_text(const plan *p, size_t limit, char *to)
+{
+    size_t used = 0;
+    recipe_reason r = next_reason(p, REASON_COUNT, UINT64_MAX);
+    to[0] = '\0';
+    for (size_t i = 0; i < limit && r != REASON_COUNT; i++) {
+        shown size;
+        used +=
+            (size_t)snprintf(to + used, PLAN_KEPT_TEXT_BYTES - used, "%s%s %s", i > 0 ? ", " : "",
+                             recipe_reason_name(r), text_size(size.s, p->kept_bytes[r]));
+        r = next_reason(p, r, p->kept_bytes[r]);
+    }
+    return to;
+}
+
+/* Kept because the built-in rules say so, not because of a rule of the user, and not quantized by
+ * others. */
+static uint64_t wide_bytes(const plan *p)
+{
+    uint64_t bytes = 0;
+    for (int r = 0; r < REASON_COUNT; r++) {
+        const bool counts =
+            r != REASON_RULE && r != REASON_FOREIGN && r != REASON_PART && r != REASON_FP8;
+        bytes += counts ? p->kept_bytes[r] : 0;
+    }
+    return bytes;
+}
+
+void plan_note_wide(const plan *p, const monitor *m)
+{
+    const uint64_t wide = wide_bytes(p);
+    if (wide > p->source_bytes / 2) {
+        shown part, all;
+        char kept[PLAN_KEPT_TEXT_BYTES];
+        monitor_note(m, "most of this model stays wide: %s of %s (%s)", text_size(part.s, wide),
+                     text_size(all.s, p->source_bytes), plan_kept_text(p, 3, kept));
+    }
+}
+
+void plan_note_unknown(const plan *p, const monitor *m)
+{
+    const plan_unknown *const u = &p->unknown;
+    if (u->count > 0) {
+        shown size;
+        char name[256];
+        snprintf(name, sizeof name, "%s", u->example);
+        text_mask(name);
+        monitor_note(m,
+                     "%" PRIu64 " large matri%s inside layers stay%s wide (%s) only because %s not "
+                     "known, for example %s; --quantize GLOB quantizes %s",
+                     u->count, u->count == 1 ? "x" : "ces", u->count == 1 ? "s" : "",
+                     text_size(size.s, u->bytes), u->count == 1 ? "its name is" : "their names are",
+                     name, u->count == 1 ? "it" : "them");
+    }
+}

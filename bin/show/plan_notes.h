@@ -1,0 +1,25 @@
+/* What a plan leaves wide, in words: sums by reason, and notes for what a user should know.
+ *
+ *     plan_kept_text(p, SIZE_MAX, text, sizeof text)     "embedding 1.2 GB, router 3 MB"
+ *     plan_note_wide(p, m);                              before the work
+ *     plan_note_unknown(p, m);                           after it */
+#ifndef PLAN_NOTES_H
+#define PLAN_NOTES_H
+
+#include "convert/plan/plan.h"
+#include "format/base/monitor.h"
+
+enum { PLAN_KEPT_TEXT_BYTES = 1024 };
+
+/* The bytes of kept tensors for each reason, largest first, at most `limit` of them. Empty if nothing
+ * is kept. Returns `to`, which has PLAN_KEPT_TEXT_BYTES. */
+const char *plan_kept_text(const plan *p, size_t limit, char *to);
+
+/* A note if more than half of the source stays wide although no rule of the user says so. */
+void plan_note_wide(const plan *p, const monitor *m);
+
+/* A note that counts large matrices inside layers which are kept only because their name is not known,
+ * if there are any. */
+void plan_note_unknown(const plan *p, const monitor *m);
+
+#endif
