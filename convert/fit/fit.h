@@ -38,6 +38,7 @@ typedef enum fit_reason {
     X(WARN_EXPORT_REFUSED, "export-refused") /* octavo export would end with exit status 5 */      \
     X(WARN_NO_SCALES, "no-scales")           /* FP8 for the runtime, not in the file */            \
     X(WARN_NOT_QUANTIZED, "not-quantized")   /* FP8 in the file, not for the runtime */            \
+    X(WARN_OWN_EXPERTS, "own-experts")       /* not called by the code of the checkpoint */        \
     X(WARN_NO_CONFIG, "no-config")           /* so what needs config.json is not checked */        \
     X(WARN_ARCHITECTURE, "architecture")     /* the release does not know it, or another's code */ \
     X(WARN_MTP_IGNORED, "mtp-ignored")       /* MTP layers, which the runtime does not read */     \
@@ -134,7 +135,7 @@ MUST_CHECK err_code fit_kinds_gather(const pack_table *t, const export_plan *pla
 /* The name of a module, with `*` for every component that is a number, up to ".weight". */
 void fit_pattern(const char *name, char out[NAME_MAX_BYTES + 1]);
 
-/* fit_hold.c: add WARN_NO_SCALES and WARN_NOT_QUANTIZED. Nothing is checked without a plan. */
+/* fit_hold.c: add WARN_NO_SCALES, WARN_NOT_QUANTIZED and WARN_OWN_EXPERTS. Nothing is checked without a plan. */
 MUST_CHECK err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e);
 
 /* How many routed experts a layer has: as many as its tensors have, or else the number in

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert/fit/fit.h"
+#include "convert/fit/fit_known.h"
 #include "convert/fit/fit_list.h"
 
 enum { SHOWN_KINDS = 4 };
@@ -16,12 +17,17 @@ typedef struct fault_kinds {
     uint64_t counts[SHOWN_KINDS];
     size_t shown;
     uint64_t total, others; /* modules; those of kinds that are not shown */
+    char last[NAME_MAX_BYTES + 1];
 } fault_kinds;
 
 static void add(fault_kinds *k, const char *module)
 {
     char kind[NAME_MAX_BYTES + 1];
     size_t i = 0;
+    if (strcmp(k->last, module) == 0) { /* matrices of experts come one after the other */
+        return;
+    }
+    snprintf(k->last, sizeof k->last, "%s", module);
     fit_pattern(module, kind);
     while (i < k->shown && strcmp(k->names[i], kind) != 0) {
         i++;
@@ -68,7 +74,8 @@ typedef struct hold {
     const export_plan *plan;
     export_how how;
     fit_list *list;
-    fault_kinds no_scales, not_quantized;
+    bool own_code; /* transformers runs code of the checkpoint */
+    fault_kinds no_scales, not_quantized, own_experts;
 } hold;
 
 static void judge(hold *h, const pack_record *r, bool fp8, const char *module)
@@ -104,7 +111,11 @@ static void check(hold *h, uint32_t record)
         return;
     }
     asked a = {h, r, r->cls == CLASS_CODES && h->plan->records[record].form == FORM_SAME};
-    if (export_module(r, module) && h->how.preset->match == MATCH_EACH) {
+    const bool expert = export_module(r, module);
+    if (expert && a.fp8 && h->own_code) {
+        add(&h->own_experts, module);
+    }
+    if (expert && h->how.preset->match == MATCH_EACH) {
         (void)export_expert(r, 0, judge_expert, &a);
     } else {
         judge(h, r, a.fp8, module);
@@ -115,8 +126,9 @@ err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
 {
     hold h = {.table = t,
               .plan = plan,
+              .own_code = fit_runs_own_code(f->preset, &f->model),
               .how = {.preset = f->preset, .ring_linear = f->model.ring_linear}};
-    char what[160];
+    char what[256];
     err_code code = OK;
     if (!plan || plan->fp8_count == 0 || f->preset->match == MATCH_UNKNOWN) {
         return OK;
@@ -133,6 +145,11 @@ err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
              "in FP8, which %s would take for plain numbers, because of the list",
              f->preset->reader);
     TRY_OUT(warn(f, WARN_NOT_QUANTIZED, &h.not_quantized, what, e));
+    snprintf(what, sizeof what,
+             "in FP8, which %s replaces by experts of its own that the code of the checkpoint "
+             "cannot call (--keep '*.experts.*')",
+             f->preset->reader);
+    TRY_OUT(warn(f, WARN_OWN_EXPERTS, &h.own_experts, what, e));
 out:
     fit_list_free(h.list);
     return code;

@@ -65,6 +65,12 @@ fit_knowledge fit_known(const preset *p, const fit_model *m)
     return !type && l->backend && known_names_have(l->backend, name) ? KNOWN_BACKEND : KNOWN_NOT;
 }
 
+bool fit_runs_own_code(const preset *p, const fit_model *m)
+{
+    return p->runs_own_code && m->own_code && m->model_type[0] &&
+           !known_names_have(&known_transformers, m->model_type);
+}
+
 int fit_known_name(const preset *p, const fit_model *m, char *out, size_t size)
 {
     const loader *const l = loader_of(p);
@@ -73,14 +79,17 @@ int fit_known_name(const preset *p, const fit_model *m, char *out, size_t size)
                     type ? m->model_type : m->architecture);
 }
 
-/* Without a loader, a preset is for runtimes that know Ring-linear, or for any. */
+/* Without a loader, a preset is for runtimes that know Ring-linear, or for any. Code of the checkpoint
+ * cannot run experts in FP8 (fit_hold.c). */
 static bool would_do(const preset *p, const fit_model *m)
 {
     switch (p->config) {
     case CONFIG_NONE:
         return true;
     case CONFIG_FP8:
-        return p->loader ? fit_known(p, m) != KNOWN_NOT : m->ring_linear;
+        return !p->loader
+                   ? m->ring_linear
+                   : fit_known(p, m) != KNOWN_NOT && !(m->experts > 0 && fit_runs_own_code(p, m));
     case CONFIG_COMPRESSED:
         return false; /* the presets for the same runtimes stand for it */
     }

@@ -21,6 +21,9 @@ typedef enum fit_knowledge {
 
 fit_knowledge fit_known(const preset *p, const fit_model *m);
 
+/* Would the runtime run Python code of the checkpoint, because it does not know the model_type? */
+bool fit_runs_own_code(const preset *p, const fit_model *m);
+
 /* By what it was judged: the architecture, or "model_type NAME". Like snprintf. */
 int fit_known_name(const preset *p, const fit_model *m, char *out, size_t size);
 

@@ -238,11 +238,35 @@ START_TEST(some_modules_are_never_fp8)
 }
 END_TEST
 
+/* transformers replaces every module called `experts`, also in models that it does not know. */
+START_TEST(experts_of_own_code)
+{
+    static const char config[] = "{\"model_type\": \"x\", \"auto_map\": {}, \"num_experts\": 4}";
+    fit_question q = {.table = &table, .config = config, .config_bytes = strlen(config)};
+    add_all("+l.0.experts.*.up_proj.weight/ +l.0.up_proj.weight l.1.experts.*.up_proj.weight/");
+    q.preset = &preset_table[PRESET_HF];
+    expect_ok(fit_make(&q, &found, &e), &e);
+    ck_assert_ptr_nonnull(strstr(text_of(WARN_OWN_EXPERTS), "1 module in FP8, which transformers"));
+    ck_assert_str_eq(text_of(WARN_NOT_QUANTIZED), "");
+    fit_free(&found);
+    q.preset = &preset_table[PRESET_VLLM];
+    expect_ok(fit_make(&q, &found, &e), &e);
+    ck_assert_str_eq(text_of(WARN_OWN_EXPERTS), "");
+    fit_free(&found);
+    q.preset = &preset_table[PRESET_HF];
+    q.config = "{\"model_type\": \"llama\", \"auto_map\": {}}";
+    q.config_bytes = strlen(q.config);
+    expect_ok(fit_make(&q, &found, &e), &e);
+    ck_assert_str_eq(text_of(WARN_OWN_EXPERTS), "");
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("fit_hold");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, lists_are_matched_as_by_the_runtime, 0, COUNT(held));
     tcase_add_loop_test(tc, some_modules_are_never_fp8, 0, COUNT(plain));
+    tcase_add_test(tc, experts_of_own_code);
     return run_tests("fit_hold", tc);
 }
