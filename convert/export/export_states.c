@@ -53,8 +53,7 @@ static err_code refuse_foreign(const pack_table *t, const tensor_states *s, cons
     char more[48];
     say_more(f->count, more);
     err_set(e, ERR_INPUT,
-            "tensor %s%s: quantized by another method, %s, which octavo copies but cannot describe "
-            "to a runtime",
+            "tensor %s%s: quantized by %s, which octavo copies but cannot describe to a runtime",
             t->records[f->first].name, more, s->of[f->first].method);
     err_hint(e, "use the checkpoint itself, or octavo unpack, which gives its tensors back");
     return ERR_INPUT;
@@ -126,8 +125,8 @@ static err_code refuse_description(const pack_table *t, const export_how *how, e
     }
     err_set(e, ERR_INPUT, "embedded %s: says that the model is quantized (%s), but no tensor is",
             how->described.place, how->described.method);
-    err_hint(e, "if its numbers are plain, remove the quantization_config from config.json and "
-                "convert it again");
+    err_hint(e, "use the checkpoint itself or, if its numbers are plain, remove the "
+                "quantization_config from config.json and convert it again");
     return ERR_INPUT;
 }
 

@@ -312,7 +312,8 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     TRY_OUT(reserve_provenance(out, cp, options->source_sha256, e));
     count_totals(out, cp);
     out->file_bytes = pack_file_bytes(&out->table, options->digest, out->provenance_bytes);
-    if (out->quantized_count + out->carried_count == 0 && !options->allow_none) {
+    const uint64_t spared = pairs.described.unknown ? out->spared_count : 0;
+    if (out->quantized_count + out->carried_count + spared == 0 && !options->allow_none) {
         TRY_OUT(refuse_nothing(count_ruled_out(cp, options->recipe, &pairs, decisions), e));
     }
     out->described = pairs.described;

@@ -102,6 +102,26 @@ static void name_method(quantization *q, const char *producer, const json_t *des
     }
 }
 
+/* Methods whose tensors tensor_state.h recognizes, by the beginning of their names: where none are
+ * there, the description is out of date. Tensors of any other method may look like plain numbers. */
+static bool is_known_method(const json_t *description)
+{
+    static const char *const keys[] = {"quant_method", "quant_algo", "qformat_weight"};
+    static const char *const known[] = {
+        "fp8", "FP8", "fbgemm_fp8",  "compressed-tensors", "modelopt", "NVFP4", "mxfp4", "gptq",
+        "awq", "hqq", "w4afp8",      "auto-round",         "quanto",   "aqlm",  "vptq",  "quark",
+        "mlx", "exl", "bitsandbytes"};
+    const char *name = "";
+    bool any = false;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && !name[0]; i++) {
+        name = word_of(description, keys[i]);
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && !any; i++) {
+        any = strncmp(name, known[i], strlen(known[i])) == 0;
+    }
+    return any;
+}
+
 static err_code add_description(quantization *q, const char *file, const char *where,
                                 const char *producer, const json_t *description, err *e)
 {
@@ -109,6 +129,7 @@ static err_code add_description(quantization *q, const char *file, const char *w
         name_method(q, producer, description);
         snprintf(q->place, sizeof q->place, "%s%s%.60s", file, where[0] ? ": " : "", where);
     }
+    q->unknown = q->unknown || (!producer[0] && !is_known_method(description));
     q->pow2 = q->pow2 || strcmp(word_of(description, "scale_fmt"), "ue8m0") == 0;
     return add_tiles(q, file, description, e);
 }

@@ -27,7 +27,8 @@ typedef struct quantization {
     char place[QUANTIZATION_TEXT_BYTES];  /* of the first: "config.json: text_config" */
     block_format block;                   /* tiles of FP8; zeros: none are given */
     bool other_fp8;                       /* there is also FP8 without tiles */
-    bool pow2;                            /* scale_fmt: scales are powers of two */
+    bool unknown; /* some method is none of those whose tensors are recognized */
+    bool pow2;    /* scale_fmt: scales are powers of two */
 } quantization;
 
 /* The files that may describe a quantization; ends with NULL. config.json is the first. The others

@@ -103,7 +103,7 @@ const char *state_weight_method(const tensor_list *l, size_t i, const char *desc
         return "MXFP4";
     }
     if (is_integer_matrix(t, t->name + parent)) {
-        return described[0] ? described : "a method that stores integers";
+        return described[0] ? described : "an unknown method";
     }
     return NULL;
 }

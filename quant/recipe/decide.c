@@ -35,12 +35,18 @@ static err_code decide_state(const tensor *t, const tensor_state *s, decision *o
     return OK;
 }
 
+/* Is the checkpoint quantized, by any method? One that nobody has heard of may not show. */
+static bool is_quantized(const recipe *r, const fp8_pairs *pairs)
+{
+    const bool foreign = pairs->states.foreign > 0 || pairs->described.unknown;
+    return pairs->any || (knows_methods(r) && foreign);
+}
+
 /* Whoever quantized other weights left this one alone on purpose. */
 static bool is_spared(const recipe *r, const fp8_pairs *pairs, const decision *d)
 {
     return d->action == ACTION_QUANTIZE && d->reason != REASON_RULE &&
-           d->reason != REASON_REQUANTIZED &&
-           (pairs->any || (knows_methods(r) && pairs->states.foreign > 0));
+           d->reason != REASON_REQUANTIZED && is_quantized(r, pairs);
 }
 
 static bool has_tensor(const void *cp, const char *name)

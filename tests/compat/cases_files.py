@@ -244,8 +244,6 @@ def native(m):
 
 ODD = {
     "odd-c64": [("rope.freqs_cis", "C64", (16, 8))],
-    "odd-f4": [("model.extra", "F4", (4, 6))],
-    "odd-e8m0": [("model.extra", "F8_E8M0", (7,))],
     "odd-bool": [("model.layers.0.mask", "BOOL", (3, 3))],
     "odd-scalar": [("model.layers.0.mlp.num_batches_tracked", "I64", ())],
     "odd-zero": [("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", (0,))],

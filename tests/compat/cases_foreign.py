@@ -172,7 +172,7 @@ def _(m):
     m.files["quantize_config.json"] = '{"bits": 4, "group_size": 128, "desc_act": false}'
 
 
-@case("gptq-all", **refused("gptq"))
+@case("gptq-all", **refused("gptq", decide={"*": "left"}))
 def _(m):
     """Nothing is left to quantize, which is not an error: everything is carried."""
     t.llama(m)
@@ -187,7 +187,7 @@ def _(m):
     t.gptq(m, "*mlp.down_proj.weight")
 
 
-@case("awq", **refused("awq"))
+@case("awq", **refused("awq", decide={"*": "left"}))
 def _(m):
     """As GPTQ without g_idx."""
     t.llama(m)
@@ -301,3 +301,10 @@ def _(m):
     """A quant_method that octavo has never heard of, with tensors that look plain."""
     t.llama(m)
     m.config["quantization_config"] = {"quant_method": "fancyquant", "bits": 3}
+
+
+@kinds({"odd-f4": refused("FP4"), "odd-e8m0": refused("E8M0")})
+def _(m, name):
+    """One tensor of a dtype that only quantization has."""
+    t.llama(m)
+    m.raw("model.extra", *{"odd-f4": ("F4", (4, 6)), "odd-e8m0": ("F8_E8M0", (7,))}[name])

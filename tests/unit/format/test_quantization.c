@@ -67,6 +67,32 @@ START_TEST(descriptions)
 }
 END_TEST
 
+/* Where tensors of a method cannot be told from plain ones, nobody may take them for plain. */
+static const struct {
+    const char *file, *text;
+    bool unknown;
+} methods[] = {
+    {"config.json", "{}", false},
+    {"config.json", "{\"quantization_config\": {}}", true},
+    {"config.json", "{\"quantization_config\": {\"quant_method\": \"fp8\"}}", false},
+    {"config.json", "{\"quantization_config\": {\"quant_method\": \"fancyquant\"}}", true},
+    {"config.json", "{\"a\": {\"quantization_config\": {\"quant_method\": \"fancyquant\"}}}", true},
+    {"config.json", "{\"quantization_config\": {\"quant_algo\": \"NVFP4\"}}", false},
+    {"params.json", "{\"quantization\": {\"qformat_weight\": \"fp8_e4m3\"}}", false},
+    {"hf_quant_config.json", "{\"quantization\": {\"quant_algo\": \"W4A8_AWQ\"}}", false},
+    {"quantize_config.json", "{\"bits\": 4}", false},
+};
+
+START_TEST(unknown_methods)
+{
+    err e = {0};
+    quantization q = {0};
+    const char *const text = methods[_i].text;
+    expect_ok(quantization_read(&q, methods[_i].file, text, strlen(text), &e), &e);
+    ck_assert(q.unknown == methods[_i].unknown);
+}
+END_TEST
+
 START_TEST(powers_of_two)
 {
     err e = {0};
@@ -113,6 +139,7 @@ int main(void)
 {
     TCase *const tc = tcase_create("quantization");
     tcase_add_loop_test(tc, descriptions, 0, COUNT(texts));
+    tcase_add_loop_test(tc, unknown_methods, 0, COUNT(methods));
     tcase_add_test(tc, powers_of_two);
     tcase_add_test(tc, tiles_of_two_sizes);
     tcase_add_test(tc, long_names);
