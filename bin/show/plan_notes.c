@@ -36,15 +36,12 @@ const char *plan_kept_text(const plan *p, size_t limit, char *to)
     return to;
 }
 
-/* Kept because the built-in rules say so, not because of a rule of the user, and not quantized by
- * others. */
+/* Kept because the built-in rules say so, not because of a rule of the user. */
 static uint64_t wide_bytes(const plan *p)
 {
     uint64_t bytes = 0;
     for (int r = 0; r < REASON_COUNT; r++) {
-        const bool counts =
-            r != REASON_RULE && r != REASON_FOREIGN && r != REASON_PART && r != REASON_FP8;
-        bytes += counts ? p->kept_bytes[r] : 0;
+        bytes += r == REASON_RULE || r == REASON_FP8 ? 0 : p->kept_bytes[r];
     }
     return bytes;
 }
@@ -52,7 +49,8 @@ static uint64_t wide_bytes(const plan *p)
 void plan_note_wide(const plan *p, const monitor *m)
 {
     const uint64_t wide = wide_bytes(p);
-    if (wide > p->source_bytes / 2) {
+    /* What others quantized is not wide, and has a note of its own. */
+    if (p->foreign_count == 0 && wide > p->source_bytes / 2) {
         shown part, all;
         char kept[PLAN_KEPT_TEXT_BYTES];
         monitor_note(m, "most of this model stays wide: %s of %s (%s)", text_size(part.s, wide),

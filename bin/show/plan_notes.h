@@ -15,7 +15,8 @@ enum { PLAN_KEPT_TEXT_BYTES = 1024 };
  * is kept. Returns `to`, which has PLAN_KEPT_TEXT_BYTES. */
 const char *plan_kept_text(const plan *p, size_t limit, char *to);
 
-/* A note if more than half of the source stays wide although no rule of the user says so. */
+/* A note if more than half of the source stays wide although no rule of the user says so. None if others
+ * quantized it: that has a note of its own. */
 void plan_note_wide(const plan *p, const monitor *m);
 
 /* A note that counts large matrices inside layers which are kept only because their name is not known,
