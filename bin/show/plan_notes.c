@@ -6,8 +6,8 @@
 
 #include "bin/cli/text.h"
 
-/* The reason with the most bytes of those that come after `than` of `before` bytes; REASON_COUNT: none
- * is left. Equal sums come in the order of their reasons. */
+/* The reason with the most bytes of those that come after `than` of `before` bytes;
+ * REASON_COUNT: none is left. Equal sums come in the order of their reasons. */
 static recipe_reason next_reason(const plan *p, recipe_reason than, uint64_t before)
 {
     recipe_reason best = REASON_COUNT;

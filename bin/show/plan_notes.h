@@ -11,16 +11,16 @@
 
 enum { PLAN_KEPT_TEXT_BYTES = 1024 };
 
-/* The bytes of kept tensors for each reason, largest first, at most `limit` of them. Empty if nothing
- * is kept. Returns `to`, which has PLAN_KEPT_TEXT_BYTES. */
+/* The bytes of kept tensors for each reason, largest first, at most `limit` of them. Empty if
+ * nothing is kept. Returns `to`, which has PLAN_KEPT_TEXT_BYTES. */
 const char *plan_kept_text(const plan *p, size_t limit, char *to);
 
-/* A note if more than half of the source stays wide although no rule of the user says so. None if others
- * quantized it: that has a note of its own. */
+/* A note if more than half of the source stays wide although no rule of the user says so. None
+ * if others quantized it: that has a note of its own. */
 void plan_note_wide(const plan *p, const monitor *m);
 
-/* A note that counts large matrices inside layers which are kept only because their name is not known,
- * if there are any. */
+/* A note that counts large matrices inside layers which are kept only because their name is not
+ * known, if there are any. */
 void plan_note_unknown(const plan *p, const monitor *m);
 
 #endif

@@ -25,8 +25,8 @@ typedef struct plan_record {
     const char *method;    /* that quantized its source; NULL: none */
 } plan_record;
 
-/* Large matrices inside layers that are kept only because their name is not known: those with a whole
- * tile, which a rule could quantize. */
+/* Large matrices inside layers that are kept only because their name is not known: those with a
+ * whole tile, which a rule could quantize. */
 typedef struct plan_unknown {
     uint64_t count, bytes; /* of source tensors */
     const char *example;   /* a name of the source; NULL: there is none */

@@ -12,47 +12,53 @@ typedef struct module_kind {
     recipe_reason what;   /* REASON_LINEAR: quantized */
 } module_kind;
 
-/* The first row that fits decides. Sources: vLLM 0.33.0 (vllm/model_executor unless said), SGLang
- * 0.5.23, transformers 5.24.0, and the layouts of released FP8 checkpoints. "Built wide" means that a
- * runtime creates the module without its quantization configuration. */
+/* The first row that fits decides. Sources: vLLM 0.33.0 (vllm/model_executor unless said),
+ * SGLang 0.5.23, transformers 5.24.0, and the layouts of released FP8 checkpoints. "Built wide"
+ * means that a runtime creates the module without its quantization configuration. */
 static const module_kind kinds[] = {
-    /* Routers of experts. DeepSeek, Qwen, GLM, Bailing, Ernie, MiniMax, dots (gate), gpt-oss, Llama 4,
-     * Jamba, Gemma 4 (router), LongCat-Flash (router.classifier), Granite, DBRX (router.layer),
-     * Hunyuan (gate.wg), Ernie-VL (gate.weight_1). All released FP8 checkpoints keep them. */
+    /* Routers of experts. DeepSeek, Qwen, GLM, Bailing, Ernie, MiniMax, dots (gate), gpt-oss,
+     * Llama 4, Jamba, Gemma 4 (router), LongCat-Flash (router.classifier), Granite, DBRX
+     * (router.layer), Hunyuan (gate.wg), Ernie-VL (gate.weight_1). All released FP8 checkpoints
+     * keep them. */
     {"", "", "gate router", REASON_ROUTER},
     {"gate", "", "wg weight_1", REASON_ROUTER},
     {"altup", "", "modality_router correction_coefs prediction_coefs",
      REASON_ROUTER}, /* Gemma 3n */
 
-    /* Gates with a row or a few rows: Qwen2-MoE to Qwen3.5, vLLM models/qwen2_moe.py (built wide); Kimi
-     * K3, vllm/models/kimi_k3 (built wide). */
+    /* Gates with a row or a few rows: Qwen2-MoE to Qwen3.5, vLLM models/qwen2_moe.py (built
+     * wide); Kimi K3, vllm/models/kimi_k3 (built wide). */
     {"", "", "shared_expert_gate", REASON_GATE},
     {"", "", "self_attention_res_proj mlp_res_proj output_attn_res_proj", REASON_GATE},
 
-    /* Indexers of sparse attention. DeepSeek-V3.2 and GLM-5: the releases have FP8 in wq_b and wk; vLLM
-     * models/deepseek_v2.py builds weights_proj wide. DeepSeek-V4's compressors are built wide. */
+    /* Indexers of sparse attention. DeepSeek-V3.2 and GLM-5: the releases have FP8 in wq_b and
+     * wk; vLLM models/deepseek_v2.py builds weights_proj wide. DeepSeek-V4's compressors are
+     * built wide. */
     {"indexer", "", "wq_b wk", REASON_LINEAR},
     {"indexer", "", "weights_proj", REASON_INDEXER},
-    {"compressor", "", "wkv wgate", REASON_INDEXER},
+    {"compressor", "", "wkv wgate kv_proj gate_proj", REASON_INDEXER},
+    /* MiniMax-M3, Qwen4 (SGLang models/minimax_m3.py, vLLM layers/indexer_qsa.py quantize them). */
+    {"", "", "index_q_proj index_k_proj index_v_proj index_qk_proj index_o_proj", REASON_LINEAR},
 
-    /* Gated DeltaNet: Qwen3-Next (in_proj_qkvz, in_proj_ba), Qwen3.5 (in_proj_qkv, in_proj_z, in_proj_a,
-     * in_proj_b). Qwen's FP8 releases list in_proj_a, in_proj_b and conv1d as unquantized. */
+    /* Gated DeltaNet: Qwen3-Next (in_proj_qkvz, in_proj_ba), Qwen3.5 (in_proj_qkv, in_proj_z,
+     * in_proj_a, in_proj_b). Qwen's FP8 releases list in_proj_a, in_proj_b and conv1d as
+     * unquantized. */
     {"", "A_log in_proj_qkv|in_proj_qkvz", "in_proj_qkv in_proj_z in_proj_qkvz out_proj",
      REASON_LINEAR},
     {"", "A_log in_proj_qkv|in_proj_qkvz", "in_proj_ba in_proj_a in_proj_b", REASON_GATE},
 
     /* Kimi Delta Attention and its kin. Ling-3.0 has full gates f_proj and g_proj (vLLM
-     * models/bailing_moe_v3.py; its FP8 release keeps b_proj and MLA's g_proj, vllm-project/vllm#51265), Kimi-Linear factored ones (layers/mamba/gdn/kimi_gdn_linear_attn.py),
-     * Kimi K3 a full g_proj, OLMo-Hybrid a_proj, b_proj and a full g_proj (transformers
-     * models/olmo_hybrid). b_proj has a row per head. */
+     * models/bailing_moe_v3.py; its FP8 release keeps b_proj and MLA's g_proj,
+     * vllm-project/vllm#51265), Kimi-Linear factored ones
+     * (layers/mamba/gdn/kimi_gdn_linear_attn.py), Kimi K3 a full g_proj, OLMo-Hybrid a_proj,
+     * b_proj and a full g_proj (transformers models/olmo_hybrid). b_proj has a row per head. */
     {"", "A_log", "q_proj k_proj v_proj f_proj g_proj o_proj dense", REASON_LINEAR},
     {"", "A_log", "a_proj b_proj", REASON_GATE},
     {"", "A_log", "f_a_proj f_b_proj g_a_proj g_b_proj", REASON_LOW_RANK},
 
-    /* Mamba-2: Nemotron-H, Granite 4, Bamba, Falcon-H1. Both are FP8 in NVIDIA's release of Nemotron 3
-     * Super, and in that of Nano except in layers chosen by measurement; vLLM reads both in FP8
-     * (layers/mamba/mamba_mixer2.py). Mamba-1 has x_proj: Jamba, Falcon
-     * Mamba (layers/mamba/mamba_mixer.py builds all of it wide). */
+    /* Mamba-2: Nemotron-H, Granite 4, Bamba, Falcon-H1. Both are FP8 in NVIDIA's release of
+     * Nemotron 3 Super, and in that of Nano except in layers chosen by measurement; vLLM reads
+     * both in FP8 (layers/mamba/mamba_mixer2.py). Mamba-1 has x_proj: Jamba, Falcon Mamba
+     * (layers/mamba/mamba_mixer.py builds all of it wide). */
     {"", "A_log x_proj", "in_proj out_proj x_proj dt_proj", REASON_RECURRENCE},
     {"", "A_log", "in_proj out_proj", REASON_LINEAR},
 
@@ -61,49 +67,65 @@ static const module_kind kinds[] = {
 
     /* Ring-linear 2.0: a full gate beside query_key_value (SGLang models/bailing_moe_linear.py). */
     {"", "query_key_value", "g_proj", REASON_LINEAR},
-    /* Gates of softmax attention and of MLA, mostly a row per head: Step-3.5, Laguna, dots.3, Ling-3.0's
-     * and Kimi K3's MLA, GigaChat 3.5 (SGLang models/step3p5.py and bailing_moe_v3.py build g_proj
-     * wide). */
-    {"", "q_proj|qkv_proj|q_b_proj|kv_b_proj", "g_proj attn_gate", REASON_GATE},
+    /* Gates of softmax attention and of MLA, mostly a row per head: Step-3.5, Laguna, dots.3,
+     * Ling-3.0's and Kimi K3's MLA, GigaChat 3.5 (SGLang models/step3p5.py and bailing_moe_v3.py
+     * build g_proj wide). */
+    {"", "q_proj|qkv_proj|q_b_proj|kv_b_proj", "g_proj attn_gate q_gate_proj linear_gate",
+     REASON_GATE},
 
     /* Gemma 3n and 4: a small input per layer, a low-rank residual. */
     {"", "", "per_layer_input_gate", REASON_GATE},
     {"", "", "per_layer_projection", REASON_LOW_RANK},
     {"laurel", "", "linear_left linear_right", REASON_LOW_RANK},
 
-    /* From the hidden state to the smaller space of the experts and back: Nemotron 3 Super (NVIDIA's FP8
-     * release keeps both, docs.nvidia.com/nemotron, "super3/quantization"), Kimi K3. */
+    /* From the hidden state to the smaller space of the experts and back: Nemotron 3 Super
+     * (NVIDIA's FP8 release keeps both, docs.nvidia.com/nemotron, "super3/quantization"), Kimi
+     * K3. */
     {"", "", "fc1_latent_proj fc2_latent_proj", REASON_LOW_RANK},
     {"", "", "routed_expert_down_proj routed_expert_up_proj", REASON_LOW_RANK},
+    {"", "", "pre_expert_proj post_expert_proj", REASON_LOW_RANK}, /* Muse Spark */
 
-    /* The input of a prediction (MTP) layer, from the embedding and the hidden state: DeepSeek-V3, GLM-4.5,
-     * Ling 2.0, Step-3.5, Nemotron-H (eh_proj), Ernie (mtp_linear_proj), DeepSeek-V4 (e_proj, h_proj). Most
-     * are built wide: vLLM models/deepseek_mtp.py, glm4_moe_mtp.py, bailing_moe_mtp.py, step3p5_mtp.py. */
+    /* Hyper-connections: DeepSeek-V4, Hunyuan 4 (hc_*), Qwen4. All are built wide. */
+    {"", "", "hc_fn hc_attn_fn hc_ffn_fn hc_head_fn block_inject_weight", REASON_GATE},
+    {"", "", "input_mix_weight_down input_mix_weight_up", REASON_LOW_RANK},
+
+    /* The input of a prediction (MTP) layer, from the embedding and the hidden state:
+     * DeepSeek-V3, GLM-4.5, Ling 2.0, Step-3.5, Nemotron-H (eh_proj), Ernie (mtp_linear_proj),
+     * DeepSeek-V4 (e_proj, h_proj). Most are built wide: vLLM models/deepseek_mtp.py,
+     * glm4_moe_mtp.py, bailing_moe_mtp.py, step3p5_mtp.py. */
     {"", "", "eh_proj mtp_linear_proj", REASON_MTP},
     {"", "enorm", "e_proj h_proj", REASON_MTP},
 
     /* ---- what the name alone tells ------------------------------ */
 
-    /* Attention. DeepSeek-V4 and the original names of Mistral and Llama have w*; InternLM2 wqkv; Baichuan
-     * W_pack; DBRX Wqkv; MiniMax-Text-01 output_gate; MiniCPM o_gate and z_proj. */
+    /* Exaone 3. (GPT-2 stores c_fc and c_proj the other way round, so these names alone say
+     * nothing.) */
+    {"", "c_fc_0", "c_fc_0 c_fc_1 c_proj", REASON_LINEAR},
+
+    /* Attention. DeepSeek-V4 and the original names of Mistral and Llama have w*; InternLM2
+     * wqkv; Baichuan W_pack; DBRX Wqkv; Spark 2.5 q_k_v_proj; Inkling w*_d*; MiniMax-Text-01
+     * output_gate; MiniCPM o_gate and z_proj. */
     {"", "", "q_proj k_proj v_proj o_proj qkv_proj out_proj kv_proj query_key_value dense",
      REASON_LINEAR},
+    {"", "", "q_k_v_proj gqkv_proj qk_proj wq_du wk_dv wv_dv wr_du wo_ud", REASON_LINEAR},
     {"", "", "wq wk wv wo wqkv Wqkv W_pack output_gate output_gate_proj o_gate z_proj",
      REASON_LINEAR},
-    /* Multi-head latent attention: DeepSeek-V2 and V3, Kimi K2, LongCat-Flash; fused as vLLM stores it. */
+    /* Multi-head latent attention: DeepSeek-V2 and V3, Kimi K2, LongCat-Flash; fused as vLLM
+     * stores it. */
     {"", "",
      "q_a_proj q_b_proj kv_a_proj kv_a_proj_with_mqa kv_b_proj fused_qkv_a_proj "
      "fused_qkv_a_proj_with_mqa wq_a wq_b wkv wkv_a wkv_b wo_a wo_b",
      REASON_LINEAR},
-    /* Feed-forward layers and experts. Falcon, BLOOM, GPT-NeoX, ChatGLM: dense_*; Phi-2, OPT: fc1, fc2;
-     * GPT-J: fc_in, fc_out; DBRX: v1; Granite: input_linear, output_linear. */
+    /* Feed-forward layers and experts. Falcon, BLOOM, GPT-NeoX, ChatGLM: dense_*; Phi-2, OPT:
+     * fc1, fc2; GPT-J: fc_in, fc_out; DBRX: v1; Granite: input_linear, output_linear. */
     {"", "", "gate_proj up_proj down_proj gate_up_proj up_gate_proj w1 w2 w3 w13 v1",
      REASON_LINEAR},
     {"", "", "dense_h_to_4h dense_4h_to_h fc1 fc2 fc_in fc_out input_linear output_linear",
      REASON_LINEAR},
 };
 
-/* Cut off the last component: its length is returned, and what is left before the '.' goes to `rest`. */
+/* Cut off the last component: its length is returned, and what is left before the '.' goes to
+ * `rest`. */
 static size_t last_component(const char *text, size_t bytes, size_t *rest)
 {
     size_t start = bytes;

@@ -12,8 +12,8 @@
 
 #include "quant/recipe/recipe.h"
 
-/* A tensor in terms of its module: "model.layers.3.mlp.gate.weight" is the module "gate" of the parent
- * "model.layers.3.mlp", whose last component is "mlp". Nothing here ends with a NUL. */
+/* A tensor in terms of its module: "model.layers.3.mlp.gate.weight" is the module "gate" of the
+ * parent "model.layers.3.mlp", whose last component is "mlp". Nothing here ends with a NUL. */
 typedef struct module_name {
     const char *start;   /* of the whole name */
     size_t prefix_bytes; /* of the parent and the '.' after it; 0: there is no parent */

@@ -84,8 +84,8 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
     return OK;
 }
 
-/* FP8 with scales (spec/quant.md section 8): it is carried over unchanged if its tiles and scales are
- * those of the output, else quantized again if the recipe allows that. */
+/* FP8 with scales (spec/quant.md section 8): it is carried over unchanged if its tiles and
+ * scales are those of the output, else quantized again if the recipe allows that. */
 static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
 {
     const block_format wanted = recipe_block(r);

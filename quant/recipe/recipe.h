@@ -124,15 +124,15 @@ static inline block_format recipe_block(const recipe *r)
     return block_fp8(r->scales);
 }
 
-/* Append a rule. A recipe that is all zero has the newest built-in rules, f32 scales and ieee; recipe_free
- * releases what it owns. Errors: an invalid glob, or one that is not UTF-8: ERR_USAGE from an
- * option, else ERR_INPUT; ERR_MEMORY. */
+/* Append a rule. A recipe that is all zero has the newest built-in rules, f32 scales and ieee;
+ * recipe_free releases what it owns. Errors: an invalid glob, or one that is not UTF-8:
+ * ERR_USAGE from an option, else ERR_INPUT; ERR_MEMORY. */
 MUST_CHECK err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option,
                                     err *e);
 
-/* Append the rules of a recipe in JSON, and set "scales", "dialect", "requantize" and "built_in" if
- * it has them. `what` names the text in messages. Errors: ERR_INPUT: not a recipe, an unknown key, an
- * invalid glob; ERR_MEMORY. */
+/* Append the rules of a recipe in JSON, and set "scales", "dialect", "requantize" and "built_in"
+ * if it has them. `what` names the text in messages. Errors: ERR_INPUT: not a recipe, an unknown
+ * key, an invalid glob; ERR_MEMORY. */
 MUST_CHECK err_code recipe_parse(recipe *r, const char *what, const char *text, size_t bytes,
                                  err *e);
 
@@ -148,9 +148,9 @@ MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decis
 /* Is this the name of a linear layer inside a layer in any set of rules and any kind of module? */
 bool recipe_is_linear(const char *name);
 
-/* The recipe as canonical JSON, as section RCPE has it (set 1 is not named there), or with its set in
- * any case, so that recipe_parse gives the same recipe again. The caller's to free(); NULL if memory
- * is short. */
+/* The recipe as canonical JSON, as section RCPE has it (set 1 is not named there), or with its
+ * set in any case, so that recipe_parse gives the same recipe again. The caller's to free();
+ * NULL if memory is short. */
 char *recipe_json_packed(const recipe *r, size_t *bytes);
 char *recipe_json(const recipe *r, size_t *bytes);
 

@@ -1,33 +1,35 @@
-/* Set 2 of the built-in rules: modules are judged by their kind, towers stay whole, and the reason for
- * keeping a tensor says what it is. */
+/* Set 2 of the built-in rules: modules are judged by their kind, towers stay whole, and the
+ * reason for keeping a tensor says what it is. */
 #include <string.h>
 
 #include "format/tensor/tensor_name.h"
 #include "quant/recipe/built_in.h"
 #include "quant/recipe/module_kinds.h"
 
-/* Parts of a model that are not its language model. No released block FP8 checkpoint quantizes them, and
- * runtimes build them wide or expect them listed as unquantized; half of one would help nobody. From the
- * modules that vLLM 0.33.0 (vllm/model_executor/models), SGLang 0.5.23 and transformers 5.24.0 create
- * beside a language model. */
+/* Parts of a model that are not its language model. No released block FP8 checkpoint quantizes
+ * them, and runtimes build them wide or expect them listed as unquantized; half of one would
+ * help nobody. From the modules that vLLM 0.33.0 (vllm/model_executor/models), SGLang 0.5.23 and
+ * transformers 5.24.0 create beside a language model. */
 static const char towers[] =
     /* vision */
     "visual vision vision_tower vision_tower_high vision_model vision_encoder vision_backbone "
-    "vision_embed_tokens vision_embedder vision_tokenizer visual_tokenizer visual_model vit vit_model "
-    "vit_merger vit_large_projector vit_downsampler1 vit_downsampler2 sam_model image_encoder "
-    "image_newline view_seperator gen_vision_model embed_vision embed_tokens_extend "
+    "vision_embed_tokens vision_embedder vision_tokenizer visual_tokenizer visual_model vit "
+    "vit_model vit_merger vit_large_projector vit_downsampler1 vit_downsampler2 sam_model image_encoder "
+    "image_newline view_seperator gen_vision_model embed_vision embed_tokens_extend vpm mlp_AR "
     /* audio */
     "audio audio_tower audio_model audio_encoder audio_tokenizer audio_embed speech_encoder "
-    "whisper_encoder sound_tower sound_encoder embed_audio code2wav token2wav "
+    "whisper_encoder mm_whisper_embeddings sound_tower sound_encoder embed_audio apm code2wav "
+    "token2wav "
     /* from these to the language model */
     "projector mm_projector multi_modal_projector multimodal_projector image_projector "
     "vision_projector visual_projector audio_projector speech_projector sound_projection "
     "vision_projection visual_projection audio_projection vision_proj audio_proj vision_adapter "
     "audio_adapter vision_language_adapter modality_projection connector resampler resampler_model "
-    "perceiver_resampler merger patch_merger deepstack_merger_list aligner gen_aligner linear_proj_audio";
+    "vision_resampler perceiver_resampler qformer merger patch_merger deepstack_merger_list aligner "
+    "gen_aligner linear_proj_audio language_projection audio_language_projection img_projection";
 
-static const char recurrences[] =
-    "A_log dt_bias D slope_rate query_decay key_decay diagonal_decay"; /* the decays: MiniMax-Text-01 */
+/* The decays are those of MiniMax-Text-01. */
+static const char recurrences[] = "A_log dt_bias D slope_rate query_decay key_decay diagonal_decay";
 static const char embeddings[] =
     "embed_tokens embed_tokens_per_layer word_embeddings wte wpe embed_in "
     "tok_embeddings embeddings embedding embed_positions "
@@ -74,10 +76,18 @@ static bool is_experts(const char *text, size_t bytes)
     return word_in("experts", text, bytes);
 }
 
-static bool ends_with(const module_name *m, const char *ending)
+static bool ends_with(const char *text, size_t length, const char *ending)
 {
     const size_t bytes = strlen(ending);
-    return m->last_bytes >= bytes && memcmp(m->last + m->last_bytes - bytes, ending, bytes) == 0;
+    return length >= bytes && memcmp(text + length - bytes, ending, bytes) == 0;
+}
+
+/* What a norm is made of is part of it: some have a gate of low rank (GigaChat 3.5, A.X K2). */
+static bool is_vector(const recipe_tensor *t, const module_name *m)
+{
+    return t->ndim < 2 || ends_with(m->last, m->last_bytes, "bias") ||
+           ends_with(m->last, m->last_bytes, "norm") ||
+           ends_with(m->parent, m->parent_bytes, "norm");
 }
 
 static bool contains(const module_name *m, const char *part)
@@ -100,7 +110,7 @@ static recipe_reason plain_reason(const recipe_tensor *t, const module_name *m)
     if (word_in(recurrences, m->last, m->last_bytes)) {
         return REASON_RECURRENCE;
     }
-    if (t->ndim < 2 || ends_with(m, "bias") || ends_with(m, "norm")) {
+    if (is_vector(t, m)) {
         return REASON_VECTOR;
     }
     return contains(m, "conv") ? REASON_CONVOLUTION : REASON_RULE;

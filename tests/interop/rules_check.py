@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import rules_np as rules  # noqa: E402
 import st_write  # noqa: E402
 
-PARENTS = ["self_attn", "mlp", "mlp.experts", "moe", "linear_attn", "mixer", "conv", "attention"]
+PARENTS = ["self_attn", "q_norm", "mlp", "mlp.experts", "moe", "linear_attn", "mixer", "conv", "attention"]
 STARTS = ["model.layers.%d.", "h.%d.", "model.language_model.layers.%d.", "blocks.%d.", "layers.%d."]
 NOISE = ["fc", "proj", "q_projx", "linear_1", "head", "x_norm", "bias", "short_conv", "weight", "mtp.fc"]
 SHAPES = [[4], [4, 4], [4, 4], [4, 4], [4, 4], [2, 4, 4], [2, 4, 4], [2, 2, 2, 2], [0, 4]]

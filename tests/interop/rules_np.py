@@ -106,7 +106,7 @@ def reason2(name, dtype, shape, names):
         ("dtype", dtype not in QUANTIZABLE),
         ("tower", page.towers & set(parts)),
         ("recurrence", module in page.of("recurrence")),
-        ("vector", len(shape) < 2 or module.endswith(("bias", "norm"))),
+        ("vector", len(shape) < 2 or module.endswith(("bias", "norm")) or parent.endswith("norm")),
         ("convolution", "conv" in module),
         ("shape", len(shape) > 3),
         ("empty", not all(shape)),

@@ -1,4 +1,4 @@
-/* Recipes as JSON: what is refused, the canonical form, and what is kept from one text to the next. */
+/* Recipes as JSON: what is refused, the canonical form, and what is kept from text to text. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

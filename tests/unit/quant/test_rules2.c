@@ -1,4 +1,5 @@
-/* Set 2 of the built-in rules: the tensors of released models, each decided among those beside it. */
+/* Set 2 of the built-in rules: the tensors of released models, each decided among those beside
+ * it. */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +186,19 @@ static const example examples[] = {
     LINEAR(L "self_attn.output_gate.weight"),
     {L "self_attn.slope_rate", 3, REASON_RECURRENCE},
     {L "self_attn.diagonal_decay", 4, REASON_RECURRENCE},
+    MODEL, /* Exaone 3; GPT-2, whose matrices lie the other way round */
+    LINEAR("transformer.h.0.mlp.c_fc_0.weight"),
+    LINEAR("transformer.h.0.mlp.c_proj.weight"),
+    KEPT("h.0.mlp.c_proj.weight", NOT_LINEAR),
+    MODEL, /* MiniMax-M3, A.X K2, GigaChat 3.5, Qwen4, Inkling */
+    LINEAR(L "self_attn.index_q_proj.weight"),
+    KEPT(L "self_attn.q_gate_proj.weight", GATE),
+    LINEAR(L "self_attn.q_proj.weight"),
+    KEPT(L "input_layernorm.gate_up_lowrank.weight", VECTOR),
+    KEPT(L "post_norm.fc1.weight", VECTOR),
+    KEPT(L "mlp_hc.input_mix_weight_up.weight", LOW_RANK),
+    LINEAR(L "attn.wq_du.weight"),
+    STACK(L "mlp.shared_experts.gate_proj"),
     MODEL, /* Gemma 3n */
     KEPT(L "laurel.linear_left.weight", LOW_RANK),
     KEPT(L "altup.modality_router.weight", ROUTER),
