@@ -247,10 +247,11 @@ err_code fit_judge(const fit *f, const char *path, err *e)
     if (fit_says_yes(f)) {
         return OK;
     }
-    return bad == 0 ? err_set(e, ERR_DIFFERENT, "%s: %s would not load this model", path,
-                              preset_name(f->preset))
-                    : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
-                              preset_name(f->preset), bad, f->run_count);
+    return bad == 0 || f->run_count == 1
+               ? err_set(e, ERR_DIFFERENT, "%s: %s would not load this model", path,
+                         preset_name(f->preset))
+               : err_set(e, ERR_DIFFERENT, "%s: does not fit %s in %zu of %zu cases", path,
+                         preset_name(f->preset), bad, f->run_count);
 }
 
 void fit_note(const fit *f, const monitor *m)

@@ -176,7 +176,7 @@ static bool emit_merged(const preset *p, const preset_place *place, const spelle
         return true;
     }
     for (size_t i = 0; i < COUNT_OF(merged) && good; i++) {
-        spelled whole;
+        spelled whole = {""};
         const char *const at = ends_in(s->name, merged[i].from);
         if (at && applies(&merged[i], p, place)) {
             good =
@@ -192,7 +192,7 @@ bool preset_parts(const preset *p, const char *module, preset_emit emit, void *c
     for (size_t i = 0; i < COUNT_OF(stored_merged) && p->spelling & SPELL_PARTS; i++) {
         const char *const at = ends_in(module, stored_merged[i].stored);
         for (size_t k = 0; at && k < 3 && stored_merged[i].parts[k] && good; k++) {
-            spelled part;
+            spelled part = {""};
             good = put(&part, module, (size_t)(at - module), stored_merged[i].parts[k]) &&
                    emit(ctx, part.name);
         }
@@ -218,7 +218,7 @@ static bool move(const preset *p, const preset_place *place, spelled *s)
 bool preset_runtime_name(const preset *p, const preset_place *place, const char *module,
                          char out[NAME_MAX_BYTES + 1])
 {
-    spelled s;
+    spelled s = {""};
     const bool good = put(&s, module, strlen(module), "") &&
                       (!(p->spelling & SPELL_SGLANG) || spell_sglang(place, &s)) &&
                       move(p, place, &s);
@@ -239,7 +239,7 @@ bool preset_spell(const preset *p, const preset_place *place, const char *module
 {
     static const unsigned ways[] = {SPELL_NAMES, SPELL_SGLANG, SPELL_ANT};
     bool good = true;
-    spelled s;
+    spelled s = {""};
     for (size_t i = 0; i < COUNT_OF(ways) && good; i++) {
         if (!(p->spelling & ways[i])) {
             continue;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/glob.h"
+
 struct fit_list {
     const preset *preset;
     const char **entries; /* sorted */
@@ -216,6 +218,13 @@ static bool skips_merged(const fit_list *l, const preset_place *place, const cha
     return has(l, whole, strlen(whole));
 }
 
+/* Entries that vLLM renames before it looks up experts by names that it does not rename: models/
+ * gpt_oss.py, hf_to_vllm_mapper. */
+static bool is_renamed_away(const char *architecture, const char *module)
+{
+    return glob_match("GptOss*", architecture) && glob_match("*.experts.*.down_proj", module);
+}
+
 bool fit_list_skips(const fit_list *l, const preset_place *place, const char *module)
 {
     const char *const architecture = place->architecture ? place->architecture : "";
@@ -226,7 +235,7 @@ bool fit_list_skips(const fit_list *l, const preset_place *place, const char *mo
     case MATCH_TAIL:
         return has_tail(l, module) || skips_merged(l, place, module);
     case MATCH_EACH:
-        return has(l, module, strlen(module));
+        return has(l, module, strlen(module)) && !is_renamed_away(architecture, module);
     case MATCH_RUN:
         return runs_skip(l, place, module);
     case MATCH_ENDS:

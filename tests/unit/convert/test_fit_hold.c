@@ -131,6 +131,12 @@ static const struct {
      "a.model.0.experts.*.up_proj.weight/ "
      "+model.0.experts.*.up_proj.weight/",
      NULL, NULL},
+    {"experts", "X", PRESET_VLLM,
+     "a.model.0.experts.*.up_proj.weight/ +model.0.experts.*.up_proj.weight/ "
+     "+model.0.experts.*.gate_proj.weight/ +model.0.experts.*.down_proj.weight/",
+     NULL, "1 module in FP8"},
+    {"renamed", "GptOssForCausalLM", PRESET_COMPRESSED, "l.0.experts.down_proj/ +l.0.a.weight",
+     "l.*.experts.*.down_proj (1)", NULL},
     /* compressed-tensors looks up the first expert. */
     {"first expert", "X", PRESET_COMPRESSED, "l.0.experts.1.up_proj.weight +l.0.a.weight",
      "1 module that compressed-tensors would build in FP8, without scales in the file: "
