@@ -155,12 +155,16 @@ module_name module_name_of(const recipe_tensor *t)
 
 bool word_in(const char *list, const char *text, size_t bytes)
 {
-    for (const char *p = list; *p; p += *p == ' ') {
-        const size_t length = strcspn(p, " ");
-        if (length == bytes && memcmp(p, text, bytes) == 0) {
+    const char *p = list;
+    while (*p) {
+        const char *const word = p;
+        while (*p && *p != ' ') { /* asked some thousand times for each tensor: no call */
+            p++;
+        }
+        if ((size_t)(p - word) == bytes && memcmp(word, text, bytes) == 0) {
             return true;
         }
-        p += length;
+        p += *p == ' ';
     }
     return false;
 }

@@ -14,8 +14,9 @@ static const char towers[] =
     /* vision */
     "visual vision vision_tower vision_tower_high vision_model vision_encoder vision_backbone "
     "vision_embed_tokens vision_embedder vision_tokenizer visual_tokenizer visual_model vit "
-    "vit_model vit_merger vit_large_projector vit_downsampler1 vit_downsampler2 sam_model image_encoder "
-    "image_newline view_seperator gen_vision_model embed_vision embed_tokens_extend vpm mlp_AR "
+    "vit_model vit_merger vit_large_projector vit_downsampler1 vit_downsampler2 sam_model "
+    "image_encoder image_newline view_seperator gen_vision_model embed_vision embed_tokens_extend "
+    "vpm mlp_AR "
     /* audio */
     "audio audio_tower audio_model audio_encoder audio_tokenizer audio_embed speech_encoder "
     "whisper_encoder mm_whisper_embeddings sound_tower sound_encoder embed_audio apm code2wav "
@@ -25,8 +26,9 @@ static const char towers[] =
     "vision_projector visual_projector audio_projector speech_projector sound_projection "
     "vision_projection visual_projection audio_projection vision_proj audio_proj vision_adapter "
     "audio_adapter vision_language_adapter modality_projection connector resampler resampler_model "
-    "vision_resampler perceiver_resampler qformer merger patch_merger deepstack_merger_list aligner "
-    "gen_aligner linear_proj_audio language_projection audio_language_projection img_projection";
+    "vision_resampler perceiver_resampler qformer merger patch_merger deepstack_merger_list "
+    "aligner gen_aligner linear_proj_audio language_projection audio_language_projection "
+    "img_projection";
 
 /* The decays are those of MiniMax-Text-01. */
 static const char recurrences[] = "A_log dt_bias D slope_rate query_decay key_decay diagonal_decay";

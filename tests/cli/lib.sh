@@ -71,6 +71,25 @@ tiny() {
     "$PYTHON" "$ROOT/tests/tiny_checkpoint.py" "$@"
 }
 
+# zeros DIRECTORY NAME:SHAPE...: a checkpoint of such BF16 tensors, all zero, as "lm_head.weight:16x128".
+zeros() {
+    "$PYTHON" - "$ROOT/tests" "$@" <<'EOF'
+import os, sys
+
+sys.path.insert(0, sys.argv[1])
+import st_write
+
+tensors = []
+for word in sys.argv[3:]:
+    name, shape = word.split(":")
+    shape = [int(d) for d in shape.split("x")]
+    tensors.append((name, "BF16", shape, bytes(st_write.tensor_bytes("BF16", shape))))
+os.mkdir(sys.argv[2])
+st_write.write_file(sys.argv[2] + "/model.safetensors", tensors)
+EOF
+    echo '{}' >"$1/config.json"
+}
+
 # flip FILE OFFSET: change one bit.
 flip() {
     local byte
