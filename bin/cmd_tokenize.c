@@ -1,5 +1,4 @@
-/* octavo tokenize: the token ids of a text, with the tokenizer.json of a checkpoint or packed
- * file. */
+/* octavo tokenize: the token ids of a text, with the tokenizer of a checkpoint or packed file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,6 @@
 #include "format/store/model_path.h"
 #include "verify/tokenizer/token_input.h"
 #include "verify/tokenizer/tokenizer.h"
-
-#define TOKENIZER "tokenizer.json"
 
 typedef struct tokenize_request {
     const char *text; /* "-": standard input */
@@ -30,43 +27,40 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
     return OK;
 }
 
-/* ---- finding tokenizer.json ----------------------------------------- */
+/* ---- finding the tokenizer ------------------------------------------ */
 
-static err_code no_tokenizer(const char *path, err *e)
+static err_code read_member(void *ctx, const char *name, char **data, size_t *bytes, err *e)
 {
-    return err_set(e, ERR_INPUT, "%s: no " TOKENIZER " found", path);
+    return pack_read_member(ctx, name, data, bytes, e);
 }
 
-static err_code read_packed(const char *path, char **json, size_t *bytes, err *e)
+static err_code load_packed(const char *path, const monitor *m, tokenizer **out, err *e)
 {
     pack_file *p = NULL;
     err_code code = OK;
     TRY_OUT(pack_open(path, &p, e));
-    TRY_OUT(pack_read_member(p, TOKENIZER, json, bytes, e));
-    code = *json ? OK : no_tokenizer(path, e);
+    code = tokenizer_load(path, read_member, p, m, out, e);
 out:
     pack_close(p);
     return code;
 }
 
-/* Read the file next to the weights, and close `f`; `path` is the user's name for the directory. */
-static err_code read_and_close(checkpoint_dir *f, const char *path, char **json, size_t *bytes,
-                               err *e)
+static err_code read_neighbor(void *ctx, const char *name, char **data, size_t *bytes, err *e)
 {
-    const err_code code = checkpoint_dir_read(f, TOKENIZER, JSON_FILE_LIMIT, json, bytes, e);
-    checkpoint_dir_close(f);
-    return code == OK && !*json ? no_tokenizer(path, e) : code;
+    return checkpoint_dir_read(ctx, name, JSON_FILE_LIMIT, data, bytes, e);
 }
 
-static err_code read_folder(const char *path, char **json, size_t *bytes, err *e)
+static err_code load_folder(const char *path, const monitor *m, tokenizer **out, err *e)
 {
     checkpoint_dir *f = NULL;
     TRY(checkpoint_dir_open(path, NULL, &f, e));
-    return read_and_close(f, path, json, bytes, e);
+    const err_code code = tokenizer_load(path, read_neighbor, f, m, out, e);
+    checkpoint_dir_close(f);
+    return code;
 }
 
 /* The directory of a checkpoint that is a single file. */
-static err_code read_parent(const char *path, char **json, size_t *bytes, err *e)
+static err_code load_parent(const char *path, const monitor *m, tokenizer **out, err *e)
 {
     const size_t length = (size_t)(io_basename(path) - path);
     char *const dir = length ? strndup(path, length) : strdup(".");
@@ -74,47 +68,56 @@ static err_code read_parent(const char *path, char **json, size_t *bytes, err *e
     err_code code = OK;
     TRY_OUT(dir ? checkpoint_dir_open_directory(dir, &f, e)
                 : err_set(e, ERR_MEMORY, "%s: no memory", path));
-    TRY_OUT(read_and_close(f, path, json, bytes, e));
+    code = tokenizer_load(path, read_neighbor, f, m, out, e);
+    checkpoint_dir_close(f);
 out:
     free(dir);
     return code;
 }
 
-/* True for a tokenizer file that is given directly instead of a model. */
+/* A tokenizer file that is given directly instead of a model. */
+static err_code load_file(const char *path, const monitor *m, tokenizer **out, err *e)
+{
+    char *json = NULL;
+    size_t bytes = 0;
+    TRY(io_read_file(path, JSON_FILE_LIMIT, &json, &bytes, e));
+    const err_code code = tokenizer_create(path, json, bytes, m, out, e);
+    free(json);
+    return code;
+}
+
 static bool is_json(const char *path)
 {
     const char *const dot = strrchr(path, '.');
     return dot && strcmp(dot, ".json") == 0;
 }
 
-static err_code read_tokenizer(const char *path, char **json, size_t *bytes, err *e)
+static err_code load_model(const char *path, const monitor *m, tokenizer **out, err *e)
 {
     switch (model_path_kind(path)) {
     case MODEL_DIRECTORY:
     case MODEL_ARCHIVE:
-        return read_folder(path, json, bytes, e);
+        return load_folder(path, m, out, e);
     case MODEL_SHARD:
-        return read_parent(path, json, bytes, e);
+        return load_parent(path, m, out, e);
     default:
-        return is_json(path) ? io_read_file(path, JSON_FILE_LIMIT, json, bytes, e)
-                             : read_packed(path, json, bytes, e);
+        return load_packed(path, m, out, e);
     }
+}
+
+static bool names_file(const char *path)
+{
+    const model_kind kind = model_path_kind(path);
+    return is_json(path) && kind != MODEL_DIRECTORY && kind != MODEL_ARCHIVE && kind != MODEL_SHARD;
 }
 
 static err_code load(const char *path, const monitor *m, tokenizer **out, err *e)
 {
-    char *json = NULL;
-    size_t bytes = 0;
-    err_code code = OK;
-    const bool named = is_json(path);
-    TRY_OUT(read_tokenizer(path, &json, &bytes, e));
-    code = tokenizer_create(named ? path : TOKENIZER, json, bytes, m, out, e);
-    if (code != OK && !named) {
-        err_prefix(e, "%s", path);
+    if (names_file(path)) {
+        return load_file(path, m, out, e);
     }
-out:
-    free(json);
-    return code;
+    TRY(load_model(path, m, out, e));
+    return *out ? OK : err_set(e, ERR_INPUT, "%s: no tokenizer.json found", path);
 }
 
 /* ---- the ids --------------------------------------------------- */

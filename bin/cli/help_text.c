@@ -280,10 +280,12 @@ static const char *const tokenize_paragraphs[] = {
     "The tokenizer is the tokenizer.json next to the weights of a CHECKPOINT, the one embedded in "
     "a packed FILE, or a FILE whose name ends in .json. The ids are those of the tokenizers "
     "library with add_special_tokens=False: nothing is added at the beginning or the end; special "
-    "tokens in the text are recognized.",
-    "Byte-level BPE is supported, which is what most released models use. If tokenizer.json asks "
-    "for anything else that could change an id, octavo refuses it and names the place. A text that "
-    "is not UTF-8 is an error.",
+    "tokens in the text are recognized. Truncation and padding that were saved in tokenizer.json "
+    "are ignored, with a note. A model without tokenizer.json may have tiktoken.model, with the "
+    "code of its tokenizer beside it, which is read and not run.",
+    "BPE is supported, which is what most released models use. If tokenizer.json asks for anything "
+    "else that could change an id, octavo refuses it and names the place. A text that is not UTF-8 "
+    "is an error.",
     NULL,
 };
 

@@ -225,7 +225,7 @@ const option_spec option_table[] = {
      .value = "FILE",
      .stream = true,
      .help = "The text for --forward, plain or gzip; it is tokenized with the model's "
-             "tokenizer.json."},
+             "tokenizer."},
     {.id = OPTION_TOKENS,
      .commands = VERIFY,
      .name = "tokens",

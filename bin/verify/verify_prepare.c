@@ -23,27 +23,22 @@ enum { DEFAULT_LENGTH = 512, DEFAULT_SEQUENCES = 8 };
 
 /* ---- tokens ---------------------------------------------------- */
 
+static err_code read_file(void *ctx, const char *name, char **data, size_t *bytes, err *e)
+{
+    return store_file(ctx, name, data, bytes, e);
+}
+
 /* The tokenizer of the operand or, if it has none, of its source. */
 static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
 {
-    char *json = NULL;
-    size_t bytes = 0;
-    err_code code = OK;
-    TRY_OUT(store_file(in->model, "tokenizer.json", &json, &bytes, e));
-    if (!json && in->against) {
-        TRY_OUT(store_file(in->against, "tokenizer.json", &json, &bytes, e));
+    err_code code = tokenizer_load(NULL, read_file, in->model, in->monitor, out, e);
+    if (code == OK && !*out && in->against) {
+        code = tokenizer_load(NULL, read_file, in->against, in->monitor, out, e);
     }
-    if (!json) {
+    if (code == OK && !*out) {
         code = err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
         err_hint(e, "give token ids with --tokens");
-        goto out;
     }
-    code = tokenizer_create("tokenizer.json", json, bytes, in->monitor, out, e);
-    if (code == ERR_INPUT) {
-        err_hint(e, "give token ids with --tokens");
-    }
-out:
-    free(json);
     return code;
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Interop tests with ml_dtypes, safetensors and tokenizers from PyPI, in a virtual environment under
+# Interop tests with ml_dtypes, safetensors, tokenizers and tiktoken from PyPI, in a virtual environment under
 # build/interop.
 #
 #     OCTAVO=build/octavo tests/interop/run.sh
@@ -57,4 +57,5 @@ for directory in "${checkpoints[@]}"; do
 done
 "$venv/bin/python" "$here/tokenizer_check.py" "${tokenizers[@]}" || failed=1
 "$venv/bin/python" "$here/tokenizer_families.py" || failed=1
+"$venv/bin/python" "$here/tiktoken_check.py" || failed=1
 exit $failed

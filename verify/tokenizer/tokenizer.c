@@ -5,6 +5,7 @@
 
 #include "format/json/json.h"
 #include "format/base/utf8.h"
+#include "verify/tokenizer/tiktoken.h"
 #include "verify/tokenizer/tokenizer_parts.h"
 
 enum { SETS = 2, FIRST_CAPACITY = 1024, WORDS_PER_LOOK = 4096 };
@@ -54,6 +55,18 @@ static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, e
     return needs_words(t) ? pattern_word(&t->word, e) : OK;
 }
 
+/* Name the file in an error, and the way without it. */
+static err_code refused(const char *what, err_code code, err *e)
+{
+    if (code != OK) {
+        err_prefix(e, "%s", what);
+    }
+    if (code == ERR_INPUT) {
+        err_hint(e, "instead of a text, verify --forward takes token ids with --tokens");
+    }
+    return code;
+}
+
 static const char byte_order_mark[] = "\xef\xbb\xbf";
 
 static err_code parse(const char *what, const char *json, size_t bytes, json_t **root, err *e)
@@ -89,12 +102,49 @@ err_code tokenizer_create(const char *what, const char *json, size_t bytes, cons
     *out = t;
     t = NULL;
 out:
-    if (code != OK) {
-        err_prefix(e, "%s", what);
-    }
     tokenizer_free(t);
     json_decref(root);
-    return code;
+    return refused(what, code, e);
+}
+
+/* Unlike tokenizer.json, the code drops text that no alternative of the pattern matches. */
+static err_code read_tiktoken(tokenizer *t, const char *ranks, size_t bytes, const char *code_name,
+                              const char *code, const json_t *config, err *e)
+{
+    split *const s = &t->splits.splits[t->splits.count++];
+    *s = (split){.behavior = SPLIT_REMOVED, .invert = true};
+    t->splits.byte_level = true;
+    t->splits.letters = t->model.letters;
+    err_code result = tiktoken_read_pattern(code, &s->pattern, e);
+    if (result != OK) {
+        err_prefix(e, "%s", code_name);
+        return result;
+    }
+    TRY(tiktoken_read_ranks(ranks, bytes, &t->model, e));
+    result = tiktoken_read_special(config, t->model.count, code, &t->added[0], e);
+    if (result != OK) {
+        err_prefix(e, "%s", code_name);
+    }
+    return result;
+}
+
+err_code tokenizer_create_tiktoken(const char *what, const char *ranks, size_t bytes,
+                                   const char *code_name, const char *code, const json_t *config,
+                                   tokenizer **out, err *e)
+{
+    tokenizer *t = calloc(1, sizeof *t);
+    err_code result = OK;
+    *out = NULL;
+    if (!t) {
+        return err_set(e, ERR_MEMORY, "no memory for a tokenizer");
+    }
+    result = read_tiktoken(t, ranks, bytes, code_name, code, config, e);
+    if (result == OK) {
+        *out = t;
+        t = NULL;
+    }
+    tokenizer_free(t);
+    return refused(what, result, e);
 }
 
 void tokenizer_free(tokenizer *t)

@@ -1,4 +1,4 @@
-/* Text to token ids: byte-level BPE from the text of a Hugging Face tokenizer.json.
+/* Text to token ids: BPE from a Hugging Face tokenizer.json, or from tiktoken.model.
  *
  *     tokenizer_create("tokenizer.json", json, bytes, m, &t, e);
  *     token_list ids = {0};
@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "format/base/err.h"
 #include "format/base/monitor.h"
 
@@ -33,6 +35,24 @@ typedef struct token_list {
  * ERR_MEMORY. */
 MUST_CHECK err_code tokenizer_create(const char *what, const char *json, size_t bytes,
                                      const monitor *m, tokenizer **out, err *e);
+
+/* Create one from the text of a tiktoken.model: `code` is the text of the tokenizer's Python code,
+ * called `code_name`, and `config` is tokenizer_config.json (NULL: none). Errors as above: the code
+ * has no pattern that is known, or malformed ranks. */
+MUST_CHECK err_code tokenizer_create_tiktoken(const char *what, const char *ranks, size_t bytes,
+                                              const char *code_name, const char *code,
+                                              const json_t *config, tokenizer **out, err *e);
+
+/* Read a file of the model. *data stays NULL if there is none, else it is for free() and ends with a
+ * NUL that is not counted. */
+typedef err_code (*tokenizer_file_fn)(void *ctx, const char *name, char **data, size_t *bytes,
+                                      err *e);
+
+/* Read the tokenizer of a model: its tokenizer.json, or else tiktoken.model with
+ * tokenizer_config.json and the code that this names. *out is NULL if the model has neither. Errors
+ * as above, which begin with `path` (NULL: nothing) and the name of the file; and those of `read`. */
+MUST_CHECK err_code tokenizer_load(const char *path, tokenizer_file_fn read, void *ctx,
+                                   const monitor *m, tokenizer **out, err *e);
 
 void tokenizer_free(tokenizer *t); /* NULL is fine */
 

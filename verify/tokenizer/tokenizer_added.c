@@ -70,7 +70,7 @@ static err_code refuse_duplicate(const added_token *t, err *e)
 }
 
 /* Sort the set, which the search needs, and refuse duplicates. */
-static err_code finish_set(added_set *set, err *e)
+err_code added_finish(added_set *set, err *e)
 {
     qsort(set->tokens, set->count, sizeof *set->tokens, compare_content);
     for (size_t i = 0; i < set->count; i++) {
@@ -119,8 +119,8 @@ err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], e
         }
     }
     TRY(read_all(list, m, sets, e));
-    TRY(finish_set(&sets[0], e));
-    TRY(finish_set(&sets[1], e));
+    TRY(added_finish(&sets[0], e));
+    TRY(added_finish(&sets[1], e));
     for (size_t i = 0; i < sets[1].count; i++) {
         if (contains(&sets[0], &sets[1].tokens[i])) {
             return refuse_duplicate(&sets[1].tokens[i], e);
@@ -163,7 +163,7 @@ err_code added_normalize(added_set *set, const normal_list *normal, err *e)
         TRY_OUT(normalize_token(&set->tokens[i], normal, scratch, &w, e));
     }
     memset(set->first, 0, sizeof set->first);
-    code = finish_set(set, e);
+    code = added_finish(set, e);
 out:
     normal_work_free(&w);
     pattern_scratch_free(scratch);

@@ -27,6 +27,9 @@ typedef struct bpe_pair {
  * byte is spelled by at most two, which byte_fallback makes two symbols of. */
 enum { PAIRS_PER_SYMBOL = 3, LETTER_BYTES = 2, STEPS_PER_LOOK = 1 << 18 };
 
+/* No list of merges is so long. */
+static const uint32_t NO_MERGE = UINT32_MAX;
+
 static err_code reserve(bpe_work *w, size_t bytes, err *e)
 {
     if (bytes <= w->capacity) {
@@ -88,8 +91,8 @@ static bpe_pair heap_pop(bpe_work *w)
     return first;
 }
 
-/* The merge of two tokens; NULL: none. */
-static const bpe_merge *find_merge(const bpe_model *m, int32_t left, int32_t right)
+/* The rank of the merge of two tokens; NO_MERGE: there is none. */
+static uint32_t find_merge(const bpe_model *m, int32_t left, int32_t right)
 {
     const bpe_merge *low = m->merges + m->rows[left];
     const bpe_merge *const end = m->merges + m->rows[left + 1];
@@ -102,7 +105,17 @@ static const bpe_merge *find_merge(const bpe_model *m, int32_t left, int32_t rig
             count = half;
         }
     }
-    return low < end && low->right == right ? low : NULL;
+    return low < end && low->right == right ? low->rank : NO_MERGE;
+}
+
+/* The same for a vocabulary without a list of merges. Symbols of such a word begin as its bytes, so
+ * that places are offsets. */
+static uint32_t find_text(const bpe_model *m, const bpe_work *w, int32_t place)
+{
+    const int32_t next = w->symbols[w->symbols[place].next].next;
+    const size_t end = next < 0 ? w->count : (size_t)next;
+    const int32_t number = bpe_find(m, w->word + place, end - (size_t)place);
+    return number == BPE_NONE ? NO_MERGE : (uint32_t)number;
 }
 
 /* Put the token at `place` and the one after it into the heap, if there is a merge of the two. */
@@ -113,9 +126,9 @@ static void offer(const bpe_model *m, bpe_work *w, int32_t place)
     }
     const int32_t left = w->symbols[place].number;
     const int32_t right = w->symbols[w->symbols[place].next].number;
-    const bpe_merge *const merge = find_merge(m, left, right);
-    if (merge) {
-        heap_push(w, (bpe_pair){merge->rank, place, left, right});
+    const uint32_t rank = m->by_text ? find_text(m, w, place) : find_merge(m, left, right);
+    if (rank != NO_MERGE) {
+        heap_push(w, (bpe_pair){rank, place, left, right});
     }
 }
 
@@ -133,7 +146,7 @@ static err_code merge_all(const bpe_model *m, bpe_work *w, err *e)
             continue; /* stale */
         }
         bpe_symbol *const right = &symbols[left->next];
-        left->number = m->merged[pair.rank];
+        left->number = m->by_text ? (int32_t)pair.rank : m->merged[pair.rank];
         left->next = right->next;
         right->number = BPE_NONE;
         if (left->next >= 0) {
@@ -218,8 +231,9 @@ static err_code set_symbols(const bpe_model *m, bpe_work *w, bool byte_level, co
     for (size_t at = 0; at < bytes;) {
         const unsigned char byte = (unsigned char)word[at];
         if (byte_level) {
-            const char *const letter = m->letters[byte];
-            TRY(add_character(m, w, m->by_byte[byte], letter, strlen(letter), e));
+            const char *const letter = m->by_text ? word + at : m->letters[byte];
+            const size_t length = m->by_text ? 1 : strlen(letter);
+            TRY(add_character(m, w, m->by_byte[byte], letter, length, e));
             at++;
         } else {
             const size_t length = utf8_length(word + at, bytes - at);
@@ -237,7 +251,7 @@ static err_code set_symbols(const bpe_model *m, bpe_work *w, bool byte_level, co
 static int32_t find_word(const bpe_model *m, bpe_work *w, bool byte_level, const char *word,
                          size_t bytes)
 {
-    if (!byte_level) {
+    if (!byte_level || m->by_text) {
         return bpe_find(m, word, bytes);
     }
     size_t used = 0;
@@ -259,6 +273,7 @@ err_code bpe_encode(const bpe_model *m, bpe_work *w, bool byte_level, const char
     if (whole != BPE_NONE) {
         return token_list_add(out, m->ids[whole], e);
     }
+    w->word = word;
     TRY(set_symbols(m, w, byte_level, word, bytes, e));
     w->heap_count = 0;
     for (size_t i = 0; i + 1 < w->count; i++) {

@@ -102,14 +102,22 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
             return ERR_INPUT;
         }
     }
+    return bpe_finish_vocab(m, e);
+}
+
+err_code bpe_finish_vocab(bpe_model *m, err *e)
+{
     qsort(m->ids, m->count, sizeof *m->ids, compare_ids);
     for (size_t i = 1; i < m->count; i++) {
         if (m->ids[i - 1] == m->ids[i]) {
-            return err_set(e, ERR_INPUT, "model.vocab: two tokens have the id %d", m->ids[i]);
+            return err_set(e, ERR_INPUT, "%stwo tokens have the id %d",
+                           m->by_text ? "" : "model.vocab: ", m->ids[i]);
         }
     }
     for (unsigned byte = 0; byte < 256; byte++) {
-        m->by_byte[byte] = number_of(m, m->letters[byte]);
+        const char raw = (char)byte;
+        m->by_byte[byte] = m->by_text ? bpe_find(m, &raw, 1) : number_of(m, m->letters[byte]);
+        m->fallback[byte] = BPE_NONE;
     }
     return OK;
 }

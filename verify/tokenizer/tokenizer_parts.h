@@ -102,6 +102,9 @@ typedef struct bpe_model bpe_model;
  * every case. */
 MUST_CHECK err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e);
 
+/* Make a set that was filled searchable. ERR_INPUT: two tokens are equal. */
+MUST_CHECK err_code added_finish(added_set *set, err *e);
+
 /* Normalize what the tokens of a set are searched by, as the text is that they are searched in. */
 MUST_CHECK err_code added_normalize(added_set *set, const normal_list *normal, err *e);
 void added_free(added_set *set);
@@ -177,12 +180,17 @@ struct bpe_model {
     bool fuse_unknown;     /* one unknown token for several characters */
     char letters[256][3];  /* how the file spells each byte, NUL-terminated */
     json_t *vocab;         /* spelling to id; after loading NULL if it is not needed any more */
-    bool whole_words;      /* ignore_merges: a word that is itself a token is not split */
+    bool by_text; /* tiktoken: spellings are bytes; two tokens merge if both are one, by its id */
+    bool whole_words; /* ignore_merges: a word that is itself a token is not split */
 };
 
 /* Free the model in every case. */
 MUST_CHECK err_code bpe_read(const json_t *model, bpe_model *out, err *e);
 void bpe_free(bpe_model *m);
+
+/* Number the tokens by m->ids, and find those of single bytes in m->vocab. ERR_INPUT: two tokens have
+ * one id. */
+MUST_CHECK err_code bpe_finish_vocab(bpe_model *m, err *e);
 
 /* The number of the token with this id; BPE_NONE if the vocabulary has no such id. */
 int32_t bpe_number(const bpe_model *m, int32_t id);
@@ -193,6 +201,7 @@ typedef struct bpe_work {
     struct bpe_symbol *symbols; /* [capacity] */
     struct bpe_pair *heap;      /* [3 * capacity] */
     char *spelled;              /* [capacity] */
+    const char *word;           /* that is being merged */
     size_t capacity, count, heap_count;
     bool unknown; /* characters without a token were not added yet */
 } bpe_work;
