@@ -380,49 +380,6 @@ static err_code show_plan(const convert_request *q, const convert_job *job, err 
     return q->fit.asked ? show_fit(q, job, e) : OK;
 }
 
-/* The method of the first weight that somebody else quantized. */
-static const char *foreign_method(const plan *p)
-{
-    const char *method = NULL;
-    for (uint32_t i = 0; i < p->table.count && !method; i++) {
-        method = p->records[i].reason == REASON_FOREIGN ? p->records[i].method : NULL;
-    }
-    return method ? method : "";
-}
-
-static void note_foreign(const plan *p, const monitor *m)
-{
-    const quantization *const q = &p->described;
-    const char *const method = foreign_method(p);
-    char says[3 * QUANTIZATION_TEXT_BYTES] = "";
-    char spared[128] = "";
-    if (q->count > 0 && strcmp(q->method, method) != 0) {
-        snprintf(says, sizeof says, " (%s says %s)", q->place, q->method);
-    }
-    if (p->spared_count > 0) {
-        snprintf(spared, sizeof spared, ", %" PRIu64 " linear layer%s kept as its makers left them",
-                 p->spared_count, text_s(p->spared_count));
-    }
-    monitor_note(m,
-                 "already quantized by %s%s: %" PRIu64
-                 " weight%s carried unchanged%s; octavo export refuses such a file",
-                 method, says, p->foreign_count, text_s(p->foreign_count), spared);
-}
-
-/* What somebody else quantized, and what that means. */
-static void note_states(const plan *p, const monitor *m)
-{
-    const quantization *const q = &p->described;
-    const bool in_config = strncmp(q->place, "config.json", strlen("config.json")) == 0;
-    if (p->foreign_count > 0) {
-        note_foreign(p, m);
-    } else if (q->count > 0 && !p->states.any) {
-        monitor_note(m, "%s describes a quantization (%s), but no tensor shows it%s; %s", q->place,
-                     q->method, q->unknown ? ", so linear layers are kept as they are" : "",
-                     in_config ? "octavo export refuses such a file" : "it is not exported");
-    }
-}
-
 static err_code convert(convert_request *q, err *e)
 {
     const monitor *const m = job_start(&q->job, q->report);
@@ -441,7 +398,7 @@ static err_code convert(convert_request *q, err *e)
         TRY(compute_find(&q->compute, m, &c, e));
     }
     TRY_OUT(convert_prepare(&q->options, m, &job, e));
-    note_states(&job.plan, m);
+    plan_note_states(&job.plan, m);
     plan_note_wide(&job.plan, m);
     TRY_OUT(q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e));
     plan_note_unknown(&job.plan, m);

@@ -15,6 +15,10 @@ enum { PLAN_KEPT_TEXT_BYTES = 1024 };
  * nothing is kept. Returns `to`, which has PLAN_KEPT_TEXT_BYTES. */
 const char *plan_kept_text(const plan *p, size_t limit, char *to);
 
+/* A note if somebody else has quantized the source, in whole or in part, or if a file says so: which
+ * method, how much is carried, what is left alone, and that there is no export. */
+void plan_note_states(const plan *p, const monitor *m);
+
 /* A note if more than half of the source stays wide although no rule of the user says so. None
  * if others quantized it: that has a note of its own. */
 void plan_note_wide(const plan *p, const monitor *m);

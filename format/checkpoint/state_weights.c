@@ -75,6 +75,18 @@ static bool is_blocks(const tensor_list *l, size_t i, const char *component)
     return tensor_list_near(l, i, strlen(name) - sizeof end + 1, "_scales") != STATE_NONE;
 }
 
+/* DeepSeek-V4: two numbers in each byte, and scales that are powers of two. */
+static bool is_mxfp4(const tensor_list *l, size_t i, size_t parent)
+{
+    static const char *const names[] = {"scale", "weight_scale", "weight_scale_inv"};
+    bool is = false;
+    for (size_t k = 0; k < sizeof names / sizeof names[0] && !is; k++) {
+        const size_t scales = tensor_list_near(l, i, parent, names[k]);
+        is = scales != STATE_NONE && l->items[scales].type == DTYPE_F8_E8M0;
+    }
+    return is && (1U << l->items[i].type & BYTES_OF_CODES) != 0;
+}
+
 static bool has_beside(const tensor_list *l, size_t i, size_t parent, const char *beside)
 {
     const bool appended = beside[0] == '.' || (beside[0] == '_' && strcmp(beside, "_scale") != 0);
@@ -103,7 +115,8 @@ const char *state_weight_method(const tensor_list *l, size_t i, const char *desc
         return "MXFP4";
     }
     if (is_integer_matrix(t, t->name + parent)) {
-        return described[0] ? described : "an unknown method";
+        const bool says = described[0] != '\0' && strncmp(described, "fp8", 3) != 0;
+        return is_mxfp4(l, i, parent) ? "MXFP4" : says ? described : "an unknown method";
     }
     return NULL;
 }

@@ -49,6 +49,14 @@ static bool is_spared(const recipe *r, const fp8_pairs *pairs, const decision *d
            d->reason != REASON_REQUANTIZED && is_quantized(r, pairs);
 }
 
+/* FP8 that would have to be quantized again, if another method quantized other tensors: no export can
+ * describe the model as a whole, so it is only copied. */
+static bool is_copied(const recipe *r, const fp8_pairs *pairs, size_t i)
+{
+    return knows_methods(r) && !r->requantize && pairs->states.foreign > 0 &&
+           pairs->states.of[i].kind == STATE_FP8;
+}
+
 static bool has_tensor(const void *cp, const char *name)
 {
     return checkpoint_find(cp, name) != NULL;
@@ -62,6 +70,7 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
     if (p->kind == FP8_SCALES) {
         return decide_scales(r, cp, pairs, (size_t)(p->other - cp->tensors), out, e);
     }
+    const bool copied = is_copied(r, pairs, i);
     const tensor_names names = {.has = has_tensor, .model = cp};
     const recipe_tensor asked = {
         .name = t->name,
@@ -69,12 +78,16 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .type = t->type,
         .shape = t->shape,
         .ndim = t->ndim,
-        .scale_type = p->kind == FP8_WEIGHT ? p->other->type : DTYPE_NONE,
+        .scale_type = p->kind == FP8_WEIGHT && !copied ? p->other->type : DTYPE_NONE,
         .block = p->block,
     };
     TRY(recipe_decide(r, &asked, out, e));
     if (is_spared(r, pairs, out)) {
         *out = (decision){ACTION_KEEP, REASON_SPARED};
+    }
+    if (copied) {
+        out->reason = out->reason == REASON_RULE ? REASON_RULE : REASON_FOREIGN;
+        return OK;
     }
     if (knows_methods(r)) {
         TRY(decide_state(t, &pairs->states.of[i], out, e));

@@ -1,5 +1,6 @@
 #include "quant/recipe/recipe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,8 +85,27 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
     return OK;
 }
 
-/* FP8 with scales (spec/quant.md section 8): it is carried over unchanged if its tiles and
- * scales are those of the output, else quantized again if the recipe allows that. */
+enum { FORM_TEXT_BYTES = BLOCK_TEXT_BYTES + 32 };
+
+/* How FP8 is scaled, in words: "in tiles of 64 x 64", "with one scale for each row". */
+static const char *fp8_form_text(const recipe_tensor *t, char text[FORM_TEXT_BYTES])
+{
+    const uint64_t rows = t->shape[t->ndim - 2];
+    const uint64_t cols = t->shape[t->ndim - 1];
+    const bool wide = block_across(t->block, cols) == 1;
+    char tiles[BLOCK_TEXT_BYTES];
+    if (wide && block_down(t->block, rows) == 1) {
+        snprintf(text, FORM_TEXT_BYTES, "with one scale for the whole tensor");
+    } else if (wide && block_height(t->block, rows) == 1) {
+        snprintf(text, FORM_TEXT_BYTES, "with one scale for each row");
+    } else {
+        snprintf(text, FORM_TEXT_BYTES, "in tiles of %s", block_text(t->block, tiles));
+    }
+    return text;
+}
+
+/* FP8 with scales (spec/quant.md section 8): it is carried over unchanged if its tiles and scales are
+ * those of the output, else quantized again if the recipe allows that. */
 static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *out, err *e)
 {
     const block_format wanted = recipe_block(r);
@@ -100,12 +120,11 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
         return OK;
     }
     if (!tiles) {
-        char found[BLOCK_TEXT_BYTES];
+        char found[FORM_TEXT_BYTES];
         char text[BLOCK_TEXT_BYTES];
-        err_set(
-            e, ERR_INPUT,
-            "tensor %s: FP8 in tiles of %s, which would have to be quantized again for tiles of %s",
-            t->name, block_text(t->block, found), block_text(wanted, text));
+        err_set(e, ERR_INPUT,
+                "tensor %s: FP8 %s, which would have to be quantized again for tiles of %s",
+                t->name, fp8_form_text(t, found), block_text(wanted, text));
         err_hint(e,
                  "--requantize allows that; --keep '%s' leaves the tensor as it is, which octavo "
                  "export refuses",

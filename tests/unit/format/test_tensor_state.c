@@ -93,6 +93,12 @@ static const struct {
      {{"e.input_scale", T(F32), 1, {1}, STATE_PART, "e.weight", false},
       {"e.weight", T(I8), 2, {8, 64}, STATE_FOREIGN, "w4afp8", false},
       {"e.weight_scale_inv", T(BF16), 2, {8, 1}, STATE_PART, "e.weight", false}}},
+    {"fp8", /* DeepSeek-V4; integers are not FP8, whatever the description says */
+     {{"e.scale", T(F8_E8M0), 2, {8, 4}, STATE_PART, "e.weight", false},
+      {"e.weight", T(I8), 2, {8, 64}, STATE_FOREIGN, "MXFP4", false},
+      {"q.scale", T(F8_E8M0), 2, {1, 1}, STATE_PART, "q.weight", false},
+      {"q.weight", T(F8_E4M3), 2, {128, 128}, STATE_FP8, "FP8", false},
+      {"z.weight", T(I8), 2, {8, 64}, STATE_FOREIGN, "an unknown method", false}}},
     {"compressed-tensors pack-quantized",
      {{"e.weight_packed",
        T(I32),
