@@ -1,8 +1,5 @@
 #include "quant/recipe/built_in.h"
 
-#include "format/tensor/tensor_name.h"
-#include "quant/recipe/module_kinds.h"
-
 static bool is_fp8(dtype t)
 {
     return t == DTYPE_F8_E4M3 || t == DTYPE_F8_E5M2 || t == DTYPE_F8_E8M0 ||
@@ -39,9 +36,7 @@ recipe_reason built_in_reason(unsigned set, const recipe_tensor *t)
     return set == 1 ? rules1_reason(t, basic) : rules2_reason(t, basic);
 }
 
-bool recipe_is_linear(const char *name)
+bool recipe_is_linear(const recipe *r, const char *name)
 {
-    const recipe_tensor t = {.name = name};
-    const module_name m = module_name_of(&t);
-    return rules1_is_linear(name) || (name_layer(name) >= 0 && module_kind_is_linear(&m));
+    return recipe_rule_set(r) == 1 ? rules1_is_linear(name) : rules2_is_linear(name);
 }

@@ -20,7 +20,8 @@ recipe_reason rules1_reason(const recipe_tensor *t, recipe_reason basic);
 /* Set 2. */
 recipe_reason rules2_reason(const recipe_tensor *t, recipe_reason basic);
 
-/* Is this the name of a linear layer inside a layer, for the rules of set 1? */
+/* Is this the name of a linear layer inside a layer, in some kind of module? */
 bool rules1_is_linear(const char *name);
+bool rules2_is_linear(const char *name);
 
 #endif

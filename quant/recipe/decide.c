@@ -92,7 +92,7 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
     if (knows_methods(r)) {
         TRY(decide_state(t, &pairs->states.of[i], out, e));
     }
-    if (out->reason == REASON_RULE || (p->kind == FP8_NO_SCALES && !recipe_is_linear(t->name))) {
+    if (out->reason == REASON_RULE || (p->kind == FP8_NO_SCALES && !recipe_is_linear(r, t->name))) {
         return OK;
     }
     return fp8_pairs_check(cp, pairs, i, e);

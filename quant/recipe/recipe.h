@@ -145,8 +145,9 @@ MUST_CHECK err_code recipe_parse_packed(recipe *r, const char *what, const char 
  * ERR_INPUT: FP8 that would have to be quantized again, which the recipe does not allow. */
 MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e);
 
-/* Is this the name of a linear layer inside a layer in any set of rules and any kind of module? */
-bool recipe_is_linear(const char *name);
+/* Is this the name of a linear layer inside a layer, in some kind of module, for the recipe's set of
+ * built-in rules? */
+bool recipe_is_linear(const recipe *r, const char *name);
 
 /* The recipe as canonical JSON, as section RCPE has it (set 1 is not named there), or with its
  * set in any case, so that recipe_parse gives the same recipe again. The caller's to free();

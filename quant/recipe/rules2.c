@@ -155,3 +155,10 @@ recipe_reason rules2_reason(const recipe_tensor *t, recipe_reason basic)
     }
     return name_layer(t->name) < 0 ? reason_outside_layers(t, &m) : reason_in_layer(t, &m);
 }
+
+bool rules2_is_linear(const char *name)
+{
+    const recipe_tensor t = {.name = name};
+    const module_name m = module_name_of(&t);
+    return name_layer(name) >= 0 && module_kind_is_linear(&m) && !any_component(name, is_tower);
+}

@@ -55,7 +55,8 @@ def resolve(tensors, config, recipe):
     def keeps(tensor):
         return ruled(tensor.name, recipe["rules"]) == "keep"
 
-    pairs = fp8.find_pairs(tensors, config, keeps, lambda t: rules.is_linear_name(t.name))
+    rule_set = recipe.get("built_in", 1)
+    pairs = fp8.find_pairs(tensors, config, keeps, lambda t: rules.is_linear_name(rule_set, t.name))
     consumed = {pair.scales.name for pair in pairs.values()}
     return {name: pairs.get(name, t) for name, t in tensors.items() if name not in consumed}
 

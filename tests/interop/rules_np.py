@@ -133,8 +133,11 @@ def builtin_reason(rule_set, name, dtype, shape, names):
     return reason2(name, dtype, shape, names)
 
 
-def is_linear_name(name):
-    """Is it the name of a linear layer within a layer, in any set and kind of module?"""
-    module = split(name)[2]
-    known = PAGE_READ.linear1.union(*(k.names for k in PAGE_READ.kinds if k.reason == "linear"))
-    return pf.layer_of(name) is not None and module in known
+def is_linear_name(rule_set, name):
+    """Is it the name of a linear layer within a layer, in some kind of module?"""
+    module, page = split(name)[2], PAGE_READ
+    known = page.linear1
+    if rule_set != 1:
+        known = set().union(*(k.names for k in page.kinds if k.reason == "linear"))
+    tower = rule_set != 1 and page.towers & set(name.split("."))
+    return pf.layer_of(name) is not None and module in known and not tower

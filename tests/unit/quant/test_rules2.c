@@ -334,12 +334,14 @@ END_TEST
 
 START_TEST(linear_in_any_kind)
 {
-    ck_assert(recipe_is_linear(L "x.f_proj.weight"));
-    ck_assert(recipe_is_linear(L "x.g_proj.weight"));
-    ck_assert(recipe_is_linear("visual.blocks.0.mlp.fc1"));
-    ck_assert(!recipe_is_linear(L "mlp.gate.weight"));
-    ck_assert(!recipe_is_linear("f_proj.weight"));
-    ck_assert(!recipe_is_linear(L "x.nothing.weight"));
+    const recipe old = {.built_in = 1}, r = {0};
+    ck_assert(recipe_is_linear(&r, L "x.f_proj.weight") && !recipe_is_linear(&old, L "x.f_proj"));
+    ck_assert(recipe_is_linear(&r, L "x.g_proj.weight") && recipe_is_linear(&old, L "x.g_proj"));
+    ck_assert(!recipe_is_linear(&r, "visual.blocks.0.w1") &&
+              recipe_is_linear(&old, "visual.blocks.0.w1"));
+    ck_assert(!recipe_is_linear(&r, L "mlp.gate.weight"));
+    ck_assert(!recipe_is_linear(&r, "f_proj.weight"));
+    ck_assert(!recipe_is_linear(&r, L "x.nothing.weight"));
 }
 END_TEST
 
