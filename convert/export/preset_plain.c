@@ -53,7 +53,8 @@ static const plain_rule rules[] = {
      "*.experts.*"},
 
     /* Attention. llama4.py and mllama4.py: permute_qk_weight_for_rotary. vLLM, kimi_gdn_linear_attn
-     * .py: one matrix with b_proj, whose rows are no whole tiles. SGLang, kimi_linear.py: the codes
+     * .py: one matrix with b_proj, whose rows are no whole tiles; bailing_moe_v3.py, as well, unless
+     * an Fp8Config excludes b_proj (separate_b_proj). SGLang, kimi_linear.py: the codes
      * of kv_b_proj are split without their scales; step3p5.py and bailing_moe_v3.py: no
      * quantization is passed on. */
     {VLLM | SGLANG, "Llama4*", "*.self_attn.[qk]_proj.weight", NULL, rotated,
@@ -62,6 +63,8 @@ static const plain_rule rules[] = {
      "merged with b_proj, which is too small for tiles", "*.self_attn.[qkv]_proj.weight"},
     {VLLM, "KimiLinear*", "*.self_attn.f_a_proj.weight", "b_proj.weight",
      "merged with b_proj, which is too small for tiles", NULL},
+    {RUNTIME_COMPRESSED, "BailingMoeV3*", "*.[qkvb]_proj.weight", "b_proj.weight",
+     "merged with b_proj, which is too small for tiles", "*.[qkv]_proj.weight"},
     {SGLANG, "KimiLinear*", "*.kv_b_proj.weight", NULL, "it is split without its scales", NULL},
     {SGLANG, "Step3p5*", "*.self_attn.g_proj.weight", NULL, usual, NULL},
     {SGLANG, "BailingMoeV3*", "*.g_proj.weight", "kv_b_proj.weight", usual, NULL},
@@ -69,7 +72,7 @@ static const plain_rule rules[] = {
     {SGLANG, "OlmoForCausalLM", "*.self_attn.*", NULL, usual, "*.self_attn.*"},
     {VLLM, "Glm5Next*", "*.self_attn.*", "kv_b_proj.weight", usual, "*.self_attn.*"},
     /* vLLM, layers/mamba/mamba_mixer.py: Mamba-1 */
-    {VLLM, "Mamba*", "*.mixer.*", NULL, usual, "*.mixer.*"},
+    {VLLM, "MambaForCausalLM", "*.mixer.*", NULL, usual, "*.mixer.*"},
     {VLLM, "FalconMamba*", "*.mixer.*", NULL, usual, "*.mixer.*"},
     {VLLM, "Jamba*", "*.mamba.*", NULL, usual, "*.mamba.*"},
 

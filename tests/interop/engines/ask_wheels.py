@@ -31,13 +31,23 @@ import typing
 
 # Built without FP8 by every runtime, listed or not.
 PLAIN = re.compile(r"embed|norm|(^|\.)lm_head$|shared_head\.head$|\.eh_proj$|\.shared_expert_gate$|\.router(\.|$)"
-                   r"|(mlp|moe|block_sparse_moe|mixer|feed_forward)\.gate$|conv1d$|\.indexer\.w(k|eights_proj)$")
+                   r"|(mlp|moe|block_sparse_moe|mixer|feed_forward)\.gate$|conv1d$|\.indexer\.weights_proj$")
+# In some models of a runtime: runtime, beginning of the architecture, pattern.
+PLAIN_IN = [
+    ("sglang", "BailingMoeV3", r"\.attention\.g_proj$|\.self_attn\.b_proj$"),
+    ("sglang", "KimiLinear", r"\.kv_b_proj$"),
+    ("sglang", "Step3p5", r"\.self_attn\.g_proj$"),
+    ("sglang", "", r"^(model\.)?mtp\.fc$"),
+    ("sglang", "Qwen3", r"(^|\.)visual\."),
+]
+# Read as FP8 and as plain numbers by vLLM and SGLang, listed or not: dequantized on loading.
+EITHER = re.compile(r"\.indexer\.wk$")
 # Modules like these that a runtime does quantize: runtime, beginning of the architecture, pattern.
 ASKED = [
     ("vllm", "Qwen3Moe", r"\.mlp\.gate$"),
     ("vllm", "Qwen3VLMoe", r"\.mlp\.gate$"),
     ("compressed-tensors", "Qwen3Moe", r"\.mlp\.gate$"),
-    ("hf", "", r"\.shared_expert_gate$|\.router\.classifier$|\.indexer\.wk$|^lm_head$"),
+    ("hf", "", r"\.shared_expert_gate$|\.router\.classifier$|^lm_head$"),
 ]
 # Where a module is not called like the tensor: runtime, beginning of the architecture, pattern, instead.
 CALLED = [
@@ -155,6 +165,8 @@ class Vllm:
                       for x in listed]
         self.listed = [x for x in listed if x is not None]
         self.mode = "suffix" if name.startswith("BailingMoeV3") else "exact"
+        if self.mode == "suffix" and not self.compressed and any(x.endswith(".b_proj") for x in self.listed):
+            del self.packed["qkvb_proj"]  # bailing_moe_v3.py, separate_b_proj
 
     def called(self, module):
         return self.mapper.map_name(module) if self.mapper else module
@@ -232,6 +244,15 @@ def tensors_of(folder):
     return found
 
 
+def of_bailing_v3(module, beside):
+    """The names in SGLang's bailing_moe_v3.py: its prefixes are not those of the tensors."""
+    module = module.replace(".mlp.", ".")
+    if "b_proj.weight" not in beside:
+        return module.replace(".attention.dense", ".attention.o_proj")
+    module = re.sub(r"\.[qkvfg]_proj$", ".fused_qkvbfg_proj", module).replace(".dense", ".o_proj")
+    return module.replace(".attention.", ".self_attn.")
+
+
 def modules_of(tensors, runtime, word, architecture):
     """What the runtime calls the module of each matrix: {prefix: {tensor: is it FP8?}}."""
     modules = collections.defaultdict(dict)
@@ -244,6 +265,9 @@ def modules_of(tensors, runtime, word, architecture):
         for who, model, pattern, instead in CALLED:
             if who == word and architecture.startswith(model):
                 module = re.sub(pattern, instead, module)
+        if word == "sglang" and architecture.startswith("BailingMoeV3"):
+            parent = name.removesuffix(".weight").rpartition(".")[0] + "."
+            module = of_bailing_v3(module, {t.removeprefix(parent) for t in tensors if t.startswith(parent)})
         if stack or re.search(r"\.experts\.\d+\.", module):
             module = re.sub(r"(?<=\.experts)\..*$|\.(gate_up|gate|up|down)_proj$", "", module)
             module += "" if module.endswith(".experts") else ".experts"
@@ -259,7 +283,7 @@ def check(folder, runtimes):
     config = json.loads((folder / "config.json").read_text())
     word = json.loads((folder / "octavo-export.json").read_text())["for"]
     quant = config.get("quantization_config")
-    if quant is None or word not in runtimes:
+    if quant is None or word not in runtimes or "architectures" not in config:
         print(f"{folder}: for {word}, nothing to ask")
         return True
     runtime, architecture = runtimes[word], config["architectures"][0]
@@ -269,9 +293,12 @@ def check(folder, runtimes):
     good, count = True, collections.Counter()
     suffix = "_scale" if quant["quant_method"] == "compressed-tensors" else "_scale_inv"
     for module, parts in sorted(modules_of(tensors, runtime, word, architecture).items()):
-        plain = PLAIN.search(module) and not any(
-            who == word and architecture.startswith(model) and re.search(pattern, module)
-            for who, model, pattern in ASKED)
+        def some(rows, module=module):
+            return any(who == word and architecture.startswith(model) and re.search(pattern, module)
+                       for who, model, pattern in rows)
+        plain = (PLAIN.search(module) or some(PLAIN_IN)) and not some(ASKED)
+        if EITHER.search(module) and word != "hf":
+            continue
         try:
             excluded = bool(plain) or bool(runtime.excluded(module))
         except ValueError as error:

@@ -145,6 +145,8 @@ static const struct {
     {"first expert", "X", PRESET_COMPRESSED, "l.0.experts.0.up_proj.weight +l.0.a.weight", NULL,
      NULL},
     {"a stack", "X", PRESET_COMPRESSED, "l.0.experts.gate_up_proj/ +l.0.a.weight", NULL, NULL},
+    {"renamed", "GptOssForCausalLM", PRESET_COMPRESSED, "l.0.experts.down_proj/ +l.0.a.weight",
+     "l.*.experts.*.down_proj (1)", NULL},
     {"a stack", "X", PRESET_COMPRESSED, "l.0.moe.down_proj.weight/ +l.0.a.weight", NULL, NULL},
     /* Bailing V3 in vLLM: any end of whole components. */
     {"a tail", "BailingMoeV3ForCausalLM", PRESET_VLLM, "x.a.weight +y.x.a.weight", NULL,
@@ -205,6 +207,11 @@ static const struct {
     {PRESET_SGLANG, "BailingMoeV3ForCausalLM", "+l.0.attention.g_proj.weight", NULL},
     {PRESET_SGLANG, "BailingMoeV3ForCausalLM",
      "+l.0.attention.g_proj.weight l.0.attention.kv_b_proj.weight", "dtype of the source"},
+    {PRESET_COMPRESSED, "BailingMoeV3ForCausalLM",
+     "+l.0.attention.q_proj.weight l.0.attention.b_proj.weight", "merged with b_proj"},
+    {PRESET_VLLM, "BailingMoeV3ForCausalLM",
+     "+l.0.attention.q_proj.weight l.0.attention.b_proj.weight", NULL},
+    {PRESET_VLLM, "Mamba2ForCausalLM", "+l.0.mixer.in_proj.weight", NULL},
     {PRESET_SGLANG, "Qwen3VLForConditionalGeneration", "+visual.b.0.attn.qkv.weight", "tower"},
     {PRESET_VLLM, "Qwen3VLForConditionalGeneration", "+visual.b.0.attn.qkv.weight", NULL},
     /* stacks of experts: 256 rows, 128 columns; hidden_size is 256 */
