@@ -13,7 +13,8 @@ Expectations (all that is not stated is only checked for consistency, see run.py
     says        patterns that what convert prints must match, case ignored
     warns       patterns that every verdict of convert -n --for must match
     never       patterns that nothing may match
-    decide      {pattern of tensor names: decision of the plan}; "left" is kept or carried
+    decide      {pattern of tensor names: decision of the plan}, perhaps with its reason after a colon;
+                "left" is kept or carried
     export      {preset: exit status of export}, "*" for all others
     why         {preset: patterns that a refusal of export must match}, "*" for all others
     files       paths that an export must contain, as in the source

@@ -11,7 +11,7 @@ import tensors as t
 from cases import case, kinds
 
 REFUSED = {"*": 5}
-LEFT = {"*self_attn.q_proj.weight": "left", "*": "left"}
+LEFT = {"*": "left"}
 
 
 def refused(*method, **more):
@@ -288,7 +288,7 @@ def _(m):
     m.config["expert_dtype"] = "fp4"
 
 
-@case("u8-weights-unknown", **refused("U8|unknown|not known"))
+@case("u8-weights-unknown", **refused("unknown method"))
 def _(m):
     """Integers where a linear weight should be, by an unknown method."""
     t.llama(m)
@@ -296,15 +296,130 @@ def _(m):
         m.raw(name, "U8", shape)
 
 
-@case("unknown-method", **refused("fancyquant"))
+@case("unknown-method", says="fancyquant", export=REFUSED, why={"*": ["fancyquant"]})
 def _(m):
     """A quant_method that octavo has never heard of, with tensors that look plain."""
     t.llama(m)
     m.config["quantization_config"] = {"quant_method": "fancyquant", "bits": 3}
 
 
-@kinds({"odd-f4": refused("FP4"), "odd-e8m0": refused("E8M0")})
+LOW = {"odd-f4": ("F4", (4, 6)), "odd-e8m0": ("F8_E8M0", (7,)), "odd-fnuz": ("F8_E4M3FNUZ", (5, 5))}
+
+
+@kinds({"odd-f4": refused("FP4"), "odd-e8m0": refused("E8M0"), "odd-fnuz": refused("FNUZ")})
 def _(m, name):
     """One tensor of a dtype that only quantization has."""
     t.llama(m)
-    m.raw("model.extra", *{"odd-f4": ("F4", (4, 6)), "odd-e8m0": ("F8_E8M0", (7,))}[name])
+    m.raw("model.extra", *LOW[name])
+
+
+@case("ct-compression-config", **refused("int4|pack-quantized"))
+def _(m):
+    """The older key of compressed-tensors."""
+    t.llama(m)
+    t.pack_quantized(m, "*mlp.*_proj.weight")
+    m.config["compression_config"] = compressed("pack-quantized", group_0=INT4)
+
+
+@case("modelopt-in-config", **refused("nvfp4"))
+def _(m):
+    """ModelOpt's description inside config.json."""
+    t.llama(m)
+    t.nvfp4(m, "*mlp.*_proj.weight")
+    m.config["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+
+
+@case("both-forms", **refused("int4|packed"))
+def _(m):
+    """The plain weights were left beside the packed ones."""
+    t.llama(m)
+    plain = dict(m.tensors)
+    t.pack_quantized(m, "*mlp.*_proj.weight")
+    m.tensors.update(plain)
+
+
+@case(
+    "gptq-and-a-rule",
+    **refused("gptq", decide={"*self_attn*": "quantize", "*mlp*": "left"}),
+    options=("--quantize", "*self_attn*_proj.weight"),
+)
+def _(m):
+    """What its makers left wide is quantized only where a rule asks; the export is refused all the same."""
+    t.llama(m)
+    t.gptq(m, "*mlp.*_proj.weight")
+    m.config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+
+
+@kinds(
+    {
+        "exl3": refused("exl3|integers"),
+        "aqlm": refused("aqlm|integers"),
+        "bitnet": refused("bitnet|integers"),
+        "eetq": refused("eetq|integers"),
+        "auto-round": refused("auto-?round|gptq"),
+    }
+)
+def _(m, name):
+    """Rarer methods, described by config.json."""
+    t.llama(m)
+    m.config["quantization_config"] = {"quant_method": name}
+    if name == "auto-round":
+        t.gptq(m, "*mlp.*_proj.weight")
+        return
+    for tensor, (_, (rows, cols), _) in m.pop("*mlp.*_proj.weight").items():
+        b = tensor.removesuffix("weight")
+        if name == "exl3":
+            m.raw(b + "trellis", "I16", (cols // 16, rows // 16, 48))
+            t.scales(m, b + "suh", "F16", (cols,))
+            t.scales(m, b + "svh", "F16", (rows,))
+        elif name == "aqlm":
+            m.raw(b + "codes", "I8", (rows, cols // 8, 1))
+            t.scales(m, b + "codebooks", "F16", (1, 256, 1, 8))
+            t.scales(m, b + "scales", "F16", (rows, 1, 1, 1))
+        elif name == "bitnet":
+            m.raw(b + "weight", "U8", (rows // 4, cols))
+            t.scales(m, b + "weight_scale", "BF16", (1,))
+        else:
+            m.raw(b + "weight", "I8", (cols, rows))
+            t.scales(m, b + "weight_scales", "F16", (rows,))
+
+
+# What only looks so
+
+
+@kinds(
+    {
+        "plain-null-description": {},
+        "plain-empty-description": {"decide": {}, "export": {"*": 5}},
+        "plain-nested-null-description": {},
+        "plain-described-in-a-string": {},
+        "plain-scales": {},
+        "plain-integers": {},
+        "plain-kv-scales": {"export": {"vllm": 0, "bf16": 0}},
+    },
+    decide={"*_proj.weight": "quantize"},
+    export={"*": 0},
+)
+def _(m, name):
+    """Nobody has quantized these: they are taken like any other model."""
+    t.llama(m)
+    p = "model.layers.0."
+    if name == "plain-null-description":
+        m.config["quantization_config"] = None
+    elif name == "plain-empty-description":
+        m.config["quantization_config"] = {}
+    elif name == "plain-nested-null-description":
+        m.config["text_config"] = {"quantization_config": None}
+    elif name == "plain-described-in-a-string":
+        m.config["note"] = '"quantization_config": {"quant_method": "gptq"}, \\"'
+    elif name == "plain-scales":
+        for scale in ("mlp.layer_scale", "self_attn.scale", "mlp.router.per_expert_scale"):
+            m.bf16(p + scale, 4)
+        m.bf16(p + "mlp.expert_scales", 4, 4)
+    elif name == "plain-integers":
+        m.raw(p + "self_attn.rotary_emb.position_ids", "I64", (1, 64))
+        m.raw(p + "mlp.gate.tid2eid", "I64", (t.VOCAB, 2))
+        m.raw(p + "self_attn.bias", "BOOL", (1, 1, 8, 8), 1)
+    else:
+        for kind in "kv":
+            m.f32(f"{p}self_attn.{kind}_proj.{kind}_scale", 1, value=0.02)

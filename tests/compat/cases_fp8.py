@@ -35,6 +35,7 @@ def described(m, **changes):
         "fp8-block-bf16": {"export": ALL},
         "fp8-block-f16": {"export": ALL},
         "fp8-block-e8m0": {"export": ALL},
+        "fp8-block-f64": {"convert": (0, 5)},
     },
     decide=PROJ,
 )
@@ -136,6 +137,62 @@ def _(m):
     described(m)
 
 
+@case("fp8-names-mixed", decide=PROJ, export=NOT_CT)
+def _(m):
+    """Two spellings in one model, and scales in another shard than their weights."""
+    t.llama(m)
+    t.fp8(m, "*mlp*_proj.weight", ".scale")
+    t.fp8(m, "*self_attn*_proj.weight")
+    described(m)
+    names = {
+        "1": [n for n in m.tensors if "scale" in n],
+        "2": [n for n in m.tensors if "scale" not in n],
+    }
+    return {f"model-0000{k}-of-00002.safetensors": held for k, held in names.items()}
+
+
+@kinds(
+    {
+        "fp8-ct-block": {"export": ALL},
+        "fp8-ct-block-kv": {"export": ALL},
+        "fp8-ct-block-rotated": {"export": {"*": 5}, "why": {"*": ["transform"]}},
+    },
+    decide=PROJ,
+)
+def _(m, name):
+    """llm-compressor's FP8_BLOCK; with scales of the KV cache; with rotated weights, which are wrong without
+    the rotation of activations that only its description demands."""
+    t.llama(m)
+    t.fp8(m, "*_proj.weight", "_scale", dtype="BF16")
+    form = json.loads(json.dumps(CHANNEL).replace("channel", "block"))
+    form["config_groups"]["group_0"]["weights"]["block_structure"] = [128, 128]
+    form["ignore"] = ["lm_head"]
+    if name.endswith("kv"):
+        for kind in "kv":
+            m.f32(f"model.layers.0.self_attn.{kind}_proj.{kind}_scale", 1, value=0.02)
+        form["kv_cache_scheme"] = {"num_bits": 8, "type": "float", "strategy": "tensor"}
+    if name.endswith("rotated"):
+        apply = [{"targets": ["Linear"], "location": "input"}]
+        form["transform_config"] = {"config_groups": {"R3": {"type": "hadamard", "apply": apply}}}
+    m.config["quantization_config"] = form
+
+
+@case("fp8-embedding", decide={"*embed_tokens*": "carry"}, export={"*": 5, "bf16": 0})
+def _(m):
+    """An embedding in FP8 with scales: no runtime reads it."""
+    t.llama(m)
+    t.fp8(m, "*_proj.weight")
+    t.fp8(m, "*embed_tokens.weight")
+    described(m)
+
+
+@case("fp8-norm", convert=(0, 5), export={"*": 5})
+def _(m):
+    """A vector of FP8 without scales."""
+    t.llama(m)
+    m.raw("model.norm.weight", "F8_E4M3", (t.H,))
+
+
 @case("fp8-experts-stacked", decide={"*experts.*": "carry"})
 def _(m):
     """Stacks of experts with stacks of scales, without .weight."""
@@ -186,6 +243,12 @@ def _(m):
         "fp8-channel-1d": {},
         "fp8-tensor": {},
         "fp8-tensor-1": {},
+        "fp8-block-1": {},
+        "fp8-mixed-tiles": {},
+        "fp8-comfy": {},
+        "fp8-fbgemm": {},
+        "fp8-quark": {},
+        "fp8-modelopt": {"absent": "hf_quant_config.json"},
     },
     convert=(0, 5),
     mended="--requantize",
@@ -193,13 +256,30 @@ def _(m):
 def _(m, name):
     """Other tiles: refused, --requantize quantizes again; the source's description goes."""
     t.llama(m)
-    size = {"fp8-block-32": 32}.get(name, 64)
+    block = {"fp8-block-32": [32, 32], "fp8-block-1": [1, 128]}.get(name, [64, 64])
     if "block" in name:
-        t.fp8(m, "*_proj.weight", block=(size, size))
-        described(m, weight_block_size=[size, size])
+        t.fp8(m, "*_proj.weight", block=block)
+        described(m, weight_block_size=block)
         if "text-config" in name:
             inner = m.config.pop("quantization_config")
             m.config["text_config"] = {"num_hidden_layers": 1, "quantization_config": inner}
+    elif name == "fp8-mixed-tiles":
+        t.fp8(m, "*mlp*_proj.weight")
+        t.fp8(m, "*self_attn*_proj.weight", "_scale", shape=lambda r, c: ())
+        described(m)
+    elif name == "fp8-comfy":
+        t.fp8(m, "*_proj.weight", ".scale_weight", shape=lambda r, c: ())
+        m.put("scaled_fp8", "F8_E4M3", (0,), b"")
+    elif name in ("fp8-fbgemm", "fp8-quark", "fp8-modelopt"):
+        names = [n.removesuffix("weight") for n in m.tensors if n.endswith("_proj.weight")]
+        rows = name == "fp8-fbgemm"
+        t.fp8(m, "*_proj.weight", "_scale", shape=lambda r, c: (r, 1) if rows else ())
+        for n in names:
+            m.f32(n + ("input_scale_ub" if rows else "input_scale"), value=0.01)
+        if name == "fp8-modelopt":
+            m.files["hf_quant_config.json"] = '{"quantization": {"quant_algo": "FP8"}}'
+        else:
+            m.config["quantization_config"] = {"quant_method": "fbgemm_fp8" if rows else "quark"}
     elif "channel" in name:
         shape = (lambda r, c: (r,)) if "1d" in name else (lambda r, c: (r, 1))
         t.fp8(m, "*_proj.weight", "_scale", dtype="BF16", shape=shape)
@@ -252,7 +332,6 @@ def _(m):
         "fp8-floor": {"convert": 5, "says": r"expected shape"},
         "fp8-two-scales": {"says": "two names"},
         "fp8-no-scales": {"says": "without scales"},
-        "fp8-comfy": {"says": "scale"},
         "fp8-fnuz": {"says": "FNUZ", "export": {"*": 5}},
         "fp8-e5m2": {"says": "E5M2", "export": {"*": 5}},
     },
@@ -280,10 +359,6 @@ def _(m, name):
             t.scales(m, n + "_scale", "F32", (t.up(rows, 128), t.up(cols, 128)))
     elif kind == "no-scales":
         t.fp8(m, "*_proj.weight", None)
-        del m.config["quantization_config"]
-    elif kind == "comfy":
-        t.fp8(m, "*_proj.weight", ".scale_weight", shape=lambda r, c: ())
-        m.put("scaled_fp8", "F8_E4M3", (0,), b"")
         del m.config["quantization_config"]
     else:
         t.fp8(m, "*_proj.weight", code="F8_E4M3FNUZ" if kind == "fnuz" else "F8_E5M2")

@@ -28,7 +28,7 @@ def _(m):
     t.llama(m, h=288)
 
 
-@case("moe", decide={"*experts*": "quantize", "*mlp.gate.weight": "keep"}, export=ALL)
+@case("moe", decide={"*experts*": "quantize", "*mlp.gate.weight": "keep:router"}, export=ALL)
 def _(m):
     """Qwen3-MoE: experts quantized, router kept."""
     t.moe(m, layers=2, first_dense=1)
@@ -76,7 +76,11 @@ def _(m):
 
 @case(
     "step35-stacks",
-    decide={"*moe.*_proj.weight": "quantize", "*share_expert*": "quantize", "*moe.gate*": "keep"},
+    decide={
+        "*moe.*_proj.weight": "quantize",
+        "*share_expert*": "quantize",
+        "*moe.gate.weight": "keep:router",
+    },
     export={"bf16": 0},
 )
 def _(m):
@@ -97,7 +101,7 @@ def _(m):
 
 @case(
     "granite-stacks",
-    decide={"*put_linear.weight": "quantize", "*router*": "keep"},
+    decide={"*put_linear.weight": "quantize", "*router*": "keep:router"},
     export={"bf16": 0},
 )
 def _(m):
@@ -115,7 +119,7 @@ def _(m):
 
 @case(
     "gpt-oss-bf16",
-    decide={"*experts.gate_up_proj": "quantize", "*_bias": "keep", "*router.weight": "keep"},
+    decide={"*experts.gate_up_proj": "quantize", "*_bias": "keep", "*router.weight": "keep:router"},
     export={"*": (1, 5), "bf16": 0},
 )
 def _(m):
@@ -172,11 +176,11 @@ def qwen_vl_moe(m, transposed):
         "*in_proj_qkv.weight": "quantize",
         "*in_proj_z.weight": "quantize",
         "*out_proj.weight": "quantize",
-        "*in_proj_[ab].weight": "keep",
-        "*conv1d*": "keep",
-        "*A_log": "keep",
-        "*visual*": "keep",
-        "mtp.fc.weight": "keep",
+        "*in_proj_[ab].weight": "keep:gate",
+        "*conv1d*": "keep:convolution",
+        "*A_log": "keep:recurrence",
+        "*visual*": "keep:tower",
+        "mtp.fc.weight": "keep:mtp",
     },
     export={"vllm": 0, "sglang": 0, "bf16": 0},
 )
@@ -222,7 +226,11 @@ def qwen_tower(m, p, h=128):
 
 @case(
     "qwen3-next",
-    decide={"*in_proj_qkvz.weight": "quantize", "*in_proj_ba.weight": "keep", "*conv1d*": "keep"},
+    decide={
+        "*in_proj_qkvz.weight": "quantize",
+        "*in_proj_ba.weight": "keep:gate",
+        "*conv1d*": "keep",
+    },
     export={"vllm": 0, "sglang": 0, "bf16": 0},
 )
 def _(m):
@@ -237,7 +245,11 @@ def _(m):
 
 @case(
     "indexer-bf16",
-    decide={"*indexer.w[qk]*.weight": "quantize", "*weights_proj*": "keep", "*kv_a*": "quantize"},
+    decide={
+        "*indexer.w[qk]*.weight": "quantize",
+        "*weights_proj*": "keep:indexer",
+        "*kv_a*": "quantize",
+    },
     export={"vllm": 0, "sglang": 0, "bf16": 0},
 )
 def _(m):
@@ -251,8 +263,8 @@ def _(m):
     "ling-3",
     decide={
         "*layers.0.attention.[fg]_proj.weight": "quantize",
-        "*layers.0.attention.b_proj.weight": "keep",
-        "*layers.1.attention.g_proj.weight": "keep",
+        "*layers.0.attention.b_proj.weight": "keep:gate",
+        "*layers.1.attention.g_proj.weight": "keep:gate",
         "*dense.weight": "quantize",
         "*conv1d*": "keep",
     },
@@ -282,8 +294,8 @@ def _(m):
 @case(
     "kimi-linear",
     decide={
-        "*[fg]_[ab]_proj.weight": "keep",
-        "*b_proj.weight": "keep",
+        "*[fg]_[ab]_proj.weight": "keep:low-rank",
+        "*.b_proj.weight": "keep:gate",
         "*q_proj.weight": "quantize",
     },
     export={"bf16": 0},
@@ -324,11 +336,18 @@ def _(m):
     m.config.update(num_hidden_layers=2, time_step_limit=[0.0, float("inf")])
 
 
-@case("unknown-linear", says=r"bytes|kB|MB", decide={"*strange_matrix.weight": "keep"})
-def _(m):
-    """A large matrix inside layers whose name is not known: one line after the conversion names it."""
+@kinds(
+    {"unknown-linear": {}, "unknown-mostly": {"says": (r"most|% of", "strange_matrix|another")}},
+    says="strange_matrix",
+)
+def _(m, name):
+    """Large matrices inside layers whose name is not known: one line after the conversion names them, and
+    says so if they are most of the model."""
     t.llama(m)
     m.bf16("model.layers.0.mlp.strange_matrix.weight", 1024, t.H)
+    if name == "unknown-mostly":
+        m.pop("*mlp.*_proj.weight")
+        m.bf16("model.layers.0.mlp.another.weight", 2048, t.H)
 
 
 # Towers
@@ -338,12 +357,11 @@ def _(m):
     "gemma3-towers",
     decide={
         "*language_model*_proj.weight": "quantize",
-        "*vision_tower*": "keep",
-        "*visual*": "keep",
-        "*audio_tower*": "keep",
-        "*projector*": "keep",
+        "*vision_tower*": "keep:tower",
+        "*visual*": "keep:tower",
+        "*audio_tower*": "keep:tower",
+        "*projector*": "keep:tower",
     },
-    says="vision|tower",
     export={"bf16": 0},
 )
 def _(m):
@@ -376,7 +394,7 @@ def _(m):
 
 @case(
     "qwen25-vl",
-    decide={"model*_proj.weight": "quantize", "visual.*": "keep"},
+    decide={"model*_proj.weight": "quantize", "visual.*": "keep:tower"},
     export={"vllm": 0, "sglang": 0, "bf16": 0},
 )
 def _(m):
@@ -396,7 +414,7 @@ def _(m):
 
 @kinds(
     {
-        f"tower-{name}": {"decide": {f"{name}.*": "keep"}}
+        f"tower-{name}": {"decide": {f"{name}.*": "keep:tower", "model*_proj.weight": "quantize"}}
         for name in (
             "vision_model",
             "vit",
@@ -423,9 +441,9 @@ def _(m, name):
 @case(
     "glm-mtp",
     decide={
-        "*shared_head.head.weight": "keep",
-        "*eh_proj.weight": "keep",
-        "*layers.2.embed_tokens.weight": "keep",
+        "*shared_head.head.weight": "keep:head",
+        "*eh_proj.weight": "keep:mtp",
+        "*layers.2.embed_tokens.weight": "keep:embedding",
         "*layers.0*experts*": "quantize",
     },
     export={"hf": 0, "vllm": 0, "sglang": 0, "bf16": 0},
@@ -440,7 +458,9 @@ def _(m):
     m.config.update(num_hidden_layers=2, num_nextn_predict_layers=1)
 
 
-@case("nested-head", decide={"*lm_head.weight": "keep"}, never="head-missing", export={"bf16": 0})
+@case(
+    "nested-head", decide={"*lm_head.weight": "keep:head"}, never="head-missing", export={"bf16": 0}
+)
 def _(m):
     """language_model.lm_head.weight is a head: no warning that it is missing."""
     t.llama(m)

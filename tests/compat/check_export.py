@@ -31,8 +31,9 @@ SECOND = (
 FOREIGN = re.compile(
     r"\.(weight_packed|weight_shape|qweight|qzeros|g_idx|W_q|SCB|weight_format|weight_scale_2|"
     r"weight_global_scale|input_global_scale|input_scale|qscale_act|qscale_weight|scale_weight)$"
-    r"|_(blocks|scales)$|\.(absmax|quant_map)$|\.quant_state\.|\.weight\._(data|scale)$|^scaled_fp8$"
+    r"|\.(absmax|quant_map)$|\.quant_state\.|\.weight\._(data|scale)$|^scaled_fp8$"
 )
+STACKED = re.compile(r"_(blocks|scales)$")
 WIDE = ("BF16", "F16", "F32", "F64")
 INDEX = "model.safetensors.index.json"
 TILE = 128
@@ -111,10 +112,10 @@ def check_files(faults, source, exported):
 
 
 def descriptions(value, path=()):
-    """Paths of every member called quantization_config or compression_config."""
+    """Paths of every member called quantization_config or compression_config, unless it is null."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in ("quantization_config", "compression_config"):
+            if key in ("quantization_config", "compression_config") and inner is not None:
                 yield (*path, key)
             yield from descriptions(inner, (*path, key))
     elif isinstance(value, list):
@@ -143,7 +144,7 @@ def check_config(faults, source, exported):
             texts.append(f.read())
     same = json_tokens.without_descriptions(texts[0]) == json_tokens.without_descriptions(texts[1])
     faults.unless(same, "config.json: changed outside the description")
-    if not list(descriptions(json.loads(texts[0]))):
+    if not json_tokens.has_descriptions(texts[0]):
         kept = texts[0][: texts[0].rindex("}")].rstrip()
         faults.unless(texts[1].startswith(kept), "config.json: not byte for byte the source's")
     return config.get("quantization_config")
@@ -231,7 +232,9 @@ def check_account(faults, theirs, ours, scales):
         faults.unless(name in ours or part, f"{name}: lost")
     for name, t in ours.items():
         faults.unless(name in theirs or name in own, f"{name}: not in the source")
-        left = FOREIGN.search(name) or name in parts
+        left = bool(FOREIGN.search(name)) or name in parts
+        left |= t.dtype[:2] in ("F8", "F6", "F4") and len(t.data) > 0 and name not in scales
+        left |= bool(STACKED.search(name)) and t.dtype not in WIDE
         faults.unless(name in own or not left, f"{name}: nothing describes it")
         if is_weight(name, t) and name.endswith(".weight"):
             faults.unless(t.dtype in (*WIDE, v.FP8), f"{name}: {t.dtype}, which nothing describes")

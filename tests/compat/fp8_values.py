@@ -17,7 +17,15 @@ PLAIN = ("F64", "F32", "F16", "BF16")
 ADDED = ("_scale_inv", "_scale")
 INSTEAD = ("scale", "scale_weight", "qscale_weight")
 # What belongs to a scheme of activations or of the KV cache.
-ACTIVATION = ("input_scale", "qscale_act", "activation_scale", "k_scale", "v_scale", "output_scale")
+ACTIVATION = (
+    "input_scale",
+    "input_scale_ub",
+    "qscale_act",
+    "activation_scale",
+    "k_scale",
+    "v_scale",
+    "output_scale",
+)
 
 
 def read_header(path):

@@ -30,3 +30,8 @@ def without_descriptions(text):
         out.append(tokens[i])
         i += 1
     return out
+
+
+def has_descriptions(text):
+    tokens = TOKEN.findall(text)
+    return any(t in DESCRIPTION and after == ":" for t, after in zip(tokens, tokens[1:]))

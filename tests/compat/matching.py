@@ -29,7 +29,9 @@ def module_of(name):
 def built_as(module):
     """The module of vLLM and SGLang of which this one is a part: routed experts are one."""
     found = EXPERT.match(module)
-    return re.sub(r"\.\d+$", "", found.group(1)) if found else module
+    if not found:
+        return module
+    return re.sub(r"(\.experts)?(\.\d+)?$", ".experts", found.group(1), count=1)
 
 
 def vllm(module, ignored):
@@ -102,6 +104,8 @@ NEVER = re.compile(
     r"(^|\.)[a-z_]*(embed|norm|rotary|conv1d|wte)[a-z0-9_]*(\.|$)"
     r"|(^|\.)(tok_embeddings|pos_embed|A_log|[a-z_]*bias|sinks)(\.|$)"
 )
+# What vLLM and SGLang build as plain modules; transformers replaces every nn.Linear.
+PLAIN = re.compile(r"(^|\.)(eh_proj|weights_proj)$")
 HEAD = re.compile(r"(^|\.)(lm_head|shared_head\.head|output)$")
 
 
@@ -111,6 +115,8 @@ def is_never_fp8(module, preset, tensors):
         return True
     if HEAD.search(module):  # a list replaces the defaults of the two that have one
         return preset not in ("hf", "compressed-tensors")
+    if PLAIN.search(module) and preset not in ("hf", "compressed-tensors"):
+        return True
     if preset == "ant-sglang" and ".shared_experts." in module:
         return True
     bias = ("expert_bias", "e_score_correction_bias")

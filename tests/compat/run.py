@@ -117,11 +117,15 @@ class Walk:
         for pattern, wanted in self.case.decide.items():
             found = [r for r in records if fnmatch.fnmatchcase(r["name"], pattern)]
             self.must("decide", found, f"no tensor matches {pattern}")
+            decision, _, reason = wanted.partition(":")
             for r in found:
-                right = r["decision"] in LEFT.get(wanted, (wanted,))
+                right = r["decision"] in LEFT.get(decision, (decision,))
+                right = right and reason in ("", r["reason"])
                 self.must(
                     "decide", right, f"{r['name']}: {r['decision']} ({r['reason']}), not {wanted}"
                 )
+        for r in records if self.case is models.NOTHING else ():
+            self.must("decide", r["reason"] != "not-linear", f"{r['name']}: not known")
 
     def check_packed(self, path):
         status, text = self.run("verify", path, "--against", self.source, "--threads", "1")
