@@ -5,8 +5,8 @@
 #
 # PYTHON: the interpreter (default /usr/bin/python3), OCTAVO: the tool (default build/octavo),
 # NEED_ML_DTYPES: not empty if the oracle requires ml_dtypes. Each checkpoint is converted with both scale
-# formats, the first two in every dialect, the first one also with other options. Every check prints a line
-# if it fails; the last line counts the checks.
+# formats, the first two in every dialect and under the older built-in rules, the first one also with other
+# options. Every check prints a line if it fails; the last line counts the checks.
 set -u
 here=$(dirname "$(readlink -f "$0")")
 python=${PYTHON:-/usr/bin/python3}
@@ -83,6 +83,10 @@ check "$(basename "$1") with rules" "$1" --keep '*.g_proj.*' \
     --rules '[{"action":"keep","match":"*.g_proj.*"},
               {"action":"quantize","match":"*[.]layers.[!2-9].*gate.weight"},
               {"action":"keep","match":"model.layers.3.*"}]'
+echo '{"octavo_recipe":1,"built_in":1}' >"$scratch/set1.json"
+for checkpoint in "${@:1:2}"; do
+    check "$(basename "$checkpoint") under set 1" "$checkpoint" --recipe "$scratch/set1.json" -- --built-in 1
+done
 # The first two in every dialect; linghe has f32 scales only for 16-bit sources, which the first one has.
 for checkpoint in "${@:1:2}"; do
     for dialect in deepgemm transformers transformer-engine compressed-tensors linghe; do
