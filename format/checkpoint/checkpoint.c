@@ -15,6 +15,7 @@
 #include "format/checkpoint/shard_check.h"
 #include "format/checkpoint/shard_index.h"
 #include "format/checkpoint/shard_locate.h"
+#include "format/checkpoint/shard_refuse.h"
 
 struct checkpoint_private {
     shard_cache *cache;
@@ -194,6 +195,12 @@ err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, e
     return OK;
 }
 
+err_code checkpoint_check_whole(const checkpoint *cp, err *e)
+{
+    const shard *const s = &cp->shards[0];
+    return cp->index_name ? OK : shard_refuse_part(s->path, io_basename(s->name), false, e);
+}
+
 static err_code check_range(const tensor *t, uint64_t off, size_t bytes, err *e)
 {
     uint64_t end = 0;
@@ -304,6 +311,7 @@ void checkpoint_close(checkpoint *cp)
     free(cp->tensors);
     free(cp->shards);
     free(cp->dir);
+    free(cp->index_name);
     checkpoint_dir_close(cp->folder);
     free(cp);
 }

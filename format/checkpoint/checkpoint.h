@@ -40,7 +40,8 @@ typedef struct tensor {
 typedef struct checkpoint {
     char *dir; /* where config.json would be: the path of `folder` */
     struct checkpoint_dir *folder;
-    shard *shards; /* sorted by name */
+    char *index_name; /* NULL: there is none */
+    shard *shards;    /* sorted by name */
     size_t shard_count;
     tensor *tensors; /* sorted by name bytes */
     size_t tensor_count;
@@ -50,6 +51,10 @@ typedef struct checkpoint {
 /* Open a checkpoint. *out: checkpoint_close. Notes go to the monitor. Errors: ERR_IO: it cannot be
  * read; ERR_INPUT: malformed or contradictory; ERR_MEMORY, ERR_CANCELLED. */
 MUST_CHECK err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e);
+
+/* OK unless the checkpoint is a file that holds a part of a model, as its name says: an adapter, or one
+ * of several shards. Commands that look at tensors take it, a conversion does not. ERR_INPUT. */
+MUST_CHECK err_code checkpoint_check_whole(const checkpoint *cp, err *e);
 
 /* Read bytes [off, off + bytes) of a tensor. Safe from several threads; at most 32 shards are open
  * at a time. ERR_IO; ERR_INTERNAL: beyond the end of the tensor. */

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "format/checkpoint/hub.h"
+#include "format/file/file_kind.h"
 #include "format/file/io.h"
-#include "format/checkpoint/shard_index.h"
-#include "format/checkpoint/shard_locate.h"
+#include "format/checkpoint/shard_name.h"
 #include "format/base/text_list.h"
 
 static err_code no_memory(const char *path, err *e)
@@ -44,7 +44,7 @@ err_code checkpoint_dir_open_directory(const char *dir, checkpoint_dir **out, er
 
 static bool is_weights(const char *name)
 {
-    return !strchr(name, '/') && (shard_is_candidate(name) || strcmp(name, SHARD_INDEX_NAME) == 0);
+    return !strchr(name, '/') && (shard_is_candidate(name) || shard_is_index(name));
 }
 
 /* Copy the first component of a name that has several; "" if it has only one. */
@@ -52,6 +52,23 @@ static void top_of(const char *name, char *to, size_t capacity)
 {
     const char *const slash = strchr(name, '/');
     snprintf(to, capacity, "%.*s", slash ? (int)(slash - name) : 0, name);
+}
+
+/* What torch.save writes is a zip archive, too. */
+static err_code refuse_without_weights(const archive_index *b, err *e)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const char *const slash = strrchr(b->members[i].name, '/');
+        if (strcmp(slash ? slash + 1 : b->members[i].name, "data.pkl") == 0) {
+            err_set(e, ERR_INPUT, "%s: weights pickled by PyTorch, not a checkpoint", b->path);
+            err_hint(e, FILE_KIND_PICKLE_HINT);
+            return ERR_INPUT;
+        }
+    }
+    return err_set(e, ERR_INPUT,
+                   "%s: not a checkpoint: no .safetensors file at its top or in a directory at its "
+                   "top",
+                   b->path);
 }
 
 /* Members are sorted, so those below one directory follow each other; names like "a.b", between "a"
@@ -79,10 +96,7 @@ static err_code find_top(const archive_index *b, char **top, err *e)
         }
     }
     if (found.total == 0) {
-        return err_set(e, ERR_INPUT,
-                       "%s: not a checkpoint: no .safetensors file at its top or in a directory "
-                       "at its top",
-                       b->path);
+        return refuse_without_weights(b, e);
     }
     if (found.total > 1) {
         return err_set(e, ERR_INPUT, "%s: %zu directories with .safetensors files: %s", b->path,

@@ -1,4 +1,4 @@
-/* Reads model.safetensors.index.json: which tensor is in which shard, according to the maker of the
+/* Reads an index, model.safetensors.index.json as a rule: which tensor is in which shard, according to the maker of the
  * checkpoint. */
 #ifndef SHARD_INDEX_H
 #define SHARD_INDEX_H

@@ -1,11 +1,15 @@
 #include "format/checkpoint/shard_locate.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "format/checkpoint/checkpoint_dir.h"
+#include "format/checkpoint/shard_name.h"
+#include "format/checkpoint/shard_refuse.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "format/file/dir_list.h"
@@ -61,26 +65,27 @@ static err_code set_only_shard(checkpoint *cp, const char *name, err *e)
     return set_shard(cp, 0, name, io_join(cp->dir, name), e);
 }
 
-static err_code parse_index(const checkpoint_dir *f, const char *path, json_t **out, err *e)
+static err_code parse_index(const checkpoint_dir *f, const char *name, const char *path,
+                            json_t **out, err *e)
 {
     char *text = NULL;
     size_t bytes = 0;
-    TRY(checkpoint_dir_read(f, SHARD_INDEX_NAME, JSON_FILE_LIMIT, &text, &bytes, e));
+    TRY(checkpoint_dir_read(f, name, JSON_FILE_LIMIT, &text, &bytes, e));
     const err_code code = text ? json_parse(path, text, bytes, JSON_EXACT, out, e)
                                : err_set(e, ERR_IO, "%s: disappeared during the run", path);
     free(text);
     return code;
 }
 
-static err_code read_index(const checkpoint_dir *f, shard_index *out, err *e)
+static err_code read_index(const checkpoint_dir *f, const char *name, shard_index *out, err *e)
 {
     json_t *json = NULL;
     err_code code = OK;
-    char *path = io_join(f->path, SHARD_INDEX_NAME);
+    char *path = io_join(f->path, name);
     if (!path) {
         return no_memory(f->path, e);
     }
-    TRY_OUT(parse_index(f, path, &json, e));
+    TRY_OUT(parse_index(f, name, path, &json, e));
     TRY_OUT(shard_index_build(path, json, out, e));
 out:
     json_decref(json);
@@ -88,46 +93,36 @@ out:
     return code;
 }
 
-static err_code set_indexed_shards(const search *s, err *e)
+static err_code set_indexed_shards(const search *s, const char *name, err *e)
 {
-    TRY(read_index(s->cp->folder, s->index, e));
+    s->cp->index_name = strdup(name);
+    TRY(s->cp->index_name ? OK : no_memory(s->cp->dir, e));
+    TRY(read_index(s->cp->folder, name, s->index, e));
     TRY(prepare_shards(s->cp, s->index->shard_count, e));
     for (size_t i = 0; i < s->cp->shard_count; i++) {
-        const char *name = s->index->shards[i];
-        TRY(set_shard(s->cp, i, name, io_join(s->cp->dir, name), e));
+        const char *const part = s->index->shards[i];
+        TRY(set_shard(s->cp, i, part, io_join(s->cp->dir, part), e));
     }
     return OK;
 }
 
-bool shard_is_candidate(const char *name)
-{
-    static const char suffix[] = ".safetensors";
-    const size_t bytes = strlen(name);
-    return name[0] != '.' && bytes >= sizeof suffix &&
-           strcmp(name + bytes - (sizeof suffix - 1), suffix) == 0;
-}
-
-/* Without an index and model.safetensors there must be exactly one candidate. */
+/* Without an index and model.safetensors there must be exactly one candidate, and a whole model. */
 static err_code set_only_candidate(const search *s, const dir_list *l, err *e)
 {
-    text_list names = {0};
     const char *only = NULL;
+    size_t count = 0;
     for (size_t i = 0; i < l->count; i++) {
         if (shard_is_candidate(l->names[i])) {
             only = l->names[i];
-            text_list_add(&names, "%s", only);
+            count++;
         }
     }
-    if (names.total == 1) {
-        return set_only_shard(s->cp, only, e);
+    if (count != 1) {
+        return count == 0 ? shard_refuse_none(s->cp->folder, l, e)
+                          : shard_refuse_several(s->cp->folder, l, e);
     }
-    if (!only) {
-        return err_set(e, ERR_INPUT, "%s: not a checkpoint: no .safetensors file", s->cp->dir);
-    }
-    err_set(e, ERR_INPUT, "%s: %zu .safetensors files and no %s that says which to use: %s",
-            s->cp->dir, names.total, SHARD_INDEX_NAME, text_list_end(&names));
-    err_hint(e, "name the file itself");
-    return ERR_INPUT;
+    TRY(set_only_shard(s->cp, only, e));
+    return shard_refuse_part(s->cp->shards[0].path, only, true, e);
 }
 
 static int compare_shard(const void *key, const void *element)
@@ -136,22 +131,55 @@ static int compare_shard(const void *key, const void *element)
     return strcmp(key, candidate->name);
 }
 
+static bool is_shard(const checkpoint *cp, const char *name)
+{
+    return bsearch(name, cp->shards, cp->shard_count, sizeof *cp->shards, compare_shard);
+}
+
+/* Weights in a directory, such as 2_Dense/model.safetensors, are not part of the checkpoint unless
+ * the index names them. */
+static err_code add_below(const search *s, const char *dir, text_list *ignored, err *e)
+{
+    const checkpoint *const cp = s->cp;
+    dir_list below = {0};
+    bool is_directory = false;
+    TRY(checkpoint_dir_is_directory(cp->folder, dir, &is_directory, e));
+    if (dir[0] == '.' || !is_directory) {
+        return OK;
+    }
+    /* What cannot be read cannot be a part of the checkpoint. */
+    const err_code code = checkpoint_dir_list_below(cp->folder, dir, &below, NULL);
+    for (size_t i = 0; code == OK && i < below.count; i++) {
+        char name[2 * (NAME_MAX + 1)];
+        snprintf(name, sizeof name, "%s/%s", dir, below.names[i]);
+        if (shard_is_candidate(below.names[i]) && !is_shard(cp, name)) {
+            text_list_add(ignored, "%s", name);
+        }
+    }
+    dir_list_free(&below);
+    return code == ERR_MEMORY ? no_memory(cp->dir, e) : OK;
+}
+
 /* Other .safetensors files may belong to the checkpoint and be missing from the index, or be
  * something else: the user should know. */
-static void note_ignored(const search *s, const dir_list *l)
+static err_code note_ignored(const search *s, const dir_list *l, err *e)
 {
-    const checkpoint *cp = s->cp;
+    const checkpoint *const cp = s->cp;
     text_list ignored = {0};
     for (size_t i = 0; i < l->count; i++) {
-        if (shard_is_candidate(l->names[i]) &&
-            !bsearch(l->names[i], cp->shards, cp->shard_count, sizeof *cp->shards, compare_shard)) {
-            text_list_add(&ignored, "%s", l->names[i]);
+        const char *const name = l->names[i];
+        const bool other_index =
+            shard_is_index(name) && (!cp->index_name || strcmp(name, cp->index_name) != 0);
+        if (other_index || (shard_is_candidate(name) && !is_shard(cp, name))) {
+            text_list_add(&ignored, "%s", name);
         }
+        TRY(add_below(s, name, &ignored, e));
     }
     if (ignored.total > 0) {
         monitor_note(s->m, "%s: not part of the checkpoint, ignored: %s", cp->dir,
                      text_list_end(&ignored));
     }
+    return OK;
 }
 
 static err_code set_dir(const search *s, err *e)
@@ -160,10 +188,42 @@ static err_code set_dir(const search *s, err *e)
     return s->cp->dir ? OK : no_memory(s->cp->folder->path, e);
 }
 
+/* The index that counts: model.safetensors.index.json; without it and without model.safetensors, the
+ * only other one, such as consolidated.safetensors.index.json. NULL: none. */
+static err_code choose_index(const search *s, const dir_list *l, const char **chosen, err *e)
+{
+    text_list names = {0};
+    *chosen = NULL;
+    if (dir_list_has(l, SHARD_INDEX_NAME)) {
+        *chosen = SHARD_INDEX_NAME;
+        return OK;
+    }
+    for (size_t i = 0; i < l->count && !dir_list_has(l, "model.safetensors"); i++) {
+        if (shard_is_index(l->names[i])) {
+            *chosen = l->names[i];
+            text_list_add(&names, "%s", l->names[i]);
+        }
+    }
+    return names.total <= 1
+               ? OK
+               : err_set(e, ERR_INPUT, "%s: %zu indexes, and none is " SHARD_INDEX_NAME ": %s",
+                         s->cp->dir, names.total, text_list_end(&names));
+}
+
+/* transformers prefers a single file to an index, vLLM and SGLang do the reverse. */
+static bool has_two_models(const search *s, const dir_list *l)
+{
+    const checkpoint *const cp = s->cp;
+    return dir_list_has(l, "model.safetensors") && !is_shard(cp, "model.safetensors");
+}
+
 static err_code set_shards(const search *s, const dir_list *l, err *e)
 {
-    if (dir_list_has(l, SHARD_INDEX_NAME)) {
-        return set_indexed_shards(s, e);
+    const char *index = NULL;
+    TRY(choose_index(s, l, &index, e));
+    if (index) {
+        TRY(set_indexed_shards(s, index, e));
+        return has_two_models(s, l) ? shard_refuse_both(s->cp->folder, e) : OK;
     }
     if (dir_list_has(l, "model.safetensors")) {
         return set_only_shard(s->cp, "model.safetensors", e);
@@ -179,7 +239,7 @@ static err_code locate_in_folder(const search *s, const char *path, err *e)
     TRY(set_dir(s, e));
     TRY_OUT(checkpoint_dir_list(s->cp->folder, &l, e));
     TRY_OUT(set_shards(s, &l, e));
-    note_ignored(s, &l);
+    TRY_OUT(note_ignored(s, &l, e));
 out:
     dir_list_free(&l);
     return code;

@@ -8,6 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A link to nothing: the Hub's cache has them for files that were not downloaded. */
+static err_code refuse_open(const char *path, int why, err *e)
+{
+    char target[256];
+    const ssize_t bytes = why == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
+    if (bytes < 0) {
+        return err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
+    }
+    target[bytes] = '\0';
+    err_set_errno(e, ERR_IO, why, "%s: cannot open: a link to %s", path, target);
+    err_hint(e, "what the link leads to was moved, deleted or not downloaded");
+    return ERR_IO;
+}
+
 err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
 {
     struct stat local;
@@ -15,7 +29,7 @@ err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
     /* O_NONBLOCK: a FIFO in place of a file is refused below instead of waited for. */
     const int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (opened < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot open", path);
+        return refuse_open(path, errno, e);
     }
     if (fstat(opened, s) != 0) {
         err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/file/file_kind.h"
 #include "format/file/io.h"
 
 /* What the scan of a text counted. It skips strings and otherwise leaves the grammar to jansson: on
@@ -155,6 +156,12 @@ static err_code load(const char *what, const char *text, size_t bytes, json_t **
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     if (*out) {
         return OK;
+    }
+    const file_kind *const kind = file_kind_find((const unsigned char *)text, bytes);
+    if (kind && kind->hint) {
+        err_set(e, ERR_INPUT, "%s: %s, not JSON", what, kind->name);
+        err_hint(e, "%s", kind->hint);
+        return ERR_INPUT;
     }
     const err_code code = json_failure(&why, e);
     err_prefix(e, "%s: line %d", what, why.line);

@@ -12,6 +12,16 @@
 
 enum { LENGTH_BYTES = 8 };
 
+/* What to do with a file of a checkpoint that does not hold what its header says. */
+static err_code hint_fetch(const char *path, err *e)
+{
+    const char *const dot = strrchr(path, '.');
+    if (dot && strcmp(dot, ".safetensors") == 0) {
+        err_hint(e, "fetch the file again");
+    }
+    return ERR_INPUT;
+}
+
 /* The header under construction: its arrays have the sizes that the scan counted. */
 typedef struct builder {
     st_header h;
@@ -123,10 +133,11 @@ static err_code check_tiling(const st_header *h, const char *path, uint64_t data
         }
         cursor += t->bytes;
         if (cursor > data_bytes) {
-            return err_set(e, ERR_INPUT,
-                           "%s: tensor %s: truncated: it ends at byte %" PRIu64
-                           " of the data, the file has %" PRIu64,
-                           path, t->name, cursor, data_bytes);
+            err_set(e, ERR_INPUT,
+                    "%s: tensor %s: truncated: it ends at byte %" PRIu64
+                    " of the data, the file has %" PRIu64,
+                    path, t->name, cursor, data_bytes);
+            return hint_fetch(path, e);
         }
     }
     if (cursor != data_bytes) {
@@ -178,16 +189,9 @@ out:
 
 /* A length that cannot be right usually means that the file is not safetensors at all. A user who
  * names a JSON file of a checkpoint means the checkpoint. */
-static err_code refuse_other(const char *path, const unsigned char *raw, uint64_t value, err *e)
+static err_code refuse_kind(const char *path, const file_kind *kind, err *e)
 {
-    const file_kind *const kind = file_kind_find(raw, LENGTH_BYTES);
     const char *const dot = strrchr(path, '.');
-    if (!kind) {
-        return err_set(e, ERR_INPUT,
-                       "%s: not safetensors, or a header of %" PRIu64
-                       " bytes, at most %d are allowed",
-                       path, value, ST_MAX_HEADER_BYTES);
-    }
     err_set(e, ERR_INPUT, "%s: %s, not %s", path, kind->name, kind->wanted);
     if (kind->hint) {
         err_hint(e, "%s", kind->hint);
@@ -197,24 +201,34 @@ static err_code refuse_other(const char *path, const unsigned char *raw, uint64_
     return ERR_INPUT;
 }
 
+static err_code refuse_length(const char *path, uint64_t value, err *e)
+{
+    return err_set(e, ERR_INPUT,
+                   "%s: not safetensors, or a header of %" PRIu64 " bytes, at most %d are allowed",
+                   path, value, ST_MAX_HEADER_BYTES);
+}
+
+/* Zeros are the length of a header, too: that of an empty one, which cannot be. */
 static err_code read_length(int fd, const char *path, uint64_t base, uint64_t file_bytes,
                             size_t *length, err *e)
 {
-    unsigned char raw[LENGTH_BYTES];
-    if (file_bytes < sizeof raw) {
-        return err_set(e, ERR_INPUT,
-                       "%s: not a safetensors file: %" PRIu64 " bytes, expected at least 8", path,
-                       file_bytes);
+    unsigned char raw[FILE_KIND_BYTES] = {0};
+    const size_t shown = (size_t)num_min(file_bytes, sizeof raw);
+    if (file_bytes < LENGTH_BYTES) {
+        err_set(e, ERR_INPUT, "%s: not a safetensors file: %" PRIu64 " bytes, expected at least 8",
+                path, file_bytes);
+        return hint_fetch(path, e);
     }
-    TRY(io_read_at(fd, path, base, raw, sizeof raw, e));
+    TRY(io_read_at(fd, path, base, raw, shown, e));
     const uint64_t value = le64_load(raw);
-    if (value > ST_MAX_HEADER_BYTES) {
-        return refuse_other(path, raw, value, e);
+    if (value > ST_MAX_HEADER_BYTES || value == 0) {
+        const file_kind *const kind = file_kind_find(raw, shown);
+        return kind ? refuse_kind(path, kind, e) : refuse_length(path, value, e);
     }
-    if (value > file_bytes - sizeof raw) {
-        return err_set(e, ERR_INPUT,
-                       "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64, path,
-                       file_bytes, LENGTH_BYTES + value);
+    if (value > file_bytes - LENGTH_BYTES) {
+        err_set(e, ERR_INPUT, "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64,
+                path, file_bytes, LENGTH_BYTES + value);
+        return hint_fetch(path, e);
     }
     *length = (size_t)value;
     return OK;

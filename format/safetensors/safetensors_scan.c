@@ -140,6 +140,12 @@ static err_code take_object(st_scan *s, st_slice *slice, err *e)
 static err_code take_separator(st_scan *s, bool *more, err *e)
 {
     if (s->members == 0) {
+        skip_space(s);
+        /* The reference implementation refuses space before it. */
+        if (s->pos > 0 && at(s, '{')) {
+            s->pos = 0;
+            return unexpected(s, "'{' as its first byte", e);
+        }
         TRY(take(s, '{', "'{'", e));
     } else {
         skip_space(s);

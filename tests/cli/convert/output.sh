@@ -48,7 +48,10 @@ done
 octavo convert checkpoint -o checkpoint/config.json -f --no-embed config.json
 octavo convert checkpoint -o checkpoint/LICENSE -f --no-embed LICENSE
 octavo convert checkpoint -o recipe.json -f --recipe recipe.json
-octavo convert checkpoint/model-00001-of-00002.safetensors -o checkpoint/model-00001-of-00002.safetensors -f
+cp checkpoint/model-00001-of-00002.safetensors half.safetensors
+octavo convert half.safetensors -o half.safetensors -f
+same half.safetensors checkpoint/model-00001-of-00002.safetensors
+rm half.safetensors
 diff -r checkpoint pristine && echo 'checkpoint: unchanged'
 say 'what else lies beside them is no input, unless --embed makes it one'
 octavo convert checkpoint -o checkpoint/out.octavo

@@ -19,6 +19,17 @@ static const struct {
            "F8P\n\x1A\n "),
      NULL},
     {BYTES("GGUF\3\0\0\0"), "a GGUF file"},
+    {BYTES("PK\3\4\0\0\10\10\0\0\0\0\0\0\0\0archive/data.pkl"), "weights pickled by PyTorch"},
+    {BYTES("PK\3\4\0\0\10\10\0\0\0\0\0\0\0\0top/config.json"), "a zip archive"},
+    {BYTES("PK\3\4\0\0\10\10"), "a zip archive"},
+    {BYTES("\x80\2\x8a\nl\xfc\x9c\x46"), "weights pickled by PyTorch"},
+    {BYTES("<!DOCTYPE html><html>"), "a web page"},
+    {BYTES("\r\n <html lang=\"en\">"), "a web page"},
+    {BYTES("<?xml version=\"1.0\"?>"), "a web page"},
+    {BYTES("<htmx>  "), NULL},
+    {BYTES("        "), NULL},
+    {BYTES("\0\5\x16\7\0\2\0\0Mac OS X"), "an AppleDouble file of macOS"},
+    {BYTES("\0\0\0\0\0\0\0\0\0"), "nothing but zeros at its beginning"},
     {BYTES("version https://git-lfs"), "a Git LFS pointer"},
     {BYTES("{\"a\": 1}"), "JSON text"},
     {BYTES("{\r\n\t\"a\":1}"), "JSON text"},
@@ -40,9 +51,21 @@ START_TEST(kind_by_first_bytes)
 }
 END_TEST
 
+START_TEST(pointers_of_git_lfs)
+{
+    static const char whole[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    ck_assert(file_kind_is_pointer(whole, sizeof whole - 1));
+    ck_assert(file_kind_is_pointer(whole, 40));
+    ck_assert(!file_kind_is_pointer(whole, 39));
+    ck_assert(!file_kind_is_pointer("version 1.0", 11));
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("file_kind");
+    tcase_add_test(tc, pointers_of_git_lfs);
     tcase_add_loop_test(tc, kind_by_first_bytes, 0, COUNT(starts));
     return run_tests("file_kind", tc);
 }

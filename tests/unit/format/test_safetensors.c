@@ -58,7 +58,7 @@ static const struct {
 } good[] = {
     {"{}", 0, 0},
     {"{\"__metadata__\":{}}", 0, 0},
-    {"  \t\r\n{ " T("a", "U8", "1", 0, 1) " } \n  ", 1, 1},
+    {"{ \t\r\n" T("a", "U8", "1", 0, 1) " } \n  ", 1, 1},
     {"{\n\"a\" : { \"shape\" : [ 1 ] , \"data_offsets\" : [ 0 , 1 ] , \"dtype\" : \"U8\" }\n}", 1,
      1},
     {"{" T("b", "U8", "1", 1, 2) "," T("a", "U8", "1", 0, 1) "}", 2, 2},
@@ -134,6 +134,8 @@ static const struct {
     /* not the JSON that it should be */
     {"", 0, "expected '{', found its end (offset 8)"},
     {"   ", 0, "expected '{', found its end (offset 11)"},
+    {" {}", 0, "expected '{' as its first byte, found byte 0x20 (offset 8)"},
+    {"\n{}", 0, "expected '{' as its first byte, found byte 0x0a (offset 8)"},
     {"[]", 0, "expected '{', found '[' (offset 8)"},
     {"null", 0, "expected '{'"},
     {"\xef\xbb\xbf{}", 0, "expected '{', found byte 0xef"},
@@ -356,7 +358,7 @@ START_TEST(bad_lengths_are_refused)
 {
     check_file("", 0, "0 bytes, expected at least 8");
     check_file("\2\0\0\0\0\0\0", 7, "7 bytes");
-    check_file("\0\0\0\0\0\0\0\0", 8, "expected '{', found its end");
+    check_file("\0\0\0\0\0\0\0\0", 8, "nothing but zeros at its beginning");
     check_file("\3\0\0\0\0\0\0\0{}", 10, "truncated: 10 bytes, its header alone has 11");
     check_file("\0\0\0\0\0\0\0\200{}", 10, "header of 9223372036854775808 bytes");
     check_file("\377\377\377\377\377\377\377\377{}", 10, "header of 18446744073709551615 bytes");

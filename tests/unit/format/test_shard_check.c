@@ -66,12 +66,73 @@ START_TEST(many_disagreements_are_counted)
 }
 END_TEST
 
+/* ---- what would repair it -------------------------------------- */
+
+/* Shards "a" with the BF16 weight w and "b" with the F8_E4M3 weight f, under an index with these
+ * entries. */
+static const struct {
+    const char *index, *hint;
+} repairs[] = {
+    {"\"w\":\"a\",\"f\":\"b\",\"x\":\"gone\"", "fetch the missing shards"},
+    {"\"w\":\"b\",\"f\":\"a\"", "out of date: fetch it again, or write it from their headers"},
+    {"\"w\":\"b\",\"f\":\"a\",\"x\":\"a\"", "belongs to other shards"},
+    {"\"w\":\"a\",\"x\":\"b\"", "belongs to other shards"},
+    {"\"w\":\"a\",\"f\":\"b\",\"w_scale_inv\":\"a\"", "remove the 1 scale from its weight_map"},
+    {"\"w\":\"a\",\"f\":\"b\",\"w_scale\":\"a\"", "remove the 1 scale from its weight_map"},
+    /* These scales are needed, or belong to nothing: removing them would lose a part of the model. */
+    {"\"w\":\"a\",\"f\":\"b\",\"f_scale_inv\":\"b\"", "not of the same save"},
+    {"\"w\":\"a\",\"f\":\"b\",\"x_scale_inv\":\"b\"", "not of the same save"},
+    {"\"w\":\"a\",\"f\":\"b\",\"w_scale\":\"a\",\"x\":\"a\"", "not of the same save"},
+    {"\"w\":\"a\",\"f\":\"b\",\"lm_head.weight\":\"b\"", "if tie_word_embeddings is true"},
+    {"\"w\":\"a\",\"f\":\"b\",\"lm_head.weight\":\"b\",\"x\":\"b\"", "not of the same save"},
+    {"\"w\":\"a\",\"x\":\"gone\"", "fetch the missing shards"},
+};
+
+START_TEST(hints_lead_to_a_repair)
+{
+    char text[256];
+    err e;
+    scratch_safetensors("a", "{\"w\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 2,
+                        5);
+    scratch_safetensors("b", "{\"f\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                        1, 5);
+    snprintf(text, sizeof text, "{\"weight_map\":{%s}}", repairs[_i].index);
+    scratch_text(INDEX, text);
+    open_bad("", ERR_INPUT, &e);
+    expect(e.hint, repairs[_i].hint);
+}
+END_TEST
+
+START_TEST(a_tensor_that_is_not_listed)
+{
+    err e;
+    scratch_safetensors("a", "{" U8("w", 0, 1, "1") "," U8("x", 1, 2, "1") "}", 2, 5);
+    scratch_text(INDEX, "{\"weight_map\":{\"w\":\"a\"}}");
+    open_bad("", ERR_INPUT, &e);
+    expect(e.hint, "add the tensor to the weight_map of " INDEX);
+}
+END_TEST
+
+START_TEST(the_same_tensor_twice)
+{
+    err e;
+    scratch_safetensors("a", "{" U8("w", 0, 1, "1") "}", 1, 5);
+    scratch_safetensors("b", "{" U8("w", 0, 1, "1") "}", 1, 5);
+    scratch_text(INDEX, "{\"weight_map\":{\"w\":\"a\",\"x\":\"b\"}}");
+    open_bad("", ERR_INPUT, &e);
+    expect(e.hint, "several saves are mixed");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("shard_check");
     TCase *tc = tcase_create("shard_check");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, every_disagreement_is_listed);
+    tcase_add_loop_test(tc, hints_lead_to_a_repair, 0, sizeof repairs / sizeof *repairs);
+    tcase_add_test(tc, a_tensor_that_is_not_listed);
+    tcase_add_test(tc, the_same_tensor_twice);
     tcase_add_test(tc, many_disagreements_are_counted);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
