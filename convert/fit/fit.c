@@ -138,21 +138,21 @@ static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fi
     const fit_model *const m = &f->model;
     size_t n = 0;
     if (m->heads % run->tp != 0) {
-        out[n++] = (fit_fault_of_run){FIT_HEADS, 0, {NULL, m->heads, run->tp}};
+        out[n++] = (fit_fault_of_run){FIT_HEADS, 0, {NULL, m->heads, run->tp, false}};
     }
     if (m->kv_heads > 0 && !shares_kv(f, run)) {
-        out[n++] = (fit_fault_of_run){FIT_KV_HEADS, 0, {NULL, m->kv_heads, run->tp}};
+        out[n++] = (fit_fault_of_run){FIT_KV_HEADS, 0, {NULL, m->kv_heads, run->tp, false}};
     }
     if (m->norm_groups % run->tp != 0) {
-        out[n++] = (fit_fault_of_run){FIT_NORM_GROUPS, 0, {NULL, m->norm_groups, run->tp}};
+        out[n++] = (fit_fault_of_run){FIT_NORM_GROUPS, 0, {NULL, m->norm_groups, run->tp, false}};
     }
     if (!knows_sizes(f->preset, run)) {
-        out[n++] = (fit_fault_of_run){FIT_SIZES, 0, {NULL, run->tp, run->ep}};
+        out[n++] = (fit_fault_of_run){FIT_SIZES, 0, {NULL, run->tp, run->ep, false}};
     }
     if (run->ep > 1 && experts == 0) {
-        out[n++] = (fit_fault_of_run){FIT_NO_EXPERTS, 0, {NULL, 0, run->ep}};
+        out[n++] = (fit_fault_of_run){FIT_NO_EXPERTS, 0, {NULL, 0, run->ep, false}};
     } else if (run->ep > 1 && experts % run->ep != 0) {
-        out[n++] = (fit_fault_of_run){FIT_EXPERTS, 0, {NULL, experts, run->ep}};
+        out[n++] = (fit_fault_of_run){FIT_EXPERTS, 0, {NULL, experts, run->ep, false}};
     }
     return n;
 }
@@ -168,8 +168,8 @@ static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *capaci
     for (size_t i = 0; i < f->kind_count; i++) {
         const fit_kind *const k = &f->kinds[i];
         fit_fault_of_run fault = {.kind = i};
-        fault.reason = k->layout.cut == CUT_COLUMNS ? FIT_COLUMNS : FIT_ROWS;
         if (!fit_whole(&k->layout, k->expert ? expert_devices(run) : run->tp, &fault.fault)) {
+            fault.reason = fault.fault.columns ? FIT_COLUMNS : FIT_ROWS;
             run->matrices += k->matrices;
             TRY(add_fault(f, capacity, fault, e));
         }

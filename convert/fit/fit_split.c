@@ -17,38 +17,38 @@ typedef struct rule {
     fit_cut cut;
     form form;
     const char *joined_with[2];
-    bool last;
+    bool last, spread;
 } rule;
 
 static const rule rules[] = {
-    {"q_proj", CUT_ROWS, FORM_ONE, {"k_proj", "v_proj"}, false},
-    {"k_proj", CUT_ROWS, FORM_KV, {"q_proj", "v_proj"}, false},
-    {"v_proj", CUT_ROWS, FORM_KV, {"q_proj", "k_proj"}, false},
-    {"query_key_value", CUT_ROWS, FORM_QKV, {NULL}, false},
-    {"qkv_proj", CUT_ROWS, FORM_QKV, {NULL}, false},
-    {"q_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"kv_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"g_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"f_proj", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"in_proj_qkvz", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"in_proj_qkv", CUT_ROWS, FORM_DELTA, {"in_proj_z"}, false},
-    {"in_proj_z", CUT_ROWS, FORM_ONE, {"in_proj_qkv"}, false},
-    {"in_proj", CUT_ROWS, FORM_MAMBA, {NULL}, false},
-    {"output_gate", CUT_ROWS, FORM_ONE, {NULL}, false},
-    {"gate_proj", CUT_ROWS, FORM_ONE, {"up_proj"}, false},
-    {"up_proj", CUT_ROWS, FORM_ONE, {"gate_proj"}, false},
-    {"gate_up_proj", CUT_ROWS, FORM_HALVES, {NULL}, false},
-    {"w1", CUT_ROWS, FORM_ONE, {"w3"}, false},
-    {"w3", CUT_ROWS, FORM_ONE, {"w1"}, false},
-    {"o_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
-    {"dense", CUT_COLUMNS, FORM_ONE, {NULL}, false},
-    {"out_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
-    {"down_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false},
-    {"w2", CUT_COLUMNS, FORM_ONE, {NULL}, false},
-    {"indexer.wq_b", CUT_NONE, FORM_ONE, {NULL}, false},
-    {"indexer.wk", CUT_NONE, FORM_ONE, {NULL}, false},
-    {"q_a_proj", CUT_NONE, FORM_ONE, {"kv_a_proj_with_mqa"}, false},
-    {"kv_a_proj_with_mqa", CUT_NONE, FORM_ONE, {"q_a_proj"}, true},
+    {"q_proj", CUT_ROWS, FORM_ONE, {"k_proj", "v_proj"}, false, false},
+    {"k_proj", CUT_ROWS, FORM_KV, {"q_proj", "v_proj"}, false, false},
+    {"v_proj", CUT_ROWS, FORM_KV, {"q_proj", "k_proj"}, false, false},
+    {"query_key_value", CUT_ROWS, FORM_QKV, {NULL}, false, false},
+    {"qkv_proj", CUT_ROWS, FORM_QKV, {NULL}, false, false},
+    {"q_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"kv_b_proj", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"g_proj", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"f_proj", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"in_proj_qkvz", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"in_proj_qkv", CUT_ROWS, FORM_DELTA, {"in_proj_z"}, false, false},
+    {"in_proj_z", CUT_ROWS, FORM_ONE, {"in_proj_qkv"}, false, false},
+    {"in_proj", CUT_ROWS, FORM_MAMBA, {NULL}, false, false},
+    {"output_gate", CUT_ROWS, FORM_ONE, {NULL}, false, false},
+    {"gate_proj", CUT_ROWS, FORM_ONE, {"up_proj"}, false, false},
+    {"up_proj", CUT_ROWS, FORM_ONE, {"gate_proj"}, false, false},
+    {"gate_up_proj", CUT_ROWS, FORM_HALVES, {NULL}, false, false},
+    {"w1", CUT_ROWS, FORM_ONE, {"w3"}, false, false},
+    {"w3", CUT_ROWS, FORM_ONE, {"w1"}, false, false},
+    {"o_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false, false},
+    {"dense", CUT_COLUMNS, FORM_ONE, {NULL}, false, false},
+    {"out_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false, false},
+    {"down_proj", CUT_COLUMNS, FORM_ONE, {NULL}, false, false},
+    {"w2", CUT_COLUMNS, FORM_ONE, {NULL}, false, false},
+    {"indexer.wq_b", CUT_NONE, FORM_ONE, {NULL}, false, false},
+    {"indexer.wk", CUT_NONE, FORM_ONE, {"weights_proj"}, false, true},
+    {"q_a_proj", CUT_NONE, FORM_ONE, {"kv_a_proj_with_mqa"}, false, false},
+    {"kv_a_proj_with_mqa", CUT_NONE, FORM_ONE, {"q_a_proj"}, true, false},
 };
 
 static const rule *find_rule(const char *module)
@@ -130,6 +130,7 @@ fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block
         return l;
     }
     memcpy(l.joined_with, r->joined_with, sizeof l.joined_with);
+    l.spread = r->spread;
     switch (r->form) {
     case FORM_QKV:
         split_qkv(&l, rows, m);
@@ -161,11 +162,20 @@ static bool rows_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
         const fit_part *const p = &l->parts[i];
         const uint64_t split = p->pieces > 0 && devices > p->pieces ? p->pieces : devices;
         if (!is_whole(p->rows, split, l->block.rows)) {
-            *out = (fit_fault){p->name, p->rows, split};
+            *out = (fit_fault){p->name, p->rows, split, false};
             return false;
         }
     }
     return true;
+}
+
+/* If every tile but one is 128 wide, the width cannot be found from the number of tiles. */
+static bool spread_whole(const fit_layout *l, fit_fault *out)
+{
+    const uint64_t side = l->block.cols;
+    *out = (fit_fault){NULL, l->cols, 1, true};
+    return (l->cols <= side || l->cols % side == 0) &&
+           (l->parts[0].rows <= l->block.rows || rows_whole(l, 1, out));
 }
 
 bool fit_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
@@ -174,10 +184,10 @@ bool fit_whole(const fit_layout *l, uint64_t devices, fit_fault *out)
     case CUT_ROWS:
         return (devices == 1 && !l->joined) || rows_whole(l, devices, out);
     case CUT_COLUMNS:
-        *out = (fit_fault){NULL, l->cols, devices};
+        *out = (fit_fault){NULL, l->cols, devices, true};
         return devices == 1 || is_whole(l->cols, devices, l->block.cols);
     case CUT_NONE:
-        return !l->joined || l->last || rows_whole(l, 1, out);
+        return !l->joined || l->last || (l->spread ? spread_whole(l, out) : rows_whole(l, 1, out));
     default:
         return true;
     }

@@ -41,6 +41,8 @@ typedef struct fit_layout {
     bool joined; /* it is joined, so parts must end on a tile even on one device */
     bool last;   /* the last of matrices that are joined and not split: may end within a tile */
     bool loose;  /* the last part may end within a tile on one device */
+    bool
+        spread; /* dequantized on loading, if joined, with tiles as wide as rows and columns allow */
 } fit_layout;
 
 /* `module` is a name without ".weight". `joined` and `loose` are set to false; the caller, who knows the other
@@ -52,6 +54,7 @@ fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block
 typedef struct fit_fault {
     const char *part;
     uint64_t size, split;
+    bool columns; /* size is a number of columns */
 } fit_fault;
 
 /* Do all pieces for `devices` devices consist of whole tiles? False: *out is the first that does

@@ -74,6 +74,12 @@ static const struct {
     {"x.in_proj", 3 * 2048, 100, true, 5, YES, NULL, 0, 0},
     /* Indexers are never cut. */
     {"x.indexer.wq_b", 200, 100, false, 8, YES, NULL, 0, 0},
+    /* ... and one that is dequantized has to show how wide its tiles are. */
+    {"x.indexer.wk", 128, 7168, true, 8, YES, NULL, 0, 0},
+    {"x.indexer.wk", 96, 100, true, 1, YES, NULL, 0, 0},
+    {"x.indexer.wk", 128, 160, true, 1, NO, NULL, 160, 1},
+    {"x.indexer.wk", 192, 256, true, 1, NO, NULL, 192, 1},
+    {"x.indexer.wk", 192, 160, false, 1, YES, NULL, 0, 0},
     /* Unknown modules are not checked. */
     {"lm_head", 100, 100, false, 8, YES, NULL, 0, 0},
 };
