@@ -31,15 +31,16 @@ static err_code read_file(void *ctx, const char *name, char **data, size_t *byte
 /* The tokenizer of the operand or, if it has none, of its source. */
 static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
 {
-    err_code code = tokenizer_load(NULL, read_file, in->model, in->monitor, out, e);
-    if (code == OK && !*out && in->against) {
-        code = tokenizer_load(NULL, read_file, in->against, in->monitor, out, e);
+    TRY(tokenizer_load(NULL, read_file, in->model, in->monitor, out, e));
+    if (!*out && in->against) {
+        TRY(tokenizer_load(NULL, read_file, in->against, in->monitor, out, e));
     }
-    if (code == OK && !*out) {
-        code = err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
-        err_hint(e, "give token ids with --tokens");
+    if (*out) {
+        return OK;
     }
-    return code;
+    err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
+    err_hint(e, "give token ids with --tokens");
+    return ERR_INPUT;
 }
 
 static err_code tokens_of_text(verify_inputs *in, err *e)

@@ -78,17 +78,24 @@ static err_code unite_class(translation *t, const translated_escape *x, point_se
     return point_set_unite(out, &t->classes[i].points, e);
 }
 
+static err_code unite_inner(translation *t, unsigned depth, point_set *out, err *e)
+{
+    point_set inner = {0};
+    err_code code = OK;
+    TRY_OUT(read_set(t, depth + 1, &inner, e));
+    code = point_set_unite(out, &inner, e);
+out:
+    point_set_free(&inner);
+    return code;
+}
+
 /* A character, a range, a class or a bracket expression. */
 static err_code unite_member(translation *t, unsigned depth, point_set *out, err *e)
 {
     const char *const begin = t->at;
     translated_escape x, last = {0};
     if (*begin == '[') {
-        point_set inner = {0};
-        err_code code = read_set(t, depth + 1, &inner, e);
-        code = code == OK ? point_set_unite(out, &inner, e) : code;
-        point_set_free(&inner);
-        return code;
+        return unite_inner(t, depth, out, e);
     }
     TRY(read_member(t, &x, e));
     const bool range = t->end - t->at > 1 && t->at[0] == '-' && t->at[1] != ']';
@@ -115,6 +122,17 @@ static err_code read_operand(translation *t, unsigned depth, point_set *out, err
                           : OK;
 }
 
+static err_code intersect_operand(translation *t, unsigned depth, point_set *out, err *e)
+{
+    point_set operand = {0};
+    err_code code = OK;
+    TRY_OUT(read_operand(t, depth, &operand, e));
+    code = point_set_intersect(out, &operand, e);
+out:
+    point_set_free(&operand);
+    return code;
+}
+
 static err_code read_set(translation *t, unsigned depth, point_set *out, err *e)
 {
     const char *const begin = t->at++;
@@ -125,11 +143,7 @@ static err_code read_set(translation *t, unsigned depth, point_set *out, err *e)
     }
     TRY(read_operand(t, depth, out, e));
     while (translation_take(t, "&&")) {
-        point_set operand = {0};
-        err_code code = read_operand(t, depth, &operand, e);
-        code = code == OK ? point_set_intersect(out, &operand, e) : code;
-        point_set_free(&operand);
-        TRY(code);
+        TRY(intersect_operand(t, depth, out, e));
     }
     if (!translation_take(t, "]")) {
         return translation_refuse(t, begin, "an unclosed bracket expression", e);

@@ -24,7 +24,7 @@ static err_code append(point_set *set, point_range r, err *e)
         last->last = r.last > last->last ? r.last : last->last;
         return OK;
     }
-    if (set->count == set->capacity) {
+    if (!set->ranges || set->count == set->capacity) {
         const size_t capacity = set->capacity ? 2 * set->capacity : 16;
         point_range *const ranges = realloc(set->ranges, capacity * sizeof *ranges);
         if (!ranges) {

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,7 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
 
 err_code bpe_finish_vocab(bpe_model *m, err *e)
 {
+    assert(m->ids);
     qsort(m->ids, m->count, sizeof *m->ids, compare_ids);
     for (size_t i = 1; i < m->count; i++) {
         if (m->ids[i - 1] == m->ids[i]) {
