@@ -93,6 +93,7 @@ static const plain_rule rules[] = {
     {SGLANG, "InternVL*", "*vision_model.*", NULL, tower, "*vision_model.*"},
     {SGLANG, "Pixtral*", "*vision_*", NULL, tower, "*vision_*"},
     {SGLANG, "DeepseekVL*", "vision.*", NULL, tower, "vision.*"},
+    {SGLANG, "DeepseekVL*", "language.*", NULL, usual, "language.*"},
 };
 
 const plain_rule *plain_find(const preset *p, const plain_place *place, const char *tensor)

@@ -54,13 +54,20 @@ static const struct {
     {"gate_up_proj", {"gate_proj", "up_proj"}},
 };
 
-/* Modules that are elsewhere in SGLang 0.5.23: models/step3p5.py, models/bailing_moe_v3.py. In vLLM
- * and transformers, the list passes the same renamings as the tensors. */
+/* Modules that are elsewhere in SGLang 0.5.23: models/step3p5.py, bailing_moe_v3.py, kimi_k25.py,
+ * internvl.py, glm4v.py, qwen3_omni_moe.py, and layers/attention/vision.py for the towers of Gemma 3
+ * and others. In vLLM and transformers, the list passes the same renamings as the tensors. */
 static const renaming moved[] = {
     {SGLANG, "Step3p5*", EVERY_LAYER, ".moe.experts", ".mlp.experts"},
     {SGLANG, "BailingMoeV3*", WITH_DELTA, ".attention.", ".self_attn."},
     {SGLANG, "BailingMoeV3*", WITHOUT_DELTA, ".attention.dense", ".attention.o_proj"},
     {SGLANG, "BailingMoeV3*", EVERY_LAYER, ".mlp.", "."},
+    {SGLANG, "KimiK25*", EVERY_LAYER, "language_model.model.", "model."},
+    {SGLANG, "InternVL*", EVERY_LAYER, "language_model.model.", "model."},
+    {SGLANG, "Glm4vForConditional*", EVERY_LAYER, "model.language_model.", "model."},
+    {SGLANG, "Qwen3Omni*", EVERY_LAYER, "thinker.model.", "model.language_model."},
+    {SGLANG, "Qwen3Omni*", EVERY_LAYER, "thinker.visual.", "visual."},
+    {SGLANG, NULL, EVERY_LAYER, ".self_attn.out_proj", ".self_attn.proj"},
 };
 
 /* The names of Ring-linear's modules in SGLang. */

@@ -218,6 +218,12 @@ static bool skips_merged(const fit_list *l, const preset_place *place, const cha
     return has(l, whole, strlen(whole));
 }
 
+/* SGLang's qwen3_omni_moe.py builds its audio tower with names that are empty or "attn". */
+static bool has_no_name(const char *architecture, const char *module)
+{
+    return glob_match("Qwen3Omni*", architecture) && glob_match("*audio_tower.*", module);
+}
+
 /* Entries that vLLM renames before it looks up experts by names that it does not rename: models/
  * gpt_oss.py, hf_to_vllm_mapper. */
 static bool is_renamed_away(const char *architecture, const char *module)
@@ -237,7 +243,7 @@ bool fit_list_skips(const fit_list *l, const preset_place *place, const char *mo
     case MATCH_EACH:
         return has(l, module, strlen(module)) && !is_renamed_away(architecture, module);
     case MATCH_RUN:
-        return runs_skip(l, place, module);
+        return runs_skip(l, place, module) && !has_no_name(architecture, module);
     case MATCH_ENDS:
         return has_end(l, module);
     default:

@@ -53,6 +53,12 @@ ASKED = [
 CALLED = [
     ("sglang", "Step3p5", r"\.moe(?=\.|$)", ".mlp"),
     ("sglang", "Qwen3VL", r"^language_model\.model", "model.language_model"),
+    ("sglang", "KimiK25", r"^language_model\.", ""),
+    ("sglang", "InternVL", r"^language_model\.", ""),
+    ("sglang", "Glm4vForConditional", r"^model\.language_model\.", "model."),
+    ("sglang", "Glm4vForConditional", r"^model\.visual\.", "visual."),
+    ("sglang", "Gemma3", r"\.self_attn\.out_proj", ".self_attn.proj"),
+    ("sglang", "Gemma3ForConditional", r"^model\.(?!language_model)", ""),
 ]
 
 

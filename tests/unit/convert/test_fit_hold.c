@@ -157,6 +157,13 @@ static const struct {
     {"merged", "X", PRESET_SGLANG, "l.0.self_attn.qkv_proj.weight +l.0.o_proj.weight", NULL, NULL},
     {"moved", "Step3p5ForCausalLM", PRESET_SGLANG, "l.0.moe.up_proj.weight/ +l.0.o_proj.weight",
      NULL, NULL},
+    {"moved", "KimiK25ForConditionalGeneration", PRESET_SGLANG,
+     "language_model.model.layers.0.a.weight +language_model.model.layers.1.a.weight", NULL, NULL},
+    {"moved", "Gemma3ForConditionalGeneration", PRESET_SGLANG,
+     "v.0.self_attn.out_proj.weight +l.0.self_attn.o_proj.weight", NULL, NULL},
+    {"no name", "Qwen3OmniMoeForConditionalGeneration", PRESET_SGLANG,
+     "thinker.audio_tower.proj1.weight thinker.visual.a.weight +thinker.model.layers.1.a.weight",
+     "thinker.audio_tower.proj1 (1)", NULL},
     {"many kinds", "X", PRESET_HF,
      "x.weight +x.a.0.weight +x.a.1.weight +x.b.weight +x.c.weight "
      "+x.d.weight +x.e.weight",
@@ -216,6 +223,7 @@ static const struct {
     {PRESET_VLLM, "BailingMoeV3ForCausalLM",
      "+l.0.attention.q_proj.weight l.0.attention.b_proj.weight", NULL},
     {PRESET_VLLM, "Mamba2ForCausalLM", "+l.0.mixer.in_proj.weight", NULL},
+    {PRESET_SGLANG, "DeepseekVLV2ForCausalLM", "+language.model.layers.0.a.weight", "source"},
     {PRESET_SGLANG, "Qwen3VLForConditionalGeneration", "+visual.b.0.attn.qkv.weight", "tower"},
     {PRESET_VLLM, "Qwen3VLForConditionalGeneration", "+visual.b.0.attn.qkv.weight", NULL},
     /* stacks of experts: 256 rows, 128 columns; hidden_size is 256 */
