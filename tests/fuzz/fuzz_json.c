@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "format/json/json.h"
+#include "format/json/json_edit.h"
+#include "format/checkpoint/quantization.h"
 #include "format/checkpoint/shard_index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +50,24 @@ static void check_canonical(const json_t *value)
     free(text);
 }
 
+/* Without its descriptions of a quantization, the text of an object is valid and has none. */
+static void check_descriptions(const char *text, size_t bytes, json_form form)
+{
+    size_t left = 0;
+    json_t *again = NULL;
+    err e = {0};
+    quantization before = {0};
+    quantization after = {0};
+    char *out = json_edit_remove_objects(text, bytes, quantization_keys, &left);
+    (void)quantization_read(&before, "config.json", text, bytes, &e);
+    if (!out || left > bytes || json_parse("d", out, left, form, &again, NULL) != OK ||
+        quantization_add(&after, "config.json", again, NULL) != OK || after.count != 0) {
+        __builtin_trap();
+    }
+    json_decref(again);
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     json_t *value = NULL;
@@ -55,14 +75,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1) {
         return 0;
     }
-    const err_code code = json_parse("f", (const char *)data + 1, size - 1,
-                                     data[0] & 1 ? JSON_PYTHON : JSON_EXACT, &value, &e);
+    const json_form form = data[0] & 1 ? JSON_PYTHON : JSON_EXACT;
+    const err_code code = json_parse("f", (const char *)data + 1, size - 1, form, &value, &e);
     if (code != e.code || (code == OK) != (value != NULL)) {
         __builtin_trap();
     }
     if (value) {
         check_index(value);
         check_canonical(value);
+    }
+    if (json_is_object(value)) {
+        check_descriptions((const char *)data + 1, size - 1, form);
     }
     json_decref(value);
     return 0;
