@@ -81,6 +81,7 @@ typedef struct preset {
     preset_match match;       /* but see preset_match_of */
     bool merges;              /* merges matrices, which then must all be FP8 or all not */
     bool loose_last;          /* of merged matrices, the last may end within a tile */
+    bool guesses_tiles;       /* of what it dequantizes on loading, from the number of scales */
     bool lists_head;          /* a list replaces the default, which excludes the head */
     bool lists_experts;       /* an entry for each expert instead of one for all of a layer */
     bool needs_experts;       /* reads routed experts as FP8 whatever the list says */

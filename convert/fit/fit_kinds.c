@@ -52,7 +52,8 @@ static void fill(const pack_table *t, const pack_record *r, const fit *f, fit_ki
     out->matrices = pack_record_slices(r);
     out->expert = export_module(r, module);
     out->layout = fit_layout_of(out->module, out->rows, out->cols, r->block, &f->model);
-    out->layout.joined = is_joined(t, r, f->preset, &out->layout);
+    out->layout.joined = is_joined(t, r, f->preset, &out->layout) &&
+                         (!out->layout.spread || f->preset->guesses_tiles);
     out->layout.loose = out->layout.part_count > 1 && f->preset->loose_last && !out->expert;
 }
 

@@ -150,6 +150,20 @@ START_TEST(mamba_is_merged)
 }
 END_TEST
 
+/* vLLM finds out how large tiles of an indexer's wk are; SGLang knows it. */
+START_TEST(tiles_of_indexers_are_guessed)
+{
+    codes("model.layers.0.self_attn.indexer.wk.weight", 128, 160);
+    kept("model.layers.0.self_attn.indexer.weights_proj.weight");
+    makes(PRESET_VLLM, NULL, SIZES(1), SIZES(1));
+    expect_faults("1/1:columns:160/1");
+    makes(PRESET_SGLANG, NULL, SIZES(1), SIZES(1));
+    expect_faults("");
+    makes(PRESET_HF, NULL, SIZES(1), SIZES(1));
+    expect_faults("");
+}
+END_TEST
+
 START_TEST(every_pair_is_judged)
 {
     codes("model.layers.0.self_attn.o_proj.weight", 256, 1024);
@@ -399,6 +413,7 @@ int main(void)
     tcase_add_test(tc, numbers_in_names_are_one_kind);
     tcase_add_test(tc, many_kinds);
     tcase_add_test(tc, mamba_is_merged);
+    tcase_add_test(tc, tiles_of_indexers_are_guessed);
     tcase_add_test(tc, every_pair_is_judged);
     tcase_add_test(tc, heads_are_shared);
     tcase_add_test(tc, groups_of_the_norm);
