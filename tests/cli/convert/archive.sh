@@ -54,6 +54,7 @@ octavo verify tiny.octavo --against tiny.zip --only weights -q
 octavo diff tiny tiny.tar.gz
 octavo diff tiny.zip tiny.octavo
 octavo convert tiny.stored -o new.octavo -n -q
+octavo convert micro.tar.gz -n --for vllm -q # reads the config.json inside
 echo 'x y' >text
 same <("$OCTAVO" tokenize micro --text text) <("$OCTAVO" tokenize micro.tar.gz --text text) | sed 's/\/dev[^ ]*/ids/g'
 octavo verify micro.zip --forward --text text --length 2 -q
