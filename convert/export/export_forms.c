@@ -333,8 +333,10 @@ static err_code choose_scales(const pack_table *t, const preset *p, scale_format
         if (*form == FORM_NOTHING) {
             err_set(e, ERR_INPUT, "tensor %s: %s stores scales in BF16, which would change them",
                     scales->name, p->reader);
-            err_hint(e, "convert --dialect compressed-tensors or --scales ue8m0 makes scales that "
-                        "are exact there");
+            err_hint(e, "convert %s makes scales that are exact there",
+                     r->origin == ORIGIN_CARRIED
+                         ? "--requantize --scales ue8m0"
+                         : "--dialect compressed-tensors or --scales ue8m0");
             return ERR_INPUT;
         }
     }
