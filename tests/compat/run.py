@@ -21,9 +21,10 @@ import sys
 import tempfile
 
 import cases_all
+import hints
 import models
 from cases import CASES, PRESETS
-from check_export import check
+from check_export import SECOND, check
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OCTAVO = os.environ.get("OCTAVO", os.path.join(HERE, "..", "..", "build", "octavo"))
@@ -51,7 +52,7 @@ class Walk:
         self.case, self.source, self.scratch = case, source, scratch
         self.options = list(case.options)
         self.faults, self.exports = [], 0
-        self.printed = ""
+        self.printed = self.converted = ""
 
     def fault(self, name, text):
         text = " | ".join(text.replace(self.scratch + "/", "").split("\n"))
@@ -84,6 +85,7 @@ class Walk:
 
     def walk(self):
         status, text, path = self.convert("packed")
+        self.converted = text
         expected = self.case.convert
         self.must(
             "convert", status in expected, f"exit {status}, not {expected}: {text.strip()[:300]}"
@@ -92,6 +94,8 @@ class Walk:
             self.must(
                 "says", re.search(pattern, text, re.I), f"no /{pattern}/ in: {text.strip()[:400]}"
             )
+        if status == 5:
+            self.follow("vllm", text)
         if status and self.case.mended:
             self.options += self.case.mended
             status, text, path = self.convert("packed")
@@ -159,6 +163,8 @@ class Walk:
         if status:
             left = [n for n in os.listdir(self.scratch) if n.strip(".").startswith("out")]
             self.must(f"left-behind:{preset}", not left, f"{left} is left")
+        if status == 5:
+            self.follow(preset, text, *options)
         way = models.way_out(status, text)
         if way:
             status, text = self.run("export", path, "-o", out, "--for", preset, *way)
@@ -182,6 +188,12 @@ class Walk:
             said = re.search(pattern, planned, re.I)
             self.must(f"warns:{preset}", said, f"no /{pattern}/ in: {planned.strip()[-300:]}")
 
+    def follow(self, preset, text, *options):
+        packed, out = (os.path.join(self.scratch, n) for n in ("hinted", "hinted-out"))
+        follow = hints.Follow(self.run, self.source, packed, out)
+        found = follow.leads_astray(preset, text, [*self.options, *options])
+        self.must(f"hint:{preset}", not found, str(found))
+
     def check_written(self, preset, out):
         self.exports += 1
         try:
@@ -189,12 +201,27 @@ class Walk:
                 self.fault(f"export:{preset}", text)
         except (AssertionError, KeyError, ValueError, StopIteration) as e:
             self.fault(f"export:{preset}", f"cannot be checked: {e!r}")
+        self.check_left_out(preset, out)
         for name in self.case.files:
             there = os.path.exists(os.path.join(out, name))
             self.must(f"files:{preset}", there, f"{name} is not exported")
         for name in self.case.absent:
             there = os.path.exists(os.path.join(out, name))
             self.must(f"files:{preset}", not there, f"{name} is exported")
+
+    def check_left_out(self, preset, out):
+        """Every file of the source is exported, or what convert printed names it."""
+        for folder, _, names in os.walk(self.source):
+            for name in names:
+                path = os.path.relpath(os.path.join(folder, name), self.source)
+                if (
+                    name.endswith((".safetensors", ".index.json", ".png", ".jpeg"))
+                    or name[0] == "."
+                    or path in SECOND
+                ):
+                    continue
+                there = os.path.exists(os.path.join(out, path)) or path in self.converted
+                self.must(f"files:{preset}", there, f"{path} is neither exported nor named")
 
 
 def walk_case(name):
