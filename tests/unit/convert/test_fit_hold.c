@@ -195,6 +195,10 @@ static const struct {
     {PRESET_VLLM, "X", "+model.layers.2.shared_head.head.weight", "dtype of the source"},
     {PRESET_SGLANG, "X", "+a.lm_head.weight", "dtype of the source"},
     {PRESET_VLLM, "X", "+l.0.moe.gate.weight", "dtype of the source"},
+    {PRESET_VLLM, "X", "+l.0.mixer.gate.weight", "dtype of the source"},
+    {PRESET_HF, "X", "+l.0.feed_forward.gate.weight", "dtype of the source"},
+    {PRESET_SGLANG, "X", "+l.0.mlp.gate.wg.weight", "dtype of the source"},
+    {PRESET_HF, "X", "+l.0.mlp.gate.wg.weight", NULL}, /* an nn.Linear there */
     {PRESET_HF, "X", "+l.0.indexer.weights_proj.weight", "dtype of the source"},
     {PRESET_SGLANG, "X", "+mtp.fc.weight", "dtype of the source"},
     {PRESET_VLLM, "X", "+mtp.fc.weight", NULL},
