@@ -142,7 +142,8 @@ err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
              f->preset->reader);
     TRY_OUT(warn(f, WARN_NO_SCALES, &h.no_scales, what, e));
     snprintf(what, sizeof what,
-             "in FP8, which %s would take for plain numbers, because of the list",
+             "in FP8, which %s would take for plain numbers, because an entry of the list matches "
+             "(--keep leaves it unquantized)",
              f->preset->reader);
     TRY_OUT(warn(f, WARN_NOT_QUANTIZED, &h.not_quantized, what, e));
     snprintf(what, sizeof what,

@@ -241,7 +241,8 @@ bool fit_list_skips(const fit_list *l, const preset_place *place, const char *mo
     case MATCH_TAIL:
         return has_tail(l, module) || skips_merged(l, place, module);
     case MATCH_EACH:
-        return has(l, module, strlen(module)) && !is_renamed_away(architecture, module);
+        return (has(l, module, strlen(module)) && !is_renamed_away(architecture, module)) ||
+               skips_merged(l, place, module);
     case MATCH_RUN:
         return runs_skip(l, place, module) && !has_no_name(architecture, module);
     case MATCH_ENDS:

@@ -42,6 +42,14 @@ sparse "$micro/config.json" more --set tie_word_embeddings true --set auto_map '
     --add model.layers.0.proj.weight 96x96
 fit convert more -n --for hf --quantize '*.proj.weight'
 fit convert more -n --for sglang
+
+say 'a list that the runtime reads otherwise'
+sparse "$micro/config.json" other --set auto_map '{"AutoModel": "x.Y"}' --add layers.0.mlp.down_proj.weight 192x320
+fit convert other -n --for hf --keep 'layers.0.*' --keep '*.experts.*'
+fit convert other -n --for sglang --keep 'layers.0.*'
+fit convert other -n --for hf --keep '*.experts.*' --keep '*.0.mlp.*'
+
+say 'no config.json'
 printf '[]' >more/config.json
 octavo convert more -n -q --for hf
 
