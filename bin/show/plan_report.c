@@ -87,7 +87,7 @@ static err_code make_items(const convert_job *job, const packed_view *made, laye
 static void put_reason(table *t, const plan_record *r)
 {
     if (r->reason == REASON_FOREIGN && r->method) {
-        table_cell(t, "already quantized: %s", r->method);
+        table_cell(t, "quantized by %s", r->method);
     } else {
         table_cell(t, "%s", recipe_reason_text(r->reason));
     }

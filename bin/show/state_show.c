@@ -8,7 +8,7 @@ const char *state_text(const tensor_state *s, char text[STATE_TEXT_BYTES])
     static const char *const words[] = {[STATE_PLAIN] = "plain",
                                         [STATE_BLOCK_FP8] = "block FP8",
                                         [STATE_FP8] = "FP8",
-                                        [STATE_FOREIGN] = "quantized: ",
+                                        [STATE_FOREIGN] = "quantized by ",
                                         [STATE_PART] = "part"};
     const bool named = s->kind == STATE_FOREIGN || s->kind == STATE_FP8;
     snprintf(text, STATE_TEXT_BYTES, "%s%s", s->kind == STATE_FP8 ? "" : words[s->kind],

@@ -7,7 +7,7 @@
 #include "bin/cli/report.h"
 #include "format/checkpoint/tensor_state.h"
 
-/* "plain", "block FP8", "quantized: NVFP4", "part of it". Returns `text`. */
+/* "plain", "block FP8", "quantized by NVFP4", "part of it". Returns `text`. */
 enum { STATE_TEXT_BYTES = 128 };
 const char *state_text(const tensor_state *s, char text[STATE_TEXT_BYTES]);
 

@@ -85,7 +85,15 @@ static const char *word_of(const json_t *description, const char *key)
     return text ? text : "";
 }
 
-/* Names come from a file and go into messages, so they may be cut. */
+/* Names come from a file and go to terminals and into JSON: they are cut, and have only printable
+ * ASCII. */
+static void make_plain(char *text)
+{
+    for (; *text; text++) {
+        *text = *text < 0x20 || *text > 0x7e ? '?' : *text;
+    }
+}
+
 static void name_method(quantization *q, const char *producer, const json_t *description)
 {
     static const char *const keys[] = {"quant_method", "quant_algo", "format", "qformat_weight"};
@@ -100,6 +108,7 @@ static void name_method(quantization *q, const char *producer, const json_t *des
     if (used == 0) {
         snprintf(q->method, sizeof q->method, "%s", "a method without a name");
     }
+    make_plain(q->method);
 }
 
 /* Methods whose tensors tensor_state.h recognizes, by the beginning of their names: where none are
@@ -128,6 +137,7 @@ static err_code add_description(quantization *q, const char *file, const char *w
     if (q->count++ == 0) {
         name_method(q, producer, description);
         snprintf(q->place, sizeof q->place, "%s%s%.60s", file, where[0] ? ": " : "", where);
+        make_plain(q->place);
     }
     q->unknown = q->unknown || (!producer[0] && !is_known_method(description));
     q->pow2 = q->pow2 || strcmp(word_of(description, "scale_fmt"), "ue8m0") == 0;

@@ -116,6 +116,19 @@ START_TEST(tiles_of_two_sizes)
 }
 END_TEST
 
+/* Nothing that a terminal obeys, no half of a character. */
+START_TEST(odd_names)
+{
+    err e = {0};
+    quantization q = {0};
+    static const char text[] = "{\"a\\u001b[2Jb\": {\"quantization_config\": {\"quant_method\": "
+                               "\"x\\n\\u007f\\u00e9y\"}}}";
+    expect_ok(quantization_read(&q, "config.json", text, sizeof text - 1, &e), &e);
+    ck_assert_str_eq(q.method, "x????y");
+    ck_assert_str_eq(q.place, "config.json: a?[2Jb");
+}
+END_TEST
+
 /* A long name is cut, and nothing is written after the end. */
 START_TEST(long_names)
 {
@@ -142,6 +155,7 @@ int main(void)
     tcase_add_loop_test(tc, unknown_methods, 0, COUNT(methods));
     tcase_add_test(tc, powers_of_two);
     tcase_add_test(tc, tiles_of_two_sizes);
+    tcase_add_test(tc, odd_names);
     tcase_add_test(tc, long_names);
     return run_tests("quantization", tc);
 }
