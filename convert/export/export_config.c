@@ -105,7 +105,8 @@ json_t *export_quantization(const preset *p, const export_plan *plan)
 char *export_config_text(const char *text, size_t bytes, const preset *p, const export_plan *plan,
                          size_t *out_bytes)
 {
-    char *const shallow = json_edit_remove_objects(text, bytes, quantization_keys, out_bytes);
+    char *const shallow =
+        json_edit_remove_objects(text, bytes, quantization_is_description, out_bytes);
     char *const plain =
         shallow ? json_edit_remove(shallow, *out_bytes, quantization_key, out_bytes) : NULL;
     free(shallow);

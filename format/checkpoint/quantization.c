@@ -11,10 +11,6 @@ const char *const quantization_files[] = {"config.json",          "hf_quant_conf
                                           "quantize_config.json", "quant_config.json",
                                           "params.json",          NULL};
 
-/* compression_config: compressed-tensors before 2024-09. quantization: MLX. */
-const char *const quantization_keys[] = {"quantization_config", "compression_config",
-                                         "quantization", NULL};
-
 /* ---- tiles ----------------------------------------------------- */
 
 /* Is it a list of two integers from 1 to 65535? */
@@ -146,13 +142,17 @@ static err_code add_description(quantization *q, const char *file, const char *w
 
 /* ---- files ----------------------------------------------------- */
 
-static bool is_description(const char *key, const json_t *value)
+/* compression_config: compressed-tensors before 2024-09. quantization: MLX and Mistral; other models
+ * have objects of this name that mean something else. */
+bool quantization_is_description(const char *key, const json_t *value)
 {
-    bool named = false;
-    for (const char *const *k = quantization_keys; *k && !named; k++) {
-        named = strcmp(*k, key) == 0;
+    if (!json_is_object(value)) {
+        return false;
     }
-    return named && json_is_object(value);
+    return strcmp(key, "quantization_config") == 0 || strcmp(key, "compression_config") == 0 ||
+           (strcmp(key, "quantization") == 0 &&
+            (json_object_get(value, "bits") || json_object_get(value, "qformat_weight") ||
+             json_object_get(value, "quant_method")));
 }
 
 /* The configs of the parts of a model lie in its config, at any depth that json_parse allows. */
@@ -164,8 +164,9 @@ static err_code search(quantization *q, const char *file, const char *where, con
     size_t i = 0;
     json_object_foreach((json_t *)value, key, member)
     {
-        TRY(is_description(key, member) ? add_description(q, file, where, "", member, e)
-                                        : search(q, file, key, member, e));
+        TRY(quantization_is_description(key, member)
+                ? add_description(q, file, where, "", member, e)
+                : search(q, file, key, member, e));
     }
     json_array_foreach(value, i, member)
     {

@@ -35,8 +35,8 @@ typedef struct quantization {
  * are never exported: an exported directory has one description. */
 extern const char *const quantization_files[];
 
-/* The keys of descriptions in config.json, at any depth; ends with NULL. */
-extern const char *const quantization_keys[];
+/* Is this member of an object a description? It may be at any depth of config.json. */
+bool quantization_is_description(const char *key, const json_t *value);
 
 /* Add the descriptions of one of these files, parsed or as text. ERR_INPUT: `weight_block_size` that
  * is no pair of numbers, tiles of more than one size; not JSON. ERR_MEMORY. */

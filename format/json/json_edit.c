@@ -91,7 +91,7 @@ char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *
 typedef struct remover {
     const char *from;
     char *to;
-    const char *const *keys;
+    json_edit_choice is_gone;
 } remover;
 
 static void leave_out(remover *r, const char *begin, const char *end)
@@ -101,13 +101,15 @@ static void leave_out(remover *r, const char *begin, const char *end)
     r->from = end;
 }
 
-static bool is_any_key(const char *p, const char *const *keys)
+/* Python's literals, which are no JSON, do not occur in what is removed. */
+static bool is_removed(const remover *r, const char *key, const char *value)
 {
-    bool any = false;
-    for (; *keys && !any; keys++) {
-        any = is_key(p, *keys);
-    }
-    return any;
+    json_t *const k = json_loadb(key, (size_t)(skip_string(key) - key), JSON_DECODE_ANY, NULL);
+    json_t *const v = json_loadb(value, (size_t)(skip_value(value) - value), 0, NULL);
+    const bool gone = k && v && r->is_gone(json_string_value(k), v);
+    json_decref(k);
+    json_decref(v);
+    return gone;
 }
 
 static const char *walk_object(remover *r, const char *p);
@@ -135,7 +137,7 @@ static const char *walk_object(remover *r, const char *p)
     bool kept = false;
     for (p = skip_space(p + 1); *p == '"';) {
         const char *const value = skip_space(skip_space(skip_string(p)) + 1);
-        const bool gone = *value == '{' && is_any_key(p, r->keys);
+        const bool gone = *value == '{' && is_removed(r, p, value);
         const char *const value_end = gone ? skip_value(value) : walk_value(r, value);
         const char *const next = skip_space(value_end);
         const char *const next_member = *next == ',' ? skip_space(next + 1) : next;
@@ -149,7 +151,7 @@ static const char *walk_object(remover *r, const char *p)
     return p + 1;
 }
 
-char *json_edit_remove_objects(const char *text, size_t bytes, const char *const *keys,
+char *json_edit_remove_objects(const char *text, size_t bytes, json_edit_choice is_gone,
                                size_t *out_bytes)
 {
     char *const whole = malloc(bytes + 1);
@@ -161,7 +163,7 @@ char *json_edit_remove_objects(const char *text, size_t bytes, const char *const
     }
     memcpy(whole, text, bytes);
     whole[bytes] = '\0';
-    remover r = {.from = whole, .to = out, .keys = keys};
+    remover r = {.from = whole, .to = out, .is_gone = is_gone};
     (void)walk_object(&r, strchr(whole, '{'));
     leave_out(&r, whole + bytes, whole + bytes);
     *r.to = '\0';

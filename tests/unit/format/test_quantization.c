@@ -25,6 +25,7 @@ static const struct {
     {"config.json", "{\"quantization\": {\"bits\": 4}}", 1, "a method without a name",
      "config.json", 0},
     {"config.json", "{\"quantization\": 8}", 0, "", "", 0},
+    {"config.json", "{\"audio_config\": {\"quantization\": {\"codebooks\": 8}}}", 0, "", "", 0},
     {"config.json",
      "{\"text_config\": {\"quantization_config\": {\"quant_method\": \"fp8\", "
      "\"weight_block_size\": [64, 64]}}}",
