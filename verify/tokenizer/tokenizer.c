@@ -335,7 +335,7 @@ static err_code check_text(const char *text, size_t bytes, err *e)
 err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, const monitor *m,
                           token_list *out, err *e)
 {
-    encoding c = {.t = t, .text = text, .work.monitor = m, .out = out};
+    encoding c = {.t = t, .text = text, .normal.unicode.monitor = m, .work.monitor = m, .out = out};
     err_code code = OK;
     TRY(check_text(text, bytes, e));
     TRY_OUT(pattern_scratch_create(&c.scratch, e));

@@ -56,6 +56,14 @@ void bpe_work_free(bpe_work *w)
     *w = (bpe_work){.monitor = w->monitor};
 }
 
+/* Every so many steps: has the job been cancelled? */
+static err_code look(const bpe_work *w, size_t step, err *e)
+{
+    return step % STEPS_PER_LOOK == 0 && monitor_cancelled(w->monitor)
+               ? err_set(e, ERR_CANCELLED, "interrupted")
+               : OK;
+}
+
 static bool comes_before(const bpe_pair *a, const bpe_pair *b)
 {
     return a->rank != b->rank ? a->rank < b->rank : a->place < b->place;
@@ -136,9 +144,7 @@ static err_code merge_all(const bpe_model *m, bpe_work *w, err *e)
 {
     bpe_symbol *const symbols = w->symbols;
     for (size_t step = 1; w->heap_count > 0; step++) {
-        if (step % STEPS_PER_LOOK == 0 && monitor_cancelled(w->monitor)) {
-            return err_set(e, ERR_CANCELLED, "interrupted");
-        }
+        TRY(look(w, step, e));
         const bpe_pair pair = heap_pop(w);
         bpe_symbol *const left = &symbols[pair.place];
         if (left->number != pair.left || left->next < 0 ||
@@ -228,7 +234,8 @@ static err_code set_symbols(const bpe_model *m, bpe_work *w, bool byte_level, co
 {
     w->count = 0;
     w->unknown = false;
-    for (size_t at = 0; at < bytes;) {
+    for (size_t at = 0, step = 1; at < bytes; step++) {
+        TRY(look(w, step, e));
         const unsigned char byte = (unsigned char)word[at];
         if (byte_level) {
             const char *const letter = m->by_text ? word + at : m->letters[byte];
@@ -277,6 +284,7 @@ err_code bpe_encode(const bpe_model *m, bpe_work *w, bool byte_level, const char
     TRY(set_symbols(m, w, byte_level, word, bytes, e));
     w->heap_count = 0;
     for (size_t i = 0; i + 1 < w->count; i++) {
+        TRY(look(w, i + 1, e));
         offer(m, w, (int32_t)i);
     }
     TRY(merge_all(m, w, e));

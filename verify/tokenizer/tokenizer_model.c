@@ -108,7 +108,6 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
 
 err_code bpe_finish_vocab(bpe_model *m, err *e)
 {
-    assert(m->ids);
     qsort(m->ids, m->count, sizeof *m->ids, compare_ids);
     for (size_t i = 1; i < m->count; i++) {
         if (m->ids[i - 1] == m->ids[i]) {
@@ -159,6 +158,7 @@ static err_code find_merge(bpe_model *m, const char *const part[2], size_t rank,
                            err *e)
 {
     char *whole = NULL;
+    assert(part[0] && part[1]);
     if (asprintf(&whole, "%s%s", part[0], part[1]) < 0) {
         return no_memory(e);
     }

@@ -6,7 +6,7 @@
 #include <utf8proc.h>
 
 /* No character decomposes into more than 18. */
-enum { MOST_PARTS = 32, CLASSES = 256 };
+enum { MOST_PARTS = 32, CLASSES = 256, STEPS_PER_LOOK = 1 << 16 };
 
 static bool is_late(utf8proc_int32_t point)
 {
@@ -57,7 +57,7 @@ void unicode_work_free(unicode_work *w)
 {
     free(w->points);
     free(w->sorted);
-    *w = (unicode_work){0};
+    *w = (unicode_work){.monitor = w->monitor};
 }
 
 static unsigned combining_class(int32_t point)
@@ -150,7 +150,10 @@ err_code unicode_normalize(unicode_form form, const char *text, size_t bytes, un
     size_t begin = 0, last = 0; /* of what is not written yet; of the character before */
     bool unchanged = true;      /* what is not written yet stays as it is */
     bool late = false;          /* so does the character before, and nothing joins it */
-    for (size_t at = 0; at < bytes;) {
+    for (size_t at = 0, step = 1; at < bytes; step++) {
+        if (step % STEPS_PER_LOOK == 0 && monitor_cancelled(w->monitor)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
         utf8proc_int32_t point = 0;
         const size_t end = next_point(text, bytes, at, &point);
         const bool plain = is_plain(point);

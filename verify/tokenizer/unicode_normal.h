@@ -17,17 +17,20 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 #include "verify/tokenizer/text_buffer.h"
 
 typedef enum unicode_form { UNICODE_NFC, UNICODE_NFKC, UNICODE_NFD, UNICODE_NFKD } unicode_form;
 
-/* Working memory for one thread. Initially all zero. */
+/* Working memory for one thread. Initially all zero except the monitor. */
 typedef struct unicode_work {
+    const monitor *monitor;
     int32_t *points, *sorted; /* [capacity] each */
     size_t count, capacity;
 } unicode_work;
 
-/* Append the normalized text, which must be UTF-8. ERR_INPUT: the result is too long; ERR_MEMORY. */
+/* Append the normalized text, which must be UTF-8. ERR_INPUT: the result is too long; ERR_MEMORY;
+ * ERR_CANCELLED. */
 MUST_CHECK err_code unicode_normalize(unicode_form form, const char *text, size_t bytes,
                                       unicode_work *w, text_buffer *out, err *e);
 void unicode_work_free(unicode_work *w);

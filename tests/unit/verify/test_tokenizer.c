@@ -293,6 +293,41 @@ START_TEST(long_words_take_no_quadratic_time)
 }
 END_TEST
 
+static bool is_cancelled(void *ctx)
+{
+    unsigned *const left = ctx;
+    return *left == 0 || --*left == 0;
+}
+
+/* Words, one long word of bytes or of characters, and a long text to normalize. */
+START_TEST(encoding_can_be_cancelled)
+{
+    enum { BYTES = 1 << 20 };
+    static const struct {
+        const char *head, *pre, *letters;
+        unsigned looks; /* before it is cancelled */
+    } ways[] = {{"", SEQUENCE(SPLIT_AS("Regex", "c", "Isolated", "false")), "abc", 1},
+                {"", BYTE_LEVEL, "abcdab", 1},
+                {"", BYTE_LEVEL, "abcdab", 8},
+                {"", "null", "dcba", 5},
+                {"\"normalizer\":{\"type\":\"NFC\"},", BYTE_LEVEL, "abc", 1}};
+    char *const text = malloc(BYTES);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < BYTES; i++) {
+        text[i] = ways[_i].letters[i % strlen(ways[_i].letters)];
+    }
+    tokenizer *const t = make(ways[_i].head, ways[_i].pre, "");
+    unsigned left = ways[_i].looks;
+    const monitor m = {.cancelled = is_cancelled, .ctx = &left};
+    token_list ids = {0};
+    err e = {0};
+    expect_error(tokenizer_encode(t, text, BYTES, &m, &ids, &e), ERR_CANCELLED, &e, "interrupted");
+    token_list_free(&ids);
+    tokenizer_free(t);
+    free(text);
+}
+END_TEST
+
 static void check_golden(const char *tokenizer_path, const char *golden_path)
 {
     char *json = NULL;
@@ -371,6 +406,7 @@ int main(void)
     tcase_add_test(tc, texts_that_are_not_utf8_are_refused);
     tcase_add_loop_test(tc, random_words_agree_with_the_slow_way, 0, 3);
     tcase_add_loop_test(tc, long_words_take_no_quadratic_time, 0, 2);
+    tcase_add_loop_test(tc, encoding_can_be_cancelled, 0, 5);
     tcase_add_test(tc, goldens_are_reproduced);
     tcase_add_test(tc, goldens_of_other_models_are_reproduced);
     return run_tests("tokenizer", tc);
