@@ -105,7 +105,7 @@ def group_faults(sweep):
 def group_memory(sweep):
     x = Exports(sweep, False)
     base.allocations(sweep, x.arguments, x.prepare, lambda run: x.left_problems(run.returncode == OK))
-    plan = ("export", PACKED, "-o", OUT, "--for", "sglang", "-n", "--json")
+    plan = ("export", PACKED, "-o", OUT, "--for", "sglang", "--allow-unloadable", "-n", "--json")
     base.allocations(sweep, plan, lambda: None, lambda run: [])
 
 
