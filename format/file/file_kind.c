@@ -20,7 +20,7 @@ static const file_kind pickle = {"weights pickled by PyTorch", "safetensors",
                                  FILE_KIND_PICKLE_HINT};
 static const file_kind zip = {"a zip archive", "safetensors", NULL};
 static const file_kind html = {
-    "a web page", "safetensors",
+    "an HTML page", "safetensors",
     "a download has saved an error message under this name; fetch the file again"};
 static const file_kind zeros = {"nothing but zeros at its beginning", "safetensors",
                                 "a download has not filled it; fetch the file again"};

@@ -15,13 +15,13 @@ CARRIED = (
     "tokenizer.model tiktoken.model qwen.tiktoken tekken.json params.json spiece.model "
     "sentencepiece.bpe.model tokenizer.model.v3 configuration_deepseek.py modeling_deepseek.py "
     "tokenization_kimi.py LICENSE LICENSE-MODEL LICENSE.txt MODEL_LICENSE USE_POLICY.md NOTICE "
-    "Notice.txt README.md generation_config.json thinker_config.json"
-).split()
-PERHAPS = (
-    "tool_declaration_ts.py encoding/encoding_dsv32.py inference/kernel.py recipe.yaml "
+    "Notice.txt README.md generation_config.json thinker_config.json tool_declaration_ts.py "
     "1_Pooling/config.json modules.json config_sentence_transformers.json chat_template.py "
-    "vllm_plugin.py qwen3coder_tool_parser.py assets/logo.png figures/bench.jpeg media_utils.py "
-    "kimi_k25_vision_processing.py merges.json vocabulary.json model_args.json tokenizer_3.json"
+    "vllm_plugin.py qwen3coder_tool_parser.py media_utils.py kimi_k25_vision_processing.py "
+    "merges.json vocabulary.json model_args.json tokenizer_3.json"
+).split()
+LEFT_OUT = (
+    "encoding/encoding_dsv32.py inference/kernel.py recipe.yaml assets/logo.png figures/bench.jpeg"
 ).split()
 
 
@@ -30,11 +30,12 @@ PERHAPS = (
     export=ALL,
     files=tuple(CARRIED),
     absent=("hf_quant_config.json", "quantize_config.json"),
+    says=tuple(n.replace(".", r"\.") for n in ("encoding", "inference", "recipe.yaml")),
 )
 def _(m):
     """Whatever a loader needs travels; convert names what it left out and might matter."""
     t.llama(m)
-    m.files.update({n: f'{{"file": "{n}"}}\n' for n in (*CARRIED, *PERHAPS)})
+    m.files.update({n: f'{{"file": "{n}"}}\n' for n in (*CARRIED, *LEFT_OUT)})
 
 
 @case("auto-map", export=ALL, files=("helper_kernels.py", "tokenization_own.py"))
@@ -190,7 +191,7 @@ def _(m, name):
     return shards
 
 
-@case("index-stale", convert=(0, 5), says=(r"model\.safetensors",))
+@case("index-stale", convert=5, says=(r"model\.safetensors", "transformers", "vLLM"))
 def _(m):
     """Saved twice, with and without shards: runtimes load different models; silence is the fault."""
     t.llama(m)

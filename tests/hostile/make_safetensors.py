@@ -136,7 +136,7 @@ def texts(case):
         ("byte-order-mark", "\ufeff" + good),
     ):
         case(what).expect(r"model\.safetensors").model(text, bytes(80))
-    case("leading-space").expect(statuses=GOOD).model(" \t\r\n" + good, bytes(80))
+    case("leading-space").expect("as its first byte").model(" \t\r\n" + good, bytes(80))
     case("trailing-space").expect(statuses=GOOD).model(good + " \n\t\r ", bytes(80))
     case("depth-bomb").expect(r"model\.safetensors").model('{"a":' + "[" * 1_000_000, b"")
     case("depth-bomb-of-objects").expect(r"model\.safetensors").model('{"a":' * 1_000_000, b"")
