@@ -117,7 +117,12 @@ static err_code load(const char *path, const monitor *m, tokenizer **out, err *e
         return load_file(path, m, out, e);
     }
     TRY(load_model(path, m, out, e));
-    return *out ? OK : err_set(e, ERR_INPUT, "%s: no tokenizer.json found", path);
+    if (*out) {
+        return OK;
+    }
+    err_set(e, ERR_INPUT, "%s: no tokenizer.json found", path);
+    err_hint(e, "transformers writes one: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
+    return ERR_INPUT;
 }
 
 /* ---- the ids --------------------------------------------------- */

@@ -62,7 +62,7 @@ static err_code refused(const char *what, err_code code, err *e)
         err_prefix(e, "%s", what);
     }
     if (code == ERR_INPUT) {
-        err_hint(e, "instead of a text, verify --forward takes token ids with --tokens");
+        err_hint(e, TOKENIZER_HINT);
     }
     return code;
 }

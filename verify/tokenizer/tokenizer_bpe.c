@@ -197,10 +197,12 @@ static err_code no_token(const char *character, size_t bytes, err *e)
     for (size_t i = 0; i < bytes; i++) {
         snprintf(code + 3 * i, sizeof code - 3 * i, " %02x", (unsigned char)character[i]);
     }
-    return err_set(e, ERR_INPUT,
-                   "the vocabulary has no token for the character with the UTF-8 bytes%s, and none "
-                   "for unknown characters",
-                   code);
+    err_set(e, ERR_INPUT,
+            "the vocabulary has no token for the character with the UTF-8 bytes%s, and none for "
+            "unknown characters",
+            code);
+    err_hint(e, TOKENIZER_HINT);
+    return ERR_INPUT;
 }
 
 /* Add the symbols of one character. Unknown ones are added when the next known one comes, even

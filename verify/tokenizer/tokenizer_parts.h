@@ -16,6 +16,9 @@
 
 enum { TOKENIZER_MAX_STEPS = 16, ADDED_MAX_BYTES = 1024, NORMAL_MAX_BYTES = 1024 };
 
+/* What helps where a tokenizer or a text is refused. */
+#define TOKENIZER_HINT "instead of a text, verify --forward takes token ids with --tokens"
+
 /* ---- Reading JSON: tokenizer_json.c ---------------------------- */
 
 /* ERR_INPUT with the place and its value: "model.dropout: 0.5 is not supported"; "missing" if

@@ -26,6 +26,11 @@ octavo tokenize model --text /dev/null <text
 octavo tokenize model
 octavo tokenize model --json --text text
 
+say 'what is ignored, with a note'
+sed 's/"truncation": *null/"truncation":{"max_length":2}/; s/"padding": *null/"padding":{}/' model/tokenizer.json >saved.json
+octavo tokenize saved.json --text text
+octavo tokenize saved.json --text text --json
+
 say 'what is refused'
 octavo tokenize
 octavo tokenize model --tokens text
