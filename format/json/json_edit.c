@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/json/json.h"
+
 static const char space[] = " \t\r\n";
 
 static const char *skip_space(const char *p)
@@ -92,6 +94,7 @@ typedef struct remover {
     const char *from;
     char *to;
     json_edit_choice is_gone;
+    bool failed; /* memory was short */
 } remover;
 
 static void leave_out(remover *r, const char *begin, const char *end)
@@ -101,12 +104,14 @@ static void leave_out(remover *r, const char *begin, const char *end)
     r->from = end;
 }
 
-/* Python's literals, which are no JSON, do not occur in what is removed. */
-static bool is_removed(const remover *r, const char *key, const char *value)
+static bool is_removed(remover *r, const char *key, const char *value)
 {
     json_t *const k = json_loadb(key, (size_t)(skip_string(key) - key), JSON_DECODE_ANY, NULL);
-    json_t *const v = json_loadb(value, (size_t)(skip_value(value) - value), 0, NULL);
-    const bool gone = k && v && r->is_gone(json_string_value(k), v);
+    json_t *v = NULL;
+    const size_t bytes = (size_t)(skip_value(value) - value);
+    const err_code code = json_parse("a member", value, bytes, JSON_PYTHON, &v, NULL);
+    r->failed = r->failed || !k || code != OK;
+    const bool gone = !r->failed && r->is_gone(json_string_value(k), v);
     json_decref(k);
     json_decref(v);
     return gone;
@@ -169,6 +174,10 @@ char *json_edit_remove_objects(const char *text, size_t bytes, json_edit_choice 
     *r.to = '\0';
     *out_bytes = (size_t)(r.to - out);
     free(whole);
+    if (r.failed) {
+        free(out);
+        return NULL;
+    }
     return out;
 }
 
