@@ -164,6 +164,28 @@ static const struct {
     {"\xff", false},
 };
 
+START_TEST(numbers_become_patterns)
+{
+    static const char *const pairs[][2] = {
+        {"model.layers.12.mlp.experts.3.w1", "model.layers.*.mlp.experts.*.w1"},
+        {"0.1.a1.2b", "*.*.a1.2b"},
+        {"a..7", "a..*"},
+        {"", ""},
+        {"*.w1.weight", "*.w1.weight"},
+    };
+    char out[NAME_MAX_BYTES + 1];
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        name_pattern(pairs[i][0], out);
+        ck_assert_str_eq(out, pairs[i][1]);
+    }
+    char longest[400];
+    memset(longest, 'a', sizeof longest);
+    longest[sizeof longest - 1] = '\0';
+    name_pattern(longest, out);
+    ck_assert_uint_eq(strlen(out), NAME_MAX_BYTES);
+}
+END_TEST
+
 START_TEST(name_is_valid)
 {
     ck_assert_msg(name_valid(texts[_i].text, strlen(texts[_i].text)) == texts[_i].valid, "text %d",
@@ -230,6 +252,7 @@ int main(void)
     tcase_add_test(tc, slot_is_where_it_is);
     tcase_add_test(tc, only_a_star_expands);
     tcase_add_test(tc, long_names_do_not_fit);
+    tcase_add_test(tc, numbers_become_patterns);
     tcase_add_loop_test(tc, name_is_valid, 0, sizeof texts / sizeof *texts);
     tcase_add_test(tc, plain_text_is_known);
     tcase_add_test(tc, name_length_is_limited);
