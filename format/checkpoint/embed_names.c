@@ -156,7 +156,7 @@ bool embed_glob_match(const char *glob, const char *name)
 static void fold_case(const char *name, char folded[2 * (NAME_MAX + 1)])
 {
     size_t i = 0;
-    for (; name[i] && i < 2 * NAME_MAX + 1; i++) {
+    for (; i < 2 * NAME_MAX + 1 && name[i]; i++) {
         folded[i] = (char)tolower((unsigned char)name[i]);
     }
     folded[i] = '\0';

@@ -49,31 +49,28 @@ static err_code refuse_instead(const checkpoint_dir *f, const dir_list *names, e
     return OK;
 }
 
-static err_code has_weights(const checkpoint_dir *f, const char *dir, bool *found, err *e)
+/* For a hint: if memory is short, or a directory cannot be read, there is none. */
+static bool has_weights(const checkpoint_dir *f, const char *dir)
 {
     dir_list below = {0};
-    *found = false;
-    TRY(checkpoint_dir_is_directory(f, dir, found, e));
-    if (!*found) {
-        return OK;
-    }
-    *found = false;
-    const err_code code = checkpoint_dir_list_below(f, dir, &below, NULL);
-    for (size_t i = 0; code == OK && i < below.count && !*found; i++) {
-        *found = shard_is_candidate(below.names[i]);
+    bool is_directory = false;
+    bool found = false;
+    if (checkpoint_dir_is_directory(f, dir, &is_directory, NULL) == OK && is_directory &&
+        checkpoint_dir_list_below(f, dir, &below, NULL) == OK) {
+        for (size_t i = 0; i < below.count && !found; i++) {
+            found = shard_is_candidate(below.names[i]);
+        }
     }
     dir_list_free(&below);
-    return code == ERR_MEMORY ? err_set(e, code, "%s: no memory", f->path) : OK;
+    return found;
 }
 
-/* Which directories in it are checkpoints? The last word of an error that says that it is none. */
+/* Name the directories in it that may be checkpoints. */
 static err_code hint_directories(const checkpoint_dir *f, const dir_list *names, err *e)
 {
     text_list found = {0};
     for (size_t i = 0; i < names->count; i++) {
-        bool has = false;
-        TRY(has_weights(f, names->names[i], &has, NULL));
-        if (has) {
+        if (has_weights(f, names->names[i])) {
             text_list_add(&found, "%s/%s", f->path, names->names[i]);
         }
     }

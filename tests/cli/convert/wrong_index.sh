@@ -23,7 +23,8 @@ try() {
 }
 # notes DIRECTORY: what a conversion has to say that is no error.
 notes() {
-    "$OCTAVO" convert "$1" -n 2>&1 >"$TMPDIR/stdout"
+    "$OCTAVO" convert "$1" -n 2>"$TMPDIR/notes" >"$TMPDIR/stdout"
+    cat "$TMPDIR/notes"
 }
 
 say 'scales of an FP8 version'
