@@ -2,10 +2,11 @@
 """Write a checkpoint (25 MB) with every corner case of spec/quant.md and spec/format.md that a good file
 can have.
 
-    corner_checkpoint.py DIR
+    corner_checkpoint.py DIR [DTYPES_DIR]
 
-All finite BF16 and F16 values under a set of scales, float32 at every decision boundary of every
-code, tiles at the edges of the scale rule; all dtypes; ranks 0 to 6; empty tensors; clipped tiles;
+DTYPES_DIR gets a checkpoint of its own with every dtype: some of them occur only where another method has
+quantized, and in such a checkpoint nothing is quantized. DIR has the rest. All finite BF16 and F16 values under a set of scales, float32 at every decision boundary of every
+code, tiles at the edges of the scale rule; dtypes of plain numbers; ranks 0 to 6; empty tensors; clipped tiles;
 experts as stacks, with gaps, in three dimensions; several chunks per slice; long and awkward names;
 awkward embedded files.
 """
@@ -192,11 +193,17 @@ def add_experts(m):
         m.add(f"model.layers.7.experts.{i}.experts.{i}.w1.weight", "BF16", normal(9, 10))
 
 
-def add_dtypes_and_names(m):
+def add_dtypes(m):
     for dtype in st_write.BITS:
         m.raw(f"model.layers.8.buffers.{dtype}", dtype, [4, 8])
     m.raw("model.layers.8.self_attn.q_norm.weight", "F8_E4M3", [4, 8])
     m.raw("model.layers.8.self_attn.k_proj.weight", "I8", [4, 8])
+
+
+def add_plain_dtypes_and_names(m):
+    for dtype in st_write.BITS:
+        if dtype[:2] not in ("F4", "F6", "F8"):
+            m.raw(f"model.layers.8.buffers.{dtype}", dtype, [4, 8])
     for shape in ([], [0], [3, 0, 2], [1, 1, 1, 1, 1, 1], [2, 1, 3, 1, 2, 2]):
         m.raw("model.layers.8.rank." + "x".join(map(str, shape)), "F32", shape)
     m.raw("model.layers.8.self_attn.v_proj.weight", "BF16", [0, 8])
@@ -240,11 +247,10 @@ def write_files(directory):
             f.write(data)
 
 
-def main():
-    directory = sys.argv[1]
+def write_checkpoint(directory, *parts):
     os.makedirs(directory)
     m = Maker()
-    for add in (add_values, add_shapes, add_experts, add_dtypes_and_names):
+    for add in parts:
         add(m)
     weight_map, names = {}, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     for name, part in zip(names, (m.tensors[0::2], m.tensors[1::2])):
@@ -259,6 +265,14 @@ def main():
     with open(os.path.join(directory, "model.safetensors.index.json"), "w", encoding="utf-8") as f:
         json.dump(index, f)
     write_files(directory)
+
+
+def main():
+    write_checkpoint(
+        sys.argv[1], add_values, add_shapes, add_experts, add_plain_dtypes_and_names
+    )
+    if len(sys.argv) > 2:
+        write_checkpoint(sys.argv[2], add_dtypes)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def check_unpack(c, what, path, source, recipe):
             out = os.path.join(scratch, form)
             done = run("unpack", path, "-o", out, "-q", *options)
             if c.expect(f"{what}: unpack, {form}", done.returncode == 0, done):
-                problems = check_unpacked.check(form, recipe, out, source).problems
+                checker = check_unpacked.check(form, recipe, out, source)
+                problems = checker.problems + ([] if checker.computed else ["nothing is FP8"])
                 c.expect(f"{what}: unpacked, {form}", not problems, problems[:3])
 
 
@@ -168,6 +169,20 @@ def check_bad(c, bad, scratch):
         check_kept(c, bad, source, target)
 
 
+def check_carried(c, bad, scratch):
+    source, path = os.path.join(scratch, "source"), os.path.join(scratch, "x.octavo")
+    bad.write(source)
+    done = run("convert", source, "-o", path)
+    c.expect(f"{bad.name}: carried", done.returncode == 0, done)
+    missing = [word for word in bad.says if word not in done.stderr]
+    c.expect(f"{bad.name}: the note says {missing}", not missing, done.stderr)
+    done = run("verify", path, "--against", source, "-q")
+    c.expect(f"{bad.name}: verify", done.returncode == 0, done)
+    for preset in ("vllm", "bf16"):
+        done = run("export", path, "-o", os.path.join(scratch, "out"), "--for", preset)
+        c.expect(f"{bad.name}: refused for {preset}", done.returncode == 5, done)
+
+
 def check_kept(c, bad, source, target):
     """A rule that keeps the tensor, as hints suggest, and its scales, always helps."""
     path = os.path.join(target, "x.octavo")
@@ -184,6 +199,9 @@ def main():
     for bad in fp8_bad.CASES:
         with tempfile.TemporaryDirectory() as scratch:
             check_bad(c, bad, scratch)
+    for carried in fp8_bad.CARRIED:
+        with tempfile.TemporaryDirectory() as scratch:
+            check_carried(c, carried, scratch)
     print(f"interop: FP8 checkpoints: {c.passed} passed, {c.failed} failed")
     return 1 if c.failed else 0
 

@@ -36,8 +36,8 @@ SAFETENSORS_SAMPLE=$scratch/sample.safetensors \
     "${BUILD:-$root/build/release}/tests/unit/format/test_safetensors_write" >"$scratch/log" ||
     { cat "$scratch/log"; exit 1; }
 "$venv/bin/python" "$here/read_written.py" "$scratch/sample.safetensors"
-"$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner"
-checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner")
+"$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner" "$scratch/dtypes"
+checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner" "$scratch/dtypes")
 for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
     if [ -e "$directory/config.json" ]; then
         checkpoints+=("$directory")

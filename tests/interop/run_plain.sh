@@ -20,7 +20,7 @@ for slope in trained hf; do
         { echo "forward_np.py, slopes $slope:" && cat "$scratch/log" && exit 1; }
 done
 OCTAVO=${OCTAVO:-$here/../../build/octavo} /usr/bin/python3 "$here/forward_check.py" "$scratch"
-/usr/bin/python3 "$here/corner_checkpoint.py" "$scratch/corner"
+/usr/bin/python3 "$here/corner_checkpoint.py" "$scratch/corner" "$scratch/dtypes"
 export OCTAVO=${OCTAVO:-$here/../../build/octavo}
 /usr/bin/python3 "$here/export_check.py" "$here/../data/ring-micro-linear" "$scratch/corner"
 /usr/bin/python3 "$here/export_check.py" --convert=--keep '--convert=*.layers.[01].*gate_proj*' \
@@ -30,4 +30,4 @@ export OCTAVO=${OCTAVO:-$here/../../build/octavo}
 /usr/bin/python3 "$here/fp8_export.py" "$here/../data/ring-micro-linear"
 mkdir "$scratch/shapes"
 /usr/bin/python3 "$here/fit_check.py" "$scratch/shapes" "$here/../data/ring-micro-linear"
-PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner"
+PYTHON=/usr/bin/python3 "$here/check.sh" "$here/../data/ring-micro-linear" "$scratch/corner" "$scratch/dtypes"
