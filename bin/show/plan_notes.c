@@ -109,6 +109,12 @@ void plan_note_states(const plan *p, const monitor *m)
 {
     const quantization *const q = &p->described;
     const bool in_config = strncmp(q->place, "config.json", strlen("config.json")) == 0;
+    if (q->rotated) {
+        monitor_note(m,
+                     "%s: transform_config: weights are transformed; octavo export refuses such a "
+                     "file",
+                     q->place);
+    }
     if (p->foreign_count > 0) {
         note_foreign(p, m);
     } else if (p->carried_count + p->requantized_count > 0 && p->spared_count > 0) {

@@ -120,6 +120,14 @@ static err_code refuse_description(const pack_table *t, const export_how *how, e
     for (uint32_t i = 0; i < t->count && !was_fp8; i++) {
         was_fp8 = t->records[i].cls == CLASS_CODES && t->records[i].src_type == DTYPE_F8_E4M3;
     }
+    if (how->described.rotated) {
+        err_set(e, ERR_INPUT,
+                "embedded %s: transform_config: weights are transformed, and only this description "
+                "makes a runtime transform the activations, too",
+                how->described.place);
+        err_hint(e, "use the checkpoint itself");
+        return ERR_INPUT;
+    }
     if (how->described.count == 0 || was_fp8) {
         return OK;
     }

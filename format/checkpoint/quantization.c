@@ -127,6 +127,14 @@ static bool is_known_method(const json_t *description)
     return any;
 }
 
+/* compressed-tensors: transforms that the runtime applies to activations, for which the weights have
+ * been transformed. Those that are merged into the weights are not in the config. */
+static bool has_transforms(const json_t *description)
+{
+    const json_t *const all = json_object_get(description, "transform_config");
+    return json_object_size(json_object_get(all, "config_groups")) > 0;
+}
+
 static err_code add_description(quantization *q, const char *file, const char *where,
                                 const char *producer, const json_t *description, err *e)
 {
@@ -137,6 +145,7 @@ static err_code add_description(quantization *q, const char *file, const char *w
     }
     q->unknown = q->unknown || (!producer[0] && !is_known_method(description));
     q->pow2 = q->pow2 || strcmp(word_of(description, "scale_fmt"), "ue8m0") == 0;
+    q->rotated = q->rotated || has_transforms(description);
     return add_tiles(q, file, description, e);
 }
 

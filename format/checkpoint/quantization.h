@@ -29,6 +29,7 @@ typedef struct quantization {
     bool other_fp8;                       /* there is also FP8 without tiles */
     bool unknown; /* some method is none of those whose tensors are recognized */
     bool pow2;    /* scale_fmt: scales are powers of two */
+    bool rotated; /* transform_config: weights belong to transformed activations */
 } quantization;
 
 /* The files that may describe a quantization; ends with NULL. config.json is the first. The others

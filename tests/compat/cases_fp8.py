@@ -155,7 +155,11 @@ def _(m):
     {
         "fp8-ct-block": {"export": ALL},
         "fp8-ct-block-kv": {"export": ALL},
-        "fp8-ct-block-rotated": {"export": {"*": 5}, "why": {"*": ["transform"]}},
+        "fp8-ct-block-rotated": {
+            "export": {"*": 5},
+            "why": {"*": ["transform"]},
+            "says": ("transform",),
+        },
     },
     decide=PROJ,
 )

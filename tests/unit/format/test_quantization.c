@@ -105,6 +105,29 @@ START_TEST(powers_of_two)
 }
 END_TEST
 
+/* Only transforms that a runtime has to apply count. */
+START_TEST(transforms)
+{
+    static const struct {
+        const char *text;
+        bool rotated;
+    } cases[] = {
+        {"{\"quantization_config\": {\"transform_config\": {\"config_groups\": {\"R3\": {}}}}}",
+         true},
+        {"{\"quantization_config\": {\"transform_config\": {\"config_groups\": {}}}}", false},
+        {"{\"quantization_config\": {\"transform_config\": {}}}", false},
+        {"{\"quantization_config\": {\"transform_config\": null}}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        err e = {0};
+        quantization q = {0};
+        const char *const text = cases[i].text;
+        expect_ok(quantization_read(&q, "config.json", text, strlen(text), &e), &e);
+        ck_assert_msg(q.rotated == cases[i].rotated, "%s", text);
+    }
+}
+END_TEST
+
 /* Two descriptions must agree on the size of the tiles, wherever they are. */
 START_TEST(tiles_of_two_sizes)
 {
@@ -155,6 +178,7 @@ int main(void)
     tcase_add_loop_test(tc, descriptions, 0, COUNT(texts));
     tcase_add_loop_test(tc, unknown_methods, 0, COUNT(methods));
     tcase_add_test(tc, powers_of_two);
+    tcase_add_test(tc, transforms);
     tcase_add_test(tc, tiles_of_two_sizes);
     tcase_add_test(tc, odd_names);
     tcase_add_test(tc, long_names);
