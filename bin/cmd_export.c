@@ -71,6 +71,16 @@ static void note_misread(const export_job *job, const monitor *m)
     }
 }
 
+static void note_scales(const export_job *job, const monitor *m)
+{
+    if (job->plan.not_pow2) {
+        monitor_note(m,
+                     "%s: not all scales are powers of two, although the config of the source says "
+                     "so; the config of the export does not",
+                     job->plan.not_pow2);
+    }
+}
+
 /* Tensors and files that belong to a quantization which is not that of the export. */
 static void note_left_out(const export_job *job, const monitor *m)
 {
@@ -167,6 +177,7 @@ static err_code export(export_request *q, err *e)
     TRY(export_prepare(&q->options, &job, e));
     note_rounding(&job, m);
     note_misread(&job, m);
+    note_scales(&job, m);
     note_left_out(&job, m);
     TRY_OUT(find_fit(q, &job, &f, e));
     TRY_OUT(q->dry_run ? plan_only(q, &job, &f, m, e) : write_out(q, &job, &f, m, e));

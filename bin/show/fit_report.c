@@ -121,6 +121,16 @@ static void put_fault(table *t, const fit_fault_of_run *x)
     table_cell(t, "%s", "");
 }
 
+/* Is there a reason for "no" that concerns no single run? */
+static bool is_blocked(const fit *f)
+{
+    bool blocked = false;
+    for (size_t i = 0; i < f->warning_count; i++) {
+        blocked = blocked || f->warnings[i].blocks;
+    }
+    return blocked;
+}
+
 static void put_run(table *t, const fit *f, const fit_run *run, bool with_ep)
 {
     char sizes[64];
@@ -128,7 +138,7 @@ static void put_run(table *t, const fit *f, const fit_run *run, bool with_ep)
     snprintf(sizes, sizeof sizes, with_ep ? "tp %" PRIu64 " ep %" PRIu64 : "tp %" PRIu64, run->tp,
              run->ep);
     if (run->count == 0) {
-        table_heading(t, "  %s: yes", sizes);
+        table_heading(t, "  %s: %s", sizes, is_blocked(f) ? "the shapes fit" : "yes");
     } else if (n == 0) {
         table_heading(t, "  %s: no", sizes);
     } else {

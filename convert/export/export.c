@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "convert/export/export_config.h"
+#include "convert/export/export_scales.h"
 #include "convert/export/export_stream.h"
 #include "format/output/input_guard.h"
 #include "format/file/io.h"
@@ -172,6 +173,7 @@ err_code export_prepare(const export_options *options, export_job *job, err *e)
     TRY_OUT(read_head(job, &members, &count, e));
     TRY_OUT(check_config(job, members, count, &how, e));
     TRY_OUT(make_plan(job, &how, e));
+    TRY_OUT(export_scales_check(job->file, &job->evidence, &job->plan, e));
     TRY_OUT(make_files(job, members, count, e));
 out:
     members_free(members, count);

@@ -260,37 +260,7 @@ out:
     return code;
 }
 
-/* ---- refusals, scales ------------------------------------------ */
-
-static err_code refuse_numbers(const pack_table *t, const preset *p, const export_plan *plan,
-                               err *e)
-{
-    uint64_t count = 0;
-    uint32_t first = 0;
-    for (uint32_t i = 0; i < t->count; i++) {
-        if (t->records[i].cls == CLASS_CODES && plan->records[i].form == FORM_NUMBERS) {
-            first = count++ == 0 ? i : first;
-        }
-    }
-    if (count == 0) {
-        return OK;
-    }
-    char more[48] = "";
-    if (count > 1) {
-        snprintf(more, sizeof more, " and %" PRIu64 " more", count - 1);
-    }
-    err_set(e, ERR_INPUT, "tensor %s%s: FP8, which %s does not read there: %s",
-            t->records[first].name, more, p->reader, plan->records[first].why);
-    if (t->records[first].src_type == DTYPE_F8_E4M3) {
-        err_hint(e, "--dequantize writes the dequantized values");
-    } else {
-        char keep[NAME_MAX_BYTES + 1];
-        name_pattern(plan->records[first].keep, keep);
-        err_hint(e, "convert --keep '%s' keeps it unchanged; --dequantize accepts the rounding",
-                 count > 1 ? keep : plan->records[first].keep);
-    }
-    return ERR_INPUT;
-}
+/* ---- scales ---------------------------------------------------- */
 
 /* The form of scales. A runtime that stores scales in the dtype of the weight rounds them to it, so
  * they must be exact there: scales of its own dialect are, powers of two are exact in BF16, and
@@ -377,7 +347,7 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
         TRY(level_modules(t, how, plan, e));
     }
     if (p->config != CONFIG_NONE && !how->dequantize) {
-        TRY(refuse_numbers(t, p, plan, e));
+        TRY(export_numbers_refuse(t, p, plan, e));
     }
     count_odd(t, plan);
     return choose_scales(t, p, how->source_scales, plan, e);

@@ -68,6 +68,7 @@ typedef struct export_plan {
     uint64_t odd_count;               /* of fp8_count: with clipped tiles or three dimensions */
     block_format block;               /* of all that stays FP8; ue8m0: all scales are powers of 2 */
     bool check_pow2;                  /* for carried scales only the config says that they are */
+    const char *not_pow2;             /* the first scales that are not after all; NULL: none */
     char *names;                      /* storage for the names of `tensors` */
 } export_plan;
 
@@ -103,6 +104,11 @@ MUST_CHECK err_code export_states_judge(const pack_table *t, const export_how *h
  * odd_count, block, check_pow2. */
 MUST_CHECK err_code export_forms_choose(const pack_table *t, const export_how *how,
                                         export_plan *plan, err *e);
+
+/* export_numbers.c: ERR_INPUT if codes would have to be dequantized, with the options that keep them
+ * unchanged. */
+MUST_CHECK err_code export_numbers_refuse(const pack_table *t, const preset *p,
+                                          const export_plan *plan, err *e);
 
 /* export_ignore.c: the list, from the forms. */
 MUST_CHECK err_code export_ignore_make(const pack_table *t, const export_how *how,

@@ -59,27 +59,50 @@ static err_code refuse_foreign(const pack_table *t, const tensor_states *s, cons
     return ERR_INPUT;
 }
 
-/* Would a conversion without the rule that kept it have carried it? */
-static bool has_tiles(const pack_record *w, const pack_record *s)
+/* Is it one scale for each block? */
+static bool has_blocks(const pack_record *w, const pack_record *s, block_format b)
 {
     const unsigned skip = w->stack ? 1 : 0;
-    return w->ndim == s->ndim && w->ndim - skip >= 2 &&
-           s->shape[s->ndim - 2] == block_down(block_fp8(SCALES_F32), w->shape[w->ndim - 2]) &&
-           s->shape[s->ndim - 1] == block_across(block_fp8(SCALES_F32), w->shape[w->ndim - 1]);
+    return b.rows > 0 && w->ndim == s->ndim && w->ndim - skip >= 2 &&
+           s->shape[s->ndim - 2] == block_down(b, w->shape[w->ndim - 2]) &&
+           s->shape[s->ndim - 1] == block_across(b, w->shape[w->ndim - 1]);
 }
 
-static err_code refuse_kept(const pack_table *t, const tensor_states *s, const fault *f, err *e)
+/* Is it one scale for the whole tensor, or for each row? */
+static bool has_rows(const pack_record *w, const pack_record *s)
+{
+    const uint64_t rows = w->ndim >= 2 ? w->shape[w->ndim - 2] : 0;
+    const bool column = s->ndim == 1 || (s->ndim == 2 && s->shape[1] == 1);
+    return s->ndim == 0 || (column && (s->shape[0] == 1 || s->shape[0] == rows));
+}
+
+/* What a conversion without the rule that kept it would have done. */
+static const char *kept_hint(const tensor_state *state, const pack_record *w, const pack_record *s,
+                             block_format described)
+{
+    if (state->two_scales || !scale_stored_in(s->type)) {
+        return "use the checkpoint itself";
+    }
+    if (has_blocks(w, s, block_fp8(SCALES_F32))) {
+        return "convert without the rule that keeps it carries it over";
+    }
+    return has_blocks(w, s, described) || has_rows(w, s)
+               ? "convert --requantize, without the rule that keeps it, makes block FP8 of it"
+               : "use the checkpoint itself";
+}
+
+static err_code refuse_kept(const pack_table *t, const tensor_states *s, const fault *f,
+                            block_format described, err *e)
 {
     char more[48];
     const pack_record *const r = &t->records[f->first];
-    const bool carried = has_tiles(r, &t->records[s->of[f->first].scales]);
+    const tensor_state *const state = &s->of[f->first];
     say_more(f->count, more);
     err_set(e, ERR_INPUT,
             "tensor %s%s: FP8 kept apart from its scales; a runtime would read its codes as plain "
             "numbers",
             r->name, more);
-    err_hint(e, "convert without --keep '%s'%s", r->name,
-             carried ? " carries it over" : ", with --requantize, makes block FP8 of it");
+    err_hint(e, "%s", kept_hint(state, r, &t->records[state->scales], described));
     return ERR_INPUT;
 }
 
@@ -104,10 +127,11 @@ static err_code refuse_stray(const pack_table *t, const fault *f, err *e)
     return ERR_INPUT;
 }
 
-static err_code refuse(const pack_table *t, const tensor_states *s, const fault *faults, err *e)
+static err_code refuse(const pack_table *t, const tensor_states *s, const fault *faults,
+                       block_format described, err *e)
 {
     TRY(faults[FAULT_FOREIGN].count > 0 ? refuse_foreign(t, s, &faults[FAULT_FOREIGN], e) : OK);
-    TRY(faults[FAULT_KEPT].count > 0 ? refuse_kept(t, s, &faults[FAULT_KEPT], e) : OK);
+    TRY(faults[FAULT_KEPT].count > 0 ? refuse_kept(t, s, &faults[FAULT_KEPT], described, e) : OK);
     TRY(faults[FAULT_NO_SCALES].count > 0 ? refuse_no_scales(t, &faults[FAULT_NO_SCALES], e) : OK);
     return faults[FAULT_STRAY].count > 0 ? refuse_stray(t, &faults[FAULT_STRAY], e) : OK;
 }
@@ -171,7 +195,7 @@ err_code export_states_judge(const pack_table *t, const export_how *how, export_
     TRY_OUT(packed_states_find(t, how->described.method, &states, e));
     count_faults(t, &states, faults);
     if (!how->refused) {
-        TRY_OUT(refuse(t, &states, faults, e));
+        TRY_OUT(refuse(t, &states, faults, how->described.block, e));
         TRY_OUT(refuse_description(t, how, e));
     }
     leave_out_parts(t, how->preset, &states, plan);

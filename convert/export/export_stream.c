@@ -51,22 +51,18 @@ typedef struct stream {
 
 /* ---- reading --------------------------------------------------- */
 
-/* Scales have to be powers of two if the flag of their record says so, or, for carried scales, if
- * the exported config does. */
+/* Scales have to be powers of two if the flag of their record says so. */
 static err_code check_pow2(const stream *s, const pack_range *at, const unsigned char *data, err *e)
 {
     const pack_record *const r = at->record;
-    const bool by_flag = r->block.scale == SCALES_UE8M0;
-    const bool by_config = r->origin == ORIGIN_CARRIED && s->job->plan->check_pow2;
-    const bool wanted = r->cls == CLASS_SCALES && (by_flag || by_config);
+    const bool wanted = r->cls == CLASS_SCALES && r->block.scale == SCALES_UE8M0;
     const uint64_t each = dtype_bits(r->type) / 8;
     for (uint64_t i = 0; wanted && i < at->bytes; i += each) {
         if (!scale_is_pow2(scale_value(r->type, data + i))) {
             return err_set(e, ERR_INPUT,
-                           "%s: tensor %s: a scale is not a power of two although %s says so "
+                           "%s: tensor %s: a scale is not a power of two although POW2 says so "
                            "(offset %" PRIu64 ")",
-                           s->job->file->path, r->name, by_flag ? "POW2" : "the config",
-                           r->off + at->begin + i);
+                           s->job->file->path, r->name, r->off + at->begin + i);
         }
     }
     return OK;

@@ -51,18 +51,35 @@ static bool by_type(const loader *l, const fit_model *m)
     return l->by_model_type || !m->architecture[0];
 }
 
-fit_knowledge fit_known(const preset *p, const fit_model *m)
+static fit_knowledge known_to(const loader *l, const fit_model *m)
 {
-    const loader *const l = loader_of(p);
-    if (!l || (p->runs_own_code && m->own_code)) {
-        return KNOWN;
-    }
     const bool type = by_type(l, m);
     const char *const name = type ? m->model_type : m->architecture;
     if (!*name || known_names_have(type ? &known_transformers : l->own, name)) {
         return KNOWN;
     }
     return !type && l->backend && known_names_have(l->backend, name) ? KNOWN_BACKEND : KNOWN_NOT;
+}
+
+/* Does anything load it that octavo knows of? */
+static bool known_to_anybody(const fit_model *m)
+{
+    bool known = m->ring_linear || m->own_code;
+    for (size_t i = 0; i < COUNT(loaders) && !known; i++) {
+        known = known_to(&loaders[i], m) != KNOWN_NOT;
+    }
+    return known;
+}
+
+/* Presets of forks, which know Ring-linear, stand for no release: what none of the others knows, they
+ * will not know either. */
+fit_knowledge fit_known(const preset *p, const fit_model *m)
+{
+    const loader *const l = loader_of(p);
+    if (p->config == CONFIG_NONE || (p->runs_own_code && m->own_code)) {
+        return KNOWN;
+    }
+    return l ? known_to(l, m) : known_to_anybody(m) ? KNOWN : KNOWN_NOT;
 }
 
 bool fit_runs_own_code(const preset *p, const fit_model *m)
@@ -74,7 +91,7 @@ bool fit_runs_own_code(const preset *p, const fit_model *m)
 int fit_known_name(const preset *p, const fit_model *m, char *out, size_t size)
 {
     const loader *const l = loader_of(p);
-    const bool type = !l || by_type(l, m);
+    const bool type = l ? by_type(l, m) : !m->architecture[0];
     return snprintf(out, size, "%s%s", type ? "model_type " : "",
                     type ? m->model_type : m->architecture);
 }
@@ -85,7 +102,7 @@ static bool would_do(const preset *p, const fit_model *m)
 {
     switch (p->config) {
     case CONFIG_NONE:
-        return true;
+        return known_to_anybody(m);
     case CONFIG_FP8:
         return !p->loader
                    ? m->ring_linear

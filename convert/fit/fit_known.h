@@ -4,8 +4,8 @@
  *         fit_known_instead(&model, words, sizeof words); ... "--for %s would do"
  *
  * Judged by architectures[0] or, for transformers, which ignores that, by model_type. Where
- * config.json does not say, or the preset stands for no release, the answer is KNOWN. Nothing here
- * fails; any thread may call it. */
+ * config.json does not say, the answer is KNOWN; so it is for bf16, which any program may read. Nothing
+ * here fails; any thread may call it. */
 #ifndef FIT_KNOWN_H
 #define FIT_KNOWN_H
 
@@ -28,7 +28,7 @@ bool fit_runs_own_code(const preset *p, const fit_model *m);
 int fit_known_name(const preset *p, const fit_model *m, char *out, size_t size);
 
 /* The words of --for with which somebody could load it, as an enumeration: "ant-sglang, areal or
- * bf16". bf16 is always among them: it states no release, and forks read it. */
+ * bf16". Empty: nothing that octavo knows of loads such a model. */
 void fit_known_instead(const fit_model *m, char *out, size_t size);
 
 /* Is `word` one of the names? */

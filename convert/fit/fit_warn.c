@@ -33,9 +33,11 @@ static err_code warn_architecture(fit *f, err *e)
     fit_known_instead(&f->model, instead, sizeof instead);
     switch (fit_known(p, &f->model)) {
     case KNOWN_NOT:
-        return fit_warn(f, WARN_ARCHITECTURE, true, e, "%s does not know %s%s; --for %s would do",
-                        p->release, name,
-                        p->runs_own_code ? ", and config.json has no auto_map" : "", instead);
+        return fit_warn(f, WARN_ARCHITECTURE, true, e, "%s does not know %s%s; %s%s%s",
+                        p->release ? p->release : p->reader, name,
+                        p->runs_own_code ? ", and config.json has no auto_map" : "",
+                        instead[0] ? "--for " : "nor does any other release that octavo knows",
+                        instead, instead[0] ? " would do" : "");
     case KNOWN_BACKEND:
         return fit_warn(f, WARN_ARCHITECTURE, false, e,
                         "%s has no code of its own for %s and runs that of transformers",

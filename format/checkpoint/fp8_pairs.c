@@ -232,7 +232,7 @@ err_code fp8_pairs_check(const checkpoint *cp, const fp8_pairs *pairs, size_t i,
     default:
         return OK;
     }
-    err_hint(e, "--keep '%s' leaves the tensor as it is; octavo export refuses such a file",
-             t->name);
+    err_hint(e, "--keep '*' --allow-none packs the checkpoint as it is; octavo export refuses such "
+                "a file");
     return ERR_INPUT;
 }

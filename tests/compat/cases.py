@@ -20,7 +20,6 @@ Expectations (all that is not stated is only checked for consistency, see run.py
     files       paths that an export must contain, as in the source
     absent      paths that no export may contain
     mended      further options with which convert must succeed, if it refuses at first
-    unseen      only the data shows what is wrong, which no plan reads: export may refuse what it predicted
 """
 
 from dataclasses import dataclass, field
@@ -46,7 +45,6 @@ class Case:
     files: tuple = ()
     absent: tuple = ()
     mended: tuple = ()
-    unseen: bool = False
 
     def make(self, directory):
         m = Checkpoint(self.name)

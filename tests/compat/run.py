@@ -6,7 +6,7 @@
 Each checkpoint is converted; the plan's decisions are those of its table; verify confirms the result. For
 each preset, `convert -n --for`, `export -n` and `export` agree; what is exported passes check_export.py;
 what is refused leaves nothing. --models adds real checkpoints, which also make round trips (models.py).
-NAMEs are patterns of cases. known_faults.txt lists what does not hold yet. $OCTAVO is the program.
+NAMEs are patterns of cases. $OCTAVO is the program.
 """
 
 import argparse
@@ -28,7 +28,6 @@ from check_export import SECOND, check
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OCTAVO = os.environ.get("OCTAVO", os.path.join(HERE, "..", "..", "build", "octavo"))
-KNOWN = os.path.join(HERE, "known_faults.txt")
 LEFT = {"left": ("keep", "carry")}
 DEVICE = ("--device", "cpu", "--threads", "1")
 
@@ -152,7 +151,6 @@ class Walk:
         dry, _ = self.run("export", path, "-n", "-o", out, "--for", preset)
         status, text = self.run("export", path, "-o", out, "--for", preset, "--threads", "1")
         agree = dry == status and plan == int(status != 0) and status in (0, 1, 5)
-        agree |= self.case.unseen and status == 5
         self.must(
             f"agree:{preset}",
             agree,
@@ -247,14 +245,6 @@ def walk(job):
 # All of them
 
 
-def known_faults():
-    with open(KNOWN, encoding="utf-8") as f:
-        lines = [line.split(None, 2) for line in f if line.strip() and not line.startswith("#")]
-    for line in lines:
-        assert len(line) == 3, f"{KNOWN}: {line}: CASE CHECK REASON"
-    return [(case, check_name) for case, check_name, _ in lines]
-
-
 def tell(name, faults):
     """One line for each fault, with all presets that have it."""
     lines = {}
@@ -266,29 +256,13 @@ def tell(name, faults):
         print(f"{name}: {kind}{' for ' + where if where else ''}: {text}")
 
 
-def report(results, whole):
-    """Print faults that are not known, and known ones that are gone; returns whether all is well."""
-    known, met, bad = known_faults(), set(), False
+def report(results):
+    """Print all faults; returns whether there are none."""
     for name, faults, _ in results:
-        new = []
-        for what, text in faults:
-            hits = {
-                k
-                for k in known
-                if fnmatch.fnmatchcase(name, k[0]) and fnmatch.fnmatchcase(what, k[1])
-            }
-            met |= hits
-            if not hits:
-                new.append((what, text))
-        tell(name, new)
-        bad |= bool(new)
-    gone = [k for k in known if k not in met] if whole else []
-    for k in gone:
-        print(f"known_faults.txt: {' '.join(k)}: holds now; remove the line")
+        tell(name, faults)
     exports = sum(r[2] for r in results)
-    print(f"compat: {len(results)} checkpoints, {exports} exports checked", end="")
-    print(f", {len(known)} known faults" if known else "")
-    return not bad and not gone
+    print(f"compat: {len(results)} checkpoints, {exports} exports checked")
+    return not any(faults for _, faults, _ in results)
 
 
 def main():
@@ -306,7 +280,7 @@ def main():
     assert jobs, "no such case"
     with multiprocessing.Pool(args.jobs) as pool:
         results = pool.map(walk, jobs, chunksize=1)
-    return 0 if report(sorted(results), len(jobs) == len(everything)) else 1
+    return 0 if report(sorted(results)) else 1
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ done
 struck INT pwrite64 convert checkpoint -o good.octavo --device cpu -f 2>/dev/null
 unchanged good.octavo
 struck TERM pwrite64 convert checkpoint -o new.octavo --device cpu --json 2>/dev/null
-struck INT pwrite64 export good.octavo -o out --for areal 2>/dev/null
+struck INT pwrite64 export good.octavo -o out --for areal --allow-unloadable 2>/dev/null
 struck TERM fsync export good.octavo -o out --for bf16 2>/dev/null
 files .
 

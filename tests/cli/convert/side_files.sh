@@ -28,7 +28,7 @@ cd ..
 
 say 'all that a loader reads is embedded and exported, byte for byte; what else might matter is named'
 octavo convert checkpoint -o out.octavo
-quietly export out.octavo -o exported --for areal
+quietly export out.octavo -o exported --for areal --allow-unloadable
 for name in $travels quantize_config.json hf_quant_config.json; do
     cmp -s "checkpoint/$name" "exported/$name" || echo "not exported: $name"
 done

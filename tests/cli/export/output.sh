@@ -3,7 +3,7 @@
 . "$ROOT/tests/cli/lib.sh"
 tiny checkpoint
 quietly convert checkpoint -o model.octavo --device cpu --scales ue8m0
-export="export model.octavo --for areal"
+export="export model.octavo --for areal --allow-unloadable"
 
 say 'an existing one stays'
 octavo $export -o out
@@ -34,9 +34,9 @@ mv model.octavo trap/model-00001-of-00001.safetensors
 mkdir sub
 ln -s trap/model-00001-of-00001.safetensors link
 for input in trap/model-00001-of-00001.safetensors link sub/../trap/model-00001-of-00001.safetensors; do
-    octavo export "$input" --for areal -o trap -f
+    octavo export "$input" --for areal --allow-unloadable -o trap -f
 done
-octavo export link --for areal -o sub/../trap/ -f
+octavo export link --for areal --allow-unloadable -o sub/../trap/ -f
 ln trap/model-00001-of-00001.safetensors model.octavo
 octavo $export -o trap -f
 mv trap .trap2.part

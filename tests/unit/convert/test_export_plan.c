@@ -246,7 +246,7 @@ START_TEST(halves_of_experts_end_with_a_tile)
         return;
     }
     ck_assert_int_eq(make(PRESET_HF, false, 1 << 30), ERR_INPUT);
-    ck_assert_ptr_nonnull(strstr(e.hint, "convert --keep '*.experts.*' keeps it"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "convert --keep '*.experts.*' keeps them"));
     e = (err){0};
     makes(PRESET_HF, true);
     ck_assert_int_eq(form_of(half), FORM_NUMBERS);

@@ -80,8 +80,10 @@ START_TEST(architectures)
     expect_known(PRESET_VLLM, "BailingMoeV2_5ForCausalLM", "bailing_hybrid", KNOWN);
     expect_known(PRESET_VLLM, "BailingMoeLinearV2ForCausalLM", "bailing_moe_linear", KNOWN_NOT);
     expect_known(PRESET_SGLANG, "BailingMoeLinearV2ForCausalLM", "bailing_moe_linear", KNOWN_NOT);
-    expect_known(PRESET_ANT_SGLANG, "Nonsense", "nonsense", KNOWN);
-    expect_known(PRESET_AREAL, "Nonsense", "nonsense", KNOWN);
+    expect_known(PRESET_ANT_SGLANG, "BailingMoeLinearV2ForCausalLM", "bailing_moe_linear", KNOWN);
+    expect_known(PRESET_ANT_SGLANG, "Nonsense", "nonsense", KNOWN_NOT);
+    expect_known(PRESET_AREAL, "Nonsense", "nonsense", KNOWN_NOT);
+    expect_known(PRESET_AREAL, "Step3p5ForCausalLM", "step3p5", KNOWN);
     expect_known(PRESET_BF16, "Nonsense", "nonsense", KNOWN);
 }
 END_TEST
@@ -138,8 +140,8 @@ START_TEST(what_would_do)
     expect_said(PRESET_HF, "BailingMoeLinearV2ForCausalLM", "bailing_moe_linear",
                 "model_type bailing_moe_linear", "ant-sglang, areal or bf16");
     expect_said(PRESET_VLLM, "MiniMaxForCausalLM", "minimax", "MiniMaxForCausalLM", "hf or bf16");
-    expect_said(PRESET_SGLANG, "BambooForCausalLM", "bamboo", "BambooForCausalLM", "bf16");
-    expect_said(PRESET_VLLM, "", "bamboo", "model_type bamboo", "bf16");
+    expect_said(PRESET_SGLANG, "BambooForCausalLM", "bamboo", "BambooForCausalLM", "");
+    expect_said(PRESET_VLLM, "", "bamboo", "model_type bamboo", "");
     expect_said(PRESET_HF, "Qwen3ForCausalLM", "qwen3_x", "model_type qwen3_x",
                 "vllm, sglang or bf16");
     char small[8];
