@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "bin/cli/report.h"
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/tensor_state.h"
 
 /* "plain", "block FP8", "quantized by NVFP4", "part of it". Returns `text`. */
 enum { STATE_TEXT_BYTES = 128 };

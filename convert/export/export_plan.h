@@ -11,7 +11,7 @@
 
 #include "convert/export/preset.h"
 #include "convert/export/preset_plain.h"
-#include "format/checkpoint/quantization.h"
+#include "format/quantized/quantization.h"
 #include "format/pack/pack_table.h"
 
 typedef enum export_form {

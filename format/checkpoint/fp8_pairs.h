@@ -1,5 +1,5 @@
 /* Finds block FP8 in a checkpoint: which scales belong to which weights, and the size of their tiles
- * (spec/quant.md section 8); and the state of every tensor (format/checkpoint/tensor_state.h).
+ * (spec/quant.md section 8); and the state of every tensor (format/quantized/tensor_state.h).
  *
  *     fp8_pairs pairs;
  *     fp8_pairs_find(cp, &pairs, e);
@@ -12,8 +12,8 @@
 #define FP8_PAIRS_H
 
 #include "format/checkpoint/checkpoint.h"
-#include "format/checkpoint/quantization.h"
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/quantization.h"
+#include "format/quantized/tensor_state.h"
 
 typedef enum fp8_kind {
     FP8_NONE,        /* neither weight nor scales */

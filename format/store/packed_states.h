@@ -1,4 +1,4 @@
-/* The states of the records of a packed file (format/checkpoint/tensor_state.h): which of its kept
+/* The states of the records of a packed file (format/quantized/tensor_state.h): which of its kept
  * tensors are not plain numbers. It works for files made before octavo knew of states, too.
  *
  *     tensor_states s;
@@ -9,8 +9,8 @@
 #define PACKED_STATES_H
 
 #include "format/archive/embed_tar.h"
-#include "format/checkpoint/quantization.h"
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/quantization.h"
+#include "format/quantized/tensor_state.h"
 #include "format/pack/pack_table.h"
 
 /* Codes are block FP8, their scales are parts of them, kept records are judged as the tensors of a

@@ -7,7 +7,7 @@
 
 #include "format/json/json.h"
 #include "format/json/json_edit.h"
-#include "format/checkpoint/quantization.h"
+#include "format/quantized/quantization.h"
 #include "format/checkpoint/shard_index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

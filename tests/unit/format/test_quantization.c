@@ -2,7 +2,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "format/checkpoint/quantization.h"
+#include "format/quantized/quantization.h"
 #include "tests/aid/expect.h"
 
 static const struct {

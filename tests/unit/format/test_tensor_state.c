@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/tensor_state.h"
 #include "tests/aid/expect.h"
 
 typedef struct expected {

@@ -1,4 +1,4 @@
-#include "format/checkpoint/quantization.h"
+#include "format/quantized/quantization.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "format/checkpoint/state_weights.h"
+#include "format/quantized/state_weights.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #ifndef TENSOR_LIST_H
 #define TENSOR_LIST_H
 
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/tensor_state.h"
 
 typedef struct tensor_list {
     const named_tensor *items;

@@ -1,4 +1,4 @@
-#include "format/checkpoint/tensor_list.h"
+#include "format/quantized/tensor_list.h"
 
 #include <stdio.h>
 #include <string.h>

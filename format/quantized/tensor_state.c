@@ -2,13 +2,13 @@
  * (state_weights.c), then the parts of these, which may have any dtype, also FP8; then weights in
  * FP8, their scales and other parts; last what is left of activations, and of weights that are not
  * there. A plain checkpoint costs one pass over the last components of its names. */
-#include "format/checkpoint/tensor_state.h"
+#include "format/quantized/tensor_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/checkpoint/state_weights.h"
+#include "format/quantized/state_weights.h"
 
 const char *state_name(state_kind k)
 {

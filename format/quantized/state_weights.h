@@ -3,7 +3,7 @@
 #ifndef STATE_WEIGHTS_H
 #define STATE_WEIGHTS_H
 
-#include "format/checkpoint/tensor_list.h"
+#include "format/quantized/tensor_list.h"
 
 /* The method that quantized tensor `i`, if it is a weight of another method; NULL if not. The
  * result is `described` or a constant. */

@@ -7,7 +7,7 @@
  *     if (q.count > 0) ... q.method, q.place, q.block ...
  *
  * A description is only what somebody wrote: which tensors are quantized is decided by the tensors
- * (format/checkpoint/tensor_state.h). Nothing here allocates; different objects may be used by
+ * (format/quantized/tensor_state.h). Nothing here allocates; different objects may be used by
  * different threads. */
 #ifndef QUANTIZATION_H
 #define QUANTIZATION_H
