@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/base/num.h"
+#include "format/tensor/tensor_name.h"
 
 /* ---- descriptions ---------------------------------------------- */
 
@@ -153,17 +154,81 @@ static void find_pairs(const checkpoint *cp, fp8_pairs *out)
     }
 }
 
-err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
+/* The states are found: pair what belongs together. */
+static err_code pair_all(const checkpoint *cp, fp8_pairs *out, err *e)
 {
-    *out = (fp8_pairs){0};
-    TRY(read_descriptions(cp, &out->described, e));
-    TRY(find_states(cp, out, e));
     out->of = calloc(cp->tensor_count + 1, sizeof *out->of);
     if (!out->of) {
         return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
     }
     find_pairs(cp, out);
     return OK;
+}
+
+err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
+{
+    *out = (fp8_pairs){0};
+    TRY(read_descriptions(cp, &out->described, e));
+    TRY(find_states(cp, out, e));
+    return pair_all(cp, out, e);
+}
+
+/* ---- set 1 ----------------------------------------------------- */
+
+/* The tensor with this name and suffix; STATE_NONE: there is none. */
+static size_t find_suffixed(const checkpoint *cp, const char *name, const char *suffix)
+{
+    char other[NAME_MAX_BYTES + 16];
+    const int length = snprintf(other, sizeof other, "%s%s", name, suffix);
+    const tensor *const found = length < (int)sizeof other ? checkpoint_find(cp, other) : NULL;
+    return found ? (size_t)(found - cp->tensors) : STATE_NONE;
+}
+
+/* All that was known: weights in FP8 with scales of two names, and `_scale_inv` without a weight. */
+static tensor_state state1(const checkpoint *cp, size_t i)
+{
+    static const char suffix[] = "_scale_inv";
+    const tensor *const t = &cp->tensors[i];
+    const size_t length = strlen(t->name);
+    tensor_state s = {.weight = STATE_NONE, .scales = STATE_NONE};
+    if (may_have_scales(t)) {
+        const size_t other = find_suffixed(cp, t->name, "_scale");
+        s.kind = STATE_FP8;
+        s.method = "FP8";
+        s.scales = find_suffixed(cp, t->name, suffix);
+        s.two_scales = s.scales != STATE_NONE && other != STATE_NONE;
+        s.scales = s.scales != STATE_NONE ? s.scales : other;
+    } else if (length >= sizeof suffix &&
+               strcmp(t->name + length - sizeof suffix + 1, suffix) == 0) {
+        s.kind = STATE_PART;
+    }
+    return s;
+}
+
+static err_code read_tiles1(const checkpoint *cp, block_format *out, err *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    TRY(checkpoint_read_file(cp, "config.json", &text, &bytes, e));
+    const err_code code = text ? quantization_tiles1(text, bytes, out, e) : OK;
+    free(text);
+    return code;
+}
+
+err_code fp8_pairs_find1(const checkpoint *cp, fp8_pairs *out, err *e)
+{
+    *out = (fp8_pairs){0};
+    TRY(read_tiles1(cp, &out->described.block, e));
+    out->states.of = calloc(cp->tensor_count + 1, sizeof *out->states.of);
+    if (!out->states.of) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu tensors", cp->tensor_count);
+    }
+    out->states.count = cp->tensor_count;
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        out->states.of[i] = state1(cp, i);
+        out->states.any = out->states.any || out->states.of[i].kind != STATE_PLAIN;
+    }
+    return pair_all(cp, out, e);
 }
 
 void fp8_pairs_free(fp8_pairs *pairs)

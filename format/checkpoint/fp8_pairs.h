@@ -55,6 +55,10 @@ fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice,
 /* Errors: ERR_MEMORY, and those of reading descriptions: ERR_IO, ERR_INPUT. Free with
  * fp8_pairs_free. */
 MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e);
+
+/* The same as the first set of built-in rules knew it (spec/quant.md section 8.5): files made under
+ * it are verified with these pairs, so nothing here changes. Other methods are plain tensors there. */
+MUST_CHECK err_code fp8_pairs_find1(const checkpoint *cp, fp8_pairs *out, err *e);
 void fp8_pairs_free(fp8_pairs *pairs);
 
 /* ERR_INPUT, with the names, unless this is FP8_NONE, FP8_WEIGHT or FP8_SCALES. */

@@ -221,3 +221,36 @@ err_code quantization_read(quantization *q, const char *file, const char *text, 
     json_decref(root);
     return code;
 }
+
+/* ---- set 1 ----------------------------------------------------- */
+
+/* Groups gave the tiles only if all of them did, whatever their type. */
+static bool all_have_tiles(const json_t *groups)
+{
+    const char *name = NULL;
+    json_t *group = NULL;
+    json_object_foreach((json_t *)groups, name, group)
+    {
+        block_format block;
+        const json_t *const weights = json_object_get(group, "weights");
+        if (!take_block(json_object_get(weights, "block_structure"), &block)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+err_code quantization_tiles1(const char *text, size_t bytes, block_format *out, err *e)
+{
+    json_t *root = NULL;
+    quantization q = {0};
+    TRY(json_parse("config.json", text, bytes, JSON_PYTHON, &root, e));
+    const json_t *const description = json_object_get(root, "quantization_config");
+    const json_t *const size = json_object_get(description, "weight_block_size");
+    const err_code code = add_tiles(&q, "config.json", description, e);
+    const bool by_size = size && !json_is_null(size);
+    const bool given = by_size || all_have_tiles(json_object_get(description, "config_groups"));
+    *out = given ? q.block : (block_format){0};
+    json_decref(root);
+    return code;
+}

@@ -45,4 +45,8 @@ MUST_CHECK err_code quantization_add(quantization *q, const char *file, const js
 MUST_CHECK err_code quantization_read(quantization *q, const char *file, const char *text,
                                       size_t bytes, err *e);
 
+/* The tiles that config.json gives as the first set of built-in rules read it (spec/quant.md section
+ * 8.5); zeros: none. Errors as above. */
+MUST_CHECK err_code quantization_tiles1(const char *text, size_t bytes, block_format *out, err *e);
+
 #endif

@@ -71,7 +71,7 @@ static err_code check_decision(compare *c, const pack_record *r, const tensor *t
 }
 
 /* Carried scales have the shape that tiles have; in the source, the scale of a matrix that is a
- * single tile may have fewer dimensions (fp8_pairs_find accepted its shape). */
+ * single tile may have fewer dimensions (decide_pairs accepted its shape). */
 static bool has_same_scales(compare *c, const pack_record *r, const tensor *t)
 {
     const bool single =
@@ -201,7 +201,7 @@ err_code compare_lists(compare *c, err *e)
 {
     bool any = c->options->tensor_glob == NULL;
     TRY(load_recipe(c, e));
-    TRY(fp8_pairs_find(c->cp, &c->pairs, e));
+    TRY(decide_pairs(&c->recipe, c->cp, &c->pairs, e));
     TRY(match_records(c, &any, e));
     find_unpacked(c, &any);
     return any ? OK : err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);

@@ -1,5 +1,6 @@
 /* Decisions about checkpoints that are quantized already, in whole or in part. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ static void find(const char *config)
     made_write(&made, scratch_dir, 1);
     scratch_text("config.json", config);
     expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
-    expect_ok(fp8_pairs_find(cp, &pairs, &e), &e);
+    expect_ok(decide_pairs(&rules, cp, &pairs, &e), &e);
 }
 
 static err_code decide(const char *name, decision *out)
@@ -103,10 +104,55 @@ END_TEST
 START_TEST(first_set)
 {
     add_int4();
-    find("{}");
     rules.built_in = 1;
+    find("{}");
     is("h.0.mlp.up_proj.weight_packed", ACTION_KEEP, REASON_DTYPE);
     is("h.0.self_attn.q_proj.weight", ACTION_QUANTIZE, REASON_LINEAR);
+}
+END_TEST
+
+/* Scales under names, and tiles in places, that the first set did not know. */
+static const struct {
+    const char *scales;
+    dtype type;
+    uint64_t rows, cols;
+    const char *config;
+    recipe_action action;
+    recipe_reason reason;
+} first[] = {
+    {"scale", DTYPE_F32, 2, 2, "{}", ACTION_KEEP, REASON_FP8},
+    {"qscale_weight", DTYPE_F32, 2, 2, "{}", ACTION_KEEP, REASON_FP8},
+    {"weight_scale", DTYPE_F32, 2, 2, "{}", ACTION_CARRY, REASON_FP8_TILES},
+    {"weight_scale_inv", DTYPE_F32, 2, 2, "{}", ACTION_CARRY, REASON_FP8_TILES},
+    {"weight_scale_inv", DTYPE_F32, 2, 2,
+     "{\"text_config\": {\"quantization_config\": {\"weight_block_size\": [64, 64]}}}",
+     ACTION_CARRY, REASON_FP8_TILES},
+    {"weight_scale_inv", DTYPE_F32, 2, 2,
+     "{\"quantization_config\": {\"weight_block_size\": [128, 128]}, \"vision_config\": "
+     "{\"quantization_config\": {\"weight_block_size\": [64, 64]}}}",
+     ACTION_CARRY, REASON_FP8_TILES},
+    {"weight_scale_inv", DTYPE_F32, 2, 2,
+     "{\"quantization_config\": {\"config_groups\": {\"a\": {\"weights\": {\"num_bits\": 4}}, \"b\": "
+     "{\"weights\": {\"block_structure\": [64, 64]}}}}}",
+     ACTION_CARRY, REASON_FP8_TILES},
+    {"weight_scale_inv", DTYPE_F8_E8M0, 256, 8,
+     "{\"quantization_config\": {\"weight_block_size\": [1, 32]}}", ACTION_QUANTIZE,
+     REASON_REQUANTIZED},
+};
+
+START_TEST(first_set_and_fp8)
+{
+    char scales[64];
+    snprintf(scales, sizeof scales, "h.0.attn.wq_a.%s", first[_i].scales);
+    add("h.0.attn.wq_a.weight", DTYPE_F8_E4M3, 256, 256);
+    add(scales, first[_i].type, first[_i].rows, first[_i].cols);
+    add("h.0.attn.wq_a.zero_point", DTYPE_F32, 1, 1);
+    scratch_text("quantize_config.json", "not JSON");
+    rules.built_in = 1;
+    rules.requantize = true;
+    find(first[_i].config);
+    is("h.0.attn.wq_a.weight", first[_i].action, first[_i].reason);
+    is("h.0.attn.wq_a.zero_point", ACTION_KEEP, REASON_NOT_LINEAR);
 }
 END_TEST
 
@@ -180,6 +226,7 @@ int main(void)
     tcase_add_test(tc, another_method);
     tcase_add_test(tc, rules_about_it);
     tcase_add_test(tc, first_set);
+    tcase_add_loop_test(tc, first_set_and_fp8, 0, COUNT(first));
     tcase_add_loop_test(tc, other_fp8_beside_it, 0, 2);
     tcase_add_test(tc, block_fp8_and_scales_of_activations);
     tcase_add_loop_test(tc, descriptions, 0, COUNT(configs));
