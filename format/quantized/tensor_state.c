@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "format/quantized/state_weights.h"
+#include "format/tensor/tensor_name.h"
 
 const char *state_name(state_kind k)
 {
@@ -222,6 +223,18 @@ static void find_fp8_weights(finder *f)
     }
 }
 
+/* Would a reader take `i` for the scales of this weight? */
+static bool is_named_as_scales(const finder *f, size_t i, size_t weight)
+{
+    char name[NAME_MAX_BYTES + 1];
+    bool is = false;
+    for (unsigned k = 0; k < FP8_SPELLINGS && !is; k++) {
+        is = fp8_scales_name(f->list.items[weight].name, k, name, sizeof name) &&
+             strcmp(name, f->list.items[i].name) == 0;
+    }
+    return is;
+}
+
 /* A part of FP8 other than its scales: what is needed besides them makes it another method. */
 static void take_fp8_part(finder *f, size_t i, const state_word *word, size_t weight)
 {
@@ -229,7 +242,7 @@ static void take_fp8_part(finder *f, size_t i, const state_word *word, size_t we
     const bool made_here = f->list.items[weight].known;
     const bool from_fp8 = f->list.items[weight].type == DTYPE_F8_E4M3;
     if (word->role == ROLE_WEIGHT && made_here) {
-        if (from_fp8 || word->telling) {
+        if (from_fp8 || word->telling || is_named_as_scales(f, i, weight)) {
             mark_part(f, i, ROLE_WEIGHT, STATE_NONE);
         }
         return;

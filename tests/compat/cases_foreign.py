@@ -384,6 +384,18 @@ def _(m, name):
             t.scales(m, b + "weight_scales", "F16", (rows,))
 
 
+@case(
+    "scales-of-plain-weights",
+    export=REFUSED,
+    why={"*": ("q_proj.scale", "scales of a weight")},
+)
+def _(m):
+    """A plain weight next to what is named like its scales: once the weight is FP8, a reader could take
+    these for its scales."""
+    t.llama(m)
+    m.f32("model.layers.0.self_attn.q_proj.scale", 1, value=0.01)
+
+
 # What only looks so
 
 

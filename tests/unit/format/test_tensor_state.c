@@ -154,8 +154,10 @@ static const struct {
       {"e.experts.0.up.weight_scale_2", T(F32), 0, {0}, STATE_PART, "e.experts.*.up.weight", false},
       {"e.experts.7.up.weight_scale_2", T(F32), 0, {0}, STATE_PART, "e.experts.*.up.weight", false},
       {"here.input_scale", T(F32), 0, {0}, STATE_PART, NULL, false},
+      {"here.scale", T(F32), 0, {0}, STATE_PART, NULL, false},
       {"here.weight", T(BF16), 2, {8, 8}, STATE_BLOCK_FP8, NULL, true},
       {"here.weight_scale", T(F32), 2, {8, 1}, STATE_PART, NULL, false},
+      {"here.zero", T(F32), 0, {0}, PLAIN},
       {"q.input_scale", T(F32), 0, {0}, STATE_PART, "q.weight", false},
       {"q.weight", T(F8_E4M3), 2, {8, 8}, STATE_BLOCK_FP8, NULL, true}}},
 };
