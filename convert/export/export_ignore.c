@@ -131,41 +131,62 @@ static bool spell(builder *b, const char *module)
 }
 
 /* What a stack holds, by the names that single experts have: the file has no such tensors, but a
- * runtime that looks up single experts asks for these. */
+ * runtime that looks up single experts asks for these. Others are asked for by their own names. */
 static const struct {
-    const char *stack; /* glob */
+    const char *stack; /* last component, without ".weight" */
     const char *members[2];
 } stacks[] = {
-    {"*.gate_up_proj", {"gate_proj", "up_proj"}},
-    {"*.input_linear.weight", {"gate_proj", "up_proj"}},
-    {"*.output_linear.weight", {"down_proj", NULL}},
-    {"*.gate_proj*", {"gate_proj", NULL}},
-    {"*.up_proj*", {"up_proj", NULL}},
-    {"*.down_proj*", {"down_proj", NULL}},
+    {"gate_up_proj", {"gate_proj", "up_proj"}},
+    {"input_linear", {"gate_proj", "up_proj"}},
+    {"output_linear", {"down_proj", NULL}},
+    {"w13", {"w1", "w3"}},
 };
+
+/* The names of the matrices of one expert of a stack; ends with NULL, or after two. `stack` must
+ * outlive them. */
+static void name_members(const char *stack, const char *members[2])
+{
+    members[0] = stack;
+    members[1] = NULL;
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        if (strcmp(stacks[i].stack, stack) == 0) {
+            members[0] = stacks[i].members[0];
+            members[1] = stacks[i].members[1];
+        }
+    }
+}
+
+/* Without a final ".weight". */
+static void strip_weight(char *name)
+{
+    static const char end[] = ".weight";
+    const size_t bytes = strlen(name);
+    if (bytes >= sizeof end && strcmp(name + bytes - sizeof end + 1, end) == 0) {
+        name[bytes - sizeof end + 1] = '\0';
+    }
+}
 
 static bool emit_of_stack(const pack_record *r, uint64_t index, preset_emit emit, void *ctx)
 {
     char experts[NAME_MAX_BYTES + 1];
-    char name[NAME_MAX_BYTES + 64];
+    char stack[NAME_MAX_BYTES + 1];
+    char name[2 * NAME_MAX_BYTES + 64];
+    const char *members[2];
     bool good = true;
     (void)export_module(r, experts);
-    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
-        if (!glob_match(stacks[i].stack, r->name)) {
-            continue;
-        }
-        for (size_t k = 0; k < 2 && stacks[i].members[k] && good; k++) {
-            snprintf(name, sizeof name, "%s.%" PRIu64 ".%s", experts, index, stacks[i].members[k]);
-            good = strlen(name) <= NAME_MAX_BYTES && emit(ctx, name);
-        }
-        return good;
+    snprintf(stack, sizeof stack, "%s", r->name);
+    strip_weight(stack);
+    const char *const dot = strrchr(stack, '.');
+    name_members(dot ? dot + 1 : stack, members);
+    for (size_t k = 0; k < 2 && members[k] && good; k++) {
+        snprintf(name, sizeof name, "%s.%" PRIu64 ".%s", experts, index, members[k]);
+        good = strlen(name) <= NAME_MAX_BYTES && emit(ctx, name);
     }
-    return emit(ctx, r->name);
+    return good;
 }
 
 bool export_expert(const pack_record *r, uint64_t index, preset_emit emit, void *ctx)
 {
-    static const char suffix[] = ".weight";
     char stack[NAME_MAX_BYTES + 1];
     char name[NAME_MAX_BYTES + 1];
     if (r->ndim == 3 && !r->stack) {
@@ -174,11 +195,7 @@ bool export_expert(const pack_record *r, uint64_t index, preset_emit emit, void 
     if (!name_make_stack(r->name, stack) || !name_expand_stack(stack, index, name)) {
         return false;
     }
-    const size_t bytes = strlen(name);
-    const size_t end = sizeof suffix - 1;
-    if (bytes > end && strcmp(name + bytes - end, suffix) == 0) {
-        name[bytes - end] = '\0';
-    }
+    strip_weight(name);
     return emit(ctx, name);
 }
 

@@ -147,6 +147,23 @@ def _(m):
     m.config.update(model_type="qwen3_vl_moe", architectures=["Qwen3VLMoeForConditionalGeneration"])
 
 
+@kinds(
+    {"stacks-named-weight": {}, "stacks-w13": {}},
+    options=("--keep", "*experts*"),
+    export={"compressed-tensors": 0, "bf16": 0},
+)
+def _(m, name):
+    """Stacks that stay wide, under names with .weight or of a matrix that is stored merged: a list that
+    names each expert names all of its matrices."""
+    t.moe(m)
+    m.pop("*experts*")
+    p = "model.layers.0.mlp.experts."
+    if name == "stacks-w13":
+        m.weights(p, {"w13": (2, 256, t.H), "w2": (2, t.H, 128)})
+    else:
+        m.weights(p, {"gate_up_proj": (2, 256, t.H), "down_proj": (2, t.H, 128)})
+
+
 @case("qwen35-moe-stacks", decide={"*experts.*_proj": "quantize"}, export={"bf16": 0})
 def _(m):
     """Stacks with the outputs first, as transformers 5 saves them."""

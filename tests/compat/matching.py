@@ -15,6 +15,7 @@ STACKED = {
     "gate_up_proj": ("gate_proj", "up_proj"),
     "input_linear": ("gate_proj", "up_proj"),
     "output_linear": ("down_proj",),
+    "w13": ("w1", "w3"),
 }
 STACKS = (
     r"experts(?:\.\d+)?(?=\.\w+$)|moe(?=\.(?:gate|up|down)_proj$)|block_sparse_moe(?=\.\w+_linear$)"
