@@ -134,7 +134,7 @@ static err_code check_dialect(const tensor *t, const recipe *how, err *e)
         return OK;
     }
     err_set(e, ERR_INPUT, "tensor %s: %s", t->name, lacks);
-    err_hint(e, "--keep '%s' leaves the tensor as it is, --scales ue8m0 works for all sources",
+    err_hint(e, "--scales ue8m0 works for all sources; --keep '%s' leaves the tensor as it is",
              t->name);
     return ERR_INPUT;
 }

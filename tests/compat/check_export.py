@@ -233,7 +233,7 @@ def check_account(faults, theirs, ours, scales):
     for name, t in ours.items():
         faults.unless(name in theirs or name in own, f"{name}: not in the source")
         left = bool(FOREIGN.search(name)) or name in parts
-        left |= t.dtype[:2] in ("F8", "F6", "F4") and len(t.data) > 0 and name not in scales
+        left |= t.dtype.startswith(("F8_", "F6_", "F4")) and len(t.data) > 0 and name not in scales
         left |= bool(STACKED.search(name)) and t.dtype not in WIDE
         faults.unless(name in own or not left, f"{name}: nothing describes it")
         if is_weight(name, t) and name.endswith(".weight"):
