@@ -58,7 +58,8 @@ static const char *const convert_paragraphs[] = {
     "or zip. Compressed archives are unpacked into a temporary file in TMPDIR (default: /var/tmp). "
     "The plan is made from headers alone; then the weights stream through buffers of fixed size, "
     "so memory does not grow with the model.",
-    "Built-in rules know the linear layers and experts of released models. The rules of a --recipe "
+    "Built-in rules know the linear layers and experts of released models; vision and audio towers "
+    "are kept whole. The rules of a --recipe "
     "are applied after them, then --keep and --quantize in the order of the command line; the last "
     "rule that matches a tensor's name wins. In a GLOB, * matches any bytes, including dots, ? "
     "matches one byte, [a-z] matches one byte of a set, and [!a-z] one byte outside it. A GLOB "
@@ -67,6 +68,9 @@ static const char *const convert_paragraphs[] = {
     "bit, with their scales. Weights with other tile sizes would have to be rounded a second time, "
     "which is an error unless --requantize allows it. FP8 weights without scales, scales without "
     "FP8 weights, and scales that do not fit their weights are errors as well.",
+    "Weights that another method has quantized (NVFP4, GPTQ, bitsandbytes and others) are copied bit "
+    "for bit, too, and what its makers left unquantized is kept unless a rule quantizes it. A note "
+    "says so; octavo export refuses such a file.",
     "A NaN or an infinity in a tensor that is to be quantized is an error that names the tensor "
     "and the position. In a kept tensor, it is copied, counted and reported.",
     "The files that a runtime needs in addition to the weights (config.json, tokenizer and "
@@ -154,8 +158,9 @@ static const err_code verify_codes[] = {ERR_DIFFERENT, ERR_USAGE,    ERR_IO,
 static const char *const verify_see_also[] = {"octavo", "octavo-convert", "octavo-inspect", NULL};
 
 static const char *const inspect_paragraphs[] = {
-    "Show what a packed FILE or a CHECKPOINT contains: tensors with dtypes, shapes and sizes and, "
-    "for a packed file, its quantization error, its digests and its embedded files.",
+    "Show what a packed FILE or a CHECKPOINT contains: tensors with dtypes, shapes and sizes, which "
+    "of them are already quantized and by what and, for a packed file, its quantization error, its "
+    "digests and its embedded files.",
     "Experts that do not differ in these respects share one row, with * in place of their number; "
     "identical layers form one group. The column count is the number of tensors of the checkpoint "
     "that the row stands for; bytes include all of them and their scales. SQNR "
@@ -252,8 +257,9 @@ static const char *const export_paragraphs[] = {
     "export refuses and says how to convert or, with --dequantize, writes dequantized values. "
     "compressed-tensors keeps scales in the dtype of the weight and therefore accepts only files "
     "in its own dialect or with ue8m0 scales.",
-    "What no release of the runtime would load on one device is refused as well, with the answer "
-    "that --dry-run gives; --allow-unloadable writes it all the same.",
+    "Weights that another method has quantized cannot be described to a runtime and are refused. "
+    "What the runtime would not load on one device is refused as well, with the answer that "
+    "--dry-run gives; --allow-unloadable writes it all the same.",
     "With bf16, everything is dequantized to the dtype of the source.",
     "Weights stream through buffers of fixed size, and every chunk is checked against its digest. "
     "The directory appears under its name only when it is complete and on disk; if anything fails "
@@ -281,8 +287,8 @@ static const char *const tokenize_paragraphs[] = {
     "a packed FILE, or a FILE whose name ends in .json. The ids are those of the tokenizers "
     "library with add_special_tokens=False: nothing is added at the beginning or the end; special "
     "tokens in the text are recognized. Truncation and padding that were saved in tokenizer.json "
-    "are ignored, with a note. A model without tokenizer.json may have tiktoken.model, with the "
-    "code of its tokenizer beside it, which is read and not run.",
+    "are ignored, with a note. A model without tokenizer.json may have tiktoken.model and, next to "
+    "it, the code of its tokenizer, which is read but never run.",
     "BPE is supported, which is what most released models use. If tokenizer.json asks for anything "
     "else that could change an id, octavo refuses it and names the place. A text that is not UTF-8 "
     "is an error.",

@@ -118,7 +118,7 @@ const option_spec option_table[] = {
      .repeatable = true,
      .help =
          "Also embed files of the checkpoint's directory whose names match, not only the usual "
-         "configuration, tokenizer and license files. DIR/GLOB matches files in a directory there."},
+         "configuration, tokenizer and license files. DIR/GLOB matches files in a subdirectory."},
     {.id = OPTION_NO_EMBED,
      .commands = CONVERT,
      .name = "no-embed",
@@ -374,14 +374,14 @@ const option_spec option_table[] = {
     {.id = OPTION_ALLOW_UNLOADABLE,
      .commands = EXPORT,
      .name = "allow-unloadable",
-     .help = "Write DIR even if no release of the runtime would load it on one device, for "
-             "example for a fork."},
+     .help = "Write DIR even if the runtime would not load it on one device, for example for a "
+             "fork of the runtime."},
     {.id = OPTION_DRY_RUN,
      .commands = EXPORT,
      .letter = 'n',
      .name = "dry-run",
-     .help = "Print the plan (shards, files, which modules are not FP8, and why) and write "
-             "nothing."},
+     .help = "Print the plan (shards, files, which modules are not FP8, and why) and whether the "
+             "runtime would load the result, and write nothing."},
     {.id = OPTION_FORCE,
      .commands = EXPORT,
      .letter = 'f',

@@ -49,12 +49,13 @@ static uint64_t wide_bytes(const plan *p)
 void plan_note_wide(const plan *p, const monitor *m)
 {
     const uint64_t wide = wide_bytes(p);
-    /* What others quantized is not wide, and has a note of its own. */
+    /* What others quantized does not count, and has a note of its own. */
     if (p->foreign_count == 0 && wide > p->source_bytes / 2) {
         shown part, all;
         char kept[PLAN_KEPT_TEXT_BYTES];
-        monitor_note(m, "most of this model stays wide: %s of %s (%s)", text_size(part.s, wide),
-                     text_size(all.s, p->source_bytes), plan_kept_text(p, 3, kept));
+        monitor_note(m, "most of this model stays unquantized: %s of %s (%s)",
+                     text_size(part.s, wide), text_size(all.s, p->source_bytes),
+                     plan_kept_text(p, 3, kept));
     }
 }
 
@@ -67,7 +68,8 @@ void plan_note_unknown(const plan *p, const monitor *m)
         snprintf(name, sizeof name, "%s", u->example);
         text_mask(name);
         monitor_note(m,
-                     "%" PRIu64 " large matri%s inside layers stay%s wide (%s) only because %s not "
+                     "%" PRIu64
+                     " large matri%s inside layers stay%s unquantized (%s) only because %s not "
                      "known, for example %s; --quantize GLOB quantizes %s",
                      u->count, u->count == 1 ? "x" : "ces", u->count == 1 ? "s" : "",
                      text_size(size.s, u->bytes), u->count == 1 ? "its name is" : "their names are",
@@ -119,7 +121,7 @@ void plan_note_states(const plan *p, const monitor *m)
         note_foreign(p, m);
     } else if (p->carried_count + p->requantized_count > 0 && p->spared_count > 0) {
         monitor_note(m,
-                     "FP8 in part: %" PRIu64
+                     "partly FP8: %" PRIu64
                      " linear layer%s kept as its makers left them; --quantize GLOB quantizes some",
                      p->spared_count, text_s(p->spared_count));
     } else if (q->count > 0 && !p->states.any) {

@@ -1,4 +1,4 @@
-/* What a plan leaves wide, in words: sums by reason, and notes for what a user should know.
+/* What a plan leaves unquantized, in words: sums by reason, and notes for what a user should know.
  *
  *     plan_kept_text(p, SIZE_MAX, text, sizeof text)     "embedding 1.2 GB, router 3 MB"
  *     plan_note_wide(p, m);                              before the work
@@ -19,8 +19,8 @@ const char *plan_kept_text(const plan *p, size_t limit, char *to);
  * method, how much is carried, what is left alone, and that there is no export. */
 void plan_note_states(const plan *p, const monitor *m);
 
-/* A note if more than half of the source stays wide although no rule of the user says so. None
- * if others quantized it: that has a note of its own. */
+/* A note if more than half of the source stays unquantized although no rule of the user says so.
+ * None if others quantized it: that has a note of its own. */
 void plan_note_wide(const plan *p, const monitor *m);
 
 /* A note that counts large matrices inside layers which are kept only because their name is not

@@ -84,10 +84,10 @@ static const char *kept_hint(const tensor_state *state, const pack_record *w, co
         return "use the checkpoint itself";
     }
     if (has_blocks(w, s, block_fp8(SCALES_F32))) {
-        return "convert without the rule that keeps it carries it over";
+        return "convert again without the rule that keeps it: then it is carried over";
     }
     return has_blocks(w, s, described) || has_rows(w, s)
-               ? "convert --requantize, without the rule that keeps it, makes block FP8 of it"
+               ? "convert again with --requantize, without the rule that keeps it"
                : "use the checkpoint itself";
 }
 
@@ -147,7 +147,7 @@ static err_code refuse_description(const pack_table *t, const export_how *how, e
     if (how->described.rotated) {
         err_set(e, ERR_INPUT,
                 "embedded %s: transform_config: weights are transformed, and only this description "
-                "makes a runtime transform the activations, too",
+                "makes a runtime transform the activations as well",
                 how->described.place);
         err_hint(e, "use the checkpoint itself");
         return ERR_INPUT;

@@ -143,11 +143,11 @@ err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
     TRY_OUT(warn(f, WARN_NO_SCALES, &h.no_scales, what, e));
     snprintf(what, sizeof what,
              "in FP8, which %s would take for plain numbers, because an entry of the list matches "
-             "(--keep leaves it unquantized)",
+             "(--keep avoids that)",
              f->preset->reader);
     TRY_OUT(warn(f, WARN_NOT_QUANTIZED, &h.not_quantized, what, e));
     snprintf(what, sizeof what,
-             "in FP8, which %s replaces by experts of its own that the code of the checkpoint "
+             "in FP8, which %s replaces with experts of its own that the code of the checkpoint "
              "cannot call (--keep '*.experts.*')",
              f->preset->reader);
     TRY_OUT(warn(f, WARN_OWN_EXPERTS, &h.own_experts, what, e));

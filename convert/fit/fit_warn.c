@@ -40,7 +40,7 @@ static err_code warn_architecture(fit *f, err *e)
                         instead, instead[0] ? " would do" : "");
     case KNOWN_BACKEND:
         return fit_warn(f, WARN_ARCHITECTURE, false, e,
-                        "%s has no code of its own for %s and runs that of transformers",
+                        "%s has no code of its own for %s and runs the code of transformers",
                         p->release, name);
     case KNOWN:
         break;

@@ -146,7 +146,7 @@ void embed_note(const embed_list *list, const monitor *m)
         add_together(&names, list, i, next, count);
     }
     if (is_checkpoint && names.total > 0) {
-        monitor_note(m, "%s: not embedded, add them with --embed if a loader needs them: %s",
+        monitor_note(m, "%s: not embedded; if a loader needs them, add them with --embed: %s",
                      list->from->path, text_list_end(&names));
     }
 }

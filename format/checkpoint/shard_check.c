@@ -136,18 +136,18 @@ static void hint_repair(const findings *f, const char *index, err *e)
     if (n->lost > 0) {
         err_hint(e, "fetch the missing shards");
     } else if (n->duplicates > 0) {
-        err_hint(e, "shards of several saves are mixed: fetch or save the checkpoint again");
+        err_hint(e, "the shards come from different saves: fetch or save the checkpoint again");
     } else if (n->moved > 0 && n->ghosts + n->extra == 0) {
         err_hint(e,
-                 "the shards have every tensor of %s, which is out of date: fetch it again, or "
-                 "write it from their headers",
+                 "no tensor of %s is missing, but some are in other shards: fetch the index again, "
+                 "or write a new one from the headers of the shards",
                  index);
     } else if (n->moved > 0 || (n->ghosts > 0 && n->extra > 0)) {
-        err_hint(e, "%s belongs to other shards: fetch that of these", index);
+        err_hint(e, "%s belongs to other shards: fetch the index of these shards", index);
     } else if (n->ghosts > 0 && n->scales == n->ghosts) {
         err_hint(e,
-                 "%s is that of an FP8 version, these weights have no scales: remove the %zu "
-                 "scale%s from its weight_map",
+                 "%s is the index of an FP8 version, but these weights have no scales: remove the "
+                 "%zu scale%s from its weight_map",
                  index, n->ghosts, n->ghosts == 1 ? "" : "s");
     } else if (n->ghost_head && n->ghosts == 1) {
         err_hint(e,
@@ -155,7 +155,7 @@ static void hint_repair(const findings *f, const char *index, err *e)
                  "from the weight_map of %s",
                  index);
     } else if (n->ghosts > 0) {
-        err_hint(e, "%s and shards are not of the same save: fetch all of them again", index);
+        err_hint(e, "%s and the shards come from different saves: fetch all of them again", index);
     } else {
         err_hint(e, "add the tensor%s to the weight_map of %s, or fetch the index of these shards",
                  n->extra == 1 ? "" : "s", index);

@@ -19,9 +19,9 @@ static const struct {
     {"*.part", "only an unfinished download", FETCH_REST},
     {"*.aria2", "only an unfinished download", FETCH_REST},
     {"adapter_model.bin", "an adapter (LoRA), not a model",
-     "merge it into its base model first: merge_and_unload of peft does"},
+     "merge it into its base model first: merge_and_unload in peft does that"},
     {"adapter_config.json", "an adapter (LoRA), not a model",
-     "merge it into its base model first: merge_and_unload of peft does"},
+     "merge it into its base model first: merge_and_unload in peft does that"},
     {"*.gguf", "GGUF, not safetensors", FILE_KIND_GGUF_HINT},
     {"*.bin", "weights pickled by PyTorch, not safetensors", FILE_KIND_PICKLE_HINT},
     {"*.pth", "weights pickled by PyTorch, not safetensors", FILE_KIND_PICKLE_HINT},
@@ -127,8 +127,7 @@ err_code shard_refuse_several(const checkpoint_dir *f, const dir_list *names, er
     if (are_numbered(names, &n, &present)) {
         err_set(e, ERR_INPUT, "%s: %zu of %u shards, and no " SHARD_INDEX_NAME ": %s", f->path,
                 present, n.count, text_list_end(&list));
-        err_hint(e,
-                 present < n.count ? FETCH_SHARDS : "fetch the index, which belongs to the shards");
+        err_hint(e, present < n.count ? FETCH_SHARDS : "fetch the index of these shards");
         return ERR_INPUT;
     }
     err_set(e, ERR_INPUT, "%s: %zu .safetensors files and no %s that says which to use: %s",
@@ -154,7 +153,7 @@ err_code shard_refuse_part(const char *path, const char *name, bool alone, err *
     shard_number n;
     if (shard_is_adapter(name)) {
         err_set(e, ERR_INPUT, "%s: an adapter (LoRA), not a model", path);
-        err_hint(e, "merge it into its base model first: merge_and_unload of peft does");
+        err_hint(e, "merge it into its base model first: merge_and_unload in peft does that");
         return ERR_INPUT;
     }
     if (shard_number_of(name, &n)) {

@@ -21,11 +21,11 @@ static const file_kind pickle = {"weights pickled by PyTorch", "safetensors",
 static const file_kind zip = {"a zip archive", "safetensors", NULL};
 static const file_kind html = {
     "an HTML page", "safetensors",
-    "a download has saved an error message under this name; fetch the file again"};
-static const file_kind zeros = {"nothing but zeros at its beginning", "safetensors",
-                                "a download has not filled it; fetch the file again"};
+    "a download saved an error page under this name; fetch the file again"};
+static const file_kind zeros = {"only zeros at the beginning", "safetensors",
+                                "the download was not completed; fetch the file again"};
 static const file_kind apple = {"an AppleDouble file of macOS", "safetensors",
-                                "the file itself has the name without ._"};
+                                "the real file has this name without ._"};
 static const file_kind pointer = {"a Git LFS pointer", "safetensors", FILE_KIND_POINTER_HINT};
 static const file_kind json = {"JSON text", "safetensors", NULL};
 static const file_kind safetensors = {"a safetensors file", "safetensors",

@@ -27,7 +27,7 @@ typedef struct file_kind {
 } file_kind;
 
 #define FILE_KIND_PICKLE_HINT                                                                      \
-    "save the model as safetensors: from_pretrained and save_pretrained of transformers do"
+    "save the model as safetensors: from_pretrained and save_pretrained of transformers do that"
 #define FILE_KIND_GGUF_HINT    "convert the checkpoint that it was made from"
 #define FILE_KIND_POINTER_HINT "`git lfs pull` fetches the file itself"
 

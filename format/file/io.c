@@ -18,7 +18,7 @@ static err_code refuse_open(const char *path, int why, err *e)
     }
     target[bytes] = '\0';
     err_set_errno(e, ERR_IO, why, "%s: cannot open: a link to %s", path, target);
-    err_hint(e, "what the link leads to was moved, deleted or not downloaded");
+    err_hint(e, "the target of the link was moved or deleted, or was never downloaded");
     return ERR_IO;
 }
 

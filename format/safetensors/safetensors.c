@@ -135,7 +135,7 @@ static err_code check_tiling(const st_header *h, const char *path, uint64_t data
         if (cursor > data_bytes) {
             err_set(e, ERR_INPUT,
                     "%s: tensor %s: truncated: it ends at byte %" PRIu64
-                    " of the data, the file has %" PRIu64,
+                    " of the data, but the file has %" PRIu64,
                     path, t->name, cursor, data_bytes);
             return hint_fetch(path, e);
         }
@@ -169,7 +169,7 @@ err_code st_header_parse(const char *path, const char *text, size_t text_bytes, 
     *out = (st_header){0};
     if (file_bytes < h->header_bytes) {
         return err_set(e, ERR_INPUT,
-                       "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64, path,
+                       "%s: truncated: %" PRIu64 " bytes, but its header alone has %" PRIu64, path,
                        file_bytes, h->header_bytes);
     }
     err_code code = OK;
@@ -204,7 +204,8 @@ static err_code refuse_kind(const char *path, const file_kind *kind, err *e)
 static err_code refuse_length(const char *path, uint64_t value, err *e)
 {
     return err_set(e, ERR_INPUT,
-                   "%s: not safetensors, or a header of %" PRIu64 " bytes, at most %d are allowed",
+                   "%s: not a safetensors file, or its header has %" PRIu64
+                   " bytes (at most %d are allowed)",
                    path, value, ST_MAX_HEADER_BYTES);
 }
 
@@ -226,7 +227,7 @@ static err_code read_length(int fd, const char *path, uint64_t base, uint64_t fi
         return kind ? refuse_kind(path, kind, e) : refuse_length(path, value, e);
     }
     if (value > file_bytes - LENGTH_BYTES) {
-        err_set(e, ERR_INPUT, "%s: truncated: %" PRIu64 " bytes, its header alone has %" PRIu64,
+        err_set(e, ERR_INPUT, "%s: truncated: %" PRIu64 " bytes, but its header alone has %" PRIu64,
                 path, file_bytes, LENGTH_BYTES + value);
         return hint_fetch(path, e);
     }

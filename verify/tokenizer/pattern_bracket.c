@@ -69,7 +69,7 @@ static err_code unite_class(translation *t, const translated_escape *x, point_se
     }
     if (i == t->class_count) {
         if (i == TRANSLATION_MAX_CLASSES) {
-            return translation_refuse(t, t->at, "a pattern with so many classes", e);
+            return translation_refuse(t, t->at, "a pattern with too many classes", e);
         }
         t->classes[i].name = *x;
         t->class_count++;

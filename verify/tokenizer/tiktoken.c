@@ -63,7 +63,7 @@ static err_code read_line(bpe_model *m, const char *line, const char *end, size_
                        number, MAX_RANK);
     }
     if (json_object_getn(m->vocab, token, bytes)) {
-        return err_set(e, ERR_INPUT, "line %zu: a token for the second time", number);
+        return err_set(e, ERR_INPUT, "line %zu: duplicate token", number);
     }
     /* Keys are bytes here, not UTF-8. */
     if (json_object_setn_new_nocheck(m->vocab, token, bytes, json_integer(rank)) != 0) {

@@ -37,7 +37,7 @@ static err_code check_first(const tokenizer *t, const json_t *root, err *e)
 {
     return t->normal.count > 0 && t->splits.count > 0 &&
                    t->splits.splits[0].prepend == PREPEND_FIRST
-               ? tokenizer_refuse("pre_tokenizer.prepend_scheme beside a normalizer",
+               ? tokenizer_refuse("pre_tokenizer.prepend_scheme with a normalizer",
                                   json_object_get(root, "pre_tokenizer"), e)
                : OK;
 }
@@ -74,7 +74,7 @@ static err_code parse(const char *what, const char *json, size_t bytes, json_t *
     const size_t mark = sizeof byte_order_mark - 1;
     if (bytes >= mark && memcmp(json, byte_order_mark, mark) == 0) {
         err_set(e, ERR_INPUT,
-                "%s: begins with a byte order mark, which the tokenizers library does not read",
+                "%s: begins with a byte order mark, which the tokenizers library does not accept",
                 what);
         err_hint(e, "remove the first three bytes");
         return ERR_INPUT;

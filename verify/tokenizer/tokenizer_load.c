@@ -50,8 +50,9 @@ static err_code read_config(loading *l, err *e)
 {
     TRY(l->read(l->ctx, config_name, &l->config_text, &l->config_bytes, e));
     if (l->config_text) {
-        TRY(failed(l, json_parse(config_name, l->config_text, l->config_bytes, true, &l->config, e),
-                   e));
+        TRY(failed(
+            l, json_parse(config_name, l->config_text, l->config_bytes, JSON_PYTHON, &l->config, e),
+            e));
         find_code_name(l);
     }
     if (l->code_name[0]) {
@@ -63,7 +64,7 @@ static err_code read_config(loading *l, err *e)
     const bool named = l->code_name[0] != '\0';
     err_set(e, ERR_INPUT, "%s: the pattern that splits a text is in the tokenizer's code, and %s%s",
             ranks_name, named ? l->code_name : config_name,
-            named ? " is missing" : " does not name that (auto_map)");
+            named ? " is missing" : " does not name that code (auto_map)");
     return failed(l, ERR_INPUT, e);
 }
 

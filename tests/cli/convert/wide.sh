@@ -1,5 +1,5 @@
 #!/bin/bash
-# What stays wide is said: sums by reason, a note if it is most of the model, and large matrices of unknown names.
+# What stays unquantized is reported: sums by reason, a note if it is most of the model, and large matrices of unknown names.
 . "$ROOT/tests/cli/lib.sh"
 L=model.layers.0
 notes() {

@@ -102,7 +102,7 @@ static const struct {
     uint64_t rows, cols; /* of the scales of 256 x 256 */
     const char *hint;
 } forms[] = {
-    {2, 2, "carries it over"},
+    {2, 2, "then it is carried over"},
     {256, 1, "--requantize"},
     {1, 1, "--requantize"},
 };

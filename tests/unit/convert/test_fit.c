@@ -393,7 +393,7 @@ START_TEST(ring_linear_and_scales)
     makes(PRESET_VLLM, "{\"architectures\": [\"Dots1ForCausalLM\"]}", SIZES(1), SIZES(1));
     expect_warnings("architecture scales-rounded");
     ck_assert_str_eq(found.warnings[0].text, "vLLM 0.33 has no code of its own for "
-                                             "Dots1ForCausalLM and runs that of transformers");
+                                             "Dots1ForCausalLM and runs the code of transformers");
     snprintf(config, sizeof config, ring, ", \"auto_map\": {}");
     makes(PRESET_HF, config, SIZES(1), SIZES(1));
     expect_warnings("");

@@ -109,7 +109,7 @@ static const struct {
     /* SGLang finds the components of an entry anywhere in a name. */
     {"a run", "X", PRESET_SGLANG, "model.layers.0.a.weight +mtp.layers.0.a.weight", NULL,
      "1 module in FP8, which SGLang would take for plain numbers, because an entry of the "
-     "list matches (--keep leaves it unquantized): mtp.layers.*.a (1)"},
+     "list matches (--keep avoids that): mtp.layers.*.a (1)"},
     {"a run", "X", PRESET_SGLANG, "model.layers.0.a.weight +mtp.layers.0.ab.weight", NULL, NULL},
     {"a run", "X", PRESET_VLLM, "model.layers.0.a.weight +mtp.layers.0.a.weight", NULL, NULL},
     {"model.", "X", PRESET_SGLANG, "layers.0.a.weight +model.layers.0.a.weight", NULL,
@@ -169,7 +169,7 @@ static const struct {
      "+x.d.weight +x.e.weight",
      NULL,
      "6 modules in FP8, which transformers would take for plain numbers, because an entry of "
-     "the list matches (--keep leaves it unquantized): x.a.* (2), x.b (1), x.c (1), x.d (1), others (1)"},
+     "the list matches (--keep avoids that): x.a.* (2), x.b (1), x.c (1), x.d (1), others (1)"},
 };
 
 START_TEST(lists_are_matched_as_by_the_runtime)

@@ -29,7 +29,7 @@ static const struct {
     {BYTES("<htmx>  "), NULL},
     {BYTES("        "), NULL},
     {BYTES("\0\5\x16\7\0\2\0\0Mac OS X"), "an AppleDouble file of macOS"},
-    {BYTES("\0\0\0\0\0\0\0\0\0"), "nothing but zeros at its beginning"},
+    {BYTES("\0\0\0\0\0\0\0\0\0"), "only zeros at the beginning"},
     {BYTES("version https://git-lfs"), "a Git LFS pointer"},
     {BYTES("{\"a\": 1}"), "JSON text"},
     {BYTES("{\r\n\t\"a\":1}"), "JSON text"},

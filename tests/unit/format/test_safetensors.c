@@ -270,7 +270,7 @@ START_TEST(a_file_shorter_than_its_header_is_refused)
     st_header h;
     err e = {0};
     ck_assert_int_eq(st_header_parse("f", "{}", 2, 9, &h, &e), ERR_INPUT);
-    ck_assert_msg(strstr(e.text, "truncated: 9 bytes, its header alone has 10") != NULL, "%s",
+    ck_assert_msg(strstr(e.text, "truncated: 9 bytes, but its header alone has 10") != NULL, "%s",
                   e.text);
 }
 END_TEST
@@ -358,11 +358,12 @@ START_TEST(bad_lengths_are_refused)
 {
     check_file("", 0, "0 bytes, expected at least 8");
     check_file("\2\0\0\0\0\0\0", 7, "7 bytes");
-    check_file("\0\0\0\0\0\0\0\0", 8, "nothing but zeros at its beginning");
-    check_file("\3\0\0\0\0\0\0\0{}", 10, "truncated: 10 bytes, its header alone has 11");
-    check_file("\0\0\0\0\0\0\0\200{}", 10, "header of 9223372036854775808 bytes");
-    check_file("\377\377\377\377\377\377\377\377{}", 10, "header of 18446744073709551615 bytes");
-    check_file("\1\341\365\5\0\0\0\0{}", 10, "header of 100000001 bytes, at most 100000000");
+    check_file("\0\0\0\0\0\0\0\0", 8, "only zeros at the beginning");
+    check_file("\3\0\0\0\0\0\0\0{}", 10, "truncated: 10 bytes, but its header alone has 11");
+    check_file("\0\0\0\0\0\0\0\200{}", 10, "header has 9223372036854775808 bytes");
+    check_file("\377\377\377\377\377\377\377\377{}", 10, "header has 18446744073709551615 bytes");
+    check_file("\1\341\365\5\0\0\0\0{}", 10,
+               "header has 100000001 bytes (at most 100000000 are allowed)");
     check_file("\0\341\365\5\0\0\0\0{}", 10, "truncated");
     check_file("\2\0\0\0\0\0\0\0{}x", 11, "1 trailing bytes");
 }

@@ -74,17 +74,19 @@ static const struct {
     const char *index, *hint;
 } repairs[] = {
     {"\"w\":\"a\",\"f\":\"b\",\"x\":\"gone\"", "fetch the missing shards"},
-    {"\"w\":\"b\",\"f\":\"a\"", "out of date: fetch it again, or write it from their headers"},
+    {"\"w\":\"b\",\"f\":\"a\"", "fetch the index again, or write a new one from the headers"},
     {"\"w\":\"b\",\"f\":\"a\",\"x\":\"a\"", "belongs to other shards"},
     {"\"w\":\"a\",\"x\":\"b\"", "belongs to other shards"},
     {"\"w\":\"a\",\"f\":\"b\",\"w_scale_inv\":\"a\"", "remove the 1 scale from its weight_map"},
     {"\"w\":\"a\",\"f\":\"b\",\"w_scale\":\"a\"", "remove the 1 scale from its weight_map"},
     /* These scales are needed, or belong to nothing: removing them would lose a part of the model. */
-    {"\"w\":\"a\",\"f\":\"b\",\"f_scale_inv\":\"b\"", "not of the same save"},
-    {"\"w\":\"a\",\"f\":\"b\",\"x_scale_inv\":\"b\"", "not of the same save"},
-    {"\"w\":\"a\",\"f\":\"b\",\"w_scale\":\"a\",\"x\":\"a\"", "not of the same save"},
+    {"\"w\":\"a\",\"f\":\"b\",\"f_scale_inv\":\"b\"", "come from different saves: fetch all"},
+    {"\"w\":\"a\",\"f\":\"b\",\"x_scale_inv\":\"b\"", "come from different saves: fetch all"},
+    {"\"w\":\"a\",\"f\":\"b\",\"w_scale\":\"a\",\"x\":\"a\"",
+     "come from different saves: fetch all"},
     {"\"w\":\"a\",\"f\":\"b\",\"lm_head.weight\":\"b\"", "if tie_word_embeddings is true"},
-    {"\"w\":\"a\",\"f\":\"b\",\"lm_head.weight\":\"b\",\"x\":\"b\"", "not of the same save"},
+    {"\"w\":\"a\",\"f\":\"b\",\"lm_head.weight\":\"b\",\"x\":\"b\"",
+     "come from different saves: fetch all"},
     {"\"w\":\"a\",\"x\":\"gone\"", "fetch the missing shards"},
 };
 
@@ -120,7 +122,7 @@ START_TEST(the_same_tensor_twice)
     scratch_safetensors("b", "{" U8("w", 0, 1, "1") "}", 1, 5);
     scratch_text(INDEX, "{\"weight_map\":{\"w\":\"a\",\"x\":\"b\"}}");
     open_bad("", ERR_INPUT, &e);
-    expect(e.hint, "several saves are mixed");
+    expect(e.hint, "different saves: fetch or save");
 }
 END_TEST
 

@@ -163,8 +163,7 @@ static const struct {
      "{\"added_tokens_decoder\":{\"300\":{\"content\":\"\"}},\"auto_map\":{\"AutoTokenizer\":"
      "\"tokenization_kimi.C\"}}",
      "", "added_tokens_decoder.300.content: \"\""},
-    {code_head, code_parts, code_tail, config, "\nYWE= 262",
-     "line 264: a token for the second time"},
+    {code_head, code_parts, code_tail, config, "\nYWE= 262", "line 264: duplicate token"},
     {code_head, code_parts, code_tail, config, "\nYWFhYQ== 261", "two tokens have the id 261"},
     {code_head, code_parts, code_tail, config, "\nYWFhYQ== 263", "are not 0, 1, 2"},
     {code_head, code_parts, code_tail, config, "\nYWFhYQ= 262", "line 264: expected base64"},

@@ -68,7 +68,7 @@ static const struct {
     {"", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", "", MERGES,
      "pre_tokenizer.replacement: \"ab\""},
     {"\"normalizer\":{\"type\":\"NFC\"},", METASPACE(",\"prepend_scheme\":\"first\""), "", MERGES,
-     "pre_tokenizer.prepend_scheme beside a normalizer"},
+     "pre_tokenizer.prepend_scheme with a normalizer"},
     {"", SEQUENCE("{\"type\":\"WhitespaceSplit\"}," METASPACE(",\"prepend_scheme\":\"first\"")), "",
      MERGES, "pre_tokenizer.pretokenizers[1]: {\"type\":\"Metaspace\""},
     {"", SEQUENCE("{\"type\":\"Punctuation\",\"behavior\":\"X\"}"), "", MERGES,
