@@ -10,8 +10,8 @@
 #include "format/file/dir_list.h"
 #include "format/file/io.h"
 
-/* More entries than the directories of a checkpoint have: such a one holds something else, and is
- * named instead of listed. */
+/* A directory of a checkpoint has fewer entries. One with more holds something else, and is named
+ * instead of being listed. */
 enum { ENTRIES_MAX = 1000 };
 
 static err_code no_memory(const embed_search *s, err *e)

@@ -56,7 +56,7 @@ fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice,
  * fp8_pairs_free. */
 MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e);
 
-/* The same as the first set of built-in rules knew it (spec/quant.md section 8.5): files made under
+/* The same as set 1 of the built-in rules knows it (spec/quant.md section 8.5): files made under
  * it are verified with these pairs, so nothing here changes. Other methods are plain tensors there. */
 MUST_CHECK err_code fp8_pairs_find1(const checkpoint *cp, fp8_pairs *out, err *e);
 void fp8_pairs_free(fp8_pairs *pairs);

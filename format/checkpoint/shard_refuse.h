@@ -1,5 +1,5 @@
-/* The words for directories and files that are no checkpoint: what they are, and what to do. A part of
- * shard_locate.c. Each function returns an error, ERR_INPUT, or ERR_MEMORY and the like. */
+/* Messages for directories and files that are not a checkpoint: what they are, and what to do. A part
+ * of shard_locate.c. Each function returns an error, ERR_INPUT, or ERR_MEMORY and the like. */
 #ifndef SHARD_REFUSE_H
 #define SHARD_REFUSE_H
 

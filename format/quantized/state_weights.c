@@ -46,7 +46,7 @@ static const weight_form forms[] = {
     {"weight", "weight_scale", OF(I8), "INT8", true},
 };
 
-/* Matrices of integers with the name of a weight: whatever they are, they are no numbers. Other
+/* Matrices of integers with the name of a weight: whatever they are, they are not plain numbers. Other
  * integers (positions, masks, tables of tokens) are data. */
 static bool is_integer_matrix(const named_tensor *t, const char *component)
 {

@@ -1,5 +1,5 @@
 /* Set 1 of the built-in rules: one list of names, the same for all models. Files that were made
- * under it are verified by it for ever, so nothing here changes. */
+ * under it are verified under it forever, so nothing here changes. */
 #include "quant/recipe/built_in.h"
 
 #include <string.h>

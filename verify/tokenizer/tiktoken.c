@@ -9,7 +9,7 @@ enum { MAX_RANK = 1 << 24 };
 
 /* ---- ranks ----------------------------------------------------- */
 
-/* The value of a character of base64; 64: it is none. */
+/* The value of a character of base64; 64: it is not one. */
 static unsigned digit_of(char c)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

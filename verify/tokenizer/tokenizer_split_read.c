@@ -133,7 +133,7 @@ static err_code read_byte_level(const char *path, const json_t *value, split *ou
     return words ? pattern_compile(gpt2_words, strlen(gpt2_words), &out->pattern, e) : OK;
 }
 
-/* prepend_scheme; files of before it was introduced have add_prefix_space. */
+/* prepend_scheme; older files have add_prefix_space instead. */
 static err_code read_scheme(const char *path, const json_t *value, split_prepend *out, err *e)
 {
     static const char *const names[] = {"never", "first", "always"};
