@@ -17,6 +17,7 @@ typedef struct builder {
     export_plan *plan;
     size_t capacity; /* of plan->ignored */
     const char *why; /* the reason for the entries that put adds now */
+    bool no_memory;
 } builder;
 
 static bool put(void *ctx, const char *module)
@@ -27,6 +28,7 @@ static bool put(void *ctx, const char *module)
         const size_t capacity = num_max(64, 2 * b->capacity);
         export_ignored *const larger = realloc(plan->ignored, capacity * sizeof *larger);
         if (!larger) {
+            b->no_memory = true;
             return false;
         }
         plan->ignored = larger;
@@ -36,6 +38,7 @@ static bool put(void *ctx, const char *module)
     if (copy) {
         plan->ignored[plan->ignored_count++] = (export_ignored){copy, b->why};
     }
+    b->no_memory = !copy;
     return copy != NULL;
 }
 
@@ -255,6 +258,16 @@ static void sort_once(export_plan *plan)
     plan->ignored_count = kept;
 }
 
+/* Only memory and the length of a name can end the list early. */
+static err_code refuse_list(const builder *b, uint32_t record, err *e)
+{
+    return b->no_memory
+               ? err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8")
+               : err_set(e, ERR_INPUT,
+                         "tensor %s: the name of its module in %s has more than %d bytes",
+                         b->table->records[record].name, b->how->preset->reader, NAME_MAX_BYTES);
+}
+
 err_code export_ignore_make(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
     builder b = {.table = t, .how = how, .plan = plan};
@@ -266,11 +279,13 @@ err_code export_ignore_make(const pack_table *t, const export_how *how, export_p
         b.why = "never FP8, and a list replaces the default, which names it";
         good = put(&b, head);
     }
-    for (uint32_t i = 0; i < t->count && good; i++) {
-        good = list_record(&b, i);
+    uint32_t done = 0;
+    while (done < t->count && good) {
+        good = list_record(&b, done);
+        done += good;
     }
     if (!good) {
-        return err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8");
+        return refuse_list(&b, done, e);
     }
     if (plan->ignored_count > 0) {
         sort_once(plan);

@@ -314,6 +314,22 @@ START_TEST(lists_name_what_is_needed)
 }
 END_TEST
 
+/* What a module becomes may have a name that is longer than that of its tensor. */
+START_TEST(names_in_the_list_may_be_too_long)
+{
+    static const char q_a[] = ".q_a_proj.weight";
+    char name[NAME_MAX_BYTES + 1];
+    memset(name, 'x', sizeof name);
+    snprintf(name + sizeof name - sizeof q_a, sizeof q_a, "%s", q_a);
+    codes("h.0.mlp.up_proj.weight");
+    kept(name);
+    finish_table();
+    refuses(PRESET_SGLANG, false, "the name of its module in SGLang has more than 255 bytes");
+    e = (err){0};
+    makes(PRESET_HF, false);
+}
+END_TEST
+
 /* ---- shards ---------------------------------------------------- */
 
 static void expect_shards(uint64_t limit)
@@ -388,6 +404,7 @@ int main(void)
     tcase_add_loop_test(tc, halves_of_experts_end_with_a_tile, 0, COUNT(halves));
     tcase_add_test(tc, what_is_read_by_some_is_counted);
     tcase_add_test(tc, lists_name_what_is_needed);
+    tcase_add_test(tc, names_in_the_list_may_be_too_long);
     tcase_add_test(tc, shards_are_filled_in_order);
     tcase_add_test(tc, nothing_is_no_shard);
     return run_tests("export_plan", tc);
