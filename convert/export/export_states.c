@@ -68,12 +68,16 @@ static bool has_blocks(const pack_record *w, const pack_record *s, block_format 
            s->shape[s->ndim - 1] == block_across(b, w->shape[w->ndim - 1]);
 }
 
-/* Is it one scale for the whole tensor, or for each row? */
+/* Is it one scale for the whole tensor, or for each row? (Scales without dimensions form no stack even
+ * if their weights do.) */
 static bool has_rows(const pack_record *w, const pack_record *s)
 {
+    const unsigned skip = s->stack ? 1 : 0;
+    const unsigned ndim = s->ndim - skip;
+    const uint64_t *const shape = s->shape + skip;
     const uint64_t rows = w->ndim >= 2 ? w->shape[w->ndim - 2] : 0;
-    const bool column = s->ndim == 1 || (s->ndim == 2 && s->shape[1] == 1);
-    return s->ndim == 0 || (column && (s->shape[0] == 1 || s->shape[0] == rows));
+    const bool column = ndim == 1 || (ndim == 2 && shape[1] == 1);
+    return ndim == 0 || (column && (shape[0] == 1 || shape[0] == rows));
 }
 
 /* What a conversion without the rule that kept it would have done. */

@@ -115,6 +115,31 @@ START_TEST(kept_apart_from_its_scales)
 }
 END_TEST
 
+/* The same for experts: a stack, whose scales may be one, too. */
+static const struct {
+    const char *name;
+    unsigned ndim;
+    uint64_t shape[3];
+    const char *hint;
+} expert_scales[] = {
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 2, 2}, "carries it over"},
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 256, 1}, "--requantize"},
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 2, {4, 256}, "--requantize"},
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 1, 1}, "--requantize"},
+    {"h.0.mlp.experts.0.up_proj.weight_scale", 0, {0}, "--requantize"},
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 3, 1}, "use the checkpoint itself"},
+};
+
+START_TEST(experts_apart_from_their_scales)
+{
+    table_add(&table, "h.0.mlp.experts.*.up_proj.weight", DTYPE_F8_E4M3, 3,
+              (uint64_t[]){4, 256, 256});
+    table_add(&table, expert_scales[_i].name, DTYPE_F32, expert_scales[_i].ndim,
+              expert_scales[_i].shape);
+    is_refused("FP8 kept apart from its scales", expert_scales[_i].hint);
+}
+END_TEST
+
 START_TEST(without_scales)
 {
     kept("h.0.mlp.up_proj.weight", DTYPE_F8_E4M3, 256, 256);
@@ -196,6 +221,7 @@ int main(void)
     tcase_add_test(tc, another_method);
     tcase_add_test(tc, other_dtypes);
     tcase_add_loop_test(tc, kept_apart_from_its_scales, 0, COUNT(forms));
+    tcase_add_loop_test(tc, experts_apart_from_their_scales, 0, COUNT(expert_scales));
     tcase_add_test(tc, without_scales);
     tcase_add_loop_test(tc, stray_scales, 0, 2);
     tcase_add_test(tc, only_described);
