@@ -5,8 +5,15 @@
 #include <string.h>
 
 #include "convert/export/export_plan.h"
+#include "format/base/glob.h"
 
 enum { MAX_KEEPS = 4 };
+
+/* The glob for `keep` of a record, which may be the name of a tensor. */
+static const char *keep_glob(const pack_table *t, const char *keep, char out[GLOB_NAME_BYTES])
+{
+    return pack_table_find(t, keep) ? glob_of_name(keep, out) : keep;
+}
 
 /* Different patterns for convert --keep that together keep what cannot be exported, as far as MAX_KEEPS
  * go: "--keep '*.b_proj.weight' --keep ...". */
@@ -19,7 +26,8 @@ static void keep_options(const pack_table *t, const export_plan *plan, char *out
         if (t->records[i].cls != CLASS_CODES || plan->records[i].form != FORM_NUMBERS) {
             continue;
         }
-        name_pattern(plan->records[i].keep, keeps[count]);
+        char glob[GLOB_NAME_BYTES];
+        name_pattern(keep_glob(t, plan->records[i].keep, glob), keeps[count]);
         size_t k = 0;
         while (k < count && strcmp(keeps[k], keeps[count]) != 0) {
             k++;
@@ -37,11 +45,12 @@ static void keep_options(const pack_table *t, const export_plan *plan, char *out
 static void hint_numbers(const pack_table *t, const export_plan *plan, uint32_t first,
                          uint64_t count, err *e)
 {
+    char glob[GLOB_NAME_BYTES];
     if (t->records[first].src_type == DTYPE_F8_E4M3) {
         err_hint(e, "--dequantize writes the dequantized values");
     } else if (count == 1) {
         err_hint(e, "convert --keep '%s' keeps it unchanged; --dequantize accepts the rounding",
-                 plan->records[first].keep);
+                 keep_glob(t, plan->records[first].keep, glob));
     } else {
         char keeps[MAX_KEEPS * (NAME_MAX_BYTES + 16)];
         keep_options(t, plan, keeps, sizeof keeps);

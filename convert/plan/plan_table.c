@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/base/glob.h"
 #include "format/base/num.h"
 
 static const char scale_suffix[] = "_scale_inv";
@@ -119,7 +120,8 @@ static err_code check_names(const checkpoint *cp, const stack_group *g, const st
                         "tensor %s: cannot be quantized: its name ends with the number of a "
                         "layer or an expert, so its scales could not be named after it",
                         t->name);
-            err_hint(e, "--keep '%s' leaves the tensor as it is", t->name);
+            char glob[GLOB_NAME_BYTES];
+            err_hint(e, "--keep '%s' leaves the tensor as it is", glob_of_name(t->name, glob));
             return code;
         }
     }
@@ -129,13 +131,14 @@ static err_code check_names(const checkpoint *cp, const stack_group *g, const st
 /* A dialect need not define scales of this kind for every source type. */
 static err_code check_dialect(const tensor *t, const recipe *how, err *e)
 {
+    char glob[GLOB_NAME_BYTES];
     const char *const lacks = dialect_lacks(recipe_dialect(how), t->type, how->scales);
     if (!lacks) {
         return OK;
     }
     err_set(e, ERR_INPUT, "tensor %s: %s", t->name, lacks);
     err_hint(e, "--scales ue8m0 works for all sources; --keep '%s' leaves the tensor as it is",
-             t->name);
+             glob_of_name(t->name, glob));
     return ERR_INPUT;
 }
 

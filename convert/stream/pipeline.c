@@ -8,6 +8,7 @@
 #include "convert/stream/work_items.h"
 #include "convert/stream/nonfinite.h"
 #include "convert/stream/scale_runs.h"
+#include "format/base/glob.h"
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
 #include "format/thread/sequencer.h"
@@ -323,10 +324,12 @@ static const tensor *kept_by(const plan *p, const tensor *t)
 static err_code refuse_nonfinite(const pipeline *p, err *e)
 {
     const tensor *const t = p->job->plan->members[p->nonfinite.source];
+    char glob[GLOB_NAME_BYTES];
     err_set(e, ERR_INPUT,
             "%s: tensor %s: an infinity or NaN at index %" PRIu64 ", the first of %" PRIu64,
             p->job->cp->shards[t->shard].path, t->name, p->nonfinite.first, p->nonfinite.count);
-    err_hint(e, "--keep '%s' leaves the tensor as it is", kept_by(p->job->plan, t)->name);
+    err_hint(e, "--keep '%s' leaves the tensor as it is",
+             glob_of_name(kept_by(p->job->plan, t)->name, glob));
     return ERR_INPUT;
 }
 

@@ -92,3 +92,19 @@ bool glob_match(const char *glob, const char *name)
     }
     return !*glob;
 }
+
+const char *glob_of_name(const char *name, char out[GLOB_NAME_BYTES])
+{
+    size_t i = 0;
+    for (; name[i] && i < GLOB_NAME_BYTES - 1; i++) {
+        out[i] = name[i];
+        if (name[i] == '[' || name[i] == '\'') {
+            out[i] = '?';
+        }
+    }
+    if (name[i]) {
+        out[i - 1] = '*';
+    }
+    out[i] = '\0';
+    return out;
+}

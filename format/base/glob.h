@@ -14,4 +14,10 @@
 bool glob_valid(const char *glob); /* false: empty, or with a set that is not closed */
 bool glob_match(const char *glob, const char *name);
 
+/* Write a glob that matches `name`, for a hint that shows it in single quotes: the name itself, with
+ * '?' for bytes that would mean something else in a glob or in quotes. One that is too long for `out`
+ * is cut and ends with '*'. Returns `out`. */
+enum { GLOB_NAME_BYTES = 256 };
+const char *glob_of_name(const char *name, char out[GLOB_NAME_BYTES]);
+
 #endif

@@ -1,5 +1,7 @@
 #include "quant/recipe/decide.h"
 
+#include "format/base/glob.h"
+
 /* Scales follow their weight; next to a kept weight they are ordinary tensors. */
 static err_code decide_scales(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs,
                               size_t weight, decision *out, err *e)
@@ -34,7 +36,8 @@ static err_code decide_state(const tensor *t, const tensor_state *s, decision *o
     } else if (s->kind == STATE_PART && out->action == ACTION_QUANTIZE) {
         err_set(e, ERR_USAGE, "tensor %s: cannot be quantized as a rule asks: %s", t->name,
                 recipe_reason_text(REASON_PART));
-        err_hint(e, "narrow the glob, or add --keep '%s' after it", t->name);
+        char glob[GLOB_NAME_BYTES];
+        err_hint(e, "narrow the glob, or add --keep '%s' after it", glob_of_name(t->name, glob));
         return ERR_USAGE;
     }
     return OK;

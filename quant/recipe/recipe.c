@@ -79,7 +79,8 @@ static err_code decide_by_rule(const recipe_rule *rule, const recipe_tensor *t, 
     if (rule->quantize && why != REASON_RULE) {
         err_set(e, ERR_USAGE, "tensor %s: cannot be quantized as the rule '%s' asks: %s", t->name,
                 rule->glob, recipe_reason_text(why));
-        err_hint(e, "narrow the glob, or add --keep '%s' after it", t->name);
+        char glob[GLOB_NAME_BYTES];
+        err_hint(e, "narrow the glob, or add --keep '%s' after it", glob_of_name(t->name, glob));
         return ERR_USAGE;
     }
     return OK;
@@ -122,13 +123,14 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
     if (!tiles) {
         char found[FORM_TEXT_BYTES];
         char text[BLOCK_TEXT_BYTES];
+        char glob[GLOB_NAME_BYTES];
         err_set(e, ERR_INPUT,
                 "tensor %s: FP8 %s, which would have to be quantized again for tiles of %s",
                 t->name, fp8_form_text(t, found), block_text(wanted, text));
         err_hint(e,
                  "--requantize allows that; --keep '%s' leaves the tensor as it is, which octavo "
                  "export refuses",
-                 t->name);
+                 glob_of_name(t->name, glob));
     } else {
         err_set(e, ERR_INPUT,
                 "tensor %s: FP8 with scales in %s, which would have to be quantized again for "

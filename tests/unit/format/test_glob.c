@@ -147,6 +147,28 @@ START_TEST(random_globs_agree)
 }
 END_TEST
 
+/* Whatever a name has, its glob is valid, can be quoted, and matches it. */
+START_TEST(globs_of_names)
+{
+    static const char bytes[] = "ab[]!*?-'.\\";
+    unsigned seed = 1;
+    char glob[GLOB_NAME_BYTES];
+    for (int round = 0; round < 20000; round++) {
+        char name[400] = "";
+        const int length = 1 + rand_r(&seed) % (round % 10 ? 12 : 399);
+        for (int i = 0; i < length; i++) {
+            name[i] = bytes[rand_r(&seed) % (sizeof bytes - 1)];
+        }
+        ck_assert_ptr_eq(glob_of_name(name, glob), glob);
+        if (!glob_valid(glob) || !glob_match(glob, name) || strchr(glob, '\'')) {
+            ck_abort_msg("\"%s\" \"%s\"", glob, name);
+        }
+    }
+    ck_assert_str_eq(glob_of_name("h.0.a[1].weight", glob), "h.0.a?1].weight");
+    ck_assert_str_eq(glob_of_name("h.0.mlp.up_proj.weight", glob), "h.0.mlp.up_proj.weight");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("glob");
@@ -155,6 +177,7 @@ int main(void)
     tcase_add_test(tc, validity);
     tcase_add_test(tc, many_stars_end);
     tcase_add_test(tc, random_globs_agree);
+    tcase_add_test(tc, globs_of_names);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

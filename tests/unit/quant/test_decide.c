@@ -185,6 +185,22 @@ START_TEST(other_fp8_beside_it)
 }
 END_TEST
 
+/* What a hint says can be typed. */
+START_TEST(names_that_are_no_globs)
+{
+    decision d;
+    add("h.0.mlp.experts[3].weight", DTYPE_F8_E4M3, 256, 256);
+    add("h.0.mlp.experts[3].weight_scale", DTYPE_F32, 256, 1);
+    find("{}");
+    const err_code code = decide("h.0.mlp.experts[3].weight", &d);
+    ck_assert_msg(strstr(e.hint, "--keep 'h.0.mlp.experts?3].weight'") != NULL, "%s", e.hint);
+    expect_error(code, ERR_INPUT, &e, "experts[3].weight: FP8");
+    e = (err){0};
+    expect_ok(recipe_add_rule(&rules, "h.0.mlp.experts?3].weight", false, true, &e), &e);
+    is("h.0.mlp.experts[3].weight", ACTION_KEEP, REASON_RULE);
+}
+END_TEST
+
 START_TEST(block_fp8_and_scales_of_activations)
 {
     add("h.0.self_attn.k_proj.weight", DTYPE_F8_E4M3, 256, 256);
@@ -228,6 +244,7 @@ int main(void)
     tcase_add_test(tc, first_set);
     tcase_add_loop_test(tc, first_set_and_fp8, 0, COUNT(first));
     tcase_add_loop_test(tc, other_fp8_beside_it, 0, 2);
+    tcase_add_test(tc, names_that_are_no_globs);
     tcase_add_test(tc, block_fp8_and_scales_of_activations);
     tcase_add_loop_test(tc, descriptions, 0, COUNT(configs));
     return run_tests("decide", tc);
