@@ -41,6 +41,7 @@ typedef enum fit_reason {
     X(WARN_OWN_EXPERTS, "own-experts")       /* not called by the code of the checkpoint */        \
     X(WARN_NO_CONFIG, "no-config")           /* so what needs config.json is not checked */        \
     X(WARN_ARCHITECTURE, "architecture")     /* the release does not know it, or another's code */ \
+    X(WARN_OWN_NAMES, "own-names")           /* tensors of another format than config.json says */ \
     X(WARN_MTP_IGNORED, "mtp-ignored")       /* MTP layers, which the runtime does not read */     \
     X(WARN_MTP_DRAFT, "mtp-draft")           /* MTP layers, read only to draft tokens */           \
     X(WARN_MTP_MISSING, "mtp-missing")       /* config.json announces some, there are none */      \

@@ -48,6 +48,28 @@ static err_code warn_architecture(fit *f, err *e)
     return OK;
 }
 
+/* Meta's and Mistral's own format. config.json makes a runtime expect the names of transformers: it
+ * finds no tensor that it knows, or none with the names of the list. MistralLarge3 has a loader for
+ * these names in vLLM and SGLang (mistral_large_3.py), MistralLarge4 in transformers. */
+static err_code warn_names(const pack_table *t, fit *f, err *e)
+{
+    const pack_record *found = NULL;
+    if (f->preset->config == CONFIG_NONE || glob_match("MistralLarge*", f->model.architecture) ||
+        !pack_table_find(t, "tok_embeddings.weight")) {
+        return OK;
+    }
+    for (uint32_t i = 0; i < t->count && !found; i++) {
+        const pack_record *const r = &t->records[i];
+        found = glob_match("layers.[0-9]*.attention.w*.weight", r->name) ? r : NULL;
+    }
+    return !found ? OK
+                  : fit_warn(f, WARN_OWN_NAMES, true, e,
+                             "%s: a name of Mistral's or Meta's own format, which %s does not read "
+                             "with a config.json; use the version of the model with the names of "
+                             "transformers (model.layers.*.self_attn.q_proj)",
+                             found->name, f->preset->reader);
+}
+
 /* ---- layers ---------------------------------------------------- */
 
 typedef struct layer_count {
@@ -208,6 +230,7 @@ err_code fit_warn_all(const pack_table *t, fit *out, err *e)
 {
     TRY(warn_config(out, e));
     TRY(warn_architecture(out, e));
+    TRY(warn_names(t, out, e));
     TRY(warn_layers(t, out, e));
     TRY(warn_experts(t, out, e));
     TRY(warn_head(t, out, e));

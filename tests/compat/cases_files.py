@@ -216,9 +216,15 @@ def _(m, name):
     return {**shards, "consolidated.safetensors": native(m)}
 
 
-@case("mistral-native")
+@case(
+    "mistral-native",
+    decide={"*.w?.weight": "quantize"},
+    export={"*": 1, "bf16": 0},
+    why={"*": ["own format"]},
+)
 def _(m):
-    """Only Mistral's own shards, with consolidated.safetensors.index.json, which is an index."""
+    """Only Mistral's own shards, with consolidated.safetensors.index.json, which is an index. No runtime
+    finds these names with a config.json."""
     names = native(m)
     form = "consolidated-0000{}-of-00002.safetensors"
     shards = {form.format(1): names[:3], form.format(2): names[3:]}
