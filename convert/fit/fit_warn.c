@@ -195,19 +195,23 @@ static err_code warn_head(const pack_table *t, fit *f, err *e)
     return OK;
 }
 
+/* Scales of the source can be made powers of two only by rounding a second time. */
 static err_code warn_scales(const pack_table *t, fit *f, err *e)
 {
     bool any = false;
-    for (uint32_t i = 0; i < t->count && !any; i++) {
-        any = t->records[i].cls == CLASS_SCALES && t->records[i].block.scale == SCALES_F32;
+    bool carried = false;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const pack_record *const r = &t->records[i];
+        any = any || (r->cls == CLASS_SCALES && r->block.scale == SCALES_F32);
+        carried = carried || (r->cls == CLASS_CODES && r->origin == ORIGIN_CARRIED);
     }
     if (!any || f->kind_count == 0 || !f->preset->rounds_scales) {
         return OK;
     }
     return fit_warn(f, WARN_SCALES_ROUNDED, false, e,
-                    "on Blackwell %s may round scales to powers of two at load, which costs 3 dB; "
-                    "convert --scales ue8m0 makes them powers of two for 0.1 dB",
-                    f->preset->reader);
+                    "on Blackwell %s may round scales to powers of two at load, which costs 3 dB%s",
+                    f->preset->reader,
+                    carried ? "" : "; convert --scales ue8m0 makes them powers of two for 0.1 dB");
 }
 
 static err_code warn_unknown(fit *f, err *e)

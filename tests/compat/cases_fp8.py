@@ -32,7 +32,7 @@ def described(m, **changes):
 @kinds(
     {
         "fp8-block-f32": {"export": NOT_CT},
-        "fp8-block-bf16": {"export": ALL},
+        "fp8-block-bf16": {"export": ALL, "never": "for 0.1 dB"},
         "fp8-block-f16": {"export": ALL},
         "fp8-block-e8m0": {"export": ALL},
         "fp8-block-f64": {"convert": (0, 5)},
