@@ -94,8 +94,9 @@ static void note_left_out(const export_job *job, const monitor *m)
                      p->unread_count == 1 ? "it" : "them");
     }
     if (job->left_out > 0) {
-        monitor_note(m, "%zu embedded file%s not exported: another description of the quantization",
-                     job->left_out, job->left_out == 1 ? "" : "s");
+        monitor_note(m, "%zu embedded file%s not exported: %s the quantization of the source",
+                     job->left_out, job->left_out == 1 ? "" : "s",
+                     job->left_out == 1 ? "it describes" : "they describe");
     }
 }
 

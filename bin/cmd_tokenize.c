@@ -120,7 +120,7 @@ static err_code load(const char *path, const monitor *m, tokenizer **out, err *e
     if (*out) {
         return OK;
     }
-    err_set(e, ERR_INPUT, "%s: no tokenizer.json found", path);
+    err_set(e, ERR_INPUT, "%s: no tokenizer.json or tiktoken.model found", path);
     err_hint(e, "transformers writes one: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
     return ERR_INPUT;
 }

@@ -38,7 +38,8 @@ static err_code load_tokenizer(const verify_inputs *in, tokenizer **out, err *e)
     if (*out) {
         return OK;
     }
-    err_set(e, ERR_INPUT, "%s: has no tokenizer.json, which --text needs", in->q->path);
+    err_set(e, ERR_INPUT, "%s: has no tokenizer.json or tiktoken.model, which --text needs",
+            in->q->path);
     err_hint(e, "give token ids with --tokens");
     return ERR_INPUT;
 }

@@ -55,7 +55,8 @@ static err_code refuse_foreign(const pack_table *t, const tensor_states *s, cons
     err_set(e, ERR_INPUT,
             "tensor %s%s: quantized by %s, which octavo copies but cannot describe to a runtime",
             t->records[f->first].name, more, s->of[f->first].method);
-    err_hint(e, "use the checkpoint itself, or octavo unpack, which gives its tensors back");
+    err_hint(e,
+             "use the checkpoint itself; octavo unpack extracts its tensors from the packed file");
     return ERR_INPUT;
 }
 

@@ -62,7 +62,7 @@ static void note_saved_state(const json_t *root, const monitor *m)
     const bool cuts = cut && !json_is_null(cut);
     const bool pads = pad && !json_is_null(pad);
     if (cuts || pads) {
-        monitor_note(m, "tokenizer.json: %s%s%s ignored: texts are tokenized whole",
+        monitor_note(m, "tokenizer.json: %s%s%s ignored; texts are tokenized whole",
                      cuts ? "truncation" : "", cuts && pads ? " and " : "",
                      cuts && pads ? "padding are"
                      : pads       ? "padding is"

@@ -162,11 +162,11 @@ START_TEST(saved_state_is_ignored_with_a_note)
     } saved[] = {
         {"\"truncation\":null,\"padding\":null,", ""},
         {"\"truncation\":{\"max_length\":2},",
-         "tokenizer.json: truncation is ignored: texts are tokenized whole"},
+         "tokenizer.json: truncation is ignored; texts are tokenized whole"},
         {"\"padding\":{\"strategy\":{\"Fixed\":9}},",
-         "tokenizer.json: padding is ignored: texts are tokenized whole"},
+         "tokenizer.json: padding is ignored; texts are tokenized whole"},
         {"\"truncation\":{\"max_length\":2},\"padding\":{},",
-         "tokenizer.json: truncation and padding are ignored: texts are tokenized whole"},
+         "tokenizer.json: truncation and padding are ignored; texts are tokenized whole"},
     };
     char note[200] = "";
     char *const text = made_json(saved[_i].head, BYTE_LEVEL, "", MERGES);
