@@ -122,7 +122,7 @@ static const struct {
     uint64_t shape[3];
     const char *hint;
 } expert_scales[] = {
-    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 2, 2}, "carries it over"},
+    {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 2, 2}, "then it is carried over"},
     {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 256, 1}, "--requantize"},
     {"h.0.mlp.experts.*.up_proj.weight_scale", 2, {4, 256}, "--requantize"},
     {"h.0.mlp.experts.*.up_proj.weight_scale", 3, {4, 1, 1}, "--requantize"},
