@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/utf8.h"
 #include "format/json/json_edit.h"
 #include "format/json/json.h"
 
@@ -20,8 +21,9 @@ static void read_model(const json_t *config, export_how *how)
     const json_int_t inner = json_integer_value(json_object_get(nested, "hidden_size"));
     how->ring_linear = type && strcmp(type, "bailing_moe_linear") == 0;
     how->architecture[0] = '\0';
-    if (architecture && strlen(architecture) < sizeof how->architecture) {
-        snprintf(how->architecture, sizeof how->architecture, "%s", architecture);
+    if (architecture) {
+        snprintf(how->architecture, sizeof how->architecture, "%.*s",
+                 (int)utf8_beginning(architecture, sizeof how->architecture - 1), architecture);
     }
     how->hidden = outer > 0 ? (uint64_t)outer : inner > 0 ? (uint64_t)inner : 0;
 }

@@ -74,10 +74,10 @@ typedef struct export_plan {
 
 typedef struct export_how {
     const preset *preset;
-    bool dequantize;       /* allow dequantizing codes that the runtime does not read */
-    bool ring_linear;      /* the model is one of Ring-linear (preset.h) */
-    char architecture[64]; /* the first of `architectures`; "": none, or its name is too long */
-    uint64_t hidden;       /* hidden_size; 0: unknown */
+    bool dequantize;            /* allow dequantizing codes that the runtime does not read */
+    bool ring_linear;           /* the model is one of Ring-linear (preset.h) */
+    char architecture[64];      /* the beginning of the first of `architectures`; "": none */
+    uint64_t hidden;            /* hidden_size; 0: unknown */
     scale_format source_scales; /* of carried FP8, according to the config */
     quantization described;     /* what the config says about the source */
     bool refused;               /* already; plan what could be exported otherwise */

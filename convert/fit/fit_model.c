@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/base/utf8.h"
 #include "format/json/json.h"
 
 /* Multimodal models have the keys of their text model one level down. */
@@ -71,12 +72,12 @@ static void read_norm_groups(const json_t *config, fit_model *m)
     }
 }
 
-/* A name that is too long counts as missing. */
+/* A name that is too long is cut, and longer than all that are known (known_names.c). */
 static void read_name(const json_t *value, char *out, size_t size)
 {
     const char *const name = json_string_value(value);
-    if (name && strlen(name) < size) {
-        snprintf(out, size, "%s", name);
+    if (name) {
+        snprintf(out, size, "%.*s", (int)utf8_beginning(name, size - 1), name);
     }
 }
 

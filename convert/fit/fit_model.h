@@ -25,7 +25,7 @@ typedef struct fit_model {
     bool known;                         /* there is a config.json */
     bool ring_linear;                   /* model_type bailing_moe_linear */
     bool own_code;                      /* auto_map: the checkpoint has Python code of its own */
-    char architecture[64];              /* the first one; "": none, or its name is too long */
+    char architecture[64];              /* the first one, its beginning; "": none */
     char model_type[64];                /* likewise */
     uint64_t layers, mtp_layers;        /* the second: num_nextn_predict_layers */
     uint64_t heads, kv_heads, head_dim; /* kv_heads: 0 for MLA, which has none to split */

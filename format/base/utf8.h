@@ -56,4 +56,15 @@ static inline bool utf8_valid(const char *text)
     return length > 0;
 }
 
+/* The length of the longest beginning of `text`, which is UTF-8, that has at most `most` bytes and ends
+ * with a whole character. */
+static inline size_t utf8_beginning(const char *text, size_t most)
+{
+    size_t bytes = strnlen(text, most);
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) {
+        bytes--;
+    }
+    return bytes;
+}
+
 #endif

@@ -1,5 +1,6 @@
 /* What releases of runtimes know: the tables, and what is said about a model. */
 #include "convert/fit/fit_known.h"
+#include "format/base/utf8.h"
 #include "tests/aid/expect.h"
 
 static fit_model model(const char *architecture, const char *type)
@@ -24,7 +25,7 @@ START_TEST(words_are_sorted_once_and_found)
             char word[96];
             const size_t n = strcspn(at, " ");
             ck_assert_uint_gt(n, 0);
-            ck_assert_uint_lt(n, sizeof word);
+            ck_assert_uint_lt(n, sizeof((fit_model *)NULL)->architecture - 1);
             snprintf(word, sizeof word, "%.*s", (int)n, at);
             ck_assert_str_lt(before, word);
             ck_assert(known_names_have(tables[i], word));
@@ -122,6 +123,30 @@ START_TEST(without_an_architecture)
 }
 END_TEST
 
+/* A name that is cut is none that is known, and whole in UTF-8. */
+START_TEST(long_names)
+{
+    for (size_t most = 60; most < 70; most++) {
+        char name[128] = "";
+        char text[512];
+        err e = {0};
+        fit_model m;
+        for (size_t used = 0; used + 3 <= most; used += 3) {
+            memcpy(name + used, "\xe2\x82\xac", 3);
+        }
+        snprintf(text, sizeof text, "{\"architectures\": [\"%s%s\"], \"model_type\": \"llama\"}",
+                 name, "LlamaForCausalLM");
+        expect_ok(fit_model_parse(text, strlen(text), &m, &e), &e);
+        ck_assert(utf8_valid(m.architecture));
+        ck_assert_uint_ge(strlen(m.architecture), 60);
+        ck_assert_int_eq(fit_known(&preset_table[PRESET_VLLM], &m), KNOWN_NOT);
+        snprintf(text, sizeof text, "{\"model_type\": \"%s%s\"}", name, name);
+        expect_ok(fit_model_parse(text, strlen(text), &m, &e), &e);
+        ck_assert_int_eq(fit_known(&preset_table[PRESET_HF], &m), KNOWN_NOT);
+    }
+}
+END_TEST
+
 static void expect_said(preset_id id, const char *architecture, const char *type, const char *name,
                         const char *instead)
 {
@@ -160,6 +185,7 @@ int main(void)
     tcase_add_test(tc, the_backend);
     tcase_add_test(tc, transformers_goes_by_model_type);
     tcase_add_test(tc, without_an_architecture);
+    tcase_add_test(tc, long_names);
     tcase_add_test(tc, what_would_do);
     return run_tests("fit_known", tc);
 }
