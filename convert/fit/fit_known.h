@@ -15,7 +15,7 @@
 
 typedef enum fit_knowledge {
     KNOWN_NOT,
-    KNOWN_BACKEND, /* no code of its own, but it runs that of transformers */
+    KNOWN_BACKEND, /* no code of its own, but it runs the code of transformers */
     KNOWN
 } fit_knowledge;
 
