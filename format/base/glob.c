@@ -96,7 +96,7 @@ bool glob_match(const char *glob, const char *name)
 const char *glob_of_name(const char *name, char out[GLOB_NAME_BYTES])
 {
     size_t i = 0;
-    for (; name[i] && i < GLOB_NAME_BYTES - 1; i++) {
+    for (; i < GLOB_NAME_BYTES - 1 && name[i]; i++) {
         out[i] = name[i];
         if (name[i] == '[' || name[i] == '\'') {
             out[i] = '?';

@@ -149,6 +149,17 @@ const char *own_name_split(const char *name, char dir[NAME_MAX + 1])
     return slash + 1;
 }
 
+static err_code fill_new(int out, const char *path, const char *name, const void *data,
+                         uint64_t bytes, err *e)
+{
+    const err_code code = io_write_at(out, name, 0, data, bytes, e);
+    if (code != OK) {
+        err_prefix(e, "%s", path);
+        return code;
+    }
+    return fsync(out) == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot sync", path, name);
+}
+
 static err_code write_new(int fd, const char *path, const char *file, const char *name,
                           const void *data, uint64_t bytes, err *e)
 {
@@ -156,15 +167,11 @@ static err_code write_new(int fd, const char *path, const char *file, const char
     if (out < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot create", path, name);
     }
-    err_code code = io_write_at(out, name, 0, data, bytes, e);
-    err_prefix(code == OK ? NULL : e, "%s", path);
-    if (code == OK && fsync(out) != 0) {
-        code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot sync", path, name);
-    }
-    if (close(out) != 0 && code == OK) {
-        code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot write", path, name);
-    }
-    return code;
+    const err_code code = fill_new(out, path, name, data, bytes, e);
+    const bool closed = close(out) == 0;
+    return code != OK || closed
+               ? code
+               : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot write", path, name);
 }
 
 err_code own_tree_put(int fd, const char *path, const char *name, const void *data, uint64_t bytes,
@@ -182,10 +189,10 @@ err_code own_tree_put(int fd, const char *path, const char *name, const void *da
     if (sub < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", path, dir);
     }
-    err_code code = write_new(sub, path, file, name, data, bytes, e);
-    if (code == OK) {
-        code = part_sync_directory(sub, path, e);
-    }
+    err_code code = OK;
+    TRY_OUT(write_new(sub, path, file, name, data, bytes, e));
+    code = part_sync_directory(sub, path, e);
+out:
     close(sub);
     return code;
 }
