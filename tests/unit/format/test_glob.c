@@ -155,9 +155,9 @@ START_TEST(globs_of_names)
     char glob[GLOB_NAME_BYTES];
     for (int round = 0; round < 20000; round++) {
         char name[400] = "";
-        const int length = 1 + rand_r(&seed) % (round % 10 ? 12 : 399);
-        for (int i = 0; i < length; i++) {
-            name[i] = bytes[rand_r(&seed) % (sizeof bytes - 1)];
+        const size_t length = 1 + (size_t)rand_r(&seed) % (round % 10 ? 12 : 399);
+        for (size_t i = 0; i < length; i++) {
+            name[i] = bytes[(size_t)rand_r(&seed) % (sizeof bytes - 1)];
         }
         ck_assert_ptr_eq(glob_of_name(name, glob), glob);
         if (!glob_valid(glob) || !glob_match(glob, name) || strchr(glob, '\'')) {
