@@ -87,9 +87,10 @@ static void note_left_out(const export_job *job, const monitor *m)
     const export_plan *const p = &job->plan;
     if (p->unread_count > 0) {
         monitor_note(m,
-                     "%llu static scale%s of activations or of the KV cache, such as %s, not "
+                     "%llu static scale%s or mark%s of the source's quantization, such as %s, not "
                      "exported: with the exported config nothing reads %s",
                      (unsigned long long)p->unread_count, p->unread_count == 1 ? "" : "s",
+                     p->unread_count == 1 ? "" : "s",
                      job->file->table.records[p->unread_first].name,
                      p->unread_count == 1 ? "it" : "them");
     }
