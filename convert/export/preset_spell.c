@@ -11,7 +11,7 @@ enum {
     SGLANG = RUNTIME_SGLANG,
 };
 
-typedef enum layers { EVERY_LAYER, WITH_DELTA, WITHOUT_DELTA } layers;
+typedef enum layers { EVERY_LAYER, WITH_DELTA } layers;
 
 /* A name, or a part of one, that is another in some models of some runtimes. */
 typedef struct renaming {
@@ -59,8 +59,8 @@ static const struct {
  * and others. In vLLM and transformers, the list passes the same renamings as the tensors. */
 static const renaming moved[] = {
     {SGLANG, "Step3p5*", EVERY_LAYER, ".moe.experts", ".mlp.experts"},
+    {SGLANG, "BailingMoeV3*", EVERY_LAYER, ".attention.dense", ".attention.o_proj"},
     {SGLANG, "BailingMoeV3*", WITH_DELTA, ".attention.", ".self_attn."},
-    {SGLANG, "BailingMoeV3*", WITHOUT_DELTA, ".attention.dense", ".attention.o_proj"},
     {SGLANG, "BailingMoeV3*", EVERY_LAYER, ".mlp.", "."},
     {SGLANG, "KimiK25*", EVERY_LAYER, "language_model.model.", "model."},
     {SGLANG, "InternVL*", EVERY_LAYER, "language_model.model.", "model."},
@@ -87,8 +87,7 @@ static const pair of_softmax_layers[] = {{"attention.dense", "attention.o_proj"}
 static bool applies(const renaming *r, const preset *p, const preset_place *place)
 {
     const char *const architecture = place->architecture ? place->architecture : "";
-    return (r->runtimes & p->runtimes) &&
-           (r->layers == EVERY_LAYER || place->delta == (r->layers == WITH_DELTA)) &&
+    return (r->runtimes & p->runtimes) && (r->layers == EVERY_LAYER || place->delta) &&
            (!r->architecture || glob_match(r->architecture, architecture));
 }
 

@@ -74,6 +74,7 @@ static const struct spelling {
     {PRESET_SGLANG, &delta, "l.1.attention.f_proj",
      "l.1.attention.f_proj l.1.attention.fused_qkvbfg_proj l.1.self_attn.f_proj "
      "l.1.self_attn.fused_qkvbfg_proj"},
+    {PRESET_SGLANG, &delta, "l.1.attention.dense", "l.1.attention.dense l.1.self_attn.o_proj"},
     {PRESET_SGLANG, &latent, "l.1.attention.dense", "l.1.attention.dense l.1.attention.o_proj"},
     {PRESET_SGLANG, &latent, "l.1.mlp.experts", "l.1.mlp.experts l.1.experts"},
     {PRESET_SGLANG, &linear, "l.1.attention.g_proj", "l.1.attention.output_gate"},
