@@ -141,7 +141,7 @@ END_TEST
 START_TEST(other_large_file_is_refused)
 {
     unsigned char *const bytes = calloc(1, 3 * 4096 + 5);
-    expect_refused(bytes, 3 * 4096 + 5, ERR_INPUT, "not a packed file: nothing but zeros");
+    expect_refused(bytes, 3 * 4096 + 5, ERR_INPUT, "not a packed file: only zeros");
     ck_assert(!pack_is_packed(scratch("q")));
     free(bytes);
 }

@@ -228,7 +228,7 @@ START_TEST(a_link_to_nothing)
     ck_assert_int_eq(symlink("../../blobs/0123", scratch("model.safetensors")), 0);
     open_bad("", ERR_IO, &e);
     expect(e.text, "model.safetensors: cannot open: a link to ../../blobs/0123");
-    expect(e.hint, "not downloaded");
+    expect(e.hint, "never downloaded");
 }
 END_TEST
 

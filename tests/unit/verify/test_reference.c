@@ -257,7 +257,7 @@ START_TEST(no_reference)
     err e = {0};
     expect_error(reference_open(scratch("none"), &r, &e), ERR_IO, &e, "cannot open");
     scratch_text("text", "not a safetensors file");
-    expect_error(reference_open(scratch("text"), &r, &e), ERR_INPUT, &e, "not safetensors");
+    expect_error(reference_open(scratch("text"), &r, &e), ERR_INPUT, &e, "not a safetensors file");
     ck_assert_ptr_null(r);
     reference_close(r);
 }
