@@ -124,8 +124,12 @@ check_errors() {
         END { exit bad }'
 }
 
+# File names are unique, and nothing new is at the top.
 check_names() {
-    local twice
+    local twice top
+    top=$(git ls-files | sed 's/\/.*//' | sort -u |
+        grep -vxE '\..*|[A-Z]+(\.md)?|Makefile|bin|convert|format|gpu|quant|spec|tests|verify' | tr '\n' ' ')
+    [[ -z $top ]] || { echo "not known at the top: $top" && return 1; }
     twice=$(printf '%s\n' "${sources[@]##*/}" "${headers[@]##*/}" | sort | uniq -d)
     [[ -z $twice ]] || { echo "file names that occur twice: $twice" && return 1; }
 }
