@@ -37,7 +37,7 @@ SAFETENSORS_SAMPLE=$scratch/sample.safetensors \
     { cat "$scratch/log"; exit 1; }
 "$venv/bin/python" "$here/read_written.py" "$scratch/sample.safetensors"
 "$venv/bin/python" "$here/corner_checkpoint.py" "$scratch/corner" "$scratch/dtypes"
-checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner" "$scratch/dtypes")
+checkpoints=("$root/tests/data/ring-micro-linear" "$scratch/corner")
 for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
     if [ -e "$directory/config.json" ]; then
         checkpoints+=("$directory")
@@ -47,7 +47,7 @@ for directory in "$models/ring-nano-linear" "$models"/zoo/*; do
 done
 export OCTAVO=${OCTAVO:-$root/build/octavo}
 failed=0
-PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" || failed=1
+PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" "$scratch/dtypes" || failed=1
 "$venv/bin/python" "$here/export_check.py" --need-safetensors "${checkpoints[@]}" || failed=1
 "$venv/bin/python" "$here/fp8_check.py" || failed=1
 "$venv/bin/python" "$here/fp8_export.py" --need-safetensors "${checkpoints[@]}" || failed=1
