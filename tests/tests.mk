@@ -105,6 +105,12 @@ fuzz-programs: $(FUZZ_BIN)
 fuzz-run: fuzz ## fuzz every target for T=60 seconds
 	@tests/run_fuzz.sh $(T) $(FUZZ_SRC:%.c=build/fuzz/%)
 
+fault: $(BIN) $(OBJ)/tests/fault/shim.so ## everything that can fail fails in turn; prints a table; CLASS='kill memory' chooses
+	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so $(PYTHON) tests/fault/run.py $(CLASS)
+
+$(OBJ)/tests/fault/shim.so: tests/fault/shim.c
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
+
 bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
 	@tests/bench/run.sh $(OBJ)/tests/bench
 

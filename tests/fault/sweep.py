@@ -482,7 +482,7 @@ def main():
     groups = {name[6:]: value for name, value in globals().items() if name.startswith("group_")}
     sweep = Sweep()
     groups[sys.argv[1]](sweep)
-    print(f"fault {sys.argv[1]}: {sweep.runs} runs, {sweep.failed} wrong")
+    print(f"fault {sys.argv[1]}: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 
 

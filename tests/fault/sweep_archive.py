@@ -65,7 +65,7 @@ def main():
     system_calls(sweep)
     if "SHIM" in os.environ:
         memory(sweep)
-    print(f"fault archive: {sweep.runs} runs, {sweep.failed} wrong")
+    print(f"fault archive: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 
 

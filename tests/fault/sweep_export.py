@@ -143,7 +143,7 @@ def main():
     os.rename(OUT, "old")
     sweep.old_tree = tree("old")
     globals()["group_" + sys.argv[1]](sweep)
-    print(f"fault export {sys.argv[1]}: {sweep.runs} runs, {sweep.failed} wrong")
+    print(f"fault export-{sys.argv[1]}: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 
 

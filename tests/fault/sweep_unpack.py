@@ -151,7 +151,7 @@ def main():
     signals(sweep, packed)
     if "SHIM" in os.environ:
         memory(sweep, packed)
-    print(f"fault unpack: {sweep.runs} runs, {sweep.failed} wrong")
+    print(f"fault unpack: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 
 
