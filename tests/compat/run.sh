@@ -1,5 +1,6 @@
 #!/bin/bash
-# Checkpoints of every kind through convert, verify and every export (run.py), and the tests of what checks them.
+# Checkpoints of every kind through convert, verify and every export (run.py), the tests of what checks them, and packed
+# files of earlier releases (packed/packed.py).
 #
 #     OCTAVO=build/octavo tests/compat/run.sh [CASE...]
 #
@@ -12,6 +13,7 @@ python=${PYTHON:-/usr/bin/python3}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 "$python" "$here/test_check.py" >"$log" 2>&1 || { cat "$log"; exit 1; }
+"$python" "$here/packed/packed.py"
 models=$(readlink -m "${OCTAVO_MODELS:-$here/../../../shared/models}")
 options=()
 for folder in zoo zoo2; do
