@@ -15,13 +15,9 @@ uint64_t chunk_source_off(const pack_record *r, const pack_chunk *c)
     return pack_source_bytes(r, before + c->begin);
 }
 
-static void digest_piece(void *ctx, const unsigned char *piece, size_t bytes)
+static err_code digest_piece(void *ctx, const unsigned char *piece, size_t bytes, err *e)
 {
-    if (piece) {
-        digest_add(ctx, piece, bytes);
-    } else {
-        digest_restart(ctx);
-    }
+    return piece ? digest_add(ctx, piece, bytes, e) : digest_restart(ctx, e);
 }
 
 /* The rows of a chunk of FP8 that is requantized; codes and scales are not filled in. */
@@ -57,7 +53,7 @@ static err_code widen_chunk(const chunk_reader *cr, const pack_record *r, const 
 {
     fp8_rows rows = rows_of(cr->plan, r, c);
     TRY(checkpoint_read(cr->cp, rows.pair->other, rows.band.off, scales, rows.band.bytes, e));
-    digest_add(digest, scales, rows.band.bytes);
+    TRY(digest_add(digest, scales, rows.band.bytes, e));
     rows.codes = *data;
     rows.scales = scales;
     fp8_widen(&rows, (float *)(void *)area); /* areas are aligned for any element type */
@@ -77,15 +73,13 @@ static err_code read_digested(const chunk_reader *cr, const pack_record *r, cons
 }
 
 err_code chunk_read(const chunk_reader *cr, const pack_record *r, uint64_t number,
-                    unsigned char *scales, unsigned char *area, unsigned char **data, err *e)
+                    const chunk_scratch *scratch, unsigned char *area, unsigned char **data, err *e)
 {
     const pack_chunk c = pack_record_chunk(r, number);
-    digest_stream *const digest = digest_start(DIGEST_XXH3);
-    if (!digest) {
-        return err_set(e, ERR_MEMORY, "no memory for a digest");
-    }
-    const err_code code = read_digested(cr, r, &c, scales, digest, area, data, e);
-    digest_finish(digest, cr->pieces + (r->chunk_first + number) * XXH3_BYTES); /* frees it */
-    monitor_advance(cr->m, code == OK ? pack_source_bytes(r, c.bytes) : 0);
-    return code;
+    digest_stream *const digest = scratch->digest;
+    TRY(digest_restart(digest, e));
+    TRY(read_digested(cr, r, &c, scratch->scales, digest, area, data, e));
+    TRY(digest_finish(digest, cr->pieces + (r->chunk_first + number) * XXH3_BYTES, e));
+    monitor_advance(cr->m, pack_source_bytes(r, c.bytes));
+    return OK;
 }

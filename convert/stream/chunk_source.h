@@ -23,12 +23,18 @@ typedef struct chunk_reader {
  * requantized has. */
 uint64_t chunk_scale_bytes(const plan *p);
 
+/* What chunk_read needs besides: each thread has its own, also the caller's. */
+typedef struct chunk_scratch {
+    unsigned char *scales; /* [chunk_scale_bytes] the scales of a source in FP8 */
+    digest_stream *digest; /* of DIGEST_XXH3 */
+} chunk_scratch;
+
 /* Read the source of a record's chunk `number` into `area`, item_chunk_in_bytes of it (work_items.h),
  * and digest it on the way; *data: where in the area the elements to quantize or keep begin.
- * `scales` has chunk_scale_bytes bytes. Threads may read different chunks in parallel, each with
- * buffers of its own. Errors: those of checkpoint_read; ERR_MEMORY. */
+ * Threads may read different chunks in parallel, each with areas of its own. Errors: those of
+ * checkpoint_read and of digests. */
 MUST_CHECK err_code chunk_read(const chunk_reader *cr, const pack_record *r, uint64_t number,
-                               unsigned char *scales, unsigned char *area, unsigned char **data,
-                               err *e);
+                               const chunk_scratch *scratch, unsigned char *area,
+                               unsigned char **data, err *e);
 
 #endif

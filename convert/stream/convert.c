@@ -155,7 +155,7 @@ static err_code add_shard(const shard_digests *d, const shard *s, int fd, unsign
     for (uint64_t off = 0; off < s->bytes;) {
         const uint64_t n = num_min(PIECE, s->bytes - off);
         TRY(io_read_at(fd, s->path, s->base + off, buffer, n, e));
-        digest_add(stream, buffer, n);
+        TRY(digest_add(stream, buffer, n, e));
         monitor_advance(d->m, n);
         if (monitor_cancelled(d->m)) {
             return err_set(e, ERR_CANCELLED, "interrupted");
@@ -170,16 +170,17 @@ static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
     const shard_digests *const d = ctx;
     const shard *const s = &d->cp->shards[task];
     int fd = -1;
-    TRY(io_open_read(shard_file(s), &fd, NULL, e));
-    digest_stream *const stream = digest_start(DIGEST_SHA256);
-    const err_code code = stream ? add_shard(d, s, fd, d->engine->slots[worker].in, stream, e)
-                                 : err_set(e, ERR_MEMORY, "%s: no memory", s->path);
-    if (code == OK) {
-        digest_finish(stream, d->sha256 + task * SHA256_BYTES);
-    } else {
-        digest_discard(stream);
+    digest_stream *stream = NULL;
+    err_code code = OK;
+    TRY_OUT(io_open_read(shard_file(s), &fd, NULL, e));
+    TRY_OUT(digest_open(DIGEST_SHA256, &stream, e));
+    TRY_OUT(add_shard(d, s, fd, d->engine->slots[worker].in, stream, e));
+    TRY_OUT(digest_finish(stream, d->sha256 + task * SHA256_BYTES, e));
+out:
+    digest_close(stream);
+    if (fd >= 0) {
+        close(fd);
     }
-    close(fd);
     return code;
 }
 

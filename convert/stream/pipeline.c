@@ -38,10 +38,10 @@
 
 /* What a worker needs for one item besides its slot; allocated once. */
 typedef struct item_buffers {
-    unsigned char **data;  /* [max_chunks] sources of the chunks, in slot->in */
-    engine_job *jobs;      /* [max_chunks] */
-    tile_stats *tiles;     /* [max_tiles] */
-    unsigned char *scales; /* [chunk_scale_bytes] the scales of a source in FP8 */
+    unsigned char **data; /* [max_chunks] sources of the chunks, in slot->in */
+    engine_job *jobs;     /* [max_chunks] */
+    tile_stats *tiles;    /* [max_tiles] */
+    chunk_scratch scratch;
 } item_buffers;
 
 typedef struct pipeline {
@@ -65,7 +65,7 @@ static err_code read_item(pipeline *p, const work_item *item, const item_buffers
     uint64_t at = 0;
     for (uint32_t i = 0; i < item->chunks; i++) {
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        TRY(chunk_read(&p->reader, r, item->chunk + i, b->scales, slot->in + at, &b->data[i], e));
+        TRY(chunk_read(&p->reader, r, item->chunk + i, &b->scratch, slot->in + at, &b->data[i], e));
         at += item_chunk_in_bytes(r, &c);
     }
     return OK;
@@ -129,7 +129,7 @@ static err_code write_copies(pipeline *p, const work_item *item, const item_buff
             /* The digest of the source bytes, which are the bytes of the file. */
             memcpy(digest, p->reader.pieces + number * XXH3_BYTES, XXH3_BYTES);
         } else {
-            digest_of(p->job->digest, b->data[i], c.bytes, digest);
+            TRY(digest_of(p->job->digest, b->data[i], c.bytes, digest, e));
         }
         TRY(write_in_turn(p, item, c.off, b->data[i], c.bytes, e));
     }
@@ -190,8 +190,7 @@ static void report_nonfinite(pipeline *p, const pack_record *r, const pack_chunk
     }
 }
 
-static void collect_stats(pipeline *p, const work_item *item, const item_buffers *b,
-                          const engine_slot *slot)
+static void collect_stats(pipeline *p, const work_item *item, const item_buffers *b)
 {
     const pack_record *const r = &p->job->plan->table.records[item->record];
     for (uint32_t i = 0; i < item->chunks; i++) {
@@ -211,9 +210,20 @@ static void collect_stats(pipeline *p, const work_item *item, const item_buffers
             .sum_sq_error = sums.sum_sq_error,
         };
         report_nonfinite(p, r, &c, job);
-        digest_of(p->job->digest, slot->out + job->out_off, c.bytes,
-                  pack_evidence_chunk(p->evidence, number));
     }
+}
+
+static err_code digest_codes(const pipeline *p, const work_item *item, const item_buffers *b,
+                             const engine_slot *slot, err *e)
+{
+    const pack_record *const r = &p->job->plan->table.records[item->record];
+    for (uint32_t i = 0; i < item->chunks; i++) {
+        const uint64_t number = r->chunk_first + item->chunk + i;
+        const pack_chunk c = pack_record_chunk(r, item->chunk + i);
+        TRY(digest_of(p->job->digest, slot->out + b->jobs[i].out_off, c.bytes,
+                      pack_evidence_chunk(p->evidence, number), e));
+    }
+    return OK;
 }
 
 /* Quantize what read_item has put into the slot, and write the codes in one call: in the file the
@@ -228,7 +238,8 @@ static err_code quantize_item(pipeline *p, const work_item *item, const item_buf
     make_jobs(p, item, b, slot, scales);
     TRY(engine_submit(g, slot, b->jobs, item->chunks, e));
     TRY(engine_wait(g, slot, e));
-    collect_stats(p, item, b, slot);
+    collect_stats(p, item, b);
+    TRY(digest_codes(p, item, b, slot, e));
     const pack_chunk first = pack_record_chunk(r, item->chunk);
     const pack_chunk last = pack_record_chunk(r, item->chunk + item->chunks - 1);
     return write_in_turn(p, item, first.off, slot->out, last.off + last.bytes - first.off, e);
@@ -300,9 +311,8 @@ static void combine_evidence(const pipeline *p)
         const uint64_t sources = pack_record_sources(r);
         for (uint64_t k = 0; k < sources; k++) {
             const uint64_t per_source = r->chunk_count / sources;
-            digest_combine(DIGEST_XXH3,
-                           p->reader.pieces + (r->chunk_first + k * per_source) * XXH3_BYTES,
-                           per_source, pack_evidence_source(p->evidence, r->source_first + k));
+            digest_combine_xxh3(p->reader.pieces + (r->chunk_first + k * per_source) * XXH3_BYTES,
+                                per_source, pack_evidence_source(p->evidence, r->source_first + k));
         }
         if (pack_record_has_stats(r)) {
             combine_stats(p, r);
@@ -351,13 +361,15 @@ err_code pipeline_measure(const plan *p, size_t in_bytes, size_t out_bytes, pipe
     return OK;
 }
 
-static bool buffers_make(item_buffers *b, const work_list *w, uint64_t scale_bytes)
+static err_code buffers_make(item_buffers *b, const work_list *w, uint64_t scale_bytes, err *e)
 {
-    b->scales = malloc(scale_bytes + 1);
+    b->scratch.scales = malloc(scale_bytes + 1);
     b->data = calloc(w->max_chunks + 1, sizeof *b->data);
     b->jobs = calloc(w->max_chunks + 1, sizeof *b->jobs);
     b->tiles = calloc(w->max_tiles + 1, sizeof *b->tiles);
-    return b->data && b->jobs && b->tiles && b->scales;
+    return b->data && b->jobs && b->tiles && b->scratch.scales
+               ? digest_open(DIGEST_XXH3, &b->scratch.digest, e)
+               : err_set(e, ERR_MEMORY, "no memory for the buffers of the pipeline");
 }
 
 /* pipeline_close also takes what was opened only in part. */
@@ -372,12 +384,14 @@ static err_code pipeline_open(pipeline *p, err *e)
     p->buffers = calloc(p->job->slots, sizeof *p->buffers);
     p->reader.pieces = calloc(t->chunk_count + 1, XXH3_BYTES);
     p->chunk_stats = calloc(t->chunk_count + 1, sizeof *p->chunk_stats);
-    bool complete = p->buffers && p->reader.pieces && p->chunk_stats;
-    const uint64_t scale_bytes = chunk_scale_bytes(p->job->plan);
-    for (unsigned i = 0; i < p->job->slots && complete; i++) {
-        complete = buffers_make(&p->buffers[i], &p->work, scale_bytes);
+    if (!p->buffers || !p->reader.pieces || !p->chunk_stats) {
+        return err_set(e, ERR_MEMORY, "no memory for the pipeline");
     }
-    return complete ? OK : err_set(e, ERR_MEMORY, "no memory for the pipeline");
+    const uint64_t scale_bytes = chunk_scale_bytes(p->job->plan);
+    for (unsigned i = 0; i < p->job->slots; i++) {
+        TRY(buffers_make(&p->buffers[i], &p->work, scale_bytes, e));
+    }
+    return OK;
 }
 
 static void pipeline_close(pipeline *p)
@@ -386,7 +400,8 @@ static void pipeline_close(pipeline *p)
         free(p->buffers[i].data);
         free(p->buffers[i].jobs);
         free(p->buffers[i].tiles);
-        free(p->buffers[i].scales);
+        free(p->buffers[i].scratch.scales);
+        digest_close(p->buffers[i].scratch.digest);
     }
     free(p->buffers);
     free(p->reader.pieces);

@@ -37,7 +37,7 @@ static err_code check_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     unsigned char digest[DIGEST_MAX];
     TRY(io_read_at(output_descriptor(b->job->out), output_part_path(b->job->out), c.off, buffer,
                    c.bytes, e));
-    digest_of(b->evidence->alg, buffer, c.bytes, digest);
+    TRY(digest_of(b->evidence->alg, buffer, c.bytes, digest, e));
     monitor_advance(b->m, c.bytes);
     if (memcmp(digest, pack_evidence_chunk(b->evidence, task), digest_bytes(b->evidence->alg)) !=
         0) {

@@ -203,8 +203,8 @@ static err_code write_run(const scale_runs *s, const run *r, const unsigned char
         const pack_record *const scale = &s->table->records[i];
         for (uint64_t k = 0; k < scale->chunk_count; k++) {
             const pack_chunk c = pack_record_chunk(scale, k);
-            digest_of(v->alg, data + (c.off - r->off), c.bytes,
-                      pack_evidence_chunk(v, scale->chunk_first + k));
+            TRY(digest_of(v->alg, data + (c.off - r->off), c.bytes,
+                          pack_evidence_chunk(v, scale->chunk_first + k), e));
         }
     }
     return output_write(o, r->off, data, r->bytes, e);

@@ -39,7 +39,7 @@ bool scale_runs_take_part(const pack_record *r);
 MUST_CHECK err_code scale_runs_acquire(scale_runs *s, uint32_t record, void **scales, err *e);
 
 /* An item of this record is done, or skipped (then it was not acquired). The call for the last item
- * of the layer digests and writes the run. Errors: those of output_write. */
+ * of the layer digests and writes the run. Errors: those of digest_of and output_write. */
 MUST_CHECK err_code scale_runs_finish(scale_runs *s, uint32_t record, output *o, pack_evidence *v,
                                       err *e);
 

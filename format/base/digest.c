@@ -1,6 +1,7 @@
 #include "format/base/digest.h"
 
 #include <assert.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ const digest_alg digest_algs[DIGEST_COUNT] = {
 DIGEST_LIST(X)
 #undef X
 
-/* ---- whole data ------------------------------------------------ */
+/* ---- XXH3 ------------------------------------------------------ */
 
 static void store_xxh3(XXH128_hash_t hash, unsigned char out[XXH3_BYTES])
 {
@@ -35,15 +36,12 @@ void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
     store_xxh3(XXH3_128bits(data, bytes), out);
 }
 
-/* libcrypto fails only if memory is short; the digest of zeros then fails every comparison. */
-void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES])
+static err_code xxh3_whole(const void *data, size_t bytes, unsigned char *out, err *e)
 {
-    if (EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) != 1) {
-        memset(out, 0, SHA256_BYTES);
-    }
+    (void)e;
+    digest_xxh3(data, bytes, out);
+    return OK;
 }
-
-/* ---- data in parts --------------------------------------------- */
 
 static void *xxh3_create(void)
 {
@@ -66,9 +64,41 @@ static bool xxh3_finish(void *state, unsigned char *out)
     return true;
 }
 
-static void xxh3_discard(void *state)
+static void xxh3_close(void *state)
 {
     XXH3_freeState(state);
+}
+
+/* The library refuses only a state that is NULL, which it had no memory for. */
+static err_code xxh3_refuse(err *e)
+{
+    return err_set(e, ERR_MEMORY, "no memory for an XXH3 digest");
+}
+
+/* ---- SHA-256 --------------------------------------------------- */
+
+/* Memory is all that SHA-256 can lack. libcrypto does not always say so: depending on the allocation
+ * that failed, its reason is "malloc failure", "initialization error", "unsupported", or none. */
+static err_code sha256_refuse(err *e)
+{
+    char reason[256] = "libcrypto gives no reason";
+    const unsigned long first = ERR_get_error();
+    if (first != 0) {
+        ERR_error_string_n(first, reason, sizeof reason);
+    }
+    ERR_clear_error();
+    return err_set(e, ERR_MEMORY, "no memory for a SHA-256 digest (%s)", reason);
+}
+
+static err_code sha256_whole(const void *data, size_t bytes, unsigned char *out, err *e)
+{
+    const bool done = EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) == 1;
+    return done ? OK : sha256_refuse(e);
+}
+
+err_code digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES], err *e)
+{
+    return sha256_whole(data, bytes, out, e);
 }
 
 static void *sha256_create(void)
@@ -91,7 +121,7 @@ static bool sha256_finish(void *state, unsigned char *out)
     return EVP_DigestFinal_ex(state, out, NULL) == 1;
 }
 
-static void sha256_discard(void *state)
+static void sha256_close(void *state)
 {
     EVP_MD_CTX_free(state);
 }
@@ -102,18 +132,19 @@ typedef struct algorithm {
     digest_alg alg;
     const char *name;
     size_t bytes;
-    void (*whole)(const void *data, size_t bytes, unsigned char *out);
+    err_code (*whole)(const void *data, size_t bytes, unsigned char *out, err *e);
     void *(*create)(void); /* NULL: no memory */
     bool (*restart)(void *state);
     bool (*add)(void *state, const void *data, size_t bytes);
     bool (*finish)(void *state, unsigned char *out);
-    void (*discard)(void *state);
+    void (*close)(void *state);
+    err_code (*refuse)(err *e); /* after a function that returned NULL or false */
 } algorithm;
 
 static const algorithm table[DIGEST_COUNT] = {
 #define X(name, word, number, bytes)                                                               \
-    {DIGEST_##name,  #word,      bytes,         digest_##word, word##_create,                      \
-     word##_restart, word##_add, word##_finish, word##_discard},
+    {DIGEST_##name,  #word,      bytes,         word##_whole, word##_create,                       \
+     word##_restart, word##_add, word##_finish, word##_close, word##_refuse},
     DIGEST_LIST(X)
 #undef X
 };
@@ -151,65 +182,72 @@ const char *digest_name(digest_alg alg)
     return of(alg)->name;
 }
 
-void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out)
+err_code digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out, err *e)
 {
-    of(alg)->whole(data, bytes, out);
+    return of(alg)->whole(data, bytes, out, e);
 }
 
-void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, unsigned char *out)
+err_code digest_combine(digest_alg alg, const unsigned char *pieces, size_t count,
+                        unsigned char *out, err *e)
 {
     const size_t each = digest_bytes(alg);
     if (count == 1) {
         memcpy(out, pieces, each);
+        return OK;
+    }
+    return digest_of(alg, pieces, count * each, out, e);
+}
+
+void digest_combine_xxh3(const unsigned char *pieces, size_t count, unsigned char out[XXH3_BYTES])
+{
+    if (count == 1) {
+        memcpy(out, pieces, XXH3_BYTES);
     } else {
-        digest_of(alg, pieces, count * each, out);
+        digest_xxh3(pieces, count * XXH3_BYTES, out);
     }
 }
 
 struct digest_stream {
     const algorithm *how;
     void *state;
-    bool failed; /* until the next restart: libcrypto had no memory */
 };
 
-digest_stream *digest_start(digest_alg alg)
+err_code digest_open(digest_alg alg, digest_stream **out, err *e)
 {
     digest_stream *const s = calloc(1, sizeof *s);
     if (!s) {
-        return NULL;
+        return err_set(e, ERR_MEMORY, "no memory for a digest");
     }
     s->how = of(alg);
     s->state = s->how->create();
     if (!s->state || !s->how->restart(s->state)) {
-        digest_discard(s);
-        return NULL;
+        const err_code code = s->how->refuse(e);
+        digest_close(s);
+        return code;
     }
-    return s;
+    *out = s;
+    return OK;
 }
 
-void digest_add(digest_stream *s, const void *data, size_t bytes)
+err_code digest_add(digest_stream *s, const void *data, size_t bytes, err *e)
 {
-    s->failed = s->failed || !s->how->add(s->state, data, bytes);
+    return s->how->add(s->state, data, bytes) ? OK : s->how->refuse(e);
 }
 
-void digest_restart(digest_stream *s)
+err_code digest_finish(digest_stream *s, unsigned char *out, err *e)
 {
-    s->failed = !s->how->restart(s->state);
+    return s->how->finish(s->state, out) ? OK : s->how->refuse(e);
 }
 
-/* A digest of zeros fails every comparison. */
-void digest_finish(digest_stream *s, unsigned char *out)
+err_code digest_restart(digest_stream *s, err *e)
 {
-    if (s->failed || !s->how->finish(s->state, out)) {
-        memset(out, 0, s->how->bytes);
-    }
-    digest_discard(s);
+    return s->how->restart(s->state) ? OK : s->how->refuse(e);
 }
 
-void digest_discard(digest_stream *s)
+void digest_close(digest_stream *s)
 {
     if (s) {
-        s->how->discard(s->state);
+        s->how->close(s->state);
         free(s);
     }
 }

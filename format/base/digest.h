@@ -2,19 +2,26 @@
  * speed of memory, and SHA-256, which also withstands an adversary.
  *
  *     unsigned char sum[DIGEST_MAX];
- *     digest_of(DIGEST_XXH3, data, bytes, sum);         all of it at once
+ *     TRY(digest_of(DIGEST_SHA256, data, bytes, sum, e));    all of it at once
  *
- *     digest_stream *s = digest_start(DIGEST_SHA256);   or in parts, NULL: no memory
- *     digest_add(s, data, bytes);
- *     digest_finish(s, sum);
+ *     digest_stream *s = NULL;                               or in parts
+ *     TRY_OUT(digest_open(DIGEST_SHA256, &s, e));
+ *     TRY_OUT(digest_add(s, data, bytes, e));
+ *     TRY_OUT(digest_finish(s, sum, e));                     after digest_restart: the next one
+ *     ...
+ *     digest_close(s);
  *
- * A stream is used by one thread at a time. */
+ * XXH3 of bytes in memory cannot fail, and an open stream of it needs no more memory. SHA-256 can
+ * fail whenever a digest begins, because libcrypto allocates then. The only error is ERR_MEMORY;
+ * `out` is then undefined. A stream is used by one thread at a time. */
 #ifndef DIGEST_H
 #define DIGEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "format/base/err.h"
 
 /* name, word (as --digest takes it), number in the superblock, bytes of a digest. A new row also
  * needs functions of these names in digest.c. */
@@ -52,22 +59,25 @@ size_t digest_bytes(digest_alg alg);
 const char *digest_name(digest_alg alg);
 
 /* out: digest_bytes(alg) bytes; XXH3 in canonical (big-endian) form. */
-void digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out);
+MUST_CHECK err_code digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out,
+                              err *e);
 void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES]);
-void digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES]);
+MUST_CHECK err_code digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES],
+                                  err *e);
 
-/* The digest of data that arrives in parts. start allocates (NULL: no memory); finish and discard
- * free. `out`: digest_bytes(alg) bytes. */
+/* The digest of data that arrives in parts. `out`: digest_bytes(alg) bytes. */
 typedef struct digest_stream digest_stream;
-digest_stream *digest_start(digest_alg alg);
-void digest_add(digest_stream *s, const void *data, size_t bytes);
-void digest_restart(digest_stream *s); /* forget everything that was added */
-void digest_finish(digest_stream *s, unsigned char *out);
-void digest_discard(digest_stream *s); /* NULL is fine */
+MUST_CHECK err_code digest_open(digest_alg alg, digest_stream **out, err *e);
+MUST_CHECK err_code digest_add(digest_stream *s, const void *data, size_t bytes, err *e);
+MUST_CHECK err_code digest_finish(digest_stream *s, unsigned char *out, err *e);
+MUST_CHECK err_code digest_restart(digest_stream *s, err *e); /* forget everything that was added */
+void digest_close(digest_stream *s);                          /* NULL is fine */
 
 /* The digest of something cut into pieces: the digest of the only piece, or the digest of all piece
  * digests concatenated. `pieces`: `count` digests of digest_bytes(alg) each, back to back. */
-void digest_combine(digest_alg alg, const unsigned char *pieces, size_t count, unsigned char *out);
+MUST_CHECK err_code digest_combine(digest_alg alg, const unsigned char *pieces, size_t count,
+                                   unsigned char *out, err *e);
+void digest_combine_xxh3(const unsigned char *pieces, size_t count, unsigned char out[XXH3_BYTES]);
 
 /* Write lower-case hex and a NUL, 2 * bytes + 1 characters, to `out`. */
 void hex_encode(const unsigned char *data, size_t bytes, char *out);

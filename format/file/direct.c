@@ -78,11 +78,9 @@ static int past_descriptor(direct_file *f)
     return atomic_load(&f->refused) ? CANNOT_OPEN : past;
 }
 
-static void show(const direct_witness *w, const unsigned char *piece, size_t bytes)
+static err_code show(const direct_witness *w, const unsigned char *piece, size_t bytes, err *e)
 {
-    if (w) {
-        w->see(w->ctx, piece, bytes);
-    }
+    return w ? w->see(w->ctx, piece, bytes, e) : OK;
 }
 
 typedef enum cache_answer { ALL_THERE, NOT_ALL_THERE, CANNOT_SAY } cache_answer;
@@ -90,23 +88,26 @@ typedef enum cache_answer { ALL_THERE, NOT_ALL_THERE, CANNOT_SAY } cache_answer;
 /* Copy from the page cache what is in it. A request that is not wholly cached makes the kernel read
  * it ahead, and then it would be read twice: so ask for one unit first, and then for no more than
  * was already found. */
-static cache_answer ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes,
-                              const direct_witness *w)
+static err_code ask_cache(int fd, uint64_t off, unsigned char *to, size_t bytes,
+                          const direct_witness *w, cache_answer *answer, err *e)
 {
+    *answer = ALL_THERE;
     for (size_t done = 0; done < bytes;) {
         const size_t wanted = num_min(num_max(done, DIRECT_ALIGN), PIECE);
         const struct iovec piece = {to + done, num_min(wanted, bytes - done)};
         const ssize_t n = preadv2(fd, &piece, 1, (off_t)(off + done), RWF_NOWAIT);
         if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-            return CANNOT_SAY;
+            *answer = CANNOT_SAY;
+            return OK;
         }
         if (n <= 0) {
-            return NOT_ALL_THERE;
+            *answer = NOT_ALL_THERE;
+            return OK;
         }
-        show(w, to + done, (size_t)n);
+        TRY(show(w, to + done, (size_t)n, e));
         done += (size_t)n;
     }
-    return ALL_THERE;
+    return OK;
 }
 
 /* Read whole units. Returns how many of the first `bytes` bytes were read; 0 after any error. */
@@ -127,7 +128,7 @@ static err_code read_through(const direct_file *f, uint64_t off, unsigned char *
     for (size_t done = 0; done < bytes;) {
         const size_t n = num_min(bytes - done, w ? PIECE : bytes);
         TRY(io_read_at(f->fd, f->path, off + done, to + done, n, e));
-        show(w, to + done, n);
+        TRY(show(w, to + done, n, e));
         done += n;
     }
     return OK;
@@ -141,18 +142,19 @@ err_code direct_read(direct_file *f, uint64_t off, unsigned char *buffer, size_t
     size_t done = 0;
     *data = buffer;
     if (bytes >= DIRECT_MIN) {
-        const cache_answer answer = ask_cache(f->fd, off, buffer, bytes, w);
+        cache_answer answer;
+        TRY(ask_cache(f->fd, off, buffer, bytes, w, &answer, e));
         if (answer == ALL_THERE) {
             return OK;
         }
-        show(w, NULL, 0);
+        TRY(show(w, NULL, 0, e));
         const int past = answer == NOT_ALL_THERE ? past_descriptor(f) : CANNOT_OPEN;
         const size_t lead = off % DIRECT_ALIGN;
         const size_t got = past >= 0 ? read_past(f, past, off - lead, buffer, lead + bytes) : 0;
         if (got > lead) {
             *data = buffer + lead;
             done = got - lead;
-            show(w, *data, done);
+            TRY(show(w, *data, done, e));
         }
     }
     return read_through(f, off + done, *data + done, bytes - done, w, e);

@@ -35,9 +35,10 @@ typedef struct direct_file {
 } direct_file;
 
 /* A callback that is given the bytes while they are in the processor's cache (for a digest, say):
- * piece by piece, in order. A NULL piece means that everything comes again from the first byte. */
+ * piece by piece, in order. A NULL piece means that everything comes again from the first byte. Its
+ * error ends the read. */
 typedef struct direct_witness {
-    void (*see)(void *ctx, const unsigned char *piece, size_t bytes);
+    err_code (*see)(void *ctx, const unsigned char *piece, size_t bytes, err *e);
     void *ctx;
 } direct_witness;
 
@@ -52,7 +53,7 @@ uint64_t direct_room(uint64_t bytes);
 /* Read bytes [off, off + bytes) into a buffer of direct_room(bytes) bytes, which is aligned to
  * DIRECT_ALIGN unless `bytes` is less than DIRECT_MIN. *data: where they begin in it, either
  * `buffer` or buffer + off % DIRECT_ALIGN. `w` may be NULL. Safe from several threads. Errors are
- * those of io_read_at. */
+ * those of io_read_at and of the witness. */
 MUST_CHECK err_code direct_read(direct_file *f, uint64_t off, unsigned char *buffer, size_t bytes,
                                 const direct_witness *w, unsigned char **data, err *e);
 

@@ -50,6 +50,7 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     }
     out->length = (end + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
     TRY(pack_table_place(t, out->length, e));
+    err_code code = OK;
     out->bytes = calloc(1, out->length);
     if (!out->bytes) {
         return err_set(e, ERR_MEMORY, "no memory for the head of the packed file");
@@ -59,7 +60,7 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     memcpy(out->bytes + s->dir[3].off, files.data, files.bytes);
     memcpy(out->bytes + s->dir[4].off, recipe.data, recipe.bytes);
     for (unsigned i = 0; i < PACK_HEAD_SECTIONS; i++) {
-        digest_sha256(out->bytes + s->dir[i].off, s->dir[i].len, s->dir[i].sha256);
+        TRY_OUT(digest_sha256(out->bytes + s->dir[i].off, s->dir[i].len, s->dir[i].sha256, e));
     }
     s->digest = alg;
     s->head_sections = PACK_HEAD_SECTIONS;
@@ -70,6 +71,10 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     digest_xxh3(out->bytes + PACK_BLOCK, out->length - PACK_BLOCK, s->plan_id);
     pack_superblock_encode(s, out->bytes);
     return OK;
+out:
+    free(out->bytes);
+    *out = (pack_head){0};
+    return code;
 }
 
 /* Place the tail sections; returns the offset of the trailer. */
@@ -105,8 +110,9 @@ err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_eviden
     memcpy(trailer.dir, head->superblock.dir, PACK_HEAD_SECTIONS * sizeof *trailer.dir);
     memcpy(trailer.plan_id, head->superblock.plan_id, XXH3_BYTES);
     for (uint32_t i = 0; i < t->count; i++) {
-        pack_tensor_digest(v, &t->records[i], pack_evidence_tensor(v, i));
+        TRY(pack_tensor_digest(v, &t->records[i], pack_evidence_tensor(v, i), e));
     }
+    err_code code = OK;
     const uint64_t trailer_off = lay_tail(t, v->alg, prov.bytes, dir);
     trailer.file_bytes = trailer_off + PACK_BLOCK;
     out->length = trailer.file_bytes - t->data_end;
@@ -118,9 +124,14 @@ err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_eviden
                                                       prov.data};
     for (unsigned i = 0; i < PACK_TAIL_SECTIONS; i++) {
         memcpy(out->bytes + (dir[i].off - t->data_end), contents[i], dir[i].len);
-        digest_sha256(contents[i], dir[i].len, dir[i].sha256);
+        TRY_OUT(digest_sha256(contents[i], dir[i].len, dir[i].sha256, e));
     }
-    pack_trailer_encode(&trailer, head->bytes, out->bytes + (trailer_off - t->data_end));
+    TRY_OUT(
+        pack_trailer_encode(&trailer, head->bytes, out->bytes + (trailer_off - t->data_end), e));
     memcpy(out->root, trailer.root, SHA256_BYTES);
     return OK;
+out:
+    free(out->bytes);
+    *out = (pack_tail){0};
+    return code;
 }

@@ -99,7 +99,8 @@ bool pack_stat_decode(const unsigned char *row, pack_stat *s)
 /* A tensor with several chunks has the digest of its chunk digests, not of its bytes: chunks are
  * digested by several threads in any order, so no thread sees all bytes of a tensor in sequence.
  * Nobody has to read them again, neither to write this digest nor to check it. */
-void pack_tensor_digest(const pack_evidence *v, const pack_record *r, unsigned char *out)
+err_code pack_tensor_digest(const pack_evidence *v, const pack_record *r, unsigned char *out,
+                            err *e)
 {
-    digest_combine(v->alg, pack_evidence_chunk(v, r->chunk_first), r->chunk_count, out);
+    return digest_combine(v->alg, pack_evidence_chunk(v, r->chunk_first), r->chunk_count, out, e);
 }

@@ -3,7 +3,7 @@
  * from the table.
  *
  *     pack_evidence_create(&table, alg, &v, e)
- *     digest_of(alg, data, c.bytes, pack_evidence_chunk(&v, r->chunk_first + i))
+ *     digest_of(alg, data, c.bytes, pack_evidence_chunk(&v, r->chunk_first + i), e)
  *     pack_evidence_free(&v)
  *
  * Threads may fill different elements in parallel. */
@@ -45,7 +45,9 @@ void pack_stat_encode(const pack_stat *s, unsigned char *row);
 /* False if reserved bytes are not zero, or a number is not finite. */
 bool pack_stat_decode(const unsigned char *row, pack_stat *s);
 
-/* The digest of a record, computed from those of its chunks. `out` has DIGEST_MAX bytes. */
-void pack_tensor_digest(const pack_evidence *v, const pack_record *r, unsigned char *out);
+/* The digest of a record, computed from those of its chunks. `out` has DIGEST_MAX bytes.
+ * ERR_MEMORY. */
+MUST_CHECK err_code pack_tensor_digest(const pack_evidence *v, const pack_record *r,
+                                       unsigned char *out, err *e);
 
 #endif

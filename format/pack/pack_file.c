@@ -51,7 +51,7 @@ err_code pack_copies_check(const unsigned char *superblock, const pack_superbloc
         return err_set(e, ERR_DAMAGED, "trailer: its directory differs from the superblock's");
     }
     unsigned char root[SHA256_BYTES];
-    pack_root(superblock, trailer, root);
+    TRY(pack_root(superblock, trailer, root, e));
     if (memcmp(root, t->root, SHA256_BYTES) != 0) {
         return err_set(e, ERR_DAMAGED, "trailer: the root digest does not match");
     }
@@ -70,7 +70,7 @@ err_code pack_section_load(int fd, const char *path, const pack_section *s, unsi
     err_code code = OK;
     unsigned char sha[SHA256_BYTES];
     TRY_OUT(io_read_at(fd, path, s->off, buffer, s->len, e));
-    digest_sha256(buffer, s->len, sha);
+    TRY_OUT(digest_sha256(buffer, s->len, sha, e));
     if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
         code = err_set(e, ERR_DAMAGED, "section %s: its digest does not match (offset %" PRIu64 ")",
                        name, s->off);
@@ -202,7 +202,7 @@ static err_code pass_bytes(head_pass *h, uint64_t end, unsigned char *to, err *e
         const uint64_t n = num_min(PIECE, end - h->at);
         unsigned char *const p = to ? to : h->piece;
         TRY(io_read_at(h->file->fd, h->file->path, h->at, p, n, e));
-        digest_add(h->digest, p, n);
+        TRY(digest_add(h->digest, p, n, e));
         h->at += n;
         to = to ? to + n : NULL;
     }
@@ -252,7 +252,7 @@ static err_code pass_head(head_pass *h, pack_table *table, err *e)
     /* by_name is NULL if the lengths of the sections are wrong and there is no table. */
     TRY(pass_section(h, nidx, (unsigned char *)table->by_name, e));
     TRY(pass_bytes(h, strs->off, NULL, e));
-    digest_add(h->digest, h->strs, strs->len);
+    TRY(digest_add(h->digest, h->strs, strs->len, e));
     h->at += strs->len;
     return pass_bytes(h, p->superblock.data_off, NULL, e);
 }
@@ -260,16 +260,12 @@ static err_code pass_head(head_pass *h, pack_table *table, err *e)
 static err_code digest_head(head_pass *h, pack_table *table, err *e)
 {
     unsigned char id[XXH3_BYTES];
-    h->digest = digest_start(DIGEST_XXH3);
-    if (!h->digest) {
-        return err_set(e, ERR_MEMORY, "no memory for a digest");
-    }
-    const err_code code = pass_head(h, table, e);
-    digest_finish(h->digest, id);
-    if (code == OK && memcmp(id, h->file->superblock.plan_id, XXH3_BYTES) != 0) {
-        return err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
-    }
-    return code;
+    TRY(digest_open(DIGEST_XXH3, &h->digest, e));
+    TRY(pass_head(h, table, e));
+    TRY(digest_finish(h->digest, id, e));
+    return memcmp(id, h->file->superblock.plan_id, XXH3_BYTES) == 0
+               ? OK
+               : err_set(e, ERR_DAMAGED, "head: its digest (plan_id) does not match");
 }
 
 /* The directory was checked: all head sections lie within the head. */
@@ -282,6 +278,7 @@ static err_code open_table(pack_file *p, err *e)
     TRY_OUT(h.broken.code == OK ? OK : err_set(e, h.broken.code, "%s", h.broken.text));
     TRY_OUT(pack_decode_end(&h.decoder, (const unsigned char *)p->table.by_name, e));
 out:
+    digest_close(h.digest);
     free(h.strs);
     free(h.piece);
     return code;

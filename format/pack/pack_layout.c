@@ -204,17 +204,18 @@ err_code pack_superblock_decode(const unsigned char *block, pack_superblock *out
 }
 
 /* The root covers itself as zeros, and not the trailer's self digest, which covers the root. */
-void pack_root(const unsigned char *superblock, const unsigned char *trailer,
-               unsigned char root[SHA256_BYTES])
+err_code pack_root(const unsigned char *superblock, const unsigned char *trailer,
+                   unsigned char root[SHA256_BYTES], err *e)
 {
     unsigned char both[PACK_BLOCK + AT_SELF];
     memcpy(both, superblock, PACK_BLOCK);
     memcpy(both + PACK_BLOCK, trailer, AT_SELF);
     memset(both + PACK_BLOCK + TR_ROOT, 0, SHA256_BYTES);
-    digest_sha256(both, sizeof both, root);
+    return digest_sha256(both, sizeof both, root, e);
 }
 
-void pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsigned char *block)
+err_code pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsigned char *block,
+                             err *e)
 {
     memset(block, 0, PACK_BLOCK);
     memcpy(block, pack_trailer_magic, PACK_MAGIC_BYTES);
@@ -228,9 +229,10 @@ void pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsig
     for (uint32_t i = 0; i < t->sections; i++) {
         section_encode(&t->dir[i], block + PACK_DIR_OFF + i * PACK_ENTRY_BYTES);
     }
-    pack_root(superblock, block, t->root);
+    TRY(pack_root(superblock, block, t->root, e));
     memcpy(block + TR_ROOT, t->root, SHA256_BYTES);
     digest_xxh3(block, AT_SELF, block + AT_SELF);
+    return OK;
 }
 
 static err_code trailer_fields(const unsigned char *b, pack_trailer *t, err *e)

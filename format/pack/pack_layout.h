@@ -85,9 +85,10 @@ typedef struct pack_trailer {
 } pack_trailer;
 
 /* Fill a block of PACK_BLOCK bytes. The trailer's root is computed here, from the bytes of the
- * superblock and of the trailer itself. */
+ * superblock and of the trailer itself. ERR_MEMORY. */
 void pack_superblock_encode(const pack_superblock *s, unsigned char *block);
-void pack_trailer_encode(pack_trailer *t, const unsigned char *superblock, unsigned char *block);
+MUST_CHECK err_code pack_trailer_encode(pack_trailer *t, const unsigned char *superblock,
+                                        unsigned char *block, err *e);
 
 /* Check magic, self digest, version, flags, ranges and reserved bytes, in this order. ERR_INPUT:
  * not a packed file, or a field that breaks a rule; ERR_DAMAGED: the self digest does not match (or
@@ -96,9 +97,9 @@ MUST_CHECK err_code pack_superblock_decode(const unsigned char *block, pack_supe
                                            err *e);
 MUST_CHECK err_code pack_trailer_decode(const unsigned char *block, pack_trailer *out, err *e);
 
-/* The root digest of these two blocks. */
-void pack_root(const unsigned char *superblock, const unsigned char *trailer,
-               unsigned char root[SHA256_BYTES]);
+/* The root digest of these two blocks. ERR_MEMORY. */
+MUST_CHECK err_code pack_root(const unsigned char *superblock, const unsigned char *trailer,
+                              unsigned char root[SHA256_BYTES], err *e);
 
 /* Check a whole directory: required tags once and in order, offsets as they follow from lengths and
  * alignment, limits. `sections` are all sections of a file in file order. *file_bytes: the offset

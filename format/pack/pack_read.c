@@ -33,7 +33,7 @@ static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pa
 {
     const pack_chunk c = pack_record_chunk(r, number);
     unsigned char found[DIGEST_MAX];
-    digest_of(v->alg, data, c.bytes, found);
+    TRY(digest_of(v->alg, data, c.bytes, found, e));
     if (memcmp(found, pack_evidence_chunk(v, r->chunk_first + number), digest_bytes(v->alg)) == 0) {
         return OK;
     }

@@ -258,8 +258,11 @@ err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t fil
         goto out;
     }
     TRY_OUT(st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, out, e));
-    digest_sha256(bytes, LENGTH_BYTES + length, out->sha256);
+    TRY_OUT(digest_sha256(bytes, LENGTH_BYTES + length, out->sha256, e));
 out:
+    if (code != OK) {
+        st_header_free(out);
+    }
     free(bytes);
     return code;
 }

@@ -305,11 +305,14 @@ static void fill_member(const small_model *model, const small_options *options, 
 
 static void digest_chunks(const pack_table *t, const unsigned char *bytes, pack_evidence *v)
 {
+    err e = {0};
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
         for (uint64_t k = 0; k < r->chunk_count; k++) {
             const pack_chunk c = pack_record_chunk(r, k);
-            digest_of(v->alg, bytes + c.off, c.bytes, pack_evidence_chunk(v, r->chunk_first + k));
+            must(digest_of(v->alg, bytes + c.off, c.bytes,
+                           pack_evidence_chunk(v, r->chunk_first + k), &e),
+                 &e);
         }
     }
 }
@@ -388,18 +391,20 @@ void small_pack_sign_tensors(const small_pack *p, unsigned char *bytes)
     pack_evidence v = {.alg = sha256 ? DIGEST_SHA256 : DIGEST_XXH3,
                        .chunks = bytes + small_pack_section(p, TAG_CHNK)->off,
                        .tensors = bytes + tdig->off};
+    err e = {0};
     digest_chunks(&p->table, bytes, &v);
     for (uint32_t i = 0; i < p->table.count; i++) {
-        pack_tensor_digest(&v, &p->table.records[i], pack_evidence_tensor(&v, i));
+        must(pack_tensor_digest(&v, &p->table.records[i], pack_evidence_tensor(&v, i), &e), &e);
     }
 }
 
 void small_pack_sign(const small_pack *p, unsigned char *bytes)
 {
+    err e = {0};
     unsigned char *const back = bytes + p->length - PACK_BLOCK;
     for (unsigned i = 0; i < PACK_HEAD_SECTIONS + PACK_TAIL_SECTIONS; i++) {
         unsigned char *const entry = back + PACK_DIR_OFF + i * PACK_ENTRY_BYTES;
-        digest_sha256(bytes + p->sections[i].off, p->sections[i].len, entry + AT_SHA);
+        must(digest_sha256(bytes + p->sections[i].off, p->sections[i].len, entry + AT_SHA, &e), &e);
         if (i < PACK_HEAD_SECTIONS) {
             memcpy(bytes + PACK_DIR_OFF + i * PACK_ENTRY_BYTES + AT_SHA, entry + AT_SHA,
                    SHA256_BYTES);
@@ -408,6 +413,6 @@ void small_pack_sign(const small_pack *p, unsigned char *bytes)
     digest_xxh3(bytes + PACK_BLOCK, p->table.data_off - PACK_BLOCK, bytes + AT_PLAN_ID_FRONT);
     memcpy(back + AT_PLAN_ID_BACK, bytes + AT_PLAN_ID_FRONT, XXH3_BYTES);
     digest_xxh3(bytes, AT_SELF, bytes + AT_SELF);
-    pack_root(bytes, back, back + AT_ROOT);
+    must(pack_root(bytes, back, back + AT_ROOT, &e), &e);
     digest_xxh3(back, AT_SELF, back + AT_SELF);
 }

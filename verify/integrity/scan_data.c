@@ -203,8 +203,8 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         if (!d->scan->options->tensor_glob) {
             scan_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
         }
-        digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
-                  pack_evidence_chunk(&d->found, number));
+        TRY(digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
+                      pack_evidence_chunk(&d->found, number), e));
         if (r->cls == CLASS_SCALES && r->block.scale == SCALES_UE8M0) {
             d->odd_scale[number] = find_odd_scale(r->type, data + (c.off - b->begin), c.bytes);
         }
@@ -260,19 +260,19 @@ static bool judge_by_chunks(data_scan *d, const pack_record *r)
 
 /* CHNK is damaged: does the record's own digest follow from the chunks as they are? If not, the
  * chunks that differ from what is left of CHNK are reported: the damaged ones are among them. */
-static void judge_by_tensor(data_scan *d, uint32_t record)
+static err_code judge_by_tensor(data_scan *d, uint32_t record, err *e)
 {
     const pack_record *const r = &d->table->records[record];
     for (uint64_t k = 0; k < r->chunk_count; k++) {
         if (!d->chosen[r->chunk_first + k]) {
-            return;
+            return OK;
         }
     }
     const pack_evidence stored = {.alg = d->found.alg, .tensors = d->scan->tensor_digests};
     unsigned char digest[DIGEST_MAX];
-    pack_tensor_digest(&d->found, r, digest);
+    TRY(pack_tensor_digest(&d->found, r, digest, e));
     if (memcmp(digest, pack_evidence_tensor(&stored, record), digest_bytes(stored.alg)) == 0) {
-        return;
+        return OK;
     }
     if (!d->scan->chunk_digests || !judge_by_chunks(d, r)) {
         char place[NAME_MAX_BYTES + 8];
@@ -280,6 +280,7 @@ static void judge_by_tensor(data_scan *d, uint32_t record)
         damage_add(&d->scan->damages, &DAMAGED_AT(r->off, r->len), place,
                    "its digest does not match");
     }
+    return OK;
 }
 
 /* Report scales that violate POW2, in chunks that are what was written: in damaged chunks they
@@ -298,7 +299,7 @@ static void judge_scales(const data_scan *d, const pack_record *r)
     }
 }
 
-static void judge(data_scan *d)
+static err_code judge(data_scan *d, err *e)
 {
     for (uint64_t i = 0; i < d->batch_count; i++) {
         d->scan->chunks_checked += d->batches[i].count;
@@ -309,9 +310,10 @@ static void judge(data_scan *d)
             judge_by_chunks(d, &d->table->records[i]);
             judge_scales(d, &d->table->records[i]);
         } else {
-            judge_by_tensor(d, i);
+            TRY(judge_by_tensor(d, i, e));
         }
     }
+    return OK;
 }
 
 static err_code allocate(data_scan *d, err *e)
@@ -381,7 +383,7 @@ err_code data_scan_judge(data_scan *d, err *e)
         TRY(scan_padding_at(d->scan, scan_last_end(d->table), d->table->data_end, e));
     }
     damage_list_move(&d->padding, &d->scan->damages);
-    judge(d);
+    TRY(judge(d, e));
     d->scan->tensors_checked = true;
     return OK;
 }

@@ -39,12 +39,14 @@ static err_code decode_superblock(scan *s, bool *repaired, err *why)
     return OK;
 }
 
-/* Reconstruct the superblock from the trailer; false unless the trailer's root proves the result.
+/* Reconstruct the superblock from the trailer; *proven: the trailer's root proves the result.
  * Two fields have no copy in the trailer: the number of sections in the head follows from their
  * offsets, and for the digest algorithm there are only two candidates, both of which are tried. */
-static bool reconstruct_superblock(const pack_trailer *t, const unsigned char *trailer,
-                                   pack_superblock *super, unsigned char *block)
+static err_code reconstruct_superblock(const pack_trailer *t, const unsigned char *trailer,
+                                       pack_superblock *super, unsigned char *block, bool *proven,
+                                       err *e)
 {
+    *proven = false;
     *super = (pack_superblock){.compat = t->compat, .data_end = t->data_end};
     memcpy(super->plan_id, t->plan_id, XXH3_BYTES);
     uint64_t chunk_section = 0;
@@ -58,24 +60,24 @@ static bool reconstruct_superblock(const pack_trailer *t, const unsigned char *t
         super->dir[super->head_sections++] = *d;
         super->tensor_count = d->tag == TAG_TENS ? d->len / PACK_RECORD_BYTES : super->tensor_count;
         if (!num_add(d->off, d->len, &end)) {
-            return false;
+            return OK;
         }
     }
     if (!num_align_up(end, PACK_ALIGN, &super->data_off)) {
-        return false;
+        return OK;
     }
-    for (int i = 0; i < DIGEST_COUNT; i++) {
+    for (int i = 0; i < DIGEST_COUNT && !*proven; i++) {
         unsigned char root[SHA256_BYTES];
         super->digest = digest_algs[i];
         super->chunk_count = chunk_section / digest_bytes(super->digest);
         pack_superblock_encode(super, block);
-        pack_root(block, trailer, root);
+        TRY(pack_root(block, trailer, root, e));
         if (memcmp(root, t->root, SHA256_BYTES) == 0) {
-            err ignored = {0};
-            return pack_superblock_decode(block, super, &ignored) == OK;
+            err ignored = {0}; /* of an illegal superblock that the root proves: it stays damaged */
+            *proven = pack_superblock_decode(block, super, &ignored) == OK;
         }
     }
-    return false;
+    return OK;
 }
 
 /* Report the superblock by the range of bytes in which it differs from the `right` one. */
@@ -93,20 +95,25 @@ static void report_difference(scan *s, const unsigned char *right)
                "its digest does not match; reconstructed from the trailer");
 }
 
-static void repair_superblock(scan *s, const err *why)
+static err_code repair_superblock(scan *s, const err *why, err *e)
 {
     unsigned char block[PACK_BLOCK];
     pack_superblock super;
-    if (s->has_trailer && reconstruct_superblock(&s->trailer, s->back, &super, block)) {
+    bool proven = false;
+    if (s->has_trailer) {
+        TRY(reconstruct_superblock(&s->trailer, s->back, &super, block, &proven, e));
+    }
+    if (proven) {
         report_difference(s, block);
         memcpy(s->front, block, PACK_BLOCK);
         s->superblock = super;
         s->has_superblock = true;
-        return;
+        return OK;
     }
     damage at = DAMAGED_AT(0, PACK_BLOCK);
     at.code = why->code;
     damage_add(&s->damages, &at, "superblock", "%s", why->text);
+    return OK;
 }
 
 /* Read the block at `off`. *found: it is the trailer of a file that ends after it. */
@@ -211,7 +218,7 @@ err_code scan_ends(scan *s, err *e)
     if (s->has_superblock && repaired) {
         damage_add(&s->damages, &DAMAGED_AT(0, PACK_MAGIC_BYTES), "superblock", "wrong magic");
     } else if (!s->has_superblock) {
-        repair_superblock(s, &why);
+        TRY(repair_superblock(s, &why, e));
     }
     s->bytes_checked += 2 * PACK_BLOCK;
     return OK;

@@ -94,26 +94,29 @@ static err_code take_tail_directory(scan *s, err *why)
     return OK;
 }
 
-static void take_directory(scan *s)
+static err_code take_directory(scan *s, err *e)
 {
     err why = {0};
     const uint64_t trailer_off = s->trailer.file_bytes - PACK_BLOCK;
     if (take_head_directory(s, &why) != OK) {
         damage_add(&s->damages, &ILLEGAL_AT(0, PACK_BLOCK), "superblock", "%s", why.text);
-        return;
+        return OK;
     }
     if (!s->has_trailer) {
-        return;
+        return OK;
     }
     const err_code agree = pack_copies_check(s->front, &s->superblock, s->back, &s->trailer,
                                              s->trailer.file_bytes, &why);
-    if (agree != OK) {
+    if (agree == ERR_DAMAGED) {
         damage_add(&s->damages, &DAMAGED_AT(trailer_off, PACK_BLOCK), "trailer", "%s", why.text);
+    } else if (agree != OK) {
+        return err_set(e, agree, "%s: %s", s->path, why.text);
     }
     const err_code legal = take_tail_directory(s, &why);
     if (agree == OK && legal != OK) {
         damage_add(&s->damages, &ILLEGAL_AT(trailer_off, PACK_BLOCK), "trailer", "%s", why.text);
     }
+    return OK;
 }
 
 /* ---- one section ----------------------------------------------- */
@@ -204,7 +207,7 @@ static bool plan_id_matches(const scan *s)
 
 /* Check the digests of the head's sections, the padding around them, and the digest of the whole
  * head (plan_id). Parts beyond the end of the file are left to scan_length. */
-static void check_head(scan *s)
+static err_code check_head(scan *s, err *e)
 {
     const uint64_t have = PACK_BLOCK + s->head_bytes;
     const bool whole = have == s->superblock.data_off;
@@ -215,7 +218,7 @@ static void check_head(scan *s)
         const bool skip = s->options->quick && planned && section->tag == TAG_FILE;
         if (end <= have && !skip) {
             unsigned char sha[SHA256_BYTES];
-            digest_sha256(s->head + (section->off - PACK_BLOCK), section->len, sha);
+            TRY(digest_sha256(s->head + (section->off - PACK_BLOCK), section->len, sha, e));
             judge_digest(s, i, sha);
         }
         if (end <= have) {
@@ -228,6 +231,7 @@ static void check_head(scan *s)
         damage_add(&s->damages, &DAMAGED_AT(PACK_BLOCK, s->head_bytes), "head",
                    "its digest (plan_id) does not match");
     }
+    return OK;
 }
 
 /* The number of the section with this tag; section_count if there is none that is intact. */
@@ -289,26 +293,24 @@ static err_code stream_section(scan *s, uint32_t i, err *e)
 {
     const pack_section *const section = &s->dir[i];
     unsigned char *const buffer = malloc(STREAM_BYTES);
-    digest_stream *sha = digest_start(DIGEST_SHA256);
+    digest_stream *sha = NULL;
     unsigned char found[SHA256_BYTES];
     err_code code = OK;
-    if (!buffer || !sha) {
-        TRY_OUT(err_set(e, ERR_MEMORY, "%s: no memory", s->path));
-    }
+    TRY_OUT(buffer ? OK : err_set(e, ERR_MEMORY, "%s: no memory", s->path));
+    TRY_OUT(digest_open(DIGEST_SHA256, &sha, e));
     for (uint64_t done = 0; done < section->len;) {
         const uint64_t bytes = num_min(STREAM_BYTES, section->len - done);
         if (monitor_cancelled(s->monitor)) {
             TRY_OUT(err_set(e, ERR_CANCELLED, "interrupted"));
         }
         TRY_OUT(io_read_at(s->fd, s->path, section->off + done, buffer, bytes, e));
-        digest_add(sha, buffer, bytes);
+        TRY_OUT(digest_add(sha, buffer, bytes, e));
         done += bytes;
     }
-    digest_finish(sha, found);
-    sha = NULL;
+    TRY_OUT(digest_finish(sha, found, e));
     judge_digest(s, i, found);
 out:
-    digest_discard(sha);
+    digest_close(sha);
     free(buffer);
     return code;
 }
@@ -326,7 +328,7 @@ static err_code load_section(scan *s, uint32_t i, err *e)
     unsigned char sha[SHA256_BYTES];
     err_code code = OK;
     TRY_OUT(io_read_at(s->fd, s->path, section->off, data, section->len, e));
-    digest_sha256(data, section->len, sha);
+    TRY_OUT(digest_sha256(data, section->len, sha, e));
     judge_digest(s, i, sha);
     TRY_OUT(check_rules(s, i, data, e));
     if (section->tag == TAG_CHNK) {
@@ -375,7 +377,7 @@ static err_code compare_digests(scan *s, err *e)
         .alg = s->superblock.digest, .chunks = s->chunk_digests, .tensors = s->tensor_digests};
     for (uint32_t i = 0; i < s->table.count; i++) {
         unsigned char found[DIGEST_MAX];
-        pack_tensor_digest(&v, &s->table.records[i], found);
+        TRY(pack_tensor_digest(&v, &s->table.records[i], found, e));
         if (memcmp(found, pack_evidence_tensor(&v, i), digest_bytes(v.alg)) != 0) {
             err why = {0};
             const err_code code =
@@ -401,13 +403,13 @@ static err_code check_tail(scan *s, err *e)
 err_code scan_sections(scan *s, err *e)
 {
     if (s->has_superblock) {
-        take_directory(s);
+        TRY(take_directory(s, e));
     }
     if (s->section_count == 0) {
         return OK;
     }
     TRY(load_head(s, e));
-    check_head(s);
+    TRY(check_head(s, e));
     TRY(decode_table(s, e));
     for (uint32_t i = 0; i < s->head_count; i++) {
         TRY(check_rules(s, i, s->head + (s->dir[i].off - PACK_BLOCK), e));
@@ -423,7 +425,7 @@ err_code scan_table(scan *s, err *e)
         return OK;
     }
     TRY(load_head(s, e));
-    check_head(s);
+    TRY(check_head(s, e));
     TRY(decode_table(s, e));
     drop_head(s);
     return OK;

@@ -203,14 +203,15 @@ static err_code digest_source(const chunk_place *at, const fp8_pair *p, const bu
         digest_xxh3(b->source, at->source_bytes, digest);
         return OK;
     }
-    digest_stream *const stream = digest_start(DIGEST_XXH3);
-    if (!stream) {
-        return err_set(e, ERR_MEMORY, "no memory for a digest");
-    }
-    digest_add(stream, b->source, at->source_bytes);
-    digest_add(stream, b->source_scales, band_of(p, at).bytes);
-    digest_finish(stream, digest);
-    return OK;
+    digest_stream *stream = NULL;
+    err_code code = OK;
+    TRY_OUT(digest_open(DIGEST_XXH3, &stream, e));
+    TRY_OUT(digest_add(stream, b->source, at->source_bytes, e));
+    TRY_OUT(digest_add(stream, b->source_scales, band_of(p, at).bytes, e));
+    TRY_OUT(digest_finish(stream, digest, e));
+out:
+    digest_close(stream);
+    return code;
 }
 
 static buffers buffers_of(const chunk_job *j, unsigned worker)

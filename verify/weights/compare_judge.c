@@ -37,7 +37,7 @@ static bool source_agrees(const compare *c, const pack_record *r, uint64_t membe
     for (uint64_t i = first; i < end; i++) {
         memcpy(pieces + (i - first) * XXH3_BYTES, c->chunks[i].digest, XXH3_BYTES);
     }
-    digest_combine(DIGEST_XXH3, pieces, end - first, digest);
+    digest_combine_xxh3(pieces, end - first, digest);
     const unsigned char *const stored =
         pack_evidence_source(&c->evidence, r->source_first + member);
     return memcmp(digest, stored, XXH3_BYTES) == 0;

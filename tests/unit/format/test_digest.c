@@ -1,16 +1,97 @@
 /* Digests: published vectors, pieces, and streams. */
 #include <check.h>
+#include <dlfcn.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/base/digest.h"
 #include "tests/aid/expect.h"
 
+/* ---- libcrypto, with faults ------------------------------------ */
+
+/* N: the N-th from now fails; 0: none does; STRUCK: it has failed. */
+static long allocations_left, calls_left;
+enum { STRUCK = -1 };
+
+static int reason; /* what libcrypto gives for a call that fails; 0: nothing */
+
+static bool strikes(long *countdown)
+{
+    if (*countdown > 1) {
+        --*countdown;
+        return false;
+    }
+    const bool now = *countdown == 1;
+    *countdown = now ? STRUCK : *countdown;
+    return now;
+}
+
+static void *crypto_malloc(size_t bytes, const char *file, int line)
+{
+    (void)file, (void)line;
+    return strikes(&allocations_left) ? NULL : malloc(bytes);
+}
+
+static void *crypto_realloc(void *old, size_t bytes, const char *file, int line)
+{
+    (void)file, (void)line;
+    return strikes(&allocations_left) ? NULL : realloc(old, bytes);
+}
+
+static void crypto_free(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(p);
+}
+
+static bool call_fails(void)
+{
+    const bool fails = strikes(&calls_left);
+    if (fails && reason) {
+        ERR_raise(ERR_LIB_EVP, reason);
+    }
+    return fails;
+}
+
+int EVP_Digest(const void *data, size_t bytes, unsigned char *out, unsigned *out_bytes,
+               const EVP_MD *type, ENGINE *impl)
+{
+    int (*const next)(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *) =
+        dlsym(RTLD_NEXT, "EVP_Digest");
+    return call_fails() ? 0 : next(data, bytes, out, out_bytes, type, impl);
+}
+
+int EVP_DigestInit_ex(EVP_MD_CTX *ctx, const EVP_MD *type, ENGINE *impl)
+{
+    int (*const next)(EVP_MD_CTX *, const EVP_MD *, ENGINE *) =
+        dlsym(RTLD_NEXT, "EVP_DigestInit_ex");
+    return call_fails() ? 0 : next(ctx, type, impl);
+}
+
+int EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t bytes)
+{
+    int (*const next)(EVP_MD_CTX *, const void *, size_t) = dlsym(RTLD_NEXT, "EVP_DigestUpdate");
+    return call_fails() ? 0 : next(ctx, data, bytes);
+}
+
+int EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *out, unsigned *out_bytes)
+{
+    int (*const next)(EVP_MD_CTX *, unsigned char *, unsigned *) =
+        dlsym(RTLD_NEXT, "EVP_DigestFinal_ex");
+    return call_fails() ? 0 : next(ctx, out, out_bytes);
+}
+
+/* ---- whole data ------------------------------------------------ */
+
 static const char *hex_of(digest_alg alg, const void *data, size_t bytes)
 {
     static char hex[2 * DIGEST_MAX + 1];
     unsigned char out[DIGEST_MAX];
-    digest_of(alg, data, bytes, out);
+    expect_ok(digest_of(alg, data, bytes, out, NULL), NULL);
     hex_encode(out, digest_bytes(alg), hex);
     return hex;
 }
@@ -61,11 +142,11 @@ START_TEST(of_is_one_of_them)
 {
     unsigned char a[DIGEST_MAX];
     unsigned char b[DIGEST_MAX];
-    digest_of(DIGEST_XXH3, "octavo", 6, a);
+    expect_ok(digest_of(DIGEST_XXH3, "octavo", 6, a, NULL), NULL);
     digest_xxh3("octavo", 6, b);
     ck_assert_mem_eq(a, b, XXH3_BYTES);
-    digest_of(DIGEST_SHA256, "octavo", 6, a);
-    digest_sha256("octavo", 6, b);
+    expect_ok(digest_of(DIGEST_SHA256, "octavo", 6, a, NULL), NULL);
+    expect_ok(digest_sha256("octavo", 6, b, NULL), NULL);
     ck_assert_mem_eq(a, b, SHA256_BYTES);
 }
 END_TEST
@@ -82,13 +163,13 @@ START_TEST(pieces_are_combined)
         for (size_t k = 0; k < sizeof pieces; k++) {
             pieces[k] = (unsigned char)(k * 37);
         }
-        digest_combine(algs[i], pieces, 1, out);
+        expect_ok(digest_combine(algs[i], pieces, 1, out, NULL), NULL);
         ck_assert_mem_eq(out, pieces, each);
-        digest_combine(algs[i], pieces, 3, out);
-        digest_of(algs[i], pieces, 3 * each, expected);
+        expect_ok(digest_combine(algs[i], pieces, 3, out, NULL), NULL);
+        expect_ok(digest_of(algs[i], pieces, 3 * each, expected, NULL), NULL);
         ck_assert_mem_eq(out, expected, each);
-        digest_combine(algs[i], pieces, 0, out);
-        digest_of(algs[i], "", 0, expected);
+        expect_ok(digest_combine(algs[i], pieces, 0, out, NULL), NULL);
+        expect_ok(digest_of(algs[i], "", 0, expected, NULL), NULL);
         ck_assert_mem_eq(out, expected, each);
     }
 }
@@ -96,25 +177,24 @@ END_TEST
 
 enum { STREAM_BYTES = 100000 };
 
-/* The data in steps, with empty additions in between, after a false start. */
-static void stream(size_t step, const unsigned char *data, unsigned char *sha, unsigned char *xxh)
+/* The data in steps, with empty additions in between, after a false start and a finished one. */
+static void stream(digest_alg alg, size_t step, const unsigned char *data, unsigned char *out)
 {
-    digest_stream *const s = digest_start(DIGEST_SHA256);
-    digest_stream *const x = digest_start(DIGEST_XXH3);
-    ck_assert(s && x);
-    digest_add(s, "false", 5);
-    digest_add(x, "false", 5);
-    digest_restart(s);
-    digest_restart(x);
+    digest_stream *s = NULL;
+    err e = {0};
+    expect_ok(digest_open(alg, &s, &e), &e);
+    expect_ok(digest_add(s, "false", 5, &e), &e);
+    expect_ok(digest_restart(s, &e), &e);
+    expect_ok(digest_add(s, "another", 7, &e), &e);
+    expect_ok(digest_finish(s, out, &e), &e);
+    expect_ok(digest_restart(s, &e), &e);
     for (size_t at = 0; at < STREAM_BYTES; at += step) {
         const size_t n = step < STREAM_BYTES - at ? step : STREAM_BYTES - at;
-        digest_add(s, data + at, n);
-        digest_add(x, data + at, n);
-        digest_add(s, data, 0);
-        digest_add(x, data, 0);
+        expect_ok(digest_add(s, data + at, n, &e), &e);
+        expect_ok(digest_add(s, data, 0, &e), &e);
     }
-    digest_finish(s, sha);
-    digest_finish(x, xxh);
+    expect_ok(digest_finish(s, out, &e), &e);
+    digest_close(s);
 }
 
 START_TEST(stream_equals_whole)
@@ -126,10 +206,11 @@ START_TEST(stream_equals_whole)
     for (size_t i = 0; i < STREAM_BYTES; i++) {
         data[i] = (unsigned char)(i * i >> 3);
     }
-    digest_sha256(data, STREAM_BYTES, whole[0]);
+    expect_ok(digest_sha256(data, STREAM_BYTES, whole[0], NULL), NULL);
     digest_xxh3(data, STREAM_BYTES, whole[1]);
     for (int i = 0; i < COUNT(steps); i++) {
-        stream(steps[i], data, parts[0], parts[1]);
+        stream(DIGEST_SHA256, steps[i], data, parts[0]);
+        stream(DIGEST_XXH3, steps[i], data, parts[1]);
         ck_assert_mem_eq(parts[0], whole[0], SHA256_BYTES);
         ck_assert_mem_eq(parts[1], whole[1], XXH3_BYTES);
     }
@@ -139,11 +220,84 @@ END_TEST
 
 START_TEST(stream_may_be_dropped)
 {
-    digest_discard(NULL);
-    digest_stream *const s = digest_start(DIGEST_SHA256);
-    ck_assert_ptr_nonnull(s);
-    digest_add(s, "x", 1);
-    digest_discard(s);
+    digest_close(NULL);
+    digest_stream *s = NULL;
+    expect_ok(digest_open(DIGEST_SHA256, &s, NULL), NULL);
+    expect_ok(digest_add(s, "x", 1, NULL), NULL);
+    digest_close(s);
+}
+END_TEST
+
+/* ---- failures -------------------------------------------------- */
+
+/* Everything that can be done with SHA-256, in turn: with the first step that fails the rest is not
+ * reached, as in a caller. */
+static err_code use_everything(err *e)
+{
+    unsigned char out[4][DIGEST_MAX];
+    digest_stream *s = NULL;
+    err_code code = OK;
+    TRY_OUT(digest_sha256("abc", 3, out[0], e));
+    TRY_OUT(digest_of(DIGEST_SHA256, "abc", 3, out[1], e));
+    TRY_OUT(digest_open(DIGEST_SHA256, &s, e));
+    TRY_OUT(digest_add(s, "abc", 3, e));
+    TRY_OUT(digest_finish(s, out[2], e));
+    TRY_OUT(digest_restart(s, e));
+    TRY_OUT(digest_add(s, "abc", 3, e));
+    TRY_OUT(digest_finish(s, out[3], e));
+    for (int i = 1; i < 4; i++) {
+        ck_assert_mem_eq(out[0], out[i], SHA256_BYTES);
+    }
+    TRY_OUT(digest_combine(DIGEST_SHA256, out[0], 2, out[3], e));
+out:
+    digest_close(s);
+    return code;
+}
+
+/* Fail the first, the second, ... until nothing is left to fail. Whatever fails, the result is right
+ * or an error. Returns how many errors there were. */
+static long fail_each(long *countdown)
+{
+    long errors = 0;
+    bool more = true;
+    for (long n = 1; more; n++) {
+        err e = {0};
+        *countdown = n;
+        const err_code code = use_everything(&e);
+        more = *countdown == STRUCK;
+        *countdown = 0;
+        ck_assert(code == OK || (more && code == ERR_MEMORY));
+        ck_assert_int_eq(e.code, code);
+        errors += code != OK;
+    }
+    return errors;
+}
+
+START_TEST(every_allocation_of_libcrypto_fails)
+{
+    expect_ok(use_everything(NULL), NULL);             /* libcrypto has loaded what it keeps */
+    ck_assert_int_ge(fail_each(&allocations_left), 5); /* one for each that begins */
+}
+END_TEST
+
+START_TEST(every_call_of_libcrypto_fails)
+{
+    expect_ok(use_everything(NULL), NULL);
+    ck_assert_int_ge(fail_each(&calls_left), 9);
+}
+END_TEST
+
+/* The reason is shown, and does not stay in the queue. */
+START_TEST(reasons_are_shown)
+{
+    unsigned char out[SHA256_BYTES];
+    err e = {0};
+    calls_left = 1;
+    expect_error(digest_sha256("", 0, out, &e), ERR_MEMORY, &e, "libcrypto gives no reason");
+    calls_left = 1;
+    reason = ERR_R_UNSUPPORTED;
+    expect_error(digest_sha256("", 0, out, &e), ERR_MEMORY, &e, "::unsupported");
+    ck_assert_uint_eq(ERR_peek_error(), 0);
 }
 END_TEST
 
@@ -159,6 +313,9 @@ END_TEST
 
 int main(void)
 {
+    if (!CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free)) {
+        return 1; /* something has allocated before */
+    }
     TCase *tc = tcase_create("digest");
     tcase_add_test(tc, sha256_vectors);
     tcase_add_test(tc, xxh3_vectors);
@@ -168,6 +325,9 @@ int main(void)
     tcase_add_test(tc, pieces_are_combined);
     tcase_add_test(tc, stream_equals_whole);
     tcase_add_test(tc, stream_may_be_dropped);
+    tcase_add_test(tc, every_allocation_of_libcrypto_fails);
+    tcase_add_test(tc, every_call_of_libcrypto_fails);
+    tcase_add_test(tc, reasons_are_shown);
     tcase_add_test(tc, hex_is_lower_case);
     return run_tests("digest", tc);
 }

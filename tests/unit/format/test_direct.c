@@ -143,15 +143,17 @@ typedef struct notes {
     size_t count;
 } notes;
 
-static void write_down(void *ctx, const unsigned char *piece, size_t bytes)
+static err_code write_down(void *ctx, const unsigned char *piece, size_t bytes, err *e)
 {
     notes *const n = ctx;
+    (void)e;
     if (!piece) {
         n->count = 0;
     } else {
         memcpy(n->bytes + n->count, piece, bytes);
         n->count += bytes;
     }
+    return OK;
 }
 
 /* Read a piece and check every byte of it, those after the buffer, and what a witness was given.
