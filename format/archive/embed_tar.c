@@ -1,15 +1,25 @@
 #include "format/archive/embed_tar.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/base/num.h"
 
-enum { BLOCK = 512, NAME_LIMIT = 100 };
+/* ---- names and sizes ------------------------------------------- */
+
+enum { BLOCK = 512, NAME_LIMIT = 100, PREFIX_LIMIT = 155 };
+
+/* The header of a member. Numbers are octal. */
+typedef struct tar_header {
+    char name[NAME_LIMIT];
+    char mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
+    char type, link[100], magic[6], version[2], user[32], group[32], major[8], minor[8];
+    char prefix[PREFIX_LIMIT]; /* the directory of a name that does not fit in `name` */
+    char unused[12];
+} tar_header;
+_Static_assert(sizeof(tar_header) == BLOCK, "a header is one block");
 
 /* "." and ".." consist of allowed characters, but are not names of files. */
 static bool component_valid(const char *name, size_t bytes)
@@ -83,57 +93,66 @@ static err_code check_names(const member **sorted, size_t count, err *e)
     return OK;
 }
 
-/* Only memory can be short here: names and sizes were checked, and the buffer has the right size. */
-static err_code write_failure(struct archive *a, err *e)
+/* ---- writing --------------------------------------------------- */
+
+static void put_checksum(tar_header *h)
 {
-    const char *why = archive_error_string(a);
-    return err_set(e, archive_errno(a) == ENOMEM ? ERR_MEMORY : ERR_INTERNAL,
-                   "cannot write the archive of embedded files: %s", why ? why : "unknown reason");
+    unsigned sum = 0;
+    memset(h->checksum, ' ', sizeof h->checksum);
+    for (size_t i = 0; i < BLOCK; i++) {
+        sum += ((const unsigned char *)h)[i];
+    }
+    snprintf(h->checksum, sizeof h->checksum, "%06o", sum); /* NUL; a space is there already */
 }
 
-static err_code write_member(struct archive *a, struct archive_entry *entry, const member *m,
-                             err *e)
+/* The fields are zero so far. */
+static void put_name(tar_header *h, const char *name)
 {
-    archive_entry_clear(entry);
-    archive_entry_set_pathname(entry, m->name);
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_mtime(entry, 0, 0);
-    archive_entry_set_size(entry, (la_int64_t)m->bytes);
-    if (archive_write_header(a, entry) != ARCHIVE_OK ||
-        archive_write_data(a, m->data, m->bytes) != (la_ssize_t)m->bytes) {
-        return write_failure(a, e);
+    const size_t length = strlen(name);
+    const char *const slash = length > NAME_LIMIT ? strchr(name, '/') : NULL;
+    if (slash) {
+        memcpy(h->prefix, name, (size_t)(slash - name));
+        memcpy(h->name, slash + 1, strlen(slash + 1));
+    } else {
+        memcpy(h->name, name, length);
     }
-    return OK;
+}
+
+static void put_header(tar_header *h, const member *m)
+{
+    char size[sizeof h->size + 1];
+    snprintf(size, sizeof size, "%011zo ", m->bytes); /* at most ARCHIVE_MAX_BYTES */
+    *h = (tar_header){.mode = "000644 ",
+                      .uid = "000000 ",
+                      .gid = "000000 ",
+                      .mtime = {"00000000000 "},
+                      .type = '0',
+                      .magic = "ustar",
+                      .version = {'0', '0'},
+                      .major = "000000 ",
+                      .minor = "000000 "};
+    memcpy(h->size, size, sizeof h->size);
+    put_name(h, m->name);
+    put_checksum(h);
 }
 
 /* Write the archive of valid, sorted members to `to`, which is exactly large enough. */
-static err_code write_archive(const member **sorted, size_t count, char *to, size_t bytes, err *e)
+static void write_archive(const member **sorted, size_t count, char *to)
 {
-    err_code code = OK;
-    size_t used = 0;
-    struct archive *a = archive_write_new();
-    struct archive_entry *entry = archive_entry_new();
-    if (!a || !entry) {
-        code = err_set(e, ERR_MEMORY, "no memory for the archive of embedded files");
-        goto out;
-    }
-    if (archive_write_set_format_ustar(a) != ARCHIVE_OK ||
-        archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
-        archive_write_open_memory(a, to, bytes, &used) != ARCHIVE_OK) {
-        code = write_failure(a, e);
-        goto out;
-    }
     for (size_t i = 0; i < count; i++) {
-        TRY_OUT(write_member(a, entry, sorted[i], e));
+        const member *const m = sorted[i];
+        const size_t rest = (BLOCK - m->bytes % BLOCK) % BLOCK;
+        tar_header h;
+        put_header(&h, m);
+        memcpy(to, &h, BLOCK);
+        to += BLOCK;
+        if (m->bytes > 0) {
+            memcpy(to, m->data, m->bytes);
+        }
+        memset(to + m->bytes, 0, rest);
+        to += m->bytes + rest;
     }
-    if (archive_write_close(a) != ARCHIVE_OK || used != bytes) {
-        code = write_failure(a, e);
-    }
-out:
-    archive_entry_free(entry);
-    archive_write_free(a);
-    return code;
+    memset(to, 0, 2 * BLOCK);
 }
 
 err_code archive_pack(const member *members, size_t count, char **out, size_t *bytes, err *e)
@@ -142,7 +161,6 @@ err_code archive_pack(const member *members, size_t count, char **out, size_t *b
         return err_set(e, ERR_INPUT, "%zu embedded files, at most %d are allowed", count,
                        ARCHIVE_MAX_MEMBERS);
     }
-    err_code code = OK;
     size_t total = 0;
     const member *sorted[ARCHIVE_MAX_MEMBERS];
     for (size_t i = 0; i < count; i++) {
@@ -151,66 +169,85 @@ err_code archive_pack(const member *members, size_t count, char **out, size_t *b
     qsort(sorted, count, sizeof *sorted, compare_member);
     TRY(check_names(sorted, count, e));
     TRY(packed_bytes(sorted, count, &total, e));
-    char *buffer = malloc(total);
+    char *const buffer = malloc(total);
     if (!buffer) {
         return err_set(e, ERR_MEMORY, "no memory for %zu bytes of embedded files", total);
     }
-    TRY_OUT(write_archive(sorted, count, buffer, total, e));
+    write_archive(sorted, count, buffer);
     *out = buffer;
     *bytes = total;
-    buffer = NULL;
-out:
-    free(buffer);
-    return code;
-}
-
-/* Libarchive accepts far more as tar than the format allows. Only what is needed to name and hold
- * the members is checked here; comparing with the canonical archive at the end does the rest. */
-static err_code read_failure(const char *what, err *e)
-{
-    return err_set(e, ERR_INPUT, "embedded files: %s", what ? what : "not a tar archive");
-}
-
-static err_code read_member(struct archive *a, struct archive_entry *entry, size_t limit, member *m,
-                            err *e)
-{
-    const char *name = archive_entry_pathname(entry);
-    const la_int64_t size = archive_entry_size(entry);
-    if (!name || !member_name_valid(name) || archive_entry_filetype(entry) != AE_IFREG) {
-        return read_failure("a member that is not a regular file with an allowed name", e);
-    }
-    if (size < 0 || (uint64_t)size > limit) {
-        return read_failure("a member that is larger than the archive", e);
-    }
-    m->name = strdup(name);
-    m->bytes = (size_t)size;
-    m->data = malloc(m->bytes + 1);
-    if (!m->name || !m->data) {
-        return err_set(e, ERR_MEMORY, "embedded file %s: no memory for %zu bytes", name, m->bytes);
-    }
-    if (archive_read_data(a, m->data, m->bytes) != (la_ssize_t)m->bytes) {
-        return read_failure(archive_error_string(a), e);
-    }
     return OK;
 }
 
-static err_code read_members(struct archive *a, size_t limit, member *members, size_t *count,
-                             err *e)
+/* ---- reading --------------------------------------------------- */
+
+/* Only what is needed to find the members is checked here; comparing with the canonical archive at
+ * the end does the rest. */
+static err_code refuse(const char *what, err *e)
 {
-    for (;;) {
-        struct archive_entry *entry = NULL;
-        const int status = archive_read_next_header(a, &entry);
-        if (status == ARCHIVE_EOF) {
-            return OK;
+    return err_set(e, ERR_INPUT, "embedded files: %s", what);
+}
+
+/* The name in a header: [prefix '/'] name. NULL: no memory. */
+static char *join_name(const tar_header *h)
+{
+    char *name = NULL;
+    const int prefix = (int)strnlen(h->prefix, sizeof h->prefix);
+    const int rest = (int)strnlen(h->name, sizeof h->name);
+    return asprintf(&name, "%.*s%s%.*s", prefix, h->prefix, prefix > 0 ? "/" : "", rest, h->name) <
+                   0
+               ? NULL
+               : name;
+}
+
+/* The digits of a size, of which at most ARCHIVE_MAX_BYTES count; false if it is another text. */
+static bool read_size(const tar_header *h, size_t *bytes)
+{
+    *bytes = 0;
+    for (size_t i = 0; i + 1 < sizeof h->size; i++) {
+        if (h->size[i] < '0' || h->size[i] > '7' || *bytes > ARCHIVE_MAX_BYTES) {
+            return false;
         }
-        if (status != ARCHIVE_OK) {
-            return read_failure(archive_error_string(a), e);
-        }
-        if (*count == ARCHIVE_MAX_MEMBERS) {
-            return read_failure("too many members", e);
-        }
-        TRY(read_member(a, entry, limit, &members[(*count)++], e));
+        *bytes = 8 * *bytes + (size_t)(h->size[i] - '0');
     }
+    return true;
+}
+
+/* The member at the beginning of `data`; *used: its bytes there, in whole blocks. */
+static err_code read_member(const char *data, size_t bytes, member *m, size_t *used, err *e)
+{
+    tar_header h;
+    uint64_t padded = 0;
+    memcpy(&h, data, BLOCK);
+    if (memcmp(h.magic, "ustar", sizeof h.magic) != 0 || !read_size(&h, &m->bytes)) {
+        return refuse("not a tar archive in the canonical form", e);
+    }
+    if (!num_align_up(m->bytes, BLOCK, &padded) || padded > bytes - BLOCK) {
+        return refuse("a member that is larger than the archive", e);
+    }
+    m->name = join_name(&h);
+    m->data = malloc(m->bytes + 1);
+    if (!m->name || !m->data) {
+        return err_set(e, ERR_MEMORY, "embedded files: no memory for %zu bytes", m->bytes);
+    }
+    if (!member_name_valid(m->name)) {
+        return refuse("a member whose name is not allowed", e);
+    }
+    memcpy(m->data, data + BLOCK, m->bytes);
+    *used = BLOCK + (size_t)padded;
+    return OK;
+}
+
+/* Up to the first block that begins with zero. */
+static err_code read_members(const char *data, size_t bytes, member *members, size_t *count, err *e)
+{
+    for (size_t at = 0, used = 0; bytes - at >= BLOCK && data[at] != 0; at += used) {
+        if (*count == ARCHIVE_MAX_MEMBERS) {
+            return refuse("too many members", e);
+        }
+        TRY(read_member(data + at, bytes - at, &members[(*count)++], &used, e));
+    }
+    return OK;
 }
 
 static err_code check_canonical(const member *members, size_t count, const char *data, size_t bytes,
@@ -221,7 +258,7 @@ static err_code check_canonical(const member *members, size_t count, const char 
     TRY(archive_pack(members, count, &again, &again_bytes, e));
     const bool same = again_bytes == bytes && memcmp(again, data, bytes) == 0;
     free(again);
-    return same ? OK : read_failure("not in the canonical form", e);
+    return same ? OK : refuse("not in the canonical form", e);
 }
 
 err_code archive_unpack(const char *data, size_t bytes, member **members, size_t *count, err *e)
@@ -229,26 +266,18 @@ err_code archive_unpack(const char *data, size_t bytes, member **members, size_t
     *members = NULL;
     *count = 0;
     err_code code = OK;
-    struct archive *a = archive_read_new();
     member *list = calloc(ARCHIVE_MAX_MEMBERS, sizeof *list);
     size_t found = 0;
-    if (!a || !list) {
-        code = err_set(e, ERR_MEMORY, "no memory for the embedded files");
-        goto out;
+    if (!list) {
+        return err_set(e, ERR_MEMORY, "no memory for the embedded files");
     }
-    if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
-        archive_read_open_memory(a, data, bytes) != ARCHIVE_OK) {
-        code = read_failure(archive_error_string(a), e);
-        goto out;
-    }
-    TRY_OUT(read_members(a, bytes, list, &found, e));
+    TRY_OUT(read_members(data, bytes, list, &found, e));
     TRY_OUT(check_canonical(list, found, data, bytes, e));
     *members = list;
     *count = found;
     list = NULL;
 out:
     members_free(list, found);
-    archive_read_free(a);
     return code;
 }
 

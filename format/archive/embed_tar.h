@@ -1,10 +1,11 @@
 /* The archive of embedded files: a ustar archive in canonical form (spec/format.md section 9),
- * written and read through libarchive.
+ * written and read.
  *
  *     archive_pack(members, count, &tar, &bytes, e);           free(tar)
  *     archive_unpack(tar, bytes, &members, &count, e);         members_free(members, count)
  *
- * No state: safe from several threads. */
+ * No state: safe from several threads. Hand-written because every byte of the archive is specified,
+ * and because libarchive ends the process when some of its allocations fail. */
 #ifndef EMBED_TAR_H
 #define EMBED_TAR_H
 
