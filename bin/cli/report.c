@@ -13,10 +13,14 @@
 #include "bin/cli/standard_output.h"
 #include "bin/cli/text.h"
 #include "format/base/digest.h"
+#include "format/json/json_memory.h"
 
 void report_start(report *r, command_id c, bool json)
 {
-    *r = (report){.command = c, .json = json, .level = LEVEL_NORMAL};
+    *r = (report){.command = c,
+                  .json = json,
+                  .level = LEVEL_NORMAL,
+                  .failed_allocations = json_failed_allocations()};
     if (json) {
         r->root = json_object();
         report_put(r, r->root, "schema", json_integer(1));
@@ -136,12 +140,16 @@ static bool reader_is_gone(err_code code)
     return signals_pending() == SIGPIPE && (code == ERR_IO || code == ERR_CANCELLED);
 }
 
-/* Reals have 17 digits, so that they read back as the same float64. */
-static bool print_object(const report *r)
+/* An object from which something is missing would be a false word. Reals have 17 digits, so that
+ * they read back as the same float64. NULL: no memory. */
+static char *object_text(const report *r)
 {
-    const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(17);
-    return r->root && !r->no_memory && json_dumpf(r->root, stdout, flags) == 0 &&
-           putchar('\n') != EOF;
+    char *const text = json_dumps(r->root, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (r->no_memory || json_failed_allocations() != r->failed_allocations) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
 
 /* Printed if there is no memory for the real object. */
@@ -149,6 +157,21 @@ static void print_failed_object(void)
 {
     printf("{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
            err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
+}
+
+static err_code print_object(const report *r, err_code code)
+{
+    char *const text = object_text(r);
+    if (text) {
+        puts(text); /* close_output sees if this fails */
+        free(text);
+        return code;
+    }
+    if (code == OK) {
+        fprintf(stderr, "octavo: no memory for the report\n");
+    }
+    print_failed_object();
+    return err_worse(code, ERR_MEMORY);
 }
 
 /* Buffered output is written only now, so a full disk may show only here. */
@@ -175,9 +198,8 @@ int report_finish(report *r, err_code code, const err *e)
     if (r->json && code != OK) {
         put_error(r, &failure);
     }
-    if (r->json && !print_object(r) && !ferror(stdout)) {
-        print_failed_object();
-        code = err_worse(code, ERR_MEMORY);
+    if (r->json) {
+        code = print_object(r, code);
     }
     json_decref(r->root);
     err late = {0};

@@ -27,10 +27,11 @@ typedef struct report {
     command_id command;
     bool json;
     report_level level;
-    json_t *root;   /* the object that --json prints; NULL without --json */
-    bool no_memory; /* the object is incomplete */
-    bool watched;   /* progress is set up */
-    int failure;    /* errno of a failed write to standard output; 0: none failed */
+    json_t *root;                     /* the object that --json prints; NULL without --json */
+    bool no_memory;                   /* the object is incomplete */
+    unsigned long failed_allocations; /* json_failed_allocations() when the report began */
+    bool watched;                     /* progress is set up */
+    int failure; /* errno of a failed write to standard output; 0: none failed */
     progress progress;
     monitor monitor;
 } report;
@@ -51,7 +52,7 @@ bool report_says(report *r, report_level level);
 void report_error(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Print the error if there is one, then the object of --json, and close standard output. Returns
- * the exit status. */
+ * the exit status. An object that memory did not suffice for is replaced by one that says so. */
 int report_finish(report *r, err_code code, const err *e);
 
 /* Values for the object of --json. NULL if there is no memory; report_put and report_append record

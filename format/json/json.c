@@ -6,6 +6,7 @@
 
 #include "format/file/file_kind.h"
 #include "format/file/io.h"
+#include "format/json/json_memory.h"
 
 /* What the scan of a text counted. It skips strings and otherwise leaves the grammar to jansson: on
  * malformed text the counts are meaningless but harmless, since jansson then refuses it. */
@@ -144,18 +145,34 @@ static char *spell_standard(const char *text, size_t bytes, const census *found,
     return copy;
 }
 
-err_code json_failure(const json_error_t *why, err *e)
+/* Text that was parsed although memory was short may lack something, so that is a failure, too. */
+err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **out, int *line,
+                        err *e)
 {
-    return why->text[0] ? err_set(e, ERR_INPUT, "%s", why->text)
-                        : err_set(e, ERR_MEMORY, "no memory for JSON");
+    json_error_t why = {0};
+    const unsigned long before = json_failed_allocations();
+    *out = json_loadb(text, bytes, flags, &why);
+    if (line) {
+        *line = why.line;
+    }
+    if (json_failed_allocations() != before) {
+        json_decref(*out);
+        *out = NULL;
+        return err_set(e, ERR_MEMORY, "no memory for JSON");
+    }
+    return *out ? OK : err_set(e, ERR_INPUT, "%s", why.text);
 }
 
 static err_code load(const char *what, const char *text, size_t bytes, json_t **out, err *e)
 {
-    json_error_t why = {0};
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (*out) {
+    int line = 0;
+    err why = {0};
+    const err_code code = json_load_text(text, bytes, JSON_REJECT_DUPLICATES, out, &line, &why);
+    if (code == OK) {
         return OK;
+    }
+    if (code != ERR_INPUT) {
+        return err_set(e, code, "%s: %s", what, why.text);
     }
     const file_kind *const kind = file_kind_find((const unsigned char *)text, bytes);
     if (kind && kind->hint) {
@@ -163,9 +180,7 @@ static err_code load(const char *what, const char *text, size_t bytes, json_t **
         err_hint(e, "%s", kind->hint);
         return ERR_INPUT;
     }
-    const err_code code = json_failure(&why, e);
-    err_prefix(e, "%s: line %d", what, why.line);
-    return code;
+    return err_set(e, ERR_INPUT, "%s: line %d: %s", what, line, why.text);
 }
 
 err_code json_parse(const char *what, const char *text, size_t bytes, json_form form, json_t **out,

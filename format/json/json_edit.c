@@ -39,26 +39,32 @@ static const char *skip_value(const char *p)
     return p;
 }
 
-/* Is the string at `p` equal to `key` once its escapes are decoded? */
-static bool is_key(const char *p, const char *key)
+/* The string at `p` with its escapes decoded; NULL: no memory. */
+static json_t *decode_string(const char *p)
 {
-    json_t *const s = json_loadb(p, (size_t)(skip_string(p) - p), JSON_DECODE_ANY, NULL);
-    const bool same = s && strcmp(json_string_value(s), key) == 0;
-    json_decref(s);
-    return same;
+    json_t *s = NULL;
+    const size_t bytes = (size_t)(skip_string(p) - p);
+    return json_load_text(p, bytes, JSON_DECODE_ANY, &s, NULL, NULL) == OK ? s : NULL;
 }
 
 /* Find a member together with the comma to remove with it: the one before it, or for the first
- * member the one after it. */
+ * member the one after it. *begin: NULL if there is no such member. False: no memory. */
 static bool find_member(const char *text, const char *key, const char **begin, const char **end)
 {
     const char *comma = NULL;
+    *begin = NULL;
     for (const char *p = skip_space(strchr(text, '{') + 1); *p == '"';) {
         const char *const value = skip_space(skip_space(skip_string(p)) + 1);
         const char *const value_end = skip_value(value);
         const char *const next = skip_space(value_end);
         const char *const next_member = *next == ',' ? skip_space(next + 1) : next;
-        if (is_key(p, key)) {
+        json_t *const name = decode_string(p);
+        const bool same = name && strcmp(json_string_value(name), key) == 0;
+        json_decref(name);
+        if (!name) {
+            return false;
+        }
+        if (same) {
             *begin = comma ? comma : p;
             *end = comma ? value_end : next_member;
             return true;
@@ -66,7 +72,7 @@ static bool find_member(const char *text, const char *key, const char **begin, c
         comma = next;
         p = next_member;
     }
-    return false;
+    return true;
 }
 
 char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *out_bytes)
@@ -79,7 +85,11 @@ char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *
     out[bytes] = '\0';
     const char *begin = NULL;
     const char *end = NULL;
-    if (find_member(out, key, &begin, &end)) {
+    if (!find_member(out, key, &begin, &end)) {
+        free(out);
+        return NULL;
+    }
+    if (begin) {
         memmove(out + (begin - out), end, bytes - (size_t)(end - out) + 1);
         bytes -= (size_t)(end - begin);
     }
@@ -106,7 +116,7 @@ static void leave_out(remover *r, const char *begin, const char *end)
 
 static bool is_removed(remover *r, const char *key, const char *value)
 {
-    json_t *const k = json_loadb(key, (size_t)(skip_string(key) - key), JSON_DECODE_ANY, NULL);
+    json_t *const k = decode_string(key);
     json_t *v = NULL;
     const size_t bytes = (size_t)(skip_value(value) - value);
     const err_code code = json_parse("a member", value, bytes, JSON_PYTHON, &v, NULL);

@@ -11,9 +11,7 @@ static const char metadata_key[] = "__metadata__";
 
 static err_code load_slice(st_slice s, size_t flags, json_t **out, err *e)
 {
-    json_error_t why = {0};
-    *out = json_loadb(s.text, s.bytes, JSON_REJECT_DUPLICATES | flags, &why);
-    return *out ? OK : json_failure(&why, e);
+    return json_load_text(s.text, s.bytes, JSON_REJECT_DUPLICATES | flags, out, NULL, e);
 }
 
 static err_code read_number(const json_t *value, const char *what, uint64_t *number, err *e)
