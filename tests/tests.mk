@@ -8,6 +8,7 @@ AID_OBJ   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/aid/*.c))) $(GPU_
 UNIT_BIN  := $(UNIT_SRC:%.c=$(OBJ)/%)
 UNIT_RUN  := $(patsubst %.c,$(OBJ)/%,$(filter $(UNIT_SRC),$(wildcard $(if $(UNIT),$(UNIT:%=tests/unit/*/test_%.c),$(UNIT_SRC)))))
 FUZZ_BIN  := $(FUZZ_SRC:%.c=$(OBJ)/%)
+FUZZ_RUN  := $(patsubst %.c,build/fuzz/%,$(filter $(FUZZ_SRC),$(wildcard $(if $(FUZZ),$(FUZZ:%=tests/fuzz/fuzz_%.c),$(FUZZ_SRC)))))
 BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
 # Under clang's libFuzzer (CONFIG=fuzz) a target fuzzes; elsewhere the driver replays the files it is given.
 FUZZ_MAIN := $(if $(filter fuzz,$(CONFIG)),,$(OBJ)/tests/fuzz/driver.o)
@@ -32,7 +33,7 @@ $(BENCH_BIN): %: %.o $(COMMANDS) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(LIBRARY)
+$(FUZZ_BIN): %: %.o $(FUZZ_MAIN) $(TEST_AID) $(COMMANDS) $(LIBRARY)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
@@ -102,8 +103,8 @@ fuzz: ## build the fuzz targets with clang's libFuzzer
 
 fuzz-programs: $(FUZZ_BIN)
 
-fuzz-run: fuzz ## fuzz every target for T=60 seconds
-	@tests/run_fuzz.sh $(T) $(FUZZ_SRC:%.c=build/fuzz/%)
+fuzz-run: fuzz ## fuzz every target for T=60 seconds; FUZZ='pack j*' chooses
+	@tests/run_fuzz.sh $(T) $(FUZZ_RUN)
 
 fault: $(BIN) $(OBJ)/tests/fault/shim.so ## everything that can fail fails in turn; prints a table; CLASS='kill memory' chooses
 	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so $(PYTHON) tests/fault/run.py $(CLASS)

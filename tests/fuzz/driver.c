@@ -2,15 +2,15 @@
  *
  *     fuzz_NAME FILE...
  *
- * Runs the target on the empty input, on each file, and on several damaged copies of each file. A
- * run depends only on the files and SEED (environment, default 1); the seed is printed, and so is
- * the name of each file before it is used. */
+ * Runs the target on the empty input, on each file, and on damaged copies of each file, together
+ * RUNS times. A run depends only on the files and SEED (environment, default 1); the seed is printed
+ * on standard error, and so is the name of each file before it is used. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPIES = 500, MAX_BYTES = 1 << 20 };
+enum { RUNS = 5000, MAX_BYTES = 1 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -63,12 +63,11 @@ static size_t damage(uint8_t *data, size_t size, uint64_t *state)
     return size;
 }
 
-static void run_file(const char *path, uint64_t *state)
+static void run_file(const char *path, int copies, uint64_t *state)
 {
     static uint8_t data[MAX_BYTES];
     static uint8_t copy[MAX_BYTES];
-    printf("%s\n", path);
-    fflush(stdout);
+    fprintf(stderr, "%s\n", path);
     FILE *const f = fopen(path, "rb");
     const size_t size = f ? fread(data, 1, sizeof data, f) : 0;
     if (!f || ferror(f) || fclose(f) != 0) {
@@ -76,7 +75,7 @@ static void run_file(const char *path, uint64_t *state)
         exit(1);
     }
     run(data, size);
-    for (unsigned i = 0; i < COPIES; i++) {
+    for (int i = 0; i < copies; i++) {
         memcpy(copy, data, size);
         run(copy, damage(copy, size, state));
     }
@@ -86,11 +85,11 @@ int main(int argc, char **argv)
 {
     const char *const text = getenv("SEED");
     uint64_t state = text ? strtoull(text, NULL, 0) : 1;
-    printf("SEED=%llu\n", (unsigned long long)state);
+    fprintf(stderr, "SEED=%llu\n", (unsigned long long)state);
     state += !state; /* 0 would stay 0 */
     run((const uint8_t *)"", 0);
     for (int i = 1; i < argc; i++) {
-        run_file(argv[i], &state);
+        run_file(argv[i], RUNS / argc, &state);
     }
     return 0;
 }
