@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/base/err.h"
+
 typedef struct monitor {
     void (*stage)(void *ctx, const char *name, uint64_t total_bytes); /* a new stage begins */
     void (*advance)(void *ctx, uint64_t bytes); /* `bytes` more bytes are done */
@@ -41,6 +43,20 @@ static inline void monitor_advance(const monitor *m, uint64_t bytes)
 static inline bool monitor_cancelled(const monitor *m)
 {
     return m && m->cancelled && m->cancelled(m->ctx);
+}
+
+/* For loops over input: every so many steps, ERR_CANCELLED if the job shall stop.
+ *
+ *     for (size_t i = 0; i < count; i++) {
+ *         TRY(monitor_step(m, i, e));
+ */
+enum { MONITOR_STEPS = 4096 };
+
+MUST_CHECK static inline err_code monitor_step(const monitor *m, size_t step, err *e)
+{
+    return step % MONITOR_STEPS == 0 && monitor_cancelled(m)
+               ? err_set(e, ERR_CANCELLED, "interrupted")
+               : OK;
 }
 
 /* Format a note; it is cut after 1023 bytes. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/base/text_list.h"
@@ -39,19 +40,27 @@ __attribute__((format(printf, 2, 3))) static void add(findings *f, const char *f
     }
 }
 
-/* One item for a missing shard instead of one for each of its tensors. */
-static void check_missing(findings *f, const shard_index *index, const bool *missing)
+/* One item for a missing shard instead of one for each of its tensors, which are counted in one pass
+ * over the index. */
+static err_code check_missing(findings *f, const shard_index *index, const bool *missing, err *e)
 {
-    for (uint32_t s = 0; s < f->cp->shard_count; s++) {
-        if (!missing[s]) {
-            continue;
-        }
-        size_t tensors = 0;
-        for (size_t i = 0; i < index->count; i++) {
-            tensors += index->entries[i].shard == s;
-        }
-        add(f, "shard %s is missing, with %zu tensors", f->cp->shards[s].name, tensors);
+    err_code code = OK;
+    size_t *const tensors = calloc(f->cp->shard_count + 1, sizeof *tensors);
+    if (!tensors) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu shards", f->cp->dir,
+                       f->cp->shard_count);
     }
+    for (size_t i = 0; i < index->count; i++) {
+        tensors[index->entries[i].shard]++;
+    }
+    for (size_t s = 0; code == OK && s < f->cp->shard_count; s++) {
+        code = monitor_step(f->m, s, e);
+        if (code == OK && missing[s]) {
+            add(f, "shard %s is missing, with %zu tensors", f->cp->shards[s].name, tensors[s]);
+        }
+    }
+    free(tensors);
+    return code;
 }
 
 /* Compare all tensors of one name, t[0] … t[copies-1], with the index entry of that name, which is
@@ -106,13 +115,14 @@ static void add_ghost(findings *f, const index_entry *entry, const bool *missing
 }
 
 /* Both lists are sorted by name: scan them side by side, as in a merge. */
-static void check_names(findings *f, const shard_index *index, const bool *missing)
+static err_code check_names(findings *f, const shard_index *index, const bool *missing, err *e)
 {
     const checkpoint *cp = f->cp;
     const size_t entries = index ? index->count : 0;
     size_t x = 0;
-    for (size_t i = 0; i < cp->tensor_count;) {
+    for (size_t i = 0, step = 0; i < cp->tensor_count; step++) {
         const tensor *t = &cp->tensors[i];
+        TRY(monitor_step(f->m, step, e));
         size_t copies = 1;
         while (i + copies < cp->tensor_count && strcmp(t->name, t[copies].name) == 0) {
             copies++;
@@ -125,8 +135,10 @@ static void check_names(findings *f, const shard_index *index, const bool *missi
         i += copies;
     }
     while (x < entries) {
+        TRY(monitor_step(f->m, x, e));
         add_ghost(f, &index->entries[x++], missing);
     }
+    return OK;
 }
 
 /* What would repair it: the first that applies, so that no hint leads to a part of a model. */
@@ -167,9 +179,9 @@ err_code shard_check(const checkpoint *cp, const shard_index *index, const bool 
 {
     findings f = {.cp = cp, .m = m};
     if (index) {
-        check_missing(&f, index, missing);
+        TRY(check_missing(&f, index, missing, e));
     }
-    check_names(&f, index, missing);
+    TRY(check_names(&f, index, missing, e));
     if (f.list.total == 0) {
         return OK;
     }

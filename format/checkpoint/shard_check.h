@@ -12,7 +12,7 @@
  * lists as many as fit, up to a hundred more go to the monitor as notes, and the rest are counted.
  *     cp      shards sorted by name, tensors sorted by name and shard
  *     index   with the same shards; NULL: the checkpoint has no index
- * ERR_INPUT if there are any. */
+ * ERR_INPUT if there are any; ERR_MEMORY, ERR_CANCELLED. */
 MUST_CHECK err_code shard_check(const checkpoint *cp, const shard_index *index, const bool *missing,
                                 const monitor *m, err *e);
 
