@@ -70,6 +70,10 @@ err_code pipe_read(int fd, const char *name, const monitor *m, void *to, size_t 
     unsigned char *p = to;
     *got = 0;
     while (*got < bytes) {
+        /* Asked for every piece: a stream that never makes anybody wait may have no end either. */
+        if (monitor_cancelled(m)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
         if (!is_ready(fd)) {
             TRY(wait_a_moment(fd, POLLIN, m, e));
             continue;

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "format/file/file_kind.h"
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/file/pipe.h"
@@ -66,6 +67,12 @@ static err_code keep_until(stream_check *c, uint64_t end, err *e)
         TRY(io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e));
     }
     return OK;
+}
+
+/* How much of a stream that is not, or no longer, a packed file is read in search of its end. */
+static uint64_t search_limit(const stream_check *c)
+{
+    return num_max(c->scan.options->memory, TAIL_LEAST);
 }
 
 /* Read up to byte `end`, and drop what was read. */
@@ -131,7 +138,7 @@ static bool find_trailer(const unsigned char *piece, size_t bytes, uint64_t off)
 static err_code keep_tail(stream_check *c, err *e)
 {
     const uint64_t begin = c->probe.superblock.data_end;
-    const uint64_t limit = num_max(c->scan.options->memory, TAIL_LEAST);
+    const uint64_t limit = search_limit(c);
     bool found = false;
     TRY(keep_until(c, begin, e));
     while (!found && !c->stream.ended) {
@@ -148,6 +155,36 @@ static err_code keep_tail(stream_check *c, err *e)
     return OK;
 }
 
+/* A stream without a superblock: only a trailer at its end could tell what it was. */
+static err_code refuse_unknown(const stream_check *c, err *e)
+{
+    const unsigned char *const front = c->probe.front;
+    const file_kind *const kind = file_kind_find(front, PACK_BLOCK);
+    if (memcmp(front, pack_superblock_magic, 4) != 0) {
+        return err_set(e, ERR_INPUT, "%s: not a packed file: %s", c->scan.path,
+                       kind ? kind->name : "wrong magic");
+    }
+    err_set(e, ERR_DAMAGED, "%s: the superblock is damaged, and no end within %" PRIu64 " MiB",
+            c->scan.path, search_limit(c) / MIB);
+    err_hint(e, "in a file, verify would use the copy in the trailer");
+    return ERR_DAMAGED;
+}
+
+/* Read the rest, which belongs to no packed file. A stream may have no end. */
+static err_code drop_rest(stream_check *c, err *e)
+{
+    const uint64_t limit = search_limit(c);
+    const uint64_t at = c->stream.at;
+    TRY(drop_until(c, at + limit, e));
+    if (c->stream.ended) {
+        return OK;
+    }
+    return c->probe.has_superblock
+               ? err_set(e, ERR_DAMAGED, "%s: more than %" PRIu64 " MiB after its trailer",
+                         c->scan.path, limit / MIB)
+               : refuse_unknown(c, e);
+}
+
 /* Read the whole stream, from front to back. */
 static err_code read_stream(stream_check *c, err *e)
 {
@@ -156,7 +193,7 @@ static err_code read_stream(stream_check *c, err *e)
         TRY(read_data(c, e));
         TRY(keep_tail(c, e));
     }
-    TRY(drop_until(c, UINT64_MAX, e));
+    TRY(drop_rest(c, e));
     const uint64_t last = num_min(c->stream.at, PACK_BLOCK);
     c->scan.file_bytes = c->stream.at;
     return io_write_at(c->scan.fd, c->scan.path, c->stream.at - last, c->end + PACK_BLOCK - last,

@@ -48,6 +48,17 @@ feed bad verify -
 (cat good.octavo good.octavo) >bad
 feed bad verify -
 
+say 'without an end'
+# endless WHAT...: octavo itself must come to an end, and a signal would end it.
+endless() {
+    echo "\$ $1, and no end | octavo verify - --memory 64M"
+    { eval "$2"; cat /dev/zero; } 2>&1 | under timeout 60 "$OCTAVO" verify - --memory 64M
+}
+endless 'nothing' :
+endless 'a packed file' 'cat good.octavo'
+endless 'the beginning of one' 'head -c 20 good.octavo'
+endless 'its head' 'head -c 8192 good.octavo; head -c 70000 /dev/zero'
+
 say 'no packed file'
 feed checkpoint/config.json verify -
 feed checkpoint/model-00001-of-00002.safetensors verify -
