@@ -22,7 +22,7 @@ enum {
     STEPS_PER_TEXT = 100000000,
     SECONDS_PER_TEXT = 10,
     BYTES_PER_SECOND = 200000,
-    MATCHES_PER_LOOK = 256, /* matches per look at the clock */
+    LOOK_NS = 10000000,     /* between two looks at the processor time */
     HEAP_KIB = 64 << 10,    /* for one interpreted match */
     STACK_FIRST = 32 << 10, /* bytes, for one compiled match */
     STACK_LIMIT = 16 << 20,
@@ -37,8 +37,9 @@ struct pattern_scratch {
     pcre2_match_data *data;
     pcre2_jit_stack *stack; /* NULL if PCRE2 has no JIT compiler here */
     uint64_t steps;         /* left in the budget */
-    uint64_t matches;
-    time_t deadline; /* in seconds of this thread */
+    int64_t look;           /* when to look again, by the coarse clock */
+    time_t deadline;        /* in seconds of this thread */
+    const monitor *monitor;
 };
 
 /* A pattern is always tried at one position, so PCRE2 must not search (PCRE2_ANCHORED). */
@@ -169,8 +170,18 @@ static time_t seconds(void)
     return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 ? now.tv_sec : 0;
 }
 
-void pattern_budget(pattern_scratch *s, size_t bytes)
+/* A clock that costs less than a match, unlike that of processor time. */
+static int64_t coarse_ns(void)
 {
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* if it fails: look at every match */
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void pattern_budget(pattern_scratch *s, size_t bytes, const monitor *m)
+{
+    s->monitor = m;
+    s->look = 0;
     s->deadline = seconds() + SECONDS_PER_TEXT + (time_t)(bytes / BYTES_PER_SECOND);
     s->steps = STEPS_PER_TEXT + (uint64_t)bytes * STEPS_PER_BYTE;
 }
@@ -180,14 +191,26 @@ static err_code too_much(err *e)
     return err_set(e, ERR_INPUT, "a pattern needs too many steps to split this text");
 }
 
+/* Every 10 ms: a match may take much longer than another, so matches are not counted. */
+static err_code look(pattern_scratch *s, err *e)
+{
+    const int64_t now = coarse_ns();
+    if (now < s->look) {
+        return OK;
+    }
+    s->look = now + LOOK_NS;
+    if (monitor_cancelled(s->monitor)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    return seconds() > s->deadline ? too_much(e) : OK;
+}
+
 err_code pattern_match(const pattern *p, pattern_scratch *s, const char *text, size_t bytes,
                        size_t at, size_t *end, err *e)
 {
     int found = PCRE2_ERROR_MATCHLIMIT;
     *end = 0;
-    if (++s->matches % MATCHES_PER_LOOK == 0 && seconds() > s->deadline) {
-        return too_much(e);
-    }
+    TRY(look(s, e));
     for (uint64_t steps = FIRST_STEPS; found == PCRE2_ERROR_MATCHLIMIT; steps *= MORE_STEPS) {
         const uint64_t charge = steps == FIRST_STEPS ? 0 : steps;
         if (charge > s->steps || steps > UINT32_MAX) {

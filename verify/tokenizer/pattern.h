@@ -3,7 +3,7 @@
  *
  *     pattern_compile(text, strlen(text), &p, e);
  *     pattern_scratch_create(&s, e);
- *     pattern_budget(s, bytes);                           once per text
+ *     pattern_budget(s, bytes, m);                        once per text
  *     pattern_match(p, s, text, bytes, at, &end, e);      end > at: [at, end) matches
  *
  * The two engines agree on the operators but not on the classes of characters. So a pattern is
@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 
 enum { PATTERN_MAX_BYTES = 8192, PATTERN_MAX_DEPTH = 32 };
 
@@ -40,12 +41,13 @@ MUST_CHECK err_code pattern_scratch_create(pattern_scratch **out, err *e);
 void pattern_scratch_free(pattern_scratch *s); /* NULL is fine */
 
 /* Allow as many steps as a text of `bytes` bytes may need; a pattern that needs more is hostile.
- * Matches use up the steps until the next call. */
-void pattern_budget(pattern_scratch *s, size_t bytes);
+ * Matches use up the steps until the next call, and ask the monitor whether to stop. */
+void pattern_budget(pattern_scratch *s, size_t bytes, const monitor *m);
 
 /* Match at the offset `at`, which must be the beginning of a character; lookarounds see the text
  * before and after it. *end: the end of the match, 0 if there is none. `text` must be UTF-8.
- * Errors: ERR_INPUT too many steps, or too much memory for one match; ERR_MEMORY. */
+ * Errors: ERR_INPUT too many steps, or too much memory for one match; ERR_MEMORY, ERR_CANCELLED.
+ */
 MUST_CHECK err_code pattern_match(const pattern *p, pattern_scratch *s, const char *text,
                                   size_t bytes, size_t at, size_t *end, err *e);
 

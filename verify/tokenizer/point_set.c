@@ -152,7 +152,7 @@ static uint32_t point_at(size_t offset)
 static err_code scan(const pattern *p, pattern_scratch *scratch, const char *text, size_t bytes,
                      point_set *out, err *e)
 {
-    pattern_budget(scratch, bytes);
+    pattern_budget(scratch, bytes, NULL);
     for (size_t at = 0; at < bytes;) {
         size_t end = 0;
         TRY(pattern_match(p, scratch, text, bytes, at, &end, e));

@@ -48,7 +48,7 @@ static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, e
     TRY(bpe_read(json_object_get(root, "model"), &t->model, e));
     TRY(added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e));
     TRY(normal_read(json_object_get(root, "normalizer"), &t->normal, e));
-    TRY(added_normalize(&t->added[1], &t->normal, e));
+    TRY(added_normalize(&t->added[1], &t->normal, m, e));
     TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
     t->splits.letters = t->model.letters;
     TRY(check_first(t, root, e));
@@ -167,6 +167,7 @@ typedef struct encoding {
     const tokenizer *t;
     const char *text; /* the whole */
     pattern_scratch *scratch;
+    text_budget budget;
     normal_work normal;
     bpe_work work;
     size_t words;
@@ -266,9 +267,21 @@ typedef struct segment {
     size_t bytes;
     int set;
     size_t done; /* bytes handled so far, including space that rstrip took */
+    /* White space that was skipped last: every token within it would skip the rest of it again. */
+    size_t space_begin, space_end;
 } segment;
 
 static err_code encode_segment(encoding *c, const char *text, size_t bytes, int set, err *e);
+
+/* Where the white space after `end` ends. */
+static size_t skip_space_after(segment *s, size_t end)
+{
+    if (end < s->space_begin || end > s->space_end) {
+        s->space_begin = end;
+        s->space_end = skip_space(s->text, s->bytes, end);
+    }
+    return s->space_end;
+}
 
 /* Encode the text before an added token, which was found at `first`, and the token. */
 static err_code encode_added(encoding *c, segment *s, const added_token *t, size_t first, err *e)
@@ -282,7 +295,7 @@ static err_code encode_added(encoding *c, segment *s, const added_token *t, size
         return OK;
     }
     const size_t begin = t->lstrip ? skip_space_before(s->text, s->done, first) : first;
-    const size_t last = t->rstrip ? skip_space(s->text, s->bytes, end) : end;
+    const size_t last = t->rstrip ? skip_space_after(s, end) : end;
     if (s->done < begin) {
         TRY(encode_segment(c, s->text + s->done, begin - s->done, s->set + 1, e));
     }
@@ -299,18 +312,21 @@ static err_code encode_segment(encoding *c, const char *text, size_t bytes, int 
 {
     if (set == SETS) {
         const bool at_start = text == c->text;
-        return splits_run(&c->t->splits, c->scratch, text, bytes, at_start, encode_word, c, e);
+        return splits_run(&c->t->splits, c->scratch, &c->budget, text, bytes, at_start, encode_word,
+                          c, e);
     }
     if (set == SETS - 1) {
         TRY(normal_run(&c->t->normal, c->scratch, &c->normal, &text, &bytes, e));
     }
     const added_set *const tokens = &c->t->added[set];
     segment s = {.text = text, .bytes = bytes, .set = set};
+    const monitor *const m = c->work.monitor;
+    const added_token *t = NULL;
     size_t first = 0;
-    const added_token *t = added_find(tokens, text, bytes, 0, &first);
+    TRY(added_find(tokens, text, bytes, 0, m, &t, &first, e));
     while (t) {
         TRY(encode_added(c, &s, t, first, e));
-        t = added_find(tokens, text, bytes, first + t->bytes, &first);
+        TRY(added_find(tokens, text, bytes, first + t->bytes, m, &t, &first, e));
     }
     return s.done < bytes ? encode_segment(c, text + s.done, bytes - s.done, set + 1, e) : OK;
 }
@@ -339,7 +355,9 @@ err_code tokenizer_encode(const tokenizer *t, const char *text, size_t bytes, co
     err_code code = OK;
     TRY(check_text(text, bytes, e));
     TRY_OUT(pattern_scratch_create(&c.scratch, e));
-    pattern_budget(c.scratch, bytes);
+    pattern_budget(c.scratch, bytes, m);
+    text_budget_begin(&c.budget, bytes, m);
+    c.normal.budget = &c.budget;
     code = encode_segment(&c, text, bytes, 0, e);
 out:
     normal_work_free(&c.normal);

@@ -134,7 +134,6 @@ static err_code normalize_token(added_token *t, const normal_list *normal, patte
 {
     const char *text = t->content;
     size_t bytes = t->bytes;
-    pattern_budget(scratch, bytes);
     TRY(normal_run(normal, scratch, w, &text, &bytes, e));
     if (bytes == 0 || bytes > ADDED_MAX_BYTES) {
         return err_set(e, ERR_INPUT, "added_tokens: \"%s\" has %zu bytes after normalization",
@@ -150,15 +149,22 @@ static err_code normalize_token(added_token *t, const normal_list *normal, patte
     return OK;
 }
 
-err_code added_normalize(added_set *set, const normal_list *normal, err *e)
+err_code added_normalize(added_set *set, const normal_list *normal, const monitor *m, err *e)
 {
     pattern_scratch *scratch = NULL;
-    normal_work w = {0};
+    text_budget budget;
+    normal_work w = {.budget = &budget};
+    size_t bytes = 0;
     err_code code = OK;
     if (normal->count == 0 || set->count == 0) {
         return OK;
     }
+    for (size_t i = 0; i < set->count; i++) {
+        bytes += set->tokens[i].bytes;
+    }
     TRY_OUT(pattern_scratch_create(&scratch, e));
+    pattern_budget(scratch, bytes, m);
+    text_budget_begin(&budget, bytes, m);
     for (size_t i = 0; i < set->count; i++) {
         TRY_OUT(normalize_token(&set->tokens[i], normal, scratch, &w, e));
     }
@@ -215,16 +221,17 @@ static const added_token *longest_at(const added_set *set, const char *text, siz
     return best;
 }
 
-const added_token *added_find(const added_set *set, const char *text, size_t bytes, size_t at,
-                              size_t *found)
+/* A position costs at most the length of the longest token. */
+err_code added_find(const added_set *set, const char *text, size_t bytes, size_t at,
+                    const monitor *m, const added_token **out, size_t *found, err *e)
 {
-    for (; set->count && at < bytes; at++) {
-        const added_token *const t =
-            set->first[(unsigned char)text[at]] ? longest_at(set, text + at, bytes - at) : NULL;
-        if (t) {
+    *out = NULL;
+    for (; set->count && at < bytes && !*out; at++) {
+        TRY(monitor_step(m, at, e));
+        if (set->first[(unsigned char)text[at]]) {
+            *out = longest_at(set, text + at, bytes - at);
             *found = at;
-            return t;
         }
     }
-    return NULL;
+    return OK;
 }

@@ -115,11 +115,12 @@ void normal_free(normal_list *list)
 
 /* ---- normalizing ----------------------------------------------- */
 
-static err_code replace_text(const normal_step *s, const char *text, size_t bytes, text_buffer *out,
-                             err *e)
+static err_code replace_text(const normal_step *s, const char *text, size_t bytes,
+                             text_budget *budget, text_buffer *out, err *e)
 {
     const char *const end = text + bytes;
     for (;;) {
+        TRY(text_budget_check(budget, out->bytes, e));
         const char *const found = memmem(text, (size_t)(end - text), s->search, s->search_bytes);
         TRY(text_buffer_add(out, text, (size_t)((found ? found : end) - text), e));
         if (!found) {
@@ -131,11 +132,12 @@ static err_code replace_text(const normal_step *s, const char *text, size_t byte
 }
 
 static err_code replace_matches(const normal_step *s, pattern_scratch *scratch, const char *text,
-                                size_t bytes, text_buffer *out, err *e)
+                                size_t bytes, text_budget *budget, text_buffer *out, err *e)
 {
     size_t kept = 0;
     for (size_t at = 0; at < bytes;) {
         size_t end = 0;
+        TRY(text_budget_check(budget, out->bytes, e));
         TRY(pattern_match(s->pattern, scratch, text, bytes, at, &end, e));
         if (end == 0) {
             at += utf8_length(text + at, bytes - at);
@@ -148,20 +150,20 @@ static err_code replace_matches(const normal_step *s, pattern_scratch *scratch, 
     return text_buffer_add(out, text + kept, bytes - kept, e);
 }
 
-static err_code run_step(const normal_step *s, pattern_scratch *scratch, unicode_work *w,
+static err_code run_step(const normal_step *s, pattern_scratch *scratch, normal_work *w,
                          const char *text, size_t bytes, text_buffer *out, err *e)
 {
     switch (s->kind) {
     case NORMAL_FORM:
-        return unicode_normalize(s->form, text, bytes, w, out, e);
+        return unicode_normalize(s->form, text, bytes, &w->unicode, out, e);
     case NORMAL_PREPEND:
         if (bytes) {
             TRY(text_buffer_add(out, s->content, s->content_bytes, e));
         }
         return text_buffer_add(out, text, bytes, e);
     default:
-        return s->search ? replace_text(s, text, bytes, out, e)
-                         : replace_matches(s, scratch, text, bytes, out, e);
+        return s->search ? replace_text(s, text, bytes, w->budget, out, e)
+                         : replace_matches(s, scratch, text, bytes, w->budget, out, e);
     }
 }
 
@@ -171,7 +173,8 @@ err_code normal_run(const normal_list *list, pattern_scratch *scratch, normal_wo
     for (size_t i = 0; i < list->count; i++) {
         text_buffer *const out = &w->buffers[i % 2]; /* the text is in the other one */
         out->bytes = 0;
-        TRY(run_step(&list->steps[i], scratch, &w->unicode, *text, *bytes, out, e));
+        TRY(run_step(&list->steps[i], scratch, w, *text, *bytes, out, e));
+        TRY(text_budget_spend(w->budget, out->bytes, e));
         *text = out->text ? out->text : "";
         *bytes = out->bytes;
     }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "verify/tokenizer/pattern.h"
+#include "verify/tokenizer/text_budget.h"
 #include "verify/tokenizer/text_buffer.h"
 #include "verify/tokenizer/tokenizer.h"
 #include "verify/tokenizer/unicode_normal.h"
@@ -68,8 +69,9 @@ typedef struct normal_list {
     size_t count; /* 0: texts stay as they are */
 } normal_list;
 
-/* Working memory for one thread. Initially all zero. */
+/* Working memory for one thread. Initially all zero except the budget. */
 typedef struct normal_work {
+    text_budget *budget;
     text_buffer buffers[2];
     unicode_work unicode;
 } normal_work;
@@ -109,13 +111,14 @@ MUST_CHECK err_code added_read(const json_t *list, const bpe_model *m, added_set
 MUST_CHECK err_code added_finish(added_set *set, err *e);
 
 /* Normalize what the tokens of a set are searched by, as the text is that they are searched in. */
-MUST_CHECK err_code added_normalize(added_set *set, const normal_list *normal, err *e);
+MUST_CHECK err_code added_normalize(added_set *set, const normal_list *normal, const monitor *m,
+                                    err *e);
 void added_free(added_set *set);
 
 /* The first occurrence, from `at` on, of any token of the set; of several at one place the longest
- * token. *found: its offset. NULL: none. */
-const added_token *added_find(const added_set *set, const char *text, size_t bytes, size_t at,
-                              size_t *found);
+ * token. *out: the token, NULL: none; *found: its offset. ERR_CANCELLED. */
+MUST_CHECK err_code added_find(const added_set *set, const char *text, size_t bytes, size_t at,
+                               const monitor *m, const added_token **out, size_t *found, err *e);
 
 /* ---- Splits: read in tokenizer_split_read.c, applied in tokenizer_split.c */
 
@@ -157,8 +160,9 @@ void splits_free(split_list *list);
 typedef err_code (*split_fn)(void *ctx, const char *word, size_t bytes, err *e);
 
 /* Call `take` for each word of a segment. `at_start`: the segment is the beginning of the text. */
-MUST_CHECK err_code splits_run(const split_list *list, pattern_scratch *scratch, const char *text,
-                               size_t bytes, bool at_start, split_fn take, void *ctx, err *e);
+MUST_CHECK err_code splits_run(const split_list *list, pattern_scratch *scratch,
+                               text_budget *budget, const char *text, size_t bytes, bool at_start,
+                               split_fn take, void *ctx, err *e);
 
 /* ---- Model: read in tokenizer_model.c, applied in tokenizer_bpe.c */
 

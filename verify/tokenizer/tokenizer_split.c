@@ -9,6 +9,7 @@
 typedef struct split_run {
     const split_list *list;
     pattern_scratch *scratch;
+    text_budget *budget;
     bool at_start; /* the segment is the beginning of the text */
     split_fn take;
     void *ctx;
@@ -170,6 +171,7 @@ static err_code run_metaspace(const split_run *r, size_t number, const char *tex
 
 static err_code run_step(const split_run *r, size_t number, const char *text, size_t bytes, err *e)
 {
+    TRY(text_budget_spend(r->budget, bytes, e));
     if (number == r->list->count) {
         return r->take(r->ctx, text, bytes, e);
     }
@@ -183,9 +185,9 @@ static err_code run_step(const split_run *r, size_t number, const char *text, si
     return split_text(r, number, text, bytes, e);
 }
 
-err_code splits_run(const split_list *list, pattern_scratch *scratch, const char *text,
-                    size_t bytes, bool at_start, split_fn take, void *ctx, err *e)
+err_code splits_run(const split_list *list, pattern_scratch *scratch, text_budget *budget,
+                    const char *text, size_t bytes, bool at_start, split_fn take, void *ctx, err *e)
 {
-    const split_run r = {list, scratch, at_start, take, ctx};
+    const split_run r = {list, scratch, budget, at_start, take, ctx};
     return bytes ? run_step(&r, 0, text, bytes, e) : OK;
 }

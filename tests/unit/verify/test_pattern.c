@@ -20,7 +20,7 @@ static err_code match(const pattern *p, const char *text, size_t bytes, size_t *
 {
     pattern_scratch *s = NULL;
     expect_ok(pattern_scratch_create(&s, e), e);
-    pattern_budget(s, bytes);
+    pattern_budget(s, bytes, NULL);
     const err_code code = pattern_match(p, s, text, bytes, 0, end, e);
     pattern_scratch_free(s);
     return code;
