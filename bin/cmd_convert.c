@@ -16,6 +16,7 @@
 #include "bin/cli/value.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
+#include "verify/integrity/read_back.h"
 
 /* What the command line asks for. Rules and globs keep its order. --scales, --dialect and
  * --recipe are applied after parsing, because options override the recipe wherever --recipe is
@@ -98,7 +99,7 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
         q->options.source_sha256 = true;
         return OK;
     case OPTION_NO_READ_BACK:
-        q->options.read_back = false;
+        q->options.check = NULL;
         return OK;
     case OPTION_REQUANTIZE:
         q->recipe.requantize = true;
@@ -292,7 +293,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     convert_request q = {.report = r,
                          .job = job_defaults(),
                          .compute = COMPUTE_DEFAULT,
-                         .options = {.digest = DIGEST_XXH3, .read_back = true}};
+                         .options = {.digest = DIGEST_XXH3, .check = integrity_read_back}};
     command_line line;
     q.globs = calloc((size_t)argc, sizeof *q.globs);
     if (!q.globs) {

@@ -76,10 +76,11 @@ static const char *const convert_paragraphs[] = {
     "The files that a runtime needs in addition to the weights (config.json, tokenizer and "
     "license files, and so on) are embedded in the packed file.",
     "The output appears under its name only when it is complete, on disk and, unless "
-    "--no-read-back is given, read back from there. If anything fails before that, no new file is "
-    "left behind, and an old one stays as it was. An input is never overwritten. With -o -, the "
-    "file goes to standard output, from its first byte to its last, and the report goes to "
-    "standard error. The end of the file shows that it is complete; octavo verify - checks this.",
+    "--no-read-back is given, read back from there and checked as octavo verify does. If anything "
+    "fails before that, no new file is left behind, and an old one stays as it was. An input is "
+    "never overwritten. With -o -, the file goes to standard output, from its first byte to its "
+    "last, and the report goes to standard error. The end of the file shows that it is complete; "
+    "octavo verify - checks this.",
     "All CUDA devices are used if there are any, unless --device says otherwise; the environment "
     "variable CUDA_VISIBLE_DEVICES hides devices from every program. A device that is named with "
     "--device but is missing or full is an error; one that is not named is left out. If a device "

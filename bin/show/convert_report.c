@@ -45,7 +45,7 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
     report_put(r, o, "bytes", report_number(job->plan.file_bytes));
     report_put(r, o, "seconds", report_real(done->seconds));
     report_put(r, o, "source_gb_per_s", report_real((double)bytes / done->seconds / 1e9));
-    report_put(r, o, "read_back", json_boolean(!done->read_back_skipped));
+    report_put(r, o, "read_back", json_boolean(done->read_back));
     report_put(r, o, "read_back_seconds", report_real(done->read_back_seconds));
     report_put(r, o, "sqnr", report_real(stats_sqnr(done->sum_sq_source, done->sum_sq_error)));
     report_put(r, o, "saturated", report_number(done->saturated));
@@ -77,6 +77,9 @@ static void print_result(const convert_job *job, const compute *c, const convert
                : "nothing quantized",
            text_seconds(time.s, done->seconds), text_rate(rate.s, p->source_bytes, done->seconds),
            device);
+    if (!done->read_back && !job->options.stream) {
+        printf("not read back from the disk\n");
+    }
     printf("root %s\n", root);
 }
 

@@ -1,7 +1,6 @@
 #include "convert/stream/convert.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 
 #include "convert/stream/work_items.h"
 #include "convert/stream/pipeline.h"
-#include "convert/stream/readback.h"
 #include "convert/stream/scale_runs.h"
 #include "format/file/direct.h"
 #include "format/checkpoint/checkpoint_inputs.h"
@@ -30,6 +28,9 @@ enum { SLOTS_AHEAD = 2 }; /* more than computing threads: these read and write m
 /* Their sources in 16 bits, and the most that alignment for direct reads adds to them. */
 #define SLOT_IN_BYTES (2 * SLOT_OUT_BYTES)
 #define SLOT_IN_EXTRA (SLOT_IN_BYTES / DIRECT_MIN * 2 * DIRECT_ALIGN)
+
+/* The file is read back through the same buffers: a chunk of it, with the padding before it. */
+#define READ_BACK_EXTRA (PACK_ALIGN + PACK_WRITTEN_MARGIN)
 
 static double now(void)
 {
@@ -61,6 +62,7 @@ static err_code choose_slots(const plan *p, unsigned threads, uint64_t memory, c
     pipeline_need need;
     items_largest_chunk(&p->table, &in_bytes, &out_bytes);
     in_bytes = num_max(in_bytes, SLOT_IN_BYTES + SLOT_IN_EXTRA);
+    in_bytes = num_max(in_bytes, out_bytes + READ_BACK_EXTRA);
     out_bytes = num_max(out_bytes, SLOT_OUT_BYTES);
     TRY(pipeline_measure(p, in_bytes, out_bytes, &need, e));
     const uint64_t each = in_bytes + out_bytes + need.slot_bytes;
@@ -240,22 +242,36 @@ static void sum_up(const plan *p, const pack_evidence *v, convert_report *report
     }
 }
 
-static err_code read_back(const convert_job *job, const pipeline_job *p, const pack_evidence *v,
-                          const pack_tail *tail, const monitor *m, convert_report *report, err *e)
+/* The engine is idle now, and its buffers are free. */
+static err_code read_back(const convert_job *job, const engine *g, const output *out,
+                          const monitor *m, convert_report *report, err *e)
 {
-    report->read_back_skipped =
-        !job->options.read_back || output_is_stream(p->out) || readback_is_pointless(p->out);
-    if (report->read_back_skipped) {
+    if (!job->options.check || output_is_stream(out)) {
         return OK;
+    }
+    unsigned char **const buffers = calloc(g->slot_count, sizeof *buffers);
+    if (!buffers) {
+        return err_set(e, ERR_MEMORY, "%s: no memory to read it back", job->options.output);
+    }
+    const pack_written w = {.fd = output_descriptor(out),
+                            .path = output_part_path(out),
+                            .root = report->root,
+                            .buffers = buffers,
+                            .buffer_count = (unsigned)num_min(job->slots.count, g->slot_count),
+                            .buffer_bytes = g->in_bytes};
+    for (unsigned i = 0; i < w.buffer_count; i++) {
+        buffers[i] = g->slots[i].in;
     }
     const double start = now();
     monitor_stage(m, "read back", job->plan.table.data_end - job->plan.table.data_off);
-    const err_code code = readback_run(p, v, tail, m, e);
+    const err_code code = job->options.check(&w, m, e);
     report->read_back_seconds = now() - start;
+    report->read_back = true;
+    free(buffers);
     return code;
 }
 
-/* Everything between opening the output and renaming it into place. */
+/* Write and sync all bytes of the output. */
 static err_code fill_output(convert_job *job, engine *g, output *out, const monitor *m,
                             convert_report *report, err *e)
 {
@@ -281,7 +297,6 @@ static err_code fill_output(convert_job *job, engine *g, output *out, const moni
     report->seconds = now() - start;
     sum_up(&job->plan, &v, report);
     memcpy(report->root, tail.root, SHA256_BYTES);
-    TRY_OUT(read_back(job, &p, &v, &tail, m, report, e));
 out:
     free(tail.bytes);
     pack_evidence_free(&v);
@@ -302,6 +317,7 @@ err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_repo
     TRY_OUT(refuse_input_as_output(job, e));
     TRY_OUT(open_output(&job->options, m, &out, e));
     TRY_OUT(fill_output(job, g, out, m, report, e));
+    TRY_OUT(read_back(job, g, out, m, report, e));
     TRY_OUT(monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK);
     TRY_OUT(output_commit(&out, e));
 out:

@@ -3,7 +3,7 @@
  *     convert_job job = {0};
  *     convert_prepare(&options, m, &job, e);        headers only; nothing is written
  *     ... job.plan is complete; open an engine with job.slots ...
- *     convert_run(&job, engine, m, &report, e);     write, sync, read back, rename
+ *     convert_run(&job, engine, m, &report, e);     write, sync, check, rename
  *     convert_close(&job);
  *
  * The output appears under its name only when it is complete and on the disk; after any failure the
@@ -13,6 +13,7 @@
 
 #include "convert/plan/plan.h"
 #include "format/base/monitor.h"
+#include "format/pack/pack_written.h"
 #include "quant/engine/engine.h"
 
 typedef struct convert_options {
@@ -28,7 +29,7 @@ typedef struct convert_options {
     bool source_sha256; /* also record the SHA-256 of whole shards */
     bool allow_none;    /* a conversion that quantizes nothing is not an error */
     bool force;         /* replace an existing output */
-    bool read_back;     /* read the file back from the disk before it is renamed into place */
+    pack_check *check;  /* of the written file before it is renamed into place; NULL: none */
     unsigned threads;   /* >= 1 */
     uint64_t memory;    /* budget for buffers, bytes */
 } convert_options;
@@ -51,8 +52,8 @@ typedef struct convert_job {
 
 typedef struct convert_report {
     double seconds;                     /* first read to last write + fsync */
+    bool read_back;                     /* and checked; false: a stream, or not asked for */
     double read_back_seconds;           /* 0: not read back */
-    bool read_back_skipped;             /* tmpfs, a stream, or not asked for */
     uint64_t nonfinite_kept;            /* infinities and NaNs in kept tensors */
     double sum_sq_source, sum_sq_error; /* of all quantized tensors */
     uint64_t saturated, flushed;
@@ -68,7 +69,7 @@ MUST_CHECK err_code convert_prepare(const convert_options *options, const monito
 /* `g` has slots of the sizes in job->slots; it may have fewer than job->slots.count, and then fewer
  * threads read and write. Errors: ERR_IO, also for an existing output without force; ERR_USAGE the
  * output is one of the inputs; ERR_INPUT a NaN or an infinity in a tensor to quantize;
- * ERR_CANCELLED; those of the engine. */
+ * ERR_CANCELLED; those of the engine and of the check. */
 MUST_CHECK err_code convert_run(convert_job *job, engine *g, const monitor *m,
                                 convert_report *report, err *e);
 

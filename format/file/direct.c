@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,16 +23,30 @@ void direct_init(direct_file *f, const char *path, int fd)
     f->path = path;
     f->again = path;
     f->fd = fd;
+    f->written = false;
     atomic_init(&f->past, NOT_OPENED);
     atomic_init(&f->refused, false);
 }
 
-void direct_close(direct_file *f)
+void direct_init_written(direct_file *f, const char *path, int fd)
+{
+    direct_init(f, path, fd);
+    f->written = true;
+    snprintf(f->by_fd, sizeof f->by_fd, "/proc/self/fd/%d", fd);
+    f->again = f->by_fd;
+}
+
+void direct_close_written(direct_file *f)
 {
     const int past = atomic_load(&f->past);
     if (past >= 0) {
         close(past);
     }
+}
+
+void direct_close(direct_file *f)
+{
+    direct_close_written(f);
     close(f->fd);
 }
 
@@ -142,8 +157,8 @@ err_code direct_read(direct_file *f, uint64_t off, unsigned char *buffer, size_t
     size_t done = 0;
     *data = buffer;
     if (bytes >= DIRECT_MIN) {
-        cache_answer answer;
-        TRY(ask_cache(f->fd, off, buffer, bytes, w, &answer, e));
+        cache_answer answer = NOT_ALL_THERE;
+        TRY(f->written ? OK : ask_cache(f->fd, off, buffer, bytes, w, &answer, e));
         if (answer == ALL_THERE) {
             return OK;
         }

@@ -16,6 +16,7 @@
 #define DIRECT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,8 @@ typedef struct direct_file {
     const char *path;    /* for messages; owned by the caller */
     const char *again;   /* the path to open it again by: `path`, unless the caller sets another */
     int fd;              /* reads through the page cache */
+    bool written;        /* see direct_init_written */
+    char by_fd[32];      /* `again` of such a file */
     atomic_int past;     /* reads past the page cache; opened when first needed */
     atomic_bool refused; /* the file system opened `past`, but cannot read from it */
 } direct_file;
@@ -45,6 +48,11 @@ typedef struct direct_witness {
 /* Takes over `fd`. */
 void direct_init(direct_file *f, const char *path, int fd);
 void direct_close(direct_file *f);
+
+/* The same for a file that was just written, to see what the disk holds: the page cache, which has
+ * what was written, is not asked. The file needs no name, and `fd` stays the caller's. */
+void direct_init_written(direct_file *f, const char *path, int fd);
+void direct_close_written(direct_file *f);
 
 /* The size of the buffer into which `bytes` bytes are read: `bytes` if that is less than DIRECT_MIN,
  * else a larger multiple of DIRECT_ALIGN. */

@@ -24,6 +24,7 @@
 #include "tests/aid/expect.h"
 #include "tests/aid/made_checkpoint.h"
 #include "tests/aid/scratch.h"
+#include "verify/integrity/read_back.h"
 
 enum { PLENTY = 64 }; /* MiB: enough for all slots of a few threads */
 
@@ -47,9 +48,10 @@ static inline void conversion_setup(void)
 
 static inline conversion conversion_with(unsigned threads, uint64_t memory)
 {
-    return (conversion){
-        .options = {
-            .digest = DIGEST_XXH3, .threads = threads, .memory = memory, .read_back = true}};
+    return (conversion){.options = {.digest = DIGEST_XXH3,
+                                    .threads = threads,
+                                    .memory = memory,
+                                    .check = integrity_read_back}};
 }
 
 static inline err_code conversion_run_job(conversion *r, convert_job *job)

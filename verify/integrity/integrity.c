@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "verify/integrity/scan.h"
@@ -39,6 +40,9 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     out->chunks_checked = s->chunks_checked;
     out->bytes_checked = s->bytes_checked;
     out->tensors_checked = s->tensors_checked;
+    if (s->has_trailer) {
+        memcpy(out->root, s->trailer.root, SHA256_BYTES);
+    }
 
     damage_list_free(&s->damages);
     pack_table_free(&s->table);

@@ -14,6 +14,7 @@
 
 #include "format/base/monitor.h"
 #include "format/pack/pack_file.h"
+#include "format/pack/pack_written.h"
 
 /* One finding: a place that is damaged or illegal. */
 typedef struct damage {
@@ -32,6 +33,7 @@ typedef struct integrity_report {
     size_t count;
     uint64_t chunks_checked, bytes_checked;
     bool tensors_checked; /* false: quick, or the table or its digests could not be trusted */
+    unsigned char root[SHA256_BYTES]; /* of the trailer; zeros if there is none to trust */
 } integrity_report;
 
 typedef struct integrity_options {
@@ -41,6 +43,8 @@ typedef struct integrity_options {
                                 name matches, and no padding between tensors */
     unsigned threads;        /* >= 1 */
     uint64_t memory;         /* bytes, for the buffers that tensor data is read into */
+    const pack_written *written; /* NULL; else this file was just written: its tensor data is read
+                                    past the page cache, into these buffers, one for each thread */
 } integrity_options;
 
 /* Check an open descriptor. Returns OK if the check ran to its end, whatever it found. Errors:

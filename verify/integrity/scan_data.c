@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "format/base/glob.h"
+#include "format/file/direct.h"
 #include "format/file/io.h"
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
@@ -41,8 +42,9 @@ struct data_scan {
     const char *largest_name;
     damage_list padding; /* findings between chunks */
     unsigned workers;
-    unsigned char **buffers; /* [workers] of buffer_bytes */
-    size_t buffer_bytes;
+    unsigned char **buffers; /* [workers], each for a batch of batch_bytes */
+    size_t batch_bytes;
+    direct_file file; /* of a file that was just written */
 };
 
 /* Does the glob match this slice, by the name of the record or of the member of the stack? */
@@ -81,16 +83,18 @@ static err_code choose(data_scan *d, err *e)
 static err_code size_buffers(data_scan *d, err *e)
 {
     const integrity_options *const o = d->scan->options;
+    const pack_written *const w = o->written;
+    const uint64_t budget = w ? w->buffer_bytes - PACK_WRITTEN_MARGIN : o->memory;
     const uint64_t least = d->largest + PACK_ALIGN;
-    if (d->largest > 0 && least > o->memory) {
+    if (d->largest > 0 && least > budget) {
         return err_set(e, ERR_MEMORY,
                        "%s: tensor %s: a chunk needs a buffer of %" PRIu64 " bytes, %" PRIu64
                        " are allowed",
-                       d->scan->path, d->largest_name, least, o->memory);
+                       d->scan->path, d->largest_name, least, budget);
     }
-    d->workers = (unsigned)num_max(1, num_min(o->threads, o->memory / least));
     const uint64_t useful = num_min(BATCH_BYTES, d->table->data_end - d->table->data_off);
-    d->buffer_bytes = num_max(least, num_min(useful, o->memory / d->workers));
+    d->workers = w ? w->buffer_count : (unsigned)num_max(1, num_min(o->threads, budget / least));
+    d->batch_bytes = num_max(least, num_min(useful, w ? budget : budget / d->workers));
     return OK;
 }
 
@@ -111,7 +115,7 @@ static void plan_batches(data_scan *d)
             if (!d->chosen[number] || (!d->stream && end > d->scan->file_bytes)) {
                 b = NULL;
                 d->chosen[number] = false;
-            } else if (b && end - b->begin <= d->buffer_bytes) {
+            } else if (b && end - b->begin <= d->batch_bytes) {
                 b->count++;
                 b->end = end;
             } else {
@@ -189,13 +193,27 @@ out:
     return code;
 }
 
+/* *data: where the batch begins in the buffer of this worker. */
+static err_code read_batch(data_scan *d, unsigned worker, uint64_t task, unsigned char **data,
+                           err *e)
+{
+    batch *const b = &d->batches[task];
+    const size_t bytes = b->end - b->begin;
+    *data = d->buffers[worker];
+    if (d->stream) {
+        return read_streamed(d, b, task, *data, e);
+    }
+    return d->scan->options->written
+               ? direct_read(&d->file, b->begin, *data, bytes, NULL, data, e)
+               : io_read_at(d->scan->fd, d->scan->path, b->begin, *data, bytes, e);
+}
+
 static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     data_scan *const d = ctx;
-    batch *const b = &d->batches[task];
-    unsigned char *const data = d->buffers[worker];
-    TRY(d->stream ? read_streamed(d, b, task, data, e)
-                  : io_read_at(d->scan->fd, d->scan->path, b->begin, data, b->end - b->begin, e));
+    const batch *const b = &d->batches[task];
+    unsigned char *data = NULL;
+    TRY(read_batch(d, worker, task, &data, e));
     uint64_t cursor = b->begin;
     for (uint64_t number = b->first; number < b->first + b->count; number++) {
         const pack_record *const r = &d->table->records[pack_table_chunk_owner(d->table, number)];
@@ -329,14 +347,16 @@ static err_code allocate(data_scan *d, err *e)
                          chunks);
 }
 
-static err_code allocate_buffers(data_scan *d, err *e)
+/* The buffers that came with a file that was just written are the caller's. */
+static err_code take_buffers(data_scan *d, err *e)
 {
+    const pack_written *const w = d->scan->options->written;
     d->buffers = calloc(d->workers, sizeof *d->buffers);
     for (unsigned i = 0; d->buffers && i < d->workers; i++) {
-        d->buffers[i] = malloc(d->buffer_bytes);
+        d->buffers[i] = w ? w->buffers[i] : malloc(d->batch_bytes);
         if (!d->buffers[i]) {
             return err_set(e, ERR_MEMORY, "%s: no memory for %u buffers of %zu bytes",
-                           d->scan->path, d->workers, d->buffer_bytes);
+                           d->scan->path, d->workers, d->batch_bytes);
         }
     }
     return d->buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", d->scan->path);
@@ -360,12 +380,13 @@ err_code data_scan_begin(scan *s, const pack_table *t, digest_alg alg, scan_stre
     d->stream = stream;
     d->table = t;
     d->found.alg = alg;
+    direct_init_written(&d->file, s->path, s->fd);
     damage_list_init(&d->padding);
     TRY(allocate(d, e));
     TRY(choose(d, e));
     TRY(size_buffers(d, e));
     plan_batches(d);
-    return allocate_buffers(d, e);
+    return take_buffers(d, e);
 }
 
 err_code data_scan_read(data_scan *d, err *e)
@@ -373,7 +394,9 @@ err_code data_scan_read(data_scan *d, err *e)
     if (!d->stream) {
         posix_fadvise(d->scan->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
-    monitor_stage(d->scan->monitor, "verify", d->table->data_end - d->table->data_off);
+    if (!d->scan->options->written) { /* whose stage has begun */
+        monitor_stage(d->scan->monitor, "verify", d->table->data_end - d->table->data_off);
+    }
     return parallel_for(d->workers, d->batch_count, check_batch, d, d->scan->monitor, e);
 }
 
@@ -393,9 +416,10 @@ void data_scan_free(data_scan *d)
     if (!d) {
         return;
     }
-    for (unsigned i = 0; d->buffers && i < d->workers; i++) {
+    for (unsigned i = 0; d->buffers && !d->scan->options->written && i < d->workers; i++) {
         free(d->buffers[i]);
     }
+    direct_close_written(&d->file);
     free(d->buffers);
     free(d->batches);
     free(d->odd_scale);

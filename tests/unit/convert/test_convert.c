@@ -73,7 +73,7 @@ static void convert_in_other_ways(const conversion *first)
         r.recipe.scales = first->recipe.scales;
         r.options.digest = first->options.digest;
         r.options.allow_none = first->options.allow_none;
-        r.options.read_back = i % 2;
+        r.options.check = i % 2 ? integrity_read_back : NULL;
         r.options.force = true;
         if (i % 2) {
             forget_sources();

@@ -2,7 +2,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +9,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -239,21 +237,15 @@ static bool wants_to_stop(void *ctx)
 static const struct {
     const char *stage;
     int advances;
-} stops[] = {{"digest sources", 0}, {"digest sources", 1}, {"digest sources", 3}, {"convert", 0},
-             {"convert", 1},        {"convert", 2},        {"convert", 4},        {"read back", 0},
-             {"read back", 1},      {"read back", 7}}; /* the last chunk of all */
+} stops[] = {{"digest sources", 0}, {"digest sources", 1}, {"digest sources", 3},
+             {"convert", 0},        {"convert", 1},        {"convert", 2},
+             {"convert", 4},        {"read back", 0},      {"read back", 1}};
 
 START_TEST(cancelled_run_leaves_nothing)
 {
     for (unsigned threads = 1; threads <= 5; threads += 2) {
         patience p = {.stage = stops[_i].stage, .advances = stops[_i].advances};
         conversion r = conversion_with(threads, PLENTY * MIB);
-        struct statfs fs;
-        ck_assert_int_eq(statfs(scratch(""), &fs), 0);
-        if (fs.f_type == TMPFS_MAGIC && strcmp(p.stage, "read back") == 0) {
-            printf("skipped: nothing is read back on tmpfs\n");
-            return;
-        }
         r.options.source_sha256 = true;
         r.m = (monitor){
             .stage = hear_stage, .advance = hear_advance, .cancelled = wants_to_stop, .ctx = &p};

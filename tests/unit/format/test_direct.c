@@ -247,6 +247,28 @@ START_TEST(what_is_not_cached_is_read)
 }
 END_TEST
 
+/* What the page cache has does not count for a file that was just written, and it needs no name. */
+START_TEST(what_was_written_is_read_from_the_disk)
+{
+    const bool can = can_read_past();
+    const int fd = file.fd;
+    ck_assert_int_eq(unlink(file.path), 0);
+    direct_close_written(&file);
+    direct_init_written(&file, "written", fd);
+    os.asks = os.opens = 0;
+    for (int i = 0; i < COUNT(pieces); i++) {
+        const bool large = pieces[i].bytes >= DIRECT_MIN;
+        os.past_reads = 0;
+        check_piece(pieces[i].off, pieces[i].bytes);
+        ck_assert_int_eq(os.past_reads, large && can);
+    }
+    ck_assert_int_eq(os.asks, 0);
+    ck_assert_int_eq(os.opens, 1);
+    direct_close_written(&file);
+    direct_init(&file, "written", fd); /* for the end of the test */
+}
+END_TEST
+
 START_TEST(memory_is_a_file_system_too)
 {
     const char *const path = "/dev/shm/octavo-test-direct";
@@ -417,6 +439,7 @@ int main(void)
     tcase_add_test(tc, what_is_cached_is_copied);
     tcase_add_test(tc, the_disk_is_read_past_the_cache);
     tcase_add_test(tc, what_is_not_cached_is_read);
+    tcase_add_test(tc, what_was_written_is_read_from_the_disk);
     tcase_add_test(tc, memory_is_a_file_system_too);
     tcase_add_test(tc, a_system_that_cannot_say);
     tcase_add_loop_test(tc, a_second_descriptor_is_refused_once, 0, 3);

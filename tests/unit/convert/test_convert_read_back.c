@@ -1,10 +1,8 @@
-/* Reading back: what the disk holds is compared with what was written, all of it. */
+/* A conversion whose file changes between the last write and the rename. */
 #include <check.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "format/base/num.h"
@@ -24,16 +22,6 @@ static void teardown(void)
 {
     made_free(&made);
     scratch_remove();
-}
-
-static bool on_tmpfs(void)
-{
-    struct statfs fs;
-    ck_assert_int_eq(statfs(scratch(""), &fs), 0);
-    if (fs.f_type == TMPFS_MAGIC) {
-        printf("skipped: nothing is read back on tmpfs\n");
-    }
-    return fs.f_type == TMPFS_MAGIC;
 }
 
 static uint64_t flip_at;
@@ -66,34 +54,62 @@ static void choose_place(convert_job *job)
     flip_at = place_of(places[flip_at], &job->plan);
 }
 
-START_TEST(what_the_disk_changed_is_found)
+static void flipped_byte_is_found(uint64_t place)
 {
     saboteur s = {.stage = "read back", .act = flip_written};
     conversion r = conversion_with(2, PLENTY * MIB);
-    if (on_tmpfs()) {
-        return;
-    }
-    flip_at = (uint64_t)_i;
+    flip_at = place;
     r.prepared = choose_place;
     r.m = (monitor){.stage = at_stage, .advance = at_progress, .ctx = &s};
-    conversion_fails(&r, ERR_IO, "the bytes read back differ from those written (offset");
+    conversion_fails(&r, ERR_IO, "the bytes read back differ from those written");
     ck_assert_int_eq(s.acted, 1);
-    s.acted = 0;
-    r.options.read_back = false; /* nothing is compared */
-    r.prepared = NULL;
+}
+
+START_TEST(what_the_disk_changed_is_found)
+{
+    flipped_byte_is_found((uint64_t)_i);
+}
+END_TEST
+
+START_TEST(the_old_file_stays)
+{
+    saboteur s = {.stage = "read back", .act = flip_written};
+    conversion r = conversion_with(2, PLENTY * MIB);
+    flip_at = 0;
+    r.prepared = choose_place;
+    r.options.force = true;
+    r.m = (monitor){.stage = at_stage, .ctx = &s};
+    char old[4] = "";
+    scratch_text("out/p", "old");
+    expect_error(conversion_run(&r), ERR_IO, &r.e, "the bytes read back differ");
+    const int fd = open(scratch("out/p"), O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(read(fd, old, sizeof old), 3);
+    ck_assert_str_eq(old, "old");
+    close(fd);
+    ck_assert_int_eq(conversion_entries("out"), 1);
+}
+END_TEST
+
+START_TEST(without_a_check_nothing_is_read)
+{
+    saboteur s = {.stage = "read back", .act = flip_written};
+    conversion r = conversion_with(2, PLENTY * MIB);
+    r.options.check = NULL;
+    r.m = (monitor){.stage = at_stage, .ctx = &s};
     conversion_succeeds(&r);
     ck_assert_int_eq(s.acted, 0);
-    ck_assert(r.report.read_back_skipped);
+    ck_assert(!r.report.read_back);
     ck_assert(r.report.read_back_seconds == 0);
 }
 END_TEST
 
-START_TEST(memory_is_not_read_back)
+START_TEST(memory_is_read_back_too)
 {
     conversion r = conversion_with(2, PLENTY * MIB);
     if (conversion_mount("size=8m")) {
+        flipped_byte_is_found((uint64_t)_i);
         conversion_succeeds(&r);
-        ck_assert(r.report.read_back_skipped);
+        ck_assert(r.report.read_back);
         packed_check(scratch("out/p"), &made, false, DIGEST_XXH3);
         umount(scratch("out"));
     }
@@ -102,10 +118,12 @@ END_TEST
 
 int main(void)
 {
-    TCase *tc = tcase_create("readback");
+    TCase *tc = tcase_create("convert_read_back");
     tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, what_the_disk_changed_is_found, 0, COUNT(places));
-    tcase_add_test(tc, memory_is_not_read_back);
-    return run_tests("readback", tc);
+    tcase_add_test(tc, the_old_file_stays);
+    tcase_add_test(tc, without_a_check_nothing_is_read);
+    tcase_add_loop_test(tc, memory_is_read_back_too, 0, COUNT(places));
+    return run_tests("convert_read_back", tc);
 }
