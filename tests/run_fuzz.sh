@@ -67,8 +67,8 @@ sum() {
 
 here=${0%/*}/fuzz
 export COUNTS="${COUNTS:-${0%/*}/../build/fuzz/counts}"
-# Most of the memory that the sanitizer keeps aside to notice late use is only cleared and filled again.
-export ASAN_OPTIONS="quarantine_size_mb=16:${ASAN_OPTIONS:-}"
+# The memory that the sanitizer keeps aside to notice late use is only cleared and filled again: 256 MB by default.
+export ASAN_OPTIONS="quarantine_size_mb=4:${ASAN_OPTIONS:-}"
 failed=0
 inputs=0
 what=$1

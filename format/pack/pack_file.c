@@ -271,7 +271,8 @@ static err_code digest_head(head_pass *h, pack_table *table, err *e)
 /* The directory was checked: all head sections lie within the head. */
 static err_code open_table(pack_file *p, err *e)
 {
-    head_pass h = {.file = p, .at = PACK_BLOCK, .piece = malloc(PIECE)};
+    head_pass h = {
+        .file = p, .at = PACK_BLOCK, .piece = malloc(num_min(PIECE, p->superblock.data_off))};
     err_code code = OK;
     TRY_OUT(h.piece ? OK : err_set(e, ERR_MEMORY, "no memory for the head of the file"));
     TRY_OUT(digest_head(&h, &p->table, e));

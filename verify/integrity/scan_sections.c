@@ -292,7 +292,7 @@ static bool length_expected(const scan *s, uint32_t tag, uint64_t *bytes)
 static err_code stream_section(scan *s, uint32_t i, err *e)
 {
     const pack_section *const section = &s->dir[i];
-    unsigned char *const buffer = malloc(STREAM_BYTES);
+    unsigned char *const buffer = malloc(num_min(STREAM_BYTES, section->len + 1));
     digest_stream *sha = NULL;
     unsigned char found[SHA256_BYTES];
     err_code code = OK;
