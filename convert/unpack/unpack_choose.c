@@ -132,7 +132,7 @@ static unpack_tensor describe(const unpack_job *job, const pack_record *r, uint6
                        .bytes = r->len / unpack_members(r)};
     memcpy(t.shape, r->shape + r->stack, t.ndim * sizeof *t.shape);
     if (t.type != r->type) {
-        t.bytes = t.bytes / dtype_bits(r->type) * dtype_bits(t.type);
+        t.bytes *= dtype_bits(t.type) / dtype_bits(r->type); /* from 8 bits to 16 or 32 */
     }
     return t;
 }

@@ -28,6 +28,7 @@ static const small_tensor tensors[] = {
     {WIDE, DTYPE_F32, 2, {260, 16500}, true},
     {CUBE, DTYPE_F16, 3, {2, 130, 140}, true},
     {"model.layers.1.mlp.experts.*.bias", DTYPE_F32, 3, {3, 2, 5}, false},
+    {"model.layers.1.mlp.up_proj.weight", DTYPE_BF16, 2, {5, 5}, true},
     {"scalar", DTYPE_I64, 0, {0}, false},
     {"empty", DTYPE_F32, 2, {0, 4}, false},
 };
@@ -180,6 +181,25 @@ START_TEST(plain_numbers_of_every_chunk)
 }
 END_TEST
 
+/* Also of a matrix whose elements are no multiple of eight. */
+START_TEST(bytes_follow_from_shape_and_dtype)
+{
+    unpack_options o = to("t.safetensors");
+    unpack_job job = {0};
+    o.form = (unpack_form)_i;
+    expect_ok(unpack_prepare(&o, &job, &e), &e);
+    for (size_t i = 0; i < job.tensor_count; i++) {
+        const unpack_tensor *const t = &job.tensors[i];
+        uint64_t elements = 0;
+        uint64_t bytes = 0;
+        ck_assert(dtype_tensor_bytes(t->type, t->shape, t->ndim, &elements, &bytes));
+        ck_assert_msg(t->bytes == bytes, "%s: expected %llu, found %llu", t->name,
+                      (unsigned long long)bytes, (unsigned long long)t->bytes);
+    }
+    unpack_close(&job);
+}
+END_TEST
+
 START_TEST(threads_make_no_difference)
 {
     unpack_options one = to("a.safetensors");
@@ -227,6 +247,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, stored_bytes_are_those_of_the_file);
     tcase_add_test(tc, plain_numbers_of_every_chunk);
+    tcase_add_loop_test(tc, bytes_follow_from_shape_and_dtype, 0, 3);
     tcase_add_loop_test(tc, threads_make_no_difference, 0, 3);
     tcase_add_test(tc, nothing_is_left_behind);
     return run_tests("unpack", tc);
