@@ -18,12 +18,13 @@
 
 enum { MEMORY = 64 << 20, SHARD = 1 << 20, TOKENS = 3 };
 
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
+#define must(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
 
 /* ---- a place for output ---------------------------------------- */
 
