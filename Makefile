@@ -35,7 +35,7 @@ OBJ := build/$(CONFIG)
 BIN := $(if $(filter release,$(CONFIG)),build,$(OBJ))/octavo
 
 # ---- flags -----------------------------------------------------------------------------------------------------
-PACKAGES  := jansson libarchive libxxhash libcrypto libpcre2-8 libutf8proc zlib
+PACKAGES  := jansson libarchive libxxhash nettle libpcre2-8 libutf8proc zlib
 PKG_FOUND := $(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo yes)
 PKG_FLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS  := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)

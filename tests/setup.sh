@@ -21,7 +21,7 @@ file /usr/include/stdlib.h libc6-dev
 lib  jansson           libjansson-dev
 lib  libarchive        libarchive-dev
 lib  libxxhash         libxxhash-dev
-lib  libcrypto         libssl-dev
+lib  nettle            nettle-dev
 lib  libpcre2-8        libpcre2-dev
 lib  libutf8proc       libutf8proc-dev
 lib  zlib              zlib1g-dev
@@ -54,7 +54,7 @@ file /usr/include/aarch64-linux-gnu/sys/types.h libc6-dev:arm64
 cross jansson          libjansson-dev:arm64
 cross libarchive       libarchive-dev:arm64
 cross libxxhash        libxxhash-dev:arm64
-cross libcrypto        libssl-dev:arm64
+cross nettle           nettle-dev:arm64
 cross libpcre2-8       libpcre2-dev:arm64
 cross libutf8proc      libutf8proc-dev:arm64
 cross zlib             zlib1g-dev:arm64

@@ -11,9 +11,10 @@
  *     ...
  *     digest_close(s);
  *
- * XXH3 of bytes in memory cannot fail, and an open stream of it needs no more memory. SHA-256 can
- * fail whenever a digest begins, because libcrypto allocates then. The only error is ERR_MEMORY;
- * `out` is then undefined. A stream is used by one thread at a time. */
+ * With these libraries only digest_open can fail (ERR_MEMORY): neither xxHash nor nettle needs
+ * memory after that. The others return an err_code because that is a property of the libraries;
+ * libcrypto, for example, allocates whenever a SHA-256 begins. A stream is used by one thread at a
+ * time. */
 #ifndef DIGEST_H
 #define DIGEST_H
 

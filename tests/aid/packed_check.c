@@ -3,7 +3,7 @@
 #include <check.h>
 #include <inttypes.h>
 #include <math.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,10 @@ static size_t each(digest_alg alg)
 static void digest(digest_alg alg, const void *data, uint64_t bytes, unsigned char *out)
 {
     if (alg == DIGEST_SHA256) {
-        ck_assert_int_eq(EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL), 1);
+        struct sha256_ctx state;
+        sha256_init(&state);
+        sha256_update(&state, bytes, data);
+        sha256_digest(&state, SHA256_BYTES, out);
         return;
     }
     XXH128_canonical_t canonical;

@@ -1,89 +1,10 @@
 /* Digests: published vectors, pieces, and streams. */
 #include <check.h>
-#include <dlfcn.h>
-#include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/base/digest.h"
 #include "tests/aid/expect.h"
-
-/* ---- libcrypto, with faults ------------------------------------ */
-
-/* N: the N-th from now fails; 0: none does; STRUCK: it has failed. */
-static long allocations_left, calls_left;
-enum { STRUCK = -1 };
-
-static int reason; /* what libcrypto gives for a call that fails; 0: nothing */
-
-static bool strikes(long *countdown)
-{
-    if (*countdown > 1) {
-        --*countdown;
-        return false;
-    }
-    const bool now = *countdown == 1;
-    *countdown = now ? STRUCK : *countdown;
-    return now;
-}
-
-static void *crypto_malloc(size_t bytes, const char *file, int line)
-{
-    (void)file, (void)line;
-    return strikes(&allocations_left) ? NULL : malloc(bytes);
-}
-
-static void *crypto_realloc(void *old, size_t bytes, const char *file, int line)
-{
-    (void)file, (void)line;
-    return strikes(&allocations_left) ? NULL : realloc(old, bytes);
-}
-
-static void crypto_free(void *p, const char *file, int line)
-{
-    (void)file, (void)line;
-    free(p);
-}
-
-static bool call_fails(void)
-{
-    const bool fails = strikes(&calls_left);
-    if (fails && reason) {
-        ERR_raise(ERR_LIB_EVP, reason);
-    }
-    return fails;
-}
-
-int EVP_Digest(const void *data, size_t bytes, unsigned char *out, unsigned *out_bytes,
-               const EVP_MD *type, ENGINE *impl)
-{
-    int (*const next)(const void *, size_t, unsigned char *, unsigned *, const EVP_MD *, ENGINE *) =
-        dlsym(RTLD_NEXT, "EVP_Digest");
-    return call_fails() ? 0 : next(data, bytes, out, out_bytes, type, impl);
-}
-
-int EVP_DigestInit_ex(EVP_MD_CTX *ctx, const EVP_MD *type, ENGINE *impl)
-{
-    int (*const next)(EVP_MD_CTX *, const EVP_MD *, ENGINE *) =
-        dlsym(RTLD_NEXT, "EVP_DigestInit_ex");
-    return call_fails() ? 0 : next(ctx, type, impl);
-}
-
-int EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t bytes)
-{
-    int (*const next)(EVP_MD_CTX *, const void *, size_t) = dlsym(RTLD_NEXT, "EVP_DigestUpdate");
-    return call_fails() ? 0 : next(ctx, data, bytes);
-}
-
-int EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *out, unsigned *out_bytes)
-{
-    int (*const next)(EVP_MD_CTX *, unsigned char *, unsigned *) =
-        dlsym(RTLD_NEXT, "EVP_DigestFinal_ex");
-    return call_fails() ? 0 : next(ctx, out, out_bytes);
-}
 
 /* ---- whole data ------------------------------------------------ */
 
@@ -228,79 +149,6 @@ START_TEST(stream_may_be_dropped)
 }
 END_TEST
 
-/* ---- failures -------------------------------------------------- */
-
-/* Everything that can be done with SHA-256, in turn: with the first step that fails the rest is not
- * reached, as in a caller. */
-static err_code use_everything(err *e)
-{
-    unsigned char out[4][DIGEST_MAX];
-    digest_stream *s = NULL;
-    err_code code = OK;
-    TRY_OUT(digest_sha256("abc", 3, out[0], e));
-    TRY_OUT(digest_of(DIGEST_SHA256, "abc", 3, out[1], e));
-    TRY_OUT(digest_open(DIGEST_SHA256, &s, e));
-    TRY_OUT(digest_add(s, "abc", 3, e));
-    TRY_OUT(digest_finish(s, out[2], e));
-    TRY_OUT(digest_restart(s, e));
-    TRY_OUT(digest_add(s, "abc", 3, e));
-    TRY_OUT(digest_finish(s, out[3], e));
-    for (int i = 1; i < 4; i++) {
-        ck_assert_mem_eq(out[0], out[i], SHA256_BYTES);
-    }
-    TRY_OUT(digest_combine(DIGEST_SHA256, out[0], 2, out[3], e));
-out:
-    digest_close(s);
-    return code;
-}
-
-/* Fail the first, the second, ... until nothing is left to fail. Whatever fails, the result is right
- * or an error. Returns how many errors there were. */
-static long fail_each(long *countdown)
-{
-    long errors = 0;
-    bool more = true;
-    for (long n = 1; more; n++) {
-        err e = {0};
-        *countdown = n;
-        const err_code code = use_everything(&e);
-        more = *countdown == STRUCK;
-        *countdown = 0;
-        ck_assert(code == OK || (more && code == ERR_MEMORY));
-        ck_assert_int_eq(e.code, code);
-        errors += code != OK;
-    }
-    return errors;
-}
-
-START_TEST(every_allocation_of_libcrypto_fails)
-{
-    expect_ok(use_everything(NULL), NULL);             /* libcrypto has loaded what it keeps */
-    ck_assert_int_ge(fail_each(&allocations_left), 5); /* one for each that begins */
-}
-END_TEST
-
-START_TEST(every_call_of_libcrypto_fails)
-{
-    expect_ok(use_everything(NULL), NULL);
-    ck_assert_int_ge(fail_each(&calls_left), 9);
-}
-END_TEST
-
-/* The reason is shown, and does not stay in the queue. */
-START_TEST(reasons_are_shown)
-{
-    unsigned char out[SHA256_BYTES];
-    err e = {0};
-    calls_left = 1;
-    expect_error(digest_sha256("", 0, out, &e), ERR_MEMORY, &e, "libcrypto gives no reason");
-    calls_left = 1;
-    reason = ERR_R_UNSUPPORTED;
-    expect_error(digest_sha256("", 0, out, &e), ERR_MEMORY, &e, "::unsupported");
-    ck_assert_uint_eq(ERR_peek_error(), 0);
-}
-END_TEST
-
 START_TEST(hex_is_lower_case)
 {
     char hex[9] = "????????";
@@ -313,9 +161,6 @@ END_TEST
 
 int main(void)
 {
-    if (!CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free)) {
-        return 1; /* something has allocated before */
-    }
     TCase *tc = tcase_create("digest");
     tcase_add_test(tc, sha256_vectors);
     tcase_add_test(tc, xxh3_vectors);
@@ -325,9 +170,6 @@ int main(void)
     tcase_add_test(tc, pieces_are_combined);
     tcase_add_test(tc, stream_equals_whole);
     tcase_add_test(tc, stream_may_be_dropped);
-    tcase_add_test(tc, every_allocation_of_libcrypto_fails);
-    tcase_add_test(tc, every_call_of_libcrypto_fails);
-    tcase_add_test(tc, reasons_are_shown);
     tcase_add_test(tc, hex_is_lower_case);
     return run_tests("digest", tc);
 }
