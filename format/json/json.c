@@ -6,7 +6,6 @@
 
 #include "format/file/file_kind.h"
 #include "format/file/io.h"
-#include "format/json/json_memory.h"
 
 /* What the scan of a text counted. It skips strings and otherwise leaves the grammar to jansson: on
  * malformed text the counts are meaningless but harmless, since jansson then refuses it. */
@@ -143,24 +142,6 @@ static char *spell_standard(const char *text, size_t bytes, const census *found,
     }
     *copied = (size_t)(to - copy);
     return copy;
-}
-
-/* Text that was parsed although memory was short may lack something, so that is a failure, too. */
-err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **out, int *line,
-                        err *e)
-{
-    json_error_t why = {0};
-    const unsigned long before = json_failed_allocations();
-    *out = json_loadb(text, bytes, flags, &why);
-    if (line) {
-        *line = why.line;
-    }
-    if (json_failed_allocations() != before) {
-        json_decref(*out);
-        *out = NULL;
-        return err_set(e, ERR_MEMORY, "no memory for JSON");
-    }
-    return *out ? OK : err_set(e, ERR_INPUT, "%s", why.text);
 }
 
 static err_code load(const char *what, const char *text, size_t bytes, json_t **out, err *e)

@@ -43,9 +43,9 @@ MUST_CHECK err_code json_parse(const char *what, const char *text, size_t bytes,
 /* The same for a file of at most JSON_FILE_LIMIT bytes; also ERR_IO. */
 MUST_CHECK err_code json_parse_file(const char *path, json_form form, json_t **out, err *e);
 
-/* jansson's json_loadb, for text whose size and depth are bounded already; `flags` are jansson's. The
- * message is jansson's, with the number of the line in *line (which may be NULL) instead of in the
- * text. Errors: ERR_INPUT, ERR_MEMORY. */
+/* jansson's json_loadb for text whose size and depth are bounded already, safe when memory is short;
+ * `flags` are jansson's. The message is jansson's, with the number of the line in *line (which may be
+ * NULL) instead of in the text. Errors: ERR_INPUT, ERR_MEMORY. */
 MUST_CHECK err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **out,
                                    int *line, err *e);
 
