@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "verify/tokenizer/pattern.h"
+#include "verify/tokenizer/text_buffer.h"
 
 /* When it ignores case, Oniguruma lets some pairs of letters match a ligature; PCRE2 does not. */
 static bool is_ligature(uint32_t before, uint32_t point)
@@ -175,8 +176,8 @@ static err_code translate_alternatives(translation *t, err *e)
     return OK;
 }
 
-/* Close t->out. If all went well, *out gets the memory that it wrote, else the memory is freed. */
-static err_code finish(translation *t, err_code code, char **memory, char **out, err *e)
+/* Close t->out. If all went well, *out gets the text that it wrote, else the text is freed. */
+static err_code finish(translation *t, err_code code, text_buffer *text, char **out, err *e)
 {
     const bool failed = ferror(t->out) != 0;
     for (size_t i = 0; i < t->class_count; i++) {
@@ -185,23 +186,23 @@ static err_code finish(translation *t, err_code code, char **memory, char **out,
     if ((fclose(t->out) != 0 || failed) && code == OK) {
         code = err_set(e, ERR_MEMORY, "no memory for a pattern");
     }
+    code = code == OK ? text_buffer_add(text, "", 1, e) : code; /* a NUL */
     if (code == OK) {
-        *out = *memory;
+        *out = text->text;
     } else {
-        free(*memory);
+        text_buffer_free(text);
     }
     return code;
 }
 
-static err_code start(translation *t, const char *text, size_t bytes, char **memory,
-                      size_t *memory_bytes, err *e)
+static err_code start(translation *t, const char *text, size_t bytes, text_buffer *to, err *e)
 {
     *t = (translation){.start = text, .at = text, .end = text + bytes};
     if (bytes > PATTERN_MAX_BYTES) {
         return err_set(e, ERR_INPUT, "a pattern of %zu bytes, at most %d are allowed", bytes,
                        PATTERN_MAX_BYTES);
     }
-    t->out = open_memstream(memory, memory_bytes);
+    t->out = text_buffer_stream(to);
     return t->out ? OK : err_set(e, ERR_MEMORY, "no memory for a pattern");
 }
 
@@ -215,10 +216,9 @@ static err_code translate_pattern(translation *t, err *e)
 err_code pattern_translate(const char *text, size_t bytes, char **out, err *e)
 {
     translation t;
-    char *memory = NULL;
-    size_t memory_bytes = 0;
-    TRY(start(&t, text, bytes, &memory, &memory_bytes, e));
-    return finish(&t, translate_pattern(&t, e), &memory, out, e);
+    text_buffer to = {0};
+    TRY(start(&t, text, bytes, &to, e));
+    return finish(&t, translate_pattern(&t, e), &to, out, e);
 }
 
 static err_code translate_characters(translation *t, err *e)
@@ -234,18 +234,16 @@ static err_code translate_characters(translation *t, err *e)
 err_code pattern_translate_literal(const char *text, size_t bytes, char **out, err *e)
 {
     translation t;
-    char *memory = NULL;
-    size_t memory_bytes = 0;
-    TRY(start(&t, text, bytes, &memory, &memory_bytes, e));
-    return finish(&t, translate_characters(&t, e), &memory, out, e);
+    text_buffer to = {0};
+    TRY(start(&t, text, bytes, &to, e));
+    return finish(&t, translate_characters(&t, e), &to, out, e);
 }
 
 err_code pattern_translate_word(char **out, err *e)
 {
     translation t;
-    char *memory = NULL;
-    size_t memory_bytes = 0;
-    TRY(start(&t, "", 0, &memory, &memory_bytes, e));
+    text_buffer to = {0};
+    TRY(start(&t, "", 0, &to, e));
     translation_write_word(t.out);
-    return finish(&t, OK, &memory, out, e);
+    return finish(&t, OK, &to, out, e);
 }

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 enum { FIRST_BYTES = 4096 };
 
@@ -35,6 +36,17 @@ err_code text_buffer_add(text_buffer *b, const char *text, size_t bytes, err *e)
         b->bytes += bytes;
     }
     return OK;
+}
+
+/* For fopencookie: returning less than `bytes` is a failure. */
+static ssize_t write_stream(void *cookie, const char *text, size_t bytes)
+{
+    return text_buffer_add(cookie, text, bytes, NULL) == OK ? (ssize_t)bytes : 0;
+}
+
+FILE *text_buffer_stream(text_buffer *b)
+{
+    return fopencookie(b, "w", (cookie_io_functions_t){.write = write_stream});
 }
 
 void text_buffer_free(text_buffer *b)

@@ -78,9 +78,9 @@ static err_code read_digits(const char *path, const json_t *value, split *out, e
 /* A class of all punctuation, as text that can be compiled. */
 static err_code compile_punctuation(pattern **out, err *e)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *const f = open_memstream(&text, &bytes);
+    text_buffer text = {0};
+    FILE *const f = text_buffer_stream(&text);
+    bool complete = false;
     if (f) {
         fputc('[', f);
         for (size_t i = 0; i < unicode_punctuation_count; i++) {
@@ -88,11 +88,12 @@ static err_code compile_punctuation(pattern **out, err *e)
                     unicode_punctuation[i].last);
         }
         fputc(']', f);
+        complete = !ferror(f);
+        complete = fclose(f) == 0 && complete;
     }
-    const bool complete = f && fclose(f) == 0;
-    const err_code code = complete ? pattern_compile(text, bytes, out, e)
+    const err_code code = complete ? pattern_compile(text.text, text.bytes, out, e)
                                    : err_set(e, ERR_MEMORY, "no memory for a pattern");
-    free(text);
+    text_buffer_free(&text);
     return code;
 }
 
