@@ -167,7 +167,7 @@ static err_code print_object(const report *r, err_code code)
         free(text);
         return code;
     }
-    if (code == OK) {
+    if (code != ERR_MEMORY) {
         fprintf(stderr, "octavo: no memory for the report\n");
     }
     print_failed_object();
@@ -187,6 +187,7 @@ static err_code close_output(const report *r, err *e)
 int report_finish(report *r, err_code code, const err *e)
 {
     err failure = *e;
+    r->finished = true;
     if (r->watched) {
         progress_free(&r->progress);
     }

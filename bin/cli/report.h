@@ -31,6 +31,7 @@ typedef struct report {
     bool no_memory;                   /* the object is incomplete */
     unsigned long failed_allocations; /* json_failed_allocations() when the report began */
     bool watched;                     /* progress is set up */
+    bool finished;                    /* report_finish was called */
     int failure; /* errno of a failed write to standard output; 0: none failed */
     progress progress;
     monitor monitor;

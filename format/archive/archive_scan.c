@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/archive/archive_memory.h"
 #include "format/archive/archive_name.h"
 #include "format/file/direct.h"
 #include "format/archive/decompress.h"
@@ -24,6 +25,9 @@ enum {
     NAME_BYTES_MAX = 4096,
     IN_BYTES = 64 << 10,
     COMPARED_BYTES = 4096, /* of each member that is read in place */
+    TAR_BLOCK = 512,
+    TAR_CHECKSUM_OFF = 148,
+    TAR_CHECKSUM_BYTES = 8,
     TAR_MAGIC_OFF = 257,
 };
 
@@ -46,17 +50,25 @@ typedef struct scan {
 
 /* ---- recognizing ----------------------------------------------- */
 
-/* A tar from before the standards has no magic: it is one if libarchive, which verifies the
- * checksum, accepts its first block. */
+/* A tar from before the standards has no magic, but its header has a checksum in octal: the sum of
+ * its bytes, those of the checksum counted as spaces. */
 static bool is_old_tar(const unsigned char *start)
 {
-    struct archive_entry *entry = NULL;
-    struct archive *const a = archive_read_new();
-    const bool found = a && archive_read_support_format_tar(a) == ARCHIVE_OK &&
-                       archive_read_open_memory(a, start, ARCHIVE_START_BYTES) == ARCHIVE_OK &&
-                       archive_read_next_header(a, &entry) == ARCHIVE_OK;
-    archive_read_free(a);
-    return found;
+    const unsigned char *const field = start + TAR_CHECKSUM_OFF;
+    unsigned sum = TAR_CHECKSUM_BYTES * ' ';
+    unsigned written = 0;
+    size_t i = 0;
+    while (i < TAR_CHECKSUM_BYTES && field[i] == ' ') {
+        i++;
+    }
+    for (; i < TAR_CHECKSUM_BYTES && field[i] >= '0' && field[i] <= '7'; i++) {
+        written = 8 * written + field[i] - '0';
+    }
+    for (size_t k = 0; k < TAR_BLOCK; k++) {
+        const bool counted = k - TAR_CHECKSUM_OFF >= TAR_CHECKSUM_BYTES; /* wraps below the field */
+        sum += counted ? start[k] : 0;
+    }
+    return start[0] != 0 && sum == written;
 }
 
 /* A safetensors file begins with the length of its header, which may look like any magic, followed
@@ -161,12 +173,12 @@ static err_code refuse(scan *s, const char *why, err *e)
     if (s->failure.code != OK) {
         return err_set(e, s->failure.code, "%s", s->failure.text);
     }
-    if (s->index->count == 0 && archive_errno(s->a) != ENOMEM && s->form != FORM_TAR) {
+    TRY(archive_memory_check(s->index->path, s->a, e));
+    if (s->index->count == 0 && s->form != FORM_TAR) {
         why = s->form == FORM_ZIP ? "truncated or damaged: the zip directory at its end is missing"
                                   : "the compressed data is not a tar archive";
     }
-    return err_set(e, archive_errno(s->a) == ENOMEM ? ERR_MEMORY : ERR_INPUT, "%s: %s",
-                   s->index->path, why ? why : "damaged or unsupported");
+    return err_set(e, ERR_INPUT, "%s: %s", s->index->path, why ? why : "damaged or unsupported");
 }
 
 static err_code open_archive(scan *s, err *e)
@@ -388,7 +400,7 @@ static err_code check_end(scan *s, err *e)
         const unsigned char *piece = NULL;
         TRY(decompressor_read(s->in, &piece, &bytes, e));
     }
-    return OK;
+    return archive_memory_check(s->index->path, s->a, e);
 }
 
 static err_code pass(scan *s, err *e)
@@ -429,6 +441,7 @@ err_code archive_scan(archive_index *index, int fd, archive_form form, const mon
     s->m = m;
     s->file_bytes = (uint64_t)st.st_size;
     s->temp_file = temp_file;
+    archive_memory_start();
     if (form == FORM_COMPRESSED) {
         monitor_stage(m, "unpack", s->file_bytes);
         TRY_OUT(decompressor_open(fd, index->path, m, &s->in, e));

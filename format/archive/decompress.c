@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "format/archive/archive_memory.h"
 #include "format/archive/gzip.h"
 #include "format/file/io.h"
 #include "format/base/num.h"
@@ -79,10 +80,12 @@ static err_code refuse(const decompressor *f, const char *why, err *e)
     if (f->failure.code != OK) {
         return err_set(e, f->failure.code, "%s", f->failure.text);
     }
+    if (f->other) {
+        TRY(archive_memory_check(f->path, f->other, e));
+    }
     /* liblzma's message when the input ends early; those of the other libraries are clearer. */
     const bool cut = why && strstr(why, "No progress is possible");
-    const bool memory = f->other && archive_errno(f->other) == ENOMEM;
-    return err_set(e, memory ? ERR_MEMORY : ERR_INPUT, "%s: cannot be unpacked: %s", f->path,
+    return err_set(e, ERR_INPUT, "%s: cannot be unpacked: %s", f->path,
                    cut   ? "truncated xz data"
                    : why ? why
                          : "damaged or unsupported");
