@@ -13,6 +13,7 @@
 #include "bin/cli/standard_output.h"
 #include "bin/cli/text.h"
 #include "format/base/digest.h"
+#include "format/json/json.h"
 #include "format/json/json_memory.h"
 
 void report_start(report *r, command_id c, bool json)
@@ -144,19 +145,15 @@ static bool reader_is_gone(err_code code)
  * they read back as the same float64. NULL: no memory. */
 static char *object_text(const report *r)
 {
-    char *const text = json_dumps(r->root, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    if (r->no_memory || json_failed_allocations() != r->failed_allocations) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    const bool whole = !r->no_memory && json_failed_allocations() == r->failed_allocations;
+    return whole ? json_write_text(r->root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
 }
 
-/* Printed if there is no memory for the real object. */
-static void print_failed_object(void)
+void report_failed_object(char text[REPORT_FAILED_BYTES])
 {
-    printf("{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
-           err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
+    snprintf(text, REPORT_FAILED_BYTES,
+             "{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
+             err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
 }
 
 static err_code print_object(const report *r, err_code code)
@@ -170,7 +167,9 @@ static err_code print_object(const report *r, err_code code)
     if (code != ERR_MEMORY) {
         fprintf(stderr, "octavo: no memory for the report\n");
     }
-    print_failed_object();
+    char failed[REPORT_FAILED_BYTES];
+    report_failed_object(failed);
+    fputs(failed, stdout);
     return err_worse(code, ERR_MEMORY);
 }
 

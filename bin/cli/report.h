@@ -56,6 +56,10 @@ void report_error(report *r, const char *format, ...) __attribute__((format(prin
  * the exit status. An object that memory did not suffice for is replaced by one that says so. */
 int report_finish(report *r, err_code code, const err *e);
 
+/* The object, with a newline, that --json prints if there is no memory for the real one. */
+enum { REPORT_FAILED_BYTES = 256 };
+void report_failed_object(char text[REPORT_FAILED_BYTES]);
+
 /* Values for the object of --json. NULL if there is no memory; report_put and report_append record
  * that. ---- */
 

@@ -116,7 +116,7 @@ char *export_config_text(const char *text, size_t bytes, const preset *p, const 
         return plain;
     }
     json_t *const config = export_quantization(p, plan);
-    char *const value = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+    char *const value = config ? json_write_text(config, JSON_INDENT(2)) : NULL;
     char *const out =
         value ? json_edit_append(plain, *out_bytes, quantization_key, value, out_bytes) : NULL;
     json_decref(config);
@@ -138,7 +138,8 @@ char *export_index_text(const export_plan *plan, size_t *bytes)
     }
     json_t *const index = json_pack("{s:{s:I}, s:o}", "metadata", "total_size",
                                     (json_int_t)plan->total_bytes, "weight_map", map);
-    char *const text = index && !failed ? json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    char *const text =
+        index && !failed ? json_write_text(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     *bytes = text ? strlen(text) : 0;
     json_decref(index);
     return text;

@@ -192,6 +192,7 @@ static void count_totals(plan *p, const checkpoint *cp)
 
 /* ---- provenance ------------------------------------------------ */
 
+/* NULL: no memory. */
 static json_t *shard_json(const shard *s, const unsigned char *sha256)
 {
     char hex[2 * SHA256_BYTES + 1];
@@ -201,7 +202,10 @@ static json_t *shard_json(const shard *s, const unsigned char *sha256)
                   (json_int_t)s->bytes, "tensors", (json_int_t)s->tensor_count);
     if (object && sha256) {
         hex_encode(sha256, SHA256_BYTES, hex);
-        json_object_set_new(object, "sha256", json_string(hex));
+        if (json_object_set_new(object, "sha256", json_string(hex)) != 0) {
+            json_decref(object);
+            return NULL;
+        }
     }
     return object;
 }

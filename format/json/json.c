@@ -257,7 +257,7 @@ static size_t expand_escapes(const char *text, size_t bytes, char *to)
 char *json_canonical(const json_t *value, size_t *bytes)
 {
     char *text =
-        json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+        json_write_text(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
     if (!text) {
         return NULL;
     }

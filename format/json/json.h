@@ -49,6 +49,10 @@ MUST_CHECK err_code json_parse_file(const char *path, json_form form, json_t **o
 MUST_CHECK err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **out,
                                    int *line, err *e);
 
+/* jansson's json_dumps, the caller's to free(). NULL: no memory. json_dumps itself loses keys when
+ * memory is short, and succeeds. */
+char *json_write_text(const json_t *value, size_t flags);
+
 /* Canonical JSON (spec/format.md section 1), *bytes long and NUL-terminated, the caller's to free();
  * NULL if `value` contains a real, a boolean or null, or memory is short. */
 char *json_canonical(const json_t *value, size_t *bytes);

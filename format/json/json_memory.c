@@ -1,4 +1,4 @@
-/* Parsing with jansson when memory is short.
+/* Parsing and writing with jansson when memory is short.
  *
  * The lexer of jansson 2.14 collects each token in a buffer and does not look whether the buffer
  * could grow. When it could not, characters are missing from the token: jansson reports a syntax
@@ -11,7 +11,8 @@
  * - once an allocation was refused, all others are, so that a long string, the only token that the
  *   reserve is too small for, finds no memory for its copy before the copy is made.
  *
- * The result of such a parse is thrown away. */
+ * The result of such a parse is thrown away. So is a text during whose writing an allocation failed:
+ * jansson does not look whether a key could be written. */
 #include "format/json/json_memory.h"
 
 #include <jansson.h>
@@ -118,4 +119,17 @@ err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **o
     return is_short ? err_set(e, ERR_MEMORY, "no memory for JSON")
            : *out   ? OK
                     : err_set(e, ERR_INPUT, "%s", why.text);
+}
+
+/* ---- writing --------------------------------------------------- */
+
+char *json_write_text(const json_t *value, size_t flags)
+{
+    const unsigned long before = memory.failures;
+    char *const text = json_dumps(value, flags);
+    if (memory.failures != before) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }

@@ -7,7 +7,7 @@
 
 const char *config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES])
 {
-    char *const whole = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    char *const whole = json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
     snprintf(text, CONFIG_SHOWN_BYTES, "%s", whole ? whole : "?");
     free(whole);
     return text;

@@ -112,7 +112,7 @@ static err_code make_header(const st_tensor *tensors, size_t count, const json_t
         goto out;
     }
     TRY_OUT(add_tensors(root, tensors, count, off, e));
-    text = json_dumps(root, JSON_COMPACT);
+    text = json_write_text(root, JSON_COMPACT);
     code = text ? frame(text, h, e) : err_set(e, ERR_MEMORY, "no memory for a header");
 out:
     free(text);

@@ -2,13 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/json/json.h"
 #include "verify/tokenizer/tokenizer_parts.h"
 
 enum { VALUE_BYTES = 80 };
 
 err_code tokenizer_refuse(const char *path, const json_t *value, err *e)
 {
-    char *const text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *const text = value ? json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     const bool cut = text && strlen(text) > VALUE_BYTES;
     if (value) {
         err_set(e, ERR_INPUT, "%s: %.*s%s is not supported", path, VALUE_BYTES, text ? text : "?",
