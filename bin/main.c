@@ -1,10 +1,10 @@
 /* octavo: find the command, run it, return its exit status. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "bin/cmd.h"
+#include "bin/cli/library_guard.h"
 #include "bin/cli/manual.h"
 #include "bin/cli/signals.h"
 
@@ -45,32 +45,16 @@ static void occupy_standard_streams(void)
     }
 }
 
-/* Nothing of octavo calls exit. But libarchive does, with status 1, where it finds no memory for a
- * string (__archive_errx). It reads archives only before any output is opened, so there is nothing
- * to remove. */
-static void on_exit_of_library(int status, void *ctx)
-{
-    report *const r = ctx;
-    (void)status;
-    if (!r->finished) {
-        err e = {0};
-        err_set(&e, ERR_MEMORY, "a library ended the run, probably for lack of memory");
-        _exit(report_finish(r, ERR_MEMORY, &e));
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static report r; /* still there when main has returned, and on_exit_of_library is called */
+    static report r; /* for library_guard, which may need it after main has returned */
     occupy_standard_streams();
     err e = {0};
     const command_id c = argc > 1 ? command_find(argv[1]) : COMMAND_NONE;
     const int named = c == COMMAND_NONE ? 0 : 1; /* the command's arguments begin with its name */
     report_start(&r, c, c != COMMAND_HELP && options_ask_json(argc - named, argv + named));
     report_open_output(&r);
-    if (on_exit(on_exit_of_library, &r) != 0) {
-        return report_finish(&r, ERR_MEMORY, &e);
-    }
+    library_guard_start(&r);
     const err_code code = c == COMMAND_NONE ? run_without_command(argc, argv, &r, &e)
                                             : cmd_list[c]->run(argc - named, argv + named, &r, &e);
     const int status = report_finish(&r, code, &e);

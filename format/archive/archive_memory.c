@@ -1,11 +1,25 @@
 #include "format/archive/archive_memory.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <signal.h>
+
+/* A handler of a signal has no context argument. */
+static _Thread_local volatile sig_atomic_t working;
 
 void archive_memory_start(void)
 {
     errno = 0;
+    working = 1;
+}
+
+void archive_memory_end(void)
+{
+    working = 0;
+}
+
+bool archive_memory_is_short(void)
+{
+    return working && errno == ENOMEM;
 }
 
 err_code archive_memory_check(const char *path, struct archive *a, err *e)

@@ -450,6 +450,7 @@ err_code archive_scan(archive_index *index, int fd, archive_form form, const mon
 out:
     archive_read_free(s->a);
     decompressor_close(s->in);
+    archive_memory_end();
     free(s);
     return code;
 }
