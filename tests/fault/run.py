@@ -27,12 +27,12 @@ CLASSES = (
     ("output", "system calls on the output of convert", ("sweep.py", "output")),
     ("input", "system calls on the checkpoint", ("sweep.py", "input")),
     ("direct", "system calls past the page cache, and of verify", ("sweep.py", "direct")),
-    ("memory", "allocations of convert, verify and inspect", ("sweep.py", "memory")),
+    ("alloc-once", "one allocation, of octavo or a library", ("sweep_alloc.py", "once")),
+    ("alloc-forever", "an allocation and all that follow it", ("sweep_alloc.py", "forever")),
     ("short", "reads and writes of a few bytes, interrupted", ("sweep.py", "short")),
     ("unpack", "unpack and diff", ("sweep_unpack.py",)),
     ("archive", "a checkpoint in an archive", ("sweep_archive.py",)),
     ("export-faults", "system calls of export", ("sweep_export.py", "faults")),
-    ("export-memory", "allocations of export", ("sweep_export.py", "memory")),
     ("export-kill", "death at any moment of an export", ("sweep_export.py", "kill")),
 )
 SUMMARY = re.compile(r"^fault \S+: (\d+) points, (\d+) failed$", re.M)

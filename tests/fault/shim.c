@@ -2,23 +2,31 @@
  *
  *     SHIM_IO=K       every pread, preadv2 and pwrite moves at most K bytes, and every third is
  *                     interrupted
- *     SHIM_MALLOC=N   the N-th allocation fails, counting only those of the program itself: how
- *                     libraries handle failures of theirs is not tested here
- *     SHIM_MARK=FILE  is created when an allocation fails */
+ *     SHIM_MALLOC=N   the N-th allocation fails, counted from the start of main: those of the
+ *                     program and of every library, anonymous mappings and new threads included
+ *     SHIM_FOREVER=1  and so do all that follow it
+ *     SHIM_MARK=FILE  is created when an allocation fails
+ *     SHIM_LIST=FILE  gets one line for each allocation, in this order: who asked for it, as the
+ *                     offsets of the calling functions (no allocation fails)
+ *
+ * With the address sanitizer of gcc it needs ASAN_OPTIONS=verify_asan_link_order=0. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
-#include <link.h>
-#include <stdarg.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+enum { FRAMES = 24 };
 
 static long setting(const char *name)
 {
@@ -72,102 +80,143 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
 
 /* ---- memory ---------------------------------------------------- */
 
-typedef struct range {
-    uintptr_t begin, end;
-} range;
+/* Does this thread run octavo? Not before main, nor before the function of a thread, where the
+ * runtime of a sanitizer allocates; nor in the shim itself. */
+static _Thread_local bool is_counted;
 
-/* The first object that is listed is the program. */
-static int find_program(struct dl_phdr_info *info, size_t bytes, void *to)
+typedef int main_fn(int, char **, char **);
+static main_fn *real_main;
+
+static int main_from_here(int argc, char **argv, char **env)
 {
-    range *const r = to;
-    (void)bytes;
-    for (size_t i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *const p = &info->dlpi_phdr[i];
-        if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
-            r->begin = info->dlpi_addr + p->p_vaddr;
-            r->end = r->begin + p->p_memsz;
-        }
-    }
-    return 1;
+    is_counted = true;
+    return real_main(argc, argv, env);
 }
 
-static bool denied(const void *caller)
+int __libc_start_main(main_fn *program, int argc, char **argv, void (*init)(void),
+                      void (*fini)(void), void (*linker_fini)(void), void *stack_end)
+{
+    int (*const next)(main_fn *, int, char **, void (*)(void), void (*)(void), void (*)(void),
+                      void *) = dlsym(RTLD_NEXT, "__libc_start_main");
+    real_main = program;
+    return next(main_from_here, argc, argv, init, fini, linker_fini, stack_end);
+}
+
+/* One line: the return addresses, each as an offset in its object, so that they are the same in
+ * every run. */
+static void list_caller(const char *file)
+{
+    static int fd = -1;
+    void *frames[FRAMES];
+    char line[FRAMES * 20 + 2];
+    size_t used = 0;
+    is_counted = false;
+    fd = fd < 0 ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : fd;
+    const int count = backtrace(frames, FRAMES);
+    for (int i = 2; i < count; i++) {
+        Dl_info info;
+        const bool known = dladdr(frames[i], &info) != 0;
+        const uintptr_t base = known ? (uintptr_t)info.dli_fbase : 0;
+        used += (size_t)snprintf(line + used, sizeof line - used, "%zx ",
+                                 (size_t)((uintptr_t)frames[i] - base));
+    }
+    line[used++] = '\n';
+    (void)!write(fd, line, used);
+    is_counted = true;
+}
+
+static bool denied(void)
 {
     static atomic_long count;
     const long at = setting("SHIM_MALLOC");
-    range program = {0};
-    if (at > 0) {
-        dl_iterate_phdr(find_program, &program);
+    const char *const list = getenv("SHIM_LIST");
+    if ((at <= 0 && !list) || !is_counted) {
+        return false;
     }
-    if ((uintptr_t)caller < program.begin || (uintptr_t)caller >= program.end) {
+    if (list) {
+        list_caller(list);
         return false;
     }
     const long n = atomic_fetch_add(&count, 1) + 1;
+    const bool is_denied = n == at || (n > at && setting("SHIM_FOREVER") > 0);
     const char *const mark = getenv("SHIM_MARK");
     if (n == at && mark) {
         const int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         (void)close(fd);
     }
-    errno = n == at ? ENOMEM : errno;
-    return n == at;
+    errno = is_denied ? ENOMEM : errno;
+    return is_denied;
 }
-
-#define DENIED denied(__builtin_return_address(0))
 
 void *malloc(size_t bytes)
 {
-    void *(*const next)(size_t) = dlsym(RTLD_NEXT, "malloc");
-    return DENIED ? NULL : next(bytes);
+    static void *(*next)(size_t);
+    next = next ? next : dlsym(RTLD_NEXT, "malloc");
+    return denied() ? NULL : next(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
 {
-    void *(*const next)(size_t, size_t) = dlsym(RTLD_NEXT, "calloc");
-    return DENIED ? NULL : next(count, bytes);
+    static void *(*next)(size_t, size_t);
+    next = next ? next : dlsym(RTLD_NEXT, "calloc");
+    return denied() ? NULL : next(count, bytes);
 }
 
 void *realloc(void *old, size_t bytes)
 {
-    void *(*const next)(void *, size_t) = dlsym(RTLD_NEXT, "realloc");
-    return DENIED ? NULL : next(old, bytes);
+    static void *(*next)(void *, size_t);
+    next = next ? next : dlsym(RTLD_NEXT, "realloc");
+    return denied() ? NULL : next(old, bytes);
 }
 
 void *aligned_alloc(size_t alignment, size_t bytes)
 {
-    void *(*const next)(size_t, size_t) = dlsym(RTLD_NEXT, "aligned_alloc");
-    return DENIED ? NULL : next(alignment, bytes);
+    static void *(*next)(size_t, size_t);
+    next = next ? next : dlsym(RTLD_NEXT, "aligned_alloc");
+    return denied() ? NULL : next(alignment, bytes);
 }
 
 int posix_memalign(void **to, size_t alignment, size_t bytes)
 {
-    int (*const next)(void **, size_t, size_t) = dlsym(RTLD_NEXT, "posix_memalign");
-    return DENIED ? ENOMEM : next(to, alignment, bytes);
+    static int (*next)(void **, size_t, size_t);
+    next = next ? next : dlsym(RTLD_NEXT, "posix_memalign");
+    return denied() ? ENOMEM : next(to, alignment, bytes);
 }
 
-char *strdup(const char *s)
+void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t off)
 {
-    char *(*const next)(const char *) = dlsym(RTLD_NEXT, "strdup");
-    return DENIED ? NULL : next(s);
+    static void *(*next)(void *, size_t, int, int, int, off_t);
+    next = next ? next : dlsym(RTLD_NEXT, "mmap");
+    return (flags & MAP_ANONYMOUS) && denied() ? MAP_FAILED
+                                               : next(at, bytes, protection, flags, fd, off);
 }
 
-char *strndup(const char *s, size_t bytes)
+typedef struct thread_start {
+    void *(*start)(void *);
+    void *argument;
+} thread_start;
+
+static void *start_counted(void *ctx)
 {
-    char *(*const next)(const char *, size_t) = dlsym(RTLD_NEXT, "strndup");
-    return DENIED ? NULL : next(s, bytes);
+    const thread_start s = *(thread_start *)ctx;
+    free(ctx);
+    is_counted = true;
+    return s.start(s.argument);
 }
 
-int vasprintf(char **to, const char *format, va_list args)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                   void *argument)
 {
-    int (*const next)(char **, const char *, va_list) = dlsym(RTLD_NEXT, "vasprintf");
-    return DENIED ? -1 : next(to, format, args);
-}
-
-int asprintf(char **to, const char *format, ...)
-{
-    int (*const next)(char **, const char *, va_list) = dlsym(RTLD_NEXT, "vasprintf");
-    va_list args;
-    va_start(args, format);
-    const int length = DENIED ? -1 : next(to, format, args);
-    va_end(args);
-    return length;
+    static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    next = next ? next : dlsym(RTLD_NEXT, "pthread_create");
+    if (denied()) {
+        return EAGAIN;
+    }
+    const bool was_counted = is_counted;
+    is_counted = false;
+    thread_start *const s = malloc(sizeof *s);
+    *s = (thread_start){start, argument};
+    const int failure = next(thread, attributes, start_counted, s);
+    is_counted = was_counted;
+    return failure;
 }

@@ -10,7 +10,6 @@ the file; the output is absent, or the old one bit for bit, or complete; nothing
 Prints what went wrong and a summary line; exit status 1 if anything did.
 """
 
-import gzip
 import os
 import signal
 import subprocess
@@ -36,15 +35,8 @@ SHARDS = [os.path.join(CHECKPOINT, name) for name in tiny_checkpoint.SHARDS]
 CONVERT = ("convert", "-o", OUT, "-q", "--device", "cpu")
 # One slot: a single thread reads, computes and writes, so that the n-th call is always the same one.
 ALONE = ("--threads", "1", "--memory", "7M")
-OK, NO, IO, MEMORY = 0, 1, 3, 8
+OK, IO, MEMORY = 0, 3, 8
 POINTS_MAX, THIN = 200, min(int(os.environ.get("THIN", 1)), 8)  # far more points than there are
-# A bit of everything, but small, because each of its allocations fails in turn.
-TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": true, "lstrip": true, "rstrip": true,
-  "normalized": true, "special": true}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-  {"type": "Split", "pattern": {"Regex": "\\\\s|b"}, "behavior": "Isolated", "invert": false},
-  {"type": "ByteLevel", "add_prefix_space": true}]}, "model": {"ignore_merges": true,
-  "vocab": {"a": 0, "b": 1, "\\u0120": 2, "\\u010a": 3, "\\u0120a": 4, "\\u0120b": 5},
-  "merges": ["\\u0120 a", "\\u0120 b"]}}"""
 
 
 class Sweep:
@@ -355,71 +347,6 @@ def group_short(sweep):
         run = shimmed(c.arguments, io=8192)
         sweep.runs += 1
         sweep.complain("a large tensor, 8192 bytes at a time", c.must((OK,), [])(run), run)
-
-
-def group_memory(sweep):
-    """Every allocation fails in turn: status 8 and nothing left, or everything as it should be."""
-    c = Conversion(sweep, False)
-    allocations(sweep, c.arguments, c.prepare, lambda run: c.left_problems(run.returncode == OK))
-
-    # The report of --json is made when the file already has its name.
-    r = Conversion(sweep, True, ("--threads", "2", "--source-sha256", "--json"))
-    sweep.convert("-f", "--source-sha256")
-    sweep.new = read(OUT)
-
-    def left(run):
-        whole = r.left_problems(True)
-        return whole if run.returncode == OK else whole and r.left_problems(False)
-
-    allocations(sweep, r.arguments, r.prepare, left)
-
-    good = os.path.join(DIRECTORY, "good.octavo")
-    write(good, sweep.new)
-    tokenizer = os.path.join(DIRECTORY, "tokenizer.json")
-    write(tokenizer, TOKENIZER)
-    text = os.path.join(DIRECTORY, "text.gz")
-    write(text, gzip.compress(b"ab <a>\n"))
-    for arguments in (
-        ("inspect", good),
-        ("inspect", good, "--json"),
-        ("inspect", CHECKPOINT),
-        ("tokenize", tokenizer, "--text", text, "--json"),
-        ("convert", CHECKPOINT, "-n", "--for", "hf", "--threads", "1"),
-        ("convert", CHECKPOINT, "-n", "--for", "hf", "--threads", "1", "--json"),
-        ("verify", good, "-q", "--threads", "2"),
-        ("verify", good, "-q", "--threads", "2", "--against", CHECKPOINT),
-    ):
-        usual = subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=False)
-        assert usual.returncode in (OK, NO), usual
-
-        def other(run, usual=usual.stdout):
-            return ["not the usual output"] if run.returncode != MEMORY and run.stdout != usual else []
-
-        allocations(sweep, arguments, lambda: None, other, usual.returncode)
-
-
-def allocations(sweep, arguments, before, judge, usual=OK):
-    """`usual` is the status of a run in which nothing fails."""
-    mark = os.path.join(DIRECTORY, "mark")
-    what = " ".join(map(os.path.basename, arguments))
-    # The CUDA runtime, linked into the program, allocates once before main and does not check the result.
-    version = subprocess.run([OCTAVO, "-V"], capture_output=True, text=True, check=True).stdout
-    first = 1 if "not built in" in version else 2
-    for n in range(first, 10 * POINTS_MAX):
-        before()
-        run = shimmed(arguments, malloc=n, mark=mark)
-        sweep.runs += 1
-        if not os.path.exists(mark):
-            break
-        os.remove(mark)
-        problems = clean_status(run)
-        if run.returncode not in (usual, MEMORY):
-            problems.append(f"expected status {usual} or 8")
-        if run.returncode == MEMORY and "memory" not in run.stderr:
-            problems.append("the message does not mention memory")
-        sweep.complain(f"{what}, allocation {n}", problems + judge(run), run)
-    if n == first:
-        sweep.complain(what, ["no allocation failed"], run)
 
 
 def group_kill(sweep):

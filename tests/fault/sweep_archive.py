@@ -1,13 +1,12 @@
 #!/usr/bin/python3
 """The same as sweep.py for checkpoints in archives, and for a packed file written to standard output.
 
-    sweep_archive.py        in an empty directory, OCTAVO in the environment; with SHIM (shim.c) also allocations
+    sweep_archive.py        in an empty directory, OCTAVO in the environment
 
 After each run the output is absent or complete, and nothing is left where archives are unpacked.
 """
 
 import os
-import subprocess
 import sys
 
 import sweep as faults
@@ -49,22 +48,12 @@ def system_calls(sweep):
             c.fault("pwrite64", "EINTR", [], (OK,))
 
 
-def memory(sweep):
-    for kind in KINDS:
-        c = FromArchive(sweep, False, checkpoint=archive(kind))
-        faults.allocations(sweep, c.arguments, c.prepare, lambda run, c=c: c.left_problems(run.returncode == OK))
-    usual = ("convert", faults.CHECKPOINT, "-o", "-", "-q", "--device", "cpu", *faults.ALONE)
-    faults.allocations(sweep, usual, lambda: None, lambda run: [])
-
-
 def main():
     os.chdir(faults.DIRECTORY)
     os.mkdir(ROOM)
     os.environ["TMPDIR"] = ROOM
     sweep = faults.Sweep()
     system_calls(sweep)
-    if "SHIM" in os.environ:
-        memory(sweep)
     print(f"fault archive: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 

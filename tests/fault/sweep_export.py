@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The same as sweep.py for exports: every system call on the directory and its files fails in turn,
-every allocation (with SHIM), and death comes at any moment.
+"""The same as sweep.py for exports: every system call on the directory and its files fails in turn, and
+death comes at any moment.
 
-    sweep_export.py GROUP     in an empty directory, OCTAVO in the environment; faults, memory or kill
+    sweep_export.py GROUP     in an empty directory, OCTAVO in the environment; faults or kill
 """
 
 import os
@@ -100,13 +100,6 @@ def group_faults(sweep):
     x = Exports(sweep, False, "3")
     x.fault("pwrite64", "ENOSPC", INSIDE, (IO,))
     x.fault("fsync", "EIO", INSIDE, (IO,))
-
-
-def group_memory(sweep):
-    x = Exports(sweep, False)
-    base.allocations(sweep, x.arguments, x.prepare, lambda run: x.left_problems(run.returncode == OK))
-    plan = ("export", PACKED, "-o", OUT, "--for", "sglang", "--allow-unloadable", "-n", "--json")
-    base.allocations(sweep, plan, lambda: None, lambda run: [])
 
 
 def group_kill(sweep):

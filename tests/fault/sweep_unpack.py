@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The same as sweep.py for unpack and diff: system calls, allocations and signals.
+"""The same as sweep.py for unpack and diff: system calls and signals.
 
-    sweep_unpack.py        in an empty directory, OCTAVO in the environment; with SHIM (shim.c) also allocations
+    sweep_unpack.py        in an empty directory, OCTAVO in the environment
 
 After each run of unpack its directory is absent, or as it was before, or complete; there is nothing
 else in it or next to it.
@@ -124,24 +124,6 @@ def signals(sweep, packed):
         u.sweep.points(what, u.arguments, "pwrite64", "signal=SIGTERM", [path], check, before=u.prepare)
 
 
-def memory(sweep, packed):
-    for into in (False, True):
-        u = Unpacking(sweep, packed, into)
-        faults.allocations(sweep, u.arguments, u.prepare, lambda run, u=u: u.left(run.returncode == OK))
-    for arguments in (
-        ("unpack", packed, "LICENSE", "-o", "-"),
-        ("diff", packed, faults.CHECKPOINT, "--threads", "2"),
-        ("diff", packed, packed, "--full", "--threads", "2"),
-        ("diff", faults.CHECKPOINT, faults.CHECKPOINT, "--threads", "1"),
-    ):
-        usual = subprocess.run([OCTAVO, *arguments], capture_output=True, text=True, check=True)
-
-        def other(run, usual=usual.stdout):
-            return ["not the usual output"] if run.returncode == OK and run.stdout != usual else []
-
-        faults.allocations(sweep, arguments, lambda: None, other)
-
-
 def main():
     os.chdir(faults.DIRECTORY)
     sweep = faults.Sweep()
@@ -149,8 +131,6 @@ def main():
     faults.write(packed, sweep.new)
     system_calls(sweep, packed)
     signals(sweep, packed)
-    if "SHIM" in os.environ:
-        memory(sweep, packed)
     print(f"fault unpack: {sweep.runs} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 
