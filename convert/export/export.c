@@ -230,7 +230,7 @@ static err_code fill(const export_job *job, whole_dir *d, const monitor *m, err 
         .file = job->file,
         .evidence = &job->evidence,
         .plan = &job->plan,
-        .dir = whole_dir_part(d),
+        .folder = whole_dir_folder(d),
         .threads = job->options.threads,
         .memory = job->options.memory,
     };

@@ -16,7 +16,6 @@
 #include "convert/plain/dequantize.h"
 #include "convert/export/export_tasks.h"
 #include "format/file/direct.h"
-#include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/pack/pack_read.h"
 #include "format/thread/parallel.h"
@@ -152,21 +151,19 @@ static err_code open_shard(const stream *s, uint32_t shard, st_writer **out, err
     const export_shard *const x = &plan->shards[shard];
     char name[SHARD_NAME_BYTES];
     export_shard_name(plan, shard, name);
-    char *const path = io_join(s->job->dir, name);
     st_tensor *const tensors = calloc(x->count + 1, sizeof *tensors);
     json_t *const metadata = json_pack("{s:s}", "format", "pt"); /* transformers insists on it */
     err_code code = OK;
-    TRY_OUT(path && tensors && metadata ? OK : err_set(e, ERR_MEMORY, "no memory"));
+    TRY_OUT(tensors && metadata ? OK : err_set(e, ERR_MEMORY, "no memory"));
     for (uint64_t i = 0; i < x->count; i++) {
         const export_tensor *const t = &plan->tensors[plan->order[x->first + i]];
         tensors[i] = (st_tensor){.name = t->name, .type = t->type, .ndim = t->ndim};
         memcpy(tensors[i].shape, t->shape, sizeof t->shape);
     }
-    TRY_OUT(st_writer_open(path, false, tensors, x->count, metadata, out, e));
+    TRY_OUT(st_writer_open_in(&s->job->folder, name, tensors, x->count, metadata, out, e));
 out:
     json_decref(metadata);
     free(tensors);
-    free(path);
     return code;
 }
 

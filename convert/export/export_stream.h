@@ -1,7 +1,7 @@
 /* The streaming part of an export: read chunks -> check their digests -> write tensors, on as many
  * threads as the memory budget allows.
  *
- *     const export_stream_job job = {.file = f, .evidence = &v, .plan = &plan, .dir = path, ...};
+ *     const export_stream_job job = {.file = f, .evidence = &v, .plan = &plan, .folder = folder, ...};
  *     export_stream(&job, m, e);
  *
  * Work is done shard by shard in the order of the packed file. The thread that needs a shard first
@@ -11,13 +11,14 @@
 
 #include "convert/export/export_plan.h"
 #include "format/base/monitor.h"
+#include "format/output/output.h"
 #include "format/pack/pack_file.h"
 
 typedef struct export_stream_job {
     const pack_file *file;
     const pack_evidence *evidence;
     const export_plan *plan;
-    const char *dir; /* where the shards go */
+    output_folder folder; /* where the shards go */
     unsigned threads;
     uint64_t memory;
 } export_stream_job;

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/output/input_guard.h"
 #include "format/file/io.h"
+#include "format/output/input_guard.h"
 #include "format/output/output.h"
 #include "format/output/output_dir.h"
 #include "format/safetensors/safetensors_write.h"
@@ -22,30 +22,34 @@ static err_code check_cancelled(const monitor *m, err *e)
 
 /* ---- one file -------------------------------------------------- */
 
-static err_code open_writer(unpack_job *job, const char *path, bool force, st_writer **out, err *e)
+/* In the directory, if it is not NULL, otherwise at the path that was asked for. */
+static err_code open_writer(unpack_job *job, const output_folder *folder, st_writer **out, err *e)
 {
-    st_tensor *const list = calloc(job->tensor_count + 1, sizeof *list);
+    const unpack_options *const o = &job->options;
+    const size_t count = job->tensor_count;
+    st_tensor *const list = calloc(count + 1, sizeof *list);
     if (!list) {
         return no_memory(job, e);
     }
-    for (size_t i = 0; i < job->tensor_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const unpack_tensor *const t = &job->tensors[i];
         list[i] = (st_tensor){.name = t->name, .type = t->type, .ndim = t->ndim};
         memcpy(list[i].shape, t->shape, sizeof t->shape);
         job->bytes_written += t->bytes;
     }
-    const err_code code = st_writer_open(path, force, list, job->tensor_count, NULL, out, e);
+    const err_code code = folder
+                              ? st_writer_open_in(folder, UNPACK_TENSORS, list, count, NULL, out, e)
+                              : st_writer_open(o->output, o->force, list, count, NULL, out, e);
     free(list);
     return code;
 }
 
-/* Write the safetensors file at `path`. */
-static err_code write_tensors(unpack_job *job, const char *path, bool force, const monitor *m,
+static err_code write_tensors(unpack_job *job, const output_folder *folder, const monitor *m,
                               err *e)
 {
     st_writer *w = NULL;
     err_code code = OK;
-    TRY_OUT(open_writer(job, path, force, &w, e));
+    TRY_OUT(open_writer(job, folder, &w, e));
     TRY_OUT(unpack_tensors(job, w, m, e));
     TRY_OUT(check_cancelled(m, e));
     TRY_OUT(st_writer_commit(&w, e));
@@ -88,10 +92,8 @@ static err_code fill(unpack_job *job, const output_dir *d, const monitor *m, err
     if (job->tensor_count == 0) {
         return OK;
     }
-    char *const path = io_join(output_dir_path(d), UNPACK_TENSORS);
-    const err_code code = path ? write_tensors(job, path, false, m, e) : no_memory(job, e);
-    free(path);
-    return code;
+    const output_folder folder = output_dir_folder(d);
+    return write_tensors(job, &folder, m, e);
 }
 
 /* All names that unpacking this file can write, whatever is chosen: a killed run, whose files are
@@ -146,5 +148,5 @@ err_code unpack_run(unpack_job *job, const monitor *m, err *e)
         return write_directory(job, m, e);
     }
     TRY(input_guard_file(job->file->fd, job->options.output, e));
-    return write_tensors(job, job->options.output, job->options.force, m, e);
+    return write_tensors(job, NULL, m, e);
 }

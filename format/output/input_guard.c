@@ -1,10 +1,10 @@
 #include "format/output/input_guard.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "format/output/inputs.h"
 #include "format/file/io.h"
 #include "format/file/dir_list.h"
 #include "format/output/output.h"
@@ -14,10 +14,27 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
+static err_code cannot_stat(const char *path, err *e)
+{
+    return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+}
+
+/* Or nothing can be made there; opening the output reports that. */
+static bool is_missing(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES ||
+           error == ENAMETOOLONG;
+}
+
 static err_code refuse(int fd, const char *path, err *e)
 {
     struct stat in;
-    return fstat(fd, &in) == 0 && input_is(path, &in)
+    struct stat other;
+    TRY(fstat(fd, &in) == 0 ? OK : cannot_stat("the packed file", e));
+    if (stat(path, &other) != 0) {
+        return is_missing(errno) ? OK : cannot_stat(path, e);
+    }
+    return other.st_dev == in.st_dev && other.st_ino == in.st_ino
                ? err_set(e, ERR_USAGE, "%s: is the packed file itself", path)
                : OK;
 }
@@ -40,7 +57,10 @@ static err_code refuse_entry(int fd, const char *dir, const char *name, bool bel
 static err_code guard_files(int fd, const char *path, bool below, err *e)
 {
     struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+    if (lstat(path, &st) != 0) {
+        return is_missing(errno) ? OK : cannot_stat(path, e);
+    }
+    if (!S_ISDIR(st.st_mode)) {
         return OK;
     }
     dir_list names = {0};

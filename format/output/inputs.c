@@ -1,5 +1,6 @@
 #include "format/output/inputs.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "format/output/output.h"
@@ -11,20 +12,35 @@ bool input_is(const char *path, const struct stat *st)
            other.st_ino == st->st_ino;
 }
 
-err_code inputs_spare(const char *path, input_test *is_input, const void *ctx, err *e)
+/* *is_one: something is at `path`, and it is an input. */
+static err_code look_up(const char *path, input_test *is_input, const void *ctx, bool *is_one,
+                        err *e)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && is_input(ctx, &st)) {
-        return err_set(e, ERR_USAGE, "%s: the output is one of the inputs", path);
+    *is_one = false;
+    if (stat(path, &st) == 0) {
+        *is_one = is_input(ctx, &st);
+        return OK;
     }
+    const bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    return missing || errno == EACCES || errno == ENAMETOOLONG
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+}
+
+err_code inputs_spare(const char *path, input_test *is_input, const void *ctx, err *e)
+{
     char *const part = output_part_name(path);
-    if (!part) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", path);
-    }
-    const bool lost = stat(part, &st) == 0 && is_input(ctx, &st);
-    if (lost) {
-        err_set(e, ERR_USAGE, "%s: an input has the name of the output's temporary file", part);
-    }
+    bool lost = false;
+    err_code code = OK;
+    TRY_OUT(part ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
+    TRY_OUT(look_up(path, is_input, ctx, &lost, e));
+    TRY_OUT(lost ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", path) : OK);
+    TRY_OUT(look_up(part, is_input, ctx, &lost, e));
+    TRY_OUT(lost ? err_set(e, ERR_USAGE, "%s: an input has the name of the output's temporary file",
+                           part)
+                 : OK);
+out:
     free(part);
-    return lost ? ERR_USAGE : OK;
+    return code;
 }

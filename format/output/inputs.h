@@ -22,8 +22,9 @@ typedef bool input_test(const void *ctx, const struct stat *st);
 /* Is this the file at `path`? False if `path` is NULL or does not exist. */
 bool input_is(const char *path, const struct stat *st);
 
-/* ERR_USAGE if `path`, or the temporary file of output_open, would replace an input; ERR_MEMORY. A
- * directory that does not exist is no error here: output_open reports it. */
+/* ERR_USAGE if `path`, or the temporary file of output_open, would replace an input; ERR_MEMORY;
+ * ERR_IO if that cannot be found out. A directory that does not exist is no error here: output_open
+ * reports it. */
 MUST_CHECK err_code inputs_spare(const char *path, input_test *is_input, const void *ctx, err *e);
 
 #endif

@@ -65,24 +65,23 @@ static err_code check_existing(const char *path, bool force, err *e)
     return OK;
 }
 
-/* Empty the file that is locked. A file that also has another name must keep its content: a run
- * that was killed between link and unlink has already published it under that name. There only the
- * temporary name is removed. */
+/* Empty the file that is locked. */
 static err_code empty_file(void *ctx, bool created, bool *again, err *e)
 {
     const part *const p = ctx;
+    (void)again;
+    return created || ftruncate(p->fd, 0) == 0
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot truncate", p->name);
+}
+
+/* The permissions of the file that is replaced, so that a private file stays private; otherwise
+ * 0666 less the umask. */
+static mode_t permissions(const output *o)
+{
     struct stat st;
-    (void)created;
-    if (fstat(p->fd, &st) == 0 && st.st_nlink > 1) {
-        *again = unlink(p->name) == 0;
-        return *again ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", p->name);
-    }
-    if (ftruncate(p->fd, 0) != 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot truncate", p->name);
-        (void)part_remove(p); /* if it stays, that is not worth a second message */
-        return ERR_IO;
-    }
-    return OK;
+    return o->force && lstat(o->p.path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 0777
+                                                                         : part_mode(0666);
 }
 
 /* Everything that can be checked before there is a temporary file. */
@@ -117,14 +116,33 @@ err_code output_check(const char *path, bool force, err *e)
 err_code output_open(const char *path, bool force, output **out, err *e)
 {
     output *o = NULL;
+    err_code code = OK;
     TRY(begin(path, force, &o, e));
-    const err_code code = part_open(&o->p, empty_file, &o->p, e);
-    if (code != OK) {
-        output_free(o);
-        return code;
-    }
+    o->p.mode = permissions(o);
+    TRY_OUT(part_open(&o->p, empty_file, &o->p, e));
     *out = o;
     return OK;
+out:
+    output_free(o);
+    return code;
+}
+
+err_code output_open_in(const output_folder *folder, const char *name, output **out, err *e)
+{
+    output *const o = calloc(1, sizeof *o);
+    if (!o) {
+        return err_set(e, ERR_MEMORY, "%s/%s: no memory", folder->path, name);
+    }
+    o->p = PART_CLOSED;
+    err_code code = OK;
+    TRY_OUT(part_name_in(&o->p, folder->fd, folder->path, name, e));
+    TRY_OUT(part_open_around(&o->p, e));
+    TRY_OUT(part_open(&o->p, empty_file, &o->p, e));
+    *out = o;
+    return OK;
+out:
+    output_free(o);
+    return code;
 }
 
 err_code output_open_stream(int fd, const char *name, const monitor *m, output **out, err *e)
@@ -236,25 +254,15 @@ static err_code commit_stream(output **out, err *e)
     return code;
 }
 
-/* The permissions of the file that is replaced, so that a private file stays private; otherwise
- * 0666 less the umask. */
-static mode_t permissions(const output *o)
-{
-    struct stat st;
-    return o->force && lstat(o->p.path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 0777
-                                                                         : part_mode(0666);
-}
-
 err_code output_commit(output **out, err *e)
 {
     output *const o = *out;
     if (o->stream) {
         return commit_stream(out, e);
     }
-    if (!part_has_its_name(&o->p)) { /* the rename would publish somebody else's file */
-        return err_set(e, ERR_IO, "%s: was removed or replaced during the run", o->p.name);
-    }
+    TRY(part_check_name(&o->p, e));
     TRY(part_chmod(&o->p, permissions(o), e));
+    TRY(output_sync(o, e)); /* the mode has to be durable too before the file has its name */
     TRY(part_rename(&o->p, o->force, e));
     const err_code code = part_sync_around(&o->p, e);
     output_free(o);
@@ -275,15 +283,27 @@ void output_abandon(output **out)
     *out = NULL;
 }
 
-err_code output_write_file(const char *path, const void *data, uint64_t bytes, err *e)
+static err_code write_whole(output *o, const void *data, uint64_t bytes, err *e)
 {
-    output *o = NULL;
     err_code code = OK;
-    TRY_OUT(output_open(path, false, &o, e));
     TRY_OUT(output_write(o, 0, data, bytes, e));
-    TRY_OUT(output_sync(o, e));
     TRY_OUT(output_commit(&o, e));
 out:
     output_abandon(&o);
     return code;
+}
+
+err_code output_write_file(const char *path, const void *data, uint64_t bytes, err *e)
+{
+    output *o = NULL;
+    TRY(output_open(path, false, &o, e));
+    return write_whole(o, data, bytes, e);
+}
+
+err_code output_write_file_in(const output_folder *folder, const char *name, const void *data,
+                              uint64_t bytes, err *e)
+{
+    output *o = NULL;
+    TRY(output_open_in(folder, name, &o, e));
+    return write_whole(o, data, bytes, e);
 }

@@ -41,13 +41,15 @@ static err_code no_memory(const char *path, err *e)
     return err_set(e, ERR_MEMORY, "%s: no memory", path);
 }
 
-/* The temporary directory of a killed run does not count. */
+/* What a killed run left does not count. */
 static err_code check_empty(const char *path, err *e)
 {
     dir_list names = {0};
     err_code code = OK;
     TRY_OUT(dir_list_read(path, &names, e));
-    if (names.count > (dir_list_has(&names, OUTPUT_DIR_PART) ? 1U : 0U)) {
+    const size_t left =
+        (size_t)dir_list_has(&names, OUTPUT_DIR_PART) + (size_t)dir_list_has(&names, PART_PROBE);
+    if (names.count > left) {
         code = err_set(e, ERR_IO, "%s: exists and is not empty", path);
         err_hint(e, "-f puts files into it and replaces those of the same name");
     }
@@ -89,16 +91,12 @@ static bool is_own(const void *ctx, const char *entry)
     return own;
 }
 
-static own_tree part_tree(const output_dir *d)
+/* The names in the temporary directory, all of which must be ours. */
+static err_code list_part(const output_dir *d, dir_list *names, err *e)
 {
-    return (own_tree){d->p.fd, d->p.name, is_own, d};
-}
-
-static err_code visit_part(const output_dir *d, own_visit visit, err *e)
-{
-    const own_tree t = part_tree(d);
+    const own_tree t = {d->p.fd, d->p.name, is_own, d};
     char foreign[OWN_NAME_BYTES];
-    TRY(own_tree_visit(&t, visit, NULL, foreign, e));
+    TRY(own_tree_list(&t, names, foreign, e));
     if (foreign[0] == '\0') {
         return OK;
     }
@@ -112,8 +110,13 @@ static err_code visit_part(const output_dir *d, own_visit visit, err *e)
  * stays complete. */
 static err_code empty_part(const output_dir *d, err *e)
 {
-    TRY(visit_part(d, OWN_CHECK, e));
-    return visit_part(d, OWN_REMOVE, e);
+    dir_list names = {0};
+    err_code code = OK;
+    TRY_OUT(list_part(d, &names, e));
+    TRY_OUT(own_tree_remove(d->p.fd, d->p.name, &names, NULL, e));
+out:
+    dir_list_free(&names);
+    return code;
 }
 
 /* Files that cannot be removed stay: the failure that led here is the one to report. Listing the
@@ -130,13 +133,9 @@ static void remove_all(const output_dir *d)
  * it, and then nothing is removed. */
 static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
 {
-    const output_dir *const d = ctx;
-    const err_code code = empty_part(d, e);
+    (void)created;
     (void)again;
-    if (code != OK && created) {
-        remove_all(d);
-    }
-    return code;
+    return empty_part(ctx, e);
 }
 
 /* O_PATH opens a directory that may be written but not read. Such a descriptor is good for looking
@@ -165,6 +164,7 @@ err_code output_dir_open(const char *path, bool force, const char *const *names,
     err_code code = OK;
     TRY_OUT(d->path ? choose_names(d, e) : no_memory(path, e));
     TRY_OUT(open_around(d, e));
+    d->p.mode = part_mode(0777);
     TRY_OUT(part_open(&d->p, empty_dir, d, e));
     *out = d;
     return OK;
@@ -173,9 +173,9 @@ out:
     return code;
 }
 
-const char *output_dir_path(const output_dir *d)
+output_folder output_dir_folder(const output_dir *d)
 {
-    return d->p.name;
+    return (output_folder){d->p.fd, d->p.name};
 }
 
 err_code output_dir_put(const output_dir *d, const char *name, const void *data, uint64_t bytes,
@@ -184,10 +184,8 @@ err_code output_dir_put(const output_dir *d, const char *name, const void *data,
     if (strchr(name, '/')) {
         return own_tree_put(d->p.fd, d->p.name, name, data, bytes, e);
     }
-    char *const path = io_join(d->p.name, name);
-    const err_code code = path ? output_write_file(path, data, bytes, e) : no_memory(d->path, e);
-    free(path);
-    return code;
+    const output_folder folder = output_dir_folder(d);
+    return output_write_file_in(&folder, name, data, bytes, e);
 }
 
 char *output_dir_final(const output_dir *d, const char *name)
@@ -241,7 +239,7 @@ static err_code check_target_below(const output_dir *d, const char *dir, const c
 static bool is_component(const char *name)
 {
     return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strcmp(name, OUTPUT_DIR_PART) != 0;
+           strcmp(name, OUTPUT_DIR_PART) != 0 && strcmp(name, PART_PROBE) != 0;
 }
 
 err_code output_dir_claim(const output_dir *d, const char *name, err *e)
@@ -270,18 +268,27 @@ static err_code move_entry(const output_dir *d, int from, int to, const char *fi
                                        name, d->p.name);
 }
 
-/* The names in a directory of the existing one are durable. It may be writable but not readable. */
-static err_code sync_target(const output_dir *d, const char *dir, err *e)
+/* The names in DIR, `name` without '/', of the existing directory are durable. It may be writable but not
+ * readable, or, if nothing was to be moved into it, not be there. */
+static err_code sync_target(const output_dir *d, const char *name, err *e)
 {
-    const int fd = openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    const err_code code = part_sync_directory(fd, d->path, e);
-    if (fd >= 0) {
-        close(fd);
+    char dir[NAME_MAX + 1];
+    if (!own_name_split(name, dir)) {
+        return OK;
     }
+    const int fd = openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return errno == EACCES || errno == ENOENT
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", d->path,
+                                   dir);
+    }
+    const err_code code = part_sync_directory(fd, d->path, e);
+    close(fd);
     return code;
 }
 
-/* The directory is created if there is none; an empty one of ours disappears with its last file. */
+/* The directory is created if there is none. */
 static err_code move_below(const output_dir *d, const char *dir, const char *file, const char *name,
                            err *e)
 {
@@ -300,12 +307,7 @@ static err_code move_below(const output_dir *d, const char *dir, const char *fil
         code = err_set(e, ERR_IO, "%s/%s: disappeared during the run", d->path, dir);
         goto out;
     }
-    TRY_OUT(move_entry(d, from, to, file, name, e));
-    if (unlinkat(d->p.fd, dir, AT_REMOVEDIR) != 0 && errno != ENOTEMPTY && errno != EEXIST) {
-        code = err_set_errno(e, ERR_IO, errno, "%s/%s: cannot remove", d->p.name, dir);
-        goto out;
-    }
-    code = sync_target(d, dir, e);
+    code = move_entry(d, from, to, file, name, e);
 out:
     if (to >= 0) {
         close(to);
@@ -322,22 +324,43 @@ static err_code move_file(const output_dir *d, const char *name, err *e)
                 : move_entry(d, d->p.fd, d->around_fd, name, name, e);
 }
 
+static err_code claim_all(const output_dir *d, const dir_list *names, err *e)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        TRY(own_name_is_directory(names->names[i]) ? OK : output_dir_claim(d, names->names[i], e));
+    }
+    return OK;
+}
+
+static err_code move_all(const output_dir *d, const dir_list *names, err *e)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        TRY(own_name_is_directory(names->names[i]) ? OK : move_file(d, names->names[i], e));
+    }
+    return OK;
+}
+
+/* All new names are durable. */
+static err_code sync_targets(const output_dir *d, const dir_list *names, err *e)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        TRY(own_name_is_directory(names->names[i]) ? sync_target(d, names->names[i], e) : OK);
+    }
+    return part_sync_around(&d->p, e);
+}
+
 /* Several files cannot be renamed in one step. So everything that can be checked is checked for all
- * of them before the first is moved. */
+ * of them before the first is moved. The temporary directory goes when all moves are durable. */
 static err_code move_files(const output_dir *d, err *e)
 {
-    const own_tree t = part_tree(d);
     dir_list names = {0};
     err_code code = OK;
-    TRY_OUT(visit_part(d, OWN_CHECK, e));
-    TRY_OUT(own_tree_list(&t, &names, e));
-    for (size_t i = 0; i < names.count; i++) {
-        TRY_OUT(output_dir_claim(d, names.names[i], e));
-    }
-    for (size_t i = 0; i < names.count; i++) {
-        TRY_OUT(move_file(d, names.names[i], e));
-    }
-    if (rmdir(d->p.name) != 0) {
+    TRY_OUT(list_part(d, &names, e));
+    TRY_OUT(claim_all(d, &names, e));
+    TRY_OUT(move_all(d, &names, e));
+    TRY_OUT(sync_targets(d, &names, e));
+    TRY_OUT(own_tree_remove(d->p.fd, d->p.name, &names, NULL, e)); /* directories, empty by now */
+    if (!part_remove(&d->p)) {
         code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
     }
 out:
@@ -347,14 +370,14 @@ out:
 
 static err_code rename_part(const output_dir *d, err *e)
 {
-    TRY(part_chmod(&d->p, part_mode(0777), e));
+    TRY(part_chmod(&d->p, d->p.mode, e));
+    TRY(part_sync_directory(d->p.fd, d->p.name, e));
     return part_rename(&d->p, false, e);
 }
 
 err_code output_dir_commit(output_dir **out, err *e)
 {
     output_dir *const d = *out;
-    TRY(part_sync_directory(d->p.fd, d->p.name, e));
     TRY(d->inside ? move_files(d, e) : rename_part(d, e));
     const err_code code = part_sync_around(&d->p, e);
     dir_free(d);

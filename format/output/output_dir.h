@@ -3,7 +3,7 @@
  *     output_dir_open(path, force, names, count, &d, e);
  *     output_dir_claim(d, "config.json", e);      for each file: may it be created there?
  *     output_dir_put(d, "config.json", data, bytes, e);
- *     ... make the files in output_dir_path(d), and sync them: output_open, st_writer_open ...
+ *     ... make others in output_dir_folder(d): output_open_in, st_writer_open_in ...
  *     output_dir_commit(&d, e);
  *     output_dir_abandon(&d);                     after any failure; fine after commit
  *
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/output/output.h"
 
 #define OUTPUT_DIR_PART ".octavo.part" /* the temporary directory in one that exists */
 
@@ -35,7 +36,7 @@ MUST_CHECK err_code output_dir_open(const char *path, bool force, const char *co
                                     size_t count, output_dir **out, err *e);
 
 /* The directory in which to create the files; owned by the output_dir. */
-const char *output_dir_path(const output_dir *d);
+output_folder output_dir_folder(const output_dir *d);
 
 /* Create a file, NAME or DIR/NAME with its directory, in the temporary directory. ERR_IO. */
 MUST_CHECK err_code output_dir_put(const output_dir *d, const char *name, const void *data,

@@ -10,14 +10,12 @@
 #include "format/file/io.h"
 #include "format/output/part.h"
 
-/* ---- visiting -------------------------------------------------- */
+/* ---- listing --------------------------------------------------- */
 
 typedef struct walk {
     const own_tree *t;
-    own_visit visit;
-    const char *last;
     char *foreign;
-    dir_list *names; /* NULL: nobody wants them */
+    dir_list *names;
 } walk;
 
 static void keep_foreign(const walk *w, const char *name)
@@ -27,44 +25,50 @@ static void keep_foreign(const walk *w, const char *name)
     }
 }
 
-static err_code remove_entry(const walk *w, int fd, const char *entry, const char *name, int flags,
-                             err *e)
+static err_code keep_own(const walk *w, const char *name, err *e)
 {
-    return unlinkat(fd, entry, flags) == 0
+    return dir_list_add(w->names, name)
                ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", w->t->path, name);
+               : err_set(e, ERR_MEMORY, "%s: no memory for the names in it", w->t->path);
 }
 
-/* A file of ours, `entry` in the directory `fd`. */
-static err_code take_file(const walk *w, int fd, const char *entry, const char *name, err *e)
-{
-    if (w->names && !dir_list_add(w->names, name)) {
-        return err_set(e, ERR_MEMORY, "%s: no memory for the names in it", w->t->path);
-    }
-    const bool stays = w->visit == OWN_CHECK || (w->last && strcmp(name, w->last) == 0);
-    return stays ? OK : remove_entry(w, fd, entry, name, 0, e);
-}
-
-static mode_t kind_of(int fd, const char *entry)
+/* *kind: S_IFREG, S_IFDIR, …; 0 if the entry has disappeared. */
+static err_code kind_of(const walk *w, int fd, const char *entry, mode_t *kind, err *e)
 {
     struct stat st;
-    return fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT : 0;
+    *kind = 0;
+    if (fstatat(fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        *kind = st.st_mode & S_IFMT;
+        return OK;
+    }
+    return errno == ENOENT
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot stat %s in it", w->t->path, entry);
 }
 
-static err_code visit_below(const walk *w, int sub, const char *dir, bool *clean, err *e)
+/* `entry` of the directory `fd`, which is not a directory; `name` with DIR/. */
+static err_code list_file(const walk *w, mode_t kind, const char *name, err *e)
+{
+    if (kind == S_IFREG && w->t->is_own(w->t->ctx, name)) {
+        return keep_own(w, name, e);
+    }
+    if (kind != 0) {
+        keep_foreign(w, name);
+    }
+    return OK;
+}
+
+static err_code list_below(const walk *w, int sub, const char *dir, err *e)
 {
     dir_list entries = {0};
     err_code code = OK;
     TRY_OUT(dir_list_read_at(sub, w->t->path, &entries, e));
     for (size_t i = 0; i < entries.count; i++) {
         char name[OWN_NAME_BYTES];
+        mode_t kind = 0;
         snprintf(name, sizeof name, "%s/%s", dir, entries.names[i]);
-        if (kind_of(sub, entries.names[i]) == S_IFREG && w->t->is_own(w->t->ctx, name)) {
-            TRY_OUT(take_file(w, sub, entries.names[i], name, e));
-        } else {
-            *clean = false;
-            keep_foreign(w, name);
-        }
+        TRY_OUT(kind_of(w, sub, entries.names[i], &kind, e));
+        TRY_OUT(list_file(w, kind, name, e));
     }
 out:
     dir_list_free(&entries);
@@ -72,7 +76,7 @@ out:
 }
 
 /* A directory that nothing of ours can be in is foreign as a whole. */
-static err_code visit_directory(const walk *w, const char *dir, err *e)
+static err_code list_directory(const walk *w, const char *dir, err *e)
 {
     char name[OWN_NAME_BYTES];
     snprintf(name, sizeof name, "%s/", dir);
@@ -84,55 +88,89 @@ static err_code visit_directory(const walk *w, const char *dir, err *e)
     if (sub < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", w->t->path, dir);
     }
-    bool clean = true;
-    const err_code code = visit_below(w, sub, dir, &clean, e);
+    err_code code = OK;
+    TRY_OUT(list_below(w, sub, dir, e));
+    TRY_OUT(keep_own(w, name, e));
+out:
     close(sub);
-    TRY(code);
-    return clean && w->visit == OWN_REMOVE ? remove_entry(w, w->t->fd, dir, dir, AT_REMOVEDIR, e)
-                                           : OK;
+    return code;
 }
 
-static err_code visit_entry(const walk *w, const char *entry, err *e)
+static err_code list_entry(const walk *w, const char *entry, err *e)
 {
-    const mode_t kind = kind_of(w->t->fd, entry);
-    if (kind == S_IFDIR) {
-        return visit_directory(w, entry, e);
-    }
-    if (kind == S_IFREG && w->t->is_own(w->t->ctx, entry)) {
-        return take_file(w, w->t->fd, entry, entry, e);
-    }
-    keep_foreign(w, entry);
-    return OK;
+    mode_t kind = 0;
+    TRY(kind_of(w, w->t->fd, entry, &kind, e));
+    return kind == S_IFDIR ? list_directory(w, entry, e) : list_file(w, kind, entry, e);
 }
 
-static err_code visit_all(const walk *w, err *e)
+err_code own_tree_list(const own_tree *t, dir_list *out, char foreign[OWN_NAME_BYTES], err *e)
 {
+    const walk w = {t, foreign, out};
     dir_list entries = {0};
     err_code code = OK;
-    w->foreign[0] = '\0';
-    TRY_OUT(dir_list_read_at(w->t->fd, w->t->path, &entries, e));
+    foreign[0] = '\0';
+    *out = (dir_list){0};
+    TRY_OUT(dir_list_read_at(t->fd, t->path, &entries, e));
     for (size_t i = 0; i < entries.count; i++) {
-        TRY_OUT(visit_entry(w, entries.names[i], e));
+        TRY_OUT(list_entry(&w, entries.names[i], e));
     }
+    dir_list_sort(out);
 out:
     dir_list_free(&entries);
     return code;
 }
 
-err_code own_tree_visit(const own_tree *t, own_visit visit, const char *last,
-                        char foreign[OWN_NAME_BYTES], err *e)
+/* ---- removing -------------------------------------------------- */
+
+bool own_name_is_directory(const char *name)
 {
-    const walk w = {t, visit, last, foreign, NULL};
-    return visit_all(&w, e);
+    const size_t bytes = strlen(name);
+    return bytes > 0 && name[bytes - 1] == '/';
 }
 
-err_code own_tree_list(const own_tree *t, dir_list *out, err *e)
+static err_code remove_entry(int fd, const char *path, const char *entry, const char *name,
+                             int flags, err *e)
 {
-    char foreign[OWN_NAME_BYTES];
-    const walk w = {t, OWN_CHECK, NULL, foreign, out};
-    *out = (dir_list){0};
-    TRY(visit_all(&w, e));
-    dir_list_sort(out);
+    return unlinkat(fd, entry, flags) == 0 || errno == ENOENT
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, name);
+}
+
+static err_code remove_file(int fd, const char *path, const char *name, err *e)
+{
+    char dir[NAME_MAX + 1];
+    const char *const file = own_name_split(name, dir);
+    if (!file) {
+        return remove_entry(fd, path, name, name, 0, e);
+    }
+    const int sub = openat(fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (sub < 0) {
+        return errno == ENOENT
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", path, dir);
+    }
+    const err_code code = remove_entry(sub, path, file, name, 0, e);
+    close(sub);
+    return code;
+}
+
+static err_code remove_directory(int fd, const char *path, const char *name, err *e)
+{
+    char dir[NAME_MAX + 1];
+    return own_name_split(name, dir) ? remove_entry(fd, path, dir, name, AT_REMOVEDIR, e) : OK;
+}
+
+err_code own_tree_remove(int fd, const char *path, const dir_list *names, const char *last, err *e)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const char *const name = names->names[i];
+        const bool stays = own_name_is_directory(name) || (last && strcmp(name, last) == 0);
+        TRY(stays ? OK : remove_file(fd, path, name, e));
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        const char *const name = names->names[i];
+        TRY(own_name_is_directory(name) ? remove_directory(fd, path, name, e) : OK);
+    }
     return OK;
 }
 

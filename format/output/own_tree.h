@@ -3,8 +3,8 @@
  *
  *     const own_tree t = {fd, path, is_own, ctx};
  *     char foreign[OWN_NAME_BYTES];
- *     own_tree_visit(&t, OWN_CHECK, NULL, foreign, e);        "" or what is not ours
- *     own_tree_visit(&t, OWN_REMOVE, "list.json", foreign, e);
+ *     own_tree_list(&t, &names, foreign, e);           what is ours, and "" or what is not
+ *     own_tree_remove(fd, path, &names, NULL, e);
  *
  *     own_tree_put(fd, path, "templates/a.jinja", data, bytes, e);
  *
@@ -30,18 +30,21 @@ typedef struct own_tree {
     const void *ctx;
 } own_tree;
 
-typedef enum own_visit { OWN_CHECK, OWN_REMOVE } own_visit;
+/* List the files that are ours, sorted, and as "DIR/" their directories; free `out` with
+ * dir_list_free, also after an error. foreign: the first name, by bytes, that is not ours; "" if
+ * there is none. ERR_IO, ERR_MEMORY. */
+MUST_CHECK err_code own_tree_list(const own_tree *t, dir_list *out, char foreign[OWN_NAME_BYTES],
+                                  err *e);
 
-/* Look at all entries; with OWN_REMOVE remove those that are ours, except `last`, which may be NULL.
- * foreign: the first name, by bytes, that is not ours, which stays; "" if there is none. ERR_IO,
- * ERR_MEMORY. */
-MUST_CHECK err_code own_tree_visit(const own_tree *t, own_visit visit, const char *last,
-                                   char foreign[OWN_NAME_BYTES], err *e);
+/* Remove what own_tree_list listed, except the file `last`, which may be NULL. What has disappeared
+ * is no error. Allocates nothing: it may follow a step that cannot be undone. ERR_IO. */
+MUST_CHECK err_code own_tree_remove(int fd, const char *path, const dir_list *names,
+                                    const char *last, err *e);
 
-/* The names of all files that are ours, sorted; free with dir_list_free, also after an error. */
-MUST_CHECK err_code own_tree_list(const own_tree *t, dir_list *out, err *e);
+/* Is this entry of the list a directory? */
+bool own_name_is_directory(const char *name);
 
-/* Split DIR/NAME: `dir` gets DIR. Returns NAME, NULL if the name has no directory. */
+/* Split DIR/NAME: `dir` gets DIR. Returns NAME, "" for "DIR/", NULL if the name has no directory. */
 const char *own_name_split(const char *name, char dir[NAME_MAX + 1]);
 
 /* Create a file DIR/NAME that does not exist yet, and DIR if need be, below the directory `fd`; both

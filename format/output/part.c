@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #include "format/file/io.h"
+#include "format/output/part_owner.h"
+
+enum { ATTEMPTS = 1000 }; /* to get hold of a name that other runs create and remove */
 
 /* ---- names ----------------------------------------------------- */
 
@@ -49,48 +52,87 @@ err_code part_name_inside(part *p, part_kind kind, const char *path, const char 
     return check_memory(p, path, e);
 }
 
+/* The name that system calls get, relative to p->at. */
+static const char *entry_of(const part *p, const char *path)
+{
+    return p->at == AT_FDCWD ? path : io_basename(path);
+}
+
+err_code part_name_in(part *p, int dir, const char *dir_path, const char *name, err *e)
+{
+    char *const path = io_join(dir_path, name);
+    p->kind = PART_FILE;
+    p->at = dir;
+    p->path = path;
+    p->around = strdup(dir_path);
+    p->name = path ? part_name_of(path) : NULL;
+    return check_memory(p, dir_path, e);
+}
+
 /* Another run may have renamed or removed the open file and created another one of the same name.
  * Device and inode show whether the name still leads to the open file. */
-bool part_has_its_name(const part *p)
+static err_code find_name(const part *p, bool *is_ours, err *e)
 {
-    struct stat opened;
     struct stat named;
-    return fstat(p->fd, &opened) == 0 && lstat(p->name, &named) == 0 &&
-           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    *is_ours = false;
+    if (fstatat(p->at, entry_of(p, p->name), &named, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", p->name);
+    }
+    *is_ours = named.st_ino == p->inode && named.st_dev == p->device;
+    return OK;
+}
+
+static int unlink_part(const part *p)
+{
+    return unlinkat(p->at, entry_of(p, p->name), p->kind == PART_FILE ? 0 : AT_REMOVEDIR);
 }
 
 bool part_remove(const part *p)
 {
-    return !part_has_its_name(p) || (p->kind == PART_FILE ? unlink(p->name) : rmdir(p->name)) == 0;
+    bool is_ours = false;
+    return find_name(p, &is_ours, NULL) == OK && (!is_ours || unlink_part(p) == 0);
 }
 
 /* ---- opening --------------------------------------------------- */
 
 err_code part_open_around(part *p, err *e)
 {
-    p->around_fd = open(p->around, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *const name = p->at == AT_FDCWD ? p->around : ".";
+    p->around_fd = openat(p->at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return p->around_fd >= 0 || errno == EACCES
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->around);
 }
 
-/* O_EXCL first, because only a file that is known to be new may be used where locks are not
- * supported. O_NOFOLLOW: a link of this name would have its target overwritten. */
+/* O_NONBLOCK: opening a pipe or a device of this name must not wait. O_NOFOLLOW: a link of this
+ * name would have its target overwritten. */
+static err_code open_left_file(part *p, err *e)
+{
+    p->fd = openat(p->at, entry_of(p, p->name), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (p->fd >= 0 || errno == ENOENT) {
+        return OK;
+    }
+    if (errno == ELOOP || errno == EISDIR || errno == ENXIO) {
+        return part_owner_refuse(p, "not a regular file", e);
+    }
+    err_set_errno(e, ERR_IO, errno, "%s: cannot open", p->name);
+    err_hint(e, "remove it if no other run is writing it");
+    return ERR_IO;
+}
+
+/* O_EXCL: a file that is created just now is nobody else's. In an open directory, which was empty,
+ * there can be no other. */
 static err_code create_file(part *p, bool *created, err *e)
 {
-    const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-    struct stat st;
-    p->fd = open(p->name, flags | O_EXCL, 0600);
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    p->fd = openat(p->at, entry_of(p, p->name), flags, 0600);
     *created = p->fd >= 0;
-    if (p->fd < 0 && errno == EEXIST) {
-        p->fd = open(p->name, flags, 0600);
+    if (*created) {
+        return OK;
     }
-    if (p->fd < 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot create", p->name);
-    }
-    return fstat(p->fd, &st) == 0 && S_ISREG(st.st_mode)
-               ? OK
-               : err_set(e, ERR_IO, "%s: not a regular file", p->name);
+    return errno == EEXIST && p->at == AT_FDCWD
+               ? open_left_file(p, e)
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot create", p->name);
 }
 
 /* Unlike a file, a directory cannot be created and opened in one step. If another run renames or
@@ -105,11 +147,23 @@ static err_code create_directory(part *p, bool *created, err *e)
     if (p->fd >= 0 || errno == ENOENT) {
         return OK;
     }
-    err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->name);
-    if (*created) {
-        (void)rmdir(p->name); /* if it stays, that is not worth a second message */
+    if (errno == ENOTDIR || errno == ELOOP) {
+        return part_owner_refuse(p, "not a directory", e);
     }
-    return ERR_IO;
+    return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->name);
+}
+
+/* Remember which file this is. */
+static err_code identify(part *p, struct stat *st, err *e)
+{
+    if (fstat(p->fd, st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", p->name);
+    }
+    p->device = st->st_dev;
+    p->inode = st->st_ino;
+    return p->kind == PART_DIRECTORY || S_ISREG(st->st_mode)
+               ? OK
+               : part_owner_refuse(p, "not a regular file", e);
 }
 
 /* flock, because the system drops it when the run ends in whatever way: a file of a killed run is
@@ -128,12 +182,36 @@ static err_code lock(const part *p, bool created, err *e)
         return OK;
     }
     err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);
-    if (created) {
-        (void)part_remove(p); /* if it stays, that is not worth a second message */
-    } else {
+    if (!created) {
         err_hint(e, "remove it if no other run is writing it");
     }
     return ERR_IO;
+}
+
+/* The owner is allowed everything and nobody else anything: the umask, or a run that was killed
+ * after its last step, may have set other bits. */
+static err_code make_private(const part *p, const struct stat *st, err *e)
+{
+    const mode_t wanted = p->kind == PART_FILE ? 0600 : 0700;
+    const mode_t others = p->kind == PART_FILE ? 0 : 077;
+    return (st->st_mode & (wanted | others)) == wanted ? OK : part_chmod(p, wanted, e);
+}
+
+/* A directory may have been exchanged between mkdir and open, so a new one is checked as well. */
+static err_code check_use(part *p, bool created, bool *again, err *e)
+{
+    struct stat st;
+    part_use use = PART_TAKE;
+    TRY(identify(p, &st, e)); /* the mode may have changed until it was locked */
+    if (!created || p->kind == PART_DIRECTORY) {
+        TRY(part_owner_check(p, &st, &use, e));
+        TRY(part_sync_around(p, e)); /* the probe stays removed */
+    }
+    if (use == PART_TAKE) {
+        return make_private(p, &st, e);
+    }
+    *again = true;
+    return part_remove(p) ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", p->name);
 }
 
 /* One attempt; *again asks for another one.
@@ -142,31 +220,62 @@ static err_code lock(const part *p, bool created, err *e)
  * removed it. Then this run has locked a finished output, or a file without a name, and must not
  * empty it. So the name is compared once more while the lock is held; after that, no run that keeps
  * to the lock changes what the name leads to. */
-static err_code try_open(part *p, part_empty_fn empty, void *ctx, bool *again, err *e)
+static err_code try_open(part *p, part_empty_fn empty, void *ctx, bool *created, bool *again,
+                         err *e)
 {
-    bool created = false;
-    TRY(p->kind == PART_FILE ? create_file(p, &created, e) : create_directory(p, &created, e));
+    struct stat st;
+    bool is_ours = false;
+    TRY(p->kind == PART_FILE ? create_file(p, created, e) : create_directory(p, created, e));
     *again = p->fd < 0;
     if (*again) {
         return OK;
     }
-    TRY(lock(p, created, e));
-    *again = !part_has_its_name(p);
-    return *again ? OK : empty(ctx, created, again, e);
+    TRY(identify(p, &st, e));
+    TRY(lock(p, *created, e));
+    TRY(find_name(p, &is_ours, e));
+    *again = !is_ours;
+    if (!*again) {
+        TRY(check_use(p, *created, again, e));
+    }
+    return *again ? OK : empty(ctx, *created, again, e);
+}
+
+/* Remove what was created although it could not be used. Before it is identified only its name is
+ * known, which nobody has had time to use. If it stays, that is not worth a second message. */
+static void remove_created(const part *p)
+{
+    if (p->inode == 0) {
+        (void)unlink_part(p);
+    } else {
+        (void)part_remove(p);
+    }
+}
+
+static err_code attempt(part *p, part_empty_fn empty, void *ctx, bool *again, err *e)
+{
+    bool created = false;
+    const err_code code = try_open(p, empty, ctx, &created, again, e);
+    if (code != OK && created) {
+        remove_created(p);
+    }
+    if (p->fd >= 0 && (*again || code != OK)) {
+        close(p->fd); /* and so unlock it */
+        p->fd = -1;
+        p->inode = 0;
+    }
+    return code;
 }
 
 err_code part_open(part *p, part_empty_fn empty, void *ctx, err *e)
 {
-    bool again = true;
-    while (again) {
-        const err_code code = try_open(p, empty, ctx, &again, e);
-        if (p->fd >= 0 && (again || code != OK)) {
-            close(p->fd); /* and so unlock it */
-            p->fd = -1;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        bool again = false;
+        TRY(attempt(p, empty, ctx, &again, e));
+        if (!again) {
+            return OK;
         }
-        TRY(code);
     }
-    return OK;
+    return err_set(e, ERR_IO, "%s: others create and remove it all the time", p->name);
 }
 
 /* ---- the end --------------------------------------------------- */
@@ -213,27 +322,37 @@ int part_rename_new(int from_dir, const char *from, int to_dir, const char *to)
 
 /* Without RENAME_NOREPLACE, files have link, which also refuses an existing name in one step.
  * Directories cannot be linked, and some file systems cannot link files. */
-static int rename_new_file(const char *from, const char *to)
+static int rename_new_file(int at, const char *from, const char *to)
 {
-    const int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    const int result = renameat2(at, from, at, to, RENAME_NOREPLACE);
     if (result == 0 || !lacks_noreplace(errno)) {
         return result;
     }
-    if (link(from, to) == 0) {
-        return unlink(from);
+    if (linkat(at, from, at, to, 0) == 0) {
+        return unlinkat(at, from, 0);
     }
-    return errno == EEXIST ? -1 : rename_if_free(AT_FDCWD, from, AT_FDCWD, to);
+    return errno == EEXIST ? -1 : rename_if_free(at, from, at, to);
+}
+
+err_code part_check_name(const part *p, err *e)
+{
+    bool is_ours = false;
+    TRY(find_name(p, &is_ours, e));
+    return is_ours ? OK : err_set(e, ERR_IO, "%s: was removed or replaced during the run", p->name);
 }
 
 err_code part_rename(const part *p, bool replace, err *e)
 {
+    const char *const from = entry_of(p, p->name);
+    const char *const to = entry_of(p, p->path);
     int result = 0;
+    TRY(part_check_name(p, e)); /* the rename would publish somebody else's file */
     if (replace) {
-        result = rename(p->name, p->path);
+        result = renameat(p->at, from, p->at, to);
     } else if (p->kind == PART_FILE) {
-        result = rename_new_file(p->name, p->path);
+        result = rename_new_file(p->at, from, to);
     } else {
-        result = part_rename_new(AT_FDCWD, p->name, AT_FDCWD, p->path);
+        result = part_rename_new(p->at, from, p->at, to);
     }
     return result == 0
                ? OK

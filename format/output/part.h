@@ -5,7 +5,7 @@
  *     part_name_beside(&p, PART_FILE, path, "a file", e);   path, around, temporary name
  *     part_open_around(&p, e);                              the directory, before anything is made
  *     part_open(&p, empty_it, ctx, e);                      created or found, locked, empty
- *     ... write, part_chmod, part_sync_directory ...
+ *     ... write, part_chmod, then sync it: the mode has to be durable too ...
  *     part_rename(&p, replace, e);
  *     part_sync_around(&p, e);                              the rename is durable
  *     part_close(&p);
@@ -13,11 +13,15 @@
  * The lock decides who writes: one of several runs holds it, and the system drops it when a run is
  * killed, so that the next one can take over what that left. The name is checked again after the
  * lock is taken, because the run that held it before may have renamed or removed the file
- * (part_has_its_name); so a file that another run has put under this name is never removed, emptied
- * or published. Errors are ERR_IO, and ERR_MEMORY for names. One thread. */
+ * (part_check_name); so a file that another run has put under this name is never removed, emptied
+ * or published.
+ *
+ * Until the end only the owner may access it, and what somebody else has put under the name in
+ * advance is refused (part_owner.h). Errors are ERR_IO, and ERR_MEMORY for names. One thread. */
 #ifndef PART_H
 #define PART_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -30,11 +34,18 @@ typedef struct part {
     char *path;    /* the final name */
     char *around;  /* the directory that holds the temporary name */
     char *name;    /* the temporary name */
+    int at;        /* the open directory that has the last components of these names, or AT_FDCWD */
+    mode_t mode;   /* that it will have in the end; the caller sets it before part_open */
     int fd;        /* the open and locked file or directory of that name; -1: not open */
     int around_fd; /* of `around`, for fsync; -1: not open, or not readable */
+    dev_t device;  /* of the open file */
+    ino_t inode;
 } part;
 
-#define PART_CLOSED ((part){.fd = -1, .around_fd = -1})
+#define PART_CLOSED ((part){.at = AT_FDCWD, .fd = -1, .around_fd = -1})
+
+/* An empty file that exists beside a part for a moment, to show whose new files are. */
+#define PART_PROBE ".octavo.probe"
 
 /* "dir/.NAME.part" for "dir/NAME". The caller frees it; NULL if memory is short. */
 char *part_name_of(const char *path);
@@ -48,6 +59,10 @@ MUST_CHECK err_code part_name_beside(part *p, part_kind kind, const char *path, 
 MUST_CHECK err_code part_name_inside(part *p, part_kind kind, const char *path, const char *name,
                                      err *e);
 
+/* The temporary file and its final name are entries of `dir`, an open directory that was empty and is
+ * nobody else's; `dir_path` is its path, for messages. `dir` stays the caller's. */
+MUST_CHECK err_code part_name_in(part *p, int dir, const char *dir_path, const char *name, err *e);
+
 /* Open the directory for part_sync_around. A directory may be writable but not readable; around_fd
  * is -1 then, which is no error. */
 MUST_CHECK err_code part_open_around(part *p, err *e);
@@ -56,16 +71,13 @@ MUST_CHECK err_code part_open_around(part *p, err *e);
  * *again if it was moved out of the way instead, and part_open has to try once more. */
 typedef err_code (*part_empty_fn)(void *ctx, bool created, bool *again, err *e);
 
-/* Create the file or directory of the temporary name, or open the existing one; lock it; have it
- * emptied by `empty`. If the file system knows no locks, as some network file systems, what was
+/* Create the file or directory of the temporary name, or open the one that a killed run left; lock
+ * it; have it emptied by `empty`. After an error nothing that was created remains. If the file system knows no locks, as some network file systems, what was
  * created just now is ours anyway, and what was found may be in use: ERR_IO. */
 MUST_CHECK err_code part_open(part *p, part_empty_fn empty, void *ctx, err *e);
 
-/* Does the temporary name still lead to the open file? */
-bool part_has_its_name(const part *p);
-
 /* Remove the file or the empty directory, unless something else has its name now. False if it is
- * still there. */
+ * still there, or that cannot be found out. */
 bool part_remove(const part *p);
 
 /* `all`, 0666 or 0777, less the umask. Not while other threads create files: the umask can only be
@@ -73,8 +85,11 @@ bool part_remove(const part *p);
 mode_t part_mode(mode_t all);
 MUST_CHECK err_code part_chmod(const part *p, mode_t mode, err *e);
 
-/* Rename it to its final name. Without `replace`, ERR_IO if somebody has taken that name since it
- * was checked. */
+/* ERR_IO if the temporary name was removed, or leads to something else. */
+MUST_CHECK err_code part_check_name(const part *p, err *e);
+
+/* Rename it to its final name, after part_check_name. Without `replace`, ERR_IO if somebody has
+ * taken the final name since it was checked. */
 MUST_CHECK err_code part_rename(const part *p, bool replace, err *e);
 
 /* Rename one directory entry without replacing another. Returns 0, or -1 and sets errno. */

@@ -37,25 +37,45 @@ static err_code make_names(whole_dir *d, const char *path, err *e)
 
 /* ---- what a directory holds ------------------------------------ */
 
-/* The list of a directory, NULL if it has none that can be read. */
-static json_t *read_list(int fd, const char *path, const char *list)
+/* Read and parse the list; text that is not JSON is no list. Lack of memory or a failed read says
+ * nothing about the directory. */
+static err_code parse_list(int file, const char *name, json_t **out, err *e)
 {
-    json_t *value = NULL;
-    char *const name = io_join(path, list);
-    const int file = openat(fd, list, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     char *text = NULL;
     size_t bytes = 0;
-    if (name && file >= 0 &&
-        io_read_stream(file, name, JSON_FILE_LIMIT, &text, &bytes, NULL) == OK &&
-        json_parse(name, text, bytes, JSON_EXACT, &value, NULL) != OK) {
-        value = NULL;
+    struct stat st;
+    err_code code = OK;
+    TRY_OUT(fstat(file, &st) == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", name));
+    if (!S_ISREG(st.st_mode) || st.st_size > JSON_FILE_LIMIT) {
+        goto out;
     }
-    if (file >= 0) {
-        close(file);
+    TRY_OUT(io_read_stream(file, name, JSON_FILE_LIMIT, &text, &bytes, e));
+    code = json_parse(name, text, bytes, JSON_EXACT, out, NULL);
+    if (code != OK) {
+        *out = NULL;
+        code = code == ERR_MEMORY ? err_set(e, ERR_MEMORY, "%s: no memory", name) : OK;
     }
+out:
     free(text);
+    return code;
+}
+
+/* The list of a directory; *out is NULL if it has none. */
+static err_code read_list(int fd, const char *path, const char *list, json_t **out, err *e)
+{
+    const int file = openat(fd, list, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    *out = NULL;
+    if (file < 0) {
+        return errno == ENOENT || errno == ELOOP || errno == ENXIO
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s: cannot open %s", path, list);
+    }
+    char *const name = io_join(path, list);
+    const err_code code =
+        name ? parse_list(file, name, out, e) : err_set(e, ERR_MEMORY, "%s: no memory", path);
+    close(file);
     free(name);
-    return value;
+    return code;
 }
 
 /* Is `entry` a file of the list, the temporary file of one, or, as "DIR/", the directory of one? */
@@ -95,31 +115,53 @@ static err_code refuse_foreign(const char *path, const char *entry, err *e)
     return ERR_IO;
 }
 
-/* Check all entries. With OWN_REMOVE also remove them, and the list last: if anything fails on the
- * way, the list still says which of the remaining files are ours. */
-static err_code sweep(int fd, const char *path, const char *list_name, own_visit visit, err *e)
+/* List the files in a directory, all of which must be ours. */
+static err_code list_own(int fd, const char *path, const char *list_name, dir_list *names, err *e)
 {
-    json_t *const list = read_list(fd, path, list_name);
+    json_t *list = NULL;
+    TRY(read_list(fd, path, list_name, &list, e));
     const listed l = {list, list_name};
     const own_tree t = {fd, path, is_own, &l};
     char foreign[OWN_NAME_BYTES];
     err_code code = OK;
-    TRY_OUT(own_tree_visit(&t, visit, list_name, foreign, e));
+    TRY_OUT(own_tree_list(&t, names, foreign, e));
     TRY_OUT(foreign[0] == '\0' ? OK : refuse_foreign(path, foreign, e));
-    if (visit == OWN_REMOVE && unlinkat(fd, list_name, 0) != 0 && errno != ENOENT) {
-        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, list_name);
-    }
 out:
     json_decref(list);
     return code;
 }
 
+static err_code check_own(int fd, const char *path, const char *list_name, err *e)
+{
+    dir_list names = {0};
+    const err_code code = list_own(fd, path, list_name, &names, e);
+    dir_list_free(&names);
+    return code;
+}
+
+/* Remove these files, and the list last, when it is durable that the others are gone: whatever fails
+ * on the way, the list says which of the remaining files are ours. */
+static err_code remove_own(int fd, const char *path, const char *list_name, const dir_list *names,
+                           err *e)
+{
+    TRY(own_tree_remove(fd, path, names, list_name, e));
+    TRY(part_sync_directory(fd, path, e));
+    return unlinkat(fd, list_name, 0) == 0 || errno == ENOENT
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove %s", path, list_name);
+}
+
 /* All entries are checked before the first is removed: a directory with a file of somebody else's
  * stays complete. */
-static err_code clear(int fd, const char *path, const char *list, err *e)
+static err_code clear(int fd, const char *path, const char *list_name, err *e)
 {
-    TRY(sweep(fd, path, list, OWN_CHECK, e));
-    return sweep(fd, path, list, OWN_REMOVE, e);
+    dir_list names = {0};
+    err_code code = OK;
+    TRY_OUT(list_own(fd, path, list_name, &names, e));
+    TRY_OUT(remove_own(fd, path, list_name, &names, e));
+out:
+    dir_list_free(&names);
+    return code;
 }
 
 /* ---- opening --------------------------------------------------- */
@@ -142,7 +184,7 @@ static err_code check_existing(const whole_dir *d, err *e)
     if (fd < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    const err_code code = sweep(fd, d->p.path, d->list, OWN_CHECK, e);
+    const err_code code = check_own(fd, d->p.path, d->list, e);
     close(fd);
     return code;
 }
@@ -166,6 +208,7 @@ err_code whole_dir_open(const char *path, bool force, const char *list, whole_di
     TRY_OUT(make_names(d, path, e));
     TRY_OUT(check_existing(d, e));
     TRY_OUT(part_open_around(&d->p, e));
+    d->p.mode = part_mode(0777);
     TRY_OUT(part_open(&d->p, empty_dir, d, e));
     *out = d;
     return OK;
@@ -200,18 +243,17 @@ err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, co
     size_t bytes = 0;
     json_t *const list = make_list(names, count, members, e);
     char *const text = list ? json_canonical(list, &bytes) : NULL;
-    char *const path = io_join(d->p.name, d->list);
-    const err_code code = text && path ? output_write_file(path, text, bytes, e)
-                                       : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
+    const output_folder folder = whole_dir_folder(d);
+    const err_code code = text ? output_write_file_in(&folder, d->list, text, bytes, e)
+                               : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
     json_decref(list);
     free(text);
-    free(path);
     return code;
 }
 
-const char *whole_dir_part(const whole_dir *d)
+output_folder whole_dir_folder(const whole_dir *d)
 {
-    return d->p.name;
+    return (output_folder){d->p.fd, d->p.name};
 }
 
 err_code whole_dir_put(whole_dir *d, const char *name, const void *data, uint64_t bytes, err *e)
@@ -219,11 +261,8 @@ err_code whole_dir_put(whole_dir *d, const char *name, const void *data, uint64_
     if (strchr(name, '/')) {
         return own_tree_put(d->p.fd, d->p.name, name, data, bytes, e);
     }
-    char *const path = io_join(d->p.name, name);
-    const err_code code = path ? output_write_file(path, data, bytes, e)
-                               : err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
-    free(path);
-    return code;
+    const output_folder folder = whole_dir_folder(d);
+    return output_write_file_in(&folder, name, data, bytes, e);
 }
 
 /* ---- commit ---------------------------------------------------- */
@@ -231,6 +270,7 @@ err_code whole_dir_put(whole_dir *d, const char *name, const void *data, uint64_
 /* The new directory and the old one exchange their names in one step. */
 static err_code swap_names(const whole_dir *d, err *e)
 {
+    TRY(part_check_name(&d->p, e));
     if (renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) == 0) {
         return OK;
     }
@@ -239,24 +279,43 @@ static err_code swap_names(const whole_dir *d, err *e)
     return ERR_IO;
 }
 
-/* Replace the old directory, then remove it under the temporary name that it has now. It is checked
- * once more before: files may have been added since whole_dir_open. *named: the new directory has
- * its name. */
+/* Remove the old directory, which has the temporary name now. Its mode: if this is the last thing
+ * that this run does, the next one has to find a directory that nobody else can write to. */
+static err_code remove_old(const whole_dir *d, int old, const dir_list *names, err *e)
+{
+    struct stat st;
+    if (fstat(old, &st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.name);
+    }
+    if (fchmod(old, 0700) != 0 && errno != EPERM) { /* it may be somebody else's */
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->p.name);
+    }
+    TRY(remove_own(old, d->p.name, d->list, names, e));
+    part named = d->p;
+    named.device = st.st_dev;
+    named.inode = st.st_ino;
+    return part_remove(&named) ? OK
+                               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
+}
+
+/* Replace the old directory; when that is durable, remove it. It is checked once more before: files
+ * may have been added since whole_dir_open. What is to be removed is known before the exchange, after
+ * which memory is not needed. *named: the new directory has its name. */
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
     const int old = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (old < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
+    dir_list names = {0};
     err_code code = OK;
-    TRY_OUT(sweep(old, d->p.path, d->list, OWN_CHECK, e));
+    TRY_OUT(list_own(old, d->p.path, d->list, &names, e));
     TRY_OUT(swap_names(d, e));
     *named = true;
-    TRY_OUT(clear(old, d->p.name, d->list, e));
-    if (rmdir(d->p.name) != 0) {
-        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
-    }
+    TRY_OUT(part_sync_around(&d->p, e));
+    TRY_OUT(remove_old(d, old, &names, e));
 out:
+    dir_list_free(&names);
     close(old);
     return code;
 }
@@ -264,7 +323,7 @@ out:
 static err_code publish(const whole_dir *d, bool *named, err *e)
 {
     struct stat st;
-    TRY(part_chmod(&d->p, part_mode(0777), e));
+    TRY(part_chmod(&d->p, d->p.mode, e));
     TRY(part_sync_directory(d->p.fd, d->p.name, e));
     if (d->force && lstat(d->p.path, &st) == 0) {
         return exchange(d, named, e);

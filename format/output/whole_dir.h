@@ -3,7 +3,7 @@
  *     whole_dir_open(path, force, "list.json", &d, e);     .NAME.part next to it, locked
  *     whole_dir_list(d, names, count, "{\"by\":1}", e);    the files that it is going to have
  *     whole_dir_put(d, "config.json", data, bytes, e);     small files, also DIR/NAME
- *     whole_dir_part(d)                                    create the files there, by output.h …
+ *     whole_dir_folder(d)                                  create others there: output_open_in …
  *     whole_dir_commit(&d, e);                             sync, rename, make the rename durable
  *     whole_dir_abandon(&d);                               after any failure; fine after commit
  *
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/output/output.h"
 
 typedef struct whole_dir whole_dir;
 
@@ -40,10 +41,10 @@ MUST_CHECK err_code whole_dir_put(whole_dir *d, const char *name, const void *da
                                   err *e);
 
 /* The directory in which to create the files, until commit. Owned by the whole_dir. */
-const char *whole_dir_part(const whole_dir *d);
+output_folder whole_dir_folder(const whole_dir *d);
 
-/* Rename the directory into place, with the permissions 0777 less the umask; an older one
- * disappears in the same step. *d is released as soon as the rename has succeeded, even if what
+/* Rename the directory into place, with the permissions 0777 less the umask; an older one gets the
+ * temporary name in the same step, and its files are removed when that is durable. *d is released as soon as the rename has succeeded, even if what
  * follows it fails. */
 MUST_CHECK err_code whole_dir_commit(whole_dir **d, err *e);
 

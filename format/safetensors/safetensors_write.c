@@ -132,9 +132,17 @@ static err_code check_header(const char *path, const header *h, uint64_t data_by
 
 /* ---- the file -------------------------------------------------- */
 
-static err_code start_file(const char *path, bool force, st_writer *w, const header *h, err *e)
+/* Where the file is made: at a path, or, if `folder` is not NULL, as its entry `path`. */
+typedef struct place {
+    const output_folder *folder;
+    const char *path;
+    bool force;
+} place;
+
+static err_code start_file(const place *at, st_writer *w, const header *h, err *e)
 {
-    TRY(output_open(path, force, &w->out, e));
+    TRY(at->folder ? output_open_in(at->folder, at->path, &w->out, e)
+                   : output_open(at->path, at->force, &w->out, e));
     TRY(output_reserve(w->out, w->off[w->count], e));
     return output_write(w->out, 0, h->bytes, h->length, e);
 }
@@ -172,7 +180,7 @@ static void writer_free(st_writer *w)
     }
 }
 
-err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, size_t count,
+static err_code open_at(const place *at, const st_tensor *tensors, size_t count,
                         const json_t *metadata, st_writer **out, err *e)
 {
     err_code code = OK;
@@ -182,18 +190,32 @@ err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, 
     if (!w || !off) {
         free(w);
         free(off);
-        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", path, count);
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", at->path, count);
     }
     w->off = off;
     w->count = count;
-    TRY_OUT(plan_file(path, tensors, metadata, w, &h, e));
-    TRY_OUT(start_file(path, force, w, &h, e));
+    TRY_OUT(plan_file(at->path, tensors, metadata, w, &h, e));
+    TRY_OUT(start_file(at, w, &h, e));
     *out = w;
     w = NULL;
 out:
     writer_free(w);
     free(h.bytes);
     return code;
+}
+
+err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, size_t count,
+                        const json_t *metadata, st_writer **out, err *e)
+{
+    const place at = {NULL, path, force};
+    return open_at(&at, tensors, count, metadata, out, e);
+}
+
+err_code st_writer_open_in(const output_folder *folder, const char *name, const st_tensor *tensors,
+                           size_t count, const json_t *metadata, st_writer **out, err *e)
+{
+    const place at = {folder, name, false};
+    return open_at(&at, tensors, count, metadata, out, e);
 }
 
 err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *data,
@@ -220,7 +242,6 @@ err_code st_writer_commit(st_writer **out, err *e)
                        "%s: %" PRIu64 " bytes of tensors written, expected %" PRIu64,
                        output_part_path(w->out), written, expected);
     }
-    TRY(output_sync(w->out, e));
     const err_code code = output_commit(&w->out, e);
     if (!w->out) { /* the file has its name, whatever failed after that */
         writer_free(w);

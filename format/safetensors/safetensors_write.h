@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/output/output.h"
 #include "format/safetensors/safetensors.h"
 
 typedef struct st_writer st_writer;
@@ -28,6 +29,11 @@ typedef struct st_writer st_writer;
  * overflow; ERR_IO, ERR_MEMORY. */
 MUST_CHECK err_code st_writer_open(const char *path, bool force, const st_tensor *tensors,
                                    size_t count, const json_t *metadata, st_writer **out, err *e);
+
+/* The same for a new file in an open directory: output_open_in. */
+MUST_CHECK err_code st_writer_open_in(const output_folder *folder, const char *name,
+                                      const st_tensor *tensors, size_t count,
+                                      const json_t *metadata, st_writer **out, err *e);
 
 /* Write `bytes` bytes of a tensor, whose elements are little-endian. Every byte must be written
  * exactly once. Safe from several threads. ERR_IO; ERR_INTERNAL: beyond its end. */

@@ -57,10 +57,19 @@ class Exports:
             if run.returncode != OK:
                 problems += base.message_problems(run, [ROOM, PACKED])
             if complete_anyway and run.returncode != OK:
-                return problems  # either the new one has its name, or the old one still does
+                return problems + self.again_problems()
             return problems + self.left_problems(run.returncode == OK)
 
         return check
+
+    def again_problems(self):
+        """Either the new directory has its name, or the old one still does; the next run can always go on."""
+        whole = tree(OUT) in (self.sweep.new_tree, self.sweep.old_tree if self.force else None)
+        problems = [] if whole else ["a partial directory under the final name"]
+        again = subprocess.run([OCTAVO, *EXPORT, "-f"], capture_output=True, text=True, check=False)
+        if again.returncode != OK or self.left_problems(True):
+            problems.append(f"the next run failed: {again.stderr}")
+        return problems
 
     def fault(self, calls, error, paths, statuses, complete_anyway=False):
         inject = error if "=" in error else f"error={error}"
@@ -80,6 +89,12 @@ def group_faults(sweep):
         x.fault("openat", "EACCES", INSIDE, (IO,))
         x.fault("renameat2", "EACCES", INSIDE, (IO,))
         x.fault("mkdir", "EACCES", [PART], (IO,))
+        # After the exchange, what is left of the old directory has this name.
+        for calls in ("newfstatat", "openat", "fchmod"):
+            x.fault(calls, "EIO", [PART], (IO,), complete_anyway=force)
+        if force:
+            for calls in ("newfstatat", "getdents64", "openat", "unlinkat", "fsync"):
+                x.fault(calls, "EIO", [PART, OUT, os.path.join(OUT, TEMPLATES[:-1]), BELOW_PART], (IO,), complete_anyway=True)
         x.fault("mkdirat", "EACCES", [PART], (IO,))
         x.fault("openat", "EMFILE", [BELOW_PART], (IO,), complete_anyway=force)
         for error in ("ENOSPC", "EIO"):
@@ -87,7 +102,7 @@ def group_faults(sweep):
         x.fault("fsync", "EIO", [BELOW_PART, *(os.path.join(PART, n) for n in BELOW)], (IO,))
         x.fault("flock", "EIO", [PART], (IO,))
         x.fault("flock", "ENOLCK", [PART], (OK,))
-        x.fault("fchmod", "EPERM", [PART], (IO,))
+        x.fault("fchmod", "EPERM", [PART], (OK, IO))  # the old directory may be somebody else's
         x.fault("renameat2", "EIO", [PART], (IO,))
         x.fault("pread64", "EIO", [PACKED], (IO,))
         x.fault("fsync", "EIO", [ROOM], (IO,), complete_anyway=True)
@@ -95,7 +110,7 @@ def group_faults(sweep):
     x.fault("renameat2", "EINVAL", [PART], (OK,))
     x.fault("fsync", "EINVAL", [ROOM], (OK,))
     x = Exports(sweep, True)
-    x.fault("renameat2", "EINVAL", [PART], (IO,))
+    x.fault("renameat2", "EINVAL", [PART], (OK, IO))  # files can be renamed another way
     x.fault("unlinkat", "EIO", [PART], (IO,), complete_anyway=True)
     x = Exports(sweep, False, "3")
     x.fault("pwrite64", "ENOSPC", INSIDE, (IO,))
@@ -108,13 +123,8 @@ def group_kill(sweep):
         x = Exports(sweep, force)
 
         def check(run):
-            whole = tree(OUT) in (sweep.new_tree, sweep.old_tree if force else None)
             problems = [] if run.returncode == -signal.SIGKILL else ["not killed"]
-            problems += [] if whole else ["a partial directory under the final name"]
-            again = subprocess.run([OCTAVO, *EXPORT, "-f"], check=False)
-            if again.returncode != OK or x.left_problems(True):
-                problems.append("the next run failed")
-            return problems
+            return problems + x.again_problems()
 
         calls = "pwrite64,fallocate,fsync,fchmod,renameat2,unlinkat,mkdir,mkdirat,openat"
         below = [BELOW_PART, os.path.join(OUT, TEMPLATES[:-1]), *(os.path.join(PART, n) for n in BELOW)]

@@ -200,7 +200,7 @@ START_TEST(strange_part_is_refused)
     struct stat st;
     scratch_text("victim", "victim");
     ck_assert_int_eq(symlink("victim", scratch(".a.part")), 0);
-    expect_refused("a", true, ".a.part: cannot create");
+    expect_refused("a", true, ".a.part: not a regular file");
     expect_text_of("victim", "victim");
     ck_assert_int_eq(unlink(scratch(".a.part")), 0);
     ck_assert_int_eq(mkfifo(scratch(".a.part"), 0666), 0);
@@ -209,7 +209,7 @@ START_TEST(strange_part_is_refused)
     ck_assert(S_ISFIFO(st.st_mode));
     ck_assert_int_eq(unlink(scratch(".a.part")), 0);
     ck_assert_int_eq(mkdir(scratch(".a.part"), 0777), 0);
-    expect_refused("a", true, ".a.part: cannot create");
+    expect_refused("a", true, ".a.part: not a regular file");
 }
 END_TEST
 

@@ -44,7 +44,7 @@ static void refused(const char *name, bool force, const char *why)
 static void put(const output_dir *d, const char *name, const char *text)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", output_dir_path(d), name);
+    snprintf(path, sizeof path, "%s/%s", output_dir_folder(d).path, name);
     ck_assert_int_eq(strncmp(path, scratch_dir, strlen(scratch_dir)), 0);
     scratch_text(path + strlen(scratch_dir) + 1, text);
 }
@@ -339,7 +339,7 @@ START_TEST(other_things_are_refused)
     ck_assert_int_eq(symlink("nowhere", scratch("link")), 0);
     refused("link", true, "cannot stat");
     ck_assert_int_eq(symlink("file", scratch(".new.part")), 0);
-    refused("new", false, "cannot open");
+    refused("new", false, "not a directory");
     ck_assert_int_eq(mkdir(scratch("dir"), 0777), 0);
     ck_assert_int_eq(symlink("dir", scratch("dir_link")), 0);
     output_dir *d = opened("dir_link", false); /* as cp and tar do */
@@ -357,7 +357,7 @@ START_TEST(current_directory)
     ck_assert_int_eq(chdir(scratch("")), 0);
     output_dir *d = NULL;
     expect_ok(output_dir_open(".", false, names, COUNT(names), &d, &e), &e);
-    ck_assert_str_eq(output_dir_path(d), "./.octavo.part");
+    ck_assert_str_eq(output_dir_folder(d).path, "./.octavo.part");
     scratch_text(".octavo.part/a", "1");
     expect_ok(output_dir_commit(&d, &e), &e);
     ck_assert_str_eq(names_in(""), "a ");
