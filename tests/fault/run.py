@@ -25,6 +25,8 @@ CLASSES = (
     ("kill", "death at any moment of a conversion", ("sweep.py", "kill")),
     ("signal", "a signal asks to stop", ("sweep.py", "signal")),
     ("output", "system calls on the output of convert", ("sweep.py", "output")),
+    ("left", "system calls on what a killed run left", ("sweep_left.py",)),
+    ("power", "power cuts during convert, export and unpack", ("power.py",)),
     ("input", "system calls on the checkpoint", ("sweep.py", "input")),
     ("direct", "system calls past the page cache, and of verify", ("sweep.py", "direct")),
     ("alloc-once", "one allocation, of octavo or a library", ("sweep_alloc.py", "once")),
