@@ -5,6 +5,7 @@
 #     tests/setup.sh --lint     and what `make lint`, `make fuzz`, `make test-interop` and .ci/run need
 #     tests/setup.sh --aarch64  and what building for AArch64 on another machine and running the result need: Debian's
 #                               cross compiler, its packages of architecture arm64, and qemu
+#     tests/setup.sh --coverage and what `make coverage` needs
 #     tests/setup.sh --check    install nothing: name what plain `make` misses and exit 2
 #
 # Installs iff this is root or `sudo -n` works; otherwise prints the one command to type and exits 2. Silent when
@@ -45,6 +46,9 @@ tool g++               g++
 file /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a libclang-rt-14-dev
 python ensurepip       python3-venv
 '
+coverage_needs='
+tool gcovr             gcovr
+'
 # pkgconf:arm64 is aarch64-linux-gnu-pkg-config, which looks only at packages of arm64.
 aarch64_needs='
 tool aarch64-linux-gnu-gcc        gcc-aarch64-linux-gnu
@@ -84,6 +88,7 @@ case ${1-} in
     needs=$build_needs
     ;;
 --lint) needs=$build_needs$test_needs$lint_needs ;;
+--coverage) needs=$build_needs$test_needs$coverage_needs ;;
 --aarch64)
     needs=$build_needs$test_needs
     if [ "$(uname -m)" != aarch64 ]; then
@@ -92,7 +97,7 @@ case ${1-} in
     fi
     ;;
 *)
-    echo "usage: tests/setup.sh [--lint | --aarch64 | --check]" >&2
+    echo "usage: tests/setup.sh [--lint | --aarch64 | --coverage | --check]" >&2
     exit 2
     ;;
 esac

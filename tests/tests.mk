@@ -46,7 +46,7 @@ export TESTDATA := $(CURDIR)/tests/data
 export BUILD    := $(CURDIR)/$(OBJ)
 export OCTAVO   := $(CURDIR)/$(BIN)
 export PYTHON
-export CK_TIMEOUT_MULTIPLIER := $(if $(SAN),20,4)
+export CK_TIMEOUT_MULTIPLIER := $(if $(SAN)$(filter coverage,$(CONFIG)),20,4)
 export THIN ?= $(if $(SAN),37,1)
 
 demo: ## install what is missing, build, convert the built-in checkpoint, inspect, verify and run the result
@@ -111,6 +111,24 @@ fault: $(BIN) $(OBJ)/tests/fault/shim.so ## everything that can fail fails in tu
 
 $(OBJ)/tests/fault/shim.so: tests/fault/shim.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
+
+# What is counted, and what is not: spec/reliability.md section 12.
+COUNTING = CONFIG=coverage CUDA=0 CFLAGS='-O1 -g --coverage' CPPFLAGS=-DNDEBUG THIN=8
+
+coverage: ## which lines and branches the tests reach, by room; FILES=1 lists the files as well; by hand
+	@tests/setup.sh --coverage
+	+@$(SUB) $(COUNTING) test-programs
+	@find build/coverage -name '*.gcda' -delete
+	+-@CLI_TIMEOUT=1800 $(MAKE) -s -k -j1 $(COUNTING) test-unit test-fuzz test-python test-compat test-cli CLI='[!ls]*/*'
+	@BUILD=build/coverage tests/coverage/table.sh
+
+coverage-more: ## the same of single tests, added to what was counted before: UNIT='json*', CLI='diff/*'
+	+@$(SUB) $(COUNTING) $(if $(UNIT),test-unit) $(if $(CLI),test-cli)
+	@BUILD=build/coverage tests/coverage/table.sh
+
+ifeq ($(CONFIG),coverage)
+$(BIN): $(OBJ)/tests/coverage/raise.o
+endif
 
 bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
 	@tests/bench/run.sh $(OBJ)/tests/bench
