@@ -113,7 +113,7 @@ $(OBJ)/tests/fault/shim.so: tests/fault/shim.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
 
 # What is counted, and what is not: spec/reliability.md section 12.
-COUNTING = CONFIG=coverage CUDA=0 CFLAGS='-O1 -g --coverage' CPPFLAGS=-DNDEBUG THIN=8
+COUNTING = CONFIG=coverage CUDA=0 CFLAGS='-O1 -fno-early-inlining -g --coverage' CPPFLAGS=-DNDEBUG THIN=8
 
 coverage: ## which lines and branches the tests reach, by room; FILES=1 lists the files as well; by hand
 	@tests/setup.sh --coverage
