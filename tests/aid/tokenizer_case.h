@@ -91,18 +91,18 @@ static inline char *ids_of(const tokenizer *t, const char *text, size_t bytes)
 {
     char *shown = NULL;
     size_t shown_bytes = 0;
-    token_list ids = {0};
+    token_list list = {0};
     err e = {0};
     FILE *const f = open_memstream(&shown, &shown_bytes);
     ck_assert_ptr_nonnull(f);
-    if (tokenizer_encode(t, text, bytes, NULL, &ids, &e) != OK) {
+    if (tokenizer_encode(t, text, bytes, NULL, &list, &e) != OK) {
         fprintf(f, "error: %s", e.text);
     }
-    for (size_t i = 0; e.code == OK && i < ids.count; i++) {
-        fprintf(f, "%s%d", i ? " " : "", ids.ids[i]);
+    for (size_t i = 0; e.code == OK && i < list.count; i++) {
+        fprintf(f, "%s%d", i ? " " : "", list.ids[i]);
     }
     ck_assert_int_eq(fclose(f), 0);
-    token_list_free(&ids);
+    token_list_free(&list);
     return shown;
 }
 

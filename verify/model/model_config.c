@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/json/json.h"
+#include "format/json/json_memory.h"
 #include "format/base/text_list.h"
 #include "format/json/json_value.h"
 #include "verify/model/model_arch.h"
@@ -188,11 +189,15 @@ static err_code check_fixed(const char *what, const json_t *json, const fixed_ke
 {
     for (; f->key; f++) {
         char found[CONFIG_SHOWN_BYTES];
+        const unsigned long before = json_failed_allocations();
         const json_t *const value = json_object_get(json, f->key);
         if (!value && f->required) {
             return err_set(e, ERR_INPUT, "%s: %s is missing", what, f->key);
         }
         if (value && !has_fixed_value(f, value)) {
+            if (json_failed_allocations() != before) { /* "?" was compared */
+                return err_set(e, ERR_MEMORY, "%s: no memory for %s", what, f->key);
+            }
             return err_set(e, ERR_INPUT, "%s: %s: %s is not supported, only %s", what, f->key,
                            config_show(value, found), f->value);
         }
