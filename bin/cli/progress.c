@@ -21,8 +21,10 @@ void progress_init(progress *p, FILE *to, progress_when when)
 {
     const bool terminal = isatty(fileno(to)) == 1;
     const bool silent = when == PROGRESS_NEVER || (when == PROGRESS_AUTO && !terminal);
-    *p = (progress){.to = silent ? NULL : to, .terminal = terminal, .when = when};
-    pthread_mutex_init(&p->lock, NULL);
+    *p = (progress){.to = silent ? NULL : to,
+                    .terminal = terminal,
+                    .when = when,
+                    .lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 void progress_free(progress *p)

@@ -316,8 +316,6 @@ static err_code make_buffers(stream *s, err *e)
 static err_code stream_open(stream *s, err *e)
 {
     const export_plan *const plan = s->job->plan;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_mutex_init(&s->commit, NULL);
     const int fd = fcntl(s->job->file->fd, F_DUPFD_CLOEXEC, 0);
     direct_init(&s->source, s->job->file->path, fd);
     if (fd < 0) {
@@ -380,7 +378,8 @@ static err_code write_empty_shards(const stream *s, err *e)
 
 err_code export_stream(const export_stream_job *job, const monitor *m, err *e)
 {
-    stream s = {.job = job, .m = m};
+    stream s = {
+        .job = job, .m = m, .lock = PTHREAD_MUTEX_INITIALIZER, .commit = PTHREAD_MUTEX_INITIALIZER};
     err_code code = OK;
     TRY_OUT(stream_open(&s, e));
     monitor_stage(m, "export", export_stream_bytes(&job->file->table, job->plan));

@@ -4,8 +4,8 @@
 
 void nonfinite_open(nonfinite_log *log)
 {
-    *log = (nonfinite_log){.source = UINT64_MAX, .kept_record = UINT32_MAX};
-    pthread_mutex_init(&log->lock, NULL);
+    *log = (nonfinite_log){
+        .source = UINT64_MAX, .kept_record = UINT32_MAX, .lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 void nonfinite_close(nonfinite_log *log)

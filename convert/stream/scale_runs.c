@@ -113,10 +113,8 @@ err_code scale_runs_open(const pack_table *t, const work_list *w, const monitor 
     if (!s) {
         return err_set(e, ERR_MEMORY, "no memory for scales");
     }
-    s->table = t;
-    s->m = m;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->freed, NULL);
+    *s = (scale_runs){
+        .table = t, .m = m, .lock = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER};
     uint32_t count = 0;
     const uint64_t bytes = largest_run(t, &count);
     s->runs = calloc(count + (size_t)1, sizeof *s->runs);

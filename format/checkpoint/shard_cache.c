@@ -56,16 +56,8 @@ shard_cache *shard_cache_new(const shard *shards)
     if (!c) {
         return NULL;
     }
-    c->shards = shards;
-    if (pthread_mutex_init(&c->lock, NULL) != 0) {
-        free(c);
-        return NULL;
-    }
-    if (pthread_cond_init(&c->idle, NULL) != 0) {
-        pthread_mutex_destroy(&c->lock);
-        free(c);
-        return NULL;
-    }
+    *c = (shard_cache){
+        .shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
     for (size_t i = 0; i < SHARD_CACHE_SLOTS; i++) {
         c->slots[i].file.fd = -1;
     }

@@ -196,12 +196,11 @@ prefault *prefault_start(int fd, unsigned char *map, uint64_t bytes)
     if (!t) {
         return NULL;
     }
-    t->fd = fd;
-    t->map = map;
-    t->bytes = bytes;
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->done, NULL);
-    atomic_init(&t->stop, false);
+    *t = (prefault){.fd = fd,
+                    .map = map,
+                    .bytes = bytes,
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .done = PTHREAD_COND_INITIALIZER};
     try_huge(t);
     start_threads(t);
     return t;

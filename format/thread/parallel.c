@@ -73,7 +73,12 @@ static void *work(void *arg)
 err_code parallel_for(unsigned workers, uint64_t tasks, parallel_fn fn, void *ctx, const monitor *m,
                       err *e)
 {
-    shared_loop loop = {.fn = fn, .ctx = ctx, .m = m, .tasks = tasks, .failed_task = tasks};
+    shared_loop loop = {.fn = fn,
+                        .ctx = ctx,
+                        .m = m,
+                        .tasks = tasks,
+                        .failed_task = tasks,
+                        .lock = PTHREAD_MUTEX_INITIALIZER};
     if (workers > tasks) {
         workers = tasks > 0 ? (unsigned)tasks : 1;
     }
@@ -81,7 +86,6 @@ err_code parallel_for(unsigned workers, uint64_t tasks, parallel_fn fn, void *ct
     if (!all) {
         return err_set(e, ERR_MEMORY, "no memory for %u threads", workers);
     }
-    pthread_mutex_init(&loop.lock, NULL);
     unsigned started = 1; /* the caller is worker 0 */
     all[0] = (worker){.loop = &loop};
     for (; started < workers; started++) {

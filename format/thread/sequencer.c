@@ -4,9 +4,7 @@
 
 void sequencer_open(sequencer *s, const monitor *m)
 {
-    *s = (sequencer){.m = m};
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->moved, NULL);
+    *s = (sequencer){.m = m, .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 }
 
 err_code sequencer_enter(sequencer *s, uint64_t number, err *e)

@@ -7,8 +7,7 @@
 
 void damage_list_init(damage_list *list)
 {
-    *list = (damage_list){0};
-    pthread_mutex_init(&list->lock, NULL);
+    *list = (damage_list){.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
 /* Takes over the texts of `d`; they are NULL if there was no memory for them. */

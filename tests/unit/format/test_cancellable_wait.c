@@ -1,9 +1,20 @@
 /* Waiting that a cancelled job ends: woken by a signal, by time, and asked to stop. */
 #include <check.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "format/thread/cancellable_wait.h"
 #include "tests/aid/expect.h"
+
+/* The time of day is an hour ahead whenever somebody asks, and right for who waits until then: as
+ * if it were set back in between. */
+int clock_gettime(clockid_t id, struct timespec *to)
+{
+    const long result = syscall(SYS_clock_gettime, id, to);
+    to->tv_sec += id == CLOCK_REALTIME ? 3600 : 0;
+    return (int)result;
+}
 
 static bool always(void *ctx)
 {
