@@ -32,6 +32,7 @@ CLASSES = (
     ("alloc-once", "one allocation, of octavo or a library", ("sweep_alloc.py", "once")),
     ("alloc-forever", "an allocation and all that follow it", ("sweep_alloc.py", "forever")),
     ("short", "reads and writes of a few bytes, interrupted", ("sweep.py", "short")),
+    ("flip", "a byte changes between write and rename", ("sweep_flip.py",)),
     ("unpack", "unpack and diff", ("sweep_unpack.py",)),
     ("archive", "a checkpoint in an archive", ("sweep_archive.py",)),
     ("export-faults", "system calls of export", ("sweep_export.py", "faults")),

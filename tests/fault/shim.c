@@ -2,6 +2,7 @@
  *
  *     SHIM_IO=K       every pread, preadv2 and pwrite moves at most K bytes, and every third is
  *                     interrupted
+ *     SHIM_FLIP=N     the N-th byte of a file is changed when pwrite writes it, as a disk may do
  *     SHIM_MALLOC=N   the N-th allocation fails, counted from the start of main: those of the
  *                     program and of every library, anonymous mappings and new threads included
  *     SHIM_FOREVER=1  and so do all that follow it
@@ -75,7 +76,13 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
         errno = EINTR;
         return -1;
     }
-    return syscall(SYS_pwrite64, fd, from, shortened(bytes), off);
+    const ssize_t n = syscall(SYS_pwrite64, fd, from, shortened(bytes), off);
+    const long flip = setting("SHIM_FLIP") - 1;
+    if (flip >= off && flip - off < n) {
+        const unsigned char wrong = ((const unsigned char *)from)[flip - off] ^ 4;
+        (void)!syscall(SYS_pwrite64, fd, &wrong, (size_t)1, (off_t)flip);
+    }
+    return n;
 }
 
 /* ---- memory ---------------------------------------------------- */

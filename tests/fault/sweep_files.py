@@ -1,7 +1,6 @@
 """Files and directories, read and written whole. For the sweeps."""
 
 import os
-import subprocess
 
 
 def tree(path):
@@ -26,9 +25,3 @@ def read(path):
 def write(path, data):
     with open(path, "wb") as f:
         f.write(data)
-
-
-def is_tmpfs(path):
-    """octavo reads nothing back there, because it would not come from a disk."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, check=True)
-    return kind.stdout.strip() == b"tmpfs"
