@@ -211,22 +211,28 @@ out:
     return code;
 }
 
-static err_code write_tensors(const pipeline_job *p, const monitor *m, pack_evidence *v,
+static err_code write_tensors(const convert_job *job, pipeline *p, output *out, const monitor *m,
                               convert_report *report, err *e)
 {
-    monitor_stage(m, "convert", p->plan->source_bytes);
-    TRY(output_write(p->out, 0, p->plan->head.bytes, p->plan->head.length, e));
-    TRY(pipeline_run(p, m, v, &report->nonfinite_kept, e));
-    return checkpoint_unchanged(p->cp, e);
+    monitor_stage(m, "convert", job->plan.source_bytes);
+    TRY(output_write(out, 0, job->plan.head.bytes, job->plan.head.length, e));
+    TRY(pipeline_run(p, out, &report->nonfinite_kept, e));
+    return checkpoint_unchanged(job->cp, e);
 }
 
-static err_code write_tail(const pipeline_job *p, pack_evidence *v, pack_tail *tail, err *e)
+static err_code write_tail(const plan *p, pack_evidence *v, output *out, convert_report *report,
+                           err *e)
 {
-    const plan *const plan_made = p->plan;
-    const pack_text provenance = {plan_made->provenance, plan_made->provenance_bytes};
-    TRY(pack_tail_build(&plan_made->head, &plan_made->table, v, provenance, tail, e));
-    TRY(output_write(p->out, plan_made->table.data_end, tail->bytes, tail->length, e));
-    return output_sync(p->out, e);
+    const pack_text provenance = {p->provenance, p->provenance_bytes};
+    pack_tail tail = {0};
+    err_code code = OK;
+    TRY_OUT(pack_tail_build(&p->head, &p->table, v, provenance, &tail, e));
+    memcpy(report->root, tail.root, SHA256_BYTES);
+    TRY_OUT(output_write(out, p->table.data_end, tail.bytes, tail.length, e));
+    TRY_OUT(output_sync(out, e));
+out:
+    free(tail.bytes);
+    return code;
 }
 
 static void sum_up(const plan *p, const pack_evidence *v, convert_report *report)
@@ -272,35 +278,19 @@ static err_code read_back(const convert_job *job, const engine *g, const output 
 }
 
 /* Write and sync all bytes of the output. */
-static err_code fill_output(convert_job *job, engine *g, output *out, const monitor *m,
-                            convert_report *report, err *e)
+static err_code fill_output(convert_job *job, engine *g, pipeline *p, pack_evidence *v, output *out,
+                            const monitor *m, convert_report *report, err *e)
 {
-    const pipeline_job p = {
-        .plan = &job->plan,
-        .cp = job->cp,
-        .engine = g,
-        .slots = (unsigned)num_min(job->slots.count, g->slot_count),
-        .out = out,
-        .digest = job->options.digest,
-    };
-    pack_evidence v = {0};
-    pack_tail tail = {0};
-    err_code code = OK;
-    TRY_OUT(output_reserve(out, job->plan.file_bytes, e));
+    TRY(output_reserve(out, job->plan.file_bytes, e));
     if (job->options.source_sha256) {
-        TRY_OUT(digest_shards(job, g, m, e));
+        TRY(digest_shards(job, g, m, e));
     }
-    TRY_OUT(pack_evidence_create(&job->plan.table, job->options.digest, &v, e));
     const double start = now();
-    TRY_OUT(write_tensors(&p, m, &v, report, e));
-    TRY_OUT(write_tail(&p, &v, &tail, e));
+    TRY(write_tensors(job, p, out, m, report, e));
+    TRY(write_tail(&job->plan, v, out, report, e));
     report->seconds = now() - start;
-    sum_up(&job->plan, &v, report);
-    memcpy(report->root, tail.root, SHA256_BYTES);
-out:
-    free(tail.bytes);
-    pack_evidence_free(&v);
-    return code;
+    sum_up(&job->plan, v, report);
+    return OK;
 }
 
 static err_code open_output(const convert_options *o, const monitor *m, output **out, err *e)
@@ -309,14 +299,35 @@ static err_code open_output(const convert_options *o, const monitor *m, output *
                      : output_open(o->output, o->force, out, e);
 }
 
+/* Open the output and fill it. Whatever can be allocated before that, is. */
+static err_code write_output(convert_job *job, engine *g, const monitor *m, convert_report *report,
+                             output **out, err *e)
+{
+    pack_evidence v = {0};
+    pipeline *p = NULL;
+    const pipeline_job what = {.plan = &job->plan,
+                               .cp = job->cp,
+                               .engine = g,
+                               .slots = (unsigned)num_min(job->slots.count, g->slot_count),
+                               .evidence = &v};
+    err_code code = OK;
+    TRY_OUT(pack_evidence_create(&job->plan.table, job->options.digest, &v, e));
+    TRY_OUT(pipeline_open(&what, m, &p, e));
+    TRY_OUT(open_output(&job->options, m, out, e));
+    TRY_OUT(fill_output(job, g, p, &v, *out, m, report, e));
+out:
+    pipeline_close(p);
+    pack_evidence_free(&v);
+    return code;
+}
+
 err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_report *report, err *e)
 {
     *report = (convert_report){0};
     output *out = NULL;
     err_code code = OK;
     TRY_OUT(refuse_input_as_output(job, e));
-    TRY_OUT(open_output(&job->options, m, &out, e));
-    TRY_OUT(fill_output(job, g, out, m, report, e));
+    TRY_OUT(write_output(job, g, m, report, &out, e));
     TRY_OUT(read_back(job, g, out, m, report, e));
     TRY_OUT(monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK);
     TRY_OUT(output_commit(&out, e));

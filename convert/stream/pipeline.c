@@ -44,10 +44,11 @@ typedef struct item_buffers {
     chunk_scratch scratch;
 } item_buffers;
 
-typedef struct pipeline {
+struct pipeline {
     const pipeline_job *job;
     const monitor *m;
-    pack_evidence *evidence;
+    pack_evidence *evidence; /* that of the job */
+    output *out;             /* NULL until the run */
     work_list work;
     item_buffers *buffers; /* [slots] */
     scale_runs *runs;
@@ -55,7 +56,7 @@ typedef struct pipeline {
     chunk_reader reader;    /* its `pieces` are owned here */
     pack_stat *chunk_stats; /* [chunk_count], filled in for chunks of codes */
     nonfinite_log nonfinite;
-} pipeline;
+};
 
 /* Read the source of every chunk of an item into the slot, one area after another. */
 static err_code read_item(pipeline *p, const work_item *item, const item_buffers *b,
@@ -77,7 +78,7 @@ static err_code read_item(pipeline *p, const work_item *item, const item_buffers
  * its worker keeps the slot, although the engine is done with it: the results are still there. */
 static err_code await_turn(pipeline *p, const work_item *item, err *e)
 {
-    return output_is_stream(p->job->out)
+    return output_is_stream(p->out)
                ? sequencer_enter(&p->turns, (uint64_t)(item - p->work.items), e)
                : OK;
 }
@@ -86,7 +87,7 @@ static err_code write_in_turn(pipeline *p, const work_item *item, uint64_t off, 
                               uint64_t bytes, err *e)
 {
     TRY(await_turn(p, item, e));
-    return output_write(p->job->out, off, data, bytes, e);
+    return output_write(p->out, off, data, bytes, e);
 }
 
 /* ---- copied bytes: kept tensors, carried codes and scales ------ */
@@ -125,11 +126,11 @@ static err_code write_copies(pipeline *p, const work_item *item, const item_buff
             continue;
         }
         unsigned char *const digest = pack_evidence_chunk(p->evidence, number);
-        if (p->job->digest == DIGEST_XXH3) {
+        if (p->evidence->alg == DIGEST_XXH3) {
             /* The digest of the source bytes, which are the bytes of the file. */
             memcpy(digest, p->reader.pieces + number * XXH3_BYTES, XXH3_BYTES);
         } else {
-            TRY(digest_of(p->job->digest, b->data[i], c.bytes, digest, e));
+            TRY(digest_of(p->evidence->alg, b->data[i], c.bytes, digest, e));
         }
         TRY(write_in_turn(p, item, c.off, b->data[i], c.bytes, e));
     }
@@ -220,7 +221,7 @@ static err_code digest_codes(const pipeline *p, const work_item *item, const ite
     for (uint32_t i = 0; i < item->chunks; i++) {
         const uint64_t number = r->chunk_first + item->chunk + i;
         const pack_chunk c = pack_record_chunk(r, item->chunk + i);
-        TRY(digest_of(p->job->digest, slot->out + b->jobs[i].out_off, c.bytes,
+        TRY(digest_of(p->evidence->alg, slot->out + b->jobs[i].out_off, c.bytes,
                       pack_evidence_chunk(p->evidence, number), e));
     }
     return OK;
@@ -263,7 +264,7 @@ static err_code process_item(pipeline *p, const work_item *item, unsigned worker
     /* An item that was skipped, or that only put scales into a run, has no turn yet. */
     TRY(await_turn(p, item, e));
     return scale_runs_take_part(r)
-               ? scale_runs_finish(p->runs, item->record, p->job->out, p->evidence, e)
+               ? scale_runs_finish(p->runs, item->record, p->out, p->evidence, e)
                : OK;
 }
 
@@ -372,13 +373,10 @@ static err_code buffers_make(item_buffers *b, const work_list *w, uint64_t scale
                : err_set(e, ERR_MEMORY, "no memory for the buffers of the pipeline");
 }
 
-/* pipeline_close also takes what was opened only in part. */
-static err_code pipeline_open(pipeline *p, err *e)
+static err_code allocate(pipeline *p, err *e)
 {
     const pack_table *const t = &p->job->plan->table;
     const engine *const g = p->job->engine;
-    nonfinite_open(&p->nonfinite);
-    sequencer_open(&p->turns, p->m);
     TRY(work_list_make(t, g->in_bytes, g->out_bytes, &p->work, e));
     TRY(scale_runs_open(t, &p->work, p->m, &p->runs, e));
     p->buffers = calloc(p->job->slots, sizeof *p->buffers);
@@ -394,8 +392,33 @@ static err_code pipeline_open(pipeline *p, err *e)
     return OK;
 }
 
-static void pipeline_close(pipeline *p)
+err_code pipeline_open(const pipeline_job *job, const monitor *m, pipeline **out, err *e)
 {
+    pipeline *const p = calloc(1, sizeof *p);
+    if (!p) {
+        return err_set(e, ERR_MEMORY, "no memory for the pipeline");
+    }
+    *p = (pipeline){.job = job,
+                    .m = m,
+                    .evidence = job->evidence,
+                    .reader = {.plan = job->plan, .cp = job->cp, .m = m}};
+    nonfinite_open(&p->nonfinite);
+    sequencer_open(&p->turns, m);
+    const err_code code = allocate(p, e);
+    if (code != OK) {
+        pipeline_close(p);
+        return code;
+    }
+    *out = p;
+    return OK;
+}
+
+/* Also takes what was allocated only in part. */
+void pipeline_close(pipeline *p)
+{
+    if (!p) {
+        return;
+    }
     for (unsigned i = 0; p->buffers && i < p->job->slots; i++) {
         free(p->buffers[i].data);
         free(p->buffers[i].jobs);
@@ -410,6 +433,7 @@ static void pipeline_close(pipeline *p)
     sequencer_close(&p->turns);
     work_list_free(&p->work);
     nonfinite_close(&p->nonfinite);
+    free(p);
 }
 
 static void note_nonfinite_kept(const pipeline *p)
@@ -424,21 +448,15 @@ static void note_nonfinite_kept(const pipeline *p)
     }
 }
 
-err_code pipeline_run(const pipeline_job *job, const monitor *m, pack_evidence *v,
-                      uint64_t *nonfinite_kept, err *e)
+err_code pipeline_run(pipeline *p, output *out, uint64_t *nonfinite_kept, err *e)
 {
-    pipeline p = {
-        .job = job, .m = m, .evidence = v, .reader = {.plan = job->plan, .cp = job->cp, .m = m}};
-    err_code code = OK;
-    TRY_OUT(pipeline_open(&p, e));
-    TRY_OUT(parallel_for(job->slots, p.work.count, run_item, &p, m, e));
-    if (p.nonfinite.source != UINT64_MAX) {
-        TRY_OUT(refuse_nonfinite(&p, e));
+    p->out = out;
+    TRY(parallel_for(p->job->slots, p->work.count, run_item, p, p->m, e));
+    if (p->nonfinite.source != UINT64_MAX) {
+        return refuse_nonfinite(p, e);
     }
-    combine_evidence(&p);
-    *nonfinite_kept = p.nonfinite.kept_count;
-    note_nonfinite_kept(&p);
-out:
-    pipeline_close(&p);
-    return code;
+    combine_evidence(p);
+    *nonfinite_kept = p->nonfinite.kept_count;
+    note_nonfinite_kept(p);
+    return OK;
 }
