@@ -10,6 +10,7 @@
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
 #include "format/base/num.h"
+#include "format/base/printable.h"
 
 static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
@@ -31,13 +32,12 @@ static err_code on_option(void *ctx, const option_spec *o, const char *value, er
 
 static void print_head(const bench *b)
 {
-    char device[300];
+    char device[300], path[256];
     shown size;
     compute_name(&b->device, device, sizeof device);
-    text_mask(device);
     text_size(size.s, b->source_bytes);
     if (b->checkpoint) {
-        printf("%s: %s", b->checkpoint, size.s);
+        printf("%s: %s", printable(path, sizeof path, b->checkpoint), size.s);
     } else {
         printf("%s of BF16", size.s);
     }

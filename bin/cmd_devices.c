@@ -64,7 +64,6 @@ static err_code print_gpus(const machine *m, err *e)
 static err_code print(machine *m, err *e)
 {
     const char *const runtime = device_runtime();
-    text_mask(m->model);
     /* On AArch64, Linux does not report a model name. */
     printf("CPU    %s, level %s, %u thread%s\n", m->model[0] ? m->model : cpu_machine(), m->level,
            m->threads, text_s(m->threads));

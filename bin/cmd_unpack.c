@@ -8,6 +8,7 @@
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
 #include "convert/unpack/unpack.h"
+#include "format/base/printable.h"
 
 typedef struct unpack_request {
     job_options job;
@@ -124,8 +125,7 @@ static void print_result(const unpack_job *job, double seconds)
 {
     shown size, time, rate;
     char output[256];
-    snprintf(output, sizeof output, "%s", job->options.output);
-    text_mask(output);
+    printable(output, sizeof output, job->options.output);
     printf("%s: %zu tensor%s, ", output, job->tensor_count, text_s(job->tensor_count));
     if (job->options.place == UNPACK_DIRECTORY) {
         printf("%zu file%s, ", job->file_count, text_s(job->file_count));

@@ -1,4 +1,5 @@
 #include "bin/cli/cpu_model.h"
+#include "format/base/printable.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@ const char *cpu_model(char *to, size_t room)
     while (f && !model && fgets(line, sizeof line, f)) {
         model = model_of(line);
     }
-    snprintf(to, room, "%s", model ? model : "");
+    printable(to, room, model ? model : "");
     if (f) {
         (void)fclose(f); /* it was only read */
     }

@@ -15,6 +15,7 @@
 #include "format/base/digest.h"
 #include "format/json/json.h"
 #include "format/json/json_memory.h"
+#include "format/base/printable.h"
 
 void report_start(report *r, command_id c, bool json)
 {
@@ -55,8 +56,7 @@ static void on_note(void *ctx, const char *text)
     progress_clear(&r->progress);
     if (r->level > LEVEL_QUIET) {
         char line[1024];
-        snprintf(line, sizeof line, "%s", text);
-        text_mask(line);
+        printable(line, sizeof line, text);
         fprintf(stderr, "octavo: note: %s\n", line);
     }
     if (r->json) {
@@ -90,16 +90,15 @@ bool report_says(report *r, report_level level)
 
 void report_error(report *r, const char *format, ...)
 {
-    char line[1024];
+    char text[1024], line[2048];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    text_mask(line);
     if (r->watched) {
         progress_clear(&r->progress);
     }
-    fprintf(stderr, "octavo: %s\n", line);
+    fprintf(stderr, "octavo: %s\n", printable(line, sizeof line, text));
 }
 
 static int exit_status(err_code code)
@@ -142,11 +141,13 @@ static bool reader_is_gone(err_code code)
 }
 
 /* An object from which something is missing would be a false word. Reals have 17 digits, so that
- * they read back as the same float64. NULL: no memory. */
+ * they read back as the same float64. Names are exact, but everything that is not ASCII is escaped:
+ * a terminal shows what a reader decodes. NULL: no memory. */
 static char *object_text(const report *r)
 {
+    const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17);
     const bool whole = !r->no_memory && json_failed_allocations() == r->failed_allocations;
-    return whole ? json_write_text(r->root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    return whole ? json_write_text(r->root, flags) : NULL;
 }
 
 void report_failed_object(char text[REPORT_FAILED_BYTES])
@@ -239,12 +240,9 @@ json_t *report_text(const char *s)
     }
     json_t *value = json_string(s);
     if (!value) { /* not UTF-8, such as a file name, or a message that was truncated */
-        char *const copy = strdup(s);
-        if (copy) {
-            text_mask(copy);
-            value = json_string(copy);
-            free(copy);
-        }
+        char *const copy = printable_copy(s);
+        value = copy ? json_string(copy) : NULL;
+        free(copy);
     }
     return value;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 
 void table_start(table *t, const char *align)
 {
@@ -36,8 +37,10 @@ __attribute__((format(printf, 2, 0))) static void put_format(table *t, const cha
         t->failed = true;
         return;
     }
-    text_mask(text);
-    put(t, text);
+    char *const cell = printable_copy(text);
+    t->failed |= !cell;
+    free(text);
+    put(t, cell);
 }
 
 void table_cell(table *t, const char *format, ...)

@@ -28,7 +28,7 @@ typedef struct table {
 
 void table_start(table *t, const char *align);
 
-/* Add the next cell; unprintable bytes are masked. */
+/* Add the next cell; what is not printable is escaped. */
 void table_cell(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Add a line without columns. The row before it must be complete. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "format/base/num.h"
-#include "format/base/utf8.h"
 
 /* Decimals for three significant digits: 4.46, 44.6, 446. */
 static int decimals_of(double value)
@@ -129,24 +128,6 @@ const char *text_tensors(char *to, uint64_t quantized, uint64_t carried, uint64_
     snprintf(to, TEXT_BYTES, "%" PRIu64 ": %" PRIu64 " quantized%s, %" PRIu64 " kept",
              quantized + carried + kept, quantized, carried > 0 ? over : "", kept);
     return to;
-}
-
-void text_mask(char *name)
-{
-    size_t room = strlen(name);
-    for (char *p = name; *p;) {
-        size_t length = utf8_length(p, room);
-        const unsigned char first = (unsigned char)p[0];
-        const unsigned char second = length == 2 ? (unsigned char)p[1] : 0;
-        /* C0, DEL, and C1, which UTF-8 encodes as C2 80 ... C2 9F. */
-        const bool is_control = first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
-        if (length == 0 || is_control) {
-            length = length ? length : 1;
-            memset(p, '?', length);
-        }
-        p += length;
-        room -= length;
-    }
 }
 
 unsigned text_columns(const char *s)

@@ -31,9 +31,6 @@ static inline const char *text_s(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-/* Replace every byte that is not UTF-8, or that a terminal could interpret, by '?', in place. */
-void text_mask(char *name);
-
 /* Width of a name on a terminal in columns: one for each character. */
 unsigned text_columns(const char *s);
 

@@ -6,6 +6,7 @@
 
 #include "bin/cli/value.h"
 #include "format/base/num.h"
+#include "format/base/printable.h"
 #include "gpu/quantize/engine_cuda.h"
 #include "quant/engine/engine_cpu.h"
 #include "quant/engine/engine_guard.h"
@@ -300,18 +301,20 @@ const char *compute_word(const compute *c, char *to, size_t room)
 const char *compute_name(const compute *c, char *to, size_t room)
 {
     const device_list *const l = &c->devices;
+    char name[sizeof l->devices[0].name];
     bool same_model = true;
+    printable(name, sizeof name, l->count > 0 ? l->devices[0].name : "");
     for (unsigned i = 1; i < l->count; i++) {
         same_model = same_model && strcmp(l->devices[i].name, l->devices[0].name) == 0;
     }
     if (l->count == 0) {
         snprintf(to, room, "%s", "the CPU");
     } else if (l->count == 1) {
-        snprintf(to, room, "%s", l->devices[0].name);
+        snprintf(to, room, "%s", name);
     } else if (same_model) {
-        snprintf(to, room, "%u x %s", l->count, l->devices[0].name);
+        snprintf(to, room, "%u x %s", l->count, name);
     } else {
-        snprintf(to, room, "%s and %u more", l->devices[0].name, l->count - 1);
+        snprintf(to, room, "%s and %u more", name, l->count - 1);
     }
     return to;
 }

@@ -7,6 +7,7 @@
 #include "bin/cli/peak_memory.h"
 #include "bin/cli/text.h"
 #include "bin/show/plan_report.h"
+#include "format/base/printable.h"
 #include "format/json/json.h"
 
 static err_code put_recipe(report *r, const recipe *rules, err *e)
@@ -62,9 +63,7 @@ static void print_result(const convert_job *job, const compute *c, const convert
     shown before, after, time, rate, db, again, carried;
     char root[2 * SHA256_BYTES + 1], path[256], device[300];
     compute_name(c, device, sizeof device);
-    text_mask(device);
-    snprintf(path, sizeof path, "%s", job->options.output);
-    text_mask(path);
+    printable(path, sizeof path, job->options.output);
     hex_encode(done->root, sizeof done->root, root);
     snprintf(carried.s, sizeof carried.s, ", %" PRIu64 " carried over", p->carried_count);
     snprintf(again.s, sizeof again.s, " (%" PRIu64 " requantized)", p->requantized_count);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 #include "quant/tile/tile.h"
 
 enum { LINES_MAX = 100, LINE_BYTES = 1024 };
@@ -122,10 +123,8 @@ static void print_result(const diff_result *d)
         add_headers(&l, d);
         add_data(&l, d);
     }
-    text_mask(l.text);
     char name[LINE_BYTES];
-    snprintf(name, sizeof name, "%s", d->name);
-    text_mask(name);
+    printable(name, sizeof name, d->name);
     /* The first part begins with two bytes of punctuation, which the colon replaces. */
     printf("tensor %s: %s\n", name, l.text + 2);
 }
@@ -134,10 +133,8 @@ static void print_counts(const char *const paths[2], const diff_report *found)
 {
     shown db;
     char a[256], b[256];
-    snprintf(a, sizeof a, "%s", paths[0]);
-    snprintf(b, sizeof b, "%s", paths[1]);
-    text_mask(a);
-    text_mask(b);
+    printable(a, sizeof a, paths[0]);
+    printable(b, sizeof b, paths[1]);
     printf("%s and %s: %" PRIu64 " tensor%s equal, %" PRIu64 " different", a, b, found->alike,
            text_s(found->alike), found->different);
     printf(", %" PRIu64 " only in A, %" PRIu64 " only in B", found->only_a, found->only_b);
@@ -157,8 +154,7 @@ void diff_print(const char *const paths[2], const diff_report *found)
     uint64_t lines = 0;
     for (size_t i = 0; i < found->files.count; i++) {
         char text[LINE_BYTES];
-        snprintf(text, sizeof text, "%s", found->files.items[i]);
-        text_mask(text);
+        printable(text, sizeof text, found->files.items[i]);
         if (lines++ < LINES_MAX) {
             printf("%s\n", text);
         }

@@ -6,6 +6,7 @@
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "convert/export/export_config.h"
+#include "format/base/printable.h"
 
 /* ---- text ------------------------------------------------------ */
 
@@ -117,8 +118,7 @@ void export_print_result(const export_job *job, const export_report *done)
     const uint64_t bytes = job->plan.total_bytes;
     shown size, time, rate;
     char path[256];
-    snprintf(path, sizeof path, "%s", job->options.output);
-    text_mask(path);
+    printable(path, sizeof path, job->options.output);
     printf("%s: %" PRIu64 " tensor%s in %" PRIu32 " shard%s for %s, %s, %s (%s)\n", path,
            job->plan.tensor_count, text_s(job->plan.tensor_count), job->plan.shard_count,
            text_s(job->plan.shard_count), job->options.preset->reader, text_size(size.s, bytes),

@@ -6,6 +6,7 @@
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
+#include "format/base/printable.h"
 
 /* ---- the question ---------------------------------------------- */
 
@@ -159,8 +160,7 @@ static void print_warnings(const fit *f)
     for (size_t i = 0; i < f->warning_count; i++) {
         const fit_warning *const w = &f->warnings[i];
         char line[2048];
-        snprintf(line, sizeof line, "%s", w->text);
-        text_mask(line);
+        printable(line, sizeof line, w->text);
         printf("  %s %s: %s\n", w->blocks ? "no:" : "warning:", fit_warning_name(w->id), line);
     }
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 
 err_code inspect_no_match(const char *path, const char *glob, err *e)
 {
@@ -17,10 +18,8 @@ void inspect_print_model(const json_t *config)
     const json_t *const architectures = json_object_get(config, "architectures");
     const char *const model_type = json_string_value(json_object_get(config, "model_type"));
     const char *const architecture = json_string_value(json_array_get(architectures, 0));
-    snprintf(type, sizeof type, "%s", model_type ? model_type : "");
-    snprintf(name, sizeof name, "%s", architecture ? architecture : "");
-    text_mask(type);
-    text_mask(name);
+    printable(type, sizeof type, model_type ? model_type : "");
+    printable(name, sizeof name, architecture ? architecture : "");
     if (type[0] || name[0]) {
         printf("model      %s%s%s\n", type, type[0] && name[0] ? ", " : "", name);
     }

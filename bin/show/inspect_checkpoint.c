@@ -9,6 +9,7 @@
 #include "bin/show/state_show.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 #include "format/checkpoint/fp8_pairs.h"
 #include "format/base/glob.h"
 #include "format/file/io.h"
@@ -219,8 +220,7 @@ static void print_head(const inspected *x, const char *path, const json_t *confi
     const checkpoint_totals sum = add_up(cp);
     shown size, elements, part;
     char name[256];
-    snprintf(name, sizeof name, "%s", path);
-    text_mask(name);
+    printable(name, sizeof name, path);
     printf("%s: checkpoint, %s in %zu shard%s\n\n", name, text_size(size.s, sum.bytes),
            cp->shard_count, text_s(cp->shard_count));
     inspect_print_model(config);

@@ -10,6 +10,7 @@
 #include "bin/show/state_show.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 #include "quant/tile/tile.h"
 
 /* Totals over the whole file. */
@@ -178,8 +179,7 @@ static void print_head(const packed_view *v, const json_t *config)
     const packed_totals sum = add_up(v);
     shown size, part, whole, db, source;
     char root[2 * SHA256_BYTES + 1], path[256];
-    snprintf(path, sizeof path, "%s", p->path);
-    text_mask(path);
+    printable(path, sizeof path, p->path);
     hex_encode(p->trailer.root, sizeof p->trailer.root, root);
     printf("%s: packed file, %s\n\n", path, text_size(size.s, p->file_bytes));
     inspect_print_model(config);

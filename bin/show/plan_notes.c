@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 
 /* The reason with the most bytes of those that come after `than` of `before` bytes;
  * REASON_COUNT: none is left. Equal sums come in the order of their reasons. */
@@ -65,8 +66,7 @@ void plan_note_unknown(const plan *p, const monitor *m)
     if (u->count > 0) {
         shown size;
         char name[256];
-        snprintf(name, sizeof name, "%s", u->example);
-        text_mask(name);
+        printable(name, sizeof name, u->example);
         monitor_note(m,
                      "%" PRIu64
                      " large matri%s inside layers stay%s unquantized (%s) only because %s not "

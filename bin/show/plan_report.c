@@ -10,6 +10,7 @@
 #include "bin/cli/text.h"
 #include "bin/show/plan_notes.h"
 #include "format/base/num.h"
+#include "format/base/printable.h"
 
 typedef struct tile_count {
     uint64_t all, clipped; /* clipped: at an edge of the matrix */
@@ -170,8 +171,7 @@ static void print_files(const embed_list *list, bool embedded, const char *label
         if (list->files[i].embedded == embedded) {
             char name[256];
             shown size;
-            snprintf(name, sizeof name, "%s", list->files[i].name);
-            text_mask(name);
+            printable(name, sizeof name, list->files[i].name);
             printf("%-10s %s, %s\n", head, name, text_size(size.s, list->files[i].bytes));
             head = "";
         }

@@ -4,6 +4,7 @@
 
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
+#include "format/base/printable.h"
 
 /* ---- text ------------------------------------------------------ */
 
@@ -36,8 +37,7 @@ static void print_head(const forward_subject *s, const forward_report *found)
         printf(" (%zu more not used)", s->tokens_dropped);
     }
     if (s->against || s->reference) {
-        snprintf(other, sizeof other, "%s", s->against ? s->against : s->reference);
-        text_mask(other);
+        printable(other, sizeof other, s->against ? s->against : s->reference);
         printf(", compared with %s", other);
     }
     printf(" in %s\n", text_seconds(time.s, s->seconds));

@@ -9,6 +9,7 @@
 #include "bin/cli/text.h"
 #include "bin/verify/verify_report.h"
 #include "bin/verify/verify_request.h"
+#include "format/base/printable.h"
 #include "format/file/io.h"
 #include "format/store/model_path.h"
 
@@ -35,8 +36,7 @@ static void print_intact(const verify_request *q, const subject *s, const pack_f
 {
     shown size, time, rate;
     char path[256], root[2 * SHA256_BYTES + 1];
-    snprintf(path, sizeof path, "%s", s->name);
-    text_mask(path);
+    printable(path, sizeof path, s->name);
     hex_encode(p->trailer.root, sizeof p->trailer.root, root);
     const uint64_t tensors = count_tensors(&p->table);
     printf("%s: %" PRIu64 " tensor%s, %" PRIu64 " chunk%s, %s\n", path, tensors, text_s(tensors),

@@ -6,6 +6,7 @@
 #include "bin/cli/text.h"
 #include "bin/verify/verify_prepare.h"
 #include "bin/verify/verify_report.h"
+#include "format/base/printable.h"
 #include "quant/tile/tile.h"
 
 static pack_origin origin_of(const weight_result *w)
@@ -56,8 +57,7 @@ static err_code print_compared(const verify_request *q, const pack_file *p,
 {
     shown db, time;
     char against[256];
-    snprintf(against, sizeof against, "%s", q->against);
-    text_mask(against);
+    printable(against, sizeof against, q->against);
     printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
     print_origin(&p->table, found, q->tensor, ORIGIN_QUANTIZED,
                  "all codes and scales match the specification");

@@ -1,38 +1,36 @@
 #include "format/base/err.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "format/base/printable.h"
 #include "format/base/utf8.h"
 
-/* Names come from files and paths and may contain escape sequences: what reaches a terminal, or
- * JSON, is printable UTF-8. U+0080 to U+009F are the one-character forms of sequences that begin
- * with ESC. */
-static void mask_unprintable(char *text)
+/* Names come from files and paths and may contain escape sequences: what reaches a terminal, or JSON, is
+ * printable. A text that was too long is first cut to whole characters, so that the end of the part that
+ * is left does not look like invalid UTF-8. */
+__attribute__((format(printf, 3, 0))) static void format_printable(char *to, size_t room,
+                                                                   const char *format, va_list args)
 {
-    const char *const end = text + strlen(text);
-    for (char *p = text; p < end;) {
-        const size_t length = utf8_length(p, (size_t)(end - p));
-        const unsigned char c = (unsigned char)*p;
-        const bool c1 = length == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
-        if (length == 0 || c < 0x20 || c == 0x7f || c1) {
-            *p++ = '?'; /* a second byte is masked next, since it is not a character by itself */
-        } else {
-            p += length;
+    char text[sizeof((err *)0)->text];
+    const int wanted = vsnprintf(text, sizeof text, format, args);
+    if (wanted >= (int)sizeof text) {
+        size_t last = sizeof text - 2;
+        while (last > 0 && ((unsigned char)text[last] & 0xc0) == 0x80) {
+            last--;
         }
+        text[utf8_length(text + last, sizeof text - 1 - last) > 0 ? sizeof text - 1 : last] = '\0';
     }
+    printable(to, room, text);
 }
 
-__attribute__((format(printf, 3, 0))) static err_code set_text(err *e, err_code code,
-                                                               const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void set_text(err *e, err_code code,
+                                                           const char *format, va_list args)
 {
     e->code = code;
     e->hint[0] = '\0';
-    vsnprintf(e->text, sizeof e->text, format, args);
-    mask_unprintable(e->text);
-    return code;
+    format_printable(e->text, sizeof e->text, format, args);
 }
 
 err_code err_set(err *e, err_code code, const char *format, ...)
@@ -64,9 +62,8 @@ void err_hint(err *e, const char *format, ...)
     if (e && e->hint[0] == '\0') {
         va_list args;
         va_start(args, format);
-        vsnprintf(e->hint, sizeof e->hint, format, args);
+        format_printable(e->hint, sizeof e->hint, format, args);
         va_end(args);
-        mask_unprintable(e->hint);
     }
 }
 
@@ -78,18 +75,13 @@ void err_prefix(err *e, const char *format, ...)
     char text[sizeof e->text];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text - 2, format, args);
+    format_printable(text, sizeof text - 2, format, args);
     va_end(args);
     size_t used = strlen(text);
     text[used++] = ':';
     text[used++] = ' ';
-    const size_t rest = strlen(e->text);
-    const size_t space = sizeof text - used - 1;
-    const size_t kept = rest < space ? rest : space;
-    memcpy(text + used, e->text, kept);
-    text[used + kept] = '\0';
+    printable(text + used, sizeof text - used, e->text); /* only to copy whole characters */
     memcpy(e->text, text, sizeof text);
-    mask_unprintable(e->text);
 }
 
 int err_exit_status(err_code code)

@@ -36,7 +36,7 @@ typedef enum err_code {
 
 typedef struct err {
     err_code code;
-    char text[1024]; /* one line without a newline, unprintable bytes masked */
+    char text[1024]; /* one printable line (format/base/printable.h) */
     char hint[256];  /* what the user can do about it; may be empty */
 } err;
 
@@ -61,8 +61,7 @@ typedef struct err {
         }                                                                                          \
     } while (0)
 
-/* Set `e` unless it is already set or NULL; bytes that a terminal could interpret become '?'.
- * Returns `code`. */
+/* Set `e` unless it is already set or NULL; what is not printable is escaped. Returns `code`. */
 err_code err_set(err *e, err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -45,6 +45,16 @@ static inline size_t utf8_length(const char *p, size_t left)
     return length;
 }
 
+/* The code point of a character, whose length utf8_length has found. */
+static inline uint32_t utf8_point(const char *p, size_t length)
+{
+    uint32_t point = (unsigned char)*p & (length > 1 ? 0x7fU >> length : 0x7fU);
+    for (size_t i = 1; i < length; i++) {
+        point = point << 6 | ((unsigned char)p[i] & 0x3f);
+    }
+    return point;
+}
+
 /* Is all of a NUL-terminated text valid UTF-8? */
 static inline bool utf8_valid(const char *text)
 {

@@ -18,3 +18,4 @@ rules=$(cd "$here" && "$python" -c 'import json, small_checkpoint; print(json.du
 "$python" "$here/../interop/write_packed.py" "$scratch/reference" -o "$scratch/reference.octavo" --rules "$rules"
 "$python" "$here/patch_packed.py" "$scratch/reference.octavo"
 "$python" "$here/check_hostile.py" "$octavo" "$scratch"
+"$python" "$here/check_names.py" "$octavo" "$scratch/names"

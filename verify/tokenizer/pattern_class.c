@@ -219,13 +219,7 @@ err_code translation_read_character(translation *t, uint32_t *point, err *e)
     if (length == 0 || *t->at == '\0') {
         return translation_refuse(t, t->at, "text that is not UTF-8", e);
     }
-    *point = (unsigned char)*t->at;
-    if (length > 1) {
-        *point &= 0x7fU >> length;
-    }
-    for (size_t i = 1; i < length; i++) {
-        *point = *point << 6 | ((unsigned char)t->at[i] & 0x3f);
-    }
+    *point = utf8_point(t->at, length);
     t->at += length;
     return OK;
 }

@@ -1,6 +1,7 @@
 /* Errors: the first one wins, texts stay one printable line, and codes become exit statuses. */
 #include <check.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,19 +43,9 @@ static const struct {
     const char *raw, *shown;
 } masks[] = {
     {"plain", "plain"},
-    {"two\nlines\r", "two?lines?"},
-    {"\x1b[31mred", "?[31mred"},
-    {"tab\tdel\x7f", "tab?del?"},
-    {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
-    {"\xc2\x9b"
-     "31m",
-     "??31m"}, /* U+009B is the one-character form of ESC [ */
-    {"\xc2\x80\xc2\x9f\xc2\xa0", "????\xc2\xa0"},
-    {"\x9b"
-     "31m latin caf\xe9",
-     "?31m latin caf?"},
-    {"\xc3", "?"},
-    {"\xed\xa0\x80", "???"},
+    {"two\nlines\r", "two\\x0alines\\x0d"},
+    {"caf\xc3\xa9 \xe2\x80\xae", "caf\xc3\xa9 \\u202e"},
+    {"latin caf\xe9", "latin caf\\xe9"},
 };
 
 START_TEST(text_is_printable)
@@ -84,11 +75,11 @@ START_TEST(long_texts_are_cut)
     for (size_t n = sizeof((err *)NULL)->text - 4; n < sizeof((err *)NULL)->text - 1; n++) {
         err e = {0};
         err_set(&e, ERR_INPUT, "%.*s\xe2\x82\xac%s", (int)n, text, text);
-        ck_assert_uint_eq(strlen(e.text), sizeof e.text - 1);
-        ck_assert_msg(memcmp(e.text + n, "\xe2\x82\xac", 3) == 0 || strspn(e.text + n, "?") > 0,
-                      "half a character at %zu", n);
+        const bool fits = n + 3 < sizeof e.text;
+        ck_assert_str_eq(e.text + n, fits ? "\xe2\x82\xac" : "");
         err_prefix(&e, "%.*s", (int)n, text);
-        ck_assert_uint_eq(strlen(e.text), sizeof e.text - 1);
+        ck_assert_uint_le(strlen(e.text), sizeof e.text - 1);
+        ck_assert_mem_eq(e.text, text, sizeof e.text - 4);
         err_hint(&e, "%s", text);
         ck_assert_uint_eq(strlen(e.hint), sizeof e.hint - 1);
         err io = {0};
