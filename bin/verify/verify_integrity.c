@@ -11,6 +11,7 @@
 #include "bin/verify/verify_request.h"
 #include "format/base/printable.h"
 #include "format/file/io.h"
+#include "format/pack/pack_end.h"
 #include "format/store/model_path.h"
 
 /* Source tensors, not counting scales. */
@@ -29,6 +30,7 @@ typedef struct subject {
     char opened[32];  /* if not empty: a path by which it can be opened once more */
     int fd;           /* owned; -1: none */
     bool streamed;
+    file_stamp stamp; /* unless it is streamed */
 } subject;
 
 static void print_intact(const verify_request *q, const subject *s, const pack_file *p,
@@ -54,11 +56,20 @@ static void print_intact(const verify_request *q, const subject *s, const pack_f
 }
 
 /* Report an intact file. */
-static err_code report_intact(verify_request *q, const subject *s, const integrity_report *found,
-                              double seconds, err *e)
+static err_code report_intact(verify_request *q, const subject *s, const monitor *m,
+                              const integrity_report *found, double seconds, err *e)
 {
     pack_file *p = NULL;
-    TRY(pack_open(s->opened[0] ? s->opened : s->name, &p, e));
+    err late = {0};
+    err_code code = pack_open(s->opened[0] ? s->opened : s->name, &p, e);
+    if (code != OK) { /* what it says about the content is not true of what was checked */
+        late.code = file_stamp_refuse(s->name, &late);
+        return err_overrule(e, code, &late);
+    }
+    if (!s->streamed) { /* it must still be what was checked, and the same file */
+        p->stamp = s->stamp;
+        TRY_OUT(pack_end(p, m, OK, e));
+    }
     if (q->report->json) {
         report *const r = q->report;
         report_put(r, r->root, "file_bytes", report_number(p->file_bytes));
@@ -66,25 +77,31 @@ static err_code report_intact(verify_request *q, const subject *s, const integri
     } else if (report_says(q->report, LEVEL_NORMAL)) {
         print_intact(q, s, p, found, seconds);
     }
+out:
     pack_close(p);
-    return OK;
+    return code;
 }
 
 /* A regular file that standard input was redirected from can be read at any offset. */
-static bool is_whole_file(int fd)
+static bool is_whole_file(int fd, file_stamp *stamp)
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+    struct stat st = {0};
+    const bool whole = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+    *stamp = file_stamp_of(&st);
+    return whole;
 }
 
 static err_code open_subject(const verify_request *q, subject *s, err *e)
 {
     *s = (subject){.name = q->path, .fd = -1};
     if (!model_path_is_stream(q->path)) {
-        return io_open_read(q->path, &s->fd, NULL, e);
+        struct stat st;
+        TRY(io_open_read(q->path, &s->fd, &st, e));
+        s->stamp = file_stamp_of(&st);
+        return OK;
     }
     s->name = "standard input";
-    s->streamed = !is_whole_file(STDIN_FILENO);
+    s->streamed = !is_whole_file(STDIN_FILENO, &s->stamp);
     if (!s->streamed) {
         s->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     }
@@ -124,7 +141,7 @@ err_code verify_integrity(verify_request *q, const monitor *m, err *e)
                    verify_integrity_json(q->report, &found, !(q->checks & CHECK_DIGESTS), seconds));
     }
     TRY_OUT(verify_judge_damage(q->report, s.name, &found, e));
-    TRY_OUT(report_intact(q, &s, &found, seconds, e));
+    TRY_OUT(report_intact(q, &s, m, &found, seconds, e));
 out:
     integrity_report_free(&found);
     if (s.fd >= 0) {

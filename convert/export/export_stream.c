@@ -17,6 +17,7 @@
 #include "convert/export/export_tasks.h"
 #include "format/file/direct.h"
 #include "format/base/num.h"
+#include "format/pack/pack_end.h"
 #include "format/pack/pack_read.h"
 #include "format/thread/parallel.h"
 #include "format/safetensors/safetensors_write.h"
@@ -387,5 +388,5 @@ err_code export_stream(const export_stream_job *job, const monitor *m, err *e)
     TRY_OUT(write_empty_shards(&s, e));
 out:
     stream_close(&s);
-    return code;
+    return pack_end(job->file, m, code, e);
 }

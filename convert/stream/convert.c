@@ -103,6 +103,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
     TRY_OUT(choose_slots(&job->plan, options->threads, options->memory, &job->slots, e));
 out:
     if (code != OK) {
+        code = job->cp ? checkpoint_end(job->cp, NULL, code, e) : code;
         convert_close(job);
     }
     return code;
@@ -216,8 +217,7 @@ static err_code write_tensors(const convert_job *job, pipeline *p, output *out, 
 {
     monitor_stage(m, "convert", job->plan.source_bytes);
     TRY(output_write(out, 0, job->plan.head.bytes, job->plan.head.length, e));
-    TRY(pipeline_run(p, out, &report->nonfinite_kept, e));
-    return checkpoint_unchanged(job->cp, e);
+    return checkpoint_end(job->cp, m, pipeline_run(p, out, &report->nonfinite_kept, e), e);
 }
 
 static err_code write_tail(const plan *p, pack_evidence *v, output *out, convert_report *report,

@@ -7,6 +7,7 @@
 #include "format/output/input_guard.h"
 #include "format/output/output.h"
 #include "format/output/output_dir.h"
+#include "format/pack/pack_end.h"
 #include "format/safetensors/safetensors_write.h"
 
 static err_code no_memory(const unpack_job *job, err *e)
@@ -50,7 +51,7 @@ static err_code write_tensors(unpack_job *job, const output_folder *folder, cons
     st_writer *w = NULL;
     err_code code = OK;
     TRY_OUT(open_writer(job, folder, &w, e));
-    TRY_OUT(unpack_tensors(job, w, m, e));
+    TRY_OUT(pack_end(job->file, m, unpack_tensors(job, w, m, e), e));
     TRY_OUT(check_cancelled(m, e));
     TRY_OUT(st_writer_commit(&w, e));
 out:

@@ -1,5 +1,6 @@
 #include "format/archive/archive_index.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,16 +71,18 @@ static err_code sort_members(archive_index *index, err *e)
     return OK;
 }
 
-/* If the archive changes while it is scanned, the places found in it mean nothing. */
-static err_code check_unchanged(const archive_index *index, const struct stat *before, err *e)
+/* If the archive changes while it is scanned, the places found in it mean nothing. Its ctime alone says
+ * nothing: it is compared at the end of the run, when the shards are read again. But an archive that was
+ * found to be wrong may have been right. */
+static err_code check_unchanged(const archive_index *index, err_code found, err *e)
 {
     struct stat now;
-    if (fstat(index->priv->fd, &now) == 0 && now.st_size == before->st_size &&
-        now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-        now.st_mtim.tv_nsec == before->st_mtim.tv_nsec) {
-        return OK;
+    bool touched = false;
+    if (fstat(index->priv->fd, &now) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", index->path);
     }
-    return err_set(e, ERR_IO, "%s: changed during the run", index->path);
+    TRY(file_stamp_check(&index->stamp, &now, index->path, &touched, e));
+    return touched && found == ERR_INPUT ? file_stamp_refuse(index->path, e) : OK;
 }
 
 static err_code scan(archive_index *index, const monitor *m, err *e)
@@ -87,11 +90,12 @@ static err_code scan(archive_index *index, const monitor *m, err *e)
     struct stat st;
     archive_form form = FORM_NONE;
     TRY(io_open_read(index->path, &index->priv->fd, &st, e));
-    index->device = (uint64_t)st.st_dev;
-    index->inode = (uint64_t)st.st_ino;
+    index->stamp = file_stamp_of(&st);
     TRY(find_form(index->priv->fd, index->path, &st, &form, e));
-    TRY(archive_scan(index, index->priv->fd, form, m, &index->priv->temp_file, e));
-    TRY(check_unchanged(index, &st, e));
+    const err_code code = archive_scan(index, index->priv->fd, form, m, &index->priv->temp_file, e);
+    err late = {0};
+    late.code = check_unchanged(index, code, &late);
+    TRY(err_overrule(e, code, &late));
     TRY(sort_members(index, e));
     if (index->priv->temp_file >= 0 &&
         asprintf(&index->spilled, "/proc/self/fd/%d", index->priv->temp_file) < 0) {

@@ -25,6 +25,7 @@
 
 #include "format/base/err.h"
 #include "format/base/monitor.h"
+#include "format/file/file_stamp.h"
 
 typedef enum archive_kind {
     ARCHIVE_FILE,
@@ -47,7 +48,7 @@ typedef struct archive_index {
     char *spilled; /* path of the temporary file while the index is open; NULL: there is none */
     archive_member *members; /* sorted by name */
     size_t count;
-    uint64_t device, inode; /* of the archive */
+    file_stamp stamp; /* of the archive */
     struct archive_private *priv;
 } archive_index;
 

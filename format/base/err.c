@@ -1,6 +1,7 @@
 #include "format/base/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +83,19 @@ void err_prefix(err *e, const char *format, ...)
     text[used++] = ' ';
     printable(text + used, sizeof text - used, e->text); /* only to copy whole characters */
     memcpy(e->text, text, sizeof text);
+}
+
+err_code err_overrule(err *e, err_code code, const err *late)
+{
+    const bool is_verdict = code == OK || code == ERR_DIFFERENT || code == ERR_DAMAGED ||
+                            code == ERR_INPUT || code == ERR_NUMERIC;
+    if (late->code == OK || !is_verdict) {
+        return code;
+    }
+    if (e) {
+        *e = *late;
+    }
+    return late->code;
 }
 
 int err_exit_status(err_code code)

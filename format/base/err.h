@@ -75,6 +75,10 @@ void err_hint(err *e, const char *format, ...) __attribute__((format(printf, 2, 
 /* Put "context: " before the text of an error that is set; context is a path or "tensor NAME". */
 void err_prefix(err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The end of reading a source: `code` is what its bytes led to, and `late` why they cannot be trusted (OK:
+ * they can). Success and verdicts (1, 4, 5, 6) are then worth nothing: `late` takes their place. */
+err_code err_overrule(err *e, err_code code, const err *late);
+
 int err_exit_status(err_code code);         /* 0 … 130 */
 const char *err_name(err_code code);        /* "io": the second column above */
 const char *err_description(err_code code); /* the last column above */

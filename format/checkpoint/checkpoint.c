@@ -16,9 +16,11 @@
 #include "format/checkpoint/shard_index.h"
 #include "format/checkpoint/shard_locate.h"
 #include "format/checkpoint/shard_refuse.h"
+#include "format/checkpoint/shard_sample.h"
 
 struct checkpoint_private {
     shard_cache *cache;
+    shard_sample *sample;
     char **names; /* [shard_count] blocks that hold the names of tensors */
 };
 
@@ -74,13 +76,27 @@ static bool is_absent(const char *path)
     return stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
-static err_code read_header(shard *s, st_header *h, err *e)
+/* A shard that is read in an archive must be in the archive that was scanned. */
+static err_code stamp_shard(shard *s, const archive_index *archive, const struct stat *st, err *e)
+{
+    bool touched = false;
+    s->stamp = file_stamp_of(st);
+    s->bytes = s->file ? s->bytes : s->stamp.bytes;
+    if (archive && strcmp(shard_file(s), archive->path) == 0) {
+        s->stamp = archive->stamp;
+    }
+    return file_stamp_check(&s->stamp, st, s->path, &touched, e);
+}
+
+static err_code read_header(shard *s, const archive_index *archive, st_header *h, err *e)
 {
     int fd = -1;
     struct stat st;
+    err_code code = OK;
     TRY(io_open_read(shard_file(s), &fd, &st, e));
-    shard_stamp(s, &st);
-    const err_code code = st_header_read_at(fd, s->path, s->base, s->bytes, h, e);
+    TRY_OUT(stamp_shard(s, archive, &st, e));
+    code = st_header_read_at(fd, s->path, s->base, s->bytes, h, e);
+out:
     close(fd);
     return code;
 }
@@ -96,7 +112,7 @@ static err_code open_shard(opening *o, size_t i, err *e)
         return OK;
     }
     st_header h;
-    TRY(read_header(s, &h, e));
+    TRY(read_header(s, o->cp->folder->archive, &h, e));
     s->header_bytes = h.header_bytes;
     memcpy(s->header_sha256, h.sha256, sizeof s->header_sha256);
     s->tensor_count = h.count;
@@ -168,7 +184,29 @@ static err_code open_all(opening *o, const char *path, err *e)
     TRY(check_config(o, e));
     TRY(read_shards(o, e));
     cp->priv->cache = shard_cache_new(cp->shards);
-    return cp->priv->cache ? OK : no_memory(path, e);
+    cp->priv->sample = shard_sample_new(cp->shards, cp->shard_count);
+    return cp->priv->cache && cp->priv->sample ? OK : no_memory(path, e);
+}
+
+/* A source that was found to be wrong may have been right before it changed. */
+static err_code end_opening(const checkpoint *cp, err_code code, err *e)
+{
+    const archive_index *const archive = cp->folder ? cp->folder->archive : NULL;
+    if (code != ERR_INPUT || !archive) {
+        return cp->folder ? checkpoint_end(cp, NULL, code, e) : code;
+    }
+    struct stat now;
+    err late = {0};
+    bool touched = false;
+    if (stat(archive->path, &now) != 0) {
+        late.code = err_set_errno(&late, ERR_IO, errno, "%s: cannot stat", archive->path);
+    } else {
+        late.code = file_stamp_check(&archive->stamp, &now, archive->path, &touched, &late);
+    }
+    if (touched) {
+        late.code = file_stamp_refuse(archive->path, &late);
+    }
+    return err_overrule(e, code, &late);
 }
 
 err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, err *e)
@@ -182,8 +220,9 @@ err_code checkpoint_open(const char *path, const monitor *m, checkpoint **out, e
     shard_index_free(&o.index);
     free(o.missing);
     if (code != OK) {
+        const err_code final = end_opening(o.cp, code, e);
         checkpoint_close(o.cp);
-        return code;
+        return final;
     }
     if (o.lacks_config) {
         monitor_note(m, "%s: there is no config.json", o.cp->dir);
@@ -226,7 +265,9 @@ err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to
     TRY(shard_cache_acquire(cp->priv->cache, t->shard, &file, e));
     const err_code code = io_read_at(file->fd, file->path, shard_off(cp, t) + off, to, bytes, e);
     shard_cache_release(cp->priv->cache, t->shard);
-    return code;
+    TRY(code);
+    shard_sample_see(cp->priv->sample, t->shard, shard_off(cp, t) + off, to, bytes);
+    return OK;
 }
 
 /* Direct reading puts the bytes where their offset in the file says, and there elements need not be
@@ -240,6 +281,7 @@ err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64_t off, uns
     const err_code code = direct_read(file, shard_off(cp, t) + off, buffer, bytes, w, data, e);
     shard_cache_release(cp->priv->cache, t->shard);
     TRY(code);
+    shard_sample_see(cp->priv->sample, t->shard, shard_off(cp, t) + off, *data, bytes);
     const size_t element = num_max(dtype_bits(t->type) / 8, 1);
     if ((size_t)(*data - buffer) % element != 0) {
         memmove(buffer, *data, bytes);
@@ -277,17 +319,45 @@ const tensor *checkpoint_find(const checkpoint *cp, const char *name)
                             : NULL;
 }
 
-err_code checkpoint_unchanged(const checkpoint *cp, err *e)
+static err_code compare_sample(const checkpoint *cp, uint32_t idx, err *e)
+{
+    int fd = -1;
+    if (!cp->priv->sample) { /* it was not even opened, because something is wrong with it */
+        return file_stamp_refuse(cp->shards[idx].path, e);
+    }
+    TRY(io_open_read(shard_file(&cp->shards[idx]), &fd, NULL, e));
+    const err_code code = shard_sample_check(cp->priv->sample, idx, fd, e);
+    close(fd);
+    return code;
+}
+
+err_code checkpoint_unchanged(const checkpoint *cp, const monitor *m, err *e)
 {
     for (size_t i = 0; i < cp->shard_count; i++) {
         const shard *s = &cp->shards[i];
         struct stat st;
-        if (stat(shard_file(s), &st) != 0) {
-            return err_set_errno(e, ERR_IO, errno, "%s: disappeared during the run", s->path);
+        bool touched = false;
+        if (s->stamp.inode == 0) {
+            continue; /* opening did not come so far */
         }
-        TRY(shard_check_stamp(s, &st, e));
+        if (stat(shard_file(s), &st) != 0) {
+            const char *const what = errno == ENOENT ? "disappeared during the run" : "cannot stat";
+            return err_set_errno(e, ERR_IO, errno, "%s: %s", s->path, what);
+        }
+        TRY(file_stamp_check(&s->stamp, &st, s->path, &touched, e));
+        if (touched) {
+            TRY(compare_sample(cp, (uint32_t)i, e));
+            file_stamp_note(m, s->path);
+        }
     }
-    return OK;
+    return checkpoint_dir_unchanged(cp->folder, m, e);
+}
+
+err_code checkpoint_end(const checkpoint *cp, const monitor *m, err_code code, err *e)
+{
+    err late = {0};
+    late.code = checkpoint_unchanged(cp, m, &late);
+    return err_overrule(e, code, &late);
 }
 
 void checkpoint_close(checkpoint *cp)
@@ -306,6 +376,7 @@ void checkpoint_close(checkpoint *cp)
         }
         free(cp->priv->names);
         shard_cache_free(cp->priv->cache);
+        shard_sample_free(cp->priv->sample);
     }
     free(cp->priv);
     free(cp->tensors);

@@ -14,6 +14,7 @@
 #define CHECKPOINT_H
 
 #include "format/file/direct.h"
+#include "format/file/file_stamp.h"
 #include "format/base/monitor.h"
 #include "format/safetensors/safetensors.h"
 
@@ -22,7 +23,7 @@ typedef struct shard {
     char *path; /* for messages */
     char *file; /* the file that contains it, from `base` on; NULL: all of the file `path` */
     uint64_t base, bytes;
-    uint64_t file_bytes, mtime_ns, device, inode; /* of that file when it was opened */
+    file_stamp stamp; /* of that file when it was opened */
     uint64_t header_bytes;
     unsigned char header_sha256[SHA256_BYTES];
     size_t tensor_count;
@@ -84,8 +85,15 @@ void checkpoint_prefetch(checkpoint *cp, const tensor *t);
 MUST_CHECK err_code checkpoint_read_file(const checkpoint *cp, const char *name, char **data,
                                          size_t *bytes, err *e);
 
-/* ERR_IO if the size or modification time of a shard is not what it was when it was opened. */
-MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, err *e);
+/* ERR_IO if a shard, or a small file that was read, is not what it was when it was opened: another file,
+ * size or modification time. If only the ctime is another one, the header of the shard and a sample of
+ * what was read from it (or all of the small file) are read again: a note if they are the same, else
+ * ERR_IO. No other thread may be reading. */
+MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, const monitor *m, err *e);
+
+/* Call this at the end with the result of the run: if the checkpoint changed, neither success nor a
+ * verdict holds (err_overrule). Returns the final result. */
+err_code checkpoint_end(const checkpoint *cp, const monitor *m, err_code code, err *e);
 
 void checkpoint_close(checkpoint *cp); /* NULL is fine */
 

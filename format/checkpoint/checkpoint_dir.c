@@ -11,6 +11,7 @@
 #include "format/checkpoint/hub.h"
 #include "format/file/file_kind.h"
 #include "format/file/io.h"
+#include "format/checkpoint/seen_files.h"
 #include "format/checkpoint/shard_name.h"
 #include "format/base/text_list.h"
 
@@ -26,13 +27,15 @@ static err_code make_folder(char *path, archive_index *archive, char *top, check
                             err *e)
 {
     checkpoint_dir *const f = calloc(1, sizeof *f);
-    if (!f || !path || (archive && !top)) {
+    seen_files *const seen = seen_files_new();
+    if (!f || !seen || !path || (archive && !top)) {
+        seen_files_free(seen);
         free(f);
         free(path);
         free(top);
         return err_set(e, ERR_MEMORY, "no memory for the folder of a checkpoint");
     }
-    *f = (checkpoint_dir){path, archive, top};
+    *f = (checkpoint_dir){path, archive, top, seen};
     *out = f;
     return OK;
 }
@@ -144,6 +147,7 @@ void checkpoint_dir_close(checkpoint_dir *f)
         archive_close(f->archive);
         free(f->path);
         free(f->top);
+        seen_files_free(f->seen);
         free(f);
     }
 }
@@ -236,8 +240,8 @@ static int stat_member(const checkpoint_dir *f, const char *name, struct stat *s
     if (failure == 0) {
         *st = (struct stat){.st_mode = m && m->kind == ARCHIVE_FILE ? S_IFREG : S_IFDIR,
                             .st_size = m ? (off_t)m->bytes : 0,
-                            .st_dev = (dev_t)f->archive->device,
-                            .st_ino = (ino_t)f->archive->inode};
+                            .st_dev = (dev_t)f->archive->stamp.device,
+                            .st_ino = (ino_t)f->archive->stamp.inode};
     }
     return failure;
 }
@@ -267,9 +271,11 @@ err_code checkpoint_dir_is_directory(const checkpoint_dir *f, const char *name, 
 }
 
 static err_code read_member(const checkpoint_dir *f, const char *name, size_t limit, char **data,
-                            size_t *bytes, err *e)
+                            size_t *bytes, file_stamp *stamp, err *e)
 {
     archive_place place;
+    struct stat st;
+    bool touched = false;
     int fd = -1;
     err_code code = OK;
     TRY(checkpoint_dir_find(f, name, &place, e));
@@ -284,7 +290,11 @@ static err_code read_member(const checkpoint_dir *f, const char *name, size_t li
     if (!text) {
         return no_memory(f->path, e);
     }
-    TRY_OUT(io_open_read(place.file, &fd, NULL, e));
+    TRY_OUT(io_open_read(place.file, &fd, &st, e));
+    if (place.file == f->archive->path) { /* what was unpacked is nobody else's to change */
+        *stamp = f->archive->stamp;
+        TRY_OUT(file_stamp_check(stamp, &st, f->path, &touched, e));
+    }
     TRY_OUT(io_read_at(fd, f->path, place.base, text, place.bytes, e));
     text[place.bytes] = '\0';
     *data = text;
@@ -298,7 +308,8 @@ out:
     return code;
 }
 
-static err_code read_file(const char *path, size_t limit, char **data, size_t *bytes, err *e)
+static err_code read_file(const char *path, size_t limit, char **data, size_t *bytes,
+                          file_stamp *stamp, err *e)
 {
     struct stat st;
     if (!path) {
@@ -307,19 +318,91 @@ static err_code read_file(const char *path, size_t limit, char **data, size_t *b
     if (lstat(path, &st) != 0 && errno == ENOENT) {
         return OK;
     }
-    return io_read_file(path, limit, data, bytes, e);
+    return io_read_file_stamped(path, limit, data, bytes, stamp, e);
+}
+
+static err_code read_either(const checkpoint_dir *f, const char *name, size_t limit, char **data,
+                            size_t *bytes, file_stamp *stamp, err *e)
+{
+    *data = NULL;
+    *bytes = 0;
+    if (f->archive) {
+        return read_member(f, name, limit, data, bytes, stamp, e);
+    }
+    char *const path = io_join(f->path, name);
+    const err_code code = read_file(path, limit, data, bytes, stamp, e);
+    free(path);
+    return code;
 }
 
 err_code checkpoint_dir_read(const checkpoint_dir *f, const char *name, size_t limit, char **data,
                              size_t *bytes, err *e)
 {
-    *data = NULL;
-    *bytes = 0;
-    if (f->archive) {
-        return read_member(f, name, limit, data, bytes, e);
+    file_stamp stamp = {0};
+    TRY(read_either(f, name, limit, data, bytes, &stamp, e));
+    const bool may_change = *data && stamp.inode != 0;
+    const err_code code =
+        may_change ? seen_files_add(f->seen, name, &stamp, *data, *bytes, e) : OK;
+    if (code != OK) {
+        free(*data);
+        *data = NULL;
     }
-    char *const path = io_join(f->path, name);
-    const err_code code = read_file(path, limit, data, bytes, e);
-    free(path);
     return code;
+}
+
+/* ---- the end of the run ---------------------------------------- */
+
+/* Read the file again and compare it with what was seen. */
+static err_code compare_again(const checkpoint_dir *f, const seen_file *seen, const char *path,
+                              err *e)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    file_stamp stamp;
+    unsigned char xxh3[XXH3_BYTES];
+    TRY(read_either(f, seen->name, seen->stamp.bytes, &data, &bytes, &stamp, e));
+    digest_xxh3(data ? data : "", bytes, xxh3);
+    const bool same = data && memcmp(xxh3, seen->xxh3, sizeof xxh3) == 0;
+    free(data);
+    return same ? OK : file_stamp_refuse(path, e);
+}
+
+/* `path` is that of the archive, if it is one. */
+static err_code check_seen(const checkpoint_dir *f, const seen_file *seen, const char *path,
+                           const monitor *m, err *e)
+{
+    struct stat now;
+    bool touched = false;
+    if (stat(path, &now) != 0) {
+        const char *const what = errno == ENOENT ? "disappeared during the run" : "cannot stat";
+        return err_set_errno(e, ERR_IO, errno, "%s: %s", path, what);
+    }
+    TRY(file_stamp_check(&seen->stamp, &now, path, &touched, e));
+    if (touched) {
+        TRY(compare_again(f, seen, path, e));
+    }
+    if (touched && !f->archive) { /* an archive has its note from the shards */
+        file_stamp_note(m, path);
+    }
+    return OK;
+}
+
+err_code checkpoint_dir_unchanged(const checkpoint_dir *f, const monitor *m, err *e)
+{
+    size_t count = 0;
+    const seen_file *const files = seen_files_sorted(f->seen, &count);
+    for (size_t i = 0; i < count; i++) {
+        char *const path = f->archive ? strdup(f->archive->path) : io_join(f->path, files[i].name);
+        if (!path) {
+            return no_memory(f->path, e);
+        }
+        const bool again = i > 0 && strcmp(files[i - 1].name, files[i].name) == 0;
+        const bool same = !again || memcmp(files[i - 1].xxh3, files[i].xxh3, XXH3_BYTES) == 0;
+        const err_code code = !same   ? file_stamp_refuse(path, e)
+                              : again ? OK
+                                      : check_seen(f, &files[i], path, m, e);
+        free(path);
+        TRY(code);
+    }
+    return OK;
 }

@@ -23,9 +23,10 @@
 #include "format/base/monitor.h"
 
 typedef struct checkpoint_dir {
-    char *path;             /* DIR, ARCHIVE or ARCHIVE/DIR: what names are joined to in messages */
-    archive_index *archive; /* NULL: a directory */
-    char *top;              /* of an archive: "" or "DIR/" */
+    char *path;              /* DIR, ARCHIVE or ARCHIVE/DIR: what names are joined to in messages */
+    archive_index *archive;  /* NULL: a directory */
+    char *top;               /* of an archive: "" or "DIR/" */
+    struct seen_files *seen; /* what checkpoint_dir_read has read */
 } checkpoint_dir;
 
 /* Open a directory, or a file that archive_recognizes. *out: checkpoint_dir_close. Errors: ERR_IO;
@@ -61,6 +62,10 @@ int checkpoint_dir_stat(const checkpoint_dir *f, const char *name, struct stat *
  * else the caller's to free(), with a NUL after it. A dangling link is an error. */
 MUST_CHECK err_code checkpoint_dir_read(const checkpoint_dir *f, const char *name, size_t limit,
                                         char **data, size_t *bytes, err *e);
+
+/* Are the files that checkpoint_dir_read has read still the same, and were those that it read twice the
+ * same both times? Not while another thread reads. ERR_IO; a note if only a ctime changed. */
+MUST_CHECK err_code checkpoint_dir_unchanged(const checkpoint_dir *f, const monitor *m, err *e);
 
 void checkpoint_dir_close(checkpoint_dir *f); /* NULL is fine */
 

@@ -24,10 +24,10 @@ static bool is_next_to_shards(const checkpoint *cp, const struct stat *st)
 bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st)
 {
     const archive_index *const archive = cp->folder->archive;
-    bool same = archive ? archive->device == st->st_dev && archive->inode == st->st_ino
+    bool same = archive ? archive->stamp.device == st->st_dev && archive->stamp.inode == st->st_ino
                         : is_next_to_shards(cp, st);
     for (size_t i = 0; i < cp->shard_count && !same; i++) {
-        same = cp->shards[i].device == st->st_dev && cp->shards[i].inode == st->st_ino;
+        same = cp->shards[i].stamp.device == st->st_dev && cp->shards[i].stamp.inode == st->st_ino;
     }
     return same;
 }

@@ -1,6 +1,5 @@
 #include "format/checkpoint/shard_cache.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,34 +20,6 @@ struct shard_cache {
     uint64_t clock;
     slot slots[SHARD_CACHE_SLOTS];
 };
-
-static uint64_t mtime_ns(const struct stat *st)
-{
-    return (uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec;
-}
-
-void shard_stamp(shard *s, const struct stat *st)
-{
-    s->file_bytes = (uint64_t)st->st_size;
-    s->bytes = s->file ? s->bytes : s->file_bytes;
-    s->mtime_ns = mtime_ns(st);
-    s->device = (uint64_t)st->st_dev;
-    s->inode = (uint64_t)st->st_ino;
-}
-
-err_code shard_check_stamp(const shard *s, const struct stat *st, err *e)
-{
-    if ((uint64_t)st->st_size != s->file_bytes) {
-        return err_set(e, ERR_IO,
-                       "%s: changed during the run: expected %" PRIu64 " bytes, found %jd", s->path,
-                       s->file_bytes, (intmax_t)st->st_size);
-    }
-    if (mtime_ns(st) != s->mtime_ns) {
-        return err_set(e, ERR_IO, "%s: changed during the run: it has another modification time",
-                       s->path);
-    }
-    return OK;
-}
 
 shard_cache *shard_cache_new(const shard *shards)
 {
@@ -98,14 +69,16 @@ static err_code fill(shard_cache *c, slot *s, uint32_t idx, err *e)
     s->last_use = 0;
     int fd = -1;
     struct stat st;
-    TRY(io_open_read(shard_file(&c->shards[idx]), &fd, &st, e));
-    const err_code code = shard_check_stamp(&c->shards[idx], &st, e);
+    bool touched = false; /* is judged at the end: checkpoint_unchanged */
+    const shard *const from = &c->shards[idx];
+    TRY(io_open_read(shard_file(from), &fd, &st, e));
+    const err_code code = file_stamp_check(&from->stamp, &st, from->path, &touched, e);
     if (code != OK) {
         close(fd);
         return code;
     }
-    direct_init(&s->file, c->shards[idx].path, fd);
-    s->file.again = shard_file(&c->shards[idx]);
+    direct_init(&s->file, from->path, fd);
+    s->file.again = shard_file(from);
     return OK;
 }
 

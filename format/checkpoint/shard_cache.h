@@ -35,9 +35,4 @@ void shard_cache_release(shard_cache *c, uint32_t idx);
 
 void shard_cache_free(shard_cache *c); /* NULL is fine; no thread may be using it */
 
-/* Remember size, time and identity of a shard's file; check that size and time are still the same
- * (ERR_IO). */
-void shard_stamp(shard *s, const struct stat *st);
-MUST_CHECK err_code shard_check_stamp(const shard *s, const struct stat *st, err *e);
-
 #endif

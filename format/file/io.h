@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "format/base/err.h"
+#include "format/file/file_stamp.h"
 
 /* Open for reading, regular files only; *fd is the caller's to close. `st` may be NULL. */
 MUST_CHECK err_code io_open_read(const char *path, int *fd, struct stat *st, err *e);
@@ -29,6 +30,10 @@ MUST_CHECK err_code io_write_at(int fd, const char *path, uint64_t off, const vo
  * NUL after the last byte: *data is the caller's to free(). */
 MUST_CHECK err_code io_read_file(const char *path, size_t limit, char **data, size_t *bytes,
                                  err *e);
+
+/* The same; *stamp: of the file as it was read. In both cases ERR_IO if it changes meanwhile. */
+MUST_CHECK err_code io_read_file_stamped(const char *path, size_t limit, char **data, size_t *bytes,
+                                         file_stamp *stamp, err *e);
 
 /* The same for an open file of any kind, such as a pipe, up to its end. `name` is for the message.
  */

@@ -10,6 +10,7 @@
 #include "format/json/json.h"
 #include "format/base/memory.h"
 #include "format/base/num.h"
+#include "format/pack/pack_end.h"
 #include "format/pack/pack_record.h"
 
 /* Only four bytes, which no text begins with: a transfer in text mode changes the rest of the
@@ -102,7 +103,8 @@ err_code pack_read_section(const pack_file *p, uint32_t tag, unsigned char **dat
         return err_set(e, ERR_INTERNAL, "%s: it has no section 0x%" PRIx32, p->path, tag);
     }
     *bytes = s->len;
-    return pack_section_load(p->fd, p->path, s, data, e);
+    const err_code code = pack_section_load(p->fd, p->path, s, data, e);
+    return code == OK ? OK : pack_end(p, NULL, code, e);
 }
 
 err_code pack_read_members(const pack_file *p, member **members, size_t *count, err *e)
@@ -322,9 +324,11 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     TRY_OUT(p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
     TRY_OUT(open_file(path, &p->fd, &st, e));
     p->file_bytes = (uint64_t)st.st_size;
+    p->stamp = file_stamp_of(&st);
     code = open_content(p, e);
     if (code != OK) {
         err_prefix(e, "%s", path);
+        code = pack_end(p, NULL, code, e);
         goto out;
     }
     *out = p;
@@ -357,7 +361,8 @@ static err_code load_array(const pack_file *p, uint32_t tag, uint64_t expected,
         return err_set(e, ERR_INPUT, "%s: section %s: length, expected %" PRIu64 ", found %" PRIu64,
                        p->path, name, expected, s ? s->len : 0);
     }
-    return pack_section_load(p->fd, p->path, s, data, e);
+    const err_code code = pack_section_load(p->fd, p->path, s, data, e);
+    return code == OK ? OK : pack_end(p, NULL, code, e);
 }
 
 err_code pack_read_evidence(const pack_file *p, pack_evidence *out, err *e)

@@ -11,6 +11,7 @@
 #ifndef PACK_FILE_H
 #define PACK_FILE_H
 
+#include "format/file/file_stamp.h"
 #include "format/pack/pack_evidence.h"
 
 struct member; /* format/archive/embed_tar.h */
@@ -19,6 +20,7 @@ typedef struct pack_file {
     char *path;
     int fd;
     uint64_t file_bytes;
+    file_stamp stamp; /* when it was opened */
     pack_superblock superblock;
     pack_trailer trailer;
     pack_table table;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/file/io.h"
+#include "format/pack/pack_end.h"
 
 /* The chunk of a record that holds this byte. Chunks never cross the end of a slice, so the last
  * chunk of each slice may be shorter than the others. */
@@ -42,7 +43,7 @@ static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pa
             ", %" PRIu64 " bytes)",
             p->path, r->name, number, c.off, c.bytes);
     err_hint(e, "octavo verify names every damaged place");
-    return ERR_DAMAGED;
+    return pack_end(p, NULL, ERR_DAMAGED, e);
 }
 
 err_code pack_check_range(const pack_file *p, const pack_evidence *v, const pack_range *at,

@@ -8,6 +8,7 @@
 
 #include "format/checkpoint/fp8_pairs.h"
 #include "format/file/io.h"
+#include "format/pack/pack_end.h"
 #include "format/store/model_path.h"
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
@@ -258,6 +259,11 @@ err_code store_open(const char *path, const monitor *m, store **out, err *e)
     }
     *out = s;
     return OK;
+}
+
+err_code store_end(const store *s, const monitor *m, err_code code, err *e)
+{
+    return s->source ? checkpoint_end(s->source, m, code, e) : pack_end(s->packed, m, code, e);
 }
 
 void store_close(store *s)

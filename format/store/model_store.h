@@ -53,6 +53,10 @@ typedef struct store {
 MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
 void store_close(store *s); /* NULL is fine */
 
+/* Call this at the end with the result of the run: if the model changed, neither success nor a verdict
+ * holds (checkpoint_end, pack_end). Returns the final result. */
+err_code store_end(const store *s, const monitor *m, err_code code, err *e);
+
 uint64_t store_bytes(const store *s); /* of all tensors, without scales */
 
 const store_tensor *store_find(const store *s, const char *name); /* NULL: no such tensor */

@@ -26,16 +26,6 @@ static err_code read_evidence(diff_job *j, err *e)
     return OK;
 }
 
-static err_code check_unchanged(const diff_job *j, err *e)
-{
-    for (int i = 0; i < 2; i++) {
-        if (j->stores[i]->source) {
-            TRY(checkpoint_unchanged(j->stores[i]->source, e));
-        }
-    }
-    return OK;
-}
-
 static err_code take_steps(diff_job *j, err *e)
 {
     TRY(code_rules_create(&j->rules, e));
@@ -44,8 +34,7 @@ static err_code take_steps(diff_job *j, err *e)
     if (!j->options->tensor_glob) {
         TRY(diff_files(j, e));
     }
-    TRY(diff_units(j, e));
-    return check_unchanged(j, e);
+    return diff_units(j, e);
 }
 
 err_code diff_run(const store *a, const store *b, const diff_options *options, const monitor *m,
@@ -53,10 +42,10 @@ err_code diff_run(const store *a, const store *b, const diff_options *options, c
 {
     diff_job j = {.stores = {a, b}, .options = options, .monitor = m, .report = out};
     *out = (diff_report){0};
-    err_code code = OK;
-    TRY_OUT(take_steps(&j, e));
+    err_code code = take_steps(&j, e);
+    code = store_end(a, m, code, e);
+    code = store_end(b, m, code, e);
     count(out);
-out:
     free(j.pairs);
     pack_evidence_free(&j.evidence[1]);
     pack_evidence_free(&j.evidence[0]);

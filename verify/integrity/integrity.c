@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "format/file/file_stamp.h"
 #include "verify/integrity/scan.h"
 
 static err_code take_steps(scan *s, err *e)
@@ -14,6 +15,18 @@ static err_code take_steps(scan *s, err *e)
     TRY(scan_sections(s, e));
     scan_length(s);
     return s->has_table && !s->options->quick ? scan_data(s, e) : OK;
+}
+
+/* Damage in a file that somebody changes meanwhile is no damage, and its absence means nothing. */
+static err_code check_steady(const scan *s, const file_stamp *before, err *e)
+{
+    struct stat now;
+    bool touched = false;
+    if (fstat(s->fd, &now) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", s->path);
+    }
+    TRY(file_stamp_check(before, &now, s->path, &touched, e));
+    return touched && s->damages.count > 0 ? file_stamp_refuse(s->path, e) : OK;
 }
 
 err_code integrity_check(int fd, const char *path, const integrity_options *options,
@@ -33,9 +46,11 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     s->options = options;
     s->monitor = m;
     s->file_bytes = (uint64_t)st.st_size;
+    const file_stamp before = file_stamp_of(&st);
     damage_list_init(&s->damages);
 
     const err_code code = take_steps(s, e);
+    const err_code steady = check_steady(s, &before, e);
     const err_code listed = damage_list_finish(&s->damages, out, e);
     out->chunks_checked = s->chunks_checked;
     out->bytes_checked = s->bytes_checked;
@@ -50,5 +65,5 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     free(s->tensor_digests);
     free(s->head);
     free(s);
-    return code == OK ? listed : code;
+    return code != OK ? code : steady != OK ? steady : listed;
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "format/pack/pack_end.h"
 #include "verify/weights/compare_steps.h"
 
 static err_code allocate(compare *c, err *e)
@@ -22,7 +23,6 @@ static err_code take_steps(compare *c, weights_report *out, err *e)
         TRY(compare_configs(c, e));
     }
     TRY(compare_chunks(c, e));
-    TRY(checkpoint_unchanged(c->cp, e));
     TRY(compare_judge(c, out, e));
     return c->differences.incomplete
                ? err_set(e, ERR_MEMORY, "no memory for the list of differences")
@@ -34,7 +34,9 @@ err_code weights_check(const pack_file *p, checkpoint *cp, const weights_options
 {
     compare c = {.p = p, .table = &p->table, .cp = cp, .options = options, .monitor = m};
     *out = (weights_report){0};
-    const err_code code = take_steps(&c, out, e);
+    err_code code = take_steps(&c, out, e);
+    code = checkpoint_end(cp, m, code, e);
+    code = pack_end(p, m, code, e);
     out->differences = c.differences.items;
     out->difference_count = c.differences.count;
     recipe_free(&c.recipe);

@@ -41,7 +41,7 @@ START_TEST(index_and_shards)
     ck_assert_ptr_null(checkpoint_find(cp, ""));
     ck_assert_uint_eq(note_count, 0);
     e = (err){0};
-    ck_assert_int_eq(checkpoint_unchanged(cp, &e), OK);
+    ck_assert_int_eq(checkpoint_unchanged(cp, NULL, &e), OK);
     checkpoint_close(cp);
 }
 END_TEST
@@ -174,7 +174,7 @@ START_TEST(changes_are_noticed)
     err e = {0};
     const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000, .tv_nsec = 7}};
     ck_assert_int_eq(utimensat(AT_FDCWD, scratch("s2.safetensors"), times, 0), 0);
-    ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
+    ck_assert_int_eq(checkpoint_unchanged(cp, NULL, &e), ERR_IO);
     expect(e.text, "s2.safetensors: changed during the run: it has another modification time");
     unsigned char byte = 0;
     e = (err){0};
@@ -183,13 +183,13 @@ START_TEST(changes_are_noticed)
     ck_assert_int_eq(checkpoint_read(cp, &cp->tensors[1], 0, &byte, 1, &e), OK);
     ck_assert_int_eq(truncate(scratch("s1.safetensors"), 20), 0);
     e = (err){0};
-    ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
+    ck_assert_int_eq(checkpoint_unchanged(cp, NULL, &e), ERR_IO);
     expect(e.text, "s1.safetensors: changed during the run: expected");
     e = (err){0};
     ck_assert_int_eq(checkpoint_read(cp, &cp->tensors[1], 0, &byte, 1, &e), ERR_IO);
     ck_assert_int_eq(unlink(scratch("s1.safetensors")), 0);
     e = (err){0};
-    ck_assert_int_eq(checkpoint_unchanged(cp, &e), ERR_IO);
+    ck_assert_int_eq(checkpoint_unchanged(cp, NULL, &e), ERR_IO);
     expect(e.text, "disappeared during the run");
     checkpoint_close(cp);
 }

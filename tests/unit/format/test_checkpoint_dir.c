@@ -288,13 +288,13 @@ START_TEST(a_checkpoint)
     ck_assert_str_eq(b->dir, scratch("a/m"));
     ck_assert_str_eq(b->shards[0].path, scratch("a/m/model.safetensors"));
     expect_same(a, b);
-    expect_ok(checkpoint_unchanged(b, &e), &e);
+    expect_ok(checkpoint_unchanged(b, NULL, &e), &e);
     /* What was unpacked is the checkpoint's own; the archive itself may change while it is read. */
     scratch_text("a", "changed");
     if (_i == 0) {
-        expect_error(checkpoint_unchanged(b, &e), ERR_IO, &e, "changed during the run");
+        expect_error(checkpoint_unchanged(b, NULL, &e), ERR_IO, &e, "changed during the run");
     } else {
-        expect_ok(checkpoint_unchanged(b, &e), &e);
+        expect_ok(checkpoint_unchanged(b, NULL, &e), &e);
         expect_same(a, b);
     }
     checkpoint_close(a);

@@ -355,6 +355,12 @@ START_TEST(table_is_a_copy)
     unsigned char *data = NULL;
     uint64_t bytes = 0;
     err e = {0};
+    expect_error(pack_read_section(p, TAG_RCPE, &data, &bytes, &e), ERR_IO, &e,
+                 "p: changed during the run: it has another modification time");
+    /* As if it had been damaged before it was opened. */
+    struct stat st;
+    ck_assert_int_eq(fstat(p->fd, &st), 0);
+    p->stamp = file_stamp_of(&st);
     expect_error(pack_read_section(p, TAG_RCPE, &data, &bytes, &e), ERR_DAMAGED, &e,
                  "section RCPE: its digest does not match");
     pack_close(p);
