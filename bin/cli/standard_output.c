@@ -24,6 +24,8 @@ static ssize_t write_all(void *cookie, const char *data, size_t bytes)
         const ssize_t n = write(STDOUT_FILENO, data + done, bytes - done);
         if (n >= 0) {
             done += (size_t)n;
+        } else if (errno == EINTR && signals_pending() == 0) {
+            continue;
         } else if (errno != EAGAIN || !wait_for_room()) {
             *failure = *failure ? *failure : errno;
             break;

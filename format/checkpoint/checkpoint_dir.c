@@ -315,8 +315,8 @@ static err_code read_file(const char *path, size_t limit, char **data, size_t *b
     if (!path) {
         return err_set(e, ERR_MEMORY, "no memory for a path");
     }
-    if (lstat(path, &st) != 0 && errno == ENOENT) {
-        return OK;
+    if (lstat(path, &st) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
     return io_read_file_stamped(path, limit, data, bytes, stamp, e);
 }
@@ -341,8 +341,7 @@ err_code checkpoint_dir_read(const checkpoint_dir *f, const char *name, size_t l
     file_stamp stamp = {0};
     TRY(read_either(f, name, limit, data, bytes, &stamp, e));
     const bool may_change = *data && stamp.inode != 0;
-    const err_code code =
-        may_change ? seen_files_add(f->seen, name, &stamp, *data, *bytes, e) : OK;
+    const err_code code = may_change ? seen_files_add(f->seen, name, &stamp, *data, *bytes, e) : OK;
     if (code != OK) {
         free(*data);
         *data = NULL;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/file/io.h"
+
 static int compare(const void *a, const void *b)
 {
     char *const *x = a;
@@ -84,13 +86,17 @@ static err_code read_all(DIR *d, const char *dir, dir_list *out, err *e)
 
 err_code dir_list_read(const char *dir, dir_list *out, err *e)
 {
-    return read_all(opendir(dir), dir, out, e);
+    DIR *d = opendir(dir);
+    while (!d && errno == EINTR) {
+        d = opendir(dir);
+    }
+    return read_all(d, dir, out, e);
 }
 
 /* A descriptor of its own, so that every reading starts at the first entry. */
 err_code dir_list_read_at(int fd, const char *dir, dir_list *out, err *e)
 {
-    const int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int copy = io_openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *const d = copy >= 0 ? fdopendir(copy) : NULL;
     if (!d && copy >= 0) {
         const int why = errno;

@@ -24,12 +24,21 @@ static err_code refuse_open(const char *path, int why, err *e)
     return ERR_IO;
 }
 
+int io_openat(int dir, const char *path, int flags, unsigned mode)
+{
+    int fd = -1;
+    do {
+        fd = openat(dir, path, flags, mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
 {
     struct stat local;
     struct stat *const s = st ? st : &local;
     /* O_NONBLOCK: a FIFO in place of a file is refused below instead of waited for. */
-    const int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const int opened = io_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (opened < 0) {
         return refuse_open(path, errno, e);
     }

@@ -16,6 +16,9 @@
 #include "format/base/err.h"
 #include "format/file/file_stamp.h"
 
+/* openat(2), again if a signal interrupts it, as FUSE and NFS let it. -1: errno says why. */
+int io_openat(int dir, const char *path, int flags, unsigned mode);
+
 /* Open for reading, regular files only; *fd is the caller's to close. `st` may be NULL. */
 MUST_CHECK err_code io_open_read(const char *path, int *fd, struct stat *st, err *e);
 

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "format/file/io.h"
+
 /* Some file systems do not support O_TMPFILE: there the file has a name for a moment. */
 static int open_in(const char *dir)
 {
-    const int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    const int fd = io_openat(AT_FDCWD, dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
         return fd;
     }
