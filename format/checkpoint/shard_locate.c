@@ -71,7 +71,7 @@ static err_code parse_index(const checkpoint_dir *f, const char *name, const cha
     char *text = NULL;
     size_t bytes = 0;
     TRY(checkpoint_dir_read(f, name, JSON_FILE_LIMIT, &text, &bytes, e));
-    const err_code code = text ? json_parse(path, text, bytes, JSON_EXACT, out, e)
+    const err_code code = text ? json_parse(path, text, bytes, JSON_EXACT | JSON_LARGE, out, e)
                                : err_set(e, ERR_IO, "%s: disappeared during the run", path);
     free(text);
     return code;

@@ -11,8 +11,9 @@
  * malformed text the counts are meaningless but harmless, since jansson then refuses it. */
 typedef struct census {
     size_t depth, deepest;
-    size_t nests;    /* '{' and '[' */
-    size_t values;   /* commas; commas plus nests, plus one, bound the number of values */
+    size_t objects, arrays;
+    size_t strings, string_bytes; /* with their quotes */
+    size_t values;   /* commas; commas, objects and arrays, plus one, bound the number of values */
     size_t huge;     /* integers that do not fit in 64 bits */
     size_t literals; /* Infinity, -Infinity and NaN */
 } census;
@@ -74,11 +75,16 @@ static size_t count_token(const char *text, size_t bytes, size_t i, census *c)
         return i + literal;
     }
     switch (text[i]) {
-    case '"':
-        return string_end(text, bytes, i);
+    case '"': {
+        const size_t end = string_end(text, bytes, i);
+        c->strings++;
+        c->string_bytes += end - i;
+        return end;
+    }
     case '{':
     case '[':
-        c->nests++;
+        c->objects += text[i] == '{';
+        c->arrays += text[i] == '[';
         c->depth++;
         c->deepest = c->depth > c->deepest ? c->depth : c->deepest;
         return i + 1;
@@ -99,7 +105,29 @@ static size_t count_token(const char *text, size_t bytes, size_t i, census *c)
     }
 }
 
-static err_code check_bounds(const char *what, const char *text, size_t bytes, census *c, err *e)
+/* How much memory the tree takes at most: jansson's structures with the overhead of malloc, and
+ * tables that have just doubled. A string may be a key, which brings an entry of a hash table. */
+static size_t tree_bytes(const census *c)
+{
+    enum { OBJECT = 240, ARRAY = 128, STRING = 96, VALUE = 48 };
+    return OBJECT * c->objects + ARRAY * c->arrays + STRING * c->strings + c->string_bytes +
+           VALUE * (c->values + 1);
+}
+
+static err_code check_tree(const char *what, json_form form, const census *c, err *e)
+{
+    const size_t most = (form & JSON_LARGE) != 0 ? JSON_MAX_LARGE_TREE : JSON_MAX_TREE;
+    return tree_bytes(c) <= most
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "%s: JSON of %zu values, which take %zu MiB of memory, at most %zu "
+                         "are allowed",
+                         what, c->objects + c->arrays + c->values + 1, tree_bytes(c) >> 20,
+                         most >> 20);
+}
+
+static err_code check_bounds(const char *what, const char *text, size_t bytes, json_form form,
+                             census *c, err *e)
 {
     if (bytes > JSON_FILE_LIMIT) {
         return err_set(e, ERR_INPUT, "%s: %zu bytes of JSON, at most %d are allowed", what, bytes,
@@ -112,11 +140,11 @@ static err_code check_bounds(const char *what, const char *text, size_t bytes, c
         return err_set(e, ERR_INPUT, "%s: JSON nested %zu deep, at most %d levels are allowed",
                        what, c->deepest, JSON_MAX_DEPTH);
     }
-    if (c->nests > JSON_MAX_NESTS || c->values > JSON_MAX_VALUES) {
+    if (c->objects + c->arrays > JSON_MAX_NESTS || c->values > JSON_MAX_VALUES) {
         return err_set(e, ERR_INPUT, "%s: JSON of more than %d objects and arrays or %d values",
                        what, JSON_MAX_NESTS, JSON_MAX_VALUES);
     }
-    return OK;
+    return check_tree(what, form, c, e);
 }
 
 static char *put(char *to, const char *text, size_t bytes)
@@ -169,8 +197,8 @@ err_code json_parse(const char *what, const char *text, size_t bytes, json_form 
 {
     *out = NULL;
     census c = {0};
-    TRY(check_bounds(what, text, bytes, &c, e));
-    if (form == JSON_EXACT || c.huge + c.literals == 0) {
+    TRY(check_bounds(what, text, bytes, form, &c, e));
+    if ((form & JSON_PYTHON) == 0 || c.huge + c.literals == 0) {
         return load(what, text, bytes, out, e);
     }
     size_t copied = 0;

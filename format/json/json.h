@@ -6,9 +6,9 @@
  *     json_decref(root);
  *
  * jansson does the parsing, and duplicate keys are refused. Before it sees a text, a scan that
- * allocates nothing bounds size, depth and number of values. The scan is hand-written because
- * jansson has no such limits: its maximum depth of 2048 is fixed, and 64 MB of "[],[],[]," would
- * become gigabytes of small allocations before a caller could refuse it. */
+ * allocates nothing bounds size, depth, number of values, and the memory that their tree takes. The
+ * scan is hand-written because jansson has no such limits: its maximum depth of 2048 is fixed, and
+ * 64 MB of "[],[],[]," would become gigabytes of small allocations before a caller could refuse it. */
 #ifndef JSON_H
 #define JSON_H
 
@@ -23,16 +23,20 @@ enum {
     JSON_MAX_DEPTH = 64,
     JSON_MAX_NESTS =
         1 << 20, /* objects and arrays; the largest tokenizer files have half a million */
-    JSON_MAX_VALUES = 2 << 20
+    JSON_MAX_VALUES = 2 << 20,
+    JSON_MAX_TREE = 64 << 20,       /* bytes of memory; configurations take at most a few MB */
+    JSON_MAX_LARGE_TREE = 512 << 20 /* of JSON_LARGE: the largest tokenizers take about 260 MB */
 };
 
-/* Who wrote a text. */
+/* Who wrote a text; with JSON_LARGE if it may list the tensors of a model or the tokens of a
+ * tokenizer, as in JSON_PYTHON | JSON_LARGE. */
 typedef enum json_form {
-    JSON_EXACT, /* by the standard; integers that do not fit in 64 bits are an error */
+    JSON_EXACT = 0, /* by the standard; integers that do not fit in 64 bits are an error */
     /* What Python's json.dump writes, as in the files of a checkpoint: integers that do not fit in
      * 64 bits become reals, and the literals Infinity, -Infinity and NaN, which no JSON value can
      * be, become the strings of that spelling. */
-    JSON_PYTHON
+    JSON_PYTHON = 1,
+    JSON_LARGE = 2
 } json_form;
 
 /* Parse `bytes` bytes of JSON text; `what` names it in messages. *out: json_decref; NULL after an

@@ -155,13 +155,15 @@ static err_code add_description(quantization *q, const char *file, const char *w
  * have objects of this name that mean something else. */
 bool quantization_is_description(const char *key, const json_t *value)
 {
+    const bool shared = strcmp(key, "quantization") == 0;
+    const bool own =
+        strcmp(key, "quantization_config") == 0 || strcmp(key, "compression_config") == 0;
     if (!json_is_object(value)) {
-        return false;
+        return !value && (own || shared);
     }
-    return strcmp(key, "quantization_config") == 0 || strcmp(key, "compression_config") == 0 ||
-           (strcmp(key, "quantization") == 0 &&
-            (json_object_get(value, "bits") || json_object_get(value, "qformat_weight") ||
-             json_object_get(value, "quant_method")));
+    return own ||
+           (shared && (json_object_get(value, "bits") || json_object_get(value, "qformat_weight") ||
+                       json_object_get(value, "quant_method")));
 }
 
 /* The configs of the parts of a model lie in its config, at any depth that json_parse allows. */

@@ -138,7 +138,7 @@ static err_code parse_json(const source *s, json_t **root, err *e)
         return err_set(e, ERR_MEMORY, "no memory for %zu bytes", bytes);
     }
     TRY_OUT(io_read_at(s->fd, s->path, 0, text, bytes, e));
-    code = json_parse("JSON", text, bytes, JSON_EXACT, root, e);
+    code = json_parse("JSON", text, bytes, JSON_EXACT | JSON_LARGE, root, e);
 out:
     free(text);
     return code;

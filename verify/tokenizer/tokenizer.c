@@ -79,7 +79,7 @@ static err_code parse(const char *what, const char *json, size_t bytes, json_t *
         err_hint(e, "remove the first three bytes");
         return ERR_INPUT;
     }
-    return json_parse(what, json, bytes, JSON_PYTHON, root, e);
+    return json_parse(what, json, bytes, JSON_PYTHON | JSON_LARGE, root, e);
 }
 
 err_code tokenizer_create(const char *what, const char *json, size_t bytes, const monitor *m,

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "format/json/json.h"
+#include "tests/aid/expect.h"
 #include "tests/aid/scratch.h"
 
 static json_t *parse(const char *text, json_form form)
@@ -154,8 +155,8 @@ START_TEST(reals_do_not_excuse_errors)
 }
 END_TEST
 
-static err_code parse_repeated(const char *open, const char *item, size_t count, const char *close,
-                               err *e)
+static err_code parse_repeated(json_form form, const char *open, const char *item, size_t count,
+                               const char *close, err *e)
 {
     const size_t item_bytes = strlen(item);
     const size_t bytes = strlen(open) + count * item_bytes + strlen(close);
@@ -167,7 +168,7 @@ static err_code parse_repeated(const char *open, const char *item, size_t count,
     }
     memcpy(p, close, strlen(close) + 1);
     json_t *value = NULL;
-    const err_code code = json_parse("t.json", text, bytes, JSON_EXACT, &value, e);
+    const err_code code = json_parse("t.json", text, bytes, form, &value, e);
     json_decref(value);
     free(text);
     return code;
@@ -182,12 +183,12 @@ START_TEST(depth_is_bounded)
         memset(close, ']', depth);
         open[depth] = close[depth] = '\0';
         err e = {0};
-        ck_assert_int_eq(parse_repeated(open, "", 0, close, &e),
+        ck_assert_int_eq(parse_repeated(JSON_EXACT, open, "", 0, close, &e),
                          depth > JSON_MAX_DEPTH ? ERR_INPUT : OK);
     }
     /* Brackets in strings do not count. */
     err e = {0};
-    ck_assert_int_eq(parse_repeated("[\"", "[\\\"{", 100, "\"]", &e), OK);
+    ck_assert_int_eq(parse_repeated(JSON_EXACT, "[\"", "[\\\"{", 100, "\"]", &e), OK);
 }
 END_TEST
 
@@ -195,13 +196,14 @@ END_TEST
 START_TEST(hostile_sizes_are_refused_early)
 {
     err e = {0};
-    ck_assert_int_eq(parse_repeated("[", "[],", 20 << 20, "[]]", &e), ERR_INPUT);
+    ck_assert_int_eq(parse_repeated(JSON_EXACT, "[", "[],", 20 << 20, "[]]", &e), ERR_INPUT);
     e = (err){0};
-    ck_assert_int_eq(parse_repeated("[", "1,", 30 << 20, "1]", &e), ERR_INPUT);
+    ck_assert_int_eq(parse_repeated(JSON_EXACT, "[", "1,", 30 << 20, "1]", &e), ERR_INPUT);
     e = (err){0};
-    ck_assert_int_eq(parse_repeated("", "[", 60 << 20, "", &e), ERR_INPUT);
+    ck_assert_int_eq(parse_repeated(JSON_EXACT, "", "[", 60 << 20, "", &e), ERR_INPUT);
     e = (err){0};
-    ck_assert_int_eq(parse_repeated("[\"", "aaaaaaaaaaaaaaaa", 5 << 20, "\"]", &e), ERR_INPUT);
+    ck_assert_int_eq(parse_repeated(JSON_EXACT, "[\"", "aaaaaaaaaaaaaaaa", 5 << 20, "\"]", &e),
+                     ERR_INPUT);
     ck_assert_msg(strstr(e.text, "at most 67108864") != NULL, "%s", e.text);
     struct rusage used;
     ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
@@ -213,7 +215,36 @@ END_TEST
 START_TEST(a_large_tokenizer_passes)
 {
     err e = {0};
-    ck_assert_int_eq(parse_repeated("[", "[\"ab\",\"c\"],", 600000, "0]", &e), OK);
+    ck_assert_int_eq(
+        parse_repeated(JSON_EXACT | JSON_LARGE, "[", "[\"ab\",\"c\"],", 600000, "0]", &e), OK);
+}
+END_TEST
+
+/* Texts that take the same memory in different ways: the estimate is never less than what they take,
+ * and is not much more. */
+START_TEST(memory_of_trees_is_bounded)
+{
+    static const struct {
+        const char *item;
+        size_t least, most; /* items that fit, and that do not */
+    } trees[] = {{"[],", 360000, 390000},
+                 {"{},", 220000, 240000},
+                 {"{\"a\":1},", 150000, 180000},
+                 {"1,", 1390000, 1400000},
+                 {"\"\",", 440000, 470000}};
+    err e = {0};
+    for (size_t count = trees[_i].least; count <= trees[_i].most;
+         count += trees[_i].most - trees[_i].least) {
+        const bool fits = count == trees[_i].least;
+        ck_assert_int_eq(parse_repeated(JSON_PYTHON, "[", trees[_i].item, count, "0]", &e),
+                         fits ? OK : ERR_INPUT);
+        ck_assert(fits || strstr(e.text, "MiB of memory, at most 64 are allowed"));
+    }
+#if !SANITIZED /* which takes more */
+    struct rusage used;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
+    ck_assert_int_lt(used.ru_maxrss >> 10, 64 + 16 + 16); /* the tree, its text, the program */
+#endif
 }
 END_TEST
 
@@ -334,6 +365,7 @@ int main(void)
     tcase_set_timeout(large, 30);
     tcase_add_test(large, hostile_sizes_are_refused_early);
     tcase_add_test(large, a_large_tokenizer_passes);
+    tcase_add_loop_test(large, memory_of_trees_is_bounded, 0, 5);
     suite_add_tcase(s, large);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
