@@ -23,6 +23,7 @@
 enum {
     MEMBERS_MAX = 100000,
     NAME_BYTES_MAX = 4096,
+    NAMES_BYTES_MAX = 32 << 20, /* of all members together */
     IN_BYTES = 64 << 10,
     COMPARED_BYTES = 4096, /* of each member that is read in place */
     TAR_BLOCK = 512,
@@ -43,8 +44,9 @@ typedef struct scan {
     struct archive *a;
     int *temp_file;
     uint64_t temp_file_end;
-    size_t capacity; /* of index->members */
-    err failure;     /* of a read callback: reported when libarchive returns */
+    size_t capacity;   /* of index->members */
+    size_t name_bytes; /* of all members, and of the targets of links */
+    err failure;       /* of a read callback: reported when libarchive returns */
     unsigned char buffer[IN_BYTES];
 } scan;
 
@@ -171,7 +173,9 @@ static la_int64_t seek_plain(struct archive *a, void *ctx, la_int64_t off, int w
 static err_code refuse(scan *s, const char *why, err *e)
 {
     if (s->failure.code != OK) {
-        return err_set(e, s->failure.code, "%s", s->failure.text);
+        err_set(e, s->failure.code, "%s", s->failure.text);
+        err_hint(e, "%s", s->failure.hint);
+        return s->failure.code;
     }
     TRY(archive_memory_check(s->index->path, s->a, e));
     if (s->index->count == 0 && s->form != FORM_TAR) {
@@ -268,6 +272,10 @@ static err_code unpack_data(scan *s, const archive_member *m, err *e)
 /* Unpack a member to the end of the temporary file, aligned for direct reading. */
 static err_code spill_member(scan *s, archive_member *m, err *e)
 {
+    const uint64_t limit = decompressor_limit(s->file_bytes);
+    if (m->bytes > limit || s->temp_file_end > limit - m->bytes) {
+        return decompressor_refuse(s->index->path, limit, e); /* members of a zip may overlap */
+    }
     if (*s->temp_file < 0) {
         TRY(temp_file_open(s->temp_file, e));
     }
@@ -305,6 +313,15 @@ static err_code take_file(scan *s, struct archive_entry *entry, archive_member *
     return is_stored(s) ? place_member(s, m, e) : spill_member(s, m, e);
 }
 
+/* Names and targets of links may be long, and compress to nothing. `name` may be NULL. */
+static err_code count_name(scan *s, const char *name, err *e)
+{
+    s->name_bytes += name ? strlen(name) + 1 : 0;
+    return s->name_bytes <= NAMES_BYTES_MAX ? OK
+                                            : err_set(e, ERR_INPUT, "%s: more than %d MiB of names",
+                                                      s->index->path, NAMES_BYTES_MAX >> 20);
+}
+
 static err_code take_link(scan *s, const char *hard, const char *symbolic, archive_member *m,
                           err *e)
 {
@@ -312,7 +329,8 @@ static err_code take_link(scan *s, const char *hard, const char *symbolic, archi
     m->kind = ARCHIVE_LINK;
     m->target = hard ? archive_clean_name(hard, &no_memory)
                      : archive_link_target(m->name, symbolic, &no_memory);
-    return no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->index->path) : OK;
+    TRY(no_memory ? err_set(e, ERR_MEMORY, "%s: no memory", s->index->path) : OK);
+    return count_name(s, m->target, e);
 }
 
 static archive_member *add_member(scan *s, char *name)
@@ -358,7 +376,7 @@ static err_code take_name(scan *s, struct archive_entry *entry, archive_member *
         free(name);
         return err_set(e, ERR_MEMORY, "%s: no memory for the list of its members", s->index->path);
     }
-    return OK;
+    return count_name(s, name, e);
 }
 
 static err_code take_entry(scan *s, struct archive_entry *entry, err *e)
@@ -414,6 +432,9 @@ static err_code pass(scan *s, err *e)
         }
         if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
             return refuse(s, archive_error_string(s->a), e);
+        }
+        if (monitor_cancelled(s->m)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
         }
         TRY(take_entry(s, entry, e));
     }

@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct decompressor {
     const char *path;
     const monitor *m;
     uint64_t at, file_bytes; /* compressed bytes: read so far, in total */
+    uint64_t made;           /* unpacked bytes so far */
     err failure;             /* of the read callback: reported when libarchive returns */
     gzip_stream *gzip;       /* either this one or the next; the unused one is NULL */
     struct archive *other;
@@ -188,19 +190,37 @@ static err_code read_gzip(decompressor *f, size_t *bytes, err *e)
     return OK;
 }
 
-err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes, err *e)
+err_code decompressor_refuse(const char *path, uint64_t limit, err *e)
 {
-    *piece = f->out;
-    *bytes = 0;
-    if (f->gzip) {
-        return read_gzip(f, bytes, e);
-    }
+    err_set(e, ERR_INPUT,
+            "%s: holds more than %" PRIu64 " MiB, more than %d times its size: not unpacked", path,
+            limit / MIB, DECOMPRESSOR_GROWTH);
+    err_hint(e, "if that is meant to be, unpack it yourself and name the directory");
+    return ERR_INPUT;
+}
+
+static err_code read_other(decompressor *f, size_t *bytes, err *e)
+{
     const la_ssize_t n = archive_read_data(f->other, f->out, OUT_BYTES);
     if (n < 0) {
         return refuse(f, archive_error_string(f->other), e);
     }
     *bytes = (size_t)n;
     return OK;
+}
+
+/* A piece of the input may become thousands of pieces of the output: each asks for cancellation. */
+err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes, err *e)
+{
+    const uint64_t limit = decompressor_limit(f->file_bytes);
+    *piece = f->out;
+    *bytes = 0;
+    if (monitor_cancelled(f->m)) {
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
+    TRY(f->gzip ? read_gzip(f, bytes, e) : read_other(f, bytes, e));
+    f->made += *bytes;
+    return f->made <= limit ? OK : decompressor_refuse(f->path, limit, e);
 }
 
 void decompressor_close(decompressor *f)

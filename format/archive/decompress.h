@@ -13,13 +13,32 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "format/base/err.h"
 #include "format/base/monitor.h"
 
 typedef struct decompressor decompressor;
 
-enum { DECOMPRESSOR_MAGIC_BYTES = 6 };
+enum {
+    DECOMPRESSOR_MAGIC_BYTES = 6,
+    DECOMPRESSOR_GROWTH = 32,      /* an archive may hold so many times its own size, */
+    DECOMPRESSOR_SPARE = 256 << 20 /* or so many bytes if that is more */
+};
+
+/* How many bytes may be unpacked from an archive of this size. Weights shrink by a third, texts to a
+ * tenth; what grows more holds nothing but repetitions. */
+static inline uint64_t decompressor_limit(uint64_t archive_bytes)
+{
+    return archive_bytes < DECOMPRESSOR_SPARE / DECOMPRESSOR_GROWTH
+               ? DECOMPRESSOR_SPARE
+               : (archive_bytes < UINT64_MAX / DECOMPRESSOR_GROWTH
+                      ? archive_bytes * DECOMPRESSOR_GROWTH
+                      : UINT64_MAX);
+}
+
+/* Refuse an archive that holds more: ERR_INPUT, with what to do. */
+err_code decompressor_refuse(const char *path, uint64_t limit, err *e);
 
 /* Does a file that begins with these DECOMPRESSOR_MAGIC_BYTES bytes hold a compressed stream? */
 bool decompressor_recognizes(const unsigned char *start);
@@ -31,7 +50,7 @@ MUST_CHECK err_code decompressor_open(int fd, const char *path, const monitor *m
                                       decompressor **out, err *e);
 
 /* The next piece, which is valid until the next call; *bytes is 0 at the end. ERR_INPUT: truncated
- * or damaged; ERR_IO, ERR_CANCELLED. */
+ * or damaged, or more than decompressor_limit; ERR_IO, ERR_CANCELLED. */
 MUST_CHECK err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes,
                                       err *e);
 

@@ -31,6 +31,24 @@ try tar-header tar.gz-flip tar.gz-crc tar.xz-flip zip-crc
 say 'encrypted'
 try zip-encrypted stored-encrypted
 
+say 'more than anybody needs'
+# A member of 3 GiB that no checkpoint needs, as 3 MB of gzip; names of 4096 bytes, a hundred thousand of them.
+"$PYTHON" - <<'END'
+import gzip, tarfile
+zeros = gzip.compress(bytes(1 << 20))
+unneeded = tarfile.TarInfo("cache.bin")
+unneeded.size = 3 << 30
+with open("bomb.tar.gz", "wb") as f:
+    f.write(gzip.compress(unneeded.tobuf()) + zeros * 3072 + gzip.compress(bytes(1024)))
+with open("names.tar.gz", "wb") as f:
+    for number in range(9000):
+        member = tarfile.TarInfo(f"{number:06}" + "/abcdefg" * 500)
+        f.write(gzip.compress(member.tobuf(tarfile.GNU_FORMAT), 1))
+    f.write(gzip.compress(bytes(1024)))
+END
+octavo inspect bomb.tar.gz
+octavo inspect names.tar.gz
+
 say 'no checkpoint in it, no archive in it'
 mkdir empty
 tar -cf empty.tar empty
@@ -41,4 +59,5 @@ printf 'PK\3\4 and no more' >short.zip
 octavo inspect short.zip
 : >nothing
 octavo convert nothing -o out.octavo
+rm bomb.tar.gz names.tar.gz
 files
