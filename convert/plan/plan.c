@@ -12,11 +12,16 @@
 
 /* ---- decisions ------------------------------------------------- */
 
-static err_code decide_all(const checkpoint *cp, const recipe *r, const fp8_pairs *pairs,
+/* Each decision may try every rule: the product of both is not bounded by the size of the input, so
+ * each one asks for cancellation. */
+static err_code decide_all(const checkpoint *cp, const plan_options *o, const fp8_pairs *pairs,
                            decision *decisions, err *e)
 {
     for (size_t i = 0; i < cp->tensor_count; i++) {
-        TRY(decide_tensor(r, cp, pairs, i, &decisions[i], e));
+        if (monitor_cancelled(o->monitor)) {
+            return err_set(e, ERR_CANCELLED, "interrupted");
+        }
+        TRY(decide_tensor(o->recipe, cp, pairs, i, &decisions[i], e));
     }
     return OK;
 }
@@ -311,7 +316,7 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     TRY_OUT(check_shard_names(cp, e));
     TRY_OUT(check_globs(cp, options->recipe, e));
     TRY_OUT(decide_pairs(options->recipe, cp, &pairs, e));
-    TRY_OUT(decide_all(cp, options->recipe, &pairs, decisions, e));
+    TRY_OUT(decide_all(cp, options, &pairs, decisions, e));
     TRY_OUT(plan_tensors(out, cp, options, &pairs, decisions, e));
     TRY_OUT(reserve_provenance(out, cp, options->source_sha256, e));
     count_totals(out, cp);

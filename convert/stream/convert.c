@@ -92,6 +92,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
         .digest = options->digest,
         .allow_none = options->allow_none,
         .source_sha256 = options->source_sha256,
+        .monitor = m,
     };
     err_code code = OK;
     TRY_OUT(checkpoint_open(options->source, m, &job->cp, e));

@@ -28,6 +28,21 @@ const char *recipe_reason_text(recipe_reason r)
     return texts[r];
 }
 
+static err_code reserve_rule(recipe *r, err *e)
+{
+    if (r->rule_count < r->rule_capacity) {
+        return OK;
+    }
+    const size_t capacity = r->rule_capacity ? 2 * r->rule_capacity : 16;
+    recipe_rule *const rules = reallocarray(r->rules, capacity, sizeof *rules);
+    if (!rules) {
+        return err_set(e, ERR_MEMORY, "no memory for a recipe");
+    }
+    r->rules = rules;
+    r->rule_capacity = capacity;
+    return OK;
+}
+
 err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_option, err *e)
 {
     if (!glob_valid(glob)) {
@@ -36,16 +51,17 @@ err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_o
     if (!utf8_valid(glob)) { /* names are UTF-8, and the packed file stores the recipe as JSON */
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not UTF-8", glob);
     }
-    recipe_rule *const rules = realloc(r->rules, (r->rule_count + 1) * sizeof *rules);
-    if (!rules) {
-        return err_set(e, ERR_MEMORY, "no memory for a recipe");
+    if (strlen(glob) > RECIPE_MAX_GLOB || r->rule_count == RECIPE_MAX_RULES) {
+        return err_set(e, from_option ? ERR_USAGE : ERR_INPUT,
+                       "more than %d rules, or a glob of more than %d bytes", RECIPE_MAX_RULES,
+                       RECIPE_MAX_GLOB);
     }
-    r->rules = rules;
+    TRY(reserve_rule(r, e));
     char *const copy = strdup(glob);
     if (!copy) {
         return err_set(e, ERR_MEMORY, "no memory for a recipe");
     }
-    rules[r->rule_count++] = (recipe_rule){copy, quantize, from_option};
+    r->rules[r->rule_count++] = (recipe_rule){copy, quantize, from_option};
     return OK;
 }
 

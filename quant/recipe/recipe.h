@@ -23,6 +23,10 @@
 
 enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
 
+/* Every rule is tried on every tensor, and a glob on a name takes at most the product of their
+ * lengths. */
+enum { RECIPE_MAX_RULES = 10000, RECIPE_MAX_GLOB = 1024 };
+
 /* code, name in JSON, sentence */
 #define RECIPE_REASONS(X)                                                                          \
     X(REASON_LINEAR, "linear", "a linear layer")                                                   \
@@ -72,7 +76,7 @@ typedef struct recipe {
     pack_dialect dialect; /* DIALECT_NONE: none was named, which means ieee */
     unsigned built_in;    /* set of built-in rules; 0: none was named, which means the newest */
     recipe_rule *rules;
-    size_t rule_count;
+    size_t rule_count, rule_capacity;
 } recipe;
 
 typedef enum recipe_action {

@@ -56,6 +56,9 @@ static err_code check_decision(compare *c, const pack_record *r, const tensor *t
         [ACTION_KEEP] = "kept", [ACTION_QUANTIZE] = "quantized", [ACTION_CARRY] = "carried"};
     err why = {0};
     decision d;
+    if (monitor_cancelled(c->monitor)) { /* a decision may try every rule */
+        return err_set(e, ERR_CANCELLED, "interrupted");
+    }
     const err_code code =
         decide_tensor(&c->recipe, c->cp, &c->pairs, (size_t)(t - c->cp->tensors), &d, &why);
     if (code == ERR_USAGE || code == ERR_INPUT) {
