@@ -106,8 +106,9 @@ fuzz-programs: $(FUZZ_BIN)
 fuzz-run: fuzz ## fuzz every target for T=60 seconds; FUZZ='pack j*' chooses
 	@tests/run_fuzz.sh $(T) $(FUZZ_RUN)
 
-fault: $(BIN) $(OBJ)/tests/fault/shim.so ## everything that can fail fails in turn; prints a table; CLASS='kill memory' chooses
-	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so $(PYTHON) tests/fault/run.py $(CLASS)
+fault: $(BIN) $(OBJ)/tests/fault/shim.so count ## everything that can fail fails in turn; prints a table; CLASS='kill memory' chooses
+	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so COUNTED=$(abspath build/count/octavo) \
+	    $(PYTHON) tests/fault/run.py $(CLASS)
 
 $(OBJ)/tests/fault/shim.so: tests/fault/shim.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
@@ -129,6 +130,15 @@ coverage-more: ## the same of single tests, added to what was counted before: UN
 ifeq ($(CONFIG),coverage)
 $(BIN): $(OBJ)/tests/coverage/raise.o
 endif
+
+# A program that counts its own steps (tests/fault/count.c): for the class `worst`.
+COUNT_SO := build/count/tests/fault/count.so
+
+count: $(COUNT_SO) ## build build/count/octavo, which counts its steps, for make fault CLASS=worst
+	+@$(SUB) CONFIG=count CUDA=0 CFLAGS='-O1 -fsanitize-coverage=trace-pc' LDLIBS='$(abspath $(COUNT_SO))' all
+
+$(COUNT_SO): tests/fault/count.c
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
 
 bench: $(BIN) $(BENCH_BIN) ## measure speeds and print them
 	@tests/bench/run.sh $(OBJ)/tests/bench

@@ -1,0 +1,334 @@
+"""The inputs that cost most for their size: one of each kind of list that a file can make long.
+
+    for case in worst_cases.CASES:
+        command = case.make(directory, n)        arguments of octavo; the input has a size in proportion to n
+
+What is repeated is legal as far as it is read, so that nothing is refused before the loops are reached.
+"""
+
+import gzip
+import io
+import json
+import os
+import struct
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from typing import Callable
+
+EMPTY = (0, 0)
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data if isinstance(data, bytes) else data.encode())
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"))
+
+
+def safetensors(tensors):
+    """A file of tensors without data: (name, dtype, shape), where some side is 0."""
+    text = compact({name: {"dtype": dtype, "shape": shape, "data_offsets": EMPTY} for name, dtype, shape in tensors}).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+def checkpoint(directory, tensors, config=None, name="model.safetensors"):
+    write(os.path.join(directory, name), safetensors(tensors))
+    if config is not None:
+        write(os.path.join(directory, "config.json"), config if isinstance(config, str) else compact(config))
+    return directory
+
+
+ONE = [("a", "U8", [0])]
+
+
+def tensors(n, name, dtype="BF16", shape=(0, 128)):
+    return [(name % i, dtype, list(shape)) for i in range(n)]
+
+
+def inspect(directory, *options):
+    return ["inspect", directory, *options]
+
+
+def plan(directory, *options):
+    return ["convert", directory, "-o", os.path.join(directory, "out.octavo"), "-n", "--allow-none", *options]
+
+
+# ---- tensors ---------------------------------------------------------------------------------------------------
+
+
+def names(directory, n):
+    return inspect(checkpoint(directory, tensors(n, "a%06d", "U8", [0])))
+
+
+def layers(directory, n):
+    return plan(checkpoint(directory, tensors(n, "model.layers.%d.self_attn.q_proj.weight")))
+
+
+def experts(directory, n):
+    return plan(checkpoint(directory, tensors(n, "model.layers.0.mlp.experts.%d.up_proj.weight")))
+
+
+def unequal_experts(directory, n):
+    """One stack that never becomes one: every second expert is wider."""
+    list_ = [(f"model.layers.0.mlp.experts.{i}.up_proj.weight", "BF16", [0, 128 + i % 2]) for i in range(n)]
+    return plan(checkpoint(directory, list_))
+
+
+def siblings(directory, n):
+    return plan(checkpoint(directory, tensors(n, "model.layers.0.mixer.in_%06d.weight")))
+
+
+def scales(directory, n):
+    list_ = tensors(n // 2, "layers.%d.q_proj.weight", "F8_E4M3") + tensors(n // 2, "layers.%d.q_proj.weight_scale_inv", "F32", (0, 1))
+    return inspect(checkpoint(directory, list_))
+
+
+def parts(directory, n):
+    """Words of other methods, none of which belongs to a weight."""
+    return inspect(checkpoint(directory, tensors(n, "layers.%d.q_proj.qzeros", "I32")))
+
+
+def metadata(directory, n):
+    text = '{"__metadata__":{' + ",".join(f'"k{i}":"v"' for i in range(n)) + "}}"
+    write(os.path.join(directory, "model.safetensors"), struct.pack("<Q", len(text)) + text.encode())
+    return inspect(directory)
+
+
+def differences(directory, n):
+    a = checkpoint(os.path.join(directory, "a"), tensors(n, "layers.%d.a.weight"))
+    b = checkpoint(os.path.join(directory, "b"), tensors(n, "layers.%d.b.weight"))
+    return ["diff", a, b]
+
+
+# ---- indexes ---------------------------------------------------------------------------------------------------
+
+
+def index(directory, shard_of, n):
+    write(os.path.join(directory, "model.safetensors.index.json"), compact({"weight_map": {f"a{i:06}": shard_of(i) for i in range(n)}}))
+    return inspect(directory)
+
+
+def missing_shards(directory, n):
+    return index(directory, lambda i: f"s{i:06}.safetensors", n)
+
+
+def ghosts(directory, n):
+    checkpoint(directory, ONE, name="m.safetensors")
+    return index(directory, lambda i: "m.safetensors", n)
+
+
+# ---- configurations and recipes --------------------------------------------------------------------------------
+
+
+def config_values(directory, n):
+    return inspect(checkpoint(directory, ONE, {"a": [[]] * n, "b": {f"k{i}": i for i in range(n)}}))
+
+
+def config_depth(directory, n):
+    """60 levels, with many members in each."""
+    value = {}
+    for level in range(60):
+        value = {"a": value, **{f"{level}-{i}": 1 for i in range(n // 60)}}
+    return inspect(checkpoint(directory, ONE, value))
+
+
+def quantization_groups(directory, n):
+    group = {"weights": {"block_structure": [128, 128]}}
+    return inspect(
+        checkpoint(directory, ONE, {"quantization_config": {"quant_method": "fp8", "config_groups": {f"g{i}": group for i in range(n)}}})
+    )
+
+
+def ignored_modules(directory, n):
+    ignored = [f"model.layers.{i}.mlp" for i in range(n)]
+    return plan(checkpoint(directory, ONE, {"quantization_config": {"quant_method": "fp8", "ignore": ignored}}))
+
+
+def rules(directory, n):
+    rules_ = [{"match": f"*no.{i}.such*", "action": "keep"} for i in range(n)]
+    write(os.path.join(directory, "recipe.json"), compact({"octavo_recipe": 1, "rules": rules_}))
+    checkpoint(directory, tensors(20, "layers.%d.q_proj.weight"))
+    return plan(directory, "--recipe", os.path.join(directory, "recipe.json"))
+
+
+def slow_glob(directory, n):
+    """The product of both lengths, for every name."""
+    checkpoint(directory, tensors(n, "a" * 200 + "%06d", "U8", [0]))
+    return inspect(directory, "--tensor", "*a*a*a*a*a*a*a*a*a*a*b*")
+
+
+# ---- archives and directories ----------------------------------------------------------------------------------
+
+
+def tar_bytes(n):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        model = safetensors(ONE)
+        member = tarfile.TarInfo("model.safetensors")
+        member.size = len(model)
+        tar.addfile(member, io.BytesIO(model))
+        for i in range(n):
+            link = tarfile.TarInfo(f"d{i:06}/link")
+            link.type = tarfile.SYMTYPE
+            link.linkname = f"../d{i + 1:06}/link"
+            tar.addfile(link)
+    return made.getvalue()
+
+
+def tar_members(directory, n):
+    path = os.path.join(directory, "a.tar")
+    write(path, tar_bytes(n))
+    return inspect(path)
+
+
+def tar_gz_members(directory, n):
+    path = os.path.join(directory, "a.tar.gz")
+    write(path, gzip.compress(tar_bytes(n), 1))
+    return inspect(path)
+
+
+def zip_members(directory, n):
+    path = os.path.join(directory, "a.zip")
+    os.makedirs(directory, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("model.safetensors", safetensors(ONE))
+        for i in range(n):
+            z.writestr(f"f{i:06}.json", "{}")
+    return inspect(path)
+
+
+def zeros(directory, n):
+    """A member that nobody needs, of 1 KiB for each unit of n."""
+    path = os.path.join(directory, "a.tar.gz")
+    member = tarfile.TarInfo("cache.bin")
+    member.size = n << 10
+    end = tar_bytes(0)
+    write(path, gzip.compress(member.tobuf() + bytes(member.size) + end, 9))
+    return inspect(path)
+
+
+def many_files(directory, n):
+    checkpoint(directory, ONE, {})
+    for i in range(n):
+        write(os.path.join(directory, "x", f"{i}.json"), "{}")
+    return plan(directory)
+
+
+# ---- tokenizers ------------------------------------------------------------------------------------------------
+
+
+def letters():
+    printable = [b for b in range(256) if 0x20 < b < 0x7F or (b > 0xA0 and b != 0xAD)]
+    others = [b for b in range(256) if b not in printable]
+    return {**{chr(b): b for b in printable}, **{chr(0x100 + i): b for i, b in enumerate(others)}}
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+
+
+def tokenizer(directory, text, vocab=None, merges=(), splits=(BYTE_LEVEL,), **members):
+    write(
+        os.path.join(directory, "tokenizer.json"),
+        compact(
+            {
+                "version": "1.0",
+                "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(splits)},
+                "model": {"type": "BPE", "vocab": {**letters(), **(vocab or {})}, "merges": list(merges)},
+                **members,
+            }
+        ),
+    )
+    write(os.path.join(directory, "text"), text)
+    return ["tokenize", os.path.join(directory, "tokenizer.json"), "--text", os.path.join(directory, "text")]
+
+
+def added(i, content, **flags):
+    usual = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    return {"id": 256 + i, "content": content, **usual, **flags}
+
+
+def vocabulary(directory, n):
+    words = ["a" * (i % 30 + 1) + f"{i:06}" for i in range(n)]
+    return tokenizer(directory, "a", {word: 256 + i for i, word in enumerate(words)})
+
+
+def one_word(directory, n):
+    vocab = {"a" * 2**k: 255 + k for k in range(1, 8)}
+    return tokenizer(directory, "a" * n, vocab, [f"{'a' * 2**k} {'a' * 2**k}" for k in range(7)])
+
+
+def added_tokens(directory, n):
+    return tokenizer(directory, "a" * 100, added_tokens=[added(i, f"<{i:06}>") for i in range(n)])
+
+
+def spaces(directory, n):
+    return tokenizer(directory, " \t" * n, added_tokens=[added(0, " ", rstrip=True), added(1, "\t")])
+
+
+def long_token(directory, n):
+    return tokenizer(directory, "a" * n, added_tokens=[added(0, "a" * 500 + "b")])
+
+
+def steps(directory, n):
+    return tokenizer(directory, "é" * n, splits=[BYTE_LEVEL] * 6)
+
+
+def replacements(directory, n):
+    step = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+    return tokenizer(directory, "a" * n, normalizer={"type": "Sequence", "normalizers": [step] * 4})
+
+
+def marks(directory, n):
+    return tokenizer(directory, "a" + "\u0301\u0316" * n, normalizer={"type": "NFC"})
+
+
+# ---- the list --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    make: Callable
+    n: int
+    status: int = 0  # that octavo exits with
+
+    @property
+    def name(self):
+        return self.make.__name__
+
+
+CASES = (
+    Case(names, 8192),
+    Case(layers, 8192),
+    Case(experts, 8192),
+    Case(unequal_experts, 8192),
+    Case(siblings, 8192),
+    Case(scales, 8192),
+    Case(parts, 8192),
+    Case(metadata, 16384),
+    Case(differences, 8192, 1),
+    Case(missing_shards, 8192, 5),
+    Case(ghosts, 8192, 5),
+    Case(config_values, 16384),
+    Case(config_depth, 16384),
+    Case(quantization_groups, 16384),
+    Case(ignored_modules, 16384),
+    Case(rules, 4096),
+    Case(slow_glob, 2048, 2),
+    Case(tar_members, 4096),
+    Case(tar_gz_members, 4096),
+    Case(zip_members, 4096),
+    Case(zeros, 16384),
+    Case(many_files, 400),
+    Case(vocabulary, 16384),
+    Case(one_word, 65536),
+    Case(added_tokens, 8192),
+    Case(spaces, 65536),
+    Case(long_token, 16384),
+    Case(steps, 8192),
+    Case(replacements, 16384),
+    Case(marks, 16384),
+)
