@@ -82,7 +82,8 @@ static bool is_json(const char *name)
 static json_t *parse(const char *name, const file_text *f)
 {
     json_t *value = NULL;
-    return json_parse(name, f->data, f->bytes, JSON_PYTHON | JSON_LARGE, &value, NULL) == OK ? value : NULL;
+    return json_parse(name, f->data, f->bytes, JSON_PYTHON | JSON_LARGE, &value, NULL) == OK ? value
+                                                                                             : NULL;
 }
 
 static void compare_texts(difference_list *list, const char *name, const file_text *a,
