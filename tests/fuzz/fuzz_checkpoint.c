@@ -63,7 +63,7 @@ static void open_checkpoint(void)
     require((code == OK) == (cp != NULL) && (code == OK || code == ERR_INPUT || code == ERR_IO));
     if (cp) {
         check_tensors(cp);
-        require(checkpoint_unchanged(cp, NULL) == OK);
+        require(checkpoint_unchanged(cp, &m, NULL) == OK);
     }
     checkpoint_close(cp);
 }
