@@ -93,7 +93,7 @@ MUST_CHECK err_code checkpoint_unchanged(const checkpoint *cp, const monitor *m,
 
 /* Call this at the end with the result of the run: if the checkpoint changed, neither success nor a
  * verdict holds (err_overrule). Returns the final result. */
-err_code checkpoint_end(const checkpoint *cp, const monitor *m, err_code code, err *e);
+MUST_CHECK err_code checkpoint_end(const checkpoint *cp, const monitor *m, err_code code, err *e);
 
 void checkpoint_close(checkpoint *cp); /* NULL is fine */
 

@@ -12,6 +12,6 @@
  * a verdict holds (err_overrule), and the result is ERR_IO. If only its ctime changed, a finding that its
  * bytes are wrong is overruled too; in other cases its ends, its digests and a sample of its chunks are
  * read again, and a note says that they are the same. Returns the final result. */
-err_code pack_end(const pack_file *p, const monitor *m, err_code code, err *e);
+MUST_CHECK err_code pack_end(const pack_file *p, const monitor *m, err_code code, err *e);
 
 #endif

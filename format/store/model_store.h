@@ -55,7 +55,7 @@ void store_close(store *s); /* NULL is fine */
 
 /* Call this at the end with the result of the run: if the model changed, neither success nor a verdict
  * holds (checkpoint_end, pack_end). Returns the final result. */
-err_code store_end(const store *s, const monitor *m, err_code code, err *e);
+MUST_CHECK err_code store_end(const store *s, const monitor *m, err_code code, err *e);
 
 uint64_t store_bytes(const store *s); /* of all tensors, without scales */
 
