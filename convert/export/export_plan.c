@@ -205,6 +205,9 @@ err_code export_plan_make(const pack_table *t, const export_how *how, export_pla
     TRY(export_states_judge(t, how, out, e));
     TRY(export_forms_choose(t, how, out, e));
     count_parts(t, out, &name_bytes);
+    if (out->tensor_count == 0) {
+        return err_set(e, ERR_INPUT, "there is no tensor to export");
+    }
     TRY(allocate(out, name_bytes, e));
     TRY(fill_tensors(t, how->preset, out, e));
     fill_shards(t, how->shard_bytes, out);

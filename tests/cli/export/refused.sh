@@ -21,6 +21,11 @@ octavo export checkpoint -o out --for vllm
 octavo export tiny.octavo -o out --for vllm
 head -c 200000 model.octavo >short.octavo
 octavo export short.octavo -o out --for vllm
+mkdir empty
+printf '\002\0\0\0\0\0\0\0{}' >empty/model.safetensors
+echo '{}' >empty/config.json
+quietly convert empty -o empty.octavo --device cpu --allow-none
+octavo export empty.octavo -o out --for vllm
 
 say 'FP8 that the runtime does not read'
 octavo export model.octavo -o out --for ant-sglang
