@@ -381,12 +381,10 @@ START_TEST(shards_are_filled_in_order)
 }
 END_TEST
 
-START_TEST(nothing_is_no_shard)
+START_TEST(nothing_is_refused)
 {
     finish_table();
-    makes(PRESET_VLLM, false);
-    ck_assert_uint_eq(plan.shard_count, 0);
-    ck_assert_uint_eq(plan.tensor_count, 0);
+    refuses(PRESET_VLLM, false, "there is no tensor to export");
 }
 END_TEST
 
@@ -406,6 +404,6 @@ int main(void)
     tcase_add_test(tc, lists_name_what_is_needed);
     tcase_add_test(tc, names_in_the_list_may_be_too_long);
     tcase_add_test(tc, shards_are_filled_in_order);
-    tcase_add_test(tc, nothing_is_no_shard);
+    tcase_add_test(tc, nothing_is_refused);
     return run_tests("export_plan", tc);
 }
