@@ -91,9 +91,10 @@ START_TEST(for_people)
 }
 END_TEST
 
+/* Every other one. */
 START_TEST(as_json)
 {
-    expect_scarce(run_json, (void *)&lines[_i]);
+    expect_scarce(run_json, (void *)&lines[2 * _i]);
 }
 END_TEST
 
@@ -104,6 +105,6 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, start, scratch_remove);
     tcase_add_loop_test(tc, for_people, 0, COUNT(lines));
-    tcase_add_loop_test(tc, as_json, 0, COUNT(lines));
+    tcase_add_loop_test(tc, as_json, 0, COUNT(lines) / 2);
     return run_tests("scarce_commands", tc);
 }

@@ -88,11 +88,10 @@ static err_code read_config(void *text, err *e)
     return model_config_parse("config.json", text, strlen(text), model_archs, NULL, &c, e);
 }
 
-/* What jansson allocates fails here as well: a value that cannot be shown is not a wrong one. */
+/* Also what jansson allocates: a value that cannot be shown is not a wrong one. */
 START_TEST(configurations)
 {
     static const char *const texts[] = {linear_text, softmax_text, llama_text, qwen3_text};
-    scarce_take_jansson();
     expect_scarce(read_config, (void *)texts[_i]);
 }
 END_TEST
@@ -149,6 +148,7 @@ static err_code diff_models(void *ctx, err *e)
 START_TEST(differences)
 {
     diff_options o = {.threads = 1, .memory = 64 * MIB};
+    scarce_leave_jansson();
     source_path = test_data("ring-micro-linear");
     packed_path = scratch("out/p");
     expect_scarce(diff_models, &o);
@@ -176,6 +176,7 @@ static err_code check_weights(void *ctx, err *e)
 START_TEST(weights)
 {
     weights_options o = {.threads = 1, .memory = 64 * MIB};
+    scarce_leave_jansson();
     source_path = test_data("ring-micro-linear");
     packed_path = scratch("out/p");
     expect_scarce(check_weights, &o);
@@ -184,7 +185,6 @@ END_TEST
 
 int main(void)
 {
-    scarce_leave_jansson();
     TCase *const tc = tcase_create("scarce_memory");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, tokenizers, 0, 3);
