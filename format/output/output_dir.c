@@ -124,7 +124,14 @@ out:
  * remove the directory as if it were empty. */
 static void remove_all(const output_dir *d)
 {
-    if (!part_remove(&d->p) && empty_part(d, NULL) == OK) {
+    if (part_remove(&d->p)) {
+        return;
+    }
+    const err_code code = empty_part(d, NULL);
+    if (code == ERR_MEMORY) {
+        own_tree_remove_named(d->p.fd, d->names, d->count);
+    }
+    if (code == OK || code == ERR_MEMORY) {
         (void)part_remove(&d->p);
     }
 }

@@ -174,6 +174,19 @@ err_code own_tree_remove(int fd, const char *path, const dir_list *names, const 
     return OK;
 }
 
+void own_tree_remove_named(int fd, const char *const *names, size_t count)
+{
+    char dir[NAME_MAX + 1];
+    for (size_t i = 0; i < count; i++) {
+        (void)remove_file(fd, "", names[i], NULL); /* what stays is found by the next run */
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (own_name_split(names[i], dir)) {
+            (void)unlinkat(fd, dir, AT_REMOVEDIR); /* the same */
+        }
+    }
+}
+
 /* ---- making ---------------------------------------------------- */
 
 const char *own_name_split(const char *name, char dir[NAME_MAX + 1])

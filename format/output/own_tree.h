@@ -14,6 +14,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "format/base/err.h"
@@ -40,6 +41,10 @@ MUST_CHECK err_code own_tree_list(const own_tree *t, dir_list *out, char foreign
  * is no error. Allocates nothing: it may follow a step that cannot be undone. ERR_IO. */
 MUST_CHECK err_code own_tree_remove(int fd, const char *path, const dir_list *names,
                                     const char *last, err *e);
+
+/* Remove these files and the directories that they are in, without a list of what is there: for a run
+ * that has no memory to list it. Allocates nothing; what cannot be removed stays. */
+void own_tree_remove_named(int fd, const char *const *names, size_t count);
 
 /* Is this entry of the list a directory? */
 bool own_name_is_directory(const char *name);

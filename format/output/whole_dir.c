@@ -17,12 +17,14 @@
 struct whole_dir {
     part p;
     const char *list;
+    dir_list made; /* the files that whole_dir_list has named */
     bool force;
 };
 
 static void dir_free(whole_dir *d)
 {
     part_close(&d->p);
+    dir_list_free(&d->made);
     free(d);
 }
 
@@ -241,6 +243,11 @@ err_code whole_dir_list(whole_dir *d, const char *const *names, size_t count, co
                         err *e)
 {
     size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!dir_list_add(&d->made, names[i])) {
+            return err_set(e, ERR_MEMORY, "%s: no memory", d->p.name);
+        }
+    }
     json_t *const list = make_list(names, count, members, e);
     char *const text = list ? json_canonical(list, &bytes) : NULL;
     const output_folder folder = whole_dir_folder(d);
@@ -347,6 +354,15 @@ err_code whole_dir_commit(whole_dir **out, err *e)
     return code;
 }
 
+/* Without memory to list the directory, remove what this run may have made there. */
+static void remove_files(const whole_dir *d)
+{
+    if (clear(d->p.fd, d->p.name, d->list, NULL) == ERR_MEMORY) {
+        own_tree_remove_named(d->p.fd, (const char *const *)d->made.names, d->made.count);
+        (void)unlinkat(d->p.fd, d->list, 0); /* if it stays, so does the directory */
+    }
+}
+
 void whole_dir_abandon(whole_dir **out)
 {
     whole_dir *const d = *out;
@@ -355,7 +371,8 @@ void whole_dir_abandon(whole_dir **out)
     }
     /* Listing the directory takes descriptors, and the lack of descriptors may be what failed; so
      * first try to remove it as if it were empty. */
-    if (!part_remove(&d->p) && clear(d->p.fd, d->p.name, d->list, NULL) == OK) {
+    if (!part_remove(&d->p)) {
+        remove_files(d);
         (void)part_remove(&d->p); /* if it stays, the next run replaces it */
     }
     dir_free(d);
