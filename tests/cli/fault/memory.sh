@@ -5,9 +5,11 @@
 . "$ROOT/tests/cli/lib.sh"
 export SHIM=$TMPDIR/shim.so
 "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o "$SHIM" "$ROOT/tests/fault/shim.c" || exit 1
+thin=16
+is_sanitized && thin=64
 for mode in once forever; do
     mkdir $mode
-    (cd $mode && THIN=$((16 * ${THIN:-1})) "$PYTHON" "$ROOT/tests/fault/sweep_alloc.py" $mode) || exit 1
+    (cd $mode && THIN=$thin "$PYTHON" "$ROOT/tests/fault/sweep_alloc.py" $mode) || exit 1
 done
 is_sanitized && exit 0 # the rest is for the allocator that sanitizers replace
 fault_sweep short
