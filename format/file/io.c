@@ -100,7 +100,7 @@ static err_code read_steadily(int fd, const char *path, char *to, size_t bytes, 
                               err *e)
 {
     enum { ATTEMPTS = 3 };
-    unsigned char first[XXH3_BYTES];
+    unsigned char first[XXH3_BYTES] = {0};
     bool touched = true;
     for (int i = 0; i < ATTEMPTS && touched; i++) {
         unsigned char found[XXH3_BYTES];

@@ -169,20 +169,21 @@ static err_code identify(part *p, struct stat *st, err *e)
 /* flock, because the system drops it when the run ends in whatever way: a file of a killed run is
  * not locked, and no lock file is left behind. It does not wait: two runs with one output are a
  * mistake that the user has to know about. */
-static err_code lock(const part *p, bool created, err *e)
+static err_code lock(const part *p, bool *created, err *e)
 {
     if (flock(p->fd, LOCK_EX | LOCK_NB) == 0) {
         return OK;
     }
     if (errno == EWOULDBLOCK) {
+        *created = false; /* another run has taken it, so it is not for us to remove */
         return err_set(e, ERR_IO, "%s: another run is writing it", p->name);
     }
     const bool no_locks = errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP;
-    if (no_locks && created) {
+    if (no_locks && *created) {
         return OK;
     }
     err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);
-    if (!created) {
+    if (!*created) {
         err_hint(e, "remove it if no other run is writing it");
     }
     return ERR_IO;
@@ -231,7 +232,7 @@ static err_code try_open(part *p, part_empty_fn empty, void *ctx, bool *created,
         return OK;
     }
     TRY(identify(p, &st, e));
-    TRY(lock(p, *created, e));
+    TRY(lock(p, created, e));
     TRY(find_name(p, &is_ours, e));
     *again = !is_ours;
     if (!*again) {

@@ -22,11 +22,13 @@ static atomic_long scarce_left;
 
 #if !SANITIZED
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): names of the linker and of glibc */
 extern const char __executable_start[], etext[]; /* the linker's: the code of the program */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
 void *__libc_realloc(void *old, size_t bytes);
 void *__libc_memalign(size_t alignment, size_t bytes);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static inline bool scarce_denies(const char *caller)
 {

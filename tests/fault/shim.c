@@ -100,6 +100,7 @@ static int main_from_here(int argc, char **argv, char **env)
     return real_main(argc, argv, env);
 }
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the name in glibc */
 int __libc_start_main(main_fn *program, int argc, char **argv, void (*init)(void),
                       void (*fini)(void), void (*linker_fini)(void), void *stack_end)
 {
@@ -108,6 +109,7 @@ int __libc_start_main(main_fn *program, int argc, char **argv, void (*init)(void
     real_main = program;
     return next(main_from_here, argc, argv, init, fini, linker_fini, stack_end);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* One line: the return addresses, each as an offset in its object, so that they are the same in
  * every run. */

@@ -112,6 +112,8 @@ class Sources:
         tiny_checkpoint.write("good", 7, False, [])
         with open("tokenizer.json", "w", encoding="utf-8") as f:
             f.write('{"model": {"vocab": {"a": 0, "b": 1}, "merges": []}}')
+        with open("text", "w", encoding="utf-8") as f:
+            f.write("ab")
         subprocess.run([OCTAVO, "convert", "good", "-o", "good.octavo", "-q", "--device", "cpu"], check=True)
         for kind in ("tar", "stored"):
             with open(f"good.{kind}", "wb") as f:
@@ -121,7 +123,7 @@ class Sources:
         shutil.rmtree("work", ignore_errors=True)
         os.mkdir("work")
         shutil.copytree("good", "work/checkpoint")
-        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json"):
+        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json", "text"):
             shutil.copy2(name, os.path.join("work", name))
 
     def sweep(self, arguments, source, names):
@@ -158,7 +160,7 @@ class Sources:
         print(f"FAILED: {' '.join(map(os.path.basename, arguments))}: {source}, {name} at read {n}: {what}: {text.strip()}")
 
 
-PROBES = {".octavo": 2, ".tar": 2, ".stored": 2, ".json": 1}
+PROBES = {".octavo": 2, ".tar": 2, ".stored": 2, ".json": 2}
 EVERYTHING = tuple(CHANGES)
 # arguments, the source that changes, how
 ROWS = (
@@ -176,7 +178,7 @@ ROWS = (
     (("unpack", "@/good.octavo", "-o", "@/out", "-q", "--threads", "1"), "good.octavo", EVERYTHING),
     (("diff", "@/good.octavo", "@/checkpoint", "--threads", "1"), "good.octavo", EVERYTHING),
     (("diff", "@/checkpoint", "@/../good", "--threads", "1"), "checkpoint/" + tiny_checkpoint.SHARDS[0], EVERYTHING),
-    (("tokenize", "@/tokenizer.json", "--text", "@/checkpoint/LICENSE"), "tokenizer.json", ("longer", "shorter", "touched")),
+    (("tokenize", "@/tokenizer.json", "--text", "@/text"), "tokenizer.json", ("longer", "shorter", "touched")),
 )  # fmt: skip
 
 

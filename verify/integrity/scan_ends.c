@@ -98,7 +98,7 @@ static void report_difference(scan *s, const unsigned char *right)
 static err_code repair_superblock(scan *s, const err *why, err *e)
 {
     unsigned char block[PACK_BLOCK];
-    pack_superblock super;
+    pack_superblock super = {0};
     bool proven = false;
     if (s->has_trailer) {
         TRY(reconstruct_superblock(&s->trailer, s->back, &super, block, &proven, e));

@@ -74,7 +74,7 @@ static void run_devices(bool json, report *r)
     FILE *const f = fopen(scratch("out"), "r");
     ck_assert_ptr_nonnull(f);
     printed[fread(printed, 1, sizeof printed - 1, f)] = '\0';
-    fclose(f);
+    ck_assert_int_eq(fclose(f), 0);
 }
 
 START_TEST(text_is_a_table)

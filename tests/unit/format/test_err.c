@@ -44,7 +44,7 @@ static const struct {
 } masks[] = {
     {"plain", "plain"},
     {"two\nlines\r", "two\\x0alines\\x0d"},
-    {"caf\xc3\xa9 \xe2\x80\xae", "caf\xc3\xa9 \\u202e"},
+    {"caf\xc3\xa9 \xe2\x80\xae", "caf\xc3\xa9 \\u202e"}, /* NOLINT(misc-misleading-bidirectional) */
     {"latin caf\xe9", "latin caf\\xe9"},
 };
 

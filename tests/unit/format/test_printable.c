@@ -18,6 +18,7 @@ static const struct {
     {"a\xc2\xad"
      "b",
      "a\\u00adb"}, /* soft hyphen */
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional) */
     {"\xe2\x80\xaa\xe2\x80\xae\xe2\x81\xa6\xe2\x81\xa9", "\\u202a\\u202e\\u2066\\u2069"},
     {"\xe2\x80\x8b\xe2\x80\x8f\xe2\x81\xa0\xef\xbb\xbf", "\\u200b\\u200f\\u2060\\ufeff"},
     {"\xe2\x80\xa8\xe2\x80\xa9\xe3\x80\x80", "\\u2028\\u2029\\u3000"},
