@@ -33,6 +33,15 @@ int io_openat(int dir, const char *path, int flags, unsigned mode)
     return fd;
 }
 
+int io_sync(int fd)
+{
+    int result = 0;
+    do {
+        result = fsync(fd);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
 err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
 {
     struct stat local;

@@ -19,6 +19,9 @@
 /* openat(2), again if a signal interrupts it, as FUSE and NFS let it. -1: errno says why. */
 int io_openat(int dir, const char *path, int flags, unsigned mode);
 
+/* fsync(2) likewise. An interruption is the only failure after which it may be called again. */
+int io_sync(int fd);
+
 /* Open for reading, regular files only; *fd is the caller's to close. `st` may be NULL. */
 MUST_CHECK err_code io_open_read(const char *path, int *fd, struct stat *st, err *e);
 

@@ -230,7 +230,7 @@ err_code output_sync(output *o, err *e)
     if (o->stream) {
         return output_pipe_sync(o->stream, e);
     }
-    if (fsync(o->p.fd) != 0) {
+    if (io_sync(o->p.fd) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot sync", o->p.name);
     }
     return OK;

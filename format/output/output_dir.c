@@ -149,7 +149,7 @@ static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
  * names up, but not for fsync: part_open_around opens one for that if it is allowed. */
 static err_code open_around(output_dir *d, err *e)
 {
-    d->around_fd = open(d->p.around, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    d->around_fd = io_openat(AT_FDCWD, d->p.around, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     return d->around_fd < 0
                ? err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.around)
                : part_open_around(&d->p, e);
@@ -221,7 +221,7 @@ static err_code check_target(const output_dir *d, int fd, const char *file, cons
 /* Open the directory `dir` of the existing one, but no link to one; *sub is -1 if there is none. */
 static err_code open_target(const output_dir *d, const char *dir, int *sub, err *e)
 {
-    *sub = openat(d->around_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    *sub = io_openat(d->around_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (*sub >= 0 || errno == ENOENT) {
         return OK;
     }
@@ -283,7 +283,7 @@ static err_code sync_target(const output_dir *d, const char *name, err *e)
     if (!own_name_split(name, dir)) {
         return OK;
     }
-    const int fd = openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd = io_openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0) {
         return errno == EACCES || errno == ENOENT
                    ? OK
@@ -301,7 +301,7 @@ static err_code move_below(const output_dir *d, const char *dir, const char *fil
 {
     int to = -1;
     err_code code = OK;
-    const int from = openat(d->p.fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int from = io_openat(d->p.fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (from < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", d->p.name, dir);
     }

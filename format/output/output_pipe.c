@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "format/base/num.h"
+#include "format/file/io.h"
 #include "format/file/pipe.h"
 
 struct output_pipe {
@@ -57,7 +58,7 @@ err_code output_pipe_sync(const output_pipe *s, err *e)
 {
     struct stat st;
     const bool is_file = fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
-    return !is_file || fsync(s->fd) == 0
+    return !is_file || io_sync(s->fd) == 0
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync", s->name);
 }

@@ -84,7 +84,7 @@ static err_code list_directory(const walk *w, const char *dir, err *e)
         keep_foreign(w, dir);
         return OK;
     }
-    const int sub = openat(w->t->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int sub = io_openat(w->t->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (sub < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", w->t->path, dir);
     }
@@ -143,7 +143,7 @@ static err_code remove_file(int fd, const char *path, const char *name, err *e)
     if (!file) {
         return remove_entry(fd, path, name, name, 0, e);
     }
-    const int sub = openat(fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int sub = io_openat(fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (sub < 0) {
         return errno == ENOENT
                    ? OK
@@ -208,13 +208,14 @@ static err_code fill_new(int out, const char *path, const char *name, const void
         err_prefix(e, "%s", path);
         return code;
     }
-    return fsync(out) == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot sync", path, name);
+    return io_sync(out) == 0 ? OK
+                             : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot sync", path, name);
 }
 
 static err_code write_new(int fd, const char *path, const char *file, const char *name,
                           const void *data, uint64_t bytes, err *e)
 {
-    const int out = openat(fd, file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    const int out = io_openat(fd, file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (out < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot create", path, name);
     }
@@ -236,7 +237,7 @@ err_code own_tree_put(int fd, const char *path, const char *name, const void *da
     if (mkdirat(fd, dir, 0777) != 0 && errno != EEXIST) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot create the directory", path, dir);
     }
-    const int sub = openat(fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int sub = io_openat(fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (sub < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", path, dir);
     }

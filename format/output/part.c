@@ -98,7 +98,7 @@ bool part_remove(const part *p)
 err_code part_open_around(part *p, err *e)
 {
     const char *const name = p->at == AT_FDCWD ? p->around : ".";
-    p->around_fd = openat(p->at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    p->around_fd = io_openat(p->at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     return p->around_fd >= 0 || errno == EACCES
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", p->around);
@@ -108,7 +108,7 @@ err_code part_open_around(part *p, err *e)
  * name would have its target overwritten. */
 static err_code open_left_file(part *p, err *e)
 {
-    p->fd = openat(p->at, entry_of(p, p->name), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    p->fd = io_openat(p->at, entry_of(p, p->name), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (p->fd >= 0 || errno == ENOENT) {
         return OK;
     }
@@ -125,7 +125,7 @@ static err_code open_left_file(part *p, err *e)
 static err_code create_file(part *p, bool *created, err *e)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    p->fd = openat(p->at, entry_of(p, p->name), flags, 0600);
+    p->fd = io_openat(p->at, entry_of(p, p->name), flags, 0600);
     *created = p->fd >= 0;
     if (*created) {
         return OK;
@@ -143,7 +143,7 @@ static err_code create_directory(part *p, bool *created, err *e)
     if (!*created && errno != EEXIST) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot create", p->name);
     }
-    p->fd = open(p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    p->fd = io_openat(AT_FDCWD, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (p->fd >= 0 || errno == ENOENT) {
         return OK;
     }
@@ -171,7 +171,11 @@ static err_code identify(part *p, struct stat *st, err *e)
  * mistake that the user has to know about. */
 static err_code lock(const part *p, bool *created, err *e)
 {
-    if (flock(p->fd, LOCK_EX | LOCK_NB) == 0) {
+    int result = 0;
+    do {
+        result = flock(p->fd, LOCK_EX | LOCK_NB);
+    } while (result != 0 && errno == EINTR);
+    if (result == 0) {
         return OK;
     }
     if (errno == EWOULDBLOCK) {
@@ -364,7 +368,7 @@ err_code part_sync_directory(int fd, const char *path, err *e)
 {
     /* Some file systems cannot sync directories and return EINVAL: nothing more can be done
      * there. */
-    return fd < 0 || fsync(fd) == 0 || errno == EINVAL
+    return fd < 0 || io_sync(fd) == 0 || errno == EINVAL
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);
 }

@@ -36,7 +36,7 @@ static int create_probe(const char *path)
 {
     int fd = -1;
     for (int i = 0; i < PROBES && fd < 0; i++) {
-        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = io_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 && (errno != EEXIST || !remove_left_probe(path))) {
             return -1;
         }

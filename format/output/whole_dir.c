@@ -65,7 +65,7 @@ out:
 /* The list of a directory; *out is NULL if it has none. */
 static err_code read_list(int fd, const char *path, const char *list, json_t **out, err *e)
 {
-    const int file = openat(fd, list, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const int file = io_openat(fd, list, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     *out = NULL;
     if (file < 0) {
         return errno == ENOENT || errno == ELOOP || errno == ENXIO
@@ -182,7 +182,8 @@ static err_code check_existing(const whole_dir *d, err *e)
         err_hint(e, "-f replaces an earlier export");
         return ERR_IO;
     }
-    const int fd = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd =
+        io_openat(AT_FDCWD, d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
@@ -310,7 +311,8 @@ static err_code remove_old(const whole_dir *d, int old, const dir_list *names, e
  * which memory is not needed. *named: the new directory has its name. */
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
-    const int old = open(d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int old =
+        io_openat(AT_FDCWD, d->p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (old < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
