@@ -4,7 +4,7 @@
 
 #include "tests/aid/tokenizer_case.h"
 
-enum { BYTES = 1 << 20 };
+enum { BYTES = SANITIZED ? 1 << 16 : 1 << 20 };
 
 static char *letters(const char *cycle, size_t bytes)
 {
