@@ -83,21 +83,27 @@ static void lost(void *p)
 void *malloc(size_t bytes)
 {
     static void *(*next)(size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "malloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "malloc");
+    }
     return got(next(bytes));
 }
 
 void *calloc(size_t count, size_t bytes)
 {
     static void *(*next)(size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "calloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "calloc");
+    }
     return got(next(count, bytes));
 }
 
 void *realloc(void *old, size_t bytes)
 {
     static void *(*next)(void *, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "realloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "realloc");
+    }
     lost(old);
     return got(next(old, bytes));
 }
@@ -105,14 +111,18 @@ void *realloc(void *old, size_t bytes)
 void *aligned_alloc(size_t alignment, size_t bytes)
 {
     static void *(*next)(size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "aligned_alloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "aligned_alloc");
+    }
     return got(next(alignment, bytes));
 }
 
 int posix_memalign(void **to, size_t alignment, size_t bytes)
 {
     static int (*next)(void **, size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "posix_memalign");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "posix_memalign");
+    }
     const int failure = next(to, alignment, bytes);
     if (failure == 0) {
         got(*to);
@@ -123,7 +133,9 @@ int posix_memalign(void **to, size_t alignment, size_t bytes)
 void free(void *p)
 {
     static void (*next)(void *);
-    next = next ? next : dlsym(RTLD_NEXT, "free");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "free");
+    }
     lost(p);
     next(p);
 }

@@ -160,42 +160,54 @@ static bool denied(void)
 void *malloc(size_t bytes)
 {
     static void *(*next)(size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "malloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "malloc");
+    }
     return denied() ? NULL : next(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
 {
     static void *(*next)(size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "calloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "calloc");
+    }
     return denied() ? NULL : next(count, bytes);
 }
 
 void *realloc(void *old, size_t bytes)
 {
     static void *(*next)(void *, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "realloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "realloc");
+    }
     return denied() ? NULL : next(old, bytes);
 }
 
 void *aligned_alloc(size_t alignment, size_t bytes)
 {
     static void *(*next)(size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "aligned_alloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "aligned_alloc");
+    }
     return denied() ? NULL : next(alignment, bytes);
 }
 
 int posix_memalign(void **to, size_t alignment, size_t bytes)
 {
     static int (*next)(void **, size_t, size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "posix_memalign");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "posix_memalign");
+    }
     return denied() ? ENOMEM : next(to, alignment, bytes);
 }
 
 void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t off)
 {
     static void *(*next)(void *, size_t, int, int, int, off_t);
-    next = next ? next : dlsym(RTLD_NEXT, "mmap");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "mmap");
+    }
     return (flags & MAP_ANONYMOUS) && denied() ? MAP_FAILED
                                                : next(at, bytes, protection, flags, fd, off);
 }
@@ -217,7 +229,9 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
                    void *argument)
 {
     static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    next = next ? next : dlsym(RTLD_NEXT, "pthread_create");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "pthread_create");
+    }
     if (denied()) {
         return EAGAIN;
     }

@@ -17,7 +17,9 @@ static bool forever;  /* and so do all after it */
 void *malloc(size_t bytes)
 {
     static void *(*next)(size_t);
-    next = next ? next : dlsym(RTLD_NEXT, "malloc");
+    if (!next) {
+        next = dlsym(RTLD_NEXT, "malloc");
+    }
     const bool failing = left == 1;
     left -= left > 1 || (failing && !forever);
     return failing ? NULL : next(bytes);
