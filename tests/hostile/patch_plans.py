@@ -203,6 +203,24 @@ def dialects():
         yield f"dialect: {what}", statuses, image.seal().raw
 
 
+def keep(glob):
+    return {"action": "keep", "match": glob}
+
+
+def rules_of_bytes(recipe, total):
+    """Rules with which the recipe has `total` bytes. A letter of 2 bytes becomes 6 in JSON."""
+    rules = []
+    while (left := total - len(pf.canonical_json({**recipe, "rules": rules}))) > 0:
+        empty = len(pf.canonical_json(keep(""))) + (1 if rules else 0)
+        if left < empty + 6 * 500:
+            rules.append(keep(""))
+            missing = total - len(pf.canonical_json({**recipe, "rules": rules}))
+            rules[-1] = keep("\u00e9" * (missing // 6) + "x" * (missing % 6))
+        else:
+            rules += [keep("\u00e9" * 500)] * max(1, min(1000, left // (empty + 6 * 500 + 1)))
+    return rules
+
+
 def limits(good):
     """The largest allowed numbers, and one more."""
     recipe = {"octavo_recipe": 1, "rules": [], "scales": "f32"}
@@ -214,14 +232,18 @@ def limits(good):
             statuses,
             write_packed.build([], {}, [], files, recipe, prov, pf.XXH3),
         )
-    rest = len(pf.canonical_json({**recipe, "rules": [{"action": "keep", "match": ""}]}))
-    for more, statuses in ((0, GOOD), (1, MALFORMED)):
-        rule = {"action": "keep", "match": "x" * ((16 << 20) - rest + more)}
-        long = {**recipe, "rules": [rule]}
+    for what, rules, statuses in (
+        ("10000 rules", [keep("x")] * 10000, GOOD),
+        ("10001 rules", [keep("x")] * 10001, MALFORMED),
+        ("a glob of 1024 bytes", [keep("x" * 1024)], GOOD),
+        ("a glob of 1025 bytes", [keep("x" * 1025)], MALFORMED),
+        ("16 MiB", rules_of_bytes(recipe, 16 << 20), GOOD),
+        ("16 MiB and 1", rules_of_bytes(recipe, (16 << 20) + 1), MALFORMED),
+    ):
         yield (
-            f"RCPE: 16 MiB and {more}",
+            f"RCPE: {what}",
             statuses,
-            write_packed.build([], {}, [], [], long, prov, pf.XXH3),
+            write_packed.build([], {}, [], [], {**recipe, "rules": rules}, prov, pf.XXH3),
         )
     image = Image(good)
     r = image.records[image.by_name[small.NORM_A]]

@@ -312,10 +312,12 @@ def read_recipe(raw):
     defined = dialect_exists(number, None, recipe["scales"] == "ue8m0")
     rule(defined, f"RCPE: the dialect {dialect} has no such scales")
     rule(isinstance(recipe["rules"], list), "RCPE: rules is not a list")
+    rule(len(recipe["rules"]) <= 10000, "RCPE: more than 10,000 rules")
     for r in recipe["rules"]:
         rule(isinstance(r, dict) and set(r) == {"action", "match"}, "RCPE: a rule with wrong keys")
         rule(r["action"] in ("keep", "quantize"), f"RCPE: action {r['action']}")
         rule(isinstance(r["match"], str), "RCPE: match is not a string")
+        rule(len(r["match"].encode()) <= 1024, "RCPE: a glob of more than 1,024 bytes")
     return recipe
 
 
