@@ -22,8 +22,8 @@ typedef struct decompressor decompressor;
 
 enum {
     DECOMPRESSOR_MAGIC_BYTES = 6,
-    DECOMPRESSOR_GROWTH = 32,      /* an archive may hold so many times its own size, */
-    DECOMPRESSOR_SPARE = 256 << 20 /* or so many bytes if that is more */
+    DECOMPRESSOR_GROWTH = 32,      /* an archive may unpack to this many times its size, */
+    DECOMPRESSOR_SPARE = 256 << 20 /* or to this many bytes, if that is more */
 };
 
 /* How many bytes may be unpacked from an archive of this size. Weights shrink by a third, texts to a

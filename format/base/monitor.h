@@ -45,7 +45,7 @@ static inline bool monitor_cancelled(const monitor *m)
     return m && m->cancelled && m->cancelled(m->ctx);
 }
 
-/* For loops over input: every so many steps, ERR_CANCELLED if the job shall stop.
+/* For loops over input: ERR_CANCELLED, looked up once in a number of steps, if the job is to stop.
  *
  *     for (size_t i = 0; i < count; i++) {
  *         TRY(monitor_step(m, i, e));

@@ -44,7 +44,7 @@ typedef struct part {
 
 #define PART_CLOSED ((part){.at = AT_FDCWD, .fd = -1, .around_fd = -1})
 
-/* An empty file that exists beside a part for a moment, to show whose new files are. */
+/* An empty file, created beside a part for a moment, that shows who owns new files. */
 #define PART_PROBE ".octavo.probe"
 
 /* "dir/.NAME.part" for "dir/NAME". The caller frees it; NULL if memory is short. */

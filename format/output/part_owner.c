@@ -58,7 +58,7 @@ static err_code finish_probe(int fd, const char *path, struct stat *st, err *e)
     return failure ? err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path) : OK;
 }
 
-/* The owner and the mode that a file created beside `p` has. */
+/* The owner and the mode of a file created beside `p`. */
 static err_code probe(const part *p, struct stat *st, err *e)
 {
     char *const path = io_join(p->around, PART_PROBE);

@@ -122,12 +122,12 @@ def exhaustive(log):
 
 
 def needed(log, i):
-    found, todo = set(), [i]
-    while todo:
-        for n in log.operations[todo.pop()].needs:
+    found, pending = set(), [i]
+    while pending:
+        for n in log.operations[pending.pop()].needs:
             if n not in found:
                 found.add(n)
-                todo.append(n)
+                pending.append(n)
     return found
 
 

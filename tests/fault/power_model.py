@@ -217,12 +217,12 @@ class Log:
     def entries_after(self, k, kept):
         """The entries if of those that may be lost `kept` are not, nor what they depend on."""
         done = set()
-        todo = [i for i, o in enumerate(self.operations[:k]) if o.kind == "entry" and (i in kept or self.is_durable(i, k))]
-        while todo:
-            i = todo.pop()
+        pending = [i for i, o in enumerate(self.operations[:k]) if o.kind == "entry" and (i in kept or self.is_durable(i, k))]
+        while pending:
+            i = pending.pop()
             if i not in done:
                 done.add(i)
-                todo += self.operations[i].needs
+                pending += self.operations[i].needs
         entries = dict(self.start)
         for i in sorted(done):
             entries.update(self.operations[i].what[0])
