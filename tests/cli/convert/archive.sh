@@ -44,7 +44,8 @@ tar -C soft -czf soft.tar.gz tiny blobs
 octavo convert soft.tar.gz -o new.octavo -f
 tar -C hard -cf hard.tar blobs tiny
 octavo convert hard.tar -o new.octavo -f
-same new.octavo <("$OCTAVO" convert tiny -o - 2>"$TMPDIR/stderr") | sed 's/\/dev[^ ]*/that of the directory/'
+quietly convert tiny -o directory.octavo
+same new.octavo directory.octavo
 
 say 'every command that takes a checkpoint'
 octavo inspect tiny.tar.gz
