@@ -25,6 +25,7 @@ typedef struct stream_check {
     scan probe; /* of the head alone, before the rest has arrived */
     scan_stream stream;
     data_scan *data;               /* NULL: no table */
+    bool is_head_illegal;          /* the superblock is intact, but its head has no legal length */
     unsigned char *piece;          /* [PIECE] */
     unsigned char end[PACK_BLOCK]; /* the last bytes that were read, zeros before them */
 } stream_check;
@@ -96,8 +97,11 @@ static err_code keep_head(stream_check *c, err *e)
         return OK;
     }
     TRY(io_read_at(p->fd, p->path, 0, p->front, PACK_BLOCK, e));
-    if (pack_superblock_decode(p->front, &p->superblock, &why) != OK ||
-        p->superblock.data_off > GIB + PACK_ALIGN) {
+    if (pack_superblock_decode(p->front, &p->superblock, &why) != OK) {
+        return OK;
+    }
+    if (p->superblock.data_off > GIB + PACK_ALIGN) {
+        c->is_head_illegal = true;
         return OK;
     }
     p->has_superblock = true;
@@ -200,12 +204,13 @@ static err_code read_stream(stream_check *c, err *e)
                        last, e);
 }
 
-/* Scan what was kept. Without a superblock the head was dropped, and only the ends remain. */
+/* Scan what was kept. Without a superblock the head was dropped, and only the ends remain. Of an
+ * illegal head the sections are not read: it is their directory that breaks the format. */
 static err_code judge_stream(stream_check *c, err *e)
 {
     scan *const s = &c->scan;
     TRY(scan_ends(s, e));
-    if (c->probe.has_superblock) {
+    if (c->probe.has_superblock || c->is_head_illegal) {
         TRY(scan_sections(s, e));
     }
     scan_length(s);

@@ -181,6 +181,27 @@ START_TEST(scales_and_several)
 }
 END_TEST
 
+/* A superblock that breaks the format although all digests match: every field of 8 bytes, alone and
+ * together with the next one, changed in its lowest, a middle and its highest byte. */
+START_TEST(illegal_superblocks)
+{
+    unsigned char *const other = malloc(pack.length);
+    const uint64_t end = PACK_DIR_OFF + PACK_HEAD_SECTIONS * PACK_ENTRY_BYTES;
+    for (uint64_t at = PACK_MAGIC_BYTES; at < end; at++) {
+        if (at % 8 == 0 || at % 8 == 4 || at % 8 == 7) {
+            memcpy(other, pack.bytes, pack.length);
+            other[at] ^= 0x10;
+            small_pack_sign(&pack, other);
+            compare(other, pack.length, at);
+            other[at + 8] ^= 0x10;
+            small_pack_sign(&pack, other);
+            compare(other, pack.length, at);
+        }
+    }
+    free(other);
+}
+END_TEST
+
 /* What goes on forever is not a tail. */
 START_TEST(endless_tail)
 {
@@ -209,6 +230,7 @@ int main(void)
     tcase_add_test(tc, trailing_bytes);
     tcase_add_test(tc, blocks);
     tcase_add_test(tc, scales_and_several);
+    tcase_add_test(tc, illegal_superblocks);
     tcase_add_test(tc, endless_tail);
     return run_tests("integrity_stream", tc);
 }
