@@ -99,9 +99,28 @@ static size_t next_piece(void *to, size_t capacity, void *ctx)
     return bytes;
 }
 
+/* jansson skips a NUL after a number, as if it were not there (it takes the byte that it puts back
+ * for the end of its buffer), and what else reads the same text would see something else. */
+static err_code refuse_nul(const char *text, size_t bytes, int *line, err *e)
+{
+    const char *const nul = memchr(text, '\0', bytes);
+    if (!nul) {
+        return OK;
+    }
+    for (const char *p = text; line && p < nul; p++) {
+        *line += *p == '\n';
+    }
+    return err_set(e, ERR_INPUT, "NUL byte");
+}
+
 err_code json_load_text(const char *text, size_t bytes, size_t flags, json_t **out, int *line,
                         err *e)
 {
+    if (line) {
+        *line = 1;
+    }
+    *out = NULL;
+    TRY(refuse_nul(text, bytes, line, e));
     source s = {.text = text, .left = bytes, .failures = memory.failures};
     json_error_t why = {0};
     memory.parsing = true;

@@ -57,11 +57,22 @@ START_TEST(bad_text_is_refused)
 }
 END_TEST
 
-START_TEST(nul_behind_the_text_is_refused)
+/* Wherever a NUL stands: jansson overlooks it after a number. */
+START_TEST(nul_is_refused_anywhere)
 {
-    json_t *value = NULL;
-    err e = {0};
-    ck_assert_int_eq(json_parse("t.json", "{}\0", 3, JSON_EXACT, &value, &e), ERR_INPUT);
+    static const char text[] = "{\"a\":1,\n\"b\":[-2.5e1 ,true],\"c\":{}}";
+    char with[sizeof text];
+    for (size_t at = 0; at < sizeof text; at++) {
+        memcpy(with, text, at);
+        with[at] = '\0';
+        memcpy(with + at + 1, text + at, sizeof text - 1 - at);
+        json_t *value = NULL;
+        err e = {0};
+        const json_form form = at % 2 ? JSON_EXACT : JSON_PYTHON;
+        ck_assert_int_eq(json_parse("t.json", with, sizeof text, form, &value, &e), ERR_INPUT);
+        ck_assert_ptr_null(value);
+        ck_assert_str_eq(e.text, at < 8 ? "t.json: line 1: NUL byte" : "t.json: line 2: NUL byte");
+    }
 }
 END_TEST
 
@@ -347,7 +358,7 @@ int main(void)
     TCase *tc = tcase_create("json");
     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
     tcase_add_loop_test(tc, bad_text_is_refused, 0, sizeof bad / sizeof *bad);
-    tcase_add_test(tc, nul_behind_the_text_is_refused);
+    tcase_add_test(tc, nul_is_refused_anywhere);
     tcase_add_test(tc, integers_stay_integers);
     tcase_add_test(tc, huge_integers_become_reals);
     tcase_add_test(tc, literals_of_python_become_strings);
