@@ -200,9 +200,18 @@ static err_code open_stream(convert_options *o, err *e)
 static err_code refuse_standard_streams(const char *output, err *e)
 {
     struct stat named, opened;
+    if (stat(output, &named) !=
+        0) { /* a name that leads nowhere; other failures end the run later */
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", output);
+    }
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (stat(output, &named) == 0 && fstat(fd, &opened) == 0 && S_ISREG(named.st_mode) &&
-            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino) {
+        if (fstat(fd, &opened) != 0) {
+            return err_set_errno(e, ERR_IO, errno, "standard stream %d: cannot stat", fd);
+        }
+        if (S_ISREG(named.st_mode) && named.st_dev == opened.st_dev &&
+            named.st_ino == opened.st_ino) {
             return err_set(e, ERR_USAGE, "%s: the output is the same file as a standard stream",
                            output);
         }

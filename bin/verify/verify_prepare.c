@@ -1,5 +1,6 @@
 #include "bin/verify/verify_prepare.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,27 +165,36 @@ static err_code open_against(verify_inputs *in, err *e)
     return checkpoint_open(q->against, in->monitor, &in->source, e);
 }
 
-static bool is_of_model(const store *s, const struct stat *st)
+static err_code is_of_model(const store *s, const struct stat *st, bool *is_one, err *e)
 {
-    return s && (input_is(s->path, st) || (s->source && input_is_of_checkpoint(s->source, st)));
+    TRY(s ? input_is(s->path, st, is_one, e) : OK);
+    return s && s->source ? input_is_of_checkpoint(s->source, st, is_one, e) : OK;
 }
 
 /* Standard input may have been redirected from a file. */
-static bool is_text(const char *text, const struct stat *st)
+static err_code is_text(const char *text, const struct stat *st, bool *is_one, err *e)
 {
     struct stat in;
-    const bool standard = text && strcmp(text, "-") == 0;
-    return standard
-               ? fstat(STDIN_FILENO, &in) == 0 && in.st_dev == st->st_dev && in.st_ino == st->st_ino
-               : input_is(text, st);
+    if (!text || strcmp(text, "-") != 0) {
+        return input_is(text, st, is_one, e);
+    }
+    TRY(fstat(STDIN_FILENO, &in) == 0
+            ? OK
+            : err_set_errno(e, ERR_IO, errno, "standard input: cannot stat"));
+    *is_one = *is_one || (in.st_dev == st->st_dev && in.st_ino == st->st_ino);
+    return OK;
 }
 
-static bool is_input(const void *ctx, const struct stat *st)
+static err_code is_input(const void *ctx, const struct stat *st, bool *is_one, err *e)
 {
     const verify_inputs *const in = ctx;
     const forward_request *const f = &in->q->forward;
-    return is_of_model(in->model, st) || is_of_model(in->against, st) || is_text(f->text, st) ||
-           input_is(f->tokens, st) || input_is(f->reference, st) || input_is(f->limits, st);
+    TRY(is_of_model(in->model, st, is_one, e));
+    TRY(is_of_model(in->against, st, is_one, e));
+    TRY(is_text(f->text, st, is_one, e));
+    TRY(input_is(f->tokens, st, is_one, e));
+    TRY(input_is(f->reference, st, is_one, e));
+    return input_is(f->limits, st, is_one, e);
 }
 
 static err_code check_dump(const verify_inputs *in, err *e)

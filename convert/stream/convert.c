@@ -1,6 +1,7 @@
 #include "convert/stream/convert.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,15 +123,17 @@ void convert_close(convert_job *job)
 
 /* Other files in the directory of the checkpoint, such as the packed file of an earlier run, are
  * not inputs. */
-static bool is_input(const void *ctx, const struct stat *st)
+static err_code is_input(const void *ctx, const struct stat *st, bool *is_one, err *e)
 {
     const convert_job *const job = ctx;
-    bool same = input_is(job->options.recipe_path, st) || input_is_of_checkpoint(job->cp, st);
-    for (size_t i = 0; i < job->embed.count && !same; i++) {
+    TRY(input_is(job->options.recipe_path, st, is_one, e));
+    TRY(input_is_of_checkpoint(job->cp, st, is_one, e));
+    for (size_t i = 0; i < job->embed.count; i++) {
         const embed_file *const f = &job->embed.files[i];
-        same = (f->known || f->embedded) && f->device == st->st_dev && f->inode == st->st_ino;
+        *is_one = *is_one ||
+                  ((f->known || f->embedded) && f->device == st->st_dev && f->inode == st->st_ino);
     }
-    return same;
+    return OK;
 }
 
 static err_code refuse_input_as_output(const convert_job *job, err *e)
@@ -140,9 +143,12 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
     if (!o->stream) {
         return inputs_spare(o->output, is_input, job, e);
     }
-    return fstat(o->stream_fd, &st) == 0 && is_input(job, &st)
-               ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output)
-               : OK;
+    bool is_one = false;
+    TRY(fstat(o->stream_fd, &st) == 0
+            ? OK
+            : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", o->output));
+    TRY(is_input(job, &st, &is_one, e));
+    return is_one ? err_set(e, ERR_USAGE, "%s: the output is one of the inputs", o->output) : OK;
 }
 
 typedef struct shard_digests {

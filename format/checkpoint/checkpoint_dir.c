@@ -261,13 +261,20 @@ err_code checkpoint_dir_is_directory(const checkpoint_dir *f, const char *name, 
 {
     struct stat st;
     char *const path = f->archive ? member_name(f, name, "/") : io_join(f->path, name);
+    *found = false;
     if (!path) {
         return no_memory(f->path, e);
     }
-    *found =
-        f->archive ? has_below(f->archive, path) : lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    err_code code = OK;
+    if (f->archive) {
+        *found = has_below(f->archive, path);
+    } else if (lstat(path, &st) == 0) {
+        *found = S_ISDIR(st.st_mode);
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    }
     free(path);
-    return OK;
+    return code;
 }
 
 static err_code read_member(const checkpoint_dir *f, const char *name, size_t limit, char **data,

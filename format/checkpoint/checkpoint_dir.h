@@ -46,7 +46,7 @@ MUST_CHECK err_code checkpoint_dir_list_below(const checkpoint_dir *f, const cha
                                               dir_list *out, err *e);
 
 /* Is this a directory, and not a link to one? What a link leads to may be anywhere and of any size:
- * it is not looked into. ERR_MEMORY. */
+ * it is not looked into. ERR_MEMORY, ERR_IO. */
 MUST_CHECK err_code checkpoint_dir_is_directory(const checkpoint_dir *f, const char *name,
                                                 bool *found, err *e);
 

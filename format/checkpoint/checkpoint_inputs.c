@@ -8,26 +8,35 @@
 #include "format/checkpoint/shard_index.h"
 
 /* Is it one of the files in the directory that describe the checkpoint? */
-static bool is_next_to_shards(const checkpoint *cp, const struct stat *st)
+static err_code is_next_to_shards(const checkpoint *cp, const struct stat *st, bool *is_one, err *e)
 {
     const char *const names[] = {cp->index_name ? cp->index_name : SHARD_INDEX_NAME, "config.json",
                                  "tokenizer.json"};
-    bool same = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !same; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char *const path = io_join(cp->dir, names[i]);
-        same = input_is(path, st);
+        const err_code code =
+            path ? input_is(path, st, is_one, e) : err_set(e, ERR_MEMORY, "%s: no memory", cp->dir);
         free(path);
+        TRY(code);
     }
-    return same;
+    return OK;
 }
 
-bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st)
+static bool is_stamped(const file_stamp *stamp, const struct stat *st)
+{
+    return stamp->device == st->st_dev && stamp->inode == st->st_ino;
+}
+
+err_code input_is_of_checkpoint(const checkpoint *cp, const struct stat *st, bool *is_one, err *e)
 {
     const archive_index *const archive = cp->folder->archive;
-    bool same = archive ? archive->stamp.device == st->st_dev && archive->stamp.inode == st->st_ino
-                        : is_next_to_shards(cp, st);
-    for (size_t i = 0; i < cp->shard_count && !same; i++) {
-        same = cp->shards[i].stamp.device == st->st_dev && cp->shards[i].stamp.inode == st->st_ino;
+    if (archive) {
+        *is_one = *is_one || is_stamped(&archive->stamp, st);
+    } else {
+        TRY(is_next_to_shards(cp, st, is_one, e));
     }
-    return same;
+    for (size_t i = 0; i < cp->shard_count; i++) {
+        *is_one = *is_one || is_stamped(&cp->shards[i].stamp, st);
+    }
+    return OK;
 }

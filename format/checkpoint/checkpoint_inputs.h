@@ -9,7 +9,9 @@
 #include "format/checkpoint/checkpoint.h"
 
 /* Is it a file that the checkpoint consists of: a shard, the index, config.json, tokenizer.json, or
- * the archive that contains them? Other files next to them are up to the caller. */
-bool input_is_of_checkpoint(const checkpoint *cp, const struct stat *st);
+ * the archive that contains them? Other files next to them are up to the caller. An input_test:
+ * ERR_IO, ERR_MEMORY. */
+MUST_CHECK err_code input_is_of_checkpoint(const checkpoint *cp, const struct stat *st,
+                                           bool *is_one, err *e);
 
 #endif

@@ -48,6 +48,13 @@ static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int
     return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
+/* A link that leads nowhere, or where nobody may look, is not a file of the checkpoint. Any other
+ * failure says nothing about the file: it must not disappear from what is reported. */
+static bool is_dangling(int failure)
+{
+    return failure == ENOENT || failure == ENOTDIR || failure == ELOOP || failure == EACCES;
+}
+
 /* Fill in what the file system says. *take: it is a regular file, or a link to one. A dangling link
  * matters only if it is chosen: then the checkpoint is incomplete. */
 static err_code describe_file(const embed_search *s, embed_file *f, bool *take, err *e)
@@ -59,7 +66,7 @@ static err_code describe_file(const embed_search *s, embed_file *f, bool *take, 
         return no_memory(s, e);
     }
     if (failure != 0) {
-        return f->embedded ? refuse_file(s->out->from, f, failure, e) : OK;
+        return f->embedded || !is_dangling(failure) ? refuse_file(s->out->from, f, failure, e) : OK;
     }
     f->bytes = (uint64_t)st.st_size;
     f->device = (uint64_t)st.st_dev;
@@ -187,7 +194,11 @@ static err_code add_directories(const embed_search *s, const dir_list *names, er
             continue;
         }
         const int failure = checkpoint_dir_stat(s->out->from, name, &st);
-        TRY(failure == ENOMEM ? no_memory(s, e) : OK);
+        if (failure != 0 && !is_dangling(failure)) {
+            return failure == ENOMEM ? no_memory(s, e)
+                                     : err_set_errno(e, ERR_IO, failure, "%s/%s: cannot stat",
+                                                     s->out->from->path, name);
+        }
         TRY(failure == 0 && S_ISDIR(st.st_mode) ? add_directory(s, name, e) : OK);
     }
     return OK;

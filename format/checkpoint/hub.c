@@ -1,5 +1,6 @@
 #include "format/checkpoint/hub.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +11,22 @@
 /* A commit id has 40 digits; other tools may write longer names, within reason. */
 enum { REF_LIMIT = 256 };
 
-/* Is dir/name a directory? 1: yes, 0: no, -1: no memory. */
-static int has_directory(const char *dir, const char *name)
+/* Is dir/name a directory? */
+static err_code has_directory(const char *dir, const char *name, bool *found, err *e)
 {
-    char *path = io_join(dir, name);
-    if (!path) {
-        return -1;
-    }
+    char *const path = io_join(dir, name);
     struct stat st;
-    const bool found = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    *found = false;
+    if (!path) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", dir);
+    }
+    const int failure = stat(path, &st) != 0 ? errno : 0;
+    const bool missing = failure == ENOENT || failure == ENOTDIR;
+    const err_code code =
+        failure == 0 || missing ? OK : err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path);
+    *found = failure == 0 && S_ISDIR(st.st_mode);
     free(path);
-    return found;
+    return code;
 }
 
 /* The content of refs/main becomes part of a path: it must be one component of harmless characters,
@@ -57,17 +63,15 @@ static err_code snapshot_dir(const char *repo, char **dir, err *e)
         err_hint(e, "give one of the directories in %s/snapshots instead", repo);
         goto out;
     }
-    const int exists = has_directory(snapshots, ref);
+    bool exists = false;
+    TRY_OUT(has_directory(snapshots, ref, &exists, e));
+    TRY_OUT(exists ? OK
+                   : err_set(e, ERR_INPUT, "%s: names the snapshot %s, which does not exist",
+                             ref_path, ref));
     found = io_join(snapshots, ref);
-    if (exists < 0 || !found) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", repo);
-    } else if (!exists) {
-        code =
-            err_set(e, ERR_INPUT, "%s: names the snapshot %s, which does not exist", ref_path, ref);
-    } else {
-        *dir = found;
-        found = NULL;
-    }
+    TRY_OUT(found ? OK : err_set(e, ERR_MEMORY, "%s: no memory", repo));
+    *dir = found;
+    found = NULL;
 out:
     free(found);
     free(ref);
@@ -80,17 +84,19 @@ err_code hub_resolve(const char *path, char **dir, err *e)
 {
     *dir = NULL;
     char *clean = io_without_slashes(path);
-    const int refs = clean ? has_directory(clean, "refs") : -1;
-    const int snapshots = refs > 0 ? has_directory(clean, "snapshots") : refs;
+    bool refs = false;
+    bool snapshots = false;
     err_code code = OK;
-    if (snapshots < 0) {
-        code = err_set(e, ERR_MEMORY, "%s: no memory", path);
-    } else if (snapshots > 0) {
+    TRY_OUT(clean ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
+    TRY_OUT(has_directory(clean, "refs", &refs, e));
+    TRY_OUT(refs ? has_directory(clean, "snapshots", &snapshots, e) : OK);
+    if (snapshots) {
         code = snapshot_dir(clean, dir, e);
     } else {
         *dir = clean;
         clean = NULL;
     }
+out:
     free(clean);
     return code;
 }

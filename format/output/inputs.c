@@ -5,11 +5,19 @@
 
 #include "format/output/output.h"
 
-bool input_is(const char *path, const struct stat *st)
+err_code input_is(const char *path, const struct stat *st, bool *is_one, err *e)
 {
     struct stat other;
-    return path && stat(path, &other) == 0 && other.st_dev == st->st_dev &&
-           other.st_ino == st->st_ino;
+    if (!path) {
+        return OK;
+    }
+    if (stat(path, &other) != 0) {
+        return errno == ENOENT || errno == ENOTDIR
+                   ? OK
+                   : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    }
+    *is_one = *is_one || (other.st_dev == st->st_dev && other.st_ino == st->st_ino);
+    return OK;
 }
 
 /* *is_one: something is at `path`, and it is an input. */
@@ -19,8 +27,7 @@ static err_code look_up(const char *path, input_test *is_input, const void *ctx,
     struct stat st;
     *is_one = false;
     if (stat(path, &st) == 0) {
-        *is_one = is_input(ctx, &st);
-        return OK;
+        return is_input(ctx, &st, is_one, e);
     }
     const bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
     return missing || errno == EACCES || errno == ENAMETOOLONG

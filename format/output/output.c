@@ -44,6 +44,16 @@ bool output_stands_for(const char *entry, const char *name)
                                         strcmp(entry + 1 + length, ".part") == 0);
 }
 
+/* *found: the link leads to something. */
+static err_code stat_target(const char *path, struct stat *target, bool *found, err *e)
+{
+    *found = stat(path, target) == 0;
+    const bool dangling = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES;
+    return *found || dangling
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot stat what it leads to", path);
+}
+
 /* A symbolic link is replaced itself, not its target; a link to a pipe or a device is refused,
  * since whoever made it wants the data there. */
 static err_code check_existing(const char *path, bool force, err *e)
@@ -53,7 +63,8 @@ static err_code check_existing(const char *path, bool force, err *e)
         return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
     struct stat target;
-    const bool has_target = S_ISLNK(st.st_mode) && stat(path, &target) == 0;
+    bool has_target = false;
+    TRY(S_ISLNK(st.st_mode) ? stat_target(path, &target, &has_target, e) : OK);
     if (has_target ? !S_ISREG(target.st_mode) : !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
         return err_set(e, ERR_IO, "%s: exists and is not a regular file", path);
     }
@@ -77,11 +88,18 @@ static err_code empty_file(void *ctx, bool created, bool *again, err *e)
 
 /* The permissions of the file that is replaced, so that a private file stays private; otherwise
  * 0666 less the umask. */
-static mode_t permissions(const output *o)
+static err_code permissions(const output *o, mode_t *mode, err *e)
 {
     struct stat st;
-    return o->force && lstat(o->p.path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 0777
-                                                                         : part_mode(0666);
+    *mode = part_mode(0666);
+    if (!o->force) {
+        return OK;
+    }
+    if (lstat(o->p.path, &st) != 0) {
+        return errno == ENOENT ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", o->p.path);
+    }
+    *mode = S_ISREG(st.st_mode) ? st.st_mode & 0777 : *mode;
+    return OK;
 }
 
 /* Everything that can be checked before there is a temporary file. */
@@ -118,7 +136,7 @@ err_code output_open(const char *path, bool force, output **out, err *e)
     output *o = NULL;
     err_code code = OK;
     TRY(begin(path, force, &o, e));
-    o->p.mode = permissions(o);
+    TRY_OUT(permissions(o, &o->p.mode, e));
     TRY_OUT(part_open(&o->p, empty_file, &o->p, e));
     *out = o;
     return OK;
@@ -261,7 +279,9 @@ err_code output_commit(output **out, err *e)
         return commit_stream(out, e);
     }
     TRY(part_check_name(&o->p, e));
-    TRY(part_chmod(&o->p, permissions(o), e));
+    mode_t mode = 0;
+    TRY(permissions(o, &mode, e));
+    TRY(part_chmod(&o->p, mode, e));
     TRY(output_sync(o, e)); /* the mode has to be durable too before the file has its name */
     TRY(part_rename(&o->p, o->force, e));
     const err_code code = part_sync_around(&o->p, e);

@@ -57,8 +57,8 @@ err_code output_pipe_write(output_pipe *s, uint64_t off, const void *data, uint6
 err_code output_pipe_sync(const output_pipe *s, err *e)
 {
     struct stat st;
-    const bool is_file = fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode);
-    return !is_file || io_sync(s->fd) == 0
+    TRY(fstat(s->fd, &st) == 0 ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", s->name));
+    return !S_ISREG(st.st_mode) || io_sync(s->fd) == 0
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync", s->name);
 }

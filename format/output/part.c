@@ -311,8 +311,8 @@ static bool lacks_noreplace(int error)
 static int rename_if_free(int from_dir, const char *from, int to_dir, const char *to)
 {
     struct stat st;
-    if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
-        return renameat(from_dir, from, to_dir, to);
+    if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT ? renameat(from_dir, from, to_dir, to) : -1;
     }
     errno = EEXIST;
     return -1;

@@ -18,10 +18,18 @@ static void make_link(const char *to, const char *name, bool hard)
     ck_assert_int_eq((hard ? link : symlink)(scratch(to), scratch(name)), 0);
 }
 
-static bool is_file_a(const void *ctx, const struct stat *st)
+static err_code is_file_a(const void *ctx, const struct stat *st, bool *is_one, err *e)
 {
     (void)ctx;
-    return input_is(scratch("a"), st);
+    return input_is(scratch("a"), st, is_one, e);
+}
+
+static bool is_same(const char *path, const struct stat *st)
+{
+    err e = {0};
+    bool is_one = false;
+    expect_ok(input_is(path, st, &is_one, &e), &e);
+    return is_one;
 }
 
 START_TEST(files_are_known_by_their_inodes)
@@ -33,10 +41,23 @@ START_TEST(files_are_known_by_their_inodes)
     const char *const same[] = {"a", "soft", "hard"};
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         const struct stat st = stat_of(same[i]);
-        ck_assert(input_is(scratch("a"), &st) && input_is(scratch("soft"), &st));
-        ck_assert(!input_is(scratch("b"), &st) && !input_is(scratch("missing"), &st));
-        ck_assert(!input_is(NULL, &st));
+        ck_assert(is_same(scratch("a"), &st) && is_same(scratch("soft"), &st));
+        ck_assert(!is_same(scratch("b"), &st) && !is_same(scratch("missing"), &st));
+        ck_assert(!is_same(scratch("b/below"), &st) && !is_same(NULL, &st));
     }
+}
+END_TEST
+
+/* What cannot be looked at may be the file. */
+START_TEST(failure_is_no_answer)
+{
+    err e = {0};
+    bool is_one = false;
+    scratch_text("a", "");
+    make_link("loop", "loop", false);
+    const struct stat st = stat_of("a");
+    expect_error(input_is(scratch("loop"), &st, &is_one, &e), ERR_IO, &e, "loop: cannot stat");
+    ck_assert(!is_one);
 }
 END_TEST
 
@@ -56,7 +77,10 @@ START_TEST(parts_of_a_checkpoint)
     checkpoint *const cp = open_good("");
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         const struct stat st = stat_of(parts[i].name);
-        ck_assert_msg(input_is_of_checkpoint(cp, &st) == parts[i].of_it, "%s", parts[i].name);
+        err e = {0};
+        bool is_one = false;
+        expect_ok(input_is_of_checkpoint(cp, &st, &is_one, &e), &e);
+        ck_assert_msg(is_one == parts[i].of_it, "%s", parts[i].name);
     }
     checkpoint_close(cp);
 }
@@ -99,6 +123,7 @@ int main(void)
     TCase *const tc = tcase_create("inputs");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, files_are_known_by_their_inodes);
+    tcase_add_test(tc, failure_is_no_answer);
     tcase_add_test(tc, parts_of_a_checkpoint);
     tcase_add_loop_test(tc, inputs_are_spared, 0, sizeof outputs / sizeof outputs[0]);
     return run_tests("inputs", tc);
