@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "format/file/io.h"
 
-/* Some file systems do not support O_TMPFILE: there the file has a name for a moment. */
+/* O_TMPFILE is not for outputs, whose name tells other runs that somebody writes them and lets the
+ * next one take over what a killed run left. This file needs no name: without one nobody can open it
+ * or plant another, and nothing is left after SIGKILL. Some file systems do not support it: there
+ * the file has a name for a moment, and it is an error if that cannot be removed. */
 static int open_in(const char *dir)
 {
     const int fd = io_openat(AT_FDCWD, dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -20,11 +24,15 @@ static int open_in(const char *dir)
         errno = ENOMEM;
         return -1;
     }
-    const int named = mkostemp(path, O_CLOEXEC);
-    if (named >= 0) {
-        unlink(path);
+    int named = mkostemp(path, O_CLOEXEC);
+    const bool kept = named >= 0 && unlink(path) != 0;
+    const int failure = errno;
+    if (kept) {
+        close(named);
+        named = -1;
     }
     free(path);
+    errno = failure;
     return named;
 }
 
