@@ -21,7 +21,7 @@ enum { TABLE_MAX_COLUMNS = 12 };
 typedef struct table {
     const char *align; /* a letter per column: l or r */
     unsigned columns;
-    char **cells; /* [rows, columns]; a row whose second cell is NULL is a heading */
+    char *text; /* the cells in order, each NUL-terminated; a heading is a mark and one cell */
     size_t used, room;
     bool failed; /* no memory: cells are missing */
 } table;

@@ -103,11 +103,11 @@ static layer_item item_of(const inspected *x, const tensor *first, const char *n
                        .type = first->type,
                        .from = first->type,
                        .ndim = first->ndim,
+                       .shape = first->shape,
                        .mark = state_of(x, first)->kind,
                        .index = (size_t)(first - x->cp->tensors),
                        .bytes = first->bytes * members, /* no overflow: all of them are in files */
                        .tensors = members};
-    memcpy(item.shape, first->shape, sizeof item.shape);
     return item;
 }
 
@@ -124,16 +124,16 @@ static err_code print_table(const inspected *x, const layer_item *items, size_t 
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
-            const layer_row *const row = &folded.groups[g].rows[i];
+            const layer_row row = layer_group_row(&folded.groups[g], i);
             shown shape, size;
-            table_cell(&t, "  %s", row->name);
-            table_cell(&t, "%" PRIu64, row->sum.tensors);
-            table_cell(&t, "%s", dtype_name(row->sum.type));
-            table_cell(&t, "%s", text_shape(shape.s, row->sum.shape, row->sum.ndim));
-            table_cell(&t, "%s", text_size(size.s, row->sum.bytes));
+            table_cell(&t, "  %s", row.name);
+            table_cell(&t, "%" PRIu64, row.sum.tensors);
+            table_cell(&t, "%s", dtype_name(row.sum.type));
+            table_cell(&t, "%s", text_shape(shape.s, row.sum.shape, row.sum.ndim));
+            table_cell(&t, "%s", text_size(size.s, row.sum.bytes));
             if (x->states->any) {
                 char text[STATE_TEXT_BYTES];
-                table_cell(&t, "%s", state_text(&x->states->of[row->sum.index], text));
+                table_cell(&t, "%s", state_text(&x->states->of[row.sum.index], text));
             }
         }
     }
@@ -161,23 +161,33 @@ static size_t choose(const checkpoint *cp, const char *glob, const tensor **chos
     return count;
 }
 
-/* Fold experts, then layers, and print. */
-static err_code print_tensors(const inspected *x, const tensor *const *chosen, size_t count,
-                              size_t foldable, err *e)
+static err_code fold_experts(const inspected *x, const tensor *const *chosen, size_t foldable,
+                             stack_list *out, err *e)
 {
-    stack_list stacks = {0};
-    stack_item *const parts = calloc(count + 1, sizeof *parts);
-    layer_item *const items = calloc(count + 1, sizeof *items);
-    size_t rows = 0;
-    err_code code = OK;
-    if (!parts || !items) {
-        TRY_OUT(err_set(e, ERR_MEMORY, "no memory for %zu tensors", count));
+    stack_item *const parts = calloc(foldable + 1, sizeof *parts);
+    if (!parts) {
+        return err_set(e, ERR_MEMORY, "no memory for %zu tensors", foldable);
     }
     for (size_t i = 0; i < foldable; i++) {
         const tensor *const t = chosen[i];
         parts[i] = (stack_item){t->name, t->type, t->ndim, t->shape, (int)state_of(x, t)->kind};
     }
-    TRY_OUT(stack_fold(parts, foldable, &stacks, e));
+    const err_code code = stack_fold(parts, foldable, out, e);
+    free(parts);
+    return code;
+}
+
+/* Fold experts, then layers, and print. */
+static err_code print_tensors(const inspected *x, const tensor *const *chosen, size_t count,
+                              size_t foldable, err *e)
+{
+    stack_list stacks = {0};
+    layer_item *items = NULL;
+    size_t rows = 0;
+    err_code code = OK;
+    TRY_OUT(fold_experts(x, chosen, foldable, &stacks, e));
+    items = calloc(stacks.group_count + (count - foldable) + 1, sizeof *items);
+    TRY_OUT(items ? OK : err_set(e, ERR_MEMORY, "no memory for %zu tensors", count));
     for (; rows < stacks.group_count; rows++) {
         const stack_group *const g = &stacks.groups[rows];
         items[rows] = item_of(x, chosen[stacks.members[g->first]], g->name, g->count);
@@ -189,7 +199,6 @@ static err_code print_tensors(const inspected *x, const tensor *const *chosen, s
 out:
     stack_list_free(&stacks);
     free(items);
-    free(parts);
     return code;
 }
 

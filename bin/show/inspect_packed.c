@@ -76,6 +76,7 @@ static layer_item item_of(const packed_view *v, uint32_t number)
                        .type = r->type,
                        .from = r->src_type,
                        .ndim = r->ndim,
+                       .shape = r->shape,
                        .mark = (unsigned)r->cls << 8 | v->states.of[number].kind,
                        .bytes = r->len + (scales ? scales->len : 0),
                        .tensors = pack_record_sources(r),
@@ -83,7 +84,6 @@ static layer_item item_of(const packed_view *v, uint32_t number)
                        .sum_sq_error = q.sum_sq_error,
                        .worst = q.worst,
                        .index = number};
-    memcpy(item.shape, r->shape, sizeof item.shape);
     return item;
 }
 
@@ -125,7 +125,8 @@ static err_code print_table(const packed_view *v, const layer_item *items, size_
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(&t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
-            put_row(&t, v, &folded.groups[g].rows[i]);
+            const layer_row row = layer_group_row(&folded.groups[g], i);
+            put_row(&t, v, &row);
         }
     }
     putchar('\n');

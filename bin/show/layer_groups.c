@@ -14,9 +14,10 @@ enum { TITLE_BYTES = 192, LIST_BYTES = 64 };
 
 /* A row before it is folded: its layer and its content. */
 typedef struct placed {
-    const char *prefix; /* "model.layers"; "" outside layers */
-    int64_t layer;      /* -1: none */
-    layer_row row;
+    const char *name;       /* after the layer */
+    const layer_item *item; /* whose name begins with the prefix, as in "model.layers" */
+    uint32_t prefix_bytes;  /* 0 outside layers */
+    int64_t layer;          /* -1: none */
 } placed;
 
 /* The rows of one layer. */
@@ -27,10 +28,8 @@ typedef struct block {
 } block;
 
 struct layer_private {
-    char *names;
     placed *placed;
     block *blocks;
-    layer_row *rows;
 };
 
 /* ---- one name -------------------------------------------------- */
@@ -51,33 +50,20 @@ static size_t layer_end(const char *name)
     return end;
 }
 
-/* Cut `name` into prefix and rest, in place. */
-static void cut_at_layer(char *name, placed *out)
+/* Divide the name of an item into prefix, layer and rest. Names that are too long for a packed file
+ * are shown whole. */
+static placed place(const layer_item *item)
 {
-    out->layer = name_layer(name);
-    if (out->layer < 0) {
-        return;
+    const char *const name = item->name;
+    const bool is_long = strlen(name) > NAME_MAX_BYTES;
+    placed p = {.name = name, .item = item, .layer = is_long ? -1 : name_layer(name)};
+    if (p.layer >= 0) {
+        const size_t end = layer_end(name);
+        const char *const dot = memrchr(name, '.', end); /* between "layers" and the number */
+        p.prefix_bytes = (uint32_t)(dot ? (size_t)(dot - name) : end);
+        p.name = name[end] ? name + end + 1 : "";
     }
-    const size_t end = layer_end(name);
-    out->row.name = name[end] ? name + end + 1 : "";
-    name[end] = '\0';
-    char *const dot = strrchr(name, '.'); /* between "layers" and the number */
-    if (dot) {
-        *dot = '\0';
-    }
-    out->prefix = name;
-}
-
-/* Place an item. Its name is copied to *arena, which then points after the copy: the copy takes no
- * more than the name and a NUL. */
-static void place(const layer_item *item, char **arena, placed *out)
-{
-    char *const name = *arena;
-    *arena = stpcpy(name, item->name) + 1;
-    *out = (placed){.prefix = "", .layer = -1, .row = {.name = name, .sum = *item}};
-    if (*arena - name - 1 <= NAME_MAX_BYTES) { /* longer names are shown whole */
-        cut_at_layer(name, out);
-    }
+    return p;
 }
 
 /* ---- orders ---------------------------------------------------- */
@@ -87,9 +73,16 @@ static int order_numbers(uint64_t a, uint64_t b)
     return (a > b) - (a < b);
 }
 
+static int order_prefixes(const placed *a, const placed *b)
+{
+    const uint32_t shared = a->prefix_bytes < b->prefix_bytes ? a->prefix_bytes : b->prefix_bytes;
+    const int order = memcmp(a->item->name, b->item->name, shared);
+    return order ? order : order_numbers(a->prefix_bytes, b->prefix_bytes);
+}
+
 static int order_places(const placed *a, const placed *b)
 {
-    const int prefixes = strcmp(a->prefix, b->prefix);
+    const int prefixes = order_prefixes(a, b);
     return prefixes ? prefixes : (a->layer > b->layer) - (a->layer < b->layer);
 }
 
@@ -97,14 +90,14 @@ static int by_row(const void *left, const void *right)
 {
     const placed *const a = left, *const b = right;
     int order = order_places(a, b);
-    order = order ? order : strcmp(a->row.name, b->row.name);
-    return order ? order : order_numbers(a->row.sum.index, b->row.sum.index);
+    order = order ? order : strcmp(a->name, b->name);
+    return order ? order : order_numbers(a->item->index, b->item->index);
 }
 
 static int by_hash(const void *left, const void *right)
 {
     const block *const a = left, *const b = right;
-    int order = strcmp(a->first->prefix, b->first->prefix);
+    int order = order_prefixes(a->first, b->first);
     order = order ? order : memcmp(a->hash, b->hash, XXH3_BYTES);
     return order ? order : order_places(a->first, b->first);
 }
@@ -133,11 +126,12 @@ static void hash_block(block *b)
     } link;
     memset(&link, 0, sizeof link);
     for (size_t i = 0; i < b->count; i++) {
-        const layer_item *const sum = &b->first[i].row.sum;
+        const layer_item *const sum = b->first[i].item;
         const uint64_t traits[] = {sum->type, sum->from, sum->mark, sum->ndim, sum->tensors};
         memcpy(link.traits, traits, sizeof traits);
-        memcpy(link.traits + 6, sum->shape, sizeof sum->shape);
-        snprintf(link.name, sizeof link.name, "%s", b->first[i].row.name);
+        memset(link.traits + 6, 0, sizeof link.traits - sizeof link.traits[0] * 6);
+        memcpy(link.traits + 6, sum->shape, sum->ndim * sizeof *sum->shape);
+        snprintf(link.name, sizeof link.name, "%s", b->first[i].name);
         digest_xxh3(&link, sizeof link, b->hash);
         memcpy(link.before, b->hash, sizeof link.before);
         memset(link.name, 0, sizeof link.name);
@@ -164,8 +158,7 @@ static size_t make_blocks(const placed *rows, size_t count, block *blocks)
 
 static bool is_same_group(const block *a, const block *b)
 {
-    return strcmp(a->first->prefix, b->first->prefix) == 0 &&
-           memcmp(a->hash, b->hash, XXH3_BYTES) == 0;
+    return order_prefixes(a->first, b->first) == 0 && memcmp(a->hash, b->hash, XXH3_BYTES) == 0;
 }
 
 /* "1-3, 5-8" for the layers of `count` blocks; a list that is too long for a line ends in "...". */
@@ -194,87 +187,82 @@ static char *make_title(const block *blocks, size_t count)
 {
     char list[LIST_BYTES], title[NAME_MAX_BYTES + TITLE_BYTES];
     const placed *const p = blocks[0].first;
+    const int prefix = (int)p->prefix_bytes;
     list_layers(blocks, count, list);
     if (p->layer < 0) {
         snprintf(title, sizeof title, "outside layers");
     } else if (count == 1) {
-        snprintf(title, sizeof title, "%s %s", p->prefix, list);
+        snprintf(title, sizeof title, "%.*s %s", prefix, p->item->name, list);
     } else {
-        snprintf(title, sizeof title, "%s %s: %zu identical layers", p->prefix, list, count);
+        snprintf(title, sizeof title, "%.*s %s: %zu identical layers", prefix, p->item->name, list,
+                 count);
     }
     return strdup(title);
 }
 
-/* Fold `count` identical blocks into one group whose rows begin at `rows`. */
-static bool make_group(const block *blocks, size_t count, layer_row *rows, layer_group *out)
+layer_row layer_group_row(const layer_group *g, size_t i)
 {
-    for (size_t i = 0; i < blocks[0].count; i++) {
-        rows[i] = blocks[0].first[i].row;
-        for (size_t b = 1; b < count; b++) {
-            add(&rows[i].sum, &blocks[b].first[i].row.sum);
-        }
+    const placed *const first = &g->blocks[0].first[i];
+    layer_row row = {first->name, *first->item};
+    for (size_t b = 1; b < g->layers; b++) {
+        add(&row.sum, g->blocks[b].first[i].item);
     }
-    *out = (layer_group){.title = make_title(blocks, count),
-                         .layers = count,
-                         .rows = rows,
-                         .row_count = blocks[0].count,
-                         .order = blocks[0].first};
-    return out->title != NULL;
+    return row;
 }
 
 /* The order of the file: tensors outside layers first, then by first layer. */
 static int by_first_layer(const void *left, const void *right)
 {
     const layer_group *const a = left, *const b = right;
-    return order_places(a->order, b->order);
+    return order_places(a->blocks[0].first, b->blocks[0].first);
 }
 
-static bool make_groups(const block *blocks, size_t count, layer_row *rows, layer_groups *out)
+static bool make_groups(const block *blocks, size_t count, layer_groups *out)
 {
-    for (size_t i = 0; i < count;) {
+    out->groups = calloc(count + 1, sizeof *out->groups);
+    for (size_t i = 0; out->groups && i < count;) {
+        layer_group *const g = &out->groups[out->group_count++];
         size_t end = i + 1;
         while (end < count && is_same_group(&blocks[i], &blocks[end])) {
             end++;
         }
-        if (!make_group(&blocks[i], end - i, rows, &out->groups[out->group_count++])) {
+        *g = (layer_group){.title = make_title(&blocks[i], end - i),
+                           .layers = end - i,
+                           .row_count = blocks[i].count,
+                           .blocks = &blocks[i]};
+        if (!g->title) {
             return false;
         }
-        rows += blocks[i].count;
         i = end;
     }
-    qsort(out->groups, out->group_count, sizeof *out->groups, by_first_layer);
-    return true;
+    if (out->groups) {
+        qsort(out->groups, out->group_count, sizeof *out->groups, by_first_layer);
+    }
+    return out->groups != NULL;
 }
 
-static bool allocate(const layer_item *items, size_t count, layer_groups *out)
+static bool allocate(size_t count, layer_groups *out)
 {
-    size_t name_bytes = 1;
-    for (size_t i = 0; i < count; i++) {
-        name_bytes += strlen(items[i].name) + 1;
-    }
     struct layer_private *const p = calloc(1, sizeof *p);
-    *out = (layer_groups){.priv = p, .groups = calloc(count + 1, sizeof *out->groups)};
+    *out = (layer_groups){.priv = p};
     if (!p) {
         return false;
     }
-    p->names = malloc(name_bytes);
     p->placed = calloc(count + 1, sizeof *p->placed);
     p->blocks = calloc(count + 1, sizeof *p->blocks);
-    p->rows = calloc(count + 1, sizeof *p->rows);
-    return out->groups && p->names && p->placed && p->blocks && p->rows;
+    return p->placed && p->blocks;
 }
 
 err_code layer_fold(const layer_item *items, size_t count, layer_groups *out, err *e)
 {
-    if (allocate(items, count, out)) {
+    if (allocate(count, out)) {
         struct layer_private *const p = out->priv;
-        char *arena = p->names;
         for (size_t i = 0; i < count; i++) {
-            place(&items[i], &arena, &p->placed[i]);
+            p->placed[i] = place(&items[i]);
         }
         qsort(p->placed, count, sizeof *p->placed, by_row);
         const size_t blocks = make_blocks(p->placed, count, p->blocks);
-        if (make_groups(p->blocks, blocks, p->rows, out)) {
+        if (make_groups(p->blocks, blocks, out)) {
             return OK;
         }
     }
@@ -288,10 +276,8 @@ void layer_free(layer_groups *a)
         free(a->groups[i].title);
     }
     if (a->priv) {
-        free(a->priv->names);
         free(a->priv->placed);
         free(a->priv->blocks);
-        free(a->priv->rows);
     }
     free(a->priv);
     free(a->groups);

@@ -6,10 +6,11 @@
  *     layer_item items[n];             one for each tensor or stack, filled by the caller
  *     layer_groups folded;
  *     layer_fold(items, n, &folded, e);
- *     for each folded.groups[g], for each of its rows: print
+ *     for each folded.groups[g], for i below its row_count: print layer_group_row(g, i)
  *     layer_free(&folded);
  *
- * Groups and rows own their texts, so `items` may be freed after folding. */
+ * A checkpoint may have a million tensors, so rows are made when they are asked for, and refer to the
+ * items, which must live as long. */
 #ifndef LAYER_GROUPS_H
 #define LAYER_GROUPS_H
 
@@ -25,8 +26,8 @@ typedef struct layer_item {
     const char *name; /* of the tensor or stack */
     dtype type, from; /* as stored, and in the source */
     unsigned ndim;
-    uint64_t shape[TENSOR_MAX_DIMS];
-    unsigned mark; /* anything else that must agree, as one number */
+    const uint64_t *shape; /* [ndim] */
+    unsigned mark;         /* anything else that must agree, as one number */
 
     /* These are summed over the layers of a group. */
     uint64_t bytes;
@@ -39,16 +40,15 @@ typedef struct layer_item {
 } layer_item;
 
 typedef struct layer_row {
-    const char *name; /* without the part that is in the title; owned by the layer_groups */
+    const char *name; /* without the part that is in the title */
     layer_item sum;
 } layer_row;
 
 typedef struct layer_group {
     char *title; /* "model.layers 1-3, 5-8", "outside layers" */
     uint64_t layers;
-    const layer_row *rows;
     size_t row_count;
-    const struct placed *order; /* private */
+    const struct block *blocks; /* private: one for each layer */
 } layer_group;
 
 typedef struct layer_groups {
@@ -60,6 +60,9 @@ typedef struct layer_groups {
 /* Fold `count` items. Groups are in the order of their first layers, tensors outside layers first.
  * ERR_MEMORY: there is nothing to free then. */
 MUST_CHECK err_code layer_fold(const layer_item *items, size_t count, layer_groups *out, err *e);
+
+/* Row `i` of a group: the sum of that row over its layers. */
+layer_row layer_group_row(const layer_group *g, size_t i);
 
 void layer_free(layer_groups *a);
 

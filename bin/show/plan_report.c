@@ -54,6 +54,7 @@ static layer_item item_of(const convert_job *job, uint32_t number, const packed_
                        .type = r->type,
                        .from = r->src_type,
                        .ndim = r->ndim,
+                       .shape = r->shape,
                        .mark = (unsigned)r->cls << 8 | job->plan.records[number].reason,
                        .bytes = r->len + (scales ? scales->len : 0),
                        .tensors = pack_record_sources(r),
@@ -63,7 +64,6 @@ static layer_item item_of(const convert_job *job, uint32_t number, const packed_
                        .sum_sq_error = q.sum_sq_error,
                        .worst = q.worst,
                        .index = number};
-    memcpy(item.shape, r->shape, sizeof item.shape);
     return item;
 }
 
@@ -124,8 +124,8 @@ static err_code put_folded(table *t, const convert_job *job, const layer_item *i
     for (size_t g = 0; g < folded.group_count; g++) {
         table_heading(t, "%s", folded.groups[g].title);
         for (size_t i = 0; i < folded.groups[g].row_count; i++) {
-            const layer_row *const row = &folded.groups[g].rows[i];
-            put_plan_row(t, job, "  ", row->name, &row->sum);
+            const layer_row row = layer_group_row(&folded.groups[g], i);
+            put_plan_row(t, job, "  ", row.name, &row.sum);
         }
     }
     layer_free(&folded);

@@ -1,17 +1,16 @@
 #include "format/tensor/expert_stack.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* An item with the name of the stack that it could belong to, or its own name if it has no expert
- * number. */
+ * number. A checkpoint may have a million items: names are not copied unless they change. */
 typedef struct candidate {
-    char key[NAME_MAX_BYTES + 1];
-    bool expert;
+    const char *key;
     uint64_t index;
     size_t item;
+    bool expert;
 } candidate;
 
 static int candidate_compare(const void *a, const void *b)
@@ -48,33 +47,40 @@ static bool is_stack(const candidate *c, size_t count, const stack_item *items)
 
 static void add_group(stack_list *list, const char *name, size_t first, size_t count)
 {
-    stack_group *const g = &list->groups[list->group_count++];
-    snprintf(g->name, sizeof g->name, "%s", name);
-    g->first = first;
-    g->count = count;
+    list->groups[list->group_count++] = (stack_group){name, first, count};
 }
 
-/* Sorting by key and number puts the members of a possible stack next to each other, in order. */
-err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e)
+/* The bytes that the names of all possible stacks take. */
+static size_t measure_names(const stack_item *items, size_t count)
 {
-    *out = (stack_list){0};
-    candidate *const c = calloc(count + 1, sizeof *c);
-    out->groups = calloc(count + 1, sizeof *out->groups);
-    out->members = calloc(count + 1, sizeof *out->members);
-    if (!c || !out->groups || !out->members) {
-        free(c);
-        stack_list_free(out);
-        return err_set(e, ERR_MEMORY, "no memory to group %zu tensors", count);
-    }
+    char key[NAME_MAX_BYTES + 1];
+    uint64_t index = 0;
+    size_t bytes = 1;
     for (size_t i = 0; i < count; i++) {
-        c[i].item = i;
-        c[i].expert = name_expert_index(items[i].name, &c[i].index) &&
-                      name_make_stack(items[i].name, c[i].key);
-        if (!c[i].expert) {
-            snprintf(c[i].key, sizeof c[i].key, "%s", items[i].name);
+        if (name_expert_index(items[i].name, &index) && name_make_stack(items[i].name, key)) {
+            bytes += strlen(key) + 1;
         }
     }
-    qsort(c, count, sizeof *c, candidate_compare);
+    return bytes;
+}
+
+static void find_candidates(const stack_item *items, size_t count, candidate *c, char *names)
+{
+    char key[NAME_MAX_BYTES + 1];
+    for (size_t i = 0; i < count; i++) {
+        c[i] = (candidate){.key = items[i].name, .item = i};
+        c[i].expert =
+            name_expert_index(items[i].name, &c[i].index) && name_make_stack(items[i].name, key);
+        if (c[i].expert) {
+            c[i].key = names;
+            names = stpcpy(names, key) + 1;
+        }
+    }
+}
+
+/* Candidates of one key are next to each other, by ascending number. */
+static void make_groups(const candidate *c, size_t count, const stack_item *items, stack_list *out)
+{
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
         while (end < count && strcmp(c[end].key, c[i].key) == 0) {
@@ -91,6 +97,22 @@ err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err 
             }
         }
     }
+}
+
+err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e)
+{
+    candidate *const c = calloc(count + 1, sizeof *c);
+    *out = (stack_list){.groups = calloc(count + 1, sizeof *out->groups),
+                        .members = calloc(count + 1, sizeof *out->members),
+                        .names = malloc(measure_names(items, count))};
+    if (!c || !out->groups || !out->members || !out->names) {
+        free(c);
+        stack_list_free(out);
+        return err_set(e, ERR_MEMORY, "no memory to group %zu tensors", count);
+    }
+    find_candidates(items, count, c, out->names);
+    qsort(c, count, sizeof *c, candidate_compare);
+    make_groups(c, count, items, out);
     free(c);
     return OK;
 }
@@ -99,5 +121,6 @@ void stack_list_free(stack_list *list)
 {
     free(list->groups);
     free(list->members);
+    free(list->names);
     *list = (stack_list){0};
 }

@@ -23,7 +23,7 @@ typedef struct stack_item {
 } stack_item;
 
 typedef struct stack_group {
-    char name[NAME_MAX_BYTES + 1];
+    const char *name;    /* that of the item, or a name in `names` */
     size_t first, count; /* members of the list; count >= 2: a stack */
 } stack_group;
 
@@ -31,9 +31,11 @@ typedef struct stack_list {
     stack_group *groups; /* in no particular order */
     size_t group_count;
     size_t *members; /* every item once */
+    char *names;     /* of the stacks */
 } stack_list;
 
-/* Names must not be longer than NAME_MAX_BYTES. Release by stack_list_free. ERR_MEMORY. */
+/* Names must not be longer than NAME_MAX_BYTES, and must live as long as the list. Release by
+ * stack_list_free. ERR_MEMORY. */
 MUST_CHECK err_code stack_fold(const stack_item *items, size_t count, stack_list *out, err *e);
 
 void stack_list_free(stack_list *list);

@@ -21,6 +21,7 @@ import worst_cases  # noqa: E402
 FIELDS = ("blocks", "allocated", "live", "peak", "read", "written", "stop_ns")
 GROWTH = 2.25  # of n log n at the sizes of the cases
 SPARE = 200000  # of bytes, for what does not depend on n but differs
+SPARE_PEAK = 2 << 20  # large arrays are rounded up to whole huge pages
 LARGER = 16  # the input of cancellation
 MOMENTS = (1, 2, 3)  # quarters of the steps
 STOP_SECONDS = 1.0
@@ -59,8 +60,10 @@ def growth_problems(case):
     status, twice, _ = run(measure(case, 2 * case.n))
     problems = [] if status == case.status else [f"{case.name}: exit status {status} at 2n"]
     for what in ("blocks", "allocated", "peak", "read", "written"):
-        if twice[what] > GROWTH * once[what] + SPARE:
+        if twice[what] > GROWTH * once[what] + (SPARE_PEAK if what == "peak" else SPARE):
             problems.append(f"{case.name}: {what} grow from {once[what]} to {twice[what]} as n doubles")
+    if case.bytes_each and twice["peak"] > case.bytes_each * 2 * case.n + SPARE_PEAK:
+        problems.append(f"{case.name}: a peak of {twice['peak'] // (2 * case.n)} bytes for each of n, at most {case.bytes_each}")
     print(
         f"  {case.name:20} {twice['blocks'] / max(once['blocks'], 1):5.2f} times the steps, "
         f"{twice['blocks'] / 2 / case.n:8.0f} for each of n, peak {twice['peak'] / MIB:6.1f} MiB",

@@ -294,6 +294,7 @@ class Case:
     make: Callable
     n: int
     status: int = 0  # that octavo exits with
+    bytes_each: int = 0  # of memory for each of n, at most; 0: only its growth is bounded
 
     @property
     def name(self):
@@ -301,12 +302,12 @@ class Case:
 
 
 CASES = (
-    Case(names, 8192),
-    Case(layers, 8192),
-    Case(experts, 8192),
-    Case(unequal_experts, 8192),
-    Case(siblings, 8192),
-    Case(scales, 8192),
+    Case(names, 8192, bytes_each=450),
+    Case(layers, 8192, bytes_each=900),
+    Case(experts, 8192, bytes_each=450),
+    Case(unequal_experts, 8192, bytes_each=900),
+    Case(siblings, 8192, bytes_each=900),
+    Case(scales, 8192, bytes_each=450),
     Case(parts, 8192),
     Case(metadata, 16384),
     Case(differences, 8192, 1),
