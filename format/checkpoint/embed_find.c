@@ -48,11 +48,21 @@ static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int
     return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
-/* A link that leads nowhere, or where nobody may look, is not a file of the checkpoint. Any other
- * failure says nothing about the file: it must not disappear from what is reported. */
-static bool is_dangling(int failure)
+static bool is_link(const embed_search *s, const char *name)
 {
-    return failure == ENOENT || failure == ENOTDIR || failure == ELOOP || failure == EACCES;
+    struct stat st;
+    char *const path = io_join(s->out->from->path, name);
+    const bool link = path && lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+    free(path);
+    return link;
+}
+
+/* Is it a link that leads nowhere, or where this user may not look? Any other failure says nothing
+ * about the file: it must not disappear from what is reported. */
+static bool is_dangling(const embed_search *s, const char *name, int failure)
+{
+    return failure == ENOENT || failure == ENOTDIR || failure == ELOOP ||
+           (failure == EACCES && is_link(s, name));
 }
 
 /* Fill in what the file system says. *take: it is a regular file, or a link to one. A dangling link
@@ -65,8 +75,14 @@ static err_code describe_file(const embed_search *s, embed_file *f, bool *take, 
     if (failure == ENOMEM) {
         return no_memory(s, e);
     }
+    if (failure == EACCES && !f->embedded && is_link(s, f->name)) {
+        *take = true; /* as a name: it may be a file that a loader needs */
+        return OK;
+    }
     if (failure != 0) {
-        return f->embedded || !is_dangling(failure) ? refuse_file(s->out->from, f, failure, e) : OK;
+        return f->embedded || !is_dangling(s, f->name, failure)
+                   ? refuse_file(s->out->from, f, failure, e)
+                   : OK;
     }
     f->bytes = (uint64_t)st.st_size;
     f->device = (uint64_t)st.st_dev;
@@ -194,7 +210,7 @@ static err_code add_directories(const embed_search *s, const dir_list *names, er
             continue;
         }
         const int failure = checkpoint_dir_stat(s->out->from, name, &st);
-        if (failure != 0 && !is_dangling(failure)) {
+        if (failure != 0 && !is_dangling(s, name, failure)) {
             return failure == ENOMEM ? no_memory(s, e)
                                      : err_set_errno(e, ERR_IO, failure, "%s/%s: cannot stat",
                                                      s->out->from->path, name);

@@ -5,6 +5,7 @@
 strace -o /dev/null true 2>/dev/null || skip 'strace is missing or may not trace'
 is_sanitized && skip 'sanitizers make system calls of their own'
 failed=0
+error=EIO
 named='^$' # what may be printed instead of the usual output
 
 # each_stat PATH ARGUMENTS: octavo ends with status 3 and the words of the error, or as usual.
@@ -17,12 +18,12 @@ each_stat() {
     for ((n = 1; n < 60; n++)); do
         prepare
         status=0
-        strace -f -qq -o trace -P "$path" -e trace=%%stat -e inject=%%stat:error=EIO:when=$n \
+        strace -f -qq -o trace -P "$path" -e trace=%%stat -e "inject=%%stat:error=$error:when=$n" \
             "$OCTAVO" "$@" >printed 2>complaint || status=$?
         ended >>printed
         grep -q INJECTED trace || break
         { ((status == usual)) && { cmp -s usual printed || grep -q "$named" printed; }; } ||
-            { ((status == 3)) && grep -q 'Input/output error' complaint; } ||
+            { ((status == 3)) && grep -qE 'Input/output error|Permission denied' complaint; } ||
             fail "$*: call $n on $path: status $status: $(cat complaint)"
     done
     ((n > 1 && n < 60)) || fail "$*: $((n - 1)) calls on $path"
@@ -57,7 +58,9 @@ prepare
 convert=(convert -q --device cpu --threads 1)
 
 # what is not embedded is listed, or it is an error
-each_stat checkpoint/notes.txt convert checkpoint -n --json --threads 1
+for error in EACCES EIO; do
+    each_stat checkpoint/notes.txt convert checkpoint -n --json --threads 1
+done
 named='"other/"' # instead of what is in it
 each_stat checkpoint/other convert checkpoint -n --json --threads 1
 named='^$'
