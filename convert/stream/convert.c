@@ -227,19 +227,14 @@ static err_code write_tensors(const convert_job *job, pipeline *p, output *out, 
     return checkpoint_end(job->cp, m, pipeline_run(p, out, &report->nonfinite_kept, e), e);
 }
 
-static err_code write_tail(const plan *p, pack_evidence *v, output *out, convert_report *report,
-                           err *e)
+static err_code write_tail(const plan *p, pack_evidence *v, pack_tail *tail, output *out,
+                           convert_report *report, err *e)
 {
     const pack_text provenance = {p->provenance, p->provenance_bytes};
-    pack_tail tail = {0};
-    err_code code = OK;
-    TRY_OUT(pack_tail_build(&p->head, &p->table, v, provenance, &tail, e));
-    memcpy(report->root, tail.root, SHA256_BYTES);
-    TRY_OUT(output_write(out, p->table.data_end, tail.bytes, tail.length, e));
-    TRY_OUT(output_sync(out, e));
-out:
-    free(tail.bytes);
-    return code;
+    TRY(pack_tail_build(&p->head, &p->table, v, provenance, tail, e));
+    memcpy(report->root, tail->root, SHA256_BYTES);
+    TRY(output_write(out, p->table.data_end, tail->bytes, tail->length, e));
+    return output_sync(out, e);
 }
 
 static void sum_up(const plan *p, const pack_evidence *v, convert_report *report)
@@ -288,16 +283,22 @@ static err_code read_back(const convert_job *job, const engine *g, const output 
 static err_code fill_output(convert_job *job, engine *g, pipeline *p, pack_evidence *v, output *out,
                             const monitor *m, convert_report *report, err *e)
 {
-    TRY(output_reserve(out, job->plan.file_bytes, e));
+    const plan *const made = &job->plan;
+    pack_tail tail = {0};
+    err_code code = OK;
+    TRY(output_reserve(out, made->file_bytes, e));
     if (job->options.source_sha256) {
         TRY(digest_shards(job, g, m, e));
     }
     const double start = now();
-    TRY(write_tensors(job, p, out, m, report, e));
-    TRY(write_tail(&job->plan, v, out, report, e));
+    TRY_OUT(pack_tail_reserve(&made->table, v->alg, made->provenance_bytes, &tail, e));
+    TRY_OUT(write_tensors(job, p, out, m, report, e));
+    TRY_OUT(write_tail(made, v, &tail, out, report, e));
     report->seconds = now() - start;
-    sum_up(&job->plan, v, report);
-    return OK;
+    sum_up(made, v, report);
+out:
+    free(tail.bytes);
+    return code;
 }
 
 static err_code open_output(const convert_options *o, const monitor *m, output **out, err *e)

@@ -97,6 +97,14 @@ uint64_t pack_file_bytes(const pack_table *t, digest_alg alg, size_t prov_bytes)
     return lay_tail(t, alg, prov_bytes, dir) + PACK_BLOCK;
 }
 
+err_code pack_tail_reserve(const pack_table *t, digest_alg alg, size_t prov_bytes, pack_tail *out,
+                           err *e)
+{
+    *out = (pack_tail){.length = pack_file_bytes(t, alg, prov_bytes) - t->data_end};
+    out->bytes = calloc(1, out->length);
+    return out->bytes ? OK : err_set(e, ERR_MEMORY, "no memory for the tail of the packed file");
+}
+
 /* The tail comes after the data because digests and statistics are known only when all of it was
  * written: so a file can be written in one pass, even into a pipe. The trailer's root, one SHA-256
  * over superblock and trailer, covers the whole file through the section digests in their
@@ -109,17 +117,16 @@ err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_eviden
     pack_section *const dir = trailer.dir + PACK_HEAD_SECTIONS;
     memcpy(trailer.dir, head->superblock.dir, PACK_HEAD_SECTIONS * sizeof *trailer.dir);
     memcpy(trailer.plan_id, head->superblock.plan_id, XXH3_BYTES);
-    for (uint32_t i = 0; i < t->count; i++) {
-        TRY(pack_tensor_digest(v, &t->records[i], pack_evidence_tensor(v, i), e));
-    }
     err_code code = OK;
+    for (uint32_t i = 0; i < t->count; i++) {
+        TRY_OUT(pack_tensor_digest(v, &t->records[i], pack_evidence_tensor(v, i), e));
+    }
     const uint64_t trailer_off = lay_tail(t, v->alg, prov.bytes, dir);
     trailer.file_bytes = trailer_off + PACK_BLOCK;
-    out->length = trailer.file_bytes - t->data_end;
-    out->bytes = calloc(1, out->length);
-    if (!out->bytes) {
-        return err_set(e, ERR_MEMORY, "no memory for the tail of the packed file");
-    }
+    TRY_OUT(out->bytes ? OK : pack_tail_reserve(t, v->alg, prov.bytes, out, e));
+    TRY_OUT(out->length == trailer.file_bytes - t->data_end
+                ? OK
+                : err_set(e, ERR_INTERNAL, "another length of the tail was reserved"));
     const void *const contents[PACK_TAIL_SECTIONS] = {v->chunks, v->tensors, v->sources, v->stats,
                                                       prov.data};
     for (unsigned i = 0; i < PACK_TAIL_SECTIONS; i++) {

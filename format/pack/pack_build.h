@@ -36,8 +36,14 @@ MUST_CHECK err_code pack_head_build(pack_table *t, digest_alg alg, pack_text fil
 /* Length of the whole file if its provenance has `prov_bytes` bytes. */
 uint64_t pack_file_bytes(const pack_table *t, digest_alg alg, size_t prov_bytes);
 
-/* Also computes the tensor digests of `v` from those of the chunks. The caller frees tail->bytes by
- * free(). ERR_MEMORY. */
+/* Allocate the tail before anything is written, so that memory cannot be lacking when hours of work
+ * are done. The caller frees tail->bytes by free(). ERR_MEMORY. */
+MUST_CHECK err_code pack_tail_reserve(const pack_table *t, digest_alg alg, size_t prov_bytes,
+                                      pack_tail *out, err *e);
+
+/* Also computes the tensor digests of `v` from those of the chunks. Uses what pack_tail_reserve has
+ * allocated, or allocates it if out->bytes is NULL; after an error, *out is empty. The caller frees
+ * tail->bytes by free(). ERR_MEMORY; ERR_INTERNAL if another length was reserved. */
 MUST_CHECK err_code pack_tail_build(const pack_head *head, const pack_table *t, pack_evidence *v,
                                     pack_text prov, pack_tail *out, err *e);
 

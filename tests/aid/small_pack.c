@@ -326,7 +326,7 @@ void small_pack_build(const small_model *model, const small_options *options, sm
         "\"spec\":{\"format\":1,\"quant\":1}}";
     err e = {0};
     pack_head head;
-    pack_tail tail;
+    pack_tail tail = {0};
     pack_evidence v;
     *out = (small_pack){0};
     make_head(model, options, out, &head);

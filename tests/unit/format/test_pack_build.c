@@ -24,6 +24,20 @@ typedef struct built {
     uint64_t bytes;
 } built;
 
+/* Half of the files with pack_tail_reserve, whose memory must do. */
+static void build_tail(built *b, pack_evidence *v)
+{
+    const pack_text text = {provenance, sizeof provenance - 1};
+    err e = {0};
+    b->tail = (pack_tail){0};
+    if (b->table.count % 2 == 0) {
+        expect_ok(pack_tail_reserve(&b->table, v->alg, text.bytes, &b->tail, &e), &e);
+    }
+    const unsigned char *const reserved = b->tail.bytes;
+    expect_ok(pack_tail_build(&b->head, &b->table, v, text, &b->tail, &e), &e);
+    ck_assert(!reserved || b->tail.bytes == reserved);
+}
+
 static void build(uint64_t *state, digest_alg alg, built *b)
 {
     const uint64_t start = *state;
@@ -40,9 +54,7 @@ static void build(uint64_t *state, digest_alg alg, built *b)
     for (uint64_t i = 0; i < b->table.source_count * 16; i++) {
         v.sources[i] = (unsigned char)(start + i * 3);
     }
-    expect_ok(pack_tail_build(&b->head, &b->table, &v,
-                              (pack_text){provenance, sizeof provenance - 1}, &b->tail, &e),
-              &e);
+    build_tail(b, &v);
     pack_evidence_free(&v);
     b->bytes = pack_file_bytes(&b->table, alg, sizeof provenance - 1);
     /* Data is zero here, and only mapped, since tables may be large. */
@@ -62,6 +74,27 @@ static void built_free(built *b)
     free(b->tail.bytes);
     pack_table_free(&b->table);
 }
+
+/* A provenance that is longer than what was reserved is not written past the end. */
+START_TEST(reserved_too_little)
+{
+    const pack_text text = {provenance, sizeof provenance - 1};
+    uint64_t state = 1;
+    built b;
+    err e = {0};
+    pack_evidence v = {0};
+    build(&state, DIGEST_XXH3, &b);
+    free(b.tail.bytes);
+    expect_ok(pack_evidence_create(&b.table, DIGEST_XXH3, &v, &e), &e);
+    expect_ok(pack_tail_reserve(&b.table, v.alg, 0, &b.tail, &e), &e);
+    b.tail.length -= 1;
+    expect_error(pack_tail_build(&b.head, &b.table, &v, text, &b.tail, &e), ERR_INTERNAL, &e,
+                 "another length of the tail was reserved");
+    ck_assert_ptr_null(b.tail.bytes);
+    pack_evidence_free(&v);
+    built_free(&b);
+}
+END_TEST
 
 static void expect_sha256(const unsigned char *data, uint64_t bytes, const unsigned char *found)
 {
@@ -239,6 +272,7 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("pack_build");
+    tcase_add_test(tc, reserved_too_little);
     tcase_add_loop_test(tc, file_is_as_specified, 0, 20);
     tcase_add_loop_test(tc, tensor_digests_are_filled_in, 0, 20);
     tcase_add_test(tc, same_input_same_bytes);

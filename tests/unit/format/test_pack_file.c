@@ -371,7 +371,7 @@ END_TEST
 static void write_sparse(pack_table *t, const char *path)
 {
     pack_head head;
-    pack_tail tail;
+    pack_tail tail = {0};
     pack_evidence v;
     err e = {0};
     expect_ok(pack_head_build(t, DIGEST_XXH3, (pack_text){"", 0}, (pack_text){"{}", 2}, &head, &e),
