@@ -1,7 +1,7 @@
 /* Injects faults into octavo; loaded by LD_PRELOAD:
  *
- *     SHIM_IO=K       every pread, preadv2 and pwrite moves at most K bytes, and every third is
- *                     interrupted
+ *     SHIM_IO=K       every read, pread, preadv2, write and pwrite moves at most K bytes, and every
+ *                     third is interrupted; glibc's own streams are not affected
  *     SHIM_FLIP=N     the N-th byte of a file is changed when pwrite writes it, as a disk may do
  *     SHIM_MALLOC=N   the N-th allocation fails, counted from the start of main: those of the
  *                     program and of every library, anonymous mappings and new threads included
@@ -47,6 +47,24 @@ static size_t shortened(size_t bytes)
 {
     const long most = setting("SHIM_IO");
     return most > 0 && bytes > (size_t)most ? (size_t)most : bytes;
+}
+
+ssize_t read(int fd, void *to, size_t bytes)
+{
+    if (interrupted()) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_read, fd, to, shortened(bytes));
+}
+
+ssize_t write(int fd, const void *from, size_t bytes)
+{
+    if (interrupted()) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_write, fd, from, shortened(bytes));
 }
 
 ssize_t pread(int fd, void *to, size_t bytes, off_t off)

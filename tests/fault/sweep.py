@@ -318,18 +318,18 @@ def group_verify(sweep):
             sweep.points(f"{what}, {calls} {inject}", arguments, calls, inject, paths, check(statuses, paths))
 
 
-def shimmed(arguments, **settings):
-    """Run octavo with SHIM (shim.c) preloaded."""
+def shimmed(arguments, piped=b"", **settings):
+    """Run octavo with SHIM (shim.c) preloaded; standard input and output are pipes."""
     names = {f"SHIM_{name.upper()}": str(value) for name, value in settings.items()}
-    return subprocess.run(
+    run = subprocess.run(
         [OCTAVO, *arguments],
-        stdin=subprocess.DEVNULL,
+        input=piped,
         capture_output=True,
-        text=True,
-        errors="replace",
         check=False,
         env={**os.environ, **names, "LD_PRELOAD": os.environ["SHIM"]},
     )
+    run.stderr = run.stderr.decode("utf-8", "replace")
+    return run
 
 
 def group_short(sweep):
@@ -344,6 +344,12 @@ def group_short(sweep):
             run = shimmed(("verify", OUT, "-q", "--against", CHECKPOINT), io=most)
             sweep.runs += 1
             sweep.complain(f"verify, {most} bytes at a time", [] if run.returncode == OK else ["failed"], run)
+        run = shimmed(("convert", CHECKPOINT, "-o", "-", "-q", "--device", "cpu"), io=most)
+        sweep.runs += 1
+        sweep.complain(f"into a pipe, {most} bytes at a time", [] if run.stdout == sweep.new else ["not the same bytes"], run)
+        run = shimmed(("verify", "-", "-q"), piped=sweep.new, io=most)
+        sweep.runs += 1
+        sweep.complain(f"from a pipe, {most} bytes at a time", [] if run.returncode == OK else ["failed"], run)
     write_large(sweep)
     for kind in (Conversion, ColdConversion):
         c = kind(sweep, False, checkpoint=LARGE)
