@@ -1,5 +1,5 @@
-/* Every command and option of octavo. --help, the manual pages and the completions print these
- * texts; spec/cli.md explains how the options work together. */
+/* Every option of octavo; the commands are in command_table.c. --help, the manual pages and the
+ * completions print these texts; spec/cli.md explains how the options work together. */
 #include "bin/cli/options.h"
 
 #include "bin/cli/manual.h"
@@ -28,36 +28,6 @@
 #define ALL                                                                                        \
     (CONVERT | VERIFY | INSPECT | UNPACK | DIFF | EXPORT | TOKENIZE | DEVICES | BENCH | HELP |     \
      1U << COMMAND_NONE)
-
-const command_spec command_table[COMMAND_COUNT] = {
-    [COMMAND_CONVERT] = {"convert",
-                         {{"CHECKPOINT", VALUE_PATH, .required = true}},
-                         "quantize a checkpoint to block FP8, into one packed file"},
-    [COMMAND_VERIFY] = {"verify",
-                        {{"FILE|CHECKPOINT|-", VALUE_PATH, .required = true, .stream = true}},
-                        "prove that a packed file is intact and still the same model"},
-    [COMMAND_INSPECT] = {"inspect",
-                         {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
-                         "show what a packed file or a checkpoint contains"},
-    [COMMAND_UNPACK] = {"unpack",
-                        {{"FILE", VALUE_PATH, .required = true},
-                         {"NAME", VALUE_OTHER, .repeatable = true}},
-                        "extract tensors and files from a packed file"},
-    [COMMAND_DIFF] = {"diff",
-                      {{"A", VALUE_PATH, .required = true}, {"B", VALUE_PATH, .required = true}},
-                      "compare two models"},
-    [COMMAND_EXPORT] = {"export",
-                        {{"FILE", VALUE_PATH, .required = true}},
-                        "export a packed file to a directory that a runtime can load"},
-    [COMMAND_TOKENIZE] = {"tokenize",
-                          {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
-                          "turn a text into the token ids of a model"},
-    [COMMAND_DEVICES] = {"devices", {{0}}, "list the CPU and the CUDA devices"},
-    [COMMAND_BENCH] = {"bench",
-                       {{"DIR", VALUE_PATH, .required = false}},
-                       "measure disk, processor and GPUs, and name the bottleneck"},
-    [COMMAND_HELP] = {"help", {{"COMMAND", VALUE_WORD, .required = false}}, "explain a command"},
-};
 
 const option_spec option_table[] = {
     {.id = OPTION_OUTPUT,
@@ -443,6 +413,15 @@ const option_spec option_table[] = {
      .kind = VALUE_OTHER,
      .value = "SIZE",
      .help = "Memory for buffers, such as 512M (the default) or 2G."},
+    {.id = OPTION_MAX_EXPAND,
+     .commands = CONVERT | VERIFY | INSPECT | UNPACK | DIFF | EXPORT | TOKENIZE | BENCH,
+     .name = "max-expand",
+     .kind = VALUE_OTHER,
+     .value = "SIZE",
+     .help =
+         "Also accept input that expands to SIZE, such as 2G: an archive on disk (default: 256M "
+         "or 32 times its size), a JSON file in memory (default: 64M; 512M for an index or a "
+         "tokenizer)."},
     {.id = OPTION_PROGRESS,
      .commands = CONVERT | VERIFY | UNPACK | DIFF | EXPORT,
      .name = "progress",

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bin/cli/value.h"
+#include "format/base/expansion.h"
+
 enum {
     LONG_FIRST = 256,    /* getopt_long's value for row 0 of the table; letters are smaller */
     WORD_MAX = 64,       /* longer words are not compared */
@@ -275,6 +278,12 @@ static err_code apply_option(const option_spec *o, option_fn on_option, void *ct
         return OK;
     }
     if (o->id == OPTION_JSON) {
+        return OK;
+    }
+    if (o->id == OPTION_MAX_EXPAND) {
+        uint64_t bytes = 0;
+        TRY(value_size("--max-expand", optarg, &bytes, e));
+        expansion_raise(bytes);
         return OK;
     }
     if (o->value) {

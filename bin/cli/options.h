@@ -79,6 +79,7 @@ typedef enum option_id {
     OPTION_CHECKPOINT,
     OPTION_THREADS,
     OPTION_MEMORY,
+    OPTION_MAX_EXPAND,
     OPTION_PROGRESS,
     OPTION_JSON,
     OPTION_QUIET,
@@ -166,8 +167,9 @@ typedef struct command_line {
 } command_line;
 
 /* Called for each option in the order of the command line, except for --help and --version, which
- * end the parsing, and --json, which main looks for before parsing (options_ask_json). `value` is
- * NULL for options without a value. */
+ * end the parsing, --json, which main looks for before parsing (options_ask_json), and --max-expand,
+ * which is for the whole program (format/base/expansion.h). `value` is NULL for options without a
+ * value. */
 typedef err_code (*option_fn)(void *ctx, const option_spec *o, const char *value, err *e);
 
 /* Sets and returns ERR_INTERNAL: according to the table the command has this option, but its

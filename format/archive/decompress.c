@@ -192,10 +192,8 @@ static err_code read_gzip(decompressor *f, size_t *bytes, err *e)
 
 err_code decompressor_refuse(const char *path, uint64_t limit, err *e)
 {
-    err_set(e, ERR_INPUT,
-            "%s: holds more than %" PRIu64 " MiB, more than %d times its size: not unpacked", path,
-            limit / MIB, DECOMPRESSOR_GROWTH);
-    err_hint(e, "if that is meant to be, unpack it yourself and name the directory");
+    err_set(e, ERR_INPUT, "%s: unpacks to more than %" PRIu64 " MiB: refused", path, limit / MIB);
+    err_hint(e, "if that is meant to be, --max-expand SIZE allows more");
     return ERR_INPUT;
 }
 

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format/base/expansion.h"
 #include "format/base/err.h"
 #include "format/base/monitor.h"
 
@@ -26,15 +27,16 @@ enum {
     DECOMPRESSOR_SPARE = 256 << 20 /* or to this many bytes, if that is more */
 };
 
-/* How many bytes may be unpacked from an archive of this size. Weights shrink by a third, texts to a
+/* How many bytes may be unpacked from an archive of this size, unless --max-expand allows more. Weights shrink by a third, texts to a
  * tenth; what grows more holds nothing but repetitions. */
 static inline uint64_t decompressor_limit(uint64_t archive_bytes)
 {
-    return archive_bytes < DECOMPRESSOR_SPARE / DECOMPRESSOR_GROWTH
-               ? DECOMPRESSOR_SPARE
-               : (archive_bytes < UINT64_MAX / DECOMPRESSOR_GROWTH
-                      ? archive_bytes * DECOMPRESSOR_GROWTH
-                      : UINT64_MAX);
+    const uint64_t usual = archive_bytes < DECOMPRESSOR_SPARE / DECOMPRESSOR_GROWTH
+                               ? DECOMPRESSOR_SPARE
+                               : (archive_bytes < UINT64_MAX / DECOMPRESSOR_GROWTH
+                                      ? archive_bytes * DECOMPRESSOR_GROWTH
+                                      : UINT64_MAX);
+    return expansion_limit(usual);
 }
 
 /* Refuse an archive that holds more: ERR_INPUT, with what to do. */

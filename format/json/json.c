@@ -1,9 +1,12 @@
 #include "format/json/json.h"
 
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/expansion.h"
+#include "format/base/num.h"
 #include "format/file/file_kind.h"
 #include "format/file/io.h"
 
@@ -116,14 +119,16 @@ static size_t tree_bytes(const census *c)
 
 static err_code check_tree(const char *what, json_form form, const census *c, err *e)
 {
-    const size_t most = (form & JSON_LARGE) != 0 ? JSON_MAX_LARGE_TREE : JSON_MAX_TREE;
-    return tree_bytes(c) <= most
-               ? OK
-               : err_set(e, ERR_INPUT,
-                         "%s: JSON of %zu values, which take %zu MiB of memory, at most %zu "
-                         "are allowed",
-                         what, c->objects + c->arrays + c->values + 1, tree_bytes(c) >> 20,
-                         most >> 20);
+    const uint64_t most =
+        expansion_limit((form & JSON_LARGE) != 0 ? JSON_MAX_LARGE_TREE : JSON_MAX_TREE);
+    if (tree_bytes(c) <= most) {
+        return OK;
+    }
+    err_set(e, ERR_INPUT,
+            "%s: JSON of %zu values, which take %zu MiB of memory, at most %" PRIu64 " are allowed",
+            what, c->objects + c->arrays + c->values + 1, tree_bytes(c) >> 20, most / MIB);
+    err_hint(e, "if that is meant to be, --max-expand SIZE allows more");
+    return ERR_INPUT;
 }
 
 static err_code check_bounds(const char *what, const char *text, size_t bytes, json_form form,

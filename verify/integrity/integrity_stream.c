@@ -150,8 +150,10 @@ static err_code keep_tail(stream_check *c, err *e)
         const uint64_t at = c->stream.at;
         TRY(read_piece(c, PIECE, &got, e));
         if (at - begin > limit) {
-            return err_set(e, ERR_DAMAGED, "%s: no trailer within %" PRIu64 " MiB after its data",
-                           c->scan.path, limit / MIB);
+            err_set(e, ERR_DAMAGED, "%s: no trailer within %" PRIu64 " MiB after its data",
+                    c->scan.path, limit / MIB);
+            err_hint(e, "--memory SIZE searches further");
+            return ERR_DAMAGED;
         }
         TRY(io_write_at(c->scan.fd, c->scan.path, at, c->piece, got, e));
         found = find_trailer(c->piece, got, at);

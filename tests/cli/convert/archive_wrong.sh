@@ -40,6 +40,9 @@ unneeded = tarfile.TarInfo("cache.bin")
 unneeded.size = 3 << 30
 with open("bomb.tar.gz", "wb") as f:
     f.write(gzip.compress(unneeded.tobuf()) + zeros * 3072 + gzip.compress(bytes(1024)))
+with open("large.tar.gz", "wb") as f:
+    unneeded.size = 257 << 20
+    f.write(gzip.compress(unneeded.tobuf()) + zeros * 257 + gzip.compress(bytes(1024)))
 with open("names.tar.gz", "wb") as f:
     for number in range(9000):
         member = tarfile.TarInfo(f"{number:06}" + "/abcdefg" * 500)
@@ -47,6 +50,15 @@ with open("names.tar.gz", "wb") as f:
     f.write(gzip.compress(bytes(1024)))
 END
 octavo inspect bomb.tar.gz
+octavo inspect bomb.tar.gz --max-expand 300M
+octavo inspect large.tar.gz
+octavo inspect large.tar.gz --max-expand 258M
+mkdir lists
+cp checkpoint/*.safetensors checkpoint/*.index.json lists
+"$PYTHON" -c 'print("[", "[]," * 400000, "0]")' >lists/config.json
+octavo inspect lists
+octavo inspect lists --max-expand 128M
+octavo inspect lists --max-expand 128MB
 octavo inspect names.tar.gz
 
 say 'no checkpoint in it, no archive in it'

@@ -1,0 +1,32 @@
+/* Every command of octavo, with its operands; the options are in option_table.c. */
+#include "bin/cli/options.h"
+
+const command_spec command_table[COMMAND_COUNT] = {
+    [COMMAND_CONVERT] = {"convert",
+                         {{"CHECKPOINT", VALUE_PATH, .required = true}},
+                         "quantize a checkpoint to block FP8, into one packed file"},
+    [COMMAND_VERIFY] = {"verify",
+                        {{"FILE|CHECKPOINT|-", VALUE_PATH, .required = true, .stream = true}},
+                        "prove that a packed file is intact and still the same model"},
+    [COMMAND_INSPECT] = {"inspect",
+                         {{"FILE|CHECKPOINT", VALUE_PATH, .required = true}},
+                         "show what a packed file or a checkpoint contains"},
+    [COMMAND_UNPACK] = {"unpack",
+                        {{"FILE", VALUE_PATH, .required = true},
+                         {"NAME", VALUE_OTHER, .repeatable = true}},
+                        "extract tensors and files from a packed file"},
+    [COMMAND_DIFF] = {"diff",
+                      {{"A", VALUE_PATH, .required = true}, {"B", VALUE_PATH, .required = true}},
+                      "compare two models"},
+    [COMMAND_EXPORT] = {"export",
+                        {{"FILE", VALUE_PATH, .required = true}},
+                        "export a packed file to a directory that a runtime can load"},
+    [COMMAND_TOKENIZE] = {"tokenize",
+                          {{"CHECKPOINT|FILE", VALUE_PATH, .required = true}},
+                          "turn a text into the token ids of a model"},
+    [COMMAND_DEVICES] = {"devices", {{0}}, "list the CPU and the CUDA devices"},
+    [COMMAND_BENCH] = {"bench",
+                       {{"DIR", VALUE_PATH, .required = false}},
+                       "measure disk, processor and GPUs, and name the bottleneck"},
+    [COMMAND_HELP] = {"help", {{"COMMAND", VALUE_WORD, .required = false}}, "explain a command"},
+};
