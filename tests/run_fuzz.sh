@@ -44,6 +44,8 @@ fuzz_one() {
         -artifact_prefix="$program-" "$@" >"$program.log" 2>&1
     status=$?
     took=$(($(date +%s) - begun))
+    # libFuzzer's exit status after SIGINT or SIGTERM: stopped, nothing found.
+    [ $status -ne 72 ] || status=0
     # After a crash there are no statistics, only the number of the last line that was printed.
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p; s/^#\([0-9][0-9]*\)[^0-9].*/\1/p' "$program.log" | tail -n 1)
     echo "$name ${runs:-0} $took $((status != 0)) $(git -C "$here" describe --always 2>/dev/null)" >>"$COUNTS"
