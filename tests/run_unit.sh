@@ -3,6 +3,7 @@
 #
 #     tests/run_unit.sh PROGRAM...
 #
+# UNDER='COMMAND OPTION...' runs them under another program.
 # Every program runs with its output in PROGRAM.log and in its own temporary directory. Exit status: 0 all passed, 1 not.
 set -u
 
@@ -10,7 +11,8 @@ run_one() {
     log=$1.log
     TMPDIR=$(mktemp -d) || exit 1
     export TMPDIR
-    "$1" >"$log" 2>&1
+    # shellcheck disable=SC2086 # a command with its options
+    ${UNDER-} "$1" >"$log" 2>&1
     status=$?
     left=$(ls -A "$TMPDIR")
     rm -rf "$TMPDIR"

@@ -3,6 +3,7 @@
 #
 #     tests/setup.sh            what `make demo` and `make test` need
 #     tests/setup.sh --lint     and what `make lint`, `make fuzz`, `make test-interop` and .ci/run need
+#     tests/setup.sh --valgrind and what `make test-valgrind` needs
 #     tests/setup.sh --aarch64  and what building for AArch64 on another machine and running the result need: Debian's
 #                               cross compiler, its packages of architecture arm64, and qemu
 #     tests/setup.sh --coverage and what `make coverage` needs
@@ -49,6 +50,11 @@ python ensurepip       python3-venv
 coverage_needs='
 tool gcovr             gcovr
 '
+# Debian's valgrind cannot work without the symbols of ld.so.
+valgrind_needs='
+tool valgrind          valgrind
+file /usr/lib/debug/.build-id libc6-dbg
+'
 # pkgconf:arm64 is aarch64-linux-gnu-pkg-config, which looks only at packages of arm64.
 aarch64_needs='
 tool aarch64-linux-gnu-gcc        gcc-aarch64-linux-gnu
@@ -89,6 +95,7 @@ case ${1-} in
     ;;
 --lint) needs=$build_needs$test_needs$lint_needs ;;
 --coverage) needs=$build_needs$test_needs$coverage_needs ;;
+--valgrind) needs=$build_needs$test_needs$valgrind_needs ;;
 --aarch64)
     needs=$build_needs$test_needs
     if [ "$(uname -m)" != aarch64 ]; then
@@ -97,7 +104,7 @@ case ${1-} in
     fi
     ;;
 *)
-    echo "usage: tests/setup.sh [--lint | --aarch64 | --coverage | --check]" >&2
+    echo "usage: tests/setup.sh [--lint | --valgrind | --aarch64 | --coverage | --check]" >&2
     exit 2
     ;;
 esac

@@ -70,6 +70,12 @@ test-programs: $(BIN) $(UNIT_BIN) $(FUZZ_BIN)
 test-unit: $(UNIT_RUN) ## unit tests; UNIT='dtype js*' chooses
 	@tests/run_unit.sh $(UNIT_RUN)
 
+# Nothing is suppressed. Leaks that count are those of memory that nothing points to any more.
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
+test-valgrind: $(UNIT_RUN) ## install what is missing, run the unit tests under valgrind; UNIT='dtype js*' chooses
+	@tests/setup.sh --valgrind
+	@THIN=37 CK_TIMEOUT_MULTIPLIER=200 UNDER='$(VALGRIND)' tests/run_unit.sh $(UNIT_RUN)
+
 test-fuzz: $(FUZZ_BIN) ## replay the stored inputs of every fuzz target
 	@tests/run_fuzz.sh replay $(FUZZ_BIN)
 

@@ -230,7 +230,7 @@ START_TEST(scales_belong_to_one_record)
     pack_table t = table_with_room(4);
     table_add_codes(&t, "b", DTYPE_F32, 2, (uint64_t[]){1, 1});
     t.records[1].name = "c_scale_inv";
-    t.by_name[1] = 1;
+    index_in_order(&t, NULL);
     expect_table_refused(&t, "scales of another name");
 
     t = table_with_room(4);
