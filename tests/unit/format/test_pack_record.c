@@ -169,6 +169,7 @@ static const struct {
     {"xexperts.*.w", 3, {2, 1, 1}, false},
     {"*", 3, {2, 1, 1}, false},
     {"a*", 0, {0}, false},
+    {"", 0, {0}, false},
     {"a\nb", 0, {0}, false},
     {"a\x7f", 0, {0}, false},
     {"\xff", 0, {0}, false},
@@ -262,6 +263,39 @@ START_TEST(longest_name_is_legal)
     expect_image_legal(&m);
     image_free(&m);
     pack_table_free(&t);
+}
+END_TEST
+
+/* One byte more than the longest name: a table of such names has room for 255 bytes only. */
+START_TEST(longer_name_is_refused)
+{
+    char name[NAME_MAX_BYTES + 2];
+    memset(name, 'n', NAME_MAX_BYTES + 1);
+    name[NAME_MAX_BYTES + 1] = '\0';
+    pack_table t = table_with_room(2);
+    table_add(&t, name, DTYPE_U8, 0, NULL);
+    index_in_order(&t, NULL);
+    expect_table_refused(&t, "256 bytes");
+}
+END_TEST
+
+static const struct {
+    const char *what;
+    unsigned ndim;
+    uint64_t shape[4];
+} odd_codes[] = {
+    {"no rows", 2, {0, 5}},
+    {"no matrices", 3, {0, 5, 5}},
+    {"four dimensions", 4, {1, 1, 5, 5}},
+};
+
+/* Scales of the shape that such codes would have. */
+START_TEST(codes_are_full_matrices)
+{
+    pack_table t = table_with_room(2);
+    table_add_codes(&t, "a", DTYPE_F32, odd_codes[_i].ndim, odd_codes[_i].shape);
+    index_in_order(&t, NULL);
+    expect_table_refused(&t, odd_codes[_i].what);
 }
 END_TEST
 
@@ -386,6 +420,8 @@ int main(void)
     tcase_add_test(tc, lonely_scales_are_refused);
     tcase_add_test(tc, scales_may_come_before_codes);
     tcase_add_test(tc, longest_name_is_legal);
+    tcase_add_test(tc, longer_name_is_refused);
+    tcase_add_loop_test(tc, codes_are_full_matrices, 0, COUNT(odd_codes));
     tcase_add_test(tc, parts_make_the_same_table);
     tcase_add_test(tc, odd_name_is_found_among_many);
     tcase_add_test(tc, large_table_is_quick);

@@ -120,6 +120,34 @@ START_TEST(illegal_field_is_refused)
 }
 END_TEST
 
+/* Codes and their scales agree, but on what neither may be: no comparison of the two finds it. */
+static const struct {
+    const char *what;
+    unsigned at;
+    unsigned char value;
+} agreed[] = {
+    {"an unknown origin", ORIGIN, 3},
+    {"an unknown dialect", DIALECT, 255},
+    {"the dialect after the last", DIALECT, DIALECT_COUNT},
+    {"quantized without a dialect", DIALECT, DIALECT_NONE},
+    {"carried with a dialect", ORIGIN, ORIGIN_CARRIED},
+    {"kept", ORIGIN, ORIGIN_KEPT},
+};
+
+START_TEST(agreed_field_is_refused)
+{
+    pack_table t = legal_table();
+    image m = image_of(&t);
+    record_at(&m, &t, CODES)[agreed[_i].at] = agreed[_i].value;
+    record_at(&m, &t, SCALES)[agreed[_i].at] = agreed[_i].value;
+    expect_image_refused(&m, agreed[_i].what);
+    record_at(&m, &t, CODES)[DIALECT] = record_at(&m, &t, SCALES)[DIALECT] = DIALECT_NONE;
+    expect_image_refused(&m, agreed[_i].what);
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
 /* Fields that may change without breaking a rule. */
 static bool may_change(const pack_record *r, unsigned at, unsigned char value)
 {
@@ -227,6 +255,7 @@ int main(void)
 {
     TCase *tc = tcase_create("pack_record_fields");
     tcase_add_loop_test(tc, illegal_field_is_refused, 0, COUNT(patches));
+    tcase_add_loop_test(tc, agreed_field_is_refused, 0, COUNT(agreed));
     tcase_add_test(tc, every_byte_counts);
     tcase_add_test(tc, index_and_names_count);
     tcase_add_test(tc, lengths_have_to_fit);
