@@ -120,6 +120,60 @@ START_TEST(illegal_field_is_refused)
 }
 END_TEST
 
+/* Later checks would refuse these, too, but only after reading what is not there. */
+static const struct {
+    patch field;
+    const char *message;
+} early[] = {
+    {{"", KEPT, DTYPE, 1, 0}, "unknown dtype"},
+    {{"", KEPT, DTYPE, 1, 255}, "unknown dtype"},
+    {{"", KEPT, SRC_DTYPE, 1, 0}, "unknown dtype"},
+    {{"", KEPT, SRC_DTYPE, 1, 255}, "unknown dtype"},
+    {{"", KEPT, NDIM, 1, 7}, "more than 6 dimensions"},
+    {{"", KEPT, RESERVED, 4, 1}, "reserved bytes are not zero"},
+    {{"", KEPT, RESERVED + 4, 1, 1}, "reserved bytes are not zero"},
+    {{"", CODES, SCALE_IDX, 4, 1 << 20}, "does not exist"},
+    {{"", CODES, BLOCK_ROWS, 4, 65536 + 128}, "the largest are"},
+    {{"", CODES, BLOCK_COLS, 4, 65536 + 128}, "the largest are"},
+    {{"", CODES, BLOCK_COLS, 4, 0}, "has scales, but"},
+    {{"", CODES, ORIGIN, 1, 0}, "is not a matrix of codes"},
+    {{"", CODES, FLAGS, 1, 1}, "is not a matrix of codes"},
+    {{"", CODES, DIALECT, 1, 0}, "is not a matrix of codes"},
+    {{"", CODES, SRC_DTYPE, 1, DTYPE_I16}, "is not a matrix of codes"},
+};
+
+START_TEST(field_is_refused_early)
+{
+    const patch *const p = &early[_i].field;
+    pack_table t = legal_table();
+    image m = image_of(&t);
+    unsigned char *const at = record_at(&m, &t, p->record) + p->at;
+    for (unsigned i = 0; i < p->bytes; i++) {
+        at[i] = (unsigned char)(p->value >> (8 * i));
+    }
+    pack_table back;
+    err e = {0};
+    expect_error(decode(&m, &back, &e), ERR_INPUT, &e, early[_i].message);
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* The last name ends where STRS does. */
+START_TEST(name_beyond_the_names_is_refused)
+{
+    pack_table t = legal_table();
+    image m = image_of(&t);
+    unsigned char *const last = m.tens + (t.count - 1) * 128 + NAME_LEN;
+    le16_store(last, (uint16_t)(le16_load(last) + 1));
+    pack_table back;
+    err e = {0};
+    expect_error(decode(&m, &back, &e), ERR_INPUT, &e, "bad name or name offset");
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
 /* Codes and their scales agree, but on what neither may be: no comparison of the two finds it. */
 static const struct {
     const char *what;
@@ -255,6 +309,8 @@ int main(void)
 {
     TCase *tc = tcase_create("pack_record_fields");
     tcase_add_loop_test(tc, illegal_field_is_refused, 0, COUNT(patches));
+    tcase_add_loop_test(tc, field_is_refused_early, 0, COUNT(early));
+    tcase_add_test(tc, name_beyond_the_names_is_refused);
     tcase_add_loop_test(tc, agreed_field_is_refused, 0, COUNT(agreed));
     tcase_add_test(tc, every_byte_counts);
     tcase_add_test(tc, index_and_names_count);
