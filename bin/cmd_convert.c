@@ -14,6 +14,7 @@
 #include "bin/show/convert_report.h"
 #include "bin/show/plan_notes.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "verify/integrity/read_back.h"
@@ -270,7 +271,7 @@ static err_code show_plan(const convert_request *q, const convert_job *job, err 
     return q->fit.asked ? show_fit(q, job, e) : OK;
 }
 
-static err_code convert(convert_request *q, err *e)
+static err_code convert(convert_request *q, const command_line *line, err *e)
 {
     const monitor *const m = job_start(&q->job, q->report);
     convert_job job = {0};
@@ -286,6 +287,9 @@ static err_code convert(convert_request *q, err *e)
     q->compute.explain = q->job.level == LEVEL_VERBOSE;
     if (!q->dry_run) {
         TRY(compute_find(&q->compute, m, &c, e));
+    }
+    if (c.devices.count == 0) {
+        sandbox_enter(COMMAND_CONVERT, line, job_explains(&q->job, m));
     }
     TRY_OUT(convert_prepare(&q->options, m, &job, e));
     plan_note_states(&job.plan, m);
@@ -314,7 +318,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
         code = cmd_answer(line.action, COMMAND_CONVERT, r, e);
     } else {
         q.options.source = line.operands[0];
-        code = convert(&q, e);
+        code = convert(&q, &line, e);
     }
 out:
     recipe_free(&q.recipe);

@@ -5,6 +5,7 @@
 #include "bin/show/diff_report.h"
 #include "bin/cli/job_options.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 
 typedef struct diff_request {
     const char *paths[2];
@@ -43,10 +44,11 @@ static err_code print_findings(diff_request *q, const diff_report *found, double
                : err_set(e, ERR_DIFFERENT, "%s and %s differ", q->paths[0], q->paths[1]);
 }
 
-static err_code diff(diff_request *q, err *e)
+static err_code diff(diff_request *q, const command_line *line, err *e)
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
+    sandbox_enter(COMMAND_DIFF, line, job_explains(&q->job, m));
     store *a = NULL;
     store *b = NULL;
     diff_report found = {0};
@@ -83,7 +85,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     q.paths[1] = line.operands[1];
     q.options.threads = q.job.threads;
     q.options.memory = q.job.memory;
-    return diff(&q, e);
+    return diff(&q, &line, e);
 }
 
 const command cmd_diff = {

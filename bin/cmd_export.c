@@ -6,6 +6,7 @@
 #include "bin/show/fit_report.h"
 #include "bin/cli/job_options.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 
 typedef struct export_request {
     job_options job;
@@ -168,11 +169,12 @@ static err_code write_out(const export_request *q, export_job *job, const fit *f
     return show(q->report, job, &done, e);
 }
 
-static err_code export(export_request *q, err *e)
+static err_code export(export_request *q, const command_line *line, err *e)
 {
     export_job job = {0};
     fit f = {0};
     const monitor *const m = job_start(&q->job, q->report);
+    sandbox_enter(COMMAND_EXPORT, line, job_explains(&q->job, m));
     q->options.preset = &preset_table[q->fit.preset];
     err_code code = OK;
     TRY(fit_request_check(&q->fit, q->dry_run, e));
@@ -201,7 +203,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     q.options.path = line.operands[0];
     q.options.threads = q.job.threads;
     q.options.memory = q.job.memory;
-    return export(&q, e);
+    return export(&q, &line, e);
 }
 
 const command cmd_export = {

@@ -6,6 +6,7 @@
 #include "bin/cmd.h"
 #include "bin/show/inspect.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 #include "format/checkpoint/checkpoint.h"
 #include "format/store/model_path.h"
 #include "quant/recipe/recipe.h"
@@ -90,6 +91,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (q.recipe && q.tensor) {
         return err_set(e, ERR_USAGE, "--recipe and --tensor cannot be combined");
     }
+    sandbox_enter(COMMAND_INSPECT, &line, NULL);
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bin/cmd.h"
+#include "bin/sandbox/sandbox.h"
 #include "format/checkpoint/checkpoint_dir.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
@@ -174,6 +175,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
         return cmd_answer(line.action, COMMAND_TOKENIZE, r, e);
     }
     const monitor *const m = report_monitor(r, PROGRESS_NEVER);
+    sandbox_enter(COMMAND_TOKENIZE, &line, NULL);
     TRY_OUT(load(line.operands[0], m, &t, e));
     TRY_OUT(encode_file(t, q.text, m, &ids, e));
     if (r->json) {

@@ -7,6 +7,7 @@
 #include "bin/cli/job_options.h"
 #include "bin/cli/text.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 #include "convert/unpack/unpack.h"
 #include "format/base/printable.h"
 
@@ -148,10 +149,11 @@ static err_code print_file(const unpack_job *job, err *e)
     return OK;
 }
 
-static err_code unpack(unpack_request *q, unpack_job *job, err *e)
+static err_code unpack(unpack_request *q, const command_line *line, unpack_job *job, err *e)
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
+    sandbox_enter(COMMAND_UNPACK, line, job_explains(&q->job, m));
     if (r->json) {
         report_put(r, r->root, "kind", report_text("unpacking"));
         report_put(r, r->root, "path", report_text(q->options.path));
@@ -184,7 +186,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     TRY(set_operands(&q, &line, e));
     q.options.threads = q.job.threads;
     q.options.memory = q.job.memory;
-    const err_code code = unpack(&q, &job, e);
+    const err_code code = unpack(&q, &line, &job, e);
     unpack_close(&job);
     return code;
 }

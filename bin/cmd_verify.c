@@ -8,6 +8,7 @@
 
 #include "bin/cmd.h"
 #include "bin/cli/value.h"
+#include "bin/sandbox/sandbox.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/store/model_path.h"
 
@@ -287,10 +288,11 @@ static bool is_for_forward(const char *path, err_code code)
     return code == ERR_IO ? kind == MODEL_DIRECTORY : model_is_checkpoint(kind);
 }
 
-static err_code verify(verify_request *q, err *e)
+static err_code verify(verify_request *q, const command_line *line, err *e)
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
+    sandbox_enter(COMMAND_VERIFY, line, job_explains(&q->job, m));
     verify_inputs in;
     if (r->json) {
         report_put(r, r->root, "kind", report_text("verification"));
@@ -318,7 +320,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     }
     q.path = line.operands[0];
     TRY(choose_checks(&q, e));
-    return verify(&q, e);
+    return verify(&q, &line, e);
 }
 
 const command cmd_verify = {

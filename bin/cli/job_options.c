@@ -42,3 +42,8 @@ const monitor *job_start(const job_options *job, report *r)
     r->level = job->level;
     return report_monitor(r, job->progress);
 }
+
+const monitor *job_explains(const job_options *job, const monitor *m)
+{
+    return job->level == LEVEL_VERBOSE ? m : NULL;
+}

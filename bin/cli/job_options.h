@@ -33,4 +33,7 @@ MUST_CHECK err_code job_on_option(job_options *job, const option_spec *o, const 
  * monitor for the job, which belongs to the report. */
 const monitor *job_start(const job_options *job, report *r);
 
+/* The monitor, or NULL without -v: for notes that explain. */
+const monitor *job_explains(const job_options *job, const monitor *m);
+
 #endif

@@ -291,6 +291,9 @@ static err_code apply_option(const option_spec *o, option_fn on_option, void *ct
         snprintf(what, sizeof what, "--%s", o->name);
         TRY(check_path(what, o->kind, o->stream, optarg, e));
     }
+    if (o->kind == VALUE_PATH) {
+        out->paths[o->id] = optarg;
+    }
     given[o->id] = true;
     return on_option(ctx, o, o->value ? optarg : NULL, e);
 }

@@ -164,6 +164,7 @@ typedef struct command_line {
     command_action action;
     const char *const *operands; /* in their order; what follows the last one is unspecified */
     size_t operand_count;
+    const char *paths[OPTION_ID_COUNT]; /* values of VALUE_PATH options; NULL: not given */
 } command_line;
 
 /* Called for each option in the order of the command line, except for --help and --version, which

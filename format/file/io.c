@@ -10,9 +10,16 @@
 
 #include "format/base/digest.h"
 
-/* A link to nothing: the Hub's cache has them for files that were not downloaded. */
+/* A link to nothing: the Hub's cache has them for files that were not downloaded. A file that its
+ * mode lets us read, but the system does not: in most cases our own sandbox (bin/sandbox). */
 static err_code refuse_open(const char *path, int why, err *e)
 {
+    if (why == EACCES && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0) {
+        err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
+        err_hint(e, "octavo reads only what it was given and the files that links in it lead to; "
+                    "OCTAVO_SANDBOX=off lifts that");
+        return ERR_IO;
+    }
     char target[256];
     const ssize_t bytes = why == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
     if (bytes < 0) {

@@ -36,16 +36,23 @@ static int open_in(const char *dir)
     return named;
 }
 
-err_code temp_file_open(int *fd, err *e)
+const char *temp_file_dir(unsigned choice)
 {
     const char *const wanted = getenv("TMPDIR");
-    const char *const dirs[] = {wanted && *wanted ? wanted : "/var/tmp", "/tmp"};
-    *fd = open_in(dirs[0]);
-    if (*fd < 0 && dirs[0] != wanted) {
-        *fd = open_in(dirs[1]);
+    if (wanted && *wanted) {
+        return choice == 0 ? wanted : NULL;
+    }
+    return choice == 0 ? "/var/tmp" : choice == 1 ? "/tmp" : NULL;
+}
+
+err_code temp_file_open(int *fd, err *e)
+{
+    *fd = -1;
+    for (unsigned i = 0; *fd < 0 && temp_file_dir(i); i++) {
+        *fd = open_in(temp_file_dir(i));
     }
     if (*fd < 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", dirs[0]);
+        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", temp_file_dir(0));
         err_hint(e, "set TMPDIR to another directory");
         return ERR_IO;
     }

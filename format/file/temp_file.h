@@ -4,9 +4,11 @@
 
 #include "format/base/err.h"
 
-/* Create one in the directory that TMPDIR names; if it is not set, in /var/tmp, which is usually on
- * a disk, or else in /tmp. *fd: open for reading and writing, the caller's to close. Errors: ERR_IO.
- */
+/* The directories to create one in, first choice first, then NULL: the one that TMPDIR names; if it
+ * is not set, /var/tmp, which is usually on a disk, or else /tmp. */
+const char *temp_file_dir(unsigned choice);
+
+/* *fd: open for reading and writing, the caller's to close. Errors: ERR_IO. */
 MUST_CHECK err_code temp_file_open(int *fd, err *e);
 
 #endif

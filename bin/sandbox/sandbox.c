@@ -1,0 +1,209 @@
+#include "bin/sandbox/sandbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bin/sandbox/landlock.h"
+#include "bin/sandbox/syscall_filter.h"
+#include "format/file/io.h"
+#include "format/file/temp_file.h"
+#include "format/store/model_path.h"
+
+enum {
+    DEPTH_MAX = 2,        /* directories below an input in which links are followed */
+    ENTRIES_MAX = 100000, /* entries of an input that are searched for links */
+};
+
+/* What libraries open late: OpenSSL its configuration and modules, iconv its tables, malloc and we
+ * the state of this process. None of it says anything about the user. */
+static const char *const system_files[] = {
+    "/usr/lib",         "/usr/lib64",  "/lib",          "/lib64",        "/etc/ssl/openssl.cnf",
+    "/etc/ld.so.cache", "/proc/self",  "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu",
+    "/dev/urandom",     "/dev/random",
+};
+
+/* ---- links in a directory that is read ------------------------- */
+
+typedef struct walk {
+    const landlock_rules *rules;
+    unsigned entries;
+} walk;
+
+static bool is_dir_at(int at, const char *name, int flags)
+{
+    struct stat st;
+    return fstatat(at, name, &st, flags) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned depth, bool linked);
+
+/* The entries of a directory. `linked`: a link led here, so that no rule covers its files yet. */
+static void see_dir(walk *w, int at, const char *name, unsigned depth, bool linked)
+{
+    const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *const d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    const struct dirent *entry = readdir(d);
+    for (; entry && w->entries < ENTRIES_MAX; entry = readdir(d), w->entries++) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            see_entry(w, dirfd(d), entry, depth, linked);
+        }
+    }
+    closedir(d);
+}
+
+/* A link gives the right to read one file, or the files of one directory, but nothing beneath them:
+ * it may be the work of whoever made the checkpoint, and lead to "/". */
+static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned depth, bool linked)
+{
+    const char *const name = entry->d_name;
+    const bool known = entry->d_type != DT_UNKNOWN;
+    if (known && entry->d_type != DT_LNK && entry->d_type != DT_DIR && !linked) {
+        return;
+    }
+    if (!is_dir_at(dir, name, 0)) {
+        landlock_allow(w->rules, dir, name, LANDLOCK_READ);
+    } else if (!linked && depth < DEPTH_MAX) {
+        see_dir(w, dir, name, depth + 1, !is_dir_at(dir, name, AT_SYMLINK_NOFOLLOW));
+    }
+}
+
+static void allow_dir(const landlock_rules *rules, const char *path)
+{
+    walk w = {.rules = rules};
+    landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);
+    see_dir(&w, AT_FDCWD, path, 0, false);
+}
+
+/* ---- paths of the command line --------------------------------- */
+
+/* The directory of `path`, where octavo makes a file or looks for others. */
+static void allow_parent(const landlock_rules *rules, const char *path, landlock_use use)
+{
+    char *const parent = io_without_slashes(path);
+    if (!parent) {
+        return; /* the command then has no memory, either, and says so */
+    }
+    const size_t length = (size_t)(io_basename(parent) - parent);
+    parent[length] = '\0';
+    const char *const dir = length ? parent : ".";
+    if (use == LANDLOCK_WRITE) {
+        landlock_allow(rules, AT_FDCWD, dir, use);
+    } else {
+        allow_dir(rules, dir);
+    }
+    free(parent);
+}
+
+/* A compressed archive is unpacked into a temporary file. */
+static void allow_temporary(const landlock_rules *rules)
+{
+    for (unsigned i = 0; temp_file_dir(i); i++) {
+        landlock_allow(rules, AT_FDCWD, temp_file_dir(i), LANDLOCK_WRITE);
+    }
+}
+
+/* A model or tokenizer. Beside a single file of a checkpoint lie those that belong to it. */
+static void allow_model(const landlock_rules *rules, const char *path)
+{
+    const model_kind kind = model_path_kind(path);
+    if (kind == MODEL_STREAM) {
+        return;
+    }
+    allow_dir(rules, path);
+    if (kind == MODEL_ARCHIVE) {
+        allow_temporary(rules);
+    } else if (kind == MODEL_SHARD || kind == MODEL_UNKNOWN) {
+        allow_parent(rules, path, LANDLOCK_READ);
+    }
+}
+
+static void allow_output(const landlock_rules *rules, const char *path)
+{
+    if (!model_path_is_stream(path)) {
+        landlock_allow(rules, AT_FDCWD, path, LANDLOCK_WRITE);
+        allow_parent(rules, path, LANDLOCK_WRITE);
+    }
+}
+
+/* A new option that names an output has to be added here: until then, nothing can be written there. */
+static void allow_arguments(const landlock_rules *rules, command_id c, const command_line *line)
+{
+    for (size_t i = 0; i < line->operand_count; i++) {
+        if (command_operand(c, i)->kind == VALUE_PATH) {
+            allow_model(rules, line->operands[i]);
+        }
+    }
+    for (size_t i = 0; i < option_count; i++) {
+        const option_spec *const o = &option_table[i];
+        const char *const path = option_is_of(o, c) ? line->paths[o->id] : NULL;
+        if (!path) {
+            continue;
+        }
+        if (o->id == OPTION_OUTPUT || o->id == OPTION_DUMP) {
+            allow_output(rules, path);
+        } else {
+            allow_model(rules, path);
+        }
+    }
+}
+
+/* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting. */
+static void allow_system(const landlock_rules *rules)
+{
+    for (size_t i = 0; i < sizeof system_files / sizeof system_files[0]; i++) {
+        landlock_allow(rules, AT_FDCWD, system_files[i], LANDLOCK_READ);
+    }
+    landlock_allow(rules, AT_FDCWD, "/dev/null", LANDLOCK_WRITE);
+    landlock_allow(rules, STDIN_FILENO, NULL, LANDLOCK_READ);
+    landlock_allow(rules, STDOUT_FILENO, NULL, LANDLOCK_WRITE);
+    landlock_allow(rules, STDERR_FILENO, NULL, LANDLOCK_WRITE);
+}
+
+/* ---- the sandbox ----------------------------------------------- */
+
+const char *sandbox_off(void)
+{
+    const char *const wanted = getenv("OCTAVO_SANDBOX");
+    if (wanted && strcmp(wanted, "off") == 0) {
+        return "OCTAVO_SANDBOX is off";
+    }
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    return "this build has a sanitizer, which starts processes and writes files";
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+    return "this build has a sanitizer, which starts processes and writes files";
+#endif
+#endif
+    return NULL;
+}
+
+void sandbox_enter(command_id c, const command_line *line, const monitor *explain)
+{
+    const char *const off = sandbox_off();
+    if (off) {
+        monitor_note(explain, "no sandbox: %s", off);
+        return;
+    }
+    landlock_rules rules = landlock_new();
+    allow_system(&rules);
+    allow_arguments(&rules, c, line);
+    if (!landlock_enforce(&rules)) {
+        monitor_note(explain, "no sandbox for files: Landlock: %s", strerror(errno));
+    }
+    if (!syscall_filter_enforce()) {
+        monitor_note(explain, "no sandbox for system calls: seccomp: %s", strerror(errno));
+    }
+}

@@ -1,0 +1,25 @@
+/* Takes from a command what it does not need, once its arguments are parsed and before it reads what
+ * others have made: whoever finds a fault in how octavo reads a file then finds himself in a process
+ * that can read the inputs, write beside the output, and nothing else (spec/reliability.md 8).
+ *
+ *     options_parse(COMMAND_VERIFY, argc, argv, on_option, &q, &line, e);
+ *     sandbox_enter(COMMAND_VERIFY, &line, m);
+ *
+ * What may be read and written follows from the paths on the command line. Not for commands that use a GPU: the driver needs far more.
+ *
+ * Call it while there is only one thread. It cannot fail: where the kernel refuses, or the variable
+ * OCTAVO_SANDBOX is "off", the command runs as it would without. */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include "bin/cli/options.h"
+#include "format/base/monitor.h"
+
+/* Why sandbox_enter does nothing, whatever the kernel has: the variable, or a sanitizer in this build.
+ * NULL: it does something. */
+const char *sandbox_off(void);
+
+/* `explain` gets a note if there is no sandbox, and why; NULL: nobody asks. */
+void sandbox_enter(command_id c, const command_line *line, const monitor *explain);
+
+#endif
