@@ -289,7 +289,7 @@ static err_code convert(convert_request *q, const command_line *line, err *e)
         TRY(compute_find(&q->compute, m, &c, e));
     }
     if (c.devices.count == 0) {
-        sandbox_enter(COMMAND_CONVERT, line, job_explains(&q->job, m));
+        TRY_OUT(sandbox_enter(COMMAND_CONVERT, line, job_explains(&q->job, m), e));
     }
     TRY_OUT(convert_prepare(&q->options, m, &job, e));
     plan_note_states(&job.plan, m);

@@ -48,7 +48,7 @@ static err_code diff(diff_request *q, const command_line *line, err *e)
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
-    sandbox_enter(COMMAND_DIFF, line, job_explains(&q->job, m));
+    TRY(sandbox_enter(COMMAND_DIFF, line, job_explains(&q->job, m), e));
     store *a = NULL;
     store *b = NULL;
     diff_report found = {0};

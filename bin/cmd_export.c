@@ -174,7 +174,7 @@ static err_code export(export_request *q, const command_line *line, err *e)
     export_job job = {0};
     fit f = {0};
     const monitor *const m = job_start(&q->job, q->report);
-    sandbox_enter(COMMAND_EXPORT, line, job_explains(&q->job, m));
+    TRY(sandbox_enter(COMMAND_EXPORT, line, job_explains(&q->job, m), e));
     q->options.preset = &preset_table[q->fit.preset];
     err_code code = OK;
     TRY(fit_request_check(&q->fit, q->dry_run, e));

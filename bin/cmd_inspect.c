@@ -91,7 +91,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (q.recipe && q.tensor) {
         return err_set(e, ERR_USAGE, "--recipe and --tensor cannot be combined");
     }
-    sandbox_enter(COMMAND_INSPECT, &line, NULL);
+    TRY(sandbox_enter(COMMAND_INSPECT, &line, NULL, e));
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
     }

@@ -175,7 +175,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
         return cmd_answer(line.action, COMMAND_TOKENIZE, r, e);
     }
     const monitor *const m = report_monitor(r, PROGRESS_NEVER);
-    sandbox_enter(COMMAND_TOKENIZE, &line, NULL);
+    TRY_OUT(sandbox_enter(COMMAND_TOKENIZE, &line, NULL, e));
     TRY_OUT(load(line.operands[0], m, &t, e));
     TRY_OUT(encode_file(t, q.text, m, &ids, e));
     if (r->json) {

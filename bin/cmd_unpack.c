@@ -153,7 +153,7 @@ static err_code unpack(unpack_request *q, const command_line *line, unpack_job *
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
-    sandbox_enter(COMMAND_UNPACK, line, job_explains(&q->job, m));
+    TRY(sandbox_enter(COMMAND_UNPACK, line, job_explains(&q->job, m), e));
     if (r->json) {
         report_put(r, r->root, "kind", report_text("unpacking"));
         report_put(r, r->root, "path", report_text(q->options.path));

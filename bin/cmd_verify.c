@@ -292,7 +292,7 @@ static err_code verify(verify_request *q, const command_line *line, err *e)
 {
     report *const r = q->report;
     const monitor *const m = job_start(&q->job, r);
-    sandbox_enter(COMMAND_VERIFY, line, job_explains(&q->job, m));
+    TRY(sandbox_enter(COMMAND_VERIFY, line, job_explains(&q->job, m), e));
     verify_inputs in;
     if (r->json) {
         report_put(r, r->root, "kind", report_text("verification"));

@@ -62,17 +62,23 @@ static uint64_t rights_of(landlock_use use, bool is_dir)
     return file | (is_dir ? dir : 0);
 }
 
-void landlock_allow(const landlock_rules *rules, int at, const char *path, landlock_use use)
+void landlock_allow(landlock_rules *rules, int at, const char *path, landlock_use use)
 {
     const int fd = path ? openat(at, path, O_PATH | O_CLOEXEC) : at;
     struct stat st;
+    if (fd < 0 && errno == ENOMEM) {
+        rules->no_memory = true;
+    }
     if (rules->fd >= 0 && fd >= 0 && fstat(fd, &st) == 0) {
         const struct landlock_path_beneath_attr rule = {
             .allowed_access = rights_of(use, S_ISDIR(st.st_mode)) & rules->all,
             .parent_fd = fd,
         };
         /* Refused for pipes and sockets, which need no rule. */
-        syscall(SYS_landlock_add_rule, rules->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+        if (syscall(SYS_landlock_add_rule, rules->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 &&
+            errno == ENOMEM) {
+            rules->no_memory = true;
+        }
     }
     if (path && fd >= 0) {
         close(fd);

@@ -19,16 +19,17 @@ typedef enum landlock_use {
 } landlock_use;
 
 typedef struct landlock_rules {
-    int fd;       /* < 0: there is no Landlock, for the reason `why` */
-    int why;      /* an errno */
-    uint64_t all; /* every right that this kernel knows */
+    int fd;         /* < 0: there is no Landlock, for the reason `why` */
+    int why;        /* an errno */
+    uint64_t all;   /* every right that this kernel knows */
+    bool no_memory; /* a rule is missing */
 } landlock_rules;
 
 landlock_rules landlock_new(void);
 
 /* Add a rule for `path`, following links, or with a NULL path for the open descriptor `at`. What
- * does not exist needs no rule: no error. */
-void landlock_allow(const landlock_rules *rules, int at, const char *path, landlock_use use);
+ * does not exist needs no rule. The only error is lack of memory, which the rules remember. */
+void landlock_allow(landlock_rules *rules, int at, const char *path, landlock_use use);
 
 /* From now on everything that no rule allows is refused with EACCES: opening other files, executing
  * any, TCP connections (Linux 6.7), signals to other processes (6.12). Frees the rules. False: not

@@ -31,7 +31,7 @@ static const char *const system_files[] = {
 /* ---- links in a directory that is read ------------------------- */
 
 typedef struct walk {
-    const landlock_rules *rules;
+    landlock_rules *rules;
     unsigned entries;
 } walk;
 
@@ -49,6 +49,7 @@ static void see_dir(walk *w, int at, const char *name, unsigned depth, bool link
     const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *const d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
+        w->rules->no_memory |= errno == ENOMEM;
         if (fd >= 0) {
             close(fd);
         }
@@ -79,7 +80,7 @@ static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned dep
     }
 }
 
-static void allow_dir(const landlock_rules *rules, const char *path)
+static void allow_dir(landlock_rules *rules, const char *path)
 {
     walk w = {.rules = rules};
     landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);
@@ -89,11 +90,12 @@ static void allow_dir(const landlock_rules *rules, const char *path)
 /* ---- paths of the command line --------------------------------- */
 
 /* The directory of `path`, where octavo makes a file or looks for others. */
-static void allow_parent(const landlock_rules *rules, const char *path, landlock_use use)
+static void allow_parent(landlock_rules *rules, const char *path, landlock_use use)
 {
     char *const parent = io_without_slashes(path);
     if (!parent) {
-        return; /* the command then has no memory, either, and says so */
+        rules->no_memory = true;
+        return;
     }
     const size_t length = (size_t)(io_basename(parent) - parent);
     parent[length] = '\0';
@@ -107,7 +109,7 @@ static void allow_parent(const landlock_rules *rules, const char *path, landlock
 }
 
 /* A compressed archive is unpacked into a temporary file. */
-static void allow_temporary(const landlock_rules *rules)
+static void allow_temporary(landlock_rules *rules)
 {
     for (unsigned i = 0; temp_file_dir(i); i++) {
         landlock_allow(rules, AT_FDCWD, temp_file_dir(i), LANDLOCK_WRITE);
@@ -115,7 +117,7 @@ static void allow_temporary(const landlock_rules *rules)
 }
 
 /* A model or tokenizer. Beside a single file of a checkpoint lie those that belong to it. */
-static void allow_model(const landlock_rules *rules, const char *path)
+static void allow_model(landlock_rules *rules, const char *path)
 {
     const model_kind kind = model_path_kind(path);
     if (kind == MODEL_STREAM) {
@@ -129,7 +131,7 @@ static void allow_model(const landlock_rules *rules, const char *path)
     }
 }
 
-static void allow_output(const landlock_rules *rules, const char *path)
+static void allow_output(landlock_rules *rules, const char *path)
 {
     if (!model_path_is_stream(path)) {
         landlock_allow(rules, AT_FDCWD, path, LANDLOCK_WRITE);
@@ -138,7 +140,7 @@ static void allow_output(const landlock_rules *rules, const char *path)
 }
 
 /* A new option that names an output has to be added here: until then, nothing can be written there. */
-static void allow_arguments(const landlock_rules *rules, command_id c, const command_line *line)
+static void allow_arguments(landlock_rules *rules, command_id c, const command_line *line)
 {
     for (size_t i = 0; i < line->operand_count; i++) {
         if (command_operand(c, i)->kind == VALUE_PATH) {
@@ -160,7 +162,7 @@ static void allow_arguments(const landlock_rules *rules, command_id c, const com
 }
 
 /* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting. */
-static void allow_system(const landlock_rules *rules)
+static void allow_system(landlock_rules *rules)
 {
     for (size_t i = 0; i < sizeof system_files / sizeof system_files[0]; i++) {
         landlock_allow(rules, AT_FDCWD, system_files[i], LANDLOCK_READ);
@@ -190,20 +192,27 @@ const char *sandbox_off(void)
     return NULL;
 }
 
-void sandbox_enter(command_id c, const command_line *line, const monitor *explain)
+err_code sandbox_enter(command_id c, const command_line *line, const monitor *explain, err *e)
 {
     const char *const off = sandbox_off();
     if (off) {
         monitor_note(explain, "no sandbox: %s", off);
-        return;
+        return OK;
     }
     landlock_rules rules = landlock_new();
     allow_system(&rules);
     allow_arguments(&rules, c, line);
+    if (rules.no_memory) {
+        if (rules.fd >= 0) {
+            close(rules.fd);
+        }
+        return err_set(e, ERR_MEMORY, "no memory for the rules of the sandbox");
+    }
     if (!landlock_enforce(&rules)) {
         monitor_note(explain, "no sandbox for files: Landlock: %s", strerror(errno));
     }
     if (!syscall_filter_enforce()) {
         monitor_note(explain, "no sandbox for system calls: seccomp: %s", strerror(errno));
     }
+    return OK;
 }

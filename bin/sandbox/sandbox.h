@@ -3,12 +3,12 @@
  * that can read the inputs, write beside the output, and nothing else (spec/reliability.md 8).
  *
  *     options_parse(COMMAND_VERIFY, argc, argv, on_option, &q, &line, e);
- *     sandbox_enter(COMMAND_VERIFY, &line, m);
+ *     TRY(sandbox_enter(COMMAND_VERIFY, &line, m, e));
  *
  * What may be read and written follows from the paths on the command line. Not for commands that use a GPU: the driver needs far more.
  *
- * Call it while there is only one thread. It cannot fail: where the kernel refuses, or the variable
- * OCTAVO_SANDBOX is "off", the command runs as it would without. */
+ * Call it while there is only one thread. Where the kernel refuses, or the variable OCTAVO_SANDBOX is
+ * "off", the command runs as it would without. */
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
@@ -19,7 +19,8 @@
  * NULL: it does something. */
 const char *sandbox_off(void);
 
-/* `explain` gets a note if there is no sandbox, and why; NULL: nobody asks. */
-void sandbox_enter(command_id c, const command_line *line, const monitor *explain);
+/* Errors: ERR_MEMORY. `explain` gets a note if there is no sandbox, and why; NULL: nobody asks. */
+MUST_CHECK err_code sandbox_enter(command_id c, const command_line *line, const monitor *explain,
+                                  err *e);
 
 #endif

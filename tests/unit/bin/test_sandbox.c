@@ -189,7 +189,9 @@ static int try_with(const char *input, const char *output, attempt a, const char
         if (options_parse(COMMAND_UNPACK, 4, argv, ignore, NULL, &line, &e) != OK) {
             _exit(NO_COMMAND_LINE);
         }
-        sandbox_enter(COMMAND_UNPACK, &line, NULL);
+        if (sandbox_enter(COMMAND_UNPACK, &line, NULL, &e) != OK) {
+            _exit(NO_COMMAND_LINE);
+        }
         _exit(a(path));
     }
     int status = 0;
@@ -379,7 +381,7 @@ static void expect_notes(unsigned without, const char *expected)
     const monitor m = {.note = keep_note, .ctx = notes};
     ck_assert_int_eq(options_parse(COMMAND_VERIFY, 5, argv, ignore, NULL, &line, &e), OK);
     do_without(without, SYS_seccomp);
-    sandbox_enter(COMMAND_VERIFY, &line, &m);
+    ck_assert_int_eq(sandbox_enter(COMMAND_VERIFY, &line, &m, &e), OK);
     ck_assert_str_eq(notes, expected);
     ck_assert_int_eq(reads("/etc/passwd"), 0);
 }
@@ -408,6 +410,7 @@ END_TEST
 
 int main(void)
 {
+    unsetenv("OCTAVO_SANDBOX");
     Suite *s = suite_create("sandbox");
     TCase *tc = tcase_create("sandbox");
     suite_add_tcase(s, tc);
