@@ -45,7 +45,7 @@ landlock_rules landlock_new(void)
                          : version >= VERSION_TCP  ? offsetof(ruleset_attr, scopes)
                                                    : offsetof(ruleset_attr, tcp);
     const int fd = create(&attr, bytes, 0);
-    return (landlock_rules){.fd = fd, .why = errno, .all = attr.files};
+    return (landlock_rules){.fd = fd, .why = fd < 0 ? errno : 0, .all = attr.files};
 }
 
 static uint64_t rights_of(landlock_use use, bool is_dir)
@@ -62,23 +62,45 @@ static uint64_t rights_of(landlock_use use, bool is_dir)
     return file | (is_dir ? dir : 0);
 }
 
+void landlock_lacks(landlock_rules *rules, int why)
+{
+    switch (why) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EBADF:  /* a standard stream that is closed */
+    case EBADFD: /* pipes and sockets, which need no rule */
+        return;
+    default:
+        if (rules->why == 0 || why == ENOMEM) {
+            rules->why = why;
+        }
+    }
+}
+
+static bool add_rule(const landlock_rules *rules, int fd, landlock_use use)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return false;
+    }
+    const struct landlock_path_beneath_attr rule = {
+        .allowed_access = rights_of(use, S_ISDIR(st.st_mode)) & rules->all,
+        .parent_fd = fd,
+    };
+    return syscall(SYS_landlock_add_rule, rules->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
 void landlock_allow(landlock_rules *rules, int at, const char *path, landlock_use use)
 {
-    const int fd = path ? openat(at, path, O_PATH | O_CLOEXEC) : at;
-    struct stat st;
-    if (fd < 0 && errno == ENOMEM) {
-        rules->no_memory = true;
+    if (rules->fd < 0) {
+        return;
     }
-    if (rules->fd >= 0 && fd >= 0 && fstat(fd, &st) == 0) {
-        const struct landlock_path_beneath_attr rule = {
-            .allowed_access = rights_of(use, S_ISDIR(st.st_mode)) & rules->all,
-            .parent_fd = fd,
-        };
-        /* Refused for pipes and sockets, which need no rule. */
-        if (syscall(SYS_landlock_add_rule, rules->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 &&
-            errno == ENOMEM) {
-            rules->no_memory = true;
-        }
+    const int fd = path ? openat(at, path, O_PATH | O_CLOEXEC) : at;
+    if (fd < 0 || !add_rule(rules, fd, use)) {
+        landlock_lacks(rules, errno);
     }
     if (path && fd >= 0) {
         close(fd);
@@ -91,9 +113,9 @@ bool landlock_enforce(landlock_rules *rules)
         errno = rules->why;
         return false;
     }
-    const bool enforced = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+    const bool enforced = rules->why == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
                           syscall(SYS_landlock_restrict_self, rules->fd, 0) == 0;
-    const int why = errno;
+    const int why = rules->why ? rules->why : errno;
     close(rules->fd);
     rules->fd = -1;
     errno = why;

@@ -19,21 +19,25 @@ typedef enum landlock_use {
 } landlock_use;
 
 typedef struct landlock_rules {
-    int fd;         /* < 0: there is no Landlock, for the reason `why` */
-    int why;        /* an errno */
-    uint64_t all;   /* every right that this kernel knows */
-    bool no_memory; /* a rule is missing */
+    int fd;       /* < 0: there is no Landlock, for the reason `why` */
+    int why;      /* an errno; with fd >= 0: why a rule is missing, 0: none is */
+    uint64_t all; /* every right that this kernel knows */
 } landlock_rules;
 
 landlock_rules landlock_new(void);
 
 /* Add a rule for `path`, following links, or with a NULL path for the open descriptor `at`. What
- * does not exist needs no rule. The only error is lack of memory, which the rules remember. */
+ * does not exist, or may not be opened anyway, needs no rule. The rules remember all other errors. */
 void landlock_allow(landlock_rules *rules, int at, const char *path, landlock_use use);
+
+/* A step towards a rule failed for the reason `why`. Lack of memory outlasts other reasons; what a
+ * link in a file of others can bring about, such as a loop, is none. */
+void landlock_lacks(landlock_rules *rules, int why);
 
 /* From now on everything that no rule allows is refused with EACCES: opening other files, executing
  * any, TCP connections (Linux 6.7), signals to other processes (6.12). Frees the rules. False: not
- * restricted, with errno. */
+ * restricted, with errno, as when a rule is missing: it would turn into a file that cannot be
+ * opened. */
 bool landlock_enforce(landlock_rules *rules);
 
 #endif

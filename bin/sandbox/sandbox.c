@@ -11,6 +11,7 @@
 
 #include "bin/sandbox/landlock.h"
 #include "bin/sandbox/syscall_filter.h"
+#include "format/archive/archive_index.h"
 #include "format/file/io.h"
 #include "format/file/temp_file.h"
 #include "format/store/model_path.h"
@@ -35,10 +36,14 @@ typedef struct walk {
     unsigned entries;
 } walk;
 
-static bool is_dir_at(int at, const char *name, int flags)
+static bool is_dir_at(walk *w, int at, const char *name, int flags)
 {
     struct stat st;
-    return fstatat(at, name, &st, flags) == 0 && S_ISDIR(st.st_mode);
+    if (fstatat(at, name, &st, flags) != 0) {
+        landlock_lacks(w->rules, errno);
+        return false;
+    }
+    return S_ISDIR(st.st_mode);
 }
 
 static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned depth, bool linked);
@@ -49,17 +54,20 @@ static void see_dir(walk *w, int at, const char *name, unsigned depth, bool link
     const int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *const d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
-        w->rules->no_memory |= errno == ENOMEM;
+        landlock_lacks(w->rules, errno);
         if (fd >= 0) {
             close(fd);
         }
         return;
     }
-    const struct dirent *entry = readdir(d);
-    for (; entry && w->entries < ENTRIES_MAX; entry = readdir(d), w->entries++) {
+    const struct dirent *entry;
+    for (; errno = 0, (entry = readdir(d)) && w->entries < ENTRIES_MAX; w->entries++) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             see_entry(w, dirfd(d), entry, depth, linked);
         }
+    }
+    if (!entry && errno != 0) {
+        landlock_lacks(w->rules, errno);
     }
     closedir(d);
 }
@@ -73,10 +81,10 @@ static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned dep
     if (known && entry->d_type != DT_LNK && entry->d_type != DT_DIR && !linked) {
         return;
     }
-    if (!is_dir_at(dir, name, 0)) {
+    if (!is_dir_at(w, dir, name, 0)) {
         landlock_allow(w->rules, dir, name, LANDLOCK_READ);
     } else if (!linked && depth < DEPTH_MAX) {
-        see_dir(w, dir, name, depth + 1, !is_dir_at(dir, name, AT_SYMLINK_NOFOLLOW));
+        see_dir(w, dir, name, depth + 1, !is_dir_at(w, dir, name, AT_SYMLINK_NOFOLLOW));
     }
 }
 
@@ -94,7 +102,7 @@ static void allow_parent(landlock_rules *rules, const char *path, landlock_use u
 {
     char *const parent = io_without_slashes(path);
     if (!parent) {
-        rules->no_memory = true;
+        landlock_lacks(rules, ENOMEM);
         return;
     }
     const size_t length = (size_t)(io_basename(parent) - parent);
@@ -124,9 +132,20 @@ static void allow_model(landlock_rules *rules, const char *path)
         return;
     }
     allow_dir(rules, path);
-    if (kind == MODEL_ARCHIVE) {
+    if (kind == MODEL_PACKED || kind == MODEL_DIRECTORY) {
+        return;
+    }
+    bool is_archive = false;
+    const err_code code =
+        archive_probe(path, &is_archive, NULL); /* the kind does not say why not */
+    if (code == ERR_MEMORY) {
+        landlock_lacks(rules, ENOMEM);
+    } else if (code == ERR_IO) {
+        landlock_lacks(rules, access(path, R_OK) == 0 ? EIO : errno);
+    }
+    if (is_archive) {
         allow_temporary(rules);
-    } else if (kind == MODEL_SHARD || kind == MODEL_UNKNOWN) {
+    } else {
         allow_parent(rules, path, LANDLOCK_READ);
     }
 }
@@ -202,10 +221,8 @@ err_code sandbox_enter(command_id c, const command_line *line, const monitor *ex
     landlock_rules rules = landlock_new();
     allow_system(&rules);
     allow_arguments(&rules, c, line);
-    if (rules.no_memory) {
-        if (rules.fd >= 0) {
-            close(rules.fd);
-        }
+    if (rules.fd >= 0 && rules.why == ENOMEM) {
+        close(rules.fd);
         return err_set(e, ERR_MEMORY, "no memory for the rules of the sandbox");
     }
     if (!landlock_enforce(&rules)) {

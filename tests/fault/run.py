@@ -39,6 +39,7 @@ CLASSES = (
     ("archive", "a checkpoint in an archive", ("sweep_archive.py",)),
     ("export-faults", "system calls of export", ("sweep_export.py", "faults")),
     ("export-kill", "death at any moment of an export", ("sweep_export.py", "kill")),
+    ("sandbox", "each step into the sandbox", ("sweep_sandbox.py",)),
     ("worst", "steps, memory and cancellation on the worst inputs", ("sweep_worst.py",)),
 )
 SUMMARY = re.compile(r"^fault \S+: (\d+) points, (\d+) failed$", re.M)

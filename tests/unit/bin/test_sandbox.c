@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -172,6 +173,17 @@ static err_code ignore(void *ctx, const option_spec *o, const char *value, err *
 
 enum { NO_COMMAND_LINE = 200 };
 
+static bool scarce; /* one descriptor is free in the sandbox that is entered next */
+
+static void leave_one_descriptor(void)
+{
+    const int lowest = dup(STDIN_FILENO);
+    const struct rlimit limit = {.rlim_cur = (rlim_t)lowest + 1, .rlim_max = (rlim_t)lowest + 1};
+    if (lowest < 0 || close(lowest) != 0 || setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        _exit(NO_COMMAND_LINE);
+    }
+}
+
 /* What comes of an attempt in the sandbox of `octavo unpack -o OUTPUT INPUT`. */
 static int try_with(const char *input, const char *output, attempt a, const char *name)
 {
@@ -188,6 +200,9 @@ static int try_with(const char *input, const char *output, attempt a, const char
         err e = {0};
         if (options_parse(COMMAND_UNPACK, 4, argv, ignore, NULL, &line, &e) != OK) {
             _exit(NO_COMMAND_LINE);
+        }
+        if (scarce) {
+            leave_one_descriptor();
         }
         if (sandbox_enter(COMMAND_UNPACK, &line, NULL, &e) != OK) {
             _exit(NO_COMMAND_LINE);
@@ -397,6 +412,20 @@ START_TEST(refused)
 }
 END_TEST
 
+/* Descriptors for the rules run out, none is left for any: no file is withheld for that. */
+START_TEST(incomplete)
+{
+    if (no_landlock()) {
+        return;
+    }
+    scarce = true;
+    ck_assert_int_eq(try(reads, "model/config.json"), 0);
+    ck_assert_int_eq(try(reads, "blobs/other"), 0);
+    ck_assert_int_eq(try(forks, ""), EPERM);
+    scarce = false;
+}
+END_TEST
+
 START_TEST(lacking)
 {
     if (skipped(false, "")) {
@@ -423,6 +452,7 @@ int main(void)
     tcase_add_test(tc, system_calls);
     tcase_add_test(tc, the_variable);
     tcase_add_test(tc, refused);
+    tcase_add_test(tc, incomplete);
     tcase_add_test(tc, lacking);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
