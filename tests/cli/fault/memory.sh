@@ -19,17 +19,18 @@ fault_sweep short
 tight() {
     local kilobytes=$1 status=0
     shift
-    rm -f out.octavo
-    (ulimit -v "$kilobytes" && exec "$OCTAVO" "$@" --threads 2) >printed 2>complaint || status=$?
+    rm -rf out.octavo out.dir
+    (ulimit -v "$kilobytes" && exec "$OCTAVO" "$@" "${threads[@]}") >printed 2>complaint || status=$?
     case $status in
     0) cmp -s printed usual || fail "$kilobytes: $1 prints something else" ;;
-    8) grep -qE 'memory|cannot start thread' complaint && [[ ! -e out.octavo ]] || fail "$kilobytes: $1: $(cat complaint)" ;;
+    8) grep -qE 'memory|cannot start thread' complaint && [[ ! -e out.octavo && ! -e out.dir ]] || fail "$kilobytes: $1: $(cat complaint)" ;;
     139) crashes_before_main "$kilobytes" || fail "$kilobytes: $1: crashed" ;;
     127) grep -qE 'loading shared libraries|cannot allocate TLS' complaint || fail "$kilobytes: $1: status 127" ;;
     *) fail "$kilobytes: $1: status $status: $(cat complaint)" ;;
     esac
-    [[ ! -e .out.octavo.part ]] || fail "$kilobytes: $1: a temporary file was left"
+    [[ ! -e .out.octavo.part && ! -e .out.dir.part ]] || fail "$kilobytes: $1: a temporary file was left"
     [[ ! -e out.octavo ]] || cmp -s out.octavo old.octavo || fail "$kilobytes: $1: other bytes"
+    [[ ! -e out.dir ]] || diff -rq out.dir usual.dir || fail "$kilobytes: $1: other files"
     ended[$status]=1
 }
 # crashes_before_main KILOBYTES: so does --version, which needs nothing. The CUDA runtime, which is linked into the program,
@@ -48,15 +49,27 @@ range() {
     local first=$1 step=$2 last=$3 kilobytes
     shift 3
     declare -A ended=()
-    "$OCTAVO" "$@" --threads 2 >usual
+    rm -rf out.dir usual.dir
+    "$OCTAVO" "$@" "${threads[@]}" >usual
+    [[ ! -e out.dir ]] || mv out.dir usual.dir
     for ((kilobytes = first; kilobytes <= last; kilobytes += step)); do
         tight $kilobytes "$@"
     done
     [[ -n ${ended[0]-} && -n ${ended[8]-} ]] || fail "$1: never too small, or never enough"
 }
 failed=0
+threads=(--threads 2)
 tiny checkpoint
 quietly convert checkpoint -o old.octavo --threads 2
 range 40000 2500 200000 convert checkpoint -o out.octavo -q --device cpu
 range 40000 500 60000 verify old.octavo -q
+echo 'a b' >text
+echo '{"model": {"vocab": {"a": 0, "b": 1, " ": 2, "\n": 3}, "merges": []}}' >tokenizer.json
+threads=()
+range 44000 100 45500 inspect old.octavo
+range 44000 4000 104000 tokenize tokenizer.json --text text
+threads=(--threads 2)
+range 44000 250 47000 diff old.octavo checkpoint
+range 44000 250 47000 export old.octavo --for bf16 -o out.dir -q
+range 44000 100 45500 unpack old.octavo -o out.dir -q
 exit $failed
