@@ -222,14 +222,23 @@ class Command:
             if problem := self.judge_message(message, error, to_stderr, status):
                 return problem
             late = "fsync" in where or "unlink" in where or "rmdir" in where or "close" in where
-            if self.content() not in ((self.old, self.complete) if late or self.before else (self.old,)):
+            if self.content() not in ((self.old, self.complete) if late or self.before else (self.old,)) and not self.is_mixture():
                 return "neither the old result nor the new one"
         elif status == -signal.SIGABRT and STACK.search(where) and self.content() in (self.old, self.complete):
             return None  # its temporary file may be left
         else:
             return f"status {status}"
-        left = [name for name in os.listdir(WORK) if name != self.written]
+        if self.name == "export-f" and status == IO and "fsync" in where and self.content() == self.complete:
+            return None  # the old directory stays until the exchange is durable
+        left = [name for name in os.listdir(WORK) if name != self.written and f"/{name}: cannot remove" not in message]
         return f"left behind: {left}" if left and "unlink" not in where and "rmdir" not in where else None
+
+    def is_mixture(self):
+        """Files that are moved one by one into a directory: each is absent or old, or complete and new."""
+        if self.name != "unpack-f":
+            return False
+        found = self.content()
+        return all(found[name] in (self.old.get(name), self.complete.get(name)) for name in found)
 
     def judge_message(self, message, error, to_stderr, status):
         usual = self.usual.stderr.decode("utf-8", "replace").splitlines()  # what a plan says that does not fit
@@ -238,6 +247,8 @@ class Command:
         if len(lines) != 1:
             return None if to_stderr else f"{len(lines)} messages"
         words = "" if "=" in error or status == MEMORY else os.strerror(getattr(errno, error))
+        if error == "ENOSYS" and os.strerror(errno.EINVAL) in lines[0]:
+            return None  # what glibc's renameat2 makes of it
         if words and words not in lines[0]:
             return f"the message does not say: {words}"
         return None
