@@ -128,7 +128,8 @@ static const struct {
     {"aa", "a", {1, 0}},
     {"layers.1.a", "layers.0.a", {1, 0}},
     {"layers.10.a", "layers.2.a", {0, 1}},
-    {"layers.0.a", "z", {0, 1}}, /* no layer comes first */
+    {"layers.0.a", "z", {0, 1}},           /* no layer comes first */
+    {"layers.2.a", "layers.10.a", {0, 1}}, /* in order of layers, not of names */
     {"a", "b", {1, 0}},
     {"a", "b", {0, 0}},
     {"a", "b", {1, 1}},
@@ -235,6 +236,12 @@ START_TEST(scales_belong_to_one_record)
     expect_table_refused(&t, "scales of another name");
 
     t = table_with_room(4);
+    table_add_codes(&t, "b", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    t.records[1].name = "bc_scale_inv";
+    index_in_order(&t, NULL);
+    expect_table_refused(&t, "scales of a longer name");
+
+    t = table_with_room(4);
     table_add_codes(&t, "a", DTYPE_F32, 2, (uint64_t[]){1, 1});
     table_add_codes(&t, "b", DTYPE_F32, 2, (uint64_t[]){1, 1});
     err e = {0};
@@ -296,6 +303,32 @@ START_TEST(codes_are_full_matrices)
     table_add_codes(&t, "a", DTYPE_F32, odd_codes[_i].ndim, odd_codes[_i].shape);
     index_in_order(&t, NULL);
     expect_table_refused(&t, odd_codes[_i].what);
+}
+END_TEST
+
+/* The suffix alone is no name of scales: they would belong to a tensor without a name. */
+START_TEST(suffix_alone_is_no_scales)
+{
+    pack_table t = table_with_room(1);
+    table_add(&t, "_scale_inv", DTYPE_U8, 0, NULL)->origin = ORIGIN_CARRIED;
+    index_in_order(&t, NULL);
+    image m = image_of(&t);
+    pack_table back;
+    err e = {0};
+    expect_error(decode(&m, &back, &e), ERR_INPUT, &e, "kept, but other fields contradict that");
+    image_free(&m);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* Everything is where it belongs, but there is a row or a column of scales too many. */
+START_TEST(scales_have_the_shape_of_tiles)
+{
+    pack_table t = table_with_room(2);
+    table_add_codes(&t, "a", DTYPE_F32, 2, (uint64_t[]){300, 200});
+    t.records[1].shape[_i]++;
+    index_in_order(&t, NULL);
+    expect_table_refused(&t, "one more");
 }
 END_TEST
 
@@ -417,6 +450,8 @@ int main(void)
     tcase_add_test(tc, members_are_whole_bytes);
     tcase_add_test(tc, stack_and_member_are_refused);
     tcase_add_test(tc, scales_belong_to_one_record);
+    tcase_add_test(tc, suffix_alone_is_no_scales);
+    tcase_add_loop_test(tc, scales_have_the_shape_of_tiles, 0, 2);
     tcase_add_test(tc, lonely_scales_are_refused);
     tcase_add_test(tc, scales_may_come_before_codes);
     tcase_add_test(tc, longest_name_is_legal);

@@ -73,6 +73,7 @@ static const patch patches[] = {
     {"origin made here of carried codes", "z", ORIGIN, 1, 1},
     {"origin of a kept record", KEPT, ORIGIN, 1, 1},
     {"origin of scales", SCALES, ORIGIN, 1, 0},
+    {"carried scales of codes made here", SCALES, ORIGIN, 1, 2},
     {"dialect 7", CODES, DIALECT, 1, 7},
     {"a dialect that its scales do not have", CODES, DIALECT, 1, 2},
     {"no dialect", CODES, DIALECT, 1, 0},
@@ -130,6 +131,7 @@ static const struct {
     {{"", KEPT, SRC_DTYPE, 1, 0}, "unknown dtype"},
     {{"", KEPT, SRC_DTYPE, 1, 255}, "unknown dtype"},
     {{"", KEPT, NDIM, 1, 7}, "more than 6 dimensions"},
+    {{"", KEPT, ORIGIN, 1, 1}, "kept, but other fields contradict that"},
     {{"", KEPT, RESERVED, 4, 1}, "reserved bytes are not zero"},
     {{"", KEPT, RESERVED + 4, 1, 1}, "reserved bytes are not zero"},
     {{"", CODES, SCALE_IDX, 4, 1 << 20}, "does not exist"},
@@ -159,13 +161,12 @@ START_TEST(field_is_refused_early)
 }
 END_TEST
 
-/* The last name ends where STRS does. */
+/* The last name ends one byte after STRS. */
 START_TEST(name_beyond_the_names_is_refused)
 {
     pack_table t = legal_table();
     image m = image_of(&t);
-    unsigned char *const last = m.tens + (t.count - 1) * 128 + NAME_LEN;
-    le16_store(last, (uint16_t)(le16_load(last) + 1));
+    m.strs_bytes--;
     pack_table back;
     err e = {0};
     expect_error(decode(&m, &back, &e), ERR_INPUT, &e, "bad name or name offset");
