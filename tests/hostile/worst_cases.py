@@ -11,6 +11,7 @@ import io
 import json
 import os
 import struct
+import subprocess
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -102,6 +103,84 @@ def differences(directory, n):
     a = checkpoint(os.path.join(directory, "a"), tensors(n, "layers.%d.a.weight"))
     b = checkpoint(os.path.join(directory, "b"), tensors(n, "layers.%d.b.weight"))
     return ["diff", a, b]
+
+
+# ---- packed files ----------------------------------------------------------------------------------------------
+
+
+def pack(directory, name, list_, config=None, options=()):
+    """A packed file of these tensors, made by the program under test."""
+    source = checkpoint(os.path.join(directory, name), list_, config)
+    path = os.path.join(directory, name + ".octavo")
+    command = [os.environ["COUNTED"], "convert", source, "-o", path, "--allow-none", "--no-read-back", "-q", *options]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COUNT_")}
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
+    return path
+
+
+def stacks(n, dtype="BF16"):
+    """Of two experts each."""
+    return [(f"model.layers.{i // 2}.mlp.experts.{i % 2}.up_proj.weight", dtype, [0, 128]) for i in range(n)]
+
+
+def records(n):
+    return tensors(n, "model.layers.%d.self_attn.q_proj.weight")
+
+
+def verify_records(directory, n):
+    return ["verify", pack(directory, "a", records(n))]
+
+
+def verify_against(directory, n):
+    return ["verify", pack(directory, "a", stacks(n)), "--against", os.path.join(directory, "a")]
+
+
+def inspect_records(directory, n):
+    return inspect(pack(directory, "a", tensors(n, "a%06d", "U8", [0])))
+
+
+def inspect_stack(directory, n):
+    """One record with many members, whose names are expanded for the glob."""
+    path = pack(directory, "a", tensors(n, "model.layers.0.mlp.experts.%d.up_proj.weight"))
+    return inspect(path, "--tensor", "*experts.1*")
+
+
+def diff_records(directory, n):
+    return ["diff", pack(directory, "a", stacks(n)), pack(directory, "b", records(n))]
+
+
+def unpack_stacks(directory, n):
+    return ["unpack", pack(directory, "a", stacks(n)), "-o", os.path.join(directory, "out.safetensors"), "--dequantize", "f32"]
+
+
+FP8_CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+
+
+def export_plan(directory, path):
+    return ["export", path, "--for", "hf", "-o", os.path.join(directory, "out"), "--allow-unloadable"]
+
+
+def export_records(directory, n):
+    """Every second matrix is kept, so that the list of what is not FP8 is long."""
+    return export_plan(directory, pack(directory, "a", records(n), FP8_CONFIG, ["--keep", "*[02468].self_attn*"]))
+
+
+def export_stacks(directory, n):
+    return export_plan(directory, pack(directory, "a", stacks(n), FP8_CONFIG, ["--keep", "*[02468].mlp*"]))
+
+
+def export_shards(directory, n):
+    """A shard for each tensor."""
+    path = pack(directory, "a", tensors(n, "a%06d", "U8", [0]), FP8_CONFIG)
+    return [*export_plan(directory, path), "--shard-size", "1"]
+
+
+def export_config(directory, n):
+    """A long configuration, nested as deep as is allowed."""
+    value = {}
+    for level in range(50):
+        value = {"a": value, **{f"{level}-{i}": 1 for i in range(n // 50)}}
+    return export_plan(directory, pack(directory, "a", records(20), {**FP8_CONFIG, "b": value}))
 
 
 # ---- indexes ---------------------------------------------------------------------------------------------------
@@ -311,6 +390,16 @@ CASES = (
     Case(parts, 8192),
     Case(metadata, 16384),
     Case(differences, 8192, 1),
+    Case(verify_records, 4096),
+    Case(verify_against, 4096),
+    Case(inspect_records, 4096, bytes_each=450),
+    Case(inspect_stack, 4096),
+    Case(diff_records, 4096, 1),
+    Case(unpack_stacks, 4096),
+    Case(export_records, 4096),
+    Case(export_stacks, 4096),
+    Case(export_shards, 128),
+    Case(export_config, 4096),
     Case(missing_shards, 8192, 5),
     Case(ghosts, 8192, 5),
     Case(config_values, 16384),
