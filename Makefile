@@ -80,8 +80,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 .PHONY: FORCE all demo test test-programs test-unit test-fuzz test-cli test-python test-interop test-scale test-builds \
-    test-aarch64 test-valgrind fault count coverage coverage-more fuzz fuzz-programs fuzz-run bench lint lint-all format format-check \
-    man completion install uninstall clean help
+    test-aarch64 test-valgrind fault mutate count coverage coverage-more fuzz fuzz-programs fuzz-run bench lint lint-all format \
+    format-check man completion install uninstall clean help
 
 Q   := $(if $(V),,@)
 # $(call say,WHAT,FILE): the short form of a command, unless V=1 shows it or `make -s` wants silence.

@@ -118,6 +118,9 @@ fault: $(BIN) $(OBJ)/tests/fault/shim.so count ## everything that can fail fails
 	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so COUNTED=$(abspath build/count/octavo) \
 	    $(PYTHON) tests/fault/run.py $(CLASS)
 
+mutate: ## remove each check of the reader in turn; prints those that no test misses; FILE='format/pack/pack_record.c' chooses
+	@$(PYTHON) tests/fault/mutate.py --quick $(FILE)
+
 $(OBJ)/tests/fault/shim.so: tests/fault/shim.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE -O2 -shared -fPIC -o $@ $<
 

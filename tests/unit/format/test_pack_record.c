@@ -306,6 +306,16 @@ START_TEST(codes_are_full_matrices)
 }
 END_TEST
 
+START_TEST(dialect_without_such_codes_is_refused)
+{
+    pack_table t = table_with_room(2);
+    pack_record *const w = table_add_codes(&t, "a", DTYPE_F32, 2, (uint64_t[]){300, 200});
+    w[0].dialect = w[1].dialect = DIALECT_LINGHE; /* its F32 scales are for 16-bit sources */
+    index_in_order(&t, NULL);
+    expect_table_refused(&t, "linghe of F32");
+}
+END_TEST
+
 /* The suffix alone is no name of scales: they would belong to a tensor without a name. */
 START_TEST(suffix_alone_is_no_scales)
 {
@@ -450,6 +460,7 @@ int main(void)
     tcase_add_test(tc, members_are_whole_bytes);
     tcase_add_test(tc, stack_and_member_are_refused);
     tcase_add_test(tc, scales_belong_to_one_record);
+    tcase_add_test(tc, dialect_without_such_codes_is_refused);
     tcase_add_test(tc, suffix_alone_is_no_scales);
     tcase_add_loop_test(tc, scales_have_the_shape_of_tiles, 0, 2);
     tcase_add_test(tc, lonely_scales_are_refused);
