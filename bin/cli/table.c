@@ -88,7 +88,7 @@ static bool next_row(const table *t, size_t *at, const char **row)
         row[c] = t->text + *at;
         *at += strlen(row[c]) + 1;
     }
-    return c == (heading ? 1 : t->columns);
+    return c > 0 && c == (heading ? 1 : t->columns);
 }
 
 static void measure(const table *t, unsigned *widths)
