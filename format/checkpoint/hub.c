@@ -22,8 +22,12 @@ static err_code has_directory(const char *dir, const char *name, bool *found, er
     }
     const int failure = stat(path, &st) != 0 ? errno : 0;
     const bool missing = failure == ENOENT || failure == ENOTDIR;
-    const err_code code =
-        failure == 0 || missing ? OK : err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path);
+    err_code code = OK;
+    if (failure == EACCES) { /* of what is around it */
+        code = err_set_errno(e, ERR_IO, failure, "%s: cannot open directory", dir);
+    } else if (failure != 0 && !missing) {
+        code = err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path);
+    }
     *found = failure == 0 && S_ISDIR(st.st_mode);
     free(path);
     return code;

@@ -36,6 +36,7 @@ static void build_tail(built *b, pack_evidence *v)
     const unsigned char *const reserved = b->tail.bytes;
     expect_ok(pack_tail_build(&b->head, &b->table, v, text, &b->tail, &e), &e);
     ck_assert(!reserved || b->tail.bytes == reserved);
+    ck_assert_ptr_nonnull(b->tail.bytes);
 }
 
 static void build(uint64_t *state, digest_alg alg, built *b)
