@@ -159,7 +159,7 @@ static err_code unpack(unpack_request *q, const command_line *line, unpack_job *
         report_put(r, r->root, "path", report_text(q->options.path));
         report_put(r, r->root, "output", report_text(q->options.output));
     }
-    TRY(unpack_prepare(&q->options, job, e));
+    TRY(unpack_prepare(&q->options, m, job, e));
     if (q->options.place == UNPACK_NOWHERE) {
         return print_file(job, e);
     }

@@ -1,7 +1,7 @@
 /* Unpacking: extract tensors and embedded files from a packed file.
  *
  *     unpack_job job = {0};
- *     unpack_prepare(&options, &job, e);      headers only: list the contents, choose
+ *     unpack_prepare(&options, m, &job, e);   headers only: list the contents, choose
  *     unpack_run(&job, m, e);                 read, check, write, rename
  *     unpack_close(&job);                     in every case
  *
@@ -77,8 +77,9 @@ typedef struct unpack_job {
 } unpack_job;
 
 /* Errors: those of pack_open and of reading its sections; ERR_USAGE a glob matches nothing; ERR_INPUT
- * an embedded file whose name is reserved; ERR_MEMORY. */
-MUST_CHECK err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e);
+ * an embedded file whose name is reserved; ERR_MEMORY; ERR_CANCELLED. */
+MUST_CHECK err_code unpack_prepare(const unpack_options *options, const monitor *m, unpack_job *job,
+                                   err *e);
 
 /* Errors: ERR_IO, also for an output that exists; ERR_USAGE the output would replace the packed
  * file; ERR_DAMAGED; ERR_MEMORY; ERR_CANCELLED. After any error the output is as it was before. */

@@ -10,6 +10,7 @@
 
 typedef struct choice {
     unpack_job *job;
+    const monitor *monitor;
     bool *used;   /* [name_count] globs that have matched something */
     bool *chosen; /* [places] */
 } choice;
@@ -24,19 +25,19 @@ uint64_t unpack_members(const pack_record *r)
     return r->stack ? r->shape[0] : 1;
 }
 
-/* Does a glob match this name, or the name of its stack? All globs are tried, because each has to
- * match something (check_used). */
-static bool is_named(const choice *c, const char *name, const char *stack)
+/* *named: does a glob match this name, or the name of its stack? All globs are tried, because each
+ * has to match something (check_used). That is names times globs, so every name may be the last. */
+static err_code match(const choice *c, const char *name, const char *stack, bool *named, err *e)
 {
     const unpack_options *const o = &c->job->options;
-    bool named = o->name_count == 0;
+    *named = o->name_count == 0;
+    TRY(monitor_step(c->monitor, 0, e));
     for (size_t i = 0; i < o->name_count; i++) {
         if (glob_match(o->names[i], name) || (stack && glob_match(o->names[i], stack))) {
-            c->used[i] = true;
-            named = true;
+            c->used[i] = *named = true;
         }
     }
-    return named;
+    return OK;
 }
 
 /* ---- tensors --------------------------------------------------- */
@@ -81,8 +82,10 @@ static err_code choose_record(choice *c, uint32_t number, err *e)
     }
     for (uint64_t i = 0; i < unpack_members(r); i++) {
         char name[NAME_MAX_BYTES + 1];
+        bool named = false;
         TRY(member_name(r, i, name, e));
-        if (is_named(c, name, r->stack ? r->name : NULL)) {
+        TRY(match(c, name, r->stack ? r->name : NULL, &named, e));
+        if (named) {
             c->chosen[job->first_place[number] + i] = true;
             if (r->cls == CLASS_CODES && stored) {
                 c->chosen[job->first_place[r->scale_idx] + i] = true;
@@ -211,7 +214,9 @@ static err_code choose_files(choice *c, err *e)
     TRY(pack_read_members(job->file, &job->files, &job->member_count, e));
     for (size_t i = 0; i < job->member_count; i++) {
         const member f = job->files[i];
-        if (is_named(c, f.name, NULL)) {
+        bool named = false;
+        TRY(match(c, f.name, NULL, &named, e));
+        if (named) {
             if (job->options.place == UNPACK_DIRECTORY) {
                 TRY(check_file_name(job, f.name, e));
             }
@@ -243,9 +248,10 @@ static err_code check_used(const choice *c, err *e)
     return OK;
 }
 
-static err_code choose(unpack_job *job, err *e)
+static err_code choose(unpack_job *job, const monitor *m, err *e)
 {
-    choice c = {.job = job, .used = calloc(job->options.name_count + 1, sizeof *c.used)};
+    choice c = {
+        .job = job, .monitor = m, .used = calloc(job->options.name_count + 1, sizeof *c.used)};
     err_code code = OK;
     TRY_OUT(c.used ? OK : no_memory(job, e));
     if (job->options.place != UNPACK_NOWHERE) {
@@ -261,13 +267,13 @@ out:
     return code;
 }
 
-err_code unpack_prepare(const unpack_options *options, unpack_job *job, err *e)
+err_code unpack_prepare(const unpack_options *options, const monitor *m, unpack_job *job, err *e)
 {
     *job = (unpack_job){.options = *options};
     err_code code = OK;
     TRY_OUT(pack_open(options->path, &job->file, e));
     TRY_OUT(pack_read_evidence(job->file, &job->evidence, e));
-    TRY_OUT(choose(job, e));
+    TRY_OUT(choose(job, m, e));
 out:
     if (code == ERR_DAMAGED) {
         err_hint(e, "octavo verify names every damaged place");

@@ -124,7 +124,7 @@ static err_code use_unpack(const char *path, const packed_use_options *o, err *e
                                 .memory = MEMORY};
     unpack_job job = {0};
     err_code code = OK;
-    TRY_OUT(unpack_prepare(&how, &job, e));
+    TRY_OUT(unpack_prepare(&how, NULL, &job, e));
     TRY_OUT(unpack_run(&job, NULL, e));
     check_unpacked(&job, o->bytes);
 out:

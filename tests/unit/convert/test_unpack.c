@@ -63,7 +63,7 @@ static unpack_options to(const char *output)
 static err_code unpack(const unpack_options *o, const monitor *m)
 {
     unpack_job job = {0};
-    err_code code = unpack_prepare(o, &job, &e);
+    err_code code = unpack_prepare(o, NULL, &job, &e);
     if (code == OK) {
         code = unpack_run(&job, m, &e);
     }
@@ -187,7 +187,7 @@ START_TEST(bytes_follow_from_shape_and_dtype)
     unpack_options o = to("t.safetensors");
     unpack_job job = {0};
     o.form = (unpack_form)_i;
-    expect_ok(unpack_prepare(&o, &job, &e), &e);
+    expect_ok(unpack_prepare(&o, NULL, &job, &e), &e);
     for (size_t i = 0; i < job.tensor_count; i++) {
         const unpack_tensor *const t = &job.tensors[i];
         uint64_t elements = 0;
@@ -217,6 +217,19 @@ static bool yes(void *ctx)
     (void)ctx;
     return true;
 }
+
+/* Names times globs: every name asks, those of tensors and those of embedded files. */
+START_TEST(choosing_can_be_cancelled)
+{
+    const monitor stop = {.cancelled = yes};
+    const unpack_place places[] = {UNPACK_FILE, UNPACK_NOWHERE};
+    unpack_options o = to("t.safetensors");
+    unpack_job job = {0};
+    o.place = places[_i];
+    expect_error(unpack_prepare(&o, &stop, &job, &e), ERR_CANCELLED, &e, "interrupted");
+    unpack_close(&job);
+}
+END_TEST
 
 START_TEST(nothing_is_left_behind)
 {
@@ -249,6 +262,7 @@ int main(void)
     tcase_add_test(tc, plain_numbers_of_every_chunk);
     tcase_add_loop_test(tc, bytes_follow_from_shape_and_dtype, 0, 3);
     tcase_add_loop_test(tc, threads_make_no_difference, 0, 3);
+    tcase_add_loop_test(tc, choosing_can_be_cancelled, 0, 2);
     tcase_add_test(tc, nothing_is_left_behind);
     return run_tests("unpack", tc);
 }
