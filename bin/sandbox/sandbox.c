@@ -21,12 +21,13 @@ enum {
     ENTRIES_MAX = 100000, /* entries of an input that are searched for links */
 };
 
-/* What libraries open late: OpenSSL its configuration and modules, iconv its tables, malloc and we
+/* What libraries open late: libarchive and iconv their tables and modules, malloc and octavo
  * the state of this process. None of it says anything about the user. */
 static const char *const system_files[] = {
-    "/usr/lib",         "/usr/lib64",  "/lib",          "/lib64",        "/etc/ssl/openssl.cnf",
-    "/etc/ld.so.cache", "/proc/self",  "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu",
-    "/dev/urandom",     "/dev/random",
+    "/usr/lib",      "/usr/lib64",       "/lib",
+    "/lib64",        "/etc/ld.so.cache", "/proc/self",
+    "/proc/cpuinfo", "/proc/meminfo",    "/sys/devices/system/cpu",
+    "/dev/urandom",  "/dev/random",
 };
 
 /* ---- links in a directory that is read ------------------------- */
@@ -88,16 +89,18 @@ static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned dep
     }
 }
 
-static void allow_dir(landlock_rules *rules, const char *path)
+/* `levels` of directories below `path` in which links are followed. */
+static void allow_dir(landlock_rules *rules, const char *path, unsigned levels)
 {
     walk w = {.rules = rules};
     landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);
-    see_dir(&w, AT_FDCWD, path, 0, false);
+    see_dir(&w, AT_FDCWD, path, DEPTH_MAX - levels, false);
 }
 
 /* ---- paths of the command line --------------------------------- */
 
-/* The directory of `path`, where octavo makes a file or looks for others. */
+/* The directory of `path`, where octavo makes a file or looks for others. It may be anybody's home:
+ * what is read beside a file lies in the same directory, so nothing below it is searched. */
 static void allow_parent(landlock_rules *rules, const char *path, landlock_use use)
 {
     char *const parent = io_without_slashes(path);
@@ -111,7 +114,7 @@ static void allow_parent(landlock_rules *rules, const char *path, landlock_use u
     if (use == LANDLOCK_WRITE) {
         landlock_allow(rules, AT_FDCWD, dir, use);
     } else {
-        allow_dir(rules, dir);
+        allow_dir(rules, dir, 0);
     }
     free(parent);
 }
@@ -131,7 +134,7 @@ static void allow_model(landlock_rules *rules, const char *path)
     if (kind == MODEL_STREAM) {
         return;
     }
-    allow_dir(rules, path);
+    allow_dir(rules, path, DEPTH_MAX);
     if (kind == MODEL_PACKED || kind == MODEL_DIRECTORY) {
         return;
     }

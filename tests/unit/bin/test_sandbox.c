@@ -243,12 +243,13 @@ static void make_files(void)
     scratch_write("model/config.json", "{}", 2);
     scratch_write("model/templates/one", "1", 1);
     scratch_write("blobs/linked", "2", 1);
+    scratch_write("blobs/deeper", "2", 1);
     scratch_write("blobs/other", "3", 1);
     scratch_write("shared/file", "4", 1);
     scratch_write("shared/deep/file", "5", 1);
     scratch_write("results/old", "6", 1);
     ck_assert_int_eq(symlink("../blobs/linked", scratch("model/weights")), 0);
-    ck_assert_int_eq(symlink("../../blobs/linked", scratch("model/templates/two")), 0);
+    ck_assert_int_eq(symlink("../../blobs/deeper", scratch("model/templates/two")), 0);
     ck_assert_int_eq(symlink("../shared", scratch("model/shared")), 0);
 }
 
@@ -326,6 +327,8 @@ START_TEST(single_files_and_archives)
     ck_assert_int_eq(try_with("file.octavo", "results/out", makes_temporary, ""), EACCES);
     ck_assert_int_eq(try_with("archive.gz", "results/out", makes_temporary, ""), 0);
     ck_assert_int_eq(try_with("model/one.safetensors", "results/out", reads, "model/weights"), 0);
+    ck_assert_int_eq(try_with("model/one.safetensors", "results/out", reads, "model/templates/two"),
+                     EACCES); /* its directory may be somebody's home: nobody searches all of it */
     ck_assert_int_eq(try_with("model", "new", makes, "new"), 0);
 }
 END_TEST
