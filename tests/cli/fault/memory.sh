@@ -66,10 +66,10 @@ range 40000 500 60000 verify old.octavo -q
 echo 'a b' >text
 echo '{"model": {"vocab": {"a": 0, "b": 1, " ": 2, "\n": 3}, "merges": []}}' >tokenizer.json
 threads=()
-range 44000 100 45500 inspect old.octavo
-range 44000 4000 104000 tokenize tokenizer.json --text text
+range 40000 100 52000 inspect old.octavo
+range 40000 4000 104000 tokenize tokenizer.json --text text
 threads=(--threads 2)
-range 44000 250 47000 diff old.octavo checkpoint
-range 44000 250 47000 export old.octavo --for bf16 -o out.dir -q
-range 44000 100 45500 unpack old.octavo -o out.dir -q
+range 40000 250 52000 diff old.octavo checkpoint
+range 40000 250 52000 export old.octavo --for bf16 -o out.dir -q
+range 40000 100 52000 unpack old.octavo -o out.dir -q
 exit $failed
