@@ -52,15 +52,20 @@ static int compare_file(const void *a, const void *b)
     return strcmp(((const export_file *)a)->name, ((const export_file *)b)->name);
 }
 
+/* Shards are numbered, so one of them at most can have this name. */
 static bool is_shard(const export_job *job, const char *name, size_t bytes)
 {
-    bool found = false;
-    for (uint32_t i = 0; i < job->plan.shard_count && !found; i++) {
-        char shard[SHARD_NAME_BYTES];
-        export_shard_name(&job->plan, i, shard);
-        found = strlen(shard) == bytes && memcmp(name, shard, bytes) == 0;
+    static const char before[] = "model-";
+    char shard[SHARD_NAME_BYTES];
+    if (strncmp(name, before, sizeof before - 1) != 0) {
+        return false;
     }
-    return found;
+    const unsigned long number = strtoul(name + sizeof before - 1, NULL, 10);
+    if (number == 0 || number > job->plan.shard_count) {
+        return false;
+    }
+    export_shard_name(&job->plan, (uint32_t)number - 1, shard);
+    return strlen(shard) == bytes && memcmp(name, shard, bytes) == 0;
 }
 
 /* No embedded file, and no directory of one, may have the name of a file that the export writes, or

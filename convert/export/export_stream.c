@@ -322,7 +322,7 @@ static err_code stream_open(stream *s, err *e)
     if (fd < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open again", s->job->file->path);
     }
-    TRY(export_tasks_make(&s->job->file->table, plan, &s->work, e));
+    TRY(export_tasks_make(&s->job->file->table, plan, s->m, &s->work, e));
     TRY(choose_workers(s, e));
     TRY(make_buffers(s, e));
     s->shards = calloc((size_t)plan->shard_count + 1, sizeof *s->shards);

@@ -25,10 +25,13 @@ static uint32_t shard_at(const export_plan *plan, const export_record *x, uint64
 
 typedef struct cutter {
     const export_plan *plan;
+    const monitor *monitor;
     export_tasks *out;
     uint64_t capacity;
     uint64_t bytes; /* of all chunks that the last task touches */
     bool open;      /* the last task may grow */
+    uint32_t shard; /* of the record's bytes up to shard_end */
+    uint64_t shard_end;
 } cutter;
 
 static export_task *add(cutter *c, err *e)
@@ -70,18 +73,22 @@ static err_code put(cutter *c, uint32_t record, uint64_t bytes, uint64_t begin, 
     return OK;
 }
 
+/* A shard is looked up once, not for each of the many chunks that it may get. */
 static err_code cut_record(cutter *c, const pack_record *r, uint32_t record, err *e)
 {
     const export_record *const x = &c->plan->records[record];
     c->open = false;
+    c->shard_end = 0;
     for (uint64_t k = 0; k < r->chunk_count && x->parts > 0; k++) {
+        TRY(monitor_step(c->monitor, k, e));
         const pack_chunk chunk = pack_record_chunk(r, k);
         const uint64_t chunk_end = chunk_begin(r, &chunk) + chunk.bytes;
         for (uint64_t at = chunk_begin(r, &chunk); at < chunk_end;) {
-            uint64_t end = 0;
-            const uint32_t shard = shard_at(c->plan, x, at, &end);
-            end = num_min(end, chunk_end);
-            TRY(put(c, record, chunk.bytes, at, end, shard, e));
+            if (at >= c->shard_end) {
+                c->shard = shard_at(c->plan, x, at, &c->shard_end);
+            }
+            const uint64_t end = num_min(c->shard_end, chunk_end);
+            TRY(put(c, record, chunk.bytes, at, end, c->shard, e));
             at = end;
         }
     }
@@ -116,10 +123,11 @@ static err_code sort_tasks(uint32_t shards, export_tasks *t, err *e)
     return OK;
 }
 
-err_code export_tasks_make(const pack_table *t, const export_plan *plan, export_tasks *out, err *e)
+err_code export_tasks_make(const pack_table *t, const export_plan *plan, const monitor *m,
+                           export_tasks *out, err *e)
 {
     *out = (export_tasks){.of_shard = calloc((size_t)plan->shard_count + 1, sizeof *out->of_shard)};
-    cutter c = {.plan = plan, .out = out};
+    cutter c = {.plan = plan, .monitor = m, .out = out};
     if (!out->of_shard) {
         return err_set(e, ERR_MEMORY, "no memory for the tasks of an export");
     }

@@ -3,6 +3,7 @@
 #define EXPORT_TASKS_H
 
 #include "convert/export/export_plan.h"
+#include "format/base/monitor.h"
 
 /* Bytes [begin, end) of a record go to one shard. They may begin or end within a chunk only where
  * its other bytes go to another shard. */
@@ -21,9 +22,9 @@ typedef struct export_tasks {
 /* A task reads no more than this, unless a chunk is larger. */
 enum { EXPORT_BATCH = 4 << 20 };
 
-/* Errors: ERR_MEMORY. Free with export_tasks_free, also after an error. */
+/* Errors: ERR_MEMORY, ERR_CANCELLED. Free with export_tasks_free, also after an error. */
 MUST_CHECK err_code export_tasks_make(const pack_table *t, const export_plan *plan,
-                                      export_tasks *out, err *e);
+                                      const monitor *m, export_tasks *out, err *e);
 void export_tasks_free(export_tasks *t);
 
 #endif

@@ -64,6 +64,7 @@ static err_code choose(data_scan *d, err *e)
         const pack_record *const r = &d->table->records[i];
         any = any || slice_chosen(glob, r, 0);
         for (uint64_t k = 0; k < r->chunk_count; k++) {
+            TRY(monitor_step(d->scan->monitor, k, e));
             const pack_chunk c = pack_record_chunk(r, k);
             const bool chosen = slice_chosen(glob, r, c.slice);
             d->chosen[r->chunk_first + k] = chosen;
@@ -101,7 +102,7 @@ static err_code size_buffers(data_scan *d, err *e)
 /* Cut the chosen chunks into batches. Without a glob, a batch includes the padding before its first
  * chunk; with one, it starts at that chunk, and ends where a chunk is skipped. Chunks beyond the
  * end of a file are skipped: scan_length reports what is missing. */
-static void plan_batches(data_scan *d)
+static err_code plan_batches(data_scan *d, err *e)
 {
     const bool all = d->scan->options->tensor_glob == NULL;
     uint64_t cursor = d->table->data_off;
@@ -109,6 +110,7 @@ static void plan_batches(data_scan *d)
     for (uint32_t i = 0; i < d->table->count; i++) {
         const pack_record *const r = &d->table->records[i];
         for (uint64_t k = 0; k < r->chunk_count; k++) {
+            TRY(monitor_step(d->scan->monitor, k, e));
             const pack_chunk c = pack_record_chunk(r, k);
             const uint64_t number = r->chunk_first + k;
             const uint64_t end = c.off + c.bytes;
@@ -125,6 +127,7 @@ static void plan_batches(data_scan *d)
             cursor = end;
         }
     }
+    return OK;
 }
 
 static void tensor_place(const pack_record *r, char place[NAME_MAX_BYTES + 8])
@@ -334,9 +337,20 @@ static err_code judge(data_scan *d, err *e)
     return OK;
 }
 
+/* A stream may claim chunks by the billion before any of them arrives. */
 static err_code allocate(data_scan *d, err *e)
 {
+    const integrity_options *const o = d->scan->options;
     const uint64_t chunks = d->table->chunk_count + 1;
+    const uint64_t each =
+        sizeof *d->chosen + sizeof *d->batches + sizeof *d->odd_scale + digest_bytes(d->found.alg);
+    if (!o->written && chunks > o->memory / each) {
+        err_set(e, ERR_MEMORY,
+                "%s: %" PRIu64 " chunks need %" PRIu64 " bytes each, %" PRIu64 " are allowed",
+                d->scan->path, chunks - 1, each, o->memory);
+        err_hint(e, "--memory SIZE allows more");
+        return ERR_MEMORY;
+    }
     d->chosen = calloc(chunks, sizeof *d->chosen);
     d->batches = calloc(chunks, sizeof *d->batches);
     d->odd_scale = calloc(chunks, sizeof *d->odd_scale);
@@ -385,7 +399,7 @@ err_code data_scan_begin(scan *s, const pack_table *t, digest_alg alg, scan_stre
     TRY(allocate(d, e));
     TRY(choose(d, e));
     TRY(size_buffers(d, e));
-    plan_batches(d);
+    TRY(plan_batches(d, e));
     return take_buffers(d, e);
 }
 

@@ -202,6 +202,22 @@ START_TEST(illegal_superblocks)
 }
 END_TEST
 
+/* The memory for chunks is bounded before it is allocated: a table may claim any number. */
+START_TEST(memory_for_chunks)
+{
+    const integrity_options all = {.threads = 1, .memory = 57 * pack.table.chunk_count};
+    integrity_report r;
+    err e = {0};
+    int ends = -1;
+    const int fd = small_memfd(pack.bytes, pack.length);
+    expect_error(integrity_check_stream(fd, "f", &all, NULL, &r, &ends, &e), ERR_MEMORY, &e,
+                 "f: 17 chunks need 57 bytes each, 969 are allowed");
+    integrity_report_free(&r);
+    close(ends);
+    close(fd);
+}
+END_TEST
+
 /* What goes on forever is not a tail. */
 START_TEST(endless_tail)
 {
@@ -231,6 +247,7 @@ int main(void)
     tcase_add_test(tc, blocks);
     tcase_add_test(tc, scales_and_several);
     tcase_add_test(tc, illegal_superblocks);
+    tcase_add_test(tc, memory_for_chunks);
     tcase_add_test(tc, endless_tail);
     return run_tests("integrity_stream", tc);
 }
