@@ -287,11 +287,11 @@ static err_code fill_output(convert_job *job, engine *g, pipeline *p, pack_evide
     pack_tail tail = {0};
     err_code code = OK;
     TRY(output_reserve(out, made->file_bytes, e));
+    TRY_OUT(pack_tail_reserve(&made->table, v->alg, made->provenance_bytes, &tail, e));
     if (job->options.source_sha256) {
-        TRY(digest_shards(job, g, m, e));
+        TRY_OUT(digest_shards(job, g, m, e));
     }
     const double start = now();
-    TRY_OUT(pack_tail_reserve(&made->table, v->alg, made->provenance_bytes, &tail, e));
     TRY_OUT(write_tensors(job, p, out, m, report, e));
     TRY_OUT(write_tail(made, v, &tail, out, report, e));
     report->seconds = now() - start;

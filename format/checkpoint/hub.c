@@ -21,9 +21,11 @@ static err_code has_directory(const char *dir, const char *name, bool *found, er
         return err_set(e, ERR_MEMORY, "%s: no memory", dir);
     }
     const int failure = stat(path, &st) != 0 ? errno : 0;
-    const bool missing = failure == ENOENT || failure == ENOTDIR;
+    /* A link that leads in a circle, or where this user may not look, is no part of a cache. */
+    const bool missing = failure == ENOENT || failure == ENOTDIR || failure == ELOOP ||
+                         (failure == EACCES && lstat(path, &st) == 0);
     err_code code = OK;
-    if (failure == EACCES) { /* of what is around it */
+    if (failure == EACCES && !missing) {
         code = err_set_errno(e, ERR_IO, failure, "%s: cannot open directory", dir);
     } else if (failure != 0 && !missing) {
         code = err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path);

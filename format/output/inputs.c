@@ -5,6 +5,13 @@
 
 #include "format/output/output.h"
 
+/* Is there nothing that could have been read? A link may lead in a circle, or where this user may not
+ * look; any other failure says nothing about what is there. */
+static bool leads_nowhere(int why)
+{
+    return why == ENOENT || why == ENOTDIR || why == ELOOP || why == EACCES || why == ENAMETOOLONG;
+}
+
 err_code input_is(const char *path, const struct stat *st, bool *is_one, err *e)
 {
     struct stat other;
@@ -12,9 +19,7 @@ err_code input_is(const char *path, const struct stat *st, bool *is_one, err *e)
         return OK;
     }
     if (stat(path, &other) != 0) {
-        return errno == ENOENT || errno == ENOTDIR
-                   ? OK
-                   : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+        return leads_nowhere(errno) ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
     *is_one = *is_one || (other.st_dev == st->st_dev && other.st_ino == st->st_ino);
     return OK;
@@ -29,10 +34,7 @@ static err_code look_up(const char *path, input_test *is_input, const void *ctx,
     if (stat(path, &st) == 0) {
         return is_input(ctx, &st, is_one, e);
     }
-    const bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
-    return missing || errno == EACCES || errno == ENAMETOOLONG
-               ? OK
-               : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    return leads_nowhere(errno) ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
 }
 
 err_code inputs_spare(const char *path, input_test *is_input, const void *ctx, err *e)

@@ -18,7 +18,7 @@ static err_code take_steps(scan *s, err *e)
 }
 
 /* Damage in a file that somebody changes meanwhile is no damage, and its absence means nothing. */
-static err_code check_steady(const scan *s, const file_stamp *before, err *e)
+static err_code check_steady(const scan *s, const file_stamp *before, err_code code, err *e)
 {
     struct stat now;
     bool touched = false;
@@ -26,7 +26,7 @@ static err_code check_steady(const scan *s, const file_stamp *before, err *e)
         return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", s->path);
     }
     TRY(file_stamp_check(before, &now, s->path, &touched, e));
-    return touched && s->damages.count > 0 ? file_stamp_refuse(s->path, e) : OK;
+    return touched && (code != OK || s->damages.count > 0) ? file_stamp_refuse(s->path, e) : OK;
 }
 
 err_code integrity_check(int fd, const char *path, const integrity_options *options,
@@ -49,8 +49,10 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     const file_stamp before = file_stamp_of(&st);
     damage_list_init(&s->damages);
 
-    const err_code code = take_steps(s, e);
-    const err_code steady = check_steady(s, &before, e);
+    err_code code = take_steps(s, e);
+    err late = {0};
+    late.code = check_steady(s, &before, code, &late);
+    code = err_overrule(e, code, &late);
     const err_code listed = damage_list_finish(&s->damages, out, e);
     out->chunks_checked = s->chunks_checked;
     out->bytes_checked = s->bytes_checked;
@@ -65,5 +67,5 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     free(s->tensor_digests);
     free(s->head);
     free(s);
-    return code != OK ? code : steady != OK ? steady : listed;
+    return code != OK ? code : listed;
 }

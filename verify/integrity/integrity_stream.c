@@ -195,6 +195,9 @@ static err_code drop_rest(stream_check *c, err *e)
 static err_code read_stream(stream_check *c, err *e)
 {
     TRY(keep_head(c, e));
+    if (c->is_head_illegal) {
+        return OK; /* where would it end? */
+    }
     if (c->probe.has_superblock) {
         TRY(read_data(c, e));
         TRY(keep_tail(c, e));
@@ -206,13 +209,25 @@ static err_code read_stream(stream_check *c, err *e)
                        last, e);
 }
 
-/* Scan what was kept. Without a superblock the head was dropped, and only the ends remain. Of an
- * illegal head the sections are not read: it is their directory that breaks the format. */
+/* The superblock alone: its directory breaks the format, so no section is looked at. */
+static err_code judge_head(stream_check *c, err *e)
+{
+    scan *const s = &c->scan;
+    s->superblock = c->probe.superblock;
+    s->has_superblock = true;
+    s->bytes_checked = PACK_BLOCK;
+    return scan_sections(s, e);
+}
+
+/* Scan what was kept. Without a superblock the head was dropped, and only the ends remain. */
 static err_code judge_stream(stream_check *c, err *e)
 {
     scan *const s = &c->scan;
+    if (c->is_head_illegal) {
+        return judge_head(c, e);
+    }
     TRY(scan_ends(s, e));
-    if (c->probe.has_superblock || c->is_head_illegal) {
+    if (c->probe.has_superblock) {
         TRY(scan_sections(s, e));
     }
     scan_length(s);

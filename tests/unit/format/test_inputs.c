@@ -48,15 +48,15 @@ START_TEST(files_are_known_by_their_inodes)
 }
 END_TEST
 
-/* What cannot be looked at may be the file. */
-START_TEST(failure_is_no_answer)
+/* Nothing was read through a link that leads in a circle. (Other failures: tests/cli/fault/stat.sh.) */
+START_TEST(circle_is_no_input)
 {
     err e = {0};
     bool is_one = false;
     scratch_text("a", "");
     make_link("loop", "loop", false);
     const struct stat st = stat_of("a");
-    expect_error(input_is(scratch("loop"), &st, &is_one, &e), ERR_IO, &e, "loop: cannot stat");
+    expect_ok(input_is(scratch("loop"), &st, &is_one, &e), &e);
     ck_assert(!is_one);
 }
 END_TEST
@@ -123,7 +123,7 @@ int main(void)
     TCase *const tc = tcase_create("inputs");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, files_are_known_by_their_inodes);
-    tcase_add_test(tc, failure_is_no_answer);
+    tcase_add_test(tc, circle_is_no_input);
     tcase_add_test(tc, parts_of_a_checkpoint);
     tcase_add_loop_test(tc, inputs_are_spared, 0, sizeof outputs / sizeof outputs[0]);
     return run_tests("inputs", tc);
