@@ -48,7 +48,9 @@ export OCTAVO   := $(CURDIR)/$(BIN)
 export PYTHON
 export CK_TIMEOUT_MULTIPLIER := $(if $(SAN)$(filter coverage,$(CONFIG)),20,4)
 # The sandbox would keep gcov from writing its counts.
-export OCTAVO_SANDBOX := $(if $(filter coverage,$(CONFIG)),off)
+ifeq ($(CONFIG),coverage)
+export OCTAVO_SANDBOX := off
+endif
 export THIN ?= $(if $(SAN),37,1)
 
 demo: ## install what is missing, build, convert the built-in checkpoint, inspect, verify and run the result

@@ -17,9 +17,9 @@ static const char *const octavo_paragraphs[] = {
     "sizes in powers of 1000 (MB, GB) and memory in powers of 1024 (MiB, GiB); JSON has exact "
     "numbers of bytes.",
     "The environment variable OCTAVO_CPU (baseline, v3 or v4) selects a lower instruction level "
-    "than the processor has. The result is the same but takes longer. OCTAVO_SANDBOX=off runs a "
-    "command without its sandbox, which lets it open only the files on its command line, those "
-    "that links in them lead to, and its output.",
+    "than the processor has. The result is the same but takes longer. Commands run in a sandbox "
+    "that lets them open only their inputs, what lies beside these or links in them lead to, and "
+    "the directories of their outputs; OCTAVO_SANDBOX=off turns it off.",
     NULL,
 };
 

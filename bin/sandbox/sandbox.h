@@ -1,11 +1,13 @@
 /* Takes from a command what it does not need, once its arguments are parsed and before it reads what
  * others have made: whoever finds a fault in how octavo reads a file then finds himself in a process
- * that can read the inputs, write beside the output, and nothing else (spec/reliability.md 8).
+ * that can read the inputs and what lies beside them, write beside the output, and little else
+ * (spec/reliability.md 8).
  *
  *     options_parse(COMMAND_VERIFY, argc, argv, on_option, &q, &line, e);
  *     TRY(sandbox_enter(COMMAND_VERIFY, &line, m, e));
  *
- * What may be read and written follows from the paths on the command line. Not for commands that use a GPU: the driver needs far more.
+ * What may be read and written follows from the paths on the command line. Not for commands that use
+ * a GPU: the driver needs far more.
  *
  * Call it while there is only one thread. Where the kernel refuses, or the variable OCTAVO_SANDBOX is
  * "off", the command runs as it would without. */

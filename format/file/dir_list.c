@@ -75,8 +75,11 @@ static err_code read_all(DIR *d, const char *dir, dir_list *out, err *e)
 {
     *out = (dir_list){0};
     if (!d) {
-        return err_set_errno(e, errno == ENOMEM ? ERR_MEMORY : ERR_IO, errno,
-                             "%s: cannot open directory", dir);
+        const int why = errno;
+        const err_code code = why == ENOMEM ? ERR_MEMORY : ERR_IO;
+        err_set_errno(e, code, why, "%s: cannot open directory", dir);
+        io_hint_withheld(dir, why, e);
+        return code;
     }
     const err_code code = read_entries(d, dir, out, e);
     closedir(d);

@@ -10,20 +10,23 @@
 
 #include "format/base/digest.h"
 
-/* A link to nothing: the Hub's cache has them for files that were not downloaded. A file that its
- * mode lets us read, but the system does not: in most cases our own sandbox (bin/sandbox). */
-static err_code refuse_open(const char *path, int why, err *e)
+void io_hint_withheld(const char *path, int why, err *e)
 {
     if (why == EACCES && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0) {
-        err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
-        err_hint(e, "octavo reads only what it was given and the files that links in it lead to; "
-                    "OCTAVO_SANDBOX=off lifts that");
-        return ERR_IO;
+        err_hint(e, "its permissions allow it: something else protects it, such as octavo's "
+                    "sandbox, which OCTAVO_SANDBOX=off turns off");
     }
+}
+
+/* A link to nothing: the Hub's cache has them for files that were not downloaded. */
+static err_code refuse_open(const char *path, int why, err *e)
+{
     char target[256];
     const ssize_t bytes = why == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
     if (bytes < 0) {
-        return err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
+        err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
+        io_hint_withheld(path, why, e);
+        return ERR_IO;
     }
     target[bytes] = '\0';
     err_set_errno(e, ERR_IO, why, "%s: cannot open: a link to %s", path, target);
