@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -356,10 +357,9 @@ static err_code take_name(scan *s, struct archive_entry *entry, archive_member *
     *m = NULL;
     path = path ? path : archive_entry_pathname_utf8(entry);
     if (!path || strlen(path) > NAME_BYTES_MAX || s->index->count == MEMBERS_MAX) {
-        return refuse(s,
-                      path ? "more than 100000 members, or a name of more than 4096 bytes"
-                           : "a member without a name",
-                      e);
+        return err_set(e, ERR_INPUT, "%s: %s", s->index->path,
+                       path ? "more than 100000 members, or a name of more than 4096 bytes"
+                            : "a member without a name, or with one that is not UTF-8");
     }
     char *const name = archive_clean_name(path, &no_memory);
     if (!name && !no_memory && archive_entry_filetype(entry) == AE_IFDIR &&
@@ -421,7 +421,7 @@ static err_code check_end(scan *s, err *e)
     return archive_memory_check(s->index->path, s->a, e);
 }
 
-static err_code pass(scan *s, err *e)
+static err_code read_members(scan *s, err *e)
 {
     TRY(open_archive(s, e));
     for (;;) {
@@ -438,6 +438,23 @@ static err_code pass(scan *s, err *e)
         }
         TRY(take_entry(s, entry, e));
     }
+}
+
+/* Libarchive translates the names in a zip file, which are UTF-8, for the locale of the thread, and
+ * for that of C it has none for names that are not ASCII. Names in a tar file stay as they are. */
+static err_code pass(scan *s, err *e)
+{
+    const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (!utf8 && errno == ENOMEM) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for a locale", s->index->path);
+    }
+    const locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+    const err_code code = read_members(s, e);
+    if (utf8) {
+        uselocale(before);
+        freelocale(utf8);
+    }
+    return code;
 }
 
 err_code archive_scan(archive_index *index, int fd, archive_form form, const monitor *m,

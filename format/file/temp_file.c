@@ -52,7 +52,8 @@ err_code temp_file_open(int *fd, err *e)
         *fd = open_in(temp_file_dir(i));
     }
     if (*fd < 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", temp_file_dir(0));
+        const char *const last = temp_file_dir(1) ? temp_file_dir(1) : temp_file_dir(0);
+        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", last);
         err_hint(e, "set TMPDIR to another directory");
         return ERR_IO;
     }

@@ -61,6 +61,21 @@ same <("$OCTAVO" tokenize micro --text text) <("$OCTAVO" tokenize micro.tar.gz -
 octavo verify micro.zip --forward --text text --length 2 -q
 "$OCTAVO" inspect tiny.tar.gz --json | grep -o '"path":"[^"]*","dir":"[^"]*"'
 
+say 'names that are not ASCII'
+"$PYTHON" - <<'END'
+import os
+import zipfile
+for name, folder in (("folder.zip", "mod\u00e8le/"), ("beside.zip", "tiny/")):
+    with zipfile.ZipFile(name, "w") as z:
+        for file in sorted(os.listdir("tiny")):
+            z.write(f"tiny/{file}", folder + file)
+        z.writestr(folder + "\u65e5\u672c\u8a9e.txt", "x")
+END
+for name in folder beside; do
+    octavo convert $name.zip -o new.octavo -fq
+    same directory.octavo new.octavo
+done
+
 say 'the archive is an input'
 remember tiny.tar
 octavo convert tiny.tar -o tiny.tar -f
