@@ -18,7 +18,7 @@ static const char *const octavo_paragraphs[] = {
     "numbers of bytes.",
     "The environment variable OCTAVO_CPU (baseline, v3 or v4) selects a lower instruction level "
     "than the processor has. The result is the same but takes longer. Commands run in a sandbox "
-    "that lets them open only their inputs, what lies beside these or links in them lead to, and "
+    "that lets them open only their inputs, the files next to these, the targets of links in them, and "
     "the directories of their outputs; OCTAVO_SANDBOX=off turns it off.",
     NULL,
 };

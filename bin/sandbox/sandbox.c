@@ -75,7 +75,7 @@ static void see_dir(walk *w, int at, const char *name, unsigned depth, bool link
 }
 
 /* A link gives the right to read one file, or the files of one directory, but nothing beneath them:
- * it may be the work of whoever made the checkpoint, and lead to "/". */
+ * the author of the checkpoint may have made it, and it may lead to "/". */
 static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned depth, bool linked)
 {
     const char *const name = entry->d_name;
@@ -101,7 +101,7 @@ static void allow_dir(landlock_rules *rules, const char *path, unsigned levels)
 /* ---- paths of the command line --------------------------------- */
 
 /* The directory of `path`, where octavo makes a file or looks for others. It may be anybody's home:
- * what is read beside a file lies in the same directory, so nothing below it is searched. */
+ * what is read along with a file is in the same directory, so nothing below it is searched. */
 static void allow_parent(landlock_rules *rules, const char *path, landlock_use use)
 {
     char *const parent = io_without_slashes(path);

@@ -1,6 +1,6 @@
-/* Takes from a command what it does not need, once its arguments are parsed and before it reads what
- * others have made: whoever finds a fault in how octavo reads a file then finds himself in a process
- * that can read the inputs and what lies beside them, write beside the output, and little else
+/* Gives up every right that a command does not need, once its arguments are parsed and before it reads
+ * files of other people. A fault in how octavo reads a file then gives an attacker a process that can
+ * read the inputs and the files next to them, write next to the output, and little else
  * (spec/reliability.md 8).
  *
  *     options_parse(COMMAND_VERIFY, argc, argv, on_option, &q, &line, e);
