@@ -248,11 +248,11 @@ static err_code read_config(const embed_list *list, char **text, size_t *bytes, 
     return OK;
 }
 
-static err_code show_fit(const convert_request *q, const convert_job *job, err *e)
+static err_code show_fit(const convert_request *q, const convert_job *job, const monitor *m, err *e)
 {
     char *config = NULL;
     fit f = {0};
-    fit_about about = {.path = job->options.source, .table = &job->plan.table};
+    fit_about about = {.path = job->options.source, .table = &job->plan.table, .monitor = m};
     err_code code = OK;
     TRY(read_config(&job->embed, &config, &about.config_bytes, e));
     about.config = config;
@@ -265,10 +265,11 @@ out:
     return code;
 }
 
-static err_code show_plan(const convert_request *q, const convert_job *job, err *e)
+static err_code show_plan(const convert_request *q, const convert_job *job, const monitor *m,
+                          err *e)
 {
     TRY(convert_report_plan(q->report, job, e));
-    return q->fit.asked ? show_fit(q, job, e) : OK;
+    return q->fit.asked ? show_fit(q, job, m, e) : OK;
 }
 
 static err_code convert(convert_request *q, const command_line *line, err *e)
@@ -294,7 +295,7 @@ static err_code convert(convert_request *q, const command_line *line, err *e)
     TRY_OUT(convert_prepare(&q->options, m, &job, e));
     plan_note_states(&job.plan, m);
     plan_note_wide(&job.plan, m);
-    TRY_OUT(q->dry_run ? show_plan(q, &job, e) : write_file(q, &job, &c, m, e));
+    TRY_OUT(q->dry_run ? show_plan(q, &job, m, e) : write_file(q, &job, &c, m, e));
     plan_note_unknown(&job.plan, m);
 out:
     convert_close(&job);

@@ -116,10 +116,13 @@ static err_code show(report *r, const export_job *job, const export_report *done
 
 /* Would the runtime load it? Uses config.json as exported: the additions of export do not affect
  * whether the model fits. */
-static err_code find_fit(const export_request *q, const export_job *job, fit *out, err *e)
+static err_code find_fit(const export_request *q, const export_job *job, const monitor *m, fit *out,
+                         err *e)
 {
-    fit_about about = {
-        .path = job->options.path, .table = &job->file->table, .exported = &job->plan};
+    fit_about about = {.path = job->options.path,
+                       .table = &job->file->table,
+                       .exported = &job->plan,
+                       .monitor = m};
     for (size_t i = 0; i < job->file_count; i++) {
         if (strcmp(job->files[i].name, "config.json") == 0) {
             about.config = job->files[i].data;
@@ -178,12 +181,12 @@ static err_code export(export_request *q, const command_line *line, err *e)
     q->options.preset = &preset_table[q->fit.preset];
     err_code code = OK;
     TRY(fit_request_check(&q->fit, q->dry_run, e));
-    TRY(export_prepare(&q->options, &job, e));
+    TRY(export_prepare(&q->options, m, &job, e));
     note_rounding(&job, m);
     note_misread(&job, m);
     note_scales(&job, m);
     note_left_out(&job, m);
-    TRY_OUT(find_fit(q, &job, &f, e));
+    TRY_OUT(find_fit(q, &job, m, &f, e));
     TRY_OUT(q->dry_run ? plan_only(q, &job, &f, m, e) : write_out(q, &job, &f, m, e));
 out:
     fit_free(&f);

@@ -283,6 +283,7 @@ err_code fit_find(const fit_request *q, const fit_about *about, fit *out, err *e
         .exported = about->exported,
         .tp = q->tp,
         .ep = q->ep,
+        .monitor = about->monitor,
     };
     const err_code code = fit_make(&question, out, e);
     err_prefix(code == OK ? NULL : e, "%s", about->path);

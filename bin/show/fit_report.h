@@ -36,6 +36,7 @@ typedef struct fit_about {
     const char *config; /* text of config.json; NULL: none */
     size_t config_bytes;
     const export_plan *exported; /* NULL: not of an export */
+    const monitor *monitor;      /* is asked for cancellation */
 } fit_about;
 
 /* Find the answer. Errors: those of fit_make. Free with fit_free, also after an error. */

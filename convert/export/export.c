@@ -164,7 +164,7 @@ out:
     return code;
 }
 
-err_code export_prepare(const export_options *options, export_job *job, err *e)
+err_code export_prepare(const export_options *options, const monitor *m, export_job *job, err *e)
 {
     *job = (export_job){.options = *options};
     member *members = NULL;
@@ -173,6 +173,7 @@ err_code export_prepare(const export_options *options, export_job *job, err *e)
         .preset = options->preset,
         .dequantize = options->dequantize,
         .shard_bytes = options->shard_bytes,
+        .monitor = m,
     };
     err_code code = OK;
     TRY_OUT(read_head(job, &members, &count, e));

@@ -2,7 +2,7 @@
  * (spec/export.md).
  *
  *     export_job job = {0};
- *     export_prepare(&options, &job, e);          reads the head only and writes nothing; job.plan
+ *     export_prepare(&options, m, &job, e);       reads the head only and writes nothing; job.plan
  *                                                 is complete
  *     export_run(&job, m, &report, e);            write, sync, rename
  *     export_close(&job);
@@ -53,7 +53,8 @@ typedef struct export_report {
 /* After an error there is nothing to close. Errors besides those of pack_open and export_plan_make:
  * ERR_INPUT no config.json is embedded, or it cannot be used (export_config_check), or an embedded
  * file has the name of a file that the export writes. */
-MUST_CHECK err_code export_prepare(const export_options *options, export_job *job, err *e);
+MUST_CHECK err_code export_prepare(const export_options *options, const monitor *m, export_job *job,
+                                   err *e);
 
 /* Errors: those of whole_dir.h and export_stream; ERR_USAGE the packed file lies in the directory
  * that would be replaced. */

@@ -339,6 +339,7 @@ err_code export_forms_choose(const pack_table *t, const export_how *how, export_
     const preset *const p = how->preset;
     plan->block = block_fp8(SCALES_UE8M0);
     for (uint32_t i = 0; i < t->count; i++) {
+        TRY(monitor_step(how->monitor, i, e));
         if (t->records[i].cls == CLASS_CODES) {
             choose_by_name(t, &t->records[i], how, &plan->records[i]);
         }

@@ -80,11 +80,13 @@ static err_code fill_record(const pack_table *t, uint32_t record, const char *we
     return OK;
 }
 
-static err_code fill_tensors(const pack_table *t, const preset *p, export_plan *plan, err *e)
+static err_code fill_tensors(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
+    const preset *const p = how->preset;
     char *names = plan->names;
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
+        TRY(monitor_step(how->monitor, i, e));
         if (r->cls != CLASS_SCALES) {
             TRY(fill_record(t, i, r->name, "", plan, &names, e));
         }
@@ -209,7 +211,7 @@ err_code export_plan_make(const pack_table *t, const export_how *how, export_pla
         return err_set(e, ERR_INPUT, "there is no tensor to export");
     }
     TRY(allocate(out, name_bytes, e));
-    TRY(fill_tensors(t, how->preset, out, e));
+    TRY(fill_tensors(t, how, out, e));
     fill_shards(t, how->shard_bytes, out);
     fill_order(out);
     return export_ignore_make(t, how, out, e);

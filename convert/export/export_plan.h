@@ -11,6 +11,7 @@
 
 #include "convert/export/preset.h"
 #include "convert/export/preset_plain.h"
+#include "format/base/monitor.h"
 #include "format/quantized/quantization.h"
 #include "format/pack/pack_table.h"
 
@@ -82,10 +83,11 @@ typedef struct export_how {
     quantization described;     /* what the config says about the source */
     bool refused;               /* already; plan what could be exported otherwise */
     uint64_t shard_bytes;       /* the most for a shard of several tensors, header included */
+    const monitor *monitor;     /* is asked for cancellation; may be NULL */
 } export_how;
 
 /* Errors: ERR_INPUT the runtime cannot read something in the file (a hint says what helps), there is
- * no tensor, or a name is too long; ERR_MEMORY. Free with export_plan_free, also after an error. */
+ * no tensor, or a name is too long; ERR_MEMORY; ERR_CANCELLED. Free with export_plan_free, also after an error. */
 MUST_CHECK err_code export_plan_make(const pack_table *t, const export_how *how, export_plan *out,
                                      err *e);
 void export_plan_free(export_plan *p);

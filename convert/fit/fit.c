@@ -64,7 +64,7 @@ static err_code plan_export(const fit_question *q, export_how *how, export_plan 
 static err_code try_export(const fit_question *q, fit *f, export_plan *plan, bool *made, err *e)
 {
     err why = {0};
-    export_how how = {.preset = q->preset, .shard_bytes = UINT64_MAX};
+    export_how how = {.preset = q->preset, .shard_bytes = UINT64_MAX, .monitor = q->monitor};
     err_code code = plan_export(q, &how, plan, &why);
     *made = code == OK;
     if (code != ERR_INPUT) {
@@ -77,7 +77,7 @@ static err_code try_export(const fit_question *q, fit *f, export_plan *plan, boo
     how.refused = true;
     code = export_plan_make(q->table, &how, plan, &again);
     *made = code == OK;
-    return code == ERR_MEMORY ? err_set(e, code, "%s", again.text) : OK;
+    return code == ERR_MEMORY || code == ERR_CANCELLED ? err_set(e, code, "%s", again.text) : OK;
 }
 
 static err_code gather(const fit_question *q, fit *f, err *e)
@@ -89,8 +89,8 @@ static err_code gather(const fit_question *q, fit *f, err *e)
         TRY_OUT(try_export(q, f, &tried, &made, e));
     }
     const export_plan *const plan = made ? &tried : q->exported;
-    TRY_OUT(fit_kinds_gather(q->table, plan, f, e));
-    TRY_OUT(fit_hold(q->table, plan, f, e));
+    TRY_OUT(fit_kinds_gather(q->table, plan, q->monitor, f, e));
+    TRY_OUT(fit_hold(q->table, plan, q->monitor, f, e));
 out:
     export_plan_free(&tried);
     return code;
@@ -157,7 +157,8 @@ static size_t judge_model(const fit *f, uint64_t experts, const fit_run *run, fi
     return n;
 }
 
-static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *capacity, err *e)
+static err_code judge_run(fit *f, uint64_t experts, const monitor *m, fit_run *run,
+                          size_t *capacity, err *e)
 {
     fit_fault_of_run of_model[FIT_REASON_COUNT];
     const size_t count = judge_model(f, experts, run, of_model);
@@ -166,6 +167,7 @@ static err_code judge_run(fit *f, uint64_t experts, fit_run *run, size_t *capaci
         TRY(add_fault(f, capacity, of_model[i], e));
     }
     for (size_t i = 0; i < f->kind_count; i++) {
+        TRY(monitor_step(m, i, e));
         const fit_kind *const k = &f->kinds[i];
         fit_fault_of_run fault = {.kind = i};
         if (!fit_whole(&k->layout, k->expert ? expert_devices(run) : run->tp, &fault.fault)) {
@@ -192,7 +194,7 @@ static err_code judge_runs(const fit_question *q, fit *f, err *e)
         fit_run *const run = &f->runs[f->run_count++];
         run->tp = q->tp.count > 0 ? q->tp.sizes[i / eps] : 1;
         run->ep = q->ep.count > 0 ? q->ep.sizes[i % eps] : 1;
-        TRY(judge_run(f, experts, run, &capacity, e));
+        TRY(judge_run(f, experts, q->monitor, run, &capacity, e));
     }
     return OK;
 }

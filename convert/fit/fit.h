@@ -117,9 +117,10 @@ typedef struct fit_question {
     const preset *preset;
     const export_plan *exported; /* the plan of the export if there is one; NULL: make one */
     fit_sizes tp, ep;            /* empty: 1 */
+    const monitor *monitor;      /* is asked for cancellation; may be NULL */
 } fit_question;
 
-/* Errors: ERR_INPUT config.json is not valid JSON; ERR_MEMORY. Free with fit_free, also after an
+/* Errors: ERR_INPUT config.json is not valid JSON; ERR_MEMORY; ERR_CANCELLED. Free with fit_free, also after an
  * error. */
 MUST_CHECK err_code fit_make(const fit_question *q, fit *out, err *e);
 void fit_free(fit *f);
@@ -130,14 +131,15 @@ bool fit_says_yes(const fit *f);
 /* The steps of fit_make. ---- */
 
 /* fit_kinds.c: gather the matrices that stay FP8, all codes if `plan` is NULL. */
-MUST_CHECK err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, fit *out,
-                                     err *e);
+MUST_CHECK err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, const monitor *m,
+                                     fit *out, err *e);
 
 /* The name of a module, with `*` for every component that is a number, up to ".weight". */
 void fit_pattern(const char *name, char out[NAME_MAX_BYTES + 1]);
 
 /* fit_hold.c: add WARN_NO_SCALES, WARN_NOT_QUANTIZED and WARN_OWN_EXPERTS. Nothing is checked without a plan. */
-MUST_CHECK err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e);
+MUST_CHECK err_code fit_hold(const pack_table *t, const export_plan *plan, const monitor *m, fit *f,
+                             err *e);
 
 /* How many routed experts a layer has: as many as its tensors have, or else the number in
  * config.json, or else 0. */

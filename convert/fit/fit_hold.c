@@ -122,7 +122,7 @@ static void check(hold *h, uint32_t record)
     }
 }
 
-err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
+err_code fit_hold(const pack_table *t, const export_plan *plan, const monitor *m, fit *f, err *e)
 {
     hold h = {.table = t,
               .plan = plan,
@@ -136,6 +136,7 @@ err_code fit_hold(const pack_table *t, const export_plan *plan, fit *f, err *e)
     snprintf(h.how.architecture, sizeof h.how.architecture, "%s", f->model.architecture);
     TRY_OUT(fit_list_make(plan, f->preset, &h.list, e));
     for (uint32_t i = 0; i < t->count; i++) {
+        TRY_OUT(monitor_step(m, 0, e)); /* a name of many components takes milliseconds */
         check(&h, i);
     }
     snprintf(what, sizeof what, "that %s would build in FP8, without scales in the file",

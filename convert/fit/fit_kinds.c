@@ -115,10 +115,12 @@ static err_code put(fit *f, size_t *capacity, const fit_kind *kind, err *e)
     return OK;
 }
 
-err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, fit *out, err *e)
+err_code fit_kinds_gather(const pack_table *t, const export_plan *plan, const monitor *m, fit *out,
+                          err *e)
 {
     size_t capacity = 0;
     for (uint32_t i = 0; i < t->count; i++) {
+        TRY(monitor_step(m, i, e));
         if (is_fp8(t, plan, i)) {
             fit_kind kind;
             fill(t, &t->records[i], out, &kind);

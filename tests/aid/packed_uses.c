@@ -146,7 +146,7 @@ static err_code use_export(const char *path, const packed_use_options *o, err *e
     export_job job = {0};
     export_report done;
     checkpoint *cp = NULL;
-    TRY(export_prepare(&how, &job, e));
+    TRY(export_prepare(&how, NULL, &job, e));
     const err_code code = export_run(&job, NULL, &done, e);
     const uint64_t count = job.plan.tensor_count;
     export_close(&job);

@@ -54,7 +54,7 @@ static err_code run(err *e)
     export_job job;
     export_report report;
     *e = (err){0};
-    err_code code = export_prepare(&options, &job, e);
+    err_code code = export_prepare(&options, NULL, &job, e);
     if (code == OK) {
         code = export_run(&job, &watcher, &report, e);
         export_close(&job);
@@ -231,6 +231,15 @@ static bool always(void *ctx)
     return true;
 }
 
+START_TEST(planning_can_be_cancelled)
+{
+    const monitor stop = {.cancelled = always};
+    export_job job;
+    err e = {0};
+    expect_error(export_prepare(&options, &stop, &job, &e), ERR_CANCELLED, &e, "interrupted");
+}
+END_TEST
+
 START_TEST(cancelled_leaves_nothing)
 {
     watcher.cancelled = always;
@@ -250,6 +259,7 @@ int main(void)
     tcase_add_test(tc, damage_is_seen);
     tcase_add_test(tc, scales_are_what_the_flag_says);
     tcase_add_test(tc, too_little_memory_names_the_need);
+    tcase_add_test(tc, planning_can_be_cancelled);
     tcase_add_test(tc, cancelled_leaves_nothing);
     return run_tests("export", tc);
 }

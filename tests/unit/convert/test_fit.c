@@ -260,6 +260,29 @@ END_TEST
 
 /* ---- warnings -------------------------------------------------- */
 
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+/* With a configuration while the export is planned, without one while kinds are gathered. */
+START_TEST(judging_can_be_cancelled)
+{
+    static const char llama[] = "{\"architectures\":[\"LlamaForCausalLM\"]}";
+    const monitor stop = {.cancelled = always};
+    const fit_question q = {.table = &table,
+                            .config = _i ? llama : NULL,
+                            .config_bytes = _i ? strlen(llama) : 0,
+                            .preset = &preset_table[PRESET_VLLM],
+                            .monitor = &stop};
+    codes("model.layers.0.mlp.up_proj.weight", 256, 256);
+    expect_ok(pack_table_sort(&table, &e), &e);
+    expect_ok(pack_table_place(&table, 65536, &e), &e);
+    expect_error(fit_make(&q, &found, &e), ERR_CANCELLED, &e, "interrupted");
+}
+END_TEST
+
 START_TEST(a_missing_config)
 {
     codes("model.layers.0.attention.query_key_value.weight", 320, 256);
@@ -421,6 +444,7 @@ int main(void)
     tcase_add_test(tc, experts_are_spread);
     tcase_add_test(tc, no_experts_to_spread);
     tcase_add_test(tc, joined_matrices_begin_on_tiles);
+    tcase_add_loop_test(tc, judging_can_be_cancelled, 0, 2);
     tcase_add_test(tc, a_missing_config);
     tcase_add_test(tc, an_export_that_is_refused);
     tcase_add_test(tc, layers_behind_the_last);
