@@ -1,7 +1,9 @@
 #include "bin/show/fit_report.h"
 
 #include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
@@ -72,34 +74,83 @@ static bool is_of_matrix(const fit_fault_of_run *x)
     return x->reason == FIT_ROWS || x->reason == FIT_COLUMNS;
 }
 
-static bool is_same_finding(const fit_fault_of_run *x, const fit_fault_of_run *y)
+/* Faults that differ only in the kind of matrix are one finding, and one row. */
+static int compare_finding(const fit_fault_of_run *x, const fit_fault_of_run *y)
 {
-    return is_of_matrix(x) && x->reason == y->reason && x->fault.part == y->fault.part &&
-           x->fault.size == y->fault.size && x->fault.split == y->fault.split;
+    const uint64_t of_x[] = {x->reason, (uintptr_t)x->fault.part, x->fault.size, x->fault.split};
+    const uint64_t of_y[] = {y->reason, (uintptr_t)y->fault.part, y->fault.size, y->fault.split};
+    int order = 0;
+    for (size_t i = 0; i < sizeof of_x / sizeof of_x[0] && order == 0; i++) {
+        order = (of_x[i] > of_y[i]) - (of_x[i] < of_y[i]);
+    }
+    return order;
 }
 
-/* One row for all kinds of matrices with the finding `at`; none if an earlier row has them. */
-static void put_matrices(table *t, const fit *f, const fit_run *run, size_t at)
+typedef struct finding {
+    const fit_fault_of_run *first; /* the first of the faults */
+    uint64_t matrices;
+    size_t more; /* faults after the first one */
+} finding;
+
+static int compare_place(const void *a, const void *b)
 {
-    const fit_fault_of_run *const all = &f->faults[run->first];
-    uint64_t matrices = 0;
-    size_t more = 0;
-    for (size_t i = 0; i < run->count; i++) {
-        if (is_same_finding(&all[i], &all[at])) {
-            if (i < at) {
-                return; /* the row of finding i has it */
-            }
-            more += i > at;
-            matrices += f->kinds[all[i].kind].matrices;
+    const finding *const x = a;
+    const finding *const y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static int compare_all(const void *a, const void *b)
+{
+    const finding *const x = a;
+    const int order = compare_finding(x->first, ((const finding *)b)->first);
+    return order != 0 ? order : compare_place(a, b);
+}
+
+/* Fold the faults into findings, in the order of their first faults; returns the number of them. */
+static size_t fold_findings(finding *all, size_t count)
+{
+    size_t kept = 0;
+    qsort(all, count, sizeof *all, compare_all);
+    for (size_t i = 0; i < count; i++) {
+        if (kept > 0 && compare_finding(all[kept - 1].first, all[i].first) == 0) {
+            all[kept - 1].matrices += all[i].matrices;
+            all[kept - 1].more++;
+        } else {
+            all[kept++] = all[i];
         }
     }
-    if (more > 0) {
-        table_cell(t, "    %s and %zu more", f->kinds[all[at].kind].module, more);
+    qsort(all, kept, sizeof *all, compare_place);
+    return kept;
+}
+
+static void put_finding(table *t, const fit *f, const finding *x)
+{
+    const char *const module = f->kinds[x->first->kind].module;
+    if (x->more > 0) {
+        table_cell(t, "    %s and %zu more", module, x->more);
     } else {
-        table_cell(t, "    %s", f->kinds[all[at].kind].module);
+        table_cell(t, "    %s", module);
     }
-    put_sentence(t, f, &all[at]);
-    table_cell(t, "%" PRIu64, matrices);
+    put_sentence(t, f, x->first);
+    table_cell(t, "%" PRIu64, x->matrices);
+}
+
+static err_code put_matrices(table *t, const fit *f, const fit_fault_of_run *faults, size_t count,
+                             err *e)
+{
+    finding *const all = calloc(count + 1, sizeof *all);
+    if (!all) {
+        return err_set(e, ERR_MEMORY, "no memory for what does not fit");
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (finding){&faults[i], f->kinds[faults[i].kind].matrices, 0};
+    }
+    const size_t kept = fold_findings(all, count);
+    for (size_t i = 0; i < kept; i++) {
+        put_finding(t, f, &all[i]);
+    }
+    free(all);
+    return OK;
 }
 
 /* What would be divided among devices: the key in config.json, if there is one. */
@@ -132,7 +183,8 @@ static bool is_blocked(const fit *f)
     return blocked;
 }
 
-static void put_run(table *t, const fit *f, const fit_run *run, bool with_ep)
+/* First the faults of the model, then those of its matrices, as fit_make lists them. */
+static err_code put_run(table *t, const fit *f, const fit_run *run, bool with_ep, err *e)
 {
     char sizes[64];
     const uint64_t n = run->matrices;
@@ -145,14 +197,12 @@ static void put_run(table *t, const fit *f, const fit_run *run, bool with_ep)
     } else {
         table_heading(t, "  %s: no, %" PRIu64 " matri%s", sizes, n, n == 1 ? "x" : "ces");
     }
-    for (size_t i = 0; i < run->count; i++) {
-        const fit_fault_of_run *const x = &f->faults[run->first + i];
-        if (is_of_matrix(x)) {
-            put_matrices(t, f, run, i);
-        } else {
-            put_fault(t, x);
-        }
+    const fit_fault_of_run *const faults = &f->faults[run->first];
+    size_t of_model = 0;
+    for (; of_model < run->count && !is_of_matrix(&faults[of_model]); of_model++) {
+        put_fault(t, &faults[of_model]);
     }
+    return put_matrices(t, f, faults + of_model, run->count - of_model, e);
 }
 
 static void print_warnings(const fit *f)
@@ -168,16 +218,18 @@ static void print_warnings(const fit *f)
 static err_code print(const fit_request *q, const fit *f, err *e)
 {
     table t;
+    err_code code = OK;
     if (f->preset->release) {
         printf("\nFor %s (%s):\n", preset_name(f->preset), f->preset->release);
     } else {
         printf("\nFor %s:\n", preset_name(f->preset));
     }
     table_start(&t, "llr");
-    for (size_t i = 0; i < f->run_count; i++) {
-        put_run(&t, f, &f->runs[i], q->ep.count > 0);
+    for (size_t i = 0; i < f->run_count && code == OK; i++) {
+        code = put_run(&t, f, &f->runs[i], q->ep.count > 0, e);
     }
-    const err_code code = table_finish(&t, e);
+    const err_code finished = table_finish(&t, code == OK ? e : NULL);
+    code = code == OK ? finished : code;
     print_warnings(f);
     return code;
 }
