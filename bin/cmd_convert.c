@@ -45,8 +45,12 @@ static err_code add_rule(convert_request *q, const char *option, const char *glo
 static err_code add_embed(convert_request *q, const char *option, const char *glob, bool embed,
                           err *e)
 {
+    TRY(value_glob(option, glob, e));
+    if (q->options.embed_glob_count == RECIPE_MAX_RULES) {
+        return err_set(e, ERR_USAGE, "%s: more than %d of these", option, RECIPE_MAX_RULES);
+    }
     q->globs[q->options.embed_glob_count++] = (embed_glob){glob, embed};
-    return value_glob(option, glob, e);
+    return OK;
 }
 
 /* Options with a value, and those that other commands also have. */

@@ -371,6 +371,7 @@ static err_code write_empty_shards(const stream *s, err *e)
 {
     for (uint32_t i = 0; i < s->job->plan->shard_count; i++) {
         if (s->work.of_shard[i] == 0) {
+            TRY(monitor_step(s->m, 0, e));
             TRY(write_empty_shard(s, i, e));
         }
     }

@@ -11,6 +11,10 @@
 
 #include <stdbool.h>
 
+/* What a glob may have where it comes from others or is applied to names of others: matching takes
+ * glob times name. glob_match itself has no limit. */
+enum { GLOB_MAX_BYTES = 1024 };
+
 bool glob_valid(const char *glob); /* false: empty, or with a set that is not closed */
 bool glob_match(const char *glob, const char *name);
 

@@ -212,7 +212,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const store_tensor *)a)->name, ((const store_tensor *)b)->name);
 }
 
-static err_code list_packed(store *s, err *e)
+static err_code list_packed(store *s, const monitor *m, err *e)
 {
     const pack_table *const table = &s->packed->table;
     TRY(check_count(s->packed, e));
@@ -222,6 +222,7 @@ static err_code list_packed(store *s, err *e)
         const pack_record *const r = &table->records[i];
         const uint64_t members = r->cls == CLASS_SCALES ? 0 : pack_record_sources(r);
         for (uint64_t k = 0; k < members; k++) {
+            TRY(monitor_step(m, k, e));
             TRY(add_member(s, r, k, &name_to, e));
         }
     }
@@ -238,7 +239,7 @@ static err_code open_either(store *s, const monitor *m, err *e)
 {
     if (model_path_kind(s->path) == MODEL_PACKED) {
         TRY(pack_open(s->path, &s->packed, e));
-        return list_packed(s, e);
+        return list_packed(s, m, e);
     }
     TRY(checkpoint_open(s->path, m, &s->source, e));
     return list_source(s, e);

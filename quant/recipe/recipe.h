@@ -23,9 +23,9 @@
 
 enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
 
-/* Every rule is tried on every tensor, and a glob on a name takes at most the product of their
- * lengths. */
-enum { RECIPE_MAX_RULES = 10000, RECIPE_MAX_GLOB = 1024 };
+/* Every rule is tried on every tensor, and a glob of up to GLOB_MAX_BYTES on a name takes at most the
+ * product of their lengths. */
+enum { RECIPE_MAX_RULES = 10000 };
 
 /* code, name in JSON, sentence */
 #define RECIPE_REASONS(X)                                                                          \

@@ -131,6 +131,7 @@ static err_code compare_files(diff_job *j, const file_list lists[2], err *e)
 {
     size_t at[2] = {0};
     for (;;) {
+        TRY(monitor_step(j->monitor, 0, e));
         const char *const a = next_name(&lists[0], &at[0]);
         const char *const b = next_name(&lists[1], &at[1]);
         if (!a && !b) {

@@ -96,11 +96,12 @@ static void add_pair(diff_job *j, const char *name, const store_tensor *a, const
 }
 
 /* Both lists are sorted by the bytes of names, so one merge pairs them. */
-static void merge(diff_job *j)
+static err_code merge(diff_job *j, err *e)
 {
     const store *const a = j->stores[0];
     const store *const b = j->stores[1];
     for (size_t i = 0, k = 0; i < a->count || k < b->count;) {
+        TRY(monitor_step(j->monitor, i + k, e));
         int order = i < a->count ? -1 : 1;
         if (i < a->count && k < b->count) {
             order = strcmp(a->tensors[i].name, b->tensors[k].name);
@@ -111,6 +112,7 @@ static void merge(diff_job *j)
         i += order <= 0;
         k += order >= 0;
     }
+    return OK;
 }
 
 err_code diff_pairs(diff_job *j, err *e)
@@ -121,7 +123,7 @@ err_code diff_pairs(diff_job *j, err *e)
     if (!j->pairs || !j->report->results) {
         return err_set(e, ERR_MEMORY, "no memory to compare %zu tensors", most);
     }
-    merge(j);
+    TRY(merge(j, e));
     if (j->options->tensor_glob && j->report->count == 0) {
         err_set(e, ERR_USAGE, "no tensor matches '%s'", j->options->tensor_glob);
         err_hint(e, "the whole name has to match; * stands for any bytes");

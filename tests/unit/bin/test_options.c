@@ -8,6 +8,7 @@
 
 #include "bin/cli/options.h"
 #include "bin/cli/value.h"
+#include "format/base/glob.h"
 #include "tests/aid/expect.h"
 
 enum { ARGUMENTS_MAX = 16 };
@@ -379,6 +380,11 @@ START_TEST(words_and_lists)
     expect_ok(value_glob("--keep", "*.x[0-9]", &e), &e);
     expect_error(value_glob("--keep", "[a", &e), ERR_USAGE, &e, "--keep: invalid glob '[a'");
     expect_error(value_glob("--keep", "", &e), ERR_USAGE, &e, "--keep");
+    char longest[GLOB_MAX_BYTES + 2];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    expect_error(value_glob("--keep", longest, &e), ERR_USAGE, &e, "more than 1024 bytes");
+    expect_ok(value_glob("--keep", longest + 1, &e), &e);
 }
 END_TEST
 
