@@ -98,7 +98,7 @@ err_code convert_prepare(const convert_options *options, const monitor *m, conve
     err_code code = OK;
     TRY_OUT(checkpoint_open(options->source, m, &job->cp, e));
     TRY_OUT(checkpoint_check_whole(job->cp, e));
-    TRY_OUT(embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count,
+    TRY_OUT(embed_choose(job->cp->folder, options->embed_globs, options->embed_glob_count, m,
                          &job->embed, e));
     TRY_OUT(plan_make(job->cp, &how, &job->plan, e));
     embed_note(&job->embed, m);

@@ -18,22 +18,24 @@ static const uint64_t file_limit = 64 * MIB;
 /* A Git LFS pointer has less than 1024 bytes, by its specification. */
 enum { POINTER_LIMIT = 1023 };
 
-static err_code check_globs(const char *dir, const embed_glob *globs, size_t glob_count,
-                            const embed_list *list, err *e)
+static err_code check_globs(const embed_search *s, err *e)
 {
-    for (size_t g = 0; g < glob_count; g++) {
-        const char *option = globs[g].embed ? "--embed" : "--no-embed";
-        if (!glob_valid(globs[g].glob)) {
-            return err_set(e, ERR_USAGE, "%s \"%s\": invalid glob", option, globs[g].glob);
+    const embed_list *const list = s->out;
+    for (size_t g = 0; g < s->glob_count; g++) {
+        const embed_glob *const of = &s->globs[g];
+        const char *const option = of->embed ? "--embed" : "--no-embed";
+        if (!glob_valid(of->glob)) {
+            return err_set(e, ERR_USAGE, "%s \"%s\": invalid glob", option, of->glob);
         }
+        TRY(monitor_step(s->monitor, 0, e));
         bool matched = false;
         for (size_t i = 0; i < list->count && !matched; i++) {
             const char *const name = list->files[i].name;
-            matched = !embed_is_directory(name) && embed_glob_match(globs[g].glob, name);
+            matched = !embed_is_directory(name) && embed_glob_match(of->glob, name);
         }
         if (!matched) {
-            return err_set(e, ERR_USAGE, "%s \"%s\": matches no file in %s", option, globs[g].glob,
-                           dir);
+            return err_set(e, ERR_USAGE, "%s \"%s\": matches no file in %s", option, of->glob,
+                           list->from->path);
         }
     }
     return OK;
@@ -90,13 +92,13 @@ static err_code check_pointers(const embed_list *list, err *e)
 }
 
 err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs, size_t glob_count,
-                      embed_list *out, err *e)
+                      const monitor *m, embed_list *out, err *e)
 {
-    const embed_search search = {globs, glob_count, out};
+    const embed_search search = {globs, glob_count, m, out};
     err_code code = OK;
     *out = (embed_list){.from = from};
     TRY_OUT(embed_find(&search, e));
-    TRY_OUT(check_globs(from->path, globs, glob_count, out, e));
+    TRY_OUT(check_globs(&search, e));
     TRY_OUT(check_files(out, e));
     TRY_OUT(check_pointers(out, e));
 out:

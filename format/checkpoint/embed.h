@@ -1,7 +1,7 @@
 /* Chooses which files next to the weights are embedded in the packed file (spec/cli.md section 4).
  *
  *     embed_list list;
- *     embed_choose(cp->folder, globs, glob_count, &list, e);
+ *     embed_choose(cp->folder, globs, glob_count, m, &list, e);
  *     embed_pack(&list, &tar, &bytes, e);
  *     embed_list_free(&list);
  */
@@ -42,10 +42,10 @@ typedef struct embed_glob {
  * (embed_names.h). Indexes and *.safetensors are never embedded. Directories are looked into if they
  * are not links, do not begin with a dot, and have at most 1000 entries or may hold what is chosen.
  * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, with a name that the
- * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY. Free with
+ * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY, ERR_CANCELLED. Free with
  * embed_list_free. */
 MUST_CHECK err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs,
-                                 size_t glob_count, embed_list *out, err *e);
+                                 size_t glob_count, const monitor *m, embed_list *out, err *e);
 
 /* One note that names the files that are left out although a loader might need them, unless a glob
  * says otherwise; none if there are no such files, or if without config.json nothing says that the

@@ -122,6 +122,7 @@ static err_code add_file(const embed_search *s, const char *name, err *e)
     bool take = is_directory;
     err_code code = OK;
     TRY_OUT(f.name && f.path ? OK : no_memory(s, e));
+    TRY_OUT(monitor_step(s->monitor, 0, e)); /* there are files times globs */
     if (!is_directory) {
         apply_globs(s, &f);
         TRY_OUT(describe_file(s, &f, &take, e));
@@ -209,6 +210,7 @@ static err_code add_directories(const embed_search *s, const dir_list *names, er
         if (name[0] == '.' || !(is_checkpoint || is_wanted(s, name))) {
             continue;
         }
+        TRY(monitor_step(s->monitor, 0, e));
         const int failure = checkpoint_dir_stat(s->out->from, name, &st);
         if (failure != 0 && !is_dangling(s, name, failure)) {
             return failure == ENOMEM ? no_memory(s, e)

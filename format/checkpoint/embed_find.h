@@ -7,10 +7,11 @@
 typedef struct embed_search {
     const embed_glob *globs;
     size_t glob_count;
-    embed_list *out; /* with `from` set; gets the files, sorted by name */
+    const monitor *monitor; /* is asked for cancellation; may be NULL */
+    embed_list *out;        /* with `from` set; gets the files, sorted by name */
 } embed_search;
 
-/* ERR_IO, ERR_MEMORY. What was found is released with the list, also after an error. */
+/* ERR_IO, ERR_MEMORY, ERR_CANCELLED. What was found is released with the list, also after an error. */
 MUST_CHECK err_code embed_find(const embed_search *s, err *e);
 
 /* Is this the entry of a directory that was not looked into? */

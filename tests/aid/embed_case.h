@@ -92,7 +92,7 @@ static inline void close_and_remove(void)
 static inline void choose_good(const embed_glob *globs, size_t count, embed_list *list)
 {
     err e = {0};
-    ck_assert_msg(embed_choose(scratch_folder(), globs, count, list, &e) == OK, "%s", e.text);
+    ck_assert_msg(embed_choose(scratch_folder(), globs, count, NULL, list, &e) == OK, "%s", e.text);
 }
 
 static inline void choose_bad(const embed_glob *globs, size_t count, err_code code,
@@ -100,7 +100,7 @@ static inline void choose_bad(const embed_glob *globs, size_t count, err_code co
 {
     embed_list list;
     err e = {0};
-    ck_assert_int_eq(embed_choose(scratch_folder(), globs, count, &list, &e), code);
+    ck_assert_int_eq(embed_choose(scratch_folder(), globs, count, NULL, &list, &e), code);
     expect(e.text, says);
     ck_assert_uint_eq(list.count, 0);
     ck_assert_ptr_null(list.files);

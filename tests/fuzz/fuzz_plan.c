@@ -159,7 +159,7 @@ static void make_plan(const recipe *r, unsigned flags, unsigned options, const c
                                   .digest = flags & 2 ? DIGEST_SHA256 : DIGEST_XXH3,
                                   .allow_none = (flags & 1) != 0,
                                   .source_sha256 = (flags & 4) != 0};
-        require(embed_choose(cp->folder, NULL, 0, &embed, &e) == OK);
+        require(embed_choose(cp->folder, NULL, 0, NULL, &embed, &e) == OK);
         code = plan_make(cp, &how, &p, &e);
         check_code(code, &e);
         require(code == OK || code == ERR_INPUT || code == ERR_USAGE);

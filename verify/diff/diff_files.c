@@ -28,11 +28,11 @@ typedef struct file_text {
     char *owned;
 } file_text;
 
-static err_code list_files(const store *s, file_list *out, err *e)
+static err_code list_files(const store *s, const monitor *m, file_list *out, err *e)
 {
     out->packed = s->packed != NULL;
     return s->packed ? pack_read_members(s->packed, &out->members, &out->count, e)
-                     : embed_choose(s->source->folder, NULL, 0, &out->beside, e);
+                     : embed_choose(s->source->folder, NULL, 0, m, &out->beside, e);
 }
 
 static void free_files(file_list *l)
@@ -184,8 +184,8 @@ err_code diff_files(diff_job *j, err *e)
 {
     file_list lists[2] = {0};
     err_code code = OK;
-    TRY_OUT(list_files(j->stores[0], &lists[0], e));
-    TRY_OUT(list_files(j->stores[1], &lists[1], e));
+    TRY_OUT(list_files(j->stores[0], j->monitor, &lists[0], e));
+    TRY_OUT(list_files(j->stores[1], j->monitor, &lists[1], e));
     TRY_OUT(compare_files(j, lists, e));
     if (j->stores[0]->packed && j->stores[1]->packed) {
         TRY_OUT(compare_recipes(j, e));

@@ -24,7 +24,7 @@ static void open_written(job *j)
 {
     err e = {0};
     expect_ok(checkpoint_open(scratch(""), NULL, &j->cp, &e), &e);
-    expect_ok(embed_choose(j->cp->folder, NULL, 0, &j->embed, &e), &e);
+    expect_ok(embed_choose(j->cp->folder, NULL, 0, NULL, &j->embed, &e), &e);
 }
 
 static void open_job(job *j, size_t shards)

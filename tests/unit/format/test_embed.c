@@ -205,9 +205,25 @@ START_TEST(no_directory)
     err e = {0};
     checkpoint_dir *none = NULL;
     ck_assert_int_eq(checkpoint_dir_open_directory(scratch("none"), &none, &e), OK);
-    ck_assert_int_eq(embed_choose(none, NULL, 0, &list, &e), ERR_IO);
+    ck_assert_int_eq(embed_choose(none, NULL, 0, NULL, &list, &e), ERR_IO);
     checkpoint_dir_close(none);
     ck_assert_ptr_null(list.files);
+}
+END_TEST
+
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+START_TEST(choosing_can_be_cancelled)
+{
+    const monitor stop = {.cancelled = always};
+    embed_list list;
+    err e = {0};
+    scratch_write("config.json", "{}", 2);
+    ck_assert_int_eq(embed_choose(scratch_folder(), NULL, 0, &stop, &list, &e), ERR_CANCELLED);
 }
 END_TEST
 
@@ -263,6 +279,7 @@ int main(void)
     Suite *s = suite_create("embed");
     TCase *tc = tcase_create("embed");
     tcase_add_checked_fixture(tc, scratch_make, close_and_remove);
+    tcase_add_test(tc, choosing_can_be_cancelled);
     tcase_add_test(tc, the_built_in_list);
     tcase_add_test(tc, later_globs_win);
     tcase_add_test(tc, one_note_names_what_may_matter);
