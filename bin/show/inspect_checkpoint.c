@@ -284,7 +284,7 @@ err_code inspect_checkpoint(const char *path, const char *glob, report *r, err *
     fp8_pairs pairs = {0};
     err_code code = OK;
     TRY_OUT(checkpoint_open(path, report_monitor(r, PROGRESS_NEVER), &cp, e));
-    TRY_OUT(fp8_pairs_find(cp, &pairs, e));
+    TRY_OUT(fp8_pairs_find(cp, NULL, &pairs, e));
     const inspected x = {cp, &pairs.states};
     if (glob && !is_any_matched(cp, glob)) {
         code = inspect_no_match(path, glob, e);

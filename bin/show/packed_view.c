@@ -45,7 +45,8 @@ static err_code find_states(packed_view *v, err *e)
     quantization described;
     err ignored = {0};
     const err_code code = packed_quantization(v->files, v->file_count, &described, &ignored);
-    return packed_states_find(&v->file->table, code == OK ? described.method : "", &v->states, e);
+    return packed_states_find(&v->file->table, code == OK ? described.method : "", NULL, &v->states,
+                              e);
 }
 
 static err_code read_all(const char *path, packed_view *v, err *e)

@@ -197,7 +197,7 @@ err_code export_states_judge(const pack_table *t, const export_how *how, export_
     tensor_states states = {0};
     fault faults[FAULT_COUNT] = {0};
     err_code code = OK;
-    TRY_OUT(packed_states_find(t, how->described.method, &states, e));
+    TRY_OUT(packed_states_find(t, how->described.method, how->monitor, &states, e));
     count_faults(t, &states, faults);
     if (!how->refused) {
         TRY_OUT(refuse(t, &states, faults, how->described.block, e));

@@ -315,7 +315,7 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     err_code code = OK;
     TRY_OUT(check_shard_names(cp, e));
     TRY_OUT(check_globs(cp, options->recipe, e));
-    TRY_OUT(decide_pairs(options->recipe, cp, &pairs, e));
+    TRY_OUT(decide_pairs(options->recipe, cp, options->monitor, &pairs, e));
     TRY_OUT(decide_all(cp, options, &pairs, decisions, e));
     TRY_OUT(plan_tensors(out, cp, options, &pairs, decisions, e));
     TRY_OUT(reserve_provenance(out, cp, options->source_sha256, e));

@@ -38,7 +38,7 @@ static err_code read_descriptions(const checkpoint *cp, quantization *out, err *
 
 /* ---- states ---------------------------------------------------- */
 
-static err_code find_states(const checkpoint *cp, fp8_pairs *out, err *e)
+static err_code find_states(const checkpoint *cp, const monitor *m, fp8_pairs *out, err *e)
 {
     named_tensor *const list = calloc(cp->tensor_count + 1, sizeof *list);
     if (!list) {
@@ -49,7 +49,7 @@ static err_code find_states(const checkpoint *cp, fp8_pairs *out, err *e)
         list[i] = (named_tensor){t->name, t->type, t->ndim, t->shape, false};
     }
     const err_code code =
-        tensor_states_find(list, cp->tensor_count, out->described.method, &out->states, e);
+        tensor_states_find(list, cp->tensor_count, out->described.method, m, &out->states, e);
     free(list);
     return code;
 }
@@ -165,11 +165,11 @@ static err_code pair_all(const checkpoint *cp, fp8_pairs *out, err *e)
     return OK;
 }
 
-err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e)
+err_code fp8_pairs_find(const checkpoint *cp, const monitor *m, fp8_pairs *out, err *e)
 {
     *out = (fp8_pairs){0};
     TRY(read_descriptions(cp, &out->described, e));
-    TRY(find_states(cp, out, e));
+    TRY(find_states(cp, m, out, e));
     return pair_all(cp, out, e);
 }
 

@@ -2,7 +2,7 @@
  * (spec/quant.md section 8); and the state of every tensor (format/quantized/tensor_state.h).
  *
  *     fp8_pairs pairs;
- *     fp8_pairs_find(cp, &pairs, e);
+ *     fp8_pairs_find(cp, m, &pairs, e);
  *     pairs.of[i].kind        what cp->tensors[i] is; .other is the tensor it is paired with
  *     fp8_pairs_free(&pairs);
  *
@@ -54,7 +54,7 @@ fp8_band fp8_scale_band(const fp8_pair *p, const tensor *weight, uint64_t slice,
 
 /* Errors: ERR_MEMORY, and those of reading descriptions: ERR_IO, ERR_INPUT. Free with
  * fp8_pairs_free. */
-MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, fp8_pairs *out, err *e);
+MUST_CHECK err_code fp8_pairs_find(const checkpoint *cp, const monitor *m, fp8_pairs *out, err *e);
 
 /* The same as set 1 of the built-in rules knows it (spec/quant.md section 8.5): files made under
  * it are verified with these pairs, so nothing here changes. Other methods are plain tensors there. */

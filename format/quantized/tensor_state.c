@@ -68,6 +68,9 @@ typedef struct finder {
     bool quantized; /* there are weights in FP8 or of another method, or codes made from FP8 */
 } finder;
 
+/* A pass looks at every tensor once; the later ones know what the earlier ones have found. */
+typedef void pass(finder *f, size_t i);
+
 static bool is_plain(const finder *f, size_t i)
 {
     return f->out->of[i].kind == STATE_PLAIN;
@@ -135,31 +138,27 @@ static size_t find_above(const finder *f, size_t i, unsigned kinds)
 
 /* ---- other methods --------------------------------------------- */
 
-static void find_foreign_weights(finder *f)
+static void find_foreign_weight(finder *f, size_t i)
 {
-    for (size_t i = 0; i < f->list.count; i++) {
-        const char *const method =
-            is_plain(f, i) ? state_weight_method(&f->list, i, f->out->described) : NULL;
-        if (method) {
-            mark_weight(f, i, STATE_FOREIGN, method);
-        }
+    const char *const method =
+        is_plain(f, i) ? state_weight_method(&f->list, i, f->out->described) : NULL;
+    if (method) {
+        mark_weight(f, i, STATE_FOREIGN, method);
     }
 }
 
-static void find_foreign_parts(finder *f)
+static void find_foreign_part(finder *f, size_t i)
 {
     const unsigned foreign = 1U << STATE_FOREIGN;
-    for (size_t i = 0; f->quantized && i < f->list.count; i++) {
-        size_t base = 0;
-        if (!is_plain(f, i)) {
-            continue;
-        }
-        const state_word *const word = state_find_word(component_of(f, i), &base);
-        size_t weight = word ? find_weight(f, i, base, foreign) : STATE_NONE;
-        weight = weight == STATE_NONE ? find_above(f, i, foreign) : weight;
-        if (weight != STATE_NONE) {
-            mark_part(f, i, word ? word->role : ROLE_WEIGHT, weight);
-        }
+    size_t base = 0;
+    if (!f->quantized || !is_plain(f, i)) {
+        return;
+    }
+    const state_word *const word = state_find_word(component_of(f, i), &base);
+    size_t weight = word ? find_weight(f, i, base, foreign) : STATE_NONE;
+    weight = weight == STATE_NONE ? find_above(f, i, foreign) : weight;
+    if (weight != STATE_NONE) {
+        mark_part(f, i, word ? word->role : ROLE_WEIGHT, weight);
     }
 }
 
@@ -195,7 +194,7 @@ static void find_scales(finder *f, size_t i)
     }
 }
 
-static void find_fp8_weight(finder *f, size_t i)
+static void take_fp8_weight(finder *f, size_t i)
 {
     const named_tensor *const t = &f->list.items[i];
     find_scales(f, i);
@@ -211,15 +210,13 @@ static void find_fp8_weight(finder *f, size_t i)
 }
 
 /* E8M0 is a dtype of scales, and an empty tensor is a mark (ComfyUI's scaled_fp8). */
-static void find_fp8_weights(finder *f)
+static void find_fp8_weight(finder *f, size_t i)
 {
-    for (size_t i = 0; i < f->list.count; i++) {
-        const named_tensor *const t = &f->list.items[i];
-        size_t base = 0;
-        if (is_plain(f, i) && state_is_fp8_type(t->type) && t->type != DTYPE_F8_E8M0 &&
-            !state_find_word(component_of(f, i), &base)) {
-            find_fp8_weight(f, i);
-        }
+    const named_tensor *const t = &f->list.items[i];
+    size_t base = 0;
+    if (is_plain(f, i) && state_is_fp8_type(t->type) && t->type != DTYPE_F8_E8M0 &&
+        !state_find_word(component_of(f, i), &base)) {
+        take_fp8_weight(f, i);
     }
 }
 
@@ -256,17 +253,15 @@ static void take_fp8_part(finder *f, size_t i, const state_word *word, size_t we
     }
 }
 
-static void find_fp8_parts(finder *f)
+static void find_fp8_part(finder *f, size_t i)
 {
     const unsigned kinds = 1U << STATE_FP8 | 1U << STATE_BLOCK_FP8 | 1U << STATE_FOREIGN;
-    for (size_t i = 0; i < f->list.count; i++) {
-        size_t base = 0;
-        const state_word *const word =
-            is_plain(f, i) ? state_find_word(component_of(f, i), &base) : NULL;
-        const size_t weight = word ? find_weight(f, i, base, kinds) : STATE_NONE;
-        if (weight != STATE_NONE) {
-            take_fp8_part(f, i, word, weight);
-        }
+    size_t base = 0;
+    const state_word *const word =
+        is_plain(f, i) ? state_find_word(component_of(f, i), &base) : NULL;
+    const size_t weight = word ? find_weight(f, i, base, kinds) : STATE_NONE;
+    if (weight != STATE_NONE) {
+        take_fp8_part(f, i, word, weight);
     }
 }
 
@@ -274,21 +269,19 @@ static void find_fp8_parts(finder *f)
 
 /* Scales of activations belong to no single weight (self_attn.k_scale); next to plain weights they
  * are learned numbers. Names that only scales of weights have tell of a weight that is missing. */
-static void find_rest(finder *f)
+static void find_rest(finder *f, size_t i)
 {
-    for (size_t i = 0; i < f->list.count; i++) {
-        size_t base = 0;
-        const named_tensor *const t = &f->list.items[i];
-        const state_word *const word =
-            is_plain(f, i) ? state_find_word(component_of(f, i), &base) : NULL;
-        const bool telling =
-            word && ((word->telling && base == 0) || strcmp(word->word, "scale_inv") == 0);
-        if (telling || (word && word->role != ROLE_WEIGHT && f->quantized)) {
-            mark_part(f, i, word->role, STATE_NONE);
-        } else if (is_plain(f, i) && state_is_fp8_type(t->type)) {
-            mark_weight(f, i, STATE_FP8,
-                        t->type == DTYPE_F8_E8M0 ? "F8_E8M0" : fp8_method(t->type, false));
-        }
+    size_t base = 0;
+    const named_tensor *const t = &f->list.items[i];
+    const state_word *const word =
+        is_plain(f, i) ? state_find_word(component_of(f, i), &base) : NULL;
+    const bool telling =
+        word && ((word->telling && base == 0) || strcmp(word->word, "scale_inv") == 0);
+    if (telling || (word && word->role != ROLE_WEIGHT && f->quantized)) {
+        mark_part(f, i, word->role, STATE_NONE);
+    } else if (is_plain(f, i) && state_is_fp8_type(t->type)) {
+        mark_weight(f, i, STATE_FP8,
+                    t->type == DTYPE_F8_E8M0 ? "F8_E8M0" : fp8_method(t->type, false));
     }
 }
 
@@ -315,8 +308,21 @@ static void begin(finder *f)
     }
 }
 
+static err_code run_passes(finder *f, const monitor *m, err *e)
+{
+    static pass *const passes[] = {find_foreign_weight, find_foreign_part, find_fp8_weight,
+                                   find_fp8_part, find_rest};
+    for (size_t k = 0; k < sizeof passes / sizeof passes[0]; k++) {
+        for (size_t i = 0; i < f->list.count; i++) {
+            TRY(monitor_step(m, i, e));
+            passes[k](f, i);
+        }
+    }
+    return OK;
+}
+
 err_code tensor_states_find(const named_tensor *list, size_t count, const char *described,
-                            tensor_states *out, err *e)
+                            const monitor *m, tensor_states *out, err *e)
 {
     *out = (tensor_states){
         .of = calloc(count + 1, sizeof *out->of), .count = count, .described = strdup(described)};
@@ -325,11 +331,7 @@ err_code tensor_states_find(const named_tensor *list, size_t count, const char *
     }
     finder f = {.list = {.items = list, .count = count}, .out = out};
     begin(&f);
-    find_foreign_weights(&f);
-    find_foreign_parts(&f);
-    find_fp8_weights(&f);
-    find_fp8_parts(&f);
-    find_rest(&f);
+    TRY(run_passes(&f, m, e));
     count_states(&f);
     return OK;
 }

@@ -2,7 +2,7 @@
  * zero points, indices) of one of these (spec/quant.md section 8).
  *
  *     tensor_states s;
- *     tensor_states_find(list, count, described, &s, e);      of a checkpoint or of a packed file
+ *     tensor_states_find(list, count, described, m, &s, e);   of a checkpoint or of a packed file
  *     s.of[i].kind, s.of[i].method, s.of[i].weight
  *     tensor_states_free(&s);
  *
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 #include "format/tensor/dtype.h"
 
 /* code, name in JSON */
@@ -71,10 +72,11 @@ typedef struct tensor_states {
     char *described;
 } tensor_states;
 
-/* `described`: the name of the method that files of the model give, or "". ERR_MEMORY. Free with
+/* `described`: the name of the method that files of the model give, or "". ERR_MEMORY, ERR_CANCELLED. Free with
  * tensor_states_free, also after an error. */
 MUST_CHECK err_code tensor_states_find(const named_tensor *list, size_t count,
-                                       const char *described, tensor_states *out, err *e);
+                                       const char *described, const monitor *m, tensor_states *out,
+                                       err *e);
 void tensor_states_free(tensor_states *s);
 
 /* The names of the scales of a weight in FP8. Returns false if `spelling` is not below

@@ -74,12 +74,12 @@ static err_code add_source(store *s, const tensor *from, const fp8_pair *p, err 
     return OK;
 }
 
-static err_code list_source(store *s, err *e)
+static err_code list_source(store *s, const monitor *m, err *e)
 {
     const checkpoint *const cp = s->source;
     fp8_pairs pairs = {0};
     err_code code = OK;
-    TRY_OUT(fp8_pairs_find(cp, &pairs, e));
+    TRY_OUT(fp8_pairs_find(cp, m, &pairs, e));
     s->tensors = calloc(cp->tensor_count + 1, sizeof *s->tensors);
     TRY_OUT(s->tensors ? OK : no_memory(s->path, e));
     for (size_t i = 0; i < cp->tensor_count; i++) {
@@ -242,7 +242,7 @@ static err_code open_either(store *s, const monitor *m, err *e)
         return list_packed(s, m, e);
     }
     TRY(checkpoint_open(s->path, m, &s->source, e));
-    return list_source(s, e);
+    return list_source(s, m, e);
 }
 
 err_code store_open(const char *path, const monitor *m, store **out, err *e)

@@ -64,13 +64,14 @@ static err_code spread(const pack_table *t, const listed *l, tensor_states *s, e
     return OK;
 }
 
-err_code packed_states_find(const pack_table *t, const char *described, tensor_states *out, err *e)
+err_code packed_states_find(const pack_table *t, const char *described, const monitor *m,
+                            tensor_states *out, err *e)
 {
     *out = (tensor_states){0};
     listed l = {0};
     err_code code = OK;
     TRY_OUT(list_records(t, &l, e));
-    TRY_OUT(tensor_states_find(l.tensors, l.count, described, out, e));
+    TRY_OUT(tensor_states_find(l.tensors, l.count, described, m, out, e));
     TRY_OUT(spread(t, &l, out, e));
 out:
     free(l.tensors);

@@ -21,9 +21,10 @@ static bool knows_methods(const recipe *r)
     return recipe_rule_set(r) > 1;
 }
 
-err_code decide_pairs(const recipe *r, const checkpoint *cp, fp8_pairs *out, err *e)
+err_code decide_pairs(const recipe *r, const checkpoint *cp, const monitor *m, fp8_pairs *out,
+                      err *e)
 {
-    return knows_methods(r) ? fp8_pairs_find(cp, out, e) : fp8_pairs_find1(cp, out, e);
+    return knows_methods(r) ? fp8_pairs_find(cp, m, out, e) : fp8_pairs_find1(cp, out, e);
 }
 
 /* What others quantized is copied, whatever its dtype makes of it. */

@@ -2,7 +2,7 @@
  * tensors that are already FP8 with their weights, and leaves alone what another method quantized,
  * and what its makers did not (spec/quant.md sections 6 and 8).
  *
- *     decide_pairs(&r, cp, &pairs, e);
+ *     decide_pairs(&r, cp, m, &pairs, e);
  *     decide_tensor(&r, cp, &pairs, i, &d, e);      d.action, d.reason
  *     fp8_pairs_free(&pairs);
  */
@@ -14,7 +14,8 @@
 
 /* The pairs and states of the checkpoint as the recipe's set of built-in rules knows them. Errors as
  * fp8_pairs_find; free with fp8_pairs_free. */
-MUST_CHECK err_code decide_pairs(const recipe *r, const checkpoint *cp, fp8_pairs *out, err *e);
+MUST_CHECK err_code decide_pairs(const recipe *r, const checkpoint *cp, const monitor *m,
+                                 fp8_pairs *out, err *e);
 
 /* Decide about cp->tensors[i]. ACTION_SCALES: scales, which are treated as their weight requires.
  * ERR_USAGE and ERR_INPUT as recipe_decide; also ERR_INPUT for FP8 whose scales are missing or do

@@ -66,7 +66,7 @@ static void find_states(const quantization *q, const fuzz_tensors *list)
         const fuzz_tensor *const t = &list->all[i];
         named[i] = (named_tensor){t->name, t->type, t->ndim, t->shape, false};
     }
-    check_code(tensor_states_find(named, list->count, q->method, &s, &e), &e);
+    check_code(tensor_states_find(named, list->count, q->method, NULL, &s, &e), &e);
     require(e.code == OK);
     check_states(&s, list);
     tensor_states_free(&s);

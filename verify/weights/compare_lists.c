@@ -204,7 +204,7 @@ err_code compare_lists(compare *c, err *e)
 {
     bool any = c->options->tensor_glob == NULL;
     TRY(load_recipe(c, e));
-    TRY(decide_pairs(&c->recipe, c->cp, &c->pairs, e));
+    TRY(decide_pairs(&c->recipe, c->cp, c->monitor, &c->pairs, e));
     TRY(match_records(c, &any, e));
     find_unpacked(c, &any);
     return any ? OK : err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);

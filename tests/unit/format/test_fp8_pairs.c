@@ -44,7 +44,7 @@ static void find(const char *description)
     snprintf(text, sizeof text, "{\"quantization_config\": %s}", description);
     scratch_text("config.json", description ? text : "{}");
     expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
-    expect_ok(fp8_pairs_find(cp, &pairs, &e), &e);
+    expect_ok(fp8_pairs_find(cp, NULL, &pairs, &e), &e);
 }
 
 static const fp8_pair *pair_of(const char *name)
@@ -256,7 +256,7 @@ START_TEST(tiles_that_the_config_cannot_mean)
     snprintf(text, sizeof text, "{\"quantization_config\": %s}", bad_configs[_i].quantization);
     scratch_text("config.json", text);
     expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
-    expect_error(fp8_pairs_find(cp, &pairs, &e), ERR_INPUT, &e, bad_configs[_i].message);
+    expect_error(fp8_pairs_find(cp, NULL, &pairs, &e), ERR_INPUT, &e, bad_configs[_i].message);
 }
 END_TEST
 

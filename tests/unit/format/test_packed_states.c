@@ -47,7 +47,7 @@ START_TEST(records)
     table_add_codes(&table, "h.0.a.weight", DTYPE_F8_E4M3, 2, (uint64_t[]){256, 256});
     table_add(&table, "h.0.a.input_scale", DTYPE_F32, 0, NULL);
     expect_ok(pack_table_sort(&table, &e), &e);
-    expect_ok(packed_states_find(&table, "awq", &states, &e), &e);
+    expect_ok(packed_states_find(&table, "awq", NULL, &states, &e), &e);
     ck_assert_uint_eq(states.count, table.count);
     ck_assert_int_eq(state_of("z.weight")->kind, STATE_PLAIN);
     ck_assert_int_eq(state_of("h.0.b.qweight")->kind, STATE_FOREIGN);

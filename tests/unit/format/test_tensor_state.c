@@ -182,7 +182,7 @@ START_TEST(every_method)
         ck_assert_msg(i == 0 || strcmp(x[i - 1].name, x[i].name) < 0, "order of %s", x[i].name);
         list[i] = (named_tensor){x[i].name, x[i].type, x[i].ndim, x[i].shape, x[i].known};
     }
-    expect_ok(tensor_states_find(list, count, cases[_i].described, &s, &e), &e);
+    expect_ok(tensor_states_find(list, count, cases[_i].described, NULL, &s, &e), &e);
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         const tensor_state *const t = &s.of[i];
@@ -212,7 +212,7 @@ START_TEST(every_dtype)
     for (size_t i = 0; i < COUNT(plain); i++) {
         is_number = is_number || plain[i] == type;
     }
-    expect_ok(tensor_states_find(list, 1, "", &s, &e), &e);
+    expect_ok(tensor_states_find(list, 1, "", NULL, &s, &e), &e);
     ck_assert_msg((s.of[0].kind == STATE_PLAIN) == is_number, "%s", dtype_name(type));
     tensor_states_free(&s);
 }
@@ -227,7 +227,7 @@ START_TEST(two_names)
                                  {"a.weight_scale_inv", T(F32), 2, shape, false}};
     err e = {0};
     tensor_states s;
-    expect_ok(tensor_states_find(list, 3, "", &s, &e), &e);
+    expect_ok(tensor_states_find(list, 3, "", NULL, &s, &e), &e);
     ck_assert(s.of[0].two_scales);
     ck_assert_int_eq(s.of[1].kind, STATE_PART);
     ck_assert_int_eq(s.of[2].kind, STATE_PART);
@@ -262,9 +262,27 @@ START_TEST(names_of_scales)
 }
 END_TEST
 
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+START_TEST(finding_can_be_cancelled)
+{
+    const monitor stop = {.cancelled = always};
+    const named_tensor one = {.name = "a.weight", .type = DTYPE_BF16};
+    tensor_states s;
+    err e = {0};
+    expect_error(tensor_states_find(&one, 1, "", &stop, &s, &e), ERR_CANCELLED, &e, "interrupted");
+    tensor_states_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     TCase *const tc = tcase_create("tensor_state");
+    tcase_add_test(tc, finding_can_be_cancelled);
     tcase_add_loop_test(tc, every_method, 0, COUNT(cases));
     tcase_add_loop_test(tc, every_dtype, 1, DTYPE_COUNT);
     tcase_add_test(tc, two_names);

@@ -44,7 +44,7 @@ static void find(const char *config)
     made_write(&made, scratch_dir, 1);
     scratch_text("config.json", config);
     expect_ok(checkpoint_open(scratch_dir, &(monitor){0}, &cp, &e), &e);
-    expect_ok(decide_pairs(&rules, cp, &pairs, &e), &e);
+    expect_ok(decide_pairs(&rules, cp, NULL, &pairs, &e), &e);
 }
 
 static err_code decide(const char *name, decision *out)
