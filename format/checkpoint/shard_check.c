@@ -128,6 +128,7 @@ static err_code check_names(findings *f, const shard_index *index, const bool *m
             copies++;
         }
         while (x < entries && strcmp(index->entries[x].tensor, t->name) < 0) {
+            TRY(monitor_step(f->m, x, e));
             add_ghost(f, &index->entries[x++], missing);
         }
         const bool known = x < entries && strcmp(index->entries[x].tensor, t->name) == 0;

@@ -101,6 +101,7 @@ static err_code set_indexed_shards(const search *s, const char *name, err *e)
     TRY(prepare_shards(s->cp, s->index->shard_count, e));
     for (size_t i = 0; i < s->cp->shard_count; i++) {
         const char *const part = s->index->shards[i];
+        TRY(monitor_step(s->m, i, e));
         TRY(set_shard(s->cp, i, part, io_join(s->cp->dir, part), e));
     }
     return OK;
@@ -147,6 +148,7 @@ static err_code add_below(const search *s, const char *dir, text_list *ignored, 
     if (dir[0] == '.' || !is_directory) {
         return OK;
     }
+    TRY(monitor_step(s->m, 0, e));
     /* What cannot be read cannot be a part of the checkpoint. */
     const err_code code = checkpoint_dir_list_below(cp->folder, dir, &below, NULL);
     for (size_t i = 0; code == OK && i < below.count; i++) {
