@@ -203,6 +203,7 @@ static err_code plan_units(unit_job *w, err *e)
         const diff_pair *const p = &w->j->pairs[i];
         const uint64_t slices = p->way == DIFF_NOT ? 0 : p->slices;
         for (diff_unit u = {.pair = i}; u.slice < slices; u.slice++) {
+            TRY(monitor_step(w->j->monitor, u.slice, e));
             for (u.begin = 0; u.begin < p->slice_size; u.begin += p->unit_size) {
                 u.size = num_min(p->unit_size, p->slice_size - u.begin);
                 TRY(add_unit(w, &u, e));

@@ -327,6 +327,7 @@ static err_code judge(data_scan *d, err *e)
         d->scan->bytes_checked += d->batches[i].end - d->batches[i].begin;
     }
     for (uint32_t i = 0; i < d->table->count; i++) {
+        TRY(monitor_step(d->scan->monitor, 0, e));
         if (d->scan->chunk_digests_intact) {
             judge_by_chunks(d, &d->table->records[i]);
             judge_scales(d, &d->table->records[i]);

@@ -377,6 +377,7 @@ static err_code compare_digests(scan *s, err *e)
         .alg = s->superblock.digest, .chunks = s->chunk_digests, .tensors = s->tensor_digests};
     for (uint32_t i = 0; i < s->table.count; i++) {
         unsigned char found[DIGEST_MAX];
+        TRY(monitor_step(s->monitor, 0, e)); /* a tensor may have any number of chunks */
         TRY(pack_tensor_digest(&v, &s->table.records[i], found, e));
         if (memcmp(found, pack_evidence_tensor(&v, i), digest_bytes(v.alg)) != 0) {
             err why = {0};

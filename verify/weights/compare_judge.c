@@ -171,10 +171,12 @@ err_code compare_judge(compare *c, weights_report *out, err *e)
         free(pieces);
         return err_set(e, ERR_MEMORY, "no memory for %u results", c->table->count);
     }
+    err_code code = OK;
     for (uint32_t i = 0; i < c->table->count; i++) {
         const pack_record *const r = &c->table->records[i];
         weight_result *const w = &out->results[out->count];
         sums s = {0};
+        TRY_OUT(monitor_step(c->monitor, 0, e));
         if (!judge_record(c, r, pieces, &s, w)) {
             continue;
         }
@@ -187,6 +189,7 @@ err_code compare_judge(compare *c, weights_report *out, err *e)
             check_evidence(c, r, w);
         }
     }
+out:
     free(pieces);
-    return OK;
+    return code;
 }
