@@ -14,6 +14,12 @@
 enum { PART_DATA, PART_SCALES = 2 };
 _Static_assert(WORKER_BUFFER_ALIGN % DIRECT_ALIGN == 0, "read_piece reads past the page cache");
 
+/* The chunks of scales that a worker has in its buffer, by side. A chunk has the scales of many
+ * units if slices are small: it is read and digested once, not for each of them. */
+typedef struct kept_scales {
+    pack_range of[2];
+} kept_scales;
+
 typedef struct unit_job {
     diff_job *j;
     diff_unit *units; /* that have to be read, in the order of pairs */
@@ -22,6 +28,7 @@ typedef struct unit_job {
     uint64_t total_bytes;
     worker_need need; /* of the largest unit */
     worker_buffers buffers;
+    kept_scales *kept; /* [buffers.workers] */
 } unit_job;
 
 /* ---- where the bytes of a unit lie ----------------------------- */
@@ -133,6 +140,27 @@ static err_code read_piece(const diff_job *j, int side, const piece *at, unsigne
     return pack_read_range(s->packed, &j->evidence[side], &at->chunks, buffer, e);
 }
 
+static bool is_same_range(const pack_range *a, const pack_range *b)
+{
+    return a->record && a->record == b->record && a->begin == b->begin && a->bytes == b->bytes;
+}
+
+static err_code read_scales(const unit_job *w, unsigned worker, int side, const piece *at,
+                            const unsigned char **data, err *e)
+{
+    pack_range *const kept = &w->kept[worker].of[side];
+    unsigned char *const buffer =
+        worker_buffers_part(&w->buffers, worker, PART_SCALES + (unsigned)side);
+    if (!at->source && is_same_range(kept, &at->chunks)) {
+        *data = buffer + (at->off - at->chunks.begin);
+        return OK;
+    }
+    *kept = (pack_range){0};
+    TRY(read_piece(w->j, side, at, buffer, data, e));
+    *kept = at->chunks;
+    return OK;
+}
+
 static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const unit_job *const w = ctx;
@@ -147,9 +175,7 @@ static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
                        e));
         if (has_scales(p, side)) {
             const piece scales = scale_piece(w->j, u, side);
-            TRY(read_piece(w->j, side, &scales,
-                           worker_buffers_part(&w->buffers, worker, PART_SCALES + which),
-                           &d.scales[side], e));
+            TRY(read_scales(w, worker, side, &scales, &d.scales[side], e));
         }
         monitor_advance(w->j->monitor, data.bytes);
     }
@@ -285,11 +311,14 @@ err_code diff_units(diff_job *j, err *e)
     err_code code = OK;
     TRY_OUT(plan_units(&w, e));
     TRY_OUT(worker_buffers_create(&w.buffers, &w.need, e));
+    w.kept = calloc(w.buffers.workers + (size_t)1, sizeof *w.kept);
+    TRY_OUT(w.kept ? OK : err_set(e, ERR_MEMORY, "no memory for %u workers", w.buffers.workers));
     monitor_stage(j->monitor, "diff", w.total_bytes);
     TRY_OUT(parallel_for(w.buffers.workers, w.count, compare_unit, &w, j->monitor, e));
     add_up(&w);
 out:
     worker_buffers_free(&w.buffers);
+    free(w.kept);
     free(w.findings);
     free(w.units);
     return code;
