@@ -153,9 +153,9 @@ void diff_print(const char *const paths[2], const diff_report *found)
 {
     uint64_t lines = 0;
     for (size_t i = 0; i < found->files.count; i++) {
-        char text[LINE_BYTES];
-        printable(text, sizeof text, found->files.items[i]);
         if (lines++ < LINES_MAX) {
+            char text[LINE_BYTES];
+            printable(text, sizeof text, found->files.items[i]);
             printf("%s\n", text);
         }
     }
