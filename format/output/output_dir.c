@@ -146,7 +146,7 @@ static err_code empty_dir(void *ctx, bool created, bool *again, err *e)
 }
 
 /* O_PATH opens a directory that may be written but not read. Such a descriptor is good for looking
- * names up, but not for fsync: part_open_around opens one for that if it is allowed. */
+ * names up, but not for fsync: part_open_around opens one for that if it is readable. */
 static err_code open_around(output_dir *d, err *e)
 {
     d->around_fd = io_openat(AT_FDCWD, d->p.around, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
@@ -285,10 +285,10 @@ static err_code sync_target(const output_dir *d, const char *name, err *e)
     }
     const int fd = io_openat(d->around_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0) {
-        return errno == EACCES || errno == ENOENT
-                   ? OK
-                   : err_set_errno(e, ERR_IO, errno, "%s/%s: cannot open the directory", d->path,
-                                   dir);
+        return errno == ENOENT   ? OK
+               : errno == EACCES ? part_sync_unreadable(&d->p, d->path, e)
+                                 : err_set_errno(e, ERR_IO, errno,
+                                                 "%s/%s: cannot open the directory", d->path, dir);
     }
     const err_code code = part_sync_directory(fd, d->path, e);
     close(fd);

@@ -368,14 +368,27 @@ err_code part_sync_directory(int fd, const char *path, err *e)
 {
     /* Some file systems cannot sync directories and return EINVAL: nothing more can be done
      * there. */
-    return fd < 0 || io_sync(fd) == 0 || errno == EINVAL
+    return io_sync(fd) == 0 || errno == EINVAL
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot sync the directory", path);
 }
 
+/* fsync needs a descriptor that was opened for reading; syncfs takes any of the file system. What is
+ * renamed is on the same one as the directory that it goes to. */
+err_code part_sync_unreadable(const part *p, const char *path, err *e)
+{
+    int result = 0;
+    do {
+        result = syncfs(p->fd);
+    } while (result != 0 && errno == EINTR);
+    return result == 0 ? OK
+                       : err_set_errno(e, ERR_IO, errno, "%s: cannot sync its file system", path);
+}
+
 err_code part_sync_around(const part *p, err *e)
 {
-    return part_sync_directory(p->around_fd, p->around, e);
+    return p->around_fd >= 0 ? part_sync_directory(p->around_fd, p->around, e)
+                             : part_sync_unreadable(p, p->around, e);
 }
 
 void part_close(part *p)

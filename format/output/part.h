@@ -64,7 +64,7 @@ MUST_CHECK err_code part_name_inside(part *p, part_kind kind, const char *path, 
 MUST_CHECK err_code part_name_in(part *p, int dir, const char *dir_path, const char *name, err *e);
 
 /* Open the directory for part_sync_around. A directory may be writable but not readable; around_fd
- * is -1 then, which is no error. */
+ * is -1 then, which is no error: part_sync_around knows another way. */
 MUST_CHECK err_code part_open_around(part *p, err *e);
 
 /* Empty what part_open has locked: it was `created` by this run, or left by a killed one. Set
@@ -95,9 +95,15 @@ MUST_CHECK err_code part_rename(const part *p, bool replace, err *e);
 /* Rename one directory entry without replacing another. Returns 0, or -1 and sets errno. */
 int part_rename_new(int from_dir, const char *from, int to_dir, const char *to);
 
-/* fsync a directory, whose path is for messages. OK without doing anything if fd is -1 or the file
- * system cannot sync directories. */
+/* fsync a directory, whose path is for messages. OK without doing anything if the file system cannot
+ * sync directories. */
 MUST_CHECK err_code part_sync_directory(int fd, const char *path, err *e);
+
+/* The same for a directory on the file system of the open part that may be written but not read: the
+ * whole file system is synced, since such a directory cannot be opened for fsync. */
+MUST_CHECK err_code part_sync_unreadable(const part *p, const char *path, err *e);
+
+/* The names in `around` are durable, whether it is readable or not. The part must be open. */
 MUST_CHECK err_code part_sync_around(const part *p, err *e);
 
 void part_close(part *p); /* closes and frees; removes nothing */

@@ -202,13 +202,30 @@ START_TEST(entries_are_renamed_without_replacing)
 }
 END_TEST
 
-START_TEST(no_descriptor_needs_no_sync)
+START_TEST(a_failed_sync_is_an_error)
 {
     err e = {0};
-    expect_ok(part_sync_directory(-1, "x", &e), &e);
     const int closed = dup(0);
     close(closed);
     expect_error(part_sync_directory(closed, "x", &e), ERR_IO, &e, "x: cannot sync the directory");
+}
+END_TEST
+
+/* A directory that may be written but not read is synced through the file that is made in it. */
+START_TEST(an_unreadable_directory_is_synced_all_the_same)
+{
+    emptied x = {0};
+    err e = {0};
+    part p = opened_part(kinds[_i], "x", &x);
+    close(p.around_fd);
+    p.around_fd = -1;
+    expect_ok(part_sync_around(&p, &e), &e);
+    part closed = p;
+    closed.fd = dup(0);
+    close(closed.fd);
+    expect_error(part_sync_around(&closed, &e), ERR_IO, &e, "cannot sync its file system");
+    ck_assert(part_remove(&p));
+    part_close(&p);
 }
 END_TEST
 
@@ -225,6 +242,7 @@ int main(void)
     tcase_add_loop_test(tc, others_keep_their_name, 0, COUNT(kinds));
     tcase_add_loop_test(tc, renamed_only_where_nothing_is, 0, COUNT(kinds));
     tcase_add_test(tc, entries_are_renamed_without_replacing);
-    tcase_add_test(tc, no_descriptor_needs_no_sync);
+    tcase_add_test(tc, a_failed_sync_is_an_error);
+    tcase_add_loop_test(tc, an_unreadable_directory_is_synced_all_the_same, 0, COUNT(kinds));
     return run_tests("part", tc);
 }
