@@ -38,11 +38,11 @@ typedef struct walk {
     unsigned entries;
 } walk;
 
-static bool is_dir_at(walk *w, int at, const char *name, int flags)
+static bool is_dir_at(landlock_rules *rules, int at, const char *name, int flags)
 {
     struct stat st;
     if (fstatat(at, name, &st, flags) != 0) {
-        landlock_lacks(w->rules, errno);
+        landlock_lacks(rules, errno);
         return false;
     }
     return S_ISDIR(st.st_mode);
@@ -83,10 +83,10 @@ static void see_entry(walk *w, int dir, const struct dirent *entry, unsigned dep
     if (known && entry->d_type != DT_LNK && entry->d_type != DT_DIR && !linked) {
         return;
     }
-    if (!is_dir_at(w, dir, name, 0)) {
+    if (!is_dir_at(w->rules, dir, name, 0)) {
         landlock_allow(w->rules, dir, name, LANDLOCK_READ);
     } else if (!linked && depth < DEPTH_MAX) {
-        see_dir(w, dir, name, depth + 1, !is_dir_at(w, dir, name, AT_SYMLINK_NOFOLLOW));
+        see_dir(w, dir, name, depth + 1, !is_dir_at(w->rules, dir, name, AT_SYMLINK_NOFOLLOW));
     }
 }
 
@@ -170,12 +170,16 @@ static void allow_model(landlock_rules *rules, const char *path)
     }
 }
 
+/* A link to a directory leads to where files are put; a link to a file is replaced itself. */
 static void allow_output(landlock_rules *rules, const char *path)
 {
-    if (!model_path_is_stream(path)) {
-        landlock_allow(rules, AT_FDCWD, path, LANDLOCK_WRITE);
-        allow_parent(rules, path, LANDLOCK_WRITE);
+    if (model_path_is_stream(path)) {
+        return;
     }
+    if (is_dir_at(rules, AT_FDCWD, path, 0)) {
+        landlock_allow(rules, AT_FDCWD, path, LANDLOCK_WRITE);
+    }
+    allow_parent(rules, path, LANDLOCK_WRITE);
 }
 
 /* A new option that names an output has to be added here: until then, nothing can be written there. */
@@ -202,16 +206,24 @@ static void allow_arguments(landlock_rules *rules, command_id c, const command_l
     }
 }
 
-/* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting. */
+/* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting: with
+ * no other rights than they have. */
+static void allow_stream(landlock_rules *rules, int fd)
+{
+    const int flags = fcntl(fd, F_GETFL);
+    const bool writes = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fd != STDIN_FILENO;
+    landlock_allow(rules, fd, NULL, writes ? LANDLOCK_WRITE : LANDLOCK_READ);
+}
+
 static void allow_system(landlock_rules *rules)
 {
     for (size_t i = 0; i < sizeof system_files / sizeof system_files[0]; i++) {
         landlock_allow(rules, AT_FDCWD, system_files[i], LANDLOCK_READ);
     }
     landlock_allow(rules, AT_FDCWD, "/dev/null", LANDLOCK_WRITE);
-    landlock_allow(rules, STDIN_FILENO, NULL, LANDLOCK_READ);
-    landlock_allow(rules, STDOUT_FILENO, NULL, LANDLOCK_WRITE);
-    landlock_allow(rules, STDERR_FILENO, NULL, LANDLOCK_WRITE);
+    allow_stream(rules, STDIN_FILENO);
+    allow_stream(rules, STDOUT_FILENO);
+    allow_stream(rules, STDERR_FILENO);
 }
 
 /* ---- the sandbox ----------------------------------------------- */

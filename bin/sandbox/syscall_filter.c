@@ -4,6 +4,7 @@
 #include "bin/sandbox/syscall_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -40,6 +41,30 @@ static const unsigned refused[] = {
     SYS_tkill,
     SYS_rt_sigqueueinfo,
     SYS_rt_tgsigqueueinfo,
+    SYS_setpgid,
+    SYS_setpriority,
+    SYS_ioprio_set,
+    SYS_sched_setaffinity,
+    SYS_sched_setattr,
+    SYS_sched_setparam,
+    SYS_sched_setscheduler,
+    SYS_migrate_pages,
+    SYS_move_pages,
+    448, /* process_mrelease, Linux 5.15 */
+    /* memory, messages and semaphores that processes share by name */
+    SYS_shmget,
+    SYS_shmat,
+    SYS_shmctl,
+    SYS_msgget,
+    SYS_msgsnd,
+    SYS_msgrcv,
+    SYS_msgctl,
+    SYS_semget,
+    SYS_semop,
+    SYS_semtimedop,
+    SYS_semctl,
+    SYS_mq_open,
+    SYS_mq_unlink,
     /* sockets; messages through those that were inherited */
     SYS_socket,
     SYS_socketpair,
@@ -137,7 +162,7 @@ static const unsigned refused[] = {
 #endif
 };
 
-enum { REFUSED = sizeof refused / sizeof refused[0], FILTER_ROOM = 2 * REFUSED + 40 };
+enum { REFUSED = sizeof refused / sizeof refused[0], FILTER_ROOM = 2 * REFUSED + 50 };
 
 typedef struct filter {
     struct sock_filter lines[FILTER_ROOM];
@@ -174,6 +199,16 @@ static void allow_only(filter *f, unsigned number, unsigned index, unsigned test
     add(f, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM, 0, 0);
 }
 
+/* The call `number` is refused if its argument 1 is one of two values. */
+static void refuse_two(filter *f, unsigned number, unsigned one, unsigned other)
+{
+    load(f, offsetof(struct seccomp_data, nr));
+    add(f, BPF_JMP | BPF_JEQ | BPF_K, number, 0, 5);
+    load(f, offsetof(struct seccomp_data, args) + 8); /* the lower half */
+    verdict_if(f, BPF_JEQ, one, SECCOMP_RET_ERRNO | EPERM);
+    verdict_if(f, BPF_JEQ, other, SECCOMP_RET_ERRNO | EPERM);
+}
+
 static void build(filter *f)
 {
     load(f, offsetof(struct seccomp_data, arch));
@@ -186,16 +221,13 @@ static void build(filter *f)
     }
     /* Its flags are in memory, where a filter cannot look: the C library then takes clone. */
     verdict_if(f, BPF_JEQ, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
-    /* Threads, no processes; signals to this process only. */
+    /* Threads, no processes; signals to this process and limits of it only. */
     allow_only(f, SYS_clone, 0, BPF_JSET, CLONE_THREAD);
     allow_only(f, SYS_kill, 0, BPF_JEQ, (unsigned)getpid());
     allow_only(f, SYS_tgkill, 0, BPF_JEQ, (unsigned)getpid());
-    /* Typing into the terminal for the user. */
-    load(f, offsetof(struct seccomp_data, nr));
-    add(f, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5);
-    load(f, offsetof(struct seccomp_data, args) + 8);
-    verdict_if(f, BPF_JEQ, TIOCSTI, SECCOMP_RET_ERRNO | EPERM);
-    verdict_if(f, BPF_JEQ, TIOCLINUX, SECCOMP_RET_ERRNO | EPERM);
+    allow_only(f, SYS_prlimit64, 0, BPF_JEQ, 0);
+    refuse_two(f, SYS_fcntl, F_SETOWN, F_SETOWN_EX); /* the system would send the signals */
+    refuse_two(f, SYS_ioctl, TIOCSTI, TIOCLINUX);    /* typing into the terminal for the user */
     add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 }
 
