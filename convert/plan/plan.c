@@ -21,7 +21,7 @@ static err_code decide_all(const checkpoint *cp, const plan_options *o, const fp
         if (monitor_cancelled(o->monitor)) {
             return err_set(e, ERR_CANCELLED, "interrupted");
         }
-        TRY(decide_tensor(o->recipe, cp, pairs, i, &decisions[i], e));
+        TRY(decide_tensor(o->recipe, cp, pairs, i, o->monitor, &decisions[i], e));
     }
     return OK;
 }
@@ -36,7 +36,7 @@ static size_t count_ruled_out(const checkpoint *cp, const recipe *r, const fp8_p
     for (size_t i = 0; i < cp->tensor_count; i++) {
         decision d = {0};
         count += decisions[i].action == ACTION_KEEP && decisions[i].reason == REASON_RULE &&
-                 decide_tensor(&built_in, cp, pairs, i, &d, NULL) == OK &&
+                 decide_tensor(&built_in, cp, pairs, i, NULL, &d, NULL) == OK &&
                  (d.action == ACTION_QUANTIZE || d.action == ACTION_CARRY);
     }
     return count;
@@ -60,11 +60,13 @@ static err_code refuse_nothing(size_t ruled_out, err *e)
 
 /* A glob from the command line that matches nothing is probably a typing error. A recipe file may be
  * written for several models, so its globs need not match. */
-static err_code check_globs(const checkpoint *cp, const recipe *r, err *e)
+static err_code check_globs(const checkpoint *cp, const plan_options *o, err *e)
 {
+    const recipe *const r = o->recipe;
     for (size_t k = 0; k < r->rule_count; k++) {
         bool matched = !r->rules[k].from_option;
         for (size_t i = 0; i < cp->tensor_count && !matched; i++) {
+            TRY(monitor_step(o->monitor, i * GLOB_STEPS, e));
             matched = glob_match(r->rules[k].glob, cp->tensors[i].name);
         }
         if (!matched) {
@@ -314,7 +316,7 @@ err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out,
     }
     err_code code = OK;
     TRY_OUT(check_shard_names(cp, e));
-    TRY_OUT(check_globs(cp, options->recipe, e));
+    TRY_OUT(check_globs(cp, options, e));
     TRY_OUT(decide_pairs(options->recipe, cp, options->monitor, &pairs, e));
     TRY_OUT(decide_all(cp, options, &pairs, decisions, e));
     TRY_OUT(plan_tensors(out, cp, options, &pairs, decisions, e));

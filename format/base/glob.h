@@ -15,6 +15,9 @@
  * glob times name. glob_match itself has no limit. */
 enum { GLOB_MAX_BYTES = 1024 };
 
+/* As how many steps of a loop a match counts that asks for cancellation (monitor_step). */
+enum { GLOB_STEPS = 64 };
+
 bool glob_valid(const char *glob); /* false: empty, or with a set that is not closed */
 bool glob_match(const char *glob, const char *name);
 

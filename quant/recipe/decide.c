@@ -4,11 +4,11 @@
 
 /* Scales follow their weight; next to a kept weight they are ordinary tensors. */
 static err_code decide_scales(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs,
-                              size_t weight, decision *out, err *e)
+                              size_t weight, const monitor *m, decision *out, err *e)
 {
     decision d;
     *out = (decision){ACTION_KEEP, REASON_FP8};
-    TRY(decide_tensor(r, cp, pairs, weight, &d, e));
+    TRY(decide_tensor(r, cp, pairs, weight, m, &d, e));
     if (d.action != ACTION_KEEP) {
         *out = (decision){ACTION_SCALES, d.reason};
     }
@@ -72,12 +72,12 @@ static bool has_tensor(const void *cp, const char *name)
 }
 
 err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs, size_t i,
-                       decision *out, err *e)
+                       const monitor *m, decision *out, err *e)
 {
     const tensor *const t = &cp->tensors[i];
     const fp8_pair *const p = &pairs->of[i];
     if (p->kind == FP8_SCALES) {
-        return decide_scales(r, cp, pairs, (size_t)(p->other - cp->tensors), out, e);
+        return decide_scales(r, cp, pairs, (size_t)(p->other - cp->tensors), m, out, e);
     }
     const bool copied = is_copied(r, pairs, i);
     const tensor_names names = {.has = has_tensor, .model = cp};
@@ -90,7 +90,7 @@ err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *p
         .scale_type = p->kind == FP8_WEIGHT && !copied ? p->other->type : DTYPE_NONE,
         .block = p->block,
     };
-    TRY(recipe_decide(r, &asked, out, e));
+    TRY(recipe_decide(r, &asked, m, out, e));
     if (is_spared(r, pairs, out)) {
         *out = (decision){ACTION_KEEP, REASON_SPARED};
     }

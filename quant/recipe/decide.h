@@ -3,7 +3,7 @@
  * and what its makers did not (spec/quant.md sections 6 and 8).
  *
  *     decide_pairs(&r, cp, m, &pairs, e);
- *     decide_tensor(&r, cp, &pairs, i, &d, e);      d.action, d.reason
+ *     decide_tensor(&r, cp, &pairs, i, m, &d, e);   d.action, d.reason
  *     fp8_pairs_free(&pairs);
  */
 #ifndef DECIDE_H
@@ -21,6 +21,6 @@ MUST_CHECK err_code decide_pairs(const recipe *r, const checkpoint *cp, const mo
  * ERR_USAGE and ERR_INPUT as recipe_decide; also ERR_INPUT for FP8 whose scales are missing or do
  * not fit, and for scales without a weight in FP8. */
 MUST_CHECK err_code decide_tensor(const recipe *r, const checkpoint *cp, const fp8_pairs *pairs,
-                                  size_t i, decision *out, err *e);
+                                  size_t i, const monitor *m, decision *out, err *e);
 
 #endif

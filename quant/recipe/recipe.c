@@ -158,9 +158,11 @@ static err_code decide_fp8(const recipe *r, const recipe_tensor *t, decision *ou
     return ERR_INPUT;
 }
 
-err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e)
+err_code recipe_decide(const recipe *r, const recipe_tensor *t, const monitor *m, decision *out,
+                       err *e)
 {
     for (size_t i = r->rule_count; i > 0; i--) {
+        TRY(monitor_step(m, i * GLOB_STEPS, e));
         if (glob_match(r->rules[i - 1].glob, t->name)) {
             return decide_by_rule(&r->rules[i - 1], t, out, e);
         }

@@ -3,7 +3,7 @@
  *     recipe r = {0};
  *     recipe_parse(&r, "my.json", text, bytes, e);
  *     recipe_add_rule(&r, "*.mlp.*", true, true, e);
- *     recipe_decide(&r, &t, &d, e);                     d.action, d.reason
+ *     recipe_decide(&r, &t, monitor, &d, e);            d.action, d.reason
  *     recipe_free(&r);
  *
  * The built-in rules know the linear layers of released models; further rules come from a recipe
@@ -20,6 +20,7 @@
 #include "format/tensor/dialect_id.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 
 enum { RECIPE_NEWEST_RULES = 2 }; /* the sets of built-in rules are 1 to this */
 
@@ -147,7 +148,8 @@ MUST_CHECK err_code recipe_parse_packed(recipe *r, const char *what, const char 
 
 /* Decide about one tensor. ERR_USAGE: a rule asks to quantize a tensor that cannot be quantized;
  * ERR_INPUT: FP8 that would have to be quantized again, which the recipe does not allow. */
-MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, decision *out, err *e);
+MUST_CHECK err_code recipe_decide(const recipe *r, const recipe_tensor *t, const monitor *m,
+                                  decision *out, err *e);
 
 /* Is this the name of a linear layer inside a layer, in some kind of module, for the recipe's set of
  * built-in rules? */

@@ -30,7 +30,7 @@ static err_code decide(const recipe *r, const fuzz_tensors *list, size_t i, deci
         .block = block_fp8(SCALES_F32),
     };
     err e = {0};
-    const err_code code = recipe_decide(r, &asked, d, &e);
+    const err_code code = recipe_decide(r, &asked, NULL, d, &e);
     check_code(code, &e);
     require(code == OK || code == ERR_USAGE || code == ERR_INPUT);
     return code;

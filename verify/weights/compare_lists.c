@@ -59,8 +59,8 @@ static err_code check_decision(compare *c, const pack_record *r, const tensor *t
     if (monitor_cancelled(c->monitor)) { /* a decision may try every rule */
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    const err_code code =
-        decide_tensor(&c->recipe, c->cp, &c->pairs, (size_t)(t - c->cp->tensors), &d, &why);
+    const err_code code = decide_tensor(&c->recipe, c->cp, &c->pairs, (size_t)(t - c->cp->tensors),
+                                        c->monitor, &d, &why);
     if (code == ERR_USAGE || code == ERR_INPUT) {
         difference_add(&c->differences, "%s", why.text);
         return OK;
@@ -99,6 +99,7 @@ static void match_scales(compare *c, const pack_record *codes, uint64_t i, const
 static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
 {
     for (uint64_t i = 0; i < pack_record_sources(r); i++) {
+        TRY(monitor_step(c->monitor, i * GLOB_STEPS, e));
         char name[NAME_MAX_BYTES + 1];
         compare_source_name(r, i, name);
         if (!is_selected(c, name, r->name)) {
@@ -174,9 +175,10 @@ static bool has_record(const compare *c, size_t i)
     return record_of(c, c->cp->tensors[i].name) || (w && w->cls == CLASS_CODES);
 }
 
-static void find_unpacked(compare *c, bool *any)
+static err_code find_unpacked(compare *c, bool *any, err *e)
 {
     for (size_t i = 0; i < c->cp->tensor_count; i++) {
+        TRY(monitor_step(c->monitor, i * GLOB_STEPS, e));
         const char *const name = c->cp->tensors[i].name;
         if (!is_selected(c, name, name)) {
             continue;
@@ -186,6 +188,7 @@ static void find_unpacked(compare *c, bool *any)
             difference_add(&c->differences, "tensor %s: not in the packed file", name);
         }
     }
+    return OK;
 }
 
 static err_code load_recipe(compare *c, err *e)
@@ -206,6 +209,6 @@ err_code compare_lists(compare *c, err *e)
     TRY(load_recipe(c, e));
     TRY(decide_pairs(&c->recipe, c->cp, c->monitor, &c->pairs, e));
     TRY(match_records(c, &any, e));
-    find_unpacked(c, &any);
+    TRY(find_unpacked(c, &any, e));
     return any ? OK : err_set(e, ERR_USAGE, "no tensor matches '%s'", c->options->tensor_glob);
 }

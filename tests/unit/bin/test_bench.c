@@ -82,7 +82,7 @@ START_TEST(weights_are_a_checkpoint)
         decision d;
         const recipe_tensor asked = {
             .name = t->name, .type = t->type, .shape = t->shape, .ndim = t->ndim};
-        expect_ok(recipe_decide(&(recipe){0}, &asked, &d, &e), &e);
+        expect_ok(recipe_decide(&(recipe){0}, &asked, NULL, &d, &e), &e);
         ck_assert_msg(d.action == ACTION_QUANTIZE, "%s", t->name);
         bytes += t->bytes;
     }

@@ -51,7 +51,7 @@ static err_code decide(const char *name, decision *out)
 {
     const tensor *const t = checkpoint_find(cp, name);
     ck_assert_msg(t != NULL, "%s", name);
-    return decide_tensor(&rules, cp, &pairs, (size_t)(t - cp->tensors), out, &e);
+    return decide_tensor(&rules, cp, &pairs, (size_t)(t - cp->tensors), NULL, out, &e);
 }
 
 static void is(const char *name, recipe_action action, recipe_reason reason)

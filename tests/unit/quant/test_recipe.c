@@ -152,7 +152,7 @@ static err_code decide_bare(const recipe *r, const char *name, dtype type, const
                             unsigned ndim, decision *out, err *e)
 {
     const recipe_tensor t = {.name = name, .type = type, .shape = shape, .ndim = ndim};
-    return recipe_decide(r, &t, out, e);
+    return recipe_decide(r, &t, NULL, out, e);
 }
 
 START_TEST(family_tensor_is_decided)
@@ -237,6 +237,32 @@ START_TEST(rules_reach_further)
     expect_ok(decide_bare(&r, "decay", DTYPE_F32, shape, 3, &d, &e), &e);
     ck_assert(d.action == ACTION_QUANTIZE && d.reason == REASON_RULE);
     expect_decision(&r, "lm_head.weight", true, REASON_RULE);
+    recipe_free(&r);
+}
+END_TEST
+
+static bool count_down(void *ctx)
+{
+    int *const left = ctx;
+    return --*left < 0;
+}
+
+/* One tensor may be compared with thousands of rules, each of them slow. */
+START_TEST(trying_rules_can_be_cancelled)
+{
+    static const uint64_t shape[] = {5, 6};
+    int left = 3;
+    const monitor stop = {.cancelled = count_down, .ctx = &left};
+    const recipe_tensor t = {.name = "a", .type = DTYPE_BF16, .shape = shape, .ndim = 2};
+    recipe r = {0};
+    decision d = {0};
+    err e = {0};
+    for (int i = 0; i < 300; i++) {
+        add(&r, "b", true);
+    }
+    expect_error(recipe_decide(&r, &t, &stop, &d, &e), ERR_CANCELLED, &e, "interrupted");
+    left = 300;
+    expect_ok(recipe_decide(&r, &t, &stop, &d, &e), &e);
     recipe_free(&r);
 }
 END_TEST
@@ -328,6 +354,7 @@ int main(void)
     tcase_add_test(tc, last_match_wins);
     tcase_add_test(tc, whole_names_match);
     tcase_add_test(tc, rules_reach_further);
+    tcase_add_test(tc, trying_rules_can_be_cancelled);
     tcase_add_loop_test(tc, rule_that_cannot_be_obeyed, 0, COUNT(impossible));
     tcase_add_test(tc, broken_globs_are_refused);
     tcase_add_test(tc, globs_are_utf8);

@@ -162,7 +162,7 @@ static void expect_decision(const recipe *r, const char *name, bool quantize)
     const recipe_tensor t = {.name = name, .type = DTYPE_BF16, .shape = shape, .ndim = 2};
     decision d = {ACTION_CARRY, REASON_COUNT};
     err e = {0};
-    expect_ok(recipe_decide(r, &t, &d, &e), &e);
+    expect_ok(recipe_decide(r, &t, NULL, &d, &e), &e);
     ck_assert_msg(d.action == (quantize ? ACTION_QUANTIZE : ACTION_KEEP), "%s: %s", name,
                   recipe_action_name(d.action));
 }

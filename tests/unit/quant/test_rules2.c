@@ -267,7 +267,7 @@ START_TEST(module_is_judged_by_its_kind)
     if (!x->name) {
         return;
     }
-    expect_ok(recipe_decide(&r, &t, &d, &e), &e);
+    expect_ok(recipe_decide(&r, &t, NULL, &d, &e), &e);
     ck_assert_msg(d.reason == x->reason, "%s: %s, expected %s", x->name,
                   recipe_reason_name(d.reason), recipe_reason_name(x->reason));
     ck_assert_int_eq(d.action, x->reason == REASON_LINEAR ? ACTION_QUANTIZE : ACTION_KEEP);
@@ -285,12 +285,12 @@ START_TEST(nothing_lies_beside)
     err e = {0};
     memset(name + strlen(L), 'x', 400);
     snprintf(name + strlen(L) + 400, 32, ".in_proj");
-    expect_ok(recipe_decide(&r, &t, &d, &e), &e);
+    expect_ok(recipe_decide(&r, &t, NULL, &d, &e), &e);
     ck_assert_int_eq(d.reason, REASON_NOT_LINEAR);
     const int model = 1;
     const tensor_names names = {has_name, &model};
     t.names = &names;
-    expect_ok(recipe_decide(&r, &t, &d, &e), &e);
+    expect_ok(recipe_decide(&r, &t, NULL, &d, &e), &e);
     ck_assert_int_eq(d.reason, REASON_NOT_LINEAR);
 }
 END_TEST
@@ -326,7 +326,7 @@ START_TEST(first_reason_counts)
     const recipe r = {0};
     decision d = {0};
     err e = {0};
-    expect_ok(recipe_decide(&r, &t, &d, &e), &e);
+    expect_ok(recipe_decide(&r, &t, NULL, &d, &e), &e);
     ck_assert_msg(d.reason == firsts[_i].reason, "%s: %s, expected %s", t.name,
                   recipe_reason_name(d.reason), recipe_reason_name(firsts[_i].reason));
 }
