@@ -100,6 +100,12 @@ out:
 
 static err_code add_fault(fit *f, size_t *capacity, fit_fault_of_run fault, err *e)
 {
+    if (f->fault_count == FIT_MAX_FAULTS) {
+        err_set(e, ERR_INPUT, "more than %d reasons why runs on these devices do not fit",
+                FIT_MAX_FAULTS);
+        err_hint(e, "ask for fewer sizes with --tp and --ep");
+        return ERR_INPUT;
+    }
     if (f->fault_count == *capacity) {
         const size_t more = num_max(64, 2 * *capacity);
         fit_fault_of_run *const larger = realloc(f->faults, more * sizeof *larger);

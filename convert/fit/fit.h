@@ -103,7 +103,11 @@ typedef struct fit {
     size_t warning_count;
 } fit;
 
-enum { FIT_MAX_SIZES = 64 };
+enum {
+    FIT_MAX_SIZES = 64,
+    FIT_MAX_FAULTS = 1 << 20 /* of all runs together: models have some kinds of matrices, not
+                                thousands, but a file may have as many as tensors */
+};
 
 typedef struct fit_sizes {
     uint64_t sizes[FIT_MAX_SIZES]; /* each from 1 to 2^31 */
@@ -120,7 +124,7 @@ typedef struct fit_question {
     const monitor *monitor;      /* is asked for cancellation; may be NULL */
 } fit_question;
 
-/* Errors: ERR_INPUT config.json is not valid JSON; ERR_MEMORY; ERR_CANCELLED. Free with fit_free, also after an
+/* Errors: ERR_INPUT config.json is not valid JSON, or more than FIT_MAX_FAULTS; ERR_MEMORY; ERR_CANCELLED. Free with fit_free, also after an
  * error. */
 MUST_CHECK err_code fit_make(const fit_question *q, fit *out, err *e);
 void fit_free(fit *f);

@@ -131,6 +131,29 @@ START_TEST(many_kinds)
 }
 END_TEST
 
+/* 64 times 64 runs, in each of which no matrix fits. */
+START_TEST(too_many_faults)
+{
+    const uint64_t kinds = FIT_MAX_FAULTS / (FIT_MAX_SIZES * FIT_MAX_SIZES);
+    fit_sizes tp = {.count = FIT_MAX_SIZES};
+    fit_sizes ep = {.count = FIT_MAX_SIZES};
+    for (size_t i = 0; i < FIT_MAX_SIZES; i++) {
+        tp.sizes[i] = 2 + i;
+        ep.sizes[i] = 1;
+    }
+    pack_table_free(&table);
+    table = table_with_room(1400);
+    for (uint64_t i = 0; i <= kinds; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "model.layers.0.x%u.down_proj.weight", (unsigned)i);
+        codes(name, 128, 128);
+    }
+    ck_assert_int_eq(make(PRESET_VLLM, NULL, tp, ep), ERR_INPUT);
+    ck_assert_str_eq(e.text, "more than 1048576 reasons why runs on these devices do not fit");
+    ck_assert_uint_eq(found.fault_count, FIT_MAX_FAULTS);
+}
+END_TEST
+
 /* The keys of recurrent layers; the last part of a merged matrix in two runtimes. */
 START_TEST(mamba_is_merged)
 {
@@ -436,6 +459,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, numbers_in_names_are_one_kind);
     tcase_add_test(tc, many_kinds);
+    tcase_add_test(tc, too_many_faults);
     tcase_add_test(tc, mamba_is_merged);
     tcase_add_test(tc, tiles_of_indexers_are_guessed);
     tcase_add_test(tc, every_pair_is_judged);
