@@ -90,57 +90,83 @@ void fit_list_free(fit_list *l)
 
 /* ---- searches -------------------------------------------------- */
 
-/* The first of `all` that does not come before the `bytes` bytes of `text`. */
-static size_t lower_bound(const char *const *all, size_t count, const char *text, size_t bytes)
+/* Of sorted entries, those from `low` to before `high`. */
+typedef struct span {
+    size_t low, high;
+} span;
+
+/* The first entry of a span whose text from `at` on comes after `text`, or equals it if `after` is
+ * 0, as far as `bytes` bytes of it say. */
+static size_t search(const char *const *all, span in, size_t at, const char *text, size_t bytes,
+                     int after)
 {
-    size_t low = 0;
-    for (size_t high = count; low < high;) {
-        const size_t middle = low + (high - low) / 2;
-        if (strncmp(all[middle], text, bytes) < 0) {
-            low = middle + 1;
+    while (in.low < in.high) {
+        const size_t middle = in.low + (in.high - in.low) / 2;
+        if (strncmp(all[middle] + at, text, bytes) < after) {
+            in.low = middle + 1;
         } else {
-            high = middle;
+            in.high = middle;
         }
     }
-    return low;
+    return in.low;
+}
+
+/* Of entries that all have at least `at` bytes, those with `text` there. If the first and the last
+ * one have it, all do. */
+static span narrow(const char *const *all, span in, size_t at, const char *text, size_t bytes)
+{
+    if (in.low < in.high && strncmp(all[in.low] + at, text, bytes) == 0 &&
+        strncmp(all[in.high - 1] + at, text, bytes) == 0) {
+        return in;
+    }
+    in.low = search(all, in, at, text, bytes, 0);
+    in.high = search(all, in, at, text, bytes, 1);
+    return in;
 }
 
 /* Is there an entry of exactly these bytes? It is the first of those that begin with them. */
 static bool has(const fit_list *l, const char *text, size_t bytes)
 {
-    const size_t at = lower_bound(l->entries, l->count, text, bytes);
+    const size_t at = search(l->entries, (span){0, l->count}, 0, text, bytes, 0);
     return at < l->count && strncmp(l->entries[at], text, bytes) == 0 &&
            l->entries[at][bytes] == '\0';
-}
-
-/* The same with "model." before it. */
-static bool has_in_model(const fit_list *l, const char *text, size_t bytes)
-{
-    char name[NAME_MAX_BYTES + 16];
-    const int n = snprintf(name, sizeof name, "model.%.*s", (int)bytes, text);
-    return n > 0 && (size_t)n < sizeof name && has(l, name, (size_t)n);
 }
 
 /* Is the module a part of an entry that contains "experts"? */
 static bool is_part_of_experts(const fit_list *l, const char *module)
 {
     const size_t bytes = strlen(module);
-    const size_t at = lower_bound(l->tails, l->tail_count, module, bytes);
-    return strstr(module, experts) && at < l->tail_count &&
-           strncmp(l->tails[at], module, bytes) == 0;
+    const span found = narrow(l->tails, (span){0, l->tail_count}, 0, module, bytes);
+    return strstr(module, experts) && found.low < found.high;
+}
+
+/* Do the first components of a name, however many, complete one of these entries, which all begin
+ * with the same `before` bytes? With each component fewer entries remain, mostly none at once: names
+ * of many components would take long otherwise. */
+static bool has_beginning(const fit_list *l, span in, size_t before, const char *name)
+{
+    for (const char *to = name; *to && in.low < in.high;) {
+        const char *const from = to;
+        to += *to == '.';
+        to += strcspn(to, ".");
+        in = narrow(l->entries, in, before + (size_t)(from - name), from, (size_t)(to - from));
+        if (in.low < in.high && l->entries[in.low][before + (size_t)(to - name)] == '\0') {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Are any components of the module, one after the other, an entry, with or without "model."? */
 static bool has_run(const fit_list *l, const char *module)
 {
+    static const char model[] = "model.";
+    const size_t before = strlen(model);
+    const span all = {0, l->count};
+    const span in_model = narrow(l->entries, all, 0, model, before);
     for (const char *from = module; from;) {
-        for (const char *to = from; *to;) {
-            to += *to == '.';
-            to += strcspn(to, ".");
-            const size_t bytes = (size_t)(to - from);
-            if (has(l, from, bytes) || has_in_model(l, from, bytes)) {
-                return true;
-            }
+        if (has_beginning(l, all, 0, from) || has_beginning(l, in_model, before, from)) {
+            return true;
         }
         const char *const dot = strchr(from, '.');
         from = dot ? dot + 1 : NULL;
@@ -152,14 +178,7 @@ static bool has_run(const fit_list *l, const char *module)
  * on? (Entries are regular expressions there, but a period in them matches a period, too.) */
 static bool has_end(const fit_list *l, const char *module)
 {
-    for (const char *to = module; *to;) {
-        to += *to == '.';
-        to += strcspn(to, ".");
-        if (has(l, module, (size_t)(to - module))) {
-            return true;
-        }
-    }
-    bool found = false;
+    bool found = has_beginning(l, (span){0, l->count}, 0, module);
     for (const char *from = module; *from && !found; from++) {
         found = has(l, from, strlen(from));
     }

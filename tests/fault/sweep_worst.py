@@ -65,6 +65,8 @@ def growth_problems(case):
             problems.append(f"{case.name}: {what} grow from {once[what]} to {twice[what]} as n doubles")
     if case.bytes_each and twice["peak"] > case.bytes_each * 2 * case.n + SPARE_PEAK:
         problems.append(f"{case.name}: a peak of {twice['peak'] // (2 * case.n)} bytes for each of n, at most {case.bytes_each}")
+    if case.steps_each and twice["blocks"] > case.steps_each * 2 * case.n:
+        problems.append(f"{case.name}: {twice['blocks'] // (2 * case.n)} steps for each of n, at most {case.steps_each}")
     print(
         f"  {case.name:20} {twice['blocks'] / max(once['blocks'], 1):5.2f} times the steps, "
         f"{twice['blocks'] / 2 / case.n:8.0f} for each of n, peak {twice['peak'] / MIB:6.1f} MiB",

@@ -36,8 +36,15 @@ def safetensors(tensors):
     return struct.pack("<Q", len(text)) + text
 
 
+def one_element(names_):
+    """A file of matrices of one element in BF16."""
+    text = compact({name: {"dtype": "BF16", "shape": [1, 1], "data_offsets": [2 * i, 2 * i + 2]} for i, name in enumerate(names_)})
+    return struct.pack("<Q", len(text)) + text.encode() + bytes(2 * len(names_))
+
+
 def checkpoint(directory, tensors, config=None, name="model.safetensors"):
-    write(os.path.join(directory, name), safetensors(tensors))
+    """`tensors`: those of safetensors(), or a file."""
+    write(os.path.join(directory, name), tensors if isinstance(tensors, bytes) else safetensors(tensors))
     if config is not None:
         write(os.path.join(directory, "config.json"), config if isinstance(config, str) else compact(config))
     return directory
@@ -156,8 +163,8 @@ def unpack_stacks(directory, n):
 FP8_CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 
 
-def export_plan(directory, path):
-    return ["export", path, "--for", "hf", "-o", os.path.join(directory, "out"), "--allow-unloadable"]
+def export_plan(directory, path, runtime="hf"):
+    return ["export", path, "--for", runtime, "-o", os.path.join(directory, "out"), "--allow-unloadable"]
 
 
 def export_records(directory, n):
@@ -173,6 +180,13 @@ def export_shards(directory, n):
     """A shard for each tensor."""
     path = pack(directory, "a", tensors(n, "a%06d", "U8", [0]), FP8_CONFIG)
     return [*export_plan(directory, path), "--shard-size", "1"]
+
+
+def export_components(directory, n):
+    """Names of 120 components, any of which could begin an entry of the list; entries differ from them in their ends only."""
+    names_ = ["a." * 115 + f"{i:06}.weight" for i in range(n)]
+    path = pack(directory, "a", one_element(names_), FP8_CONFIG, ["--quantize", "*", "--keep", "*[02468].weight"])
+    return export_plan(directory, path, "sglang")
 
 
 def export_config(directory, n):
@@ -374,6 +388,7 @@ class Case:
     n: int
     status: int = 0  # that octavo exits with
     bytes_each: int = 0  # of memory for each of n, at most; 0: only its growth is bounded
+    steps_each: int = 0  # the same of steps
 
     @property
     def name(self):
@@ -399,6 +414,7 @@ CASES = (
     Case(export_records, 4096),
     Case(export_stacks, 4096),
     Case(export_shards, 128),
+    Case(export_components, 64, steps_each=100000),
     Case(export_config, 4096),
     Case(missing_shards, 8192, 5),
     Case(ghosts, 8192, 5),
