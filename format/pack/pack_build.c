@@ -23,6 +23,12 @@ static uint64_t lay_sections(pack_section *dir, const pack_tag *tags, const uint
     return off;
 }
 
+/* So no head can be longer than 1 GiB: a plan has no more tensors, and no longer names. */
+_Static_assert((PACK_RECORD_BYTES + 4 + NAME_MAX_BYTES) * (uint64_t)PACK_MAX_TENSORS +
+                       PACK_MAX_FILES + PACK_MAX_JSON + (PACK_HEAD_SECTIONS + 1) * PACK_BLOCK <=
+                   GIB,
+               "the limits of its parts keep the head within 1 GiB");
+
 /* The order of the steps is forced: the lengths of the head sections give data_off, from which
  * every record gets its offset; only then can the table be encoded and the sections be digested;
  * the superblock contains these digests and is digested last. plan_id is the digest of everything
@@ -40,14 +46,14 @@ err_code pack_head_build(pack_table *t, digest_alg alg, pack_text files, pack_te
     };
     *out = (pack_head){0};
     pack_superblock *const s = &out->superblock;
-    const uint64_t end =
-        lay_sections(s->dir, pack_required_tags, lengths, PACK_HEAD_SECTIONS, PACK_BLOCK);
-    if (files.bytes > PACK_MAX_FILES || recipe.bytes > PACK_MAX_JSON || end > GIB) {
+    if (files.bytes > PACK_MAX_FILES || recipe.bytes > PACK_MAX_JSON) {
         return err_set(e, ERR_INPUT,
-                       "embedded files of %zu bytes and a recipe of %zu: expected at most 256 MiB, "
-                       "16 MiB, and 1 GiB with the tensor table",
+                       "embedded files of %zu bytes and a recipe of %zu: expected at most 256 MiB "
+                       "and 16 MiB",
                        files.bytes, recipe.bytes);
     }
+    const uint64_t end =
+        lay_sections(s->dir, pack_required_tags, lengths, PACK_HEAD_SECTIONS, PACK_BLOCK);
     out->length = (end + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
     TRY(pack_table_place(t, out->length, e));
     err_code code = OK;
