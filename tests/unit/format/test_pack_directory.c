@@ -222,6 +222,40 @@ START_TEST(lengths_are_limited)
 }
 END_TEST
 
+/* Sections of the tail, the first with `len` bytes, after tensor data that ends at `data_end`. */
+static const struct {
+    uint64_t data_end, len;
+    const char *refused;
+} ends[] = {
+    {PACK_MAX_OFFSET - 5 * BLOCK, 10, NULL},
+    {PACK_MAX_OFFSET - 4 * BLOCK, 10, "section PROV: 10 bytes, more than allowed"},
+    {PACK_MAX_OFFSET, 10, "section CHNK: 10 bytes, more than allowed"},
+    /* after which the offset of the next one would wrap around to 0 and to 4096 */
+    {(uint64_t)-BLOCK, 10, "section CHNK: 10 bytes, more than allowed"},
+    {(uint64_t)-BLOCK, 2 * BLOCK, "section CHNK: 8192 bytes, more than allowed"},
+};
+
+START_TEST(offsets_are_limited)
+{
+    directory d = legal_directory();
+    d.data_end = ends[_i].data_end;
+    d.dir[5].len = ends[_i].len;
+    uint64_t off = d.data_end;
+    for (int i = 5; i < 10; i++) {
+        d.dir[i].off = off;
+        off += (d.dir[i].len + BLOCK - 1) / BLOCK * BLOCK;
+    }
+    if (ends[_i].refused) {
+        expect_refused(&d, ends[_i].refused);
+    } else {
+        uint64_t file_bytes = 0;
+        err e = {0};
+        expect_ok(check(&d, &file_bytes, &e), &e);
+        ck_assert_uint_eq(file_bytes, PACK_MAX_OFFSET + BLOCK);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("pack_directory");
@@ -231,5 +265,6 @@ int main(void)
     tcase_add_test(tc, sides_are_checked);
     tcase_add_test(tc, offsets_are_checked);
     tcase_add_loop_test(tc, lengths_are_limited, 0, COUNT(lengths));
+    tcase_add_loop_test(tc, offsets_are_limited, 0, COUNT(ends));
     return run_tests("pack_directory", tc);
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "format/archive/embed_tar.h"
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/pack/pack_build.h"
@@ -134,6 +135,7 @@ START_TEST(other_files_are_refused)
 {
     expect_refused((const unsigned char *)others[_i].text, strlen(others[_i].text), others[_i].code,
                    others[_i].part);
+    ck_assert(pack_is_packed(scratch("p"))); /* leaves the magic on the stack */
     ck_assert_int_eq(pack_is_packed(scratch("q")), others[_i].code == ERR_DAMAGED);
 }
 END_TEST
@@ -273,6 +275,32 @@ START_TEST(copies_have_to_agree)
 }
 END_TEST
 
+/* What the bytes of a file cannot show, because decoding refuses it first. */
+static const struct {
+    size_t at; /* in pack_trailer */
+    uint32_t value;
+    const char *part;
+} fields[] = {
+    {offsetof(pack_trailer, incompat), 1, "its copies differ"},
+    {offsetof(pack_trailer, compat), 1, "its copies differ"},
+    {offsetof(pack_trailer, sections), 4, "its directory differs"},
+};
+
+START_TEST(decoded_fields_have_to_agree)
+{
+    const unsigned char *const back = small.bytes + small.length - 4096;
+    pack_superblock s;
+    pack_trailer t;
+    err e = {0};
+    expect_ok(pack_superblock_decode(small.bytes, &s, &e), &e);
+    expect_ok(pack_trailer_decode(back, &t, &e), &e);
+    expect_ok(pack_copies_check(small.bytes, &s, back, &t, small.length, &e), &e);
+    memcpy((char *)&t + fields[_i].at, &fields[_i].value, sizeof fields[_i].value);
+    expect_error(pack_copies_check(small.bytes, &s, back, &t, small.length, &e), ERR_DAMAGED, &e,
+                 fields[_i].part);
+}
+END_TEST
+
 START_TEST(root_has_to_match)
 {
     unsigned char *const back = small.bytes + small.length - 4096;
@@ -368,14 +396,13 @@ START_TEST(table_is_a_copy)
 END_TEST
 
 /* Write the whole file of a table whose data is zero. */
-static void write_sparse(pack_table *t, const char *path)
+static void write_sparse(pack_table *t, pack_text files, const char *path)
 {
     pack_head head;
     pack_tail tail = {0};
     pack_evidence v;
     err e = {0};
-    expect_ok(pack_head_build(t, DIGEST_XXH3, (pack_text){"", 0}, (pack_text){"{}", 2}, &head, &e),
-              &e);
+    expect_ok(pack_head_build(t, DIGEST_XXH3, files, (pack_text){"{}", 2}, &head, &e), &e);
     expect_ok(pack_evidence_create(t, DIGEST_XXH3, &v, &e), &e);
     expect_ok(pack_tail_build(&head, t, &v, (pack_text){"{}", 2}, &tail, &e), &e);
     const int fd = open(path, O_CREAT | O_WRONLY, 0666);
@@ -393,13 +420,38 @@ START_TEST(large_file_opens_quickly)
     pack_table t = table_large(RECORDS);
     pack_file *p = NULL;
     err e = {0};
-    write_sparse(&t, scratch("large"));
+    write_sparse(&t, (pack_text){"", 0}, scratch("large"));
     const clock_t start = clock();
     expect_ok(pack_open(scratch("large"), &p, &e), &e);
     expect_seconds(start, 0.2, "100000 tensors opened"); /* 0.01 is the aim */
     ck_assert_uint_eq(p->table.count, RECORDS);
     ck_assert_uint_eq(p->table.records[RECORDS - 1].len, t.records[RECORDS - 1].len);
     pack_close(p);
+    pack_table_free(&t);
+}
+END_TEST
+
+/* A file of more than 64 MiB may be embedded, but is not read as JSON or text. */
+START_TEST(large_member_is_refused)
+{
+    pack_table t = table_with_room(0);
+    char name[] = "config.json";
+    member m = {.name = name, .bytes = (64 << 20) + 1};
+    m.data = calloc(1, m.bytes);
+    char *tar = NULL;
+    char *data = NULL;
+    size_t bytes = 0;
+    pack_file *p = NULL;
+    err e = {0};
+    expect_ok(archive_pack(&m, 1, &tar, &bytes, &e), &e);
+    write_sparse(&t, (pack_text){tar, bytes}, scratch("large"));
+    expect_ok(pack_open(scratch("large"), &p, &e), &e);
+    expect_error(pack_read_member(p, name, &data, &bytes, &e), ERR_INPUT, &e,
+                 "67108865 bytes, more than the limit of 67108864");
+    ck_assert_ptr_null(data);
+    pack_close(p);
+    free(tar);
+    free(m.data);
     pack_table_free(&t);
 }
 END_TEST
@@ -419,6 +471,7 @@ int main(void)
     tcase_add_test(tc, longer_files_are_damaged);
     tcase_add_test(tc, damaged_tail_shows_when_read);
     tcase_add_loop_test(tc, copies_have_to_agree, 0, COUNT(copies));
+    tcase_add_loop_test(tc, decoded_fields_have_to_agree, 0, COUNT(fields));
     tcase_add_test(tc, root_has_to_match);
     tcase_add_test(tc, illegal_record_is_malformed);
     tcase_add_test(tc, illegal_directory_is_malformed);
@@ -426,5 +479,6 @@ int main(void)
     tcase_add_test(tc, evidence_of_another_length_is_malformed);
     tcase_add_test(tc, table_is_a_copy);
     tcase_add_test(tc, large_file_opens_quickly);
+    tcase_add_test(tc, large_member_is_refused);
     return run_tests("pack_file", tc);
 }

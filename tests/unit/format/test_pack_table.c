@@ -124,6 +124,7 @@ static void check_record(const pack_table *t, uint32_t i, totals *sum)
     ck_assert_uint_eq(pack_record_computed(r), computed);
     ck_assert_uint_eq(pack_record_sources(r), sources);
     ck_assert_uint_eq(pack_record_has_stats(r), stats > 0);
+    ck_assert_uint_eq(pack_record_requantized(r), stats > 0 && r->src_type == DTYPE_F8_E4M3);
     ck_assert(sources == 0 || r->source_first == sum->sources);
     ck_assert(stats == 0 || r->stat_first == sum->stats);
     ck_assert_uint_eq(pack_source_bytes(r, bytes),
@@ -248,6 +249,20 @@ START_TEST(codes_are_cut_at_tile_rows)
 }
 END_TEST
 
+/* No columns, so no row of tiles to be cut at; and 2^60 elements in few, large chunks. */
+static const uint64_t odd_codes[][2] = {{1, 0}, {1ull << 21, 1ull << 39}};
+
+START_TEST(odd_codes_are_refused)
+{
+    pack_table t = table_with_room(2);
+    err e = {0};
+    table_add_codes(&t, "a", DTYPE_BF16, 2, odd_codes[_i]);
+    expect_ok(pack_table_sort(&t, &e), &e);
+    expect_error(pack_table_place(&t, 65536, &e), ERR_INPUT, &e, "tensor a: too large");
+    pack_table_free(&t);
+}
+END_TEST
+
 /* A stack of tensors without elements has sources, but no chunks. */
 START_TEST(empty_members_are_counted)
 {
@@ -367,6 +382,7 @@ int main(void)
     tcase_add_test(tc, empty_table);
     tcase_add_loop_test(tc, alignment_at_its_edges, 0, COUNT(edges));
     tcase_add_loop_test(tc, codes_are_cut_at_tile_rows, 0, COUNT(widths));
+    tcase_add_loop_test(tc, odd_codes_are_refused, 0, COUNT(odd_codes));
     tcase_add_test(tc, empty_members_are_counted);
     tcase_add_loop_test(tc, too_large_is_refused, 0, COUNT(too_large));
     tcase_add_test(tc, sums_do_not_wrap);
