@@ -282,33 +282,31 @@ static err_code swap_names(const whole_dir *d, err *e)
     if (renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) == 0) {
         return OK;
     }
-    err_set_errno(e, ERR_IO, errno, "%s: cannot be renamed to %s", d->p.name, d->p.path);
+    const err_code code =
+        err_set_errno(e, ERR_IO, errno, "%s: cannot be renamed to %s", d->p.name, d->p.path);
     err_hint(e, "remove %s first", d->p.path);
-    return ERR_IO;
+    return code;
 }
 
-/* Remove the old directory, which has the temporary name now. Its mode: if this is the last thing
- * that this run does, the next one has to find a directory that nobody else can write to. */
-static err_code remove_old(const whole_dir *d, int old, const dir_list *names, err *e)
+/* Remove the old directory, which has the temporary name now, and is the file that `st` describes.
+ * Its mode: if this is the last thing that this run does, the next one has to find a directory that
+ * nobody else can write to. It may be somebody else's, and then the mode cannot be changed. */
+static err_code remove_old(const whole_dir *d, int old, const struct stat *st,
+                           const dir_list *names, err *e)
 {
-    struct stat st;
-    if (fstat(old, &st) != 0) {
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.name);
-    }
-    if (fchmod(old, 0700) != 0 && errno != EPERM) { /* it may be somebody else's */
-        return err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", d->p.name);
-    }
+    (void)fchmod(old, 0700);
     TRY(remove_own(old, d->p.name, d->list, names, e));
     part named = d->p;
-    named.device = st.st_dev;
-    named.inode = st.st_ino;
+    named.device = st->st_dev;
+    named.inode = st->st_ino;
     return part_remove(&named) ? OK
                                : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
 }
 
 /* Replace the old directory; when that is durable, remove it. It is checked once more before: files
  * may have been added since whole_dir_open. What is to be removed is known before the exchange, after
- * which memory is not needed. *named: the new directory has its name. */
+ * which neither memory nor an answer about the old directory is needed. *named: the new directory has
+ * its name. */
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
     const int old =
@@ -316,13 +314,16 @@ static err_code exchange(const whole_dir *d, bool *named, err *e)
     if (old < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
+    struct stat st;
     dir_list names = {0};
     err_code code = OK;
+    TRY_OUT(fstat(old, &st) == 0 ? OK
+                                 : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.path));
     TRY_OUT(list_own(old, d->p.path, d->list, &names, e));
     TRY_OUT(swap_names(d, e));
     *named = true;
     TRY_OUT(part_sync_around(&d->p, e));
-    TRY_OUT(remove_old(d, old, &names, e));
+    TRY_OUT(remove_old(d, old, &st, &names, e));
 out:
     dir_list_free(&names);
     close(old);
@@ -332,9 +333,16 @@ out:
 static err_code publish(const whole_dir *d, bool *named, err *e)
 {
     struct stat st;
+    bool replaces = false;
     TRY(part_chmod(&d->p, d->p.mode, e));
     TRY(part_sync_directory(d->p.fd, d->p.name, e));
-    if (d->force && lstat(d->p.path, &st) == 0) {
+    if (d->force) {
+        replaces = lstat(d->p.path, &st) == 0;
+        TRY(replaces || errno == ENOENT
+                ? OK
+                : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.path));
+    }
+    if (replaces) {
         return exchange(d, named, e);
     }
     TRY(part_rename(&d->p, false, e));
