@@ -31,9 +31,10 @@ static err_code make_directory(bench *b, err *e)
         return err_set(e, ERR_MEMORY, "%s: no memory", b->dir);
     }
     if (!mkdtemp(name)) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot create a directory in it", b->dir);
+        const err_code code =
+            err_set_errno(e, ERR_IO, errno, "%s: cannot create a directory in it", b->dir);
         free(name);
-        return ERR_IO;
+        return code;
     }
     f->dir = name;
     f->made = io_join(name, "model.safetensors");

@@ -1,5 +1,6 @@
 #include "format/base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -47,6 +48,7 @@ err_code err_set(err *e, err_code code, const char *format, ...)
 
 err_code err_set_errno(err *e, err_code code, int number, const char *format, ...)
 {
+    code = number == ENOMEM ? ERR_MEMORY : code;
     if (e && e->code == OK) {
         va_list args;
         va_start(args, format);

@@ -65,7 +65,8 @@ typedef struct err {
 err_code err_set(err *e, err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same, with ": " and the text of the errno value `number` after the message. */
+/* The same, with ": " and the text of the errno value `number` after the message. ENOMEM makes it
+ * ERR_MEMORY, whatever `code` says: lack of memory is no verdict on what was read or written. */
 err_code err_set_errno(err *e, err_code code, int number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

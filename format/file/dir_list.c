@@ -76,8 +76,7 @@ static err_code read_all(DIR *d, const char *dir, dir_list *out, err *e)
     *out = (dir_list){0};
     if (!d) {
         const int why = errno;
-        const err_code code = why == ENOMEM ? ERR_MEMORY : ERR_IO;
-        err_set_errno(e, code, why, "%s: cannot open directory", dir);
+        const err_code code = err_set_errno(e, ERR_IO, why, "%s: cannot open directory", dir);
         io_hint_withheld(dir, why, e);
         return code;
     }

@@ -24,14 +24,15 @@ static err_code refuse_open(const char *path, int why, err *e)
     char target[256];
     const ssize_t bytes = why == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
     if (bytes < 0) {
-        err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
+        const err_code code = err_set_errno(e, ERR_IO, why, "%s: cannot open", path);
         io_hint_withheld(path, why, e);
-        return ERR_IO;
+        return code;
     }
     target[bytes] = '\0';
-    err_set_errno(e, ERR_IO, why, "%s: cannot open: a link to %s", path, target);
+    const err_code code =
+        err_set_errno(e, ERR_IO, why, "%s: cannot open: a link to %s", path, target);
     err_hint(e, "the target of the link was moved or deleted, or was never downloaded");
-    return ERR_IO;
+    return code;
 }
 
 int io_openat(int dir, const char *path, int flags, unsigned mode)
@@ -61,16 +62,18 @@ err_code io_open_read(const char *path, int *fd, struct stat *st, err *e)
     if (opened < 0) {
         return refuse_open(path, errno, e);
     }
+    err_code code = OK;
     if (fstat(opened, s) != 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+        code = err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     } else if (!S_ISREG(s->st_mode)) {
-        err_set(e, ERR_IO, "%s: not a regular file", path);
-    } else {
-        *fd = opened;
-        return OK;
+        code = err_set(e, ERR_IO, "%s: not a regular file", path);
     }
-    close(opened);
-    return ERR_IO;
+    if (code != OK) {
+        close(opened);
+        return code;
+    }
+    *fd = opened;
+    return OK;
 }
 
 err_code io_read_at(int fd, const char *path, uint64_t off, void *to, size_t bytes, err *e)

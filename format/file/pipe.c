@@ -9,25 +9,24 @@
 
 enum { WAIT_MS = 100, PIPE_BYTES = 1 << 20 };
 
-int pipe_open_write(int fd, const char *name, err *e)
+err_code pipe_open_write(int fd, const char *name, int *own, err *e)
 {
     struct stat st;
-    int own = -1;
+    *own = -1;
     if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
         char path[32];
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        *own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     }
-    if (own < 0) {
-        own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (*own < 0) {
+        *own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     }
-    if (own < 0) {
-        err_set_errno(e, ERR_IO, errno, "%s: cannot write", name);
-        return -1;
+    if (*own < 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot write", name);
     }
     /* A larger buffer means fewer switches between the two programs. A hint: not checked. */
-    (void)fcntl(own, F_SETPIPE_SZ, PIPE_BYTES);
-    return own;
+    (void)fcntl(*own, F_SETPIPE_SZ, PIPE_BYTES);
+    return OK;
 }
 
 /* Wait until the descriptor is ready, but not for long. If something is wrong with it, the read or

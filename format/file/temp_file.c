@@ -53,9 +53,10 @@ err_code temp_file_open(int *fd, err *e)
     }
     if (*fd < 0) {
         const char *const last = temp_file_dir(1) ? temp_file_dir(1) : temp_file_dir(0);
-        err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", last);
+        const err_code code =
+            err_set_errno(e, ERR_IO, errno, "%s: cannot create a temporary file", last);
         err_hint(e, "set TMPDIR to another directory");
-        return ERR_IO;
+        return code;
     }
     return OK;
 }

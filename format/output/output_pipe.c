@@ -18,10 +18,8 @@ struct output_pipe {
 
 err_code output_pipe_open(int fd, const char *name, const monitor *m, output_pipe **out, err *e)
 {
-    const int own = pipe_open_write(fd, name, e);
-    if (own < 0) {
-        return ERR_IO;
-    }
+    int own = -1;
+    TRY(pipe_open_write(fd, name, &own, e));
     output_pipe *const s = malloc(sizeof *s);
     if (!s) {
         close(own);

@@ -115,9 +115,9 @@ static err_code open_left_file(part *p, err *e)
     if (errno == ELOOP || errno == EISDIR || errno == ENXIO) {
         return part_owner_refuse(p, "not a regular file", e);
     }
-    err_set_errno(e, ERR_IO, errno, "%s: cannot open", p->name);
+    const err_code code = err_set_errno(e, ERR_IO, errno, "%s: cannot open", p->name);
     err_hint(e, "remove it if no other run is writing it");
-    return ERR_IO;
+    return code;
 }
 
 /* O_EXCL: a file that is created just now is nobody else's. In an open directory, which was empty,
@@ -186,11 +186,11 @@ static err_code lock(const part *p, bool *created, err *e)
     if (no_locks && *created) {
         return OK;
     }
-    err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);
+    const err_code code = err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);
     if (!*created) {
         err_hint(e, "remove it if no other run is writing it");
     }
-    return ERR_IO;
+    return code;
 }
 
 /* The owner is allowed everything and nobody else anything: the umask, or a run that was killed

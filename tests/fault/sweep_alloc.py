@@ -30,6 +30,7 @@ OCTAVO, SHIM = os.environ["OCTAVO"], os.environ["SHIM"]
 THIN = int(os.environ.get("THIN", 1))
 MODEL = os.path.abspath(os.path.join(HERE, "..", "data", "ring-micro-linear"))
 ROOM = "room"  # everything that a run may write is in here
+TMPFS = f"/dev/shm/octavo-sweep-{os.getpid()}"  # where ROOM leads to in cases whose output is in memory
 MEMORY, TIMEOUT = 8, 100
 ALONE = ("--threads", "1", "--device", "cpu")
 FORWARD = ("--forward", "--text", "text.gz", "--length", "8")
@@ -42,11 +43,18 @@ TOKENIZER = b"""{"added_tokens": [{"id": 6, "content": "<a>", "single_word": tru
   "merges": ["\\u0120 a", "\\u0120 b"]}}"""
 
 
-class Case:
-    """A command. `old`: what the output is before it, if there is any; `made`: the path that it writes in ROOM."""
+def is_tmpfs(path):
+    """/dev/shm is memory on most machines, but need not be."""
+    found = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=False)
+    return found.stdout.strip() == "tmpfs" and os.access(path, os.W_OK)
 
-    def __init__(self, name, *arguments, old=None, made=None):
-        self.name, self.arguments, self.old, self.made = name, arguments, old, made
+
+class Case:
+    """A command. `old`: what the output is before it, if there is any; `made`: the path that it writes in ROOM;
+    `tmpfs`: which is in memory."""
+
+    def __init__(self, name, *arguments, old=None, made=None, tmpfs=False):
+        self.name, self.arguments, self.old, self.made, self.tmpfs = name, arguments, old, made, tmpfs
 
 
 def cases():
@@ -75,6 +83,7 @@ def cases():
         Case("plan-json", "convert", MODEL, "-n", "--for", "hf", "--json", *ALONE),
         Case("convert", *convert, MODEL, "-q", made="out.octavo"),
         Case("convert-over", *convert, "checkpoint", "-f", "--json", "--source-sha256", old="micro.octavo", made="out.octavo"),
+        Case("convert-tmpfs", *convert, "checkpoint", "-q", made="out.octavo", tmpfs=True),
         Case("convert-threads", "convert", "-o", out, "checkpoint", "--threads", "2", "--device", "cpu", made="out.octavo"),
         Case("convert-pipe", "convert", "checkpoint", "-o", "-", "-q", *ALONE),
         *(
@@ -111,9 +120,20 @@ def make_inputs():
     write("text.gz", gzip.compress(b"ab <a>\n" * 40))
 
 
-def prepare(case):
+def clear_room():
+    if os.path.islink(ROOM):
+        os.unlink(ROOM)
+        shutil.rmtree(TMPFS)
     shutil.rmtree(ROOM, ignore_errors=True)
-    os.mkdir(ROOM)
+
+
+def prepare(case):
+    clear_room()
+    if case.tmpfs:
+        os.mkdir(TMPFS)
+        os.symlink(TMPFS, ROOM)
+    else:
+        os.mkdir(ROOM)
     if case.old:
         copy = shutil.copytree if os.path.isdir(case.old) else shutil.copyfile
         copy(case.old, os.path.join(ROOM, case.made))
@@ -220,9 +240,12 @@ def main():
     os.environ.setdefault("ASAN_OPTIONS", "verify_asan_link_order=0")
     make_inputs()
     sweep = Sweep(mode == "forever")
-    for case in cases():
-        if not names or case.name in names:
-            sweep.sweep(case)
+    try:
+        for case in cases():
+            if (not names or case.name in names) and (not case.tmpfs or is_tmpfs("/dev/shm")):
+                sweep.sweep(case)
+    finally:
+        clear_room()
     print(f"fault alloc-{mode}: {sweep.points} points, {sweep.failed} failed")
     return 1 if sweep.failed else 0
 

@@ -38,6 +38,16 @@ START_TEST(errno_is_named)
 }
 END_TEST
 
+/* Whatever asked the system: lack of memory is no failed read. */
+START_TEST(lack_of_memory_is_told_apart)
+{
+    err e = {0};
+    ck_assert_int_eq(err_set_errno(&e, ERR_IO, ENOMEM, "a: cannot stat"), ERR_MEMORY);
+    ck_assert_int_eq(e.code, ERR_MEMORY);
+    ck_assert_int_eq(err_set_errno(NULL, ERR_IO, ENOMEM, "x"), ERR_MEMORY);
+}
+END_TEST
+
 /* Bytes from a file, and what of them may reach a terminal. */
 static const struct {
     const char *raw, *shown;
@@ -172,6 +182,7 @@ int main(void)
     tcase_add_test(tc, first_error_wins);
     tcase_add_test(tc, null_is_accepted);
     tcase_add_test(tc, errno_is_named);
+    tcase_add_test(tc, lack_of_memory_is_told_apart);
     tcase_add_loop_test(tc, text_is_printable, 0, COUNT(masks));
     tcase_add_test(tc, long_texts_are_cut);
     tcase_add_test(tc, prefix_goes_in_front);
