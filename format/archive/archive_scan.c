@@ -275,7 +275,8 @@ static err_code spill_member(scan *s, archive_member *m, err *e)
 {
     const uint64_t limit = decompressor_limit(s->file_bytes);
     if (m->bytes > limit || s->temp_file_end > limit - m->bytes) {
-        return decompressor_refuse(s->index->path, limit, e); /* members of a zip may overlap */
+        return decompressor_refuse(s->index->path, s->file_bytes,
+                                   e); /* members of a zip may overlap */
     }
     if (*s->temp_file < 0) {
         TRY(temp_file_open(s->temp_file, e));

@@ -6,14 +6,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "format/archive/archive_memory.h"
 #include "format/archive/gzip.h"
-#include "format/file/io.h"
+#include "format/base/expansion.h"
 #include "format/base/num.h"
+#include "format/file/io.h"
 
 enum { IN_BYTES = 256 << 10, OUT_BYTES = 1 << 20 };
 
@@ -190,9 +192,29 @@ static err_code read_gzip(decompressor *f, size_t *bytes, err *e)
     return OK;
 }
 
-err_code decompressor_refuse(const char *path, uint64_t limit, err *e)
+static uint64_t limit_by_size(uint64_t archive_bytes)
 {
-    err_set(e, ERR_INPUT, "%s: unpacks to more than %" PRIu64 " MiB: refused", path, limit / MIB);
+    uint64_t bytes = 0;
+    const bool fits = num_mul(archive_bytes, DECOMPRESSOR_GROWTH, &bytes);
+    return fits ? num_max(bytes, DECOMPRESSOR_SPARE) : UINT64_MAX;
+}
+
+uint64_t decompressor_limit(uint64_t archive_bytes)
+{
+    return expansion_limit(limit_by_size(archive_bytes));
+}
+
+err_code decompressor_refuse(const char *path, uint64_t archive_bytes, err *e)
+{
+    const uint64_t limit = decompressor_limit(archive_bytes);
+    char why[64] = "";
+    if (limit > limit_by_size(archive_bytes)) {
+        snprintf(why, sizeof why, ", which --max-expand allows");
+    } else if (limit > DECOMPRESSOR_SPARE) {
+        snprintf(why, sizeof why, ", %d times its size", DECOMPRESSOR_GROWTH);
+    }
+    err_set(e, ERR_INPUT, "%s: unpacks to more than %" PRIu64 " MiB%s: refused", path, limit / MIB,
+            why);
     err_hint(e, "if that is meant to be, --max-expand SIZE allows more");
     return ERR_INPUT;
 }
@@ -218,7 +240,7 @@ err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t 
     }
     TRY(f->gzip ? read_gzip(f, bytes, e) : read_other(f, bytes, e));
     f->made += *bytes;
-    return f->made <= limit ? OK : decompressor_refuse(f->path, limit, e);
+    return f->made <= limit ? OK : decompressor_refuse(f->path, f->file_bytes, e);
 }
 
 void decompressor_close(decompressor *f)

@@ -15,7 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "format/base/expansion.h"
 #include "format/base/err.h"
 #include "format/base/monitor.h"
 
@@ -27,20 +26,13 @@ enum {
     DECOMPRESSOR_SPARE = 256 << 20 /* or to this many bytes, if that is more */
 };
 
-/* How many bytes may be unpacked from an archive of this size, unless --max-expand allows more. Weights shrink by a third, texts to a
- * tenth; what grows more holds nothing but repetitions. */
-static inline uint64_t decompressor_limit(uint64_t archive_bytes)
-{
-    const uint64_t usual = archive_bytes < DECOMPRESSOR_SPARE / DECOMPRESSOR_GROWTH
-                               ? DECOMPRESSOR_SPARE
-                               : (archive_bytes < UINT64_MAX / DECOMPRESSOR_GROWTH
-                                      ? archive_bytes * DECOMPRESSOR_GROWTH
-                                      : UINT64_MAX);
-    return expansion_limit(usual);
-}
+/* How many bytes may be unpacked from an archive of this size: by its size, or what --max-expand allows,
+ * if that is more. Weights shrink by a third, texts to a tenth; what grows more holds nothing but
+ * repetitions. */
+uint64_t decompressor_limit(uint64_t archive_bytes);
 
-/* Refuse an archive that holds more: ERR_INPUT, with what to do. */
-err_code decompressor_refuse(const char *path, uint64_t limit, err *e);
+/* Refuse an archive of this size that holds more: ERR_INPUT, with the limit and what to do. */
+err_code decompressor_refuse(const char *path, uint64_t archive_bytes, err *e);
 
 /* Does a file that begins with these DECOMPRESSOR_MAGIC_BYTES bytes hold a compressed stream? */
 bool decompressor_recognizes(const unsigned char *start);
