@@ -49,7 +49,9 @@ out:
 /* The recipe of a packed file, or the one that convert uses without options. */
 static err_code load_recipe(const char *path, recipe *to, err *e)
 {
-    if (model_path_kind(path) == MODEL_PACKED) {
+    model_kind kind;
+    TRY(model_path_find(path, &kind, e));
+    if (kind == MODEL_PACKED) {
         return load_packed_recipe(path, to, e);
     }
     checkpoint *cp = NULL;
@@ -95,9 +97,10 @@ static err_code run(int argc, char **argv, report *r, err *e)
     if (q.recipe) {
         return show_recipe(line.operands[0], r, e);
     }
-    return model_path_kind(line.operands[0]) == MODEL_PACKED
-               ? inspect_packed(line.operands[0], q.tensor, r, e)
-               : inspect_checkpoint(line.operands[0], q.tensor, r, e);
+    model_kind kind;
+    TRY(model_path_find(line.operands[0], &kind, e));
+    return kind == MODEL_PACKED ? inspect_packed(line.operands[0], q.tensor, r, e)
+                                : inspect_checkpoint(line.operands[0], q.tensor, r, e);
 }
 
 const command cmd_inspect = {

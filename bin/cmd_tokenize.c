@@ -93,9 +93,10 @@ static bool is_json(const char *path)
     return dot && strcmp(dot, ".json") == 0;
 }
 
-static err_code load_model(const char *path, const monitor *m, tokenizer **out, err *e)
+static err_code load_model(const char *path, model_kind kind, const monitor *m, tokenizer **out,
+                           err *e)
 {
-    switch (model_path_kind(path)) {
+    switch (kind) {
     case MODEL_DIRECTORY:
     case MODEL_ARCHIVE:
         return load_folder(path, m, out, e);
@@ -106,18 +107,19 @@ static err_code load_model(const char *path, const monitor *m, tokenizer **out, 
     }
 }
 
-static bool names_file(const char *path)
+static bool names_file(const char *path, model_kind kind)
 {
-    const model_kind kind = model_path_kind(path);
     return is_json(path) && kind != MODEL_DIRECTORY && kind != MODEL_ARCHIVE && kind != MODEL_SHARD;
 }
 
 static err_code load(const char *path, const monitor *m, tokenizer **out, err *e)
 {
-    if (names_file(path)) {
+    model_kind kind;
+    TRY(model_path_find(path, &kind, e));
+    if (names_file(path, kind)) {
         return load_file(path, m, out, e);
     }
-    TRY(load_model(path, m, out, e));
+    TRY(load_model(path, kind, m, out, e));
     if (*out) {
         return OK;
     }

@@ -223,7 +223,9 @@ static err_code choose_checks(verify_request *q, err *e)
     if (model_path_is_stream(q->path)) {
         return choose_for_stream(q, e);
     }
-    if (q->forward.wanted && model_is_checkpoint(model_path_kind(q->path))) {
+    model_kind kind = MODEL_UNKNOWN;
+    TRY(q->forward.wanted ? model_path_find(q->path, &kind, e) : OK);
+    if (model_is_checkpoint(kind)) {
         return choose_for_checkpoint(q, e);
     }
     q->checks = CHECK_STRUCTURE | CHECK_DIGESTS | (q->against ? CHECK_WEIGHTS : 0U) |
@@ -284,7 +286,10 @@ static err_code verify_prepared(verify_request *q, verify_inputs *in, const moni
 static bool is_for_forward(const char *path, err_code code)
 {
     const bool maybe = code == ERR_IO || code == ERR_INPUT;
-    const model_kind kind = maybe ? model_path_kind(path) : MODEL_UNKNOWN;
+    model_kind kind = MODEL_UNKNOWN;
+    if (!maybe || model_path_find(path, &kind, NULL) != OK) {
+        return false; /* what failed first is reported */
+    }
     return code == ERR_IO ? kind == MODEL_DIRECTORY : model_is_checkpoint(kind);
 }
 

@@ -11,7 +11,6 @@
 
 #include "bin/sandbox/landlock.h"
 #include "bin/sandbox/syscall_filter.h"
-#include "format/archive/archive_index.h"
 #include "format/checkpoint/hub.h"
 #include "format/file/io.h"
 #include "format/file/temp_file.h"
@@ -144,28 +143,22 @@ static void allow_snapshot(landlock_rules *rules, const char *path)
 /* A model or tokenizer. Beside a single file of a checkpoint lie those that belong to it. */
 static void allow_model(landlock_rules *rules, const char *path)
 {
-    const model_kind kind = model_path_kind(path);
+    model_kind kind;
+    const err_code code = model_path_find(path, &kind, NULL);
+    if (code == ERR_MEMORY) {
+        landlock_lacks(rules, ENOMEM);
+    } else if (code != OK) {
+        landlock_lacks(rules, access(path, R_OK) == 0 ? EIO : errno);
+    }
     if (kind == MODEL_STREAM) {
         return;
     }
     allow_dir(rules, path, DEPTH_MAX);
     if (kind == MODEL_DIRECTORY) {
         allow_snapshot(rules, path);
-    }
-    if (kind == MODEL_PACKED || kind == MODEL_DIRECTORY) {
-        return;
-    }
-    bool is_archive = false;
-    const err_code code =
-        archive_probe(path, &is_archive, NULL); /* the kind does not say why not */
-    if (code == ERR_MEMORY) {
-        landlock_lacks(rules, ENOMEM);
-    } else if (code == ERR_IO) {
-        landlock_lacks(rules, access(path, R_OK) == 0 ? EIO : errno);
-    }
-    if (is_archive) {
+    } else if (kind == MODEL_ARCHIVE) {
         allow_temporary(rules);
-    } else {
+    } else if (kind != MODEL_PACKED) {
         allow_parent(rules, path, LANDLOCK_READ);
     }
 }

@@ -41,12 +41,6 @@ err_code archive_probe(const char *path, bool *is_archive, err *e)
     return code;
 }
 
-bool archive_recognizes(const char *path)
-{
-    bool found = false;
-    return archive_probe(path, &found, NULL) == OK && found;
-}
-
 static int compare_member(const void *a, const void *b)
 {
     const archive_member *const x = a;

@@ -1,7 +1,8 @@
 /* The members of a tar or zip archive, and where their bytes are.
  *
  *     archive_index *index;
- *     if (archive_recognizes(path)) archive_open(path, m, &index, e);
+ *     archive_probe(path, &is_archive, e);                        if so:
+ *     archive_open(path, m, &index, e);
  *     archive_find(index, "model/config.json", &place, e)         place.file, place.base, place.bytes
  *     archive_close(index);
  *
@@ -59,9 +60,8 @@ typedef struct archive_place {
 } archive_place;
 
 /* Is this regular file an archive, or compressed, by its first bytes? ERR_IO: it cannot be read, or
- * is not a regular file; archive_recognizes returns false then. */
+ * is not a regular file. */
 MUST_CHECK err_code archive_probe(const char *path, bool *is_archive, err *e);
-bool archive_recognizes(const char *path);
 
 /* Errors: ERR_IO, ERR_MEMORY, ERR_CANCELLED; ERR_INPUT: not an archive, truncated, a wrong checksum,
  * a name that is refused (see above), or a member that a checkpoint may need is encrypted or sparse.

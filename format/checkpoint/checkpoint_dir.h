@@ -29,7 +29,7 @@ typedef struct checkpoint_dir {
     struct seen_files *seen; /* what checkpoint_dir_read has read */
 } checkpoint_dir;
 
-/* Open a directory, or a file that archive_recognizes. *out: checkpoint_dir_close. Errors: ERR_IO;
+/* Open a directory, or a file that archive_probe finds to be an archive. *out: checkpoint_dir_close. Errors: ERR_IO;
  * ERR_INPUT: refs/main does not name a snapshot, or an archive is malformed, has no weights, or has
  * several directories with weights. */
 MUST_CHECK err_code checkpoint_dir_open(const char *path, const monitor *m, checkpoint_dir **out,

@@ -15,22 +15,27 @@
 
 /* Only four bytes, which no text begins with: a transfer in text mode changes the rest of the
  * magic, and such a file has to be reported as a damaged packed file. */
-static bool begins_packed(int fd, const char *path)
+static err_code begins_packed(int fd, const char *path, uint64_t file_bytes, bool *is_packed,
+                              err *e)
 {
-    unsigned char start[4];
-    return io_read_at(fd, path, 0, start, sizeof start, NULL) == OK &&
-           memcmp(start, pack_superblock_magic, sizeof start) == 0;
+    unsigned char start[4] = {0};
+    *is_packed = false;
+    if (file_bytes >= sizeof start) {
+        TRY(io_read_at(fd, path, 0, start, sizeof start, e));
+        *is_packed = memcmp(start, pack_superblock_magic, sizeof start) == 0;
+    }
+    return OK;
 }
 
-bool pack_is_packed(const char *path)
+err_code pack_probe(const char *path, bool *is_packed, err *e)
 {
     int fd = -1;
-    if (io_open_read(path, &fd, NULL, NULL) != OK) {
-        return false;
-    }
-    const bool packed = begins_packed(fd, path);
+    struct stat st;
+    *is_packed = false;
+    TRY(io_open_read(path, &fd, &st, e));
+    const err_code code = begins_packed(fd, path, (uint64_t)st.st_size, is_packed, e);
     close(fd);
-    return packed;
+    return code;
 }
 
 err_code pack_copies_check(const unsigned char *superblock, const pack_superblock *s,
@@ -299,9 +304,10 @@ static err_code open_file(const char *path, int *fd, struct stat *st, err *e)
 /* A file that is too short for a superblock and a trailer. */
 static err_code refuse_short(const pack_file *p, err *e)
 {
-    return begins_packed(p->fd, p->path)
-               ? err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes: truncated", p->file_bytes)
-               : err_set(e, ERR_INPUT, "not a packed file: %" PRIu64 " bytes", p->file_bytes);
+    bool is_packed = false;
+    TRY(begins_packed(p->fd, p->path, p->file_bytes, &is_packed, e));
+    return is_packed ? err_set(e, ERR_DAMAGED, "%" PRIu64 " bytes: truncated", p->file_bytes)
+                     : err_set(e, ERR_INPUT, "not a packed file: %" PRIu64 " bytes", p->file_bytes);
 }
 
 static err_code open_content(pack_file *p, err *e)
@@ -327,7 +333,7 @@ err_code pack_open(const char *path, pack_file **out, err *e)
     p->stamp = file_stamp_of(&st);
     code = open_content(p, e);
     if (code != OK) {
-        err_prefix(e, "%s", path);
+        err_prefix(code == ERR_IO ? NULL : e, "%s", path); /* those have it already */
         code = pack_end(p, NULL, code, e);
         goto out;
     }

@@ -26,9 +26,9 @@ typedef struct pack_file {
     pack_table table;
 } pack_file;
 
-/* True if the file begins like a packed file (for commands that take packed files and
- * checkpoints). */
-bool pack_is_packed(const char *path);
+/* Does this regular file begin like a packed file? For commands that take packed files and checkpoints.
+ * ERR_IO: it cannot be read, or is not a regular file. */
+MUST_CHECK err_code pack_probe(const char *path, bool *is_packed, err *e);
 
 /* ERR_IO; ERR_DAMAGED: a digest, copy or length is wrong; ERR_INPUT: not a packed file, or a field
  * with an illegal value; ERR_MEMORY. Release *out by pack_close. */

@@ -1,5 +1,6 @@
 #include "format/store/model_path.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,20 +13,40 @@ static bool has_suffix(const char *path, const char *suffix)
     return dot && strcmp(dot, suffix) == 0;
 }
 
-model_kind model_path_kind(const char *path)
+/* Does this failure of stat say that nothing, or nothing for this user, has the path? */
+static bool is_absent(int failure)
 {
-    struct stat st;
+    return failure == ENOENT || failure == ENOTDIR || failure == ELOOP || failure == EACCES ||
+           failure == ENAMETOOLONG;
+}
+
+static err_code kind_of_file(const char *path, bool readable, model_kind *kind, err *e)
+{
+    bool found = false;
+    TRY(readable ? pack_probe(path, &found, e) : OK);
+    if (found || has_suffix(path, ".octavo")) {
+        *kind = MODEL_PACKED;
+        return OK;
+    }
+    TRY(readable ? archive_probe(path, &found, e) : OK);
+    *kind = found ? MODEL_ARCHIVE : has_suffix(path, ".safetensors") ? MODEL_SHARD : MODEL_UNKNOWN;
+    return OK;
+}
+
+err_code model_path_find(const char *path, model_kind *kind, err *e)
+{
+    struct stat st = {0};
+    *kind = MODEL_UNKNOWN;
     if (model_path_is_stream(path)) {
-        return MODEL_STREAM;
+        *kind = MODEL_STREAM;
+        return OK;
     }
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return MODEL_DIRECTORY;
+    if (stat(path, &st) != 0 && !is_absent(errno)) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    if (pack_is_packed(path) || has_suffix(path, ".octavo")) {
-        return MODEL_PACKED;
+    if (S_ISDIR(st.st_mode)) {
+        *kind = MODEL_DIRECTORY;
+        return OK;
     }
-    if (archive_recognizes(path)) {
-        return MODEL_ARCHIVE;
-    }
-    return has_suffix(path, ".safetensors") ? MODEL_SHARD : MODEL_UNKNOWN;
+    return kind_of_file(path, S_ISREG(st.st_mode), kind, e);
 }

@@ -1,15 +1,17 @@
 /* Finds out which kind of model a path leads to. This is decided in one place, so that all commands
  * agree.
  *
- *     if (model_path_kind(path) == MODEL_PACKED) ...
+ *     TRY(model_path_find(path, &kind, e));
  *
  * The content decides first, then the name: a packed file whose beginning is damaged is still known
- * by its name. No errors are reported here; opening the path reports what is wrong with it. */
+ * by its name. */
 #ifndef MODEL_PATH_H
 #define MODEL_PATH_H
 
 #include <stdbool.h>
 #include <string.h>
+
+#include "format/base/err.h"
 
 typedef enum model_kind {
     MODEL_UNKNOWN,   /* none of those below, or nothing has this path */
@@ -26,8 +28,10 @@ static inline bool model_path_is_stream(const char *path)
     return strcmp(path, "-") == 0;
 }
 
-/* Opens the file, unless it is a stream or a directory, and closes it again. */
-model_kind model_path_kind(const char *path);
+/* Opens a regular file and closes it again. That nothing has this path, or something that is neither a
+ * file nor a directory, is no error here: opening it as what its name says tells. ERR_IO: the system
+ * does not say what it is, or the file cannot be read. */
+MUST_CHECK err_code model_path_find(const char *path, model_kind *kind, err *e);
 
 static inline bool model_is_checkpoint(model_kind k)
 {

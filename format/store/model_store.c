@@ -237,7 +237,9 @@ static err_code list_packed(store *s, const monitor *m, err *e)
 
 static err_code open_either(store *s, const monitor *m, err *e)
 {
-    if (model_path_kind(s->path) == MODEL_PACKED) {
+    model_kind kind;
+    TRY(model_path_find(s->path, &kind, e));
+    if (kind == MODEL_PACKED) {
         TRY(pack_open(s->path, &s->packed, e));
         return list_packed(s, m, e);
     }

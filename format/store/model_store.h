@@ -49,7 +49,7 @@ typedef struct store {
     char *names; /* of expanded experts */
 } store;
 
-/* Open what model_path_kind finds. ERR_IO, ERR_DAMAGED, ERR_INPUT, ERR_MEMORY. */
+/* Open what model_path_find finds. ERR_IO, ERR_DAMAGED, ERR_INPUT, ERR_MEMORY. */
 MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
 void store_close(store *s); /* NULL is fine */
 

@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const int fd = memfd_create("fuzz", MFD_CLOEXEC);
     require(fd >= 0 && io_write_at(fd, "fuzz", 0, data, size, NULL) == OK);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const bool recognized = archive_recognizes(path);
+    bool recognized = false;
+    require(archive_probe(path, &recognized, NULL) == OK);
     const err_code code = archive_open(path, NULL, &b, &e);
     require(code == e.code && (code == OK || e.text[0]));
     require(code == OK ? recognized && b : !b);

@@ -1,14 +1,15 @@
 #!/bin/bash
 # Whatever asks the system about a file and gets no answer ends with status 3: a failure is neither "there is none" nor "it is
-# another file". Every such call on a file that matters fails in turn.
+# another file". Every such call on a file that matters fails in turn; so does every attempt to open a model to see what it is.
 . "$ROOT/tests/cli/lib.sh"
 strace -o /dev/null true 2>/dev/null || skip 'strace is missing or may not trace'
 is_sanitized && skip 'sanitizers make system calls of their own'
 failed=0
 error=EIO
+calls=%%stat
 named='^$' # what may be printed instead of the usual output
 
-# each_stat PATH ARGUMENTS: octavo ends with status 3 and the words of the error, or as usual.
+# each_stat PATH ARGUMENTS, with each of the calls: octavo ends with status 3 and the words of the error, or as usual.
 each_stat() {
     local path=$1 n status usual=0
     shift
@@ -18,12 +19,12 @@ each_stat() {
     for ((n = 1; n < 60; n++)); do
         prepare
         status=0
-        strace -f -qq -o trace -P "$path" -e trace=%%stat -e "inject=%%stat:error=$error:when=$n" \
+        strace -f -qq -o trace -P "$path" -e trace="$calls" -e "inject=$calls:error=$error:when=$n" \
             "$OCTAVO" "$@" >printed 2>complaint || status=$?
         ended >>printed
         grep -q INJECTED trace || break
         { ((status == usual)) && { cmp -s usual printed || grep -q "$named" printed; }; } ||
-            { ((status == 3)) && grep -qE 'Input/output error|Permission denied' complaint; } ||
+            { ((status == 3)) && grep -qE 'Input/output error|Permission denied|Too many open files' complaint; } ||
             fail "$*: call $n on $path: status $status: $(cat complaint)"
     done
     ((n > 1 && n < 60)) || fail "$*: $((n - 1)) calls on $path"
@@ -73,4 +74,21 @@ each_stat kept.json "${convert[@]}" checkpoint --recipe kept.json -o recipe.json
 # a link to a pipe stays, a private file stays private
 each_stat linked "${convert[@]}" checkpoint -o linked -f
 each_stat out "${convert[@]}" checkpoint -o out -f
+# what kind of model an operand is: its name does not say
+calls=openat
+cp old.octavo packed
+tar -cf archive checkpoint
+cp checkpoint/model-00001-of-00002.safetensors one.safetensors
+error=EIO
+each_stat packed inspect packed --json
+each_stat packed inspect packed --recipe
+each_stat packed diff packed packed -q
+each_stat archive inspect archive --json
+each_stat one.safetensors inspect one.safetensors --recipe
+error=EMFILE
+each_stat packed inspect packed --json
+calls=pread64
+error=EIO
+each_stat packed inspect packed --json
+each_stat checkpoint/LICENSE verify checkpoint/LICENSE
 exit $failed

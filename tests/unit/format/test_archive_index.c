@@ -29,8 +29,11 @@ END_TEST
 
 static bool recognizes(const void *bytes, size_t count)
 {
+    bool found = false;
+    err e = {0};
     scratch_write("f", bytes, count);
-    return archive_recognizes(scratch("f"));
+    expect_ok(archive_probe(scratch("f"), &found, &e), &e);
+    return found;
 }
 
 START_TEST(what_is_none)
@@ -42,8 +45,12 @@ START_TEST(what_is_none)
     ck_assert(!recognizes(gzip_like, sizeof gzip_like));
     ck_assert(!recognizes(zeros, sizeof zeros));
     ck_assert(!recognizes("{\"a\":1}", 7));
-    ck_assert(!archive_recognizes(scratch("")));
-    ck_assert(!archive_recognizes(scratch("none")));
+    bool found = true;
+    err e = {0};
+    expect_error(archive_probe(scratch(""), &found, &e), ERR_IO, &e, "not a regular file");
+    ck_assert(!found);
+    e = (err){0};
+    expect_error(archive_probe(scratch("none"), &found, &e), ERR_IO, &e, "No such file");
     ck_assert(recognizes("\x1f\x8b\x08\0\0\0\0\0\2\3", 10));
     ck_assert(recognizes("PK\3\4....", 8));
     scratch_text("a", "something else, and long enough");
