@@ -58,12 +58,12 @@ EQUIVALENT = {
         "the cursor is at most 2^62: the section before it was refused if it ended later",
     ("format/pack/pack_table.c", "!num_mul(r->block.rows, pack_record_cols(r), &tile_row)"):
         "tiles have less than 2^16 rows, and record_size has refused dimensions from 2^40 on",
+    ("format/pack/pack_table.c", "!num_add(t->chunk_count, r->chunk_count, &t->chunk_count)"):
+        "a chunk has a byte or more, so a record has less than 2^63, and those before it 2^32 at most",
     ("format/pack/pack_record.c", "name_expert_slot(name, &start, &length)"):
         "without a slot the length stays 0, and is not 1",
-    ("format/pack/pack_record.c", "w->origin == ORIGIN_KEPT"):
-        "scales of the same origin would be kept, and kept records are no scales",
     ("format/pack/pack_record.c", "s->cls != CLASS_SCALES"):
-        "codes have blocks, which scales must not have, and kept records another origin",
+        "codes have tiles, which scales must not have, and kept records another origin than any codes",
 }
 
 REFUSAL = re.compile(

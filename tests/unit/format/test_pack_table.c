@@ -323,6 +323,41 @@ START_TEST(sums_do_not_wrap)
 }
 END_TEST
 
+static const struct {
+    uint64_t data_off, bytes;
+    bool fits;
+} ends[] = {
+    {PACK_MAX_OFFSET - 4096, 4096, true},
+    {PACK_MAX_OFFSET, 1, false},
+    {(uint64_t)-65536, 65536, false}, /* the end is 2^64 */
+};
+
+START_TEST(data_ends_within_the_limit)
+{
+    pack_table t = table_with_room(1);
+    err e = {0};
+    table_add(&t, "a", DTYPE_U8, 1, &ends[_i].bytes);
+    expect_ok(pack_table_sort(&t, &e), &e);
+    if (ends[_i].fits) {
+        expect_ok(pack_table_place(&t, ends[_i].data_off, &e), &e);
+        ck_assert_uint_eq(t.data_end, PACK_MAX_OFFSET);
+    } else {
+        expect_error(pack_table_place(&t, ends[_i].data_off, &e), ERR_INPUT, &e,
+                     "tensor a: too large for a packed file");
+    }
+    pack_table_free(&t);
+}
+END_TEST
+
+START_TEST(padding_does_not_wrap)
+{
+    pack_table t = table_with_room(0);
+    err e = {0};
+    expect_error(pack_table_place(&t, UINT64_MAX, &e), ERR_INPUT, &e, "too large");
+    pack_table_free(&t);
+}
+END_TEST
+
 /* ---- names that clash ------------------------------------------ */
 
 START_TEST(names_stand_once)
@@ -386,6 +421,8 @@ int main(void)
     tcase_add_test(tc, empty_members_are_counted);
     tcase_add_loop_test(tc, too_large_is_refused, 0, COUNT(too_large));
     tcase_add_test(tc, sums_do_not_wrap);
+    tcase_add_loop_test(tc, data_ends_within_the_limit, 0, COUNT(ends));
+    tcase_add_test(tc, padding_does_not_wrap);
     tcase_add_test(tc, names_stand_once);
     tcase_add_loop_test(tc, stack_stands_for_its_members, 0, COUNT(beside_stack));
     tcase_add_test(tc, codes_need_their_scales);
