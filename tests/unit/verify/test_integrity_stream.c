@@ -236,6 +236,36 @@ START_TEST(endless_tail)
 }
 END_TEST
 
+/* What never was a packed file, and one whose superblock is damaged, go on for longer than the
+ * search for an end. */
+static const struct {
+    unsigned char first;
+    err_code code;
+    const char *part;
+} endless[] = {
+    {0, ERR_INPUT, "f: not a packed file: only zeros"},
+    {1, ERR_INPUT, "f: not a packed file: wrong magic"},
+    {0xD7, ERR_DAMAGED, "f: the superblock is damaged, and no end within 64 MiB"},
+};
+
+START_TEST(endless_without_a_superblock)
+{
+    const integrity_options all = {.threads = 1, .memory = 1 << 20};
+    const unsigned char start[] = {endless[_i].first, 'F', '8', 'P'};
+    integrity_report r;
+    err e = {0};
+    int ends = -1;
+    const int fd = small_memfd(start, start[0] ? sizeof start : 0);
+    ck_assert_int_eq(ftruncate(fd, 80 << 20), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    expect_error(integrity_check_stream(fd, "f", &all, NULL, &r, &ends, &e), endless[_i].code, &e,
+                 endless[_i].part);
+    integrity_report_free(&r);
+    close(ends);
+    close(fd);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("integrity_stream");
@@ -249,5 +279,6 @@ int main(void)
     tcase_add_test(tc, illegal_superblocks);
     tcase_add_test(tc, memory_for_chunks);
     tcase_add_test(tc, endless_tail);
+    tcase_add_loop_test(tc, endless_without_a_superblock, 0, COUNT(endless));
     return run_tests("integrity_stream", tc);
 }

@@ -1,77 +1,10 @@
 /* What the check reports if several places are damaged, if contents break rules although their
  * digests match, and what its options do. */
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "tests/aid/expect.h"
-#include "tests/aid/small_pack.h"
-#include "verify/integrity/integrity.h"
-
-static const integrity_options whole = {.threads = 1, .memory = 16 << 20};
-
-/* A small file whose bytes a test changes, and what was found. */
-static small_pack pack;
-static integrity_report report;
-
-static void setup(void)
-{
-    small_pack_build(&small_model_default, &(small_options){0}, &pack);
-}
-
-static void teardown(void)
-{
-    small_pack_free(&pack);
-}
-
-static err_code check_with(const integrity_options *options, err *e)
-{
-    const int fd = small_memfd(pack.bytes, pack.length);
-    integrity_report_free(&report);
-    const err_code code = integrity_check(fd, "small", options, NULL, &report, e);
-    close(fd);
-    return code;
-}
-
-static void check(void)
-{
-    err e = {0};
-    ck_assert_msg(check_with(&whole, &e) == OK, "%s", e.text);
-}
-
-/* The report names these places, in file order, and no others. */
-static void expect(err_code code, const char *const *places, size_t count)
-{
-    for (size_t i = 0; i < report.count && i < count; i++) {
-        ck_assert_msg(strcmp(report.damages[i].place, places[i]) == 0,
-                      "%zu: expected %s, got %s: %s", i, places[i], report.damages[i].place,
-                      report.damages[i].what);
-        ck_assert_int_eq(report.damages[i].code, code);
-    }
-    ck_assert_uint_eq(report.count, count);
-}
-
-#define EXPECT(code, ...)                                                                          \
-    expect(code, (const char *const[]){__VA_ARGS__},                                               \
-           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
-
-static void flip(uint64_t at)
-{
-    pack.bytes[at] ^= 4;
-}
-
-static uint64_t section_off(uint32_t tag)
-{
-    return small_pack_section(&pack, tag)->off;
-}
-
-#define EMBED "model.embed_tokens.weight"
-#define DOWN  "model.layers.0.mlp.experts.*.down_proj.weight"
-
-static const pack_record *record(const char *name)
-{
-    const pack_record *const r = pack_table_find(&pack.table, name);
-    ck_assert_ptr_nonnull(r);
-    return r;
-}
+#include "tests/aid/scan_case.h"
 
 START_TEST(a_whole_file_has_no_damage)
 {
@@ -426,11 +359,58 @@ START_TEST(the_monitor_can_stop_it)
 }
 END_TEST
 
+/* A file that somebody changes during the check: after the first look at it, or only its ctime. */
+typedef struct meddler {
+    int fd;
+    bool contents;
+    bool done;
+} meddler;
+
+static bool meddle(void *ctx)
+{
+    meddler *const m = ctx;
+    if (!m->done) {
+        struct timespec pause = {.tv_nsec = 20000000}; /* until the clock of files has gone on */
+        nanosleep(&pause, NULL);
+        ck_assert_int_eq(m->contents ? (int)pwrite(m->fd, "", 1, 4000) : fchmod(m->fd, 0600),
+                         m->contents);
+        m->done = true;
+    }
+    return false;
+}
+
+START_TEST(a_file_that_changes_meanwhile)
+{
+    for (int k = 0; k < 4; k++) {
+        const bool contents = k % 2;
+        const bool damaged = k / 2;
+        err e = {0};
+        scan_teardown();
+        scan_setup();
+        if (damaged) {
+            flip(record(EMBED)->off);
+        }
+        meddler ctx = {small_memfd(pack.bytes, pack.length), contents, false};
+        const monitor m = {.cancelled = meddle, .ctx = &ctx};
+        const err_code code = integrity_check(ctx.fd, "small", &whole, &m, &report, &e);
+        ck_assert(ctx.done);
+        if (contents) {
+            expect_error(code, ERR_IO, &e, "it has another modification time");
+        } else if (damaged) {
+            expect_error(code, ERR_IO, &e, "other content with the old modification time");
+        } else {
+            expect_ok(code, &e);
+        }
+        close(ctx.fd);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *const t = tcase_create("scan");
     tcase_set_timeout(t, 30);
-    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(t, scan_setup, scan_teardown);
     tcase_add_test(t, a_whole_file_has_no_damage);
     tcase_add_test(t, every_place_is_named_at_once);
     tcase_add_test(t, a_damaged_trailer_leaves_the_head);
@@ -451,6 +431,7 @@ int main(void)
     tcase_add_test(t, adjacent_chunks_are_one_finding);
     tcase_add_test(t, a_budget_below_one_chunk_is_refused_with_the_need);
     tcase_add_test(t, the_monitor_can_stop_it);
+    tcase_add_test(t, a_file_that_changes_meanwhile);
 
     return run_tests("scan", t);
 }
