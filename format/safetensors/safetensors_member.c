@@ -58,7 +58,7 @@ static err_code read_shape(const json_t *object, st_tensor *t, err *e)
 static err_code read_range(const json_t *object, st_tensor *t, err *e)
 {
     const json_t *value = json_object_get(object, "data_offsets");
-    if (!json_is_array(value) || json_array_size(value) != 2) {
+    if (json_array_size(value) != 2) { /* it is 0 if this is no array */
         return err_set(e, ERR_INPUT, "data_offsets is missing or not an array of two");
     }
     uint64_t end = 0;
