@@ -44,7 +44,7 @@ BUILD = os.path.join(ROOT, "build", "mutate")
 # The files whose checks are removed, and the unit tests concerned.
 FILES = (
     ("format/pack/*.c", ("pack_*", "scan", "integrity*", "read_back")),
-    ("verify/integrity/*.c", ("scan", "integrity*", "pack_directory")),
+    ("verify/integrity/*.c", ("scan*", "section_rules", "integrity*", "read_back")),
     ("format/safetensors/safetensors*.c", ("safetensors*", "checkpoint", "shard_*")),
     ("format/json/json.c", ("json*", "safetensors*")),
 )
@@ -56,6 +56,10 @@ EQUIVALENT = {
         "a directory without this section was refused when the file was opened",
     ("format/pack/pack_layout.c", "!num_align_up(cursor, PACK_ALIGN, &expected)"):
         "the cursor is at most 2^62: the section before it was refused if it ended later",
+    ("verify/integrity/section_rules.c", "again_bytes != bytes"):
+        "a longer text differs from the canonical one in the NUL after it; only a sanitizer sees more being read",
+    ("verify/integrity/section_rules.c", "canonical_bytes != bytes"):
+        "as above",
     ("format/pack/pack_table.c", "!num_mul(r->block.rows, pack_record_cols(r), &tile_row)"):
         "tiles have less than 2^16 rows, and record_size has refused dimensions from 2^40 on",
     ("format/pack/pack_table.c", "!num_add(t->chunk_count, r->chunk_count, &t->chunk_count)"):

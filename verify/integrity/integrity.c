@@ -14,7 +14,7 @@ static err_code take_steps(scan *s, err *e)
     TRY(scan_ends(s, e));
     TRY(scan_sections(s, e));
     scan_length(s);
-    return s->has_table && !s->options->quick ? scan_data(s, e) : OK;
+    return scan_data(s, e);
 }
 
 /* Damage in a file that somebody changes meanwhile is no damage, and its absence means nothing. */

@@ -448,6 +448,7 @@ err_code scan_data(scan *s, err *e)
 {
     data_scan *d = NULL;
     err_code code = OK;
+    /* Neither is loaded without a table, nor if only the structure is to be checked. */
     if (!s->chunk_digests_intact && !s->tensor_digests_intact) {
         return OK;
     }
