@@ -48,21 +48,18 @@ static err_code refuse_file(const checkpoint_dir *from, const embed_file *f, int
     return err_set_errno(e, ERR_IO, failure, "%s: cannot open", f->path);
 }
 
-static bool is_link(const embed_search *s, const char *name)
+static bool is_link(const char *path)
 {
     struct stat st;
-    char *const path = io_join(s->out->from->path, name);
-    const bool link = path && lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
-    free(path);
-    return link;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 /* Is it a link that leads nowhere, or where this user may not look? Any other failure says nothing
  * about the file: it must not disappear from what is reported. */
-static bool is_dangling(const embed_search *s, const char *name, int failure)
+static bool is_dangling(const char *path, int failure)
 {
     return failure == ENOENT || failure == ENOTDIR || failure == ELOOP ||
-           (failure == EACCES && is_link(s, name));
+           (failure == EACCES && is_link(path));
 }
 
 /* Fill in what the file system says. *take: it is a regular file, or a link to one. A dangling link
@@ -75,12 +72,12 @@ static err_code describe_file(const embed_search *s, embed_file *f, bool *take, 
     if (failure == ENOMEM) {
         return no_memory(s, e);
     }
-    if (failure == EACCES && !f->embedded && is_link(s, f->name)) {
+    if (failure == EACCES && !f->embedded && is_link(f->path)) {
         *take = true; /* as a name: it may be a file that a loader needs */
         return OK;
     }
     if (failure != 0) {
-        return f->embedded || !is_dangling(s, f->name, failure)
+        return f->embedded || !is_dangling(f->path, failure)
                    ? refuse_file(s->out->from, f, failure, e)
                    : OK;
     }
@@ -199,6 +196,20 @@ out:
     return code;
 }
 
+/* A directory about which the system says nothing, unless it is a dangling link. */
+static err_code refuse_directory(const embed_search *s, const char *name, int failure, err *e)
+{
+    char *const path = failure == ENOMEM ? NULL : io_join(s->out->from->path, name);
+    if (!path) {
+        return no_memory(s, e);
+    }
+    const err_code code = is_dangling(path, failure)
+                              ? OK
+                              : err_set_errno(e, ERR_IO, failure, "%s: cannot stat", path);
+    free(path);
+    return code;
+}
+
 /* Directories whose names begin with a dot belong to version control and to downloads. Without
  * config.json nothing says that the others belong to the checkpoint, which may be a file in /tmp. */
 static err_code add_directories(const embed_search *s, const dir_list *names, err *e)
@@ -212,11 +223,7 @@ static err_code add_directories(const embed_search *s, const dir_list *names, er
         }
         TRY(monitor_step(s->monitor, 0, e));
         const int failure = checkpoint_dir_stat(s->out->from, name, &st);
-        if (failure != 0 && !is_dangling(s, name, failure)) {
-            return failure == ENOMEM ? no_memory(s, e)
-                                     : err_set_errno(e, ERR_IO, failure, "%s/%s: cannot stat",
-                                                     s->out->from->path, name);
-        }
+        TRY(failure == 0 ? OK : refuse_directory(s, name, failure, e));
         TRY(failure == 0 && S_ISDIR(st.st_mode) ? add_directory(s, name, e) : OK);
     }
     return OK;

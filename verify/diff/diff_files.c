@@ -78,22 +78,33 @@ static bool is_json(const char *name)
     return dot && strcmp(dot, ".json") == 0;
 }
 
-/* NULL if the file is not valid JSON: then only bytes can be compared. */
-static json_t *parse(const char *name, const file_text *f)
+/* *out is NULL if the file is not valid JSON: then only bytes can be compared. That memory is short is
+ * no such answer. */
+static err_code parse(const char *name, const file_text *f, json_t **out, err *e)
 {
-    json_t *value = NULL;
-    return json_parse(name, f->data, f->bytes, JSON_PYTHON | JSON_LARGE, &value, NULL) == OK ? value
-                                                                                             : NULL;
+    err why = {0};
+    *out = NULL;
+    if (!is_json(name)) {
+        return OK;
+    }
+    const err_code code = json_parse(name, f->data, f->bytes, JSON_PYTHON | JSON_LARGE, out, &why);
+    if (code != OK) {
+        *out = NULL;
+    }
+    return code == OK || code == ERR_INPUT ? OK : err_set(e, code, "%s", why.text);
 }
 
-static void compare_texts(difference_list *list, const char *name, const file_text *a,
-                          const file_text *b)
+static err_code compare_texts(difference_list *list, const char *name, const file_text *a,
+                              const file_text *b, err *e)
 {
     char what[NAME_MAX + 8];
     snprintf(what, sizeof what, "file %s", name);
-    json_t *const x = is_json(name) ? parse(name, a) : NULL;
-    json_t *const y = is_json(name) ? parse(name, b) : NULL;
+    json_t *x = NULL;
+    json_t *y = NULL;
     const size_t before = list->count;
+    err_code code = OK;
+    TRY_OUT(parse(name, a, &x, e));
+    TRY_OUT(parse(name, b, &y, e));
     if (x && y) {
         difference_json(list, what, sides, x, y);
     }
@@ -103,8 +114,10 @@ static void compare_texts(difference_list *list, const char *name, const file_te
                               : "%s: different contents: %zu bytes in A, %zu in B",
                        what, a->bytes, b->bytes);
     }
-    json_decref(x);
+out:
     json_decref(y);
+    json_decref(x);
+    return code;
 }
 
 static err_code compare_file(diff_job *j, const char *name, const file_list lists[2],
@@ -119,7 +132,7 @@ static err_code compare_file(diff_job *j, const char *name, const file_list list
         r->files_alike++;
     } else {
         r->files_different++;
-        compare_texts(&r->files, name, &text[0], &text[1]);
+        TRY_OUT(compare_texts(&r->files, name, &text[0], &text[1], e));
     }
 out:
     free(text[1].owned);

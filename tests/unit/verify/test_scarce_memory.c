@@ -155,6 +155,45 @@ START_TEST(differences)
 }
 END_TEST
 
+/* Two files of the same values in different spellings are called that, or there is no memory. */
+static err_code diff_spellings(void *ctx, err *e)
+{
+    diff_report found = {0};
+    store *a = NULL, *b = NULL;
+    err_code code = OK;
+    TRY_OUT(store_open(source_path, NULL, &a, e));
+    TRY_OUT(store_open(packed_path, NULL, &b, e));
+    TRY_OUT(diff_run(a, b, ctx, NULL, &found, e));
+    TRY_OUT(found.files.count == 1 && strstr(found.files.items[0], "same values")
+                ? OK
+                : err_set(e, ERR_INTERNAL, "%s",
+                          found.files.count ? found.files.items[0] : "no difference"));
+out:
+    diff_report_free(&found);
+    store_close(a);
+    store_close(b);
+    return code;
+}
+
+START_TEST(spellings)
+{
+    static const char *const texts[] = {"{\"a\": [NaN, 1]}", "{\"a\":[NaN,1]}"};
+    static const char header[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    diff_options o = {.threads = 1, .memory = 64 * MIB};
+    for (int i = 0; i < COUNT(texts); i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%d/model.safetensors", i);
+        scratch_safetensors(name, header, 4, 1);
+        snprintf(name, sizeof name, "%d/config.json", i);
+        scratch_text(name, texts[i]);
+    }
+    scarce_leave_jansson();
+    source_path = scratch("0");
+    packed_path = scratch("1");
+    expect_scarce(diff_spellings, &o);
+}
+END_TEST
+
 static err_code check_weights(void *ctx, err *e)
 {
     weights_report found = {0};
@@ -196,6 +235,7 @@ int main(void)
     tcase_add_test(models, forward_passes);
     tcase_add_test(models, differences);
     tcase_add_test(models, weights);
+    tcase_add_test(models, spellings);
     Suite *const s = suite_create("scarce_memory");
     suite_add_tcase(s, tc);
     suite_add_tcase(s, models);
