@@ -252,7 +252,9 @@ err_code sandbox_enter(command_id c, const command_line *line, const monitor *ex
         close(rules.fd);
         return err_set(e, ERR_MEMORY, "no memory for the rules of the sandbox");
     }
-    if (!landlock_enforce(&rules)) {
+    if (landlock_enforce(&rules)) {
+        io_set_sandboxed();
+    } else {
         monitor_note(explain, "no sandbox for files: Landlock: %s", strerror(errno));
     }
     if (!syscall_filter_enforce()) {

@@ -10,11 +10,18 @@
 
 #include "format/base/digest.h"
 
+static bool sandboxed;
+
+void io_set_sandboxed(void)
+{
+    sandboxed = true;
+}
+
 void io_hint_withheld(const char *path, int why, err *e)
 {
     if (why == EACCES && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0) {
-        err_hint(e, "its permissions allow it: something else protects it, such as octavo's "
-                    "sandbox, which OCTAVO_SANDBOX=off turns off");
+        err_hint(e, "its permissions allow it: something else protects it%s",
+                 sandboxed ? ", such as octavo's sandbox, which OCTAVO_SANDBOX=off turns off" : "");
     }
 }
 

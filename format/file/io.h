@@ -26,6 +26,9 @@ int io_sync(int fd);
  * Landlock, as in bin/sandbox, and the like. `why` is the errno. */
 void io_hint_withheld(const char *path, int why, err *e);
 
+/* The hint speaks of octavo's sandbox from now on. Before there are threads. */
+void io_set_sandboxed(void);
+
 /* Open for reading, regular files only; *fd is the caller's to close. `st` may be NULL. */
 MUST_CHECK err_code io_open_read(const char *path, int *fd, struct stat *st, err *e);
 

@@ -57,4 +57,12 @@ sed 's|model-00001-of-00002.safetensors|a/b/c/one.safetensors|' checkpoint/model
 octavo inspect deep
 OCTAVO_SANDBOX=off quietly inspect deep
 OCTAVO_SANDBOX=off octavo verify packed -v
+say 'something else does not let it read: the hint speaks of the sandbox only if there is one'
+# withheld FROM: packed cannot be opened, from that attempt on; the first three make rules.
+withheld() {
+    under strace -f -qq -o /dev/null -P packed -e trace=openat -e "inject=openat:error=EACCES:when=$1+" "$OCTAVO" inspect packed |
+        grep -v resolved
+}
+withheld 4
+OCTAVO_SANDBOX=off withheld 1
 files
