@@ -84,8 +84,8 @@ static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count
 static err_code frame(const char *text, header *h, err *e)
 {
     const size_t length = strlen(text);
-    uint64_t padded = 0;
-    if (!num_align_up(length, ALIGNMENT, &padded) || padded > ST_MAX_HEADER_BYTES) {
+    const uint64_t padded = num_ceil_div(length, ALIGNMENT) * ALIGNMENT;
+    if (padded > ST_MAX_HEADER_BYTES) {
         return err_set(e, ERR_INPUT, "a header of %zu bytes, at most %d are allowed", length,
                        ST_MAX_HEADER_BYTES);
     }

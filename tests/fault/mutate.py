@@ -60,6 +60,8 @@ EQUIVALENT = {
         "a longer text differs from the canonical one in the NUL after it; only a sanitizer sees more being read",
     ("verify/integrity/section_rules.c", "canonical_bytes != bytes"):
         "as above",
+    ("format/safetensors/safetensors_write.c", "!num_add(off[i], bytes, &off[i + 1])"):
+        "an offset is below 2^63, or the tensor before it was refused, and the size of a tensor below 2^61",
     ("format/pack/pack_table.c", "!num_mul(r->block.rows, pack_record_cols(r), &tile_row)"):
         "tiles have less than 2^16 rows, and record_size has refused dimensions from 2^40 on",
     ("format/pack/pack_table.c", "!num_add(t->chunk_count, r->chunk_count, &t->chunk_count)"):

@@ -231,6 +231,22 @@ START_TEST(a_large_tokenizer_passes)
 }
 END_TEST
 
+/* Within the memory that a large tree may take. */
+START_TEST(values_are_counted)
+{
+    static const struct {
+        const char *item;
+        size_t count;
+    } large[] = {{"[],", JSON_MAX_NESTS}, {"{},", JSON_MAX_NESTS}, {"1,", JSON_MAX_VALUES + 1}};
+    err e = {0};
+    ck_assert_int_eq(
+        parse_repeated(JSON_EXACT | JSON_LARGE, "[", large[_i].item, large[_i].count, "0]", &e),
+        ERR_INPUT);
+    ck_assert_str_eq(e.text,
+                     "t.json: JSON of more than 1048576 objects and arrays or 2097152 values");
+}
+END_TEST
+
 /* Texts that take the same memory in different ways: the estimate is never less than what they take,
  * and is not much more. */
 START_TEST(memory_of_trees_is_bounded)
@@ -257,6 +273,19 @@ START_TEST(memory_of_trees_is_bounded)
     ck_assert_int_eq(getrusage(RUSAGE_SELF, &used), 0);
     ck_assert_int_lt(used.ru_maxrss >> 10, 64 + 16 + 16); /* the tree, its text, the program */
 #endif
+}
+END_TEST
+
+START_TEST(other_kinds_of_files_are_named)
+{
+    static const char text[] = "version https://git-lfs.github.com/spec/v1\n"
+                               "oid sha256:0000\nsize 1\n";
+    json_t *value = NULL;
+    err e = {0};
+    ck_assert_int_eq(json_parse("a.json", text, sizeof text - 1, JSON_EXACT, &value, &e),
+                     ERR_INPUT);
+    ck_assert_ptr_nonnull(strstr(e.text, "a.json: a Git LFS pointer, not JSON"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "git lfs pull"));
 }
 END_TEST
 
@@ -369,6 +398,7 @@ int main(void)
     tcase_add_test(tc, reals_do_not_excuse_errors);
     tcase_add_test(tc, depth_is_bounded);
     tcase_add_test(tc, files_are_read);
+    tcase_add_test(tc, other_kinds_of_files_are_named);
     tcase_add_loop_test(tc, canonical_form, 0, sizeof forms / sizeof *forms);
     tcase_add_test(tc, canonical_form_of_values_made_here);
     tcase_add_test(tc, not_every_value_has_one);
@@ -377,6 +407,7 @@ int main(void)
     tcase_set_timeout(large, 30);
     tcase_add_test(large, hostile_sizes_are_refused_early);
     tcase_add_test(large, a_large_tokenizer_passes);
+    tcase_add_loop_test(large, values_are_counted, 0, 3);
     tcase_add_loop_test(large, memory_of_trees_is_bounded, 0, 5);
     suite_add_tcase(s, large);
     SRunner *r = srunner_create(s);

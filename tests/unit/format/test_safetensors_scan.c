@@ -34,6 +34,35 @@ START_TEST(fields_are_counted)
 }
 END_TEST
 
+/* One member more than a header may have. */
+START_TEST(members_are_counted)
+{
+    static const char item[] = "\"\":{},";
+    const size_t each = sizeof item - 1;
+    char *const text = malloc(1 + each * (ST_MAX_MEMBERS + 1));
+    ck_assert_ptr_nonnull(text);
+    text[0] = '{';
+    for (size_t i = 0; i <= ST_MAX_MEMBERS; i++) {
+        memcpy(text + 1 + i * each, item, each);
+    }
+    for (size_t count = ST_MAX_MEMBERS; count <= ST_MAX_MEMBERS + 1; count++) {
+        size_t members = 0;
+        size_t key_bytes = 0;
+        err e = {0};
+        text[count * each] = '}'; /* in place of the last comma */
+        const err_code code = st_scan_all("f", text, count * each + 1, &members, &key_bytes, &e);
+        text[count * each] = ',';
+        if (count == ST_MAX_MEMBERS) {
+            expect_ok(code, &e);
+            ck_assert_uint_eq(members, count);
+        } else {
+            expect_error(code, ERR_INPUT, &e, "more than 1048576 tensors");
+        }
+    }
+    free(text);
+}
+END_TEST
+
 /* Tensors of 2 bytes in reverse order, so that sorting has something to do. */
 static char *make_header(size_t count, size_t *bytes)
 {
@@ -126,6 +155,7 @@ int main(void)
     TCase *tc = tcase_create("safetensors_scan");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, fields_are_counted);
+    tcase_add_test(tc, members_are_counted);
     tcase_add_test(tc, a_hundred_thousand_tensors);
     tcase_add_loop_test(tc, hostile_headers_cost_little, 0, sizeof hostile / sizeof *hostile);
     suite_add_tcase(s, tc);

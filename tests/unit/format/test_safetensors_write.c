@@ -202,6 +202,22 @@ START_TEST(impossible_metadata)
 }
 END_TEST
 
+/* 17 MB of control characters become more than 100 MB of escapes. */
+START_TEST(header_is_limited)
+{
+    const size_t bytes = ST_MAX_HEADER_BYTES / 6 + 1;
+    char *const text = memset(malloc(bytes), 1, bytes);
+    json_t *const metadata = json_pack("{s:o}", "a", json_stringn(text, bytes));
+    ck_assert_ptr_nonnull(metadata);
+    st_writer *w = NULL;
+    err e = {0};
+    expect_error(st_writer_open(scratch("x"), false, NULL, 0, metadata, &w, &e), ERR_INPUT, &e,
+                 "x: a header of 100000027 bytes, at most 100000000 are allowed");
+    json_decref(metadata);
+    free(text);
+}
+END_TEST
+
 START_TEST(writes_beyond_the_end)
 {
     const st_tensor tensors[] = {TENSOR("a", U8, 1, 4), TENSOR("b", U8, 1, 4)};
@@ -296,6 +312,7 @@ int main(void)
     tcase_add_test(tc, impossible_tensors);
     tcase_add_test(tc, impossible_names);
     tcase_add_test(tc, impossible_metadata);
+    tcase_add_test(tc, header_is_limited);
     tcase_add_test(tc, writes_beyond_the_end);
     tcase_add_test(tc, nothing_by_halves);
     tcase_add_test(tc, many_tensors);
