@@ -42,12 +42,14 @@ static err_code add_rule(convert_request *q, const char *option, const char *glo
     return recipe_add_rule(&q->rules, glob, quantize, true, e);
 }
 
+enum { MOST_EMBED = 10000 }; /* globs of --embed and --no-embed: each is tried on every file */
+
 static err_code add_embed(convert_request *q, const char *option, const char *glob, bool embed,
                           err *e)
 {
     TRY(value_glob(option, glob, e));
-    if (q->options.embed_glob_count == RECIPE_MAX_RULES) {
-        return err_set(e, ERR_USAGE, "%s: more than %d of these", option, RECIPE_MAX_RULES);
+    if (q->options.embed_glob_count == MOST_EMBED) {
+        return err_set(e, ERR_USAGE, "more than %d of --embed and --no-embed", MOST_EMBED);
     }
     q->globs[q->options.embed_glob_count++] = (embed_glob){glob, embed};
     return OK;

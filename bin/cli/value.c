@@ -161,7 +161,8 @@ err_code value_words(const char *option, const char *text, const char *words, un
 err_code value_glob(const char *option, const char *text, err *e)
 {
     if (strlen(text) > GLOB_MAX_BYTES) {
-        return err_set(e, ERR_USAGE, "%s: a glob of more than %d bytes", option, GLOB_MAX_BYTES);
+        return err_set(e, ERR_USAGE, "%s: a glob of %zu bytes, at most %d are possible", option,
+                       strlen(text), GLOB_MAX_BYTES);
     }
     if (glob_valid(text)) {
         return OK;

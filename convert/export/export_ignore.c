@@ -17,29 +17,41 @@ typedef struct builder {
     export_plan *plan;
     size_t capacity; /* of plan->ignored */
     const char *why; /* the reason for the entries that put adds now */
-    bool no_memory;
+    err *e;
+    err_code code; /* why put ended the list early */
 } builder;
 
-static bool put(void *ctx, const char *module)
+static err_code no_memory(err *e)
 {
-    builder *const b = ctx;
+    return err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8");
+}
+
+static err_code add(builder *b, const char *module)
+{
     export_plan *const plan = b->plan;
+    TRY(monitor_step(b->how->monitor, plan->ignored_count, b->e));
     if (plan->ignored_count == b->capacity) {
         const size_t capacity = num_max(64, 2 * b->capacity);
         export_ignored *const larger = realloc(plan->ignored, capacity * sizeof *larger);
         if (!larger) {
-            b->no_memory = true;
-            return false;
+            return no_memory(b->e);
         }
         plan->ignored = larger;
         b->capacity = capacity;
     }
     char *const copy = strdup(module);
-    if (copy) {
-        plan->ignored[plan->ignored_count++] = (export_ignored){copy, b->why};
+    if (!copy) {
+        return no_memory(b->e);
     }
-    b->no_memory = !copy;
-    return copy != NULL;
+    plan->ignored[plan->ignored_count++] = (export_ignored){copy, b->why};
+    return OK;
+}
+
+static bool put(void *ctx, const char *module)
+{
+    builder *const b = ctx;
+    b->code = add(b, module);
+    return b->code == OK;
 }
 
 /* Is there a tensor "BEFORE.END", BEFORE being the first `bytes` bytes of `name`? */
@@ -258,19 +270,19 @@ static void sort_once(export_plan *plan)
     plan->ignored_count = kept;
 }
 
-/* Only memory and the length of a name can end the list early. */
-static err_code refuse_list(const builder *b, uint32_t record, err *e)
+/* If put did not end the list early, the length of a name did. */
+static err_code refuse_list(const builder *b, uint32_t record)
 {
-    return b->no_memory
-               ? err_set(e, ERR_MEMORY, "no memory for the list of modules that are not FP8")
-               : err_set(e, ERR_INPUT,
+    return b->code != OK
+               ? b->code
+               : err_set(b->e, ERR_INPUT,
                          "tensor %s: the name of its module in %s has more than %d bytes",
                          b->table->records[record].name, b->how->preset->reader, NAME_MAX_BYTES);
 }
 
 err_code export_ignore_make(const pack_table *t, const export_how *how, export_plan *plan, err *e)
 {
-    builder b = {.table = t, .how = how, .plan = plan};
+    builder b = {.table = t, .how = how, .plan = plan, .e = e};
     bool good = true;
     if (plan->fp8_count == 0) {
         return OK; /* no quantization_config, and no list in it */
@@ -281,11 +293,12 @@ err_code export_ignore_make(const pack_table *t, const export_how *how, export_p
     }
     uint32_t done = 0;
     while (done < t->count && good) {
+        TRY(monitor_step(how->monitor, done, e));
         good = list_record(&b, done);
         done += good;
     }
     if (!good) {
-        return refuse_list(&b, done, e);
+        return refuse_list(&b, done);
     }
     if (plan->ignored_count > 0) {
         sort_once(plan);

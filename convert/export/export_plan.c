@@ -70,10 +70,12 @@ static err_code fill_part(const pack_record *r, const export_record *x, uint64_t
 }
 
 static err_code fill_record(const pack_table *t, uint32_t record, const char *weight,
-                            const char *suffix, export_plan *plan, char **names, err *e)
+                            const char *suffix, const monitor *m, export_plan *plan, char **names,
+                            err *e)
 {
     const export_record *const x = &plan->records[record];
     for (uint64_t i = 0; i < x->parts; i++) {
+        TRY(monitor_step(m, x->first + i, e));
         TRY(fill_part(&t->records[record], x, i, weight, suffix, &plan->tensors[x->first + i],
                       names, e));
     }
@@ -86,12 +88,12 @@ static err_code fill_tensors(const pack_table *t, const export_how *how, export_
     char *names = plan->names;
     for (uint32_t i = 0; i < t->count; i++) {
         const pack_record *const r = &t->records[i];
-        TRY(monitor_step(how->monitor, i, e));
         if (r->cls != CLASS_SCALES) {
-            TRY(fill_record(t, i, r->name, "", plan, &names, e));
+            TRY(fill_record(t, i, r->name, "", how->monitor, plan, &names, e));
         }
         if (r->cls == CLASS_CODES) {
-            TRY(fill_record(t, r->scale_idx, r->name, p->scale_suffix, plan, &names, e));
+            TRY(fill_record(t, r->scale_idx, r->name, p->scale_suffix, how->monitor, plan, &names,
+                            e));
         }
     }
     return OK;

@@ -87,7 +87,8 @@ typedef struct export_how {
 } export_how;
 
 /* Errors: ERR_INPUT the runtime cannot read something in the file (a hint says what helps), there is
- * no tensor, or a name is too long; ERR_MEMORY; ERR_CANCELLED. Free with export_plan_free, also after an error. */
+ * no tensor, or a name is too long; ERR_MEMORY; ERR_CANCELLED. Free with export_plan_free, also
+ * after an error. */
 MUST_CHECK err_code export_plan_make(const pack_table *t, const export_how *how, export_plan *out,
                                      err *e);
 void export_plan_free(export_plan *p);

@@ -215,7 +215,7 @@ err_code fit_make(const fit_question *q, fit *out, err *e)
     }
     TRY(gather(q, out, e));
     TRY(judge_runs(q, out, e));
-    return fit_warn_all(q->table, out, e);
+    return fit_warn_all(q, out, e);
 }
 
 bool fit_says_yes(const fit *f)

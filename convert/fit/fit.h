@@ -124,8 +124,8 @@ typedef struct fit_question {
     const monitor *monitor;      /* is asked for cancellation; may be NULL */
 } fit_question;
 
-/* Errors: ERR_INPUT config.json is not valid JSON, or more than FIT_MAX_FAULTS; ERR_MEMORY; ERR_CANCELLED. Free with fit_free, also after an
- * error. */
+/* Errors: ERR_INPUT config.json is not valid JSON, or more than FIT_MAX_FAULTS; ERR_MEMORY;
+ * ERR_CANCELLED. Free with fit_free, also after an error. */
 MUST_CHECK err_code fit_make(const fit_question *q, fit *out, err *e);
 void fit_free(fit *f);
 
@@ -150,7 +150,7 @@ MUST_CHECK err_code fit_hold(const pack_table *t, const export_plan *plan, const
 uint64_t fit_experts(const pack_table *t, const fit_model *m);
 
 /* fit_warn.c: add all other warnings except WARN_EXPORT_REFUSED. */
-MUST_CHECK err_code fit_warn_all(const pack_table *t, fit *out, err *e);
+MUST_CHECK err_code fit_warn_all(const fit_question *q, fit *out, err *e);
 
 /* Append a warning. */
 MUST_CHECK err_code fit_warn(fit *f, fit_warning_id id, bool blocks, err *e, const char *format,

@@ -85,11 +85,13 @@ static bool is_mtp(const fit *f, const pack_record *r)
 }
 
 /* Records are sorted by layer, so each layer begins exactly once. */
-static layer_count count_layers(const pack_table *t, const fit *f)
+static err_code count_layers(const pack_table *t, const fit *f, const monitor *m, layer_count *out,
+                             err *e)
 {
     layer_count c = {0};
     uint64_t seen = 0;
     for (uint32_t i = 0; i < t->count; i++) {
+        TRY(monitor_step(m, i, e));
         const pack_record *const r = &t->records[i];
         const bool first = i == 0 || t->records[i - 1].layer != r->layer;
         seen += first && r->layer >= 0 && (uint64_t)r->layer < f->model.layers;
@@ -97,12 +99,14 @@ static layer_count count_layers(const pack_table *t, const fit *f)
         c.mtp = c.mtp || is_mtp(f, r) || glob_match("*.eh_proj.weight", r->name);
     }
     c.missing = f->model.layers - seen;
-    return c;
+    *out = c;
+    return OK;
 }
 
-static err_code warn_layers(const pack_table *t, fit *f, err *e)
+static err_code warn_layers(const pack_table *t, fit *f, const monitor *m, err *e)
 {
-    const layer_count c = count_layers(t, f);
+    layer_count c;
+    TRY(count_layers(t, f, m, &c, e));
     const bool ignored = f->preset->ignores_mtp;
     const uint64_t n = c.extra_tensors;
     if (f->model.known && n > 0) {
@@ -230,13 +234,15 @@ static err_code warn_unknown(fit *f, err *e)
                              count, count == 1 ? "x" : "ces", first->module, f->preset->reader);
 }
 
-err_code fit_warn_all(const pack_table *t, fit *out, err *e)
+err_code fit_warn_all(const fit_question *q, fit *out, err *e)
 {
+    const pack_table *const t = q->table;
     TRY(warn_config(out, e));
     TRY(warn_architecture(out, e));
     TRY(warn_names(t, out, e));
-    TRY(warn_layers(t, out, e));
+    TRY(warn_layers(t, out, q->monitor, e));
     TRY(warn_experts(t, out, e));
+    TRY(monitor_step(q->monitor, 0, e));
     TRY(warn_head(t, out, e));
     TRY(warn_scales(t, out, e));
     return warn_unknown(out, e);

@@ -42,8 +42,8 @@ typedef struct embed_glob {
  * (embed_names.h). Indexes and *.safetensors are never embedded. Directories are looked into if they
  * are not links, do not begin with a dot, and have at most 1000 entries or may hold what is chosen.
  * A glob that matches no file is ERR_USAGE; an embedded file over 64 MiB, with a name that the
- * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY, ERR_CANCELLED. Free with
- * embed_list_free. */
+ * archive does not allow, or that is a Git LFS pointer, is ERR_INPUT; ERR_IO, ERR_MEMORY,
+ * ERR_CANCELLED. Free with embed_list_free. */
 MUST_CHECK err_code embed_choose(const checkpoint_dir *from, const embed_glob *globs,
                                  size_t glob_count, const monitor *m, embed_list *out, err *e);
 

@@ -72,8 +72,8 @@ typedef struct tensor_states {
     char *described;
 } tensor_states;
 
-/* `described`: the name of the method that files of the model give, or "". ERR_MEMORY, ERR_CANCELLED. Free with
- * tensor_states_free, also after an error. */
+/* `described`: the name of the method that files of the model give, or "". ERR_MEMORY,
+ * ERR_CANCELLED. Free with tensor_states_free, also after an error. */
 MUST_CHECK err_code tensor_states_find(const named_tensor *list, size_t count,
                                        const char *described, const monitor *m, tensor_states *out,
                                        err *e);

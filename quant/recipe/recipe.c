@@ -51,10 +51,14 @@ err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_o
     if (!utf8_valid(glob)) { /* names are UTF-8, and the packed file stores the recipe as JSON */
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "'%s' is not UTF-8", glob);
     }
-    if (strlen(glob) > GLOB_MAX_BYTES || r->rule_count == RECIPE_MAX_RULES) {
+    if (strlen(glob) > GLOB_MAX_BYTES) {
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT,
-                       "more than %d rules, or a glob of more than %d bytes", RECIPE_MAX_RULES,
+                       "a glob of %zu bytes, at most %d are possible", strlen(glob),
                        GLOB_MAX_BYTES);
+    }
+    if (r->rule_count == RECIPE_MAX_RULES) {
+        return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "more than %d rules",
+                       RECIPE_MAX_RULES);
     }
     TRY(reserve_rule(r, e));
     char *const copy = strdup(glob);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "format/checkpoint/embed.h"
+#include "tests/aid/expect.h"
 #include "tests/aid/scratch.h"
 
 #define expect(text, part)                                                                         \
@@ -43,7 +44,6 @@ static const char *const weights[] = {
     "x.safetensors",
 };
 
-#define COUNT(list) (sizeof(list) / sizeof *(list))
 
 static inline void make_all(void)
 {

@@ -384,6 +384,9 @@ def group_kill(sweep):
 
 def group_signal(sweep):
     """Signals that ask to stop: octavo cleans up and dies of that signal."""
+    # A shell ignores SIGINT and SIGHUP in what it runs in the background, and octavo keeps to what it finds.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     # Several threads may each get the signal at their n-th call: not SIGINT, whose second one ends the process at once.
     many = ("--threads", "2")
     for number, force, options, calls, step in (

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/aid/cancel_each.h"
 #include "tests/aid/embed_case.h"
 
 START_TEST(the_built_in_list)
@@ -211,19 +212,23 @@ START_TEST(no_directory)
 }
 END_TEST
 
-static bool always(void *ctx)
+static err_code choose_with(void *ctx, const monitor *m, err *e)
 {
+    static const embed_glob globs[] = {{"*.txt", true}, {"*/*.jinja", true}};
+    embed_list list;
     (void)ctx;
-    return true;
+    TRY(embed_choose(scratch_folder(), globs, 2, m, &list, e));
+    embed_list_free(&list);
+    return OK;
 }
 
 START_TEST(choosing_can_be_cancelled)
 {
-    const monitor stop = {.cancelled = always};
-    embed_list list;
-    err e = {0};
     scratch_write("config.json", "{}", 2);
-    ck_assert_int_eq(embed_choose(scratch_folder(), NULL, 0, &stop, &list, &e), ERR_CANCELLED);
+    scratch_write("notes.txt", "x", 1);
+    ck_assert_int_eq(mkdir(scratch("additional_chat_templates"), 0700), 0);
+    scratch_write("additional_chat_templates/a.jinja", "x", 1);
+    ck_assert_uint_eq(cancel_each(choose_with, NULL), 9);
 }
 END_TEST
 
