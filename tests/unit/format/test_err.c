@@ -176,6 +176,34 @@ START_TEST(worse_of_two)
 }
 END_TEST
 
+/* A file that changed meanwhile: success and verdicts on its bytes mean nothing, other failures stay. */
+START_TEST(changes_overrule_verdicts)
+{
+    static const struct {
+        err_code code;
+        bool overruled;
+    } cases[] = {{OK, true},          {ERR_DIFFERENT, true},  {ERR_DAMAGED, true},
+                 {ERR_INPUT, true},   {ERR_NUMERIC, true},    {ERR_IO, false},
+                 {ERR_MEMORY, false}, {ERR_CANCELLED, false}, {ERR_GPU, false},
+                 {ERR_USAGE, false},  {ERR_INTERNAL, false}};
+    for (int i = 0; i < COUNT(cases); i++) {
+        err e = {0}, late = {0}, none = {0};
+        const err_code code = cases[i].code;
+        if (code != OK) {
+            err_set(&e, code, "first");
+        }
+        ck_assert_int_eq(err_overrule(&e, code, &none), code);
+        ck_assert_str_eq(e.text, code == OK ? "" : "first");
+        err_set(&late, ERR_IO, "changed");
+        err_hint(&late, "why");
+        ck_assert_int_eq(err_overrule(&e, code, &late), cases[i].overruled ? ERR_IO : code);
+        ck_assert_str_eq(e.text, cases[i].overruled ? "changed" : "first");
+        ck_assert_str_eq(e.hint, cases[i].overruled ? "why" : "");
+        ck_assert_int_eq(err_overrule(NULL, code, &late), cases[i].overruled ? ERR_IO : code);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("err");
@@ -190,5 +218,6 @@ int main(void)
     tcase_add_test(tc, hint_of_no_error_is_not_kept);
     tcase_add_loop_test(tc, code_has_status_and_name, 0, COUNT(codes));
     tcase_add_test(tc, worse_of_two);
+    tcase_add_test(tc, changes_overrule_verdicts);
     return run_tests("err", tc);
 }
