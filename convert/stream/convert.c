@@ -250,16 +250,12 @@ static void sum_up(const plan *p, const pack_evidence *v, convert_report *report
     }
 }
 
-/* The engine is idle now, and its buffers are free. */
-static err_code read_back(const convert_job *job, const engine *g, const output *out,
-                          const monitor *m, convert_report *report, err *e)
+/* The engine is idle now, and its buffers are free: `buffers` gets those of its slots. */
+static err_code read_back(const convert_job *job, const engine *g, unsigned char **buffers,
+                          const output *out, const monitor *m, convert_report *report, err *e)
 {
     if (!job->options.check || output_is_stream(out)) {
         return OK;
-    }
-    unsigned char **const buffers = calloc(g->slot_count, sizeof *buffers);
-    if (!buffers) {
-        return err_set(e, ERR_MEMORY, "%s: no memory to read it back", job->options.output);
     }
     const pack_written w = {.fd = output_descriptor(out),
                             .path = output_part_path(out),
@@ -275,30 +271,22 @@ static err_code read_back(const convert_job *job, const engine *g, const output 
     const err_code code = job->options.check(&w, m, e);
     report->read_back_seconds = now() - start;
     report->read_back = true;
-    free(buffers);
     return code;
 }
 
 /* Write and sync all bytes of the output. */
-static err_code fill_output(convert_job *job, engine *g, pipeline *p, pack_evidence *v, output *out,
-                            const monitor *m, convert_report *report, err *e)
+static err_code fill_output(convert_job *job, engine *g, pipeline *p, pack_evidence *v,
+                            pack_tail *tail, output *out, const monitor *m, convert_report *report,
+                            err *e)
 {
-    const plan *const made = &job->plan;
-    pack_tail tail = {0};
-    err_code code = OK;
-    TRY(output_reserve(out, made->file_bytes, e));
-    TRY_OUT(pack_tail_reserve(&made->table, v->alg, made->provenance_bytes, &tail, e));
-    if (job->options.source_sha256) {
-        TRY_OUT(digest_shards(job, g, m, e));
-    }
+    TRY(output_reserve(out, job->plan.file_bytes, e));
+    TRY(job->options.source_sha256 ? digest_shards(job, g, m, e) : OK);
     const double start = now();
-    TRY_OUT(write_tensors(job, p, out, m, report, e));
-    TRY_OUT(write_tail(made, v, &tail, out, report, e));
+    TRY(write_tensors(job, p, out, m, report, e));
+    TRY(write_tail(&job->plan, v, tail, out, report, e));
     report->seconds = now() - start;
-    sum_up(made, v, report);
-out:
-    free(tail.bytes);
-    return code;
+    sum_up(&job->plan, v, report);
+    return OK;
 }
 
 static err_code open_output(const convert_options *o, const monitor *m, output **out, err *e)
@@ -312,19 +300,23 @@ static err_code write_output(convert_job *job, engine *g, const monitor *m, conv
                              output **out, err *e)
 {
     pack_evidence v = {0};
+    pack_tail tail = {0};
     pipeline *p = NULL;
+    const plan *const made = &job->plan;
     const pipeline_job what = {.plan = &job->plan,
                                .cp = job->cp,
                                .engine = g,
                                .slots = (unsigned)num_min(job->slots.count, g->slot_count),
                                .evidence = &v};
     err_code code = OK;
-    TRY_OUT(pack_evidence_create(&job->plan.table, job->options.digest, &v, e));
+    TRY_OUT(pack_evidence_create(&made->table, job->options.digest, &v, e));
+    TRY_OUT(pack_tail_reserve(&made->table, v.alg, made->provenance_bytes, &tail, e));
     TRY_OUT(pipeline_open(&what, m, &p, e));
     TRY_OUT(open_output(&job->options, m, out, e));
-    TRY_OUT(fill_output(job, g, p, &v, *out, m, report, e));
+    TRY_OUT(fill_output(job, g, p, &v, &tail, *out, m, report, e));
 out:
     pipeline_close(p);
+    free(tail.bytes);
     pack_evidence_free(&v);
     return code;
 }
@@ -334,12 +326,15 @@ err_code convert_run(convert_job *job, engine *g, const monitor *m, convert_repo
     *report = (convert_report){0};
     output *out = NULL;
     err_code code = OK;
+    unsigned char **const buffers = calloc(g->slot_count, sizeof *buffers);
+    TRY_OUT(buffers ? OK : err_set(e, ERR_MEMORY, "%s: no memory", job->options.output));
     TRY_OUT(refuse_input_as_output(job, e));
     TRY_OUT(write_output(job, g, m, report, &out, e));
-    TRY_OUT(read_back(job, g, out, m, report, e));
+    TRY_OUT(read_back(job, g, buffers, out, m, report, e));
     TRY_OUT(monitor_cancelled(m) ? err_set(e, ERR_CANCELLED, "interrupted") : OK);
     TRY_OUT(output_commit(&out, e));
 out:
     output_abandon(&out);
+    free(buffers);
     return code;
 }
