@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "format/json/json_memory.h"
+
 const char *config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES])
 {
     char *const whole = json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
@@ -29,9 +31,14 @@ static err_code refuse(const char *what, const char *key, const json_t *value, c
                        err *e)
 {
     char found[CONFIG_SHOWN_BYTES];
-    return value ? err_set(e, ERR_INPUT, "%s: %s: expected %s, found %s", what, key, expected,
-                           config_show(value, found))
-                 : err_set(e, ERR_INPUT, "%s: %s is missing", what, key);
+    if (!value) {
+        return err_set(e, ERR_INPUT, "%s: %s is missing", what, key);
+    }
+    const unsigned long before = json_failed_allocations();
+    config_show(value, found);
+    return json_failed_allocations() == before
+               ? err_set(e, ERR_INPUT, "%s: %s: expected %s, found %s", what, key, expected, found)
+               : err_set(e, ERR_MEMORY, "%s: no memory for %s", what, key);
 }
 
 err_code config_count(const char *what, const char *key, const json_t *value, uint64_t low,

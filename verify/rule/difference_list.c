@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "format/json/json_memory.h"
 #include "format/json/json_value.h"
 
 enum { KEY_BYTES = 512 };
@@ -78,9 +79,11 @@ static void compare_values(const json_pair *p, const char *key, json_t *first, j
     } else if (!config_same(first, second)) {
         char here[CONFIG_SHOWN_BYTES];
         char there[CONFIG_SHOWN_BYTES];
+        const unsigned long before = json_failed_allocations();
         difference_add(p->list, "%s%s%s: %s in %s, %s in %s", p->what, *key ? ": " : "", key,
                        config_show(first, here), p->sides[0], config_show(second, there),
                        p->sides[1]);
+        p->list->incomplete |= json_failed_allocations() != before; /* "?" is shown */
     }
 }
 

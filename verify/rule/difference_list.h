@@ -16,7 +16,7 @@
 typedef struct difference_list {
     char **items;
     size_t count, capacity;
-    bool incomplete; /* a difference was lost because memory ran out */
+    bool incomplete; /* memory ran out: a difference, or a value in it, was lost */
 } difference_list;
 
 /* Adding cannot fail: if memory runs out, `incomplete` is set. */
