@@ -104,7 +104,7 @@ const option_spec option_table[] = {
      .value = DIGEST_WORDS,
      .words = DIGEST_WORDS,
      .help = "Digests of the weights: xxh3 (detects accidental corruption, at memory speed; the "
-             "default) or sha256 (also detects deliberate changes)."},
+             "default) or sha256 (also deliberate changes, if the root is known)."},
     {.id = OPTION_SOURCE_SHA256,
      .commands = CONVERT,
      .name = "source-sha256",
@@ -305,7 +305,7 @@ const option_spec option_table[] = {
      .name = "tensor",
      .kind = VALUE_OTHER,
      .value = "GLOB",
-     .help = "Compare only tensors whose names match, and no files."},
+     .help = "Compare only the tensors whose names match, and no files."},
     {.id = OPTION_FULL,
      .commands = DIFF,
      .name = "full",

@@ -65,7 +65,7 @@ err_code packed_view_open(const char *path, packed_view *out, err *e)
     *out = (packed_view){0};
     const err_code code = read_all(path, out, e);
     if (code == ERR_DAMAGED) {
-        err_hint(e, "octavo verify names every damaged place");
+        err_hint(e, "octavo verify lists every corrupted place");
     }
     return code;
 }

@@ -159,7 +159,7 @@ static err_code read_head(export_job *job, member **members, size_t *count, err 
     TRY_OUT(pack_read_members(job->file, members, count, e));
 out:
     if (code == ERR_DAMAGED) {
-        err_hint(e, "octavo verify names every damaged place");
+        err_hint(e, "octavo verify lists every corrupted place");
     }
     return code;
 }

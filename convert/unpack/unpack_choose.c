@@ -276,7 +276,7 @@ err_code unpack_prepare(const unpack_options *options, const monitor *m, unpack_
     TRY_OUT(choose(job, m, e));
 out:
     if (code == ERR_DAMAGED) {
-        err_hint(e, "octavo verify names every damaged place");
+        err_hint(e, "octavo verify lists every corrupted place");
     }
     return code;
 }

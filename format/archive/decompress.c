@@ -215,7 +215,7 @@ err_code decompressor_refuse(const char *path, uint64_t archive_bytes, err *e)
     }
     err_set(e, ERR_INPUT, "%s: unpacks to more than %" PRIu64 " MiB%s: refused", path, limit / MIB,
             why);
-    err_hint(e, "if that is meant to be, --max-expand SIZE allows more");
+    err_hint(e, "if this is intended, --max-expand SIZE allows more");
     return ERR_INPUT;
 }
 

@@ -125,9 +125,10 @@ static err_code check_tree(const char *what, json_form form, const census *c, er
         return OK;
     }
     err_set(e, ERR_INPUT,
-            "%s: JSON of %zu values, which take %zu MiB of memory, at most %" PRIu64 " are allowed",
+            "%s: JSON of %zu values, which take %zu MiB of memory; at most %" PRIu64
+            " MiB are allowed",
             what, c->objects + c->arrays + c->values + 1, tree_bytes(c) >> 20, most / MIB);
-    err_hint(e, "if that is meant to be, --max-expand SIZE allows more");
+    err_hint(e, "if this is intended, --max-expand SIZE allows more");
     return ERR_INPUT;
 }
 

@@ -280,7 +280,7 @@ err_code part_open(part *p, part_empty_fn empty, void *ctx, err *e)
             return OK;
         }
     }
-    return err_set(e, ERR_IO, "%s: others create and remove it all the time", p->name);
+    return err_set(e, ERR_IO, "%s: other processes keep creating and removing it", p->name);
 }
 
 /* ---- the end --------------------------------------------------- */

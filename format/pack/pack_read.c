@@ -42,7 +42,7 @@ static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pa
             "%s: tensor %s, chunk %" PRIu64 ": its digest does not match (offset %" PRIu64
             ", %" PRIu64 " bytes)",
             p->path, r->name, number, c.off, c.bytes);
-    err_hint(e, "octavo verify names every damaged place");
+    err_hint(e, "octavo verify lists every corrupted place");
     return pack_end(p, NULL, ERR_DAMAGED, e);
 }
 

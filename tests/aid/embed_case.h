@@ -44,7 +44,6 @@ static const char *const weights[] = {
     "x.safetensors",
 };
 
-
 static inline void make_all(void)
 {
     for (size_t i = 0; i < COUNT(embedded_names); i++) {

@@ -265,7 +265,7 @@ START_TEST(memory_of_trees_is_bounded)
         const bool fits = count == trees[_i].least;
         ck_assert_int_eq(parse_repeated(JSON_PYTHON, "[", trees[_i].item, count, "0]", &e),
                          fits ? OK : ERR_INPUT);
-        ck_assert(fits || strstr(e.text, "MiB of memory, at most 64 are allowed"));
+        ck_assert(fits || strstr(e.text, "MiB of memory; at most 64 MiB are allowed"));
         ck_assert(fits || strstr(e.hint, "--max-expand"));
     }
 #if !SANITIZED /* which takes more */
