@@ -357,15 +357,16 @@ void pack_close(pack_file *p)
     free(p);
 }
 
+/* A directory without this section was refused when the file was opened. */
 static err_code load_array(const pack_file *p, uint32_t tag, uint64_t expected,
                            unsigned char **data, err *e)
 {
     const pack_section *const s = pack_find_section(p, tag);
-    if (!s || s->len != expected) {
+    if (s->len != expected) {
         char name[5];
         pack_tag_name(tag, name);
         return err_set(e, ERR_INPUT, "%s: section %s: length, expected %" PRIu64 ", found %" PRIu64,
-                       p->path, name, expected, s ? s->len : 0);
+                       p->path, name, expected, s->len);
     }
     const err_code code = pack_section_load(p->fd, p->path, s, data, e);
     return code == OK ? OK : pack_end(p, NULL, code, e);

@@ -143,7 +143,6 @@ START_TEST(other_files_are_refused)
 {
     expect_refused((const unsigned char *)others[_i].text, strlen(others[_i].text), others[_i].code,
                    others[_i].part);
-    ck_assert(is_packed("p")); /* leaves the magic on the stack */
     ck_assert_int_eq(is_packed("q"), others[_i].code == ERR_DAMAGED);
 }
 END_TEST
