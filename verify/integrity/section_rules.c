@@ -103,7 +103,7 @@ static err_code check_shards(const json_t *shards, err *e)
 
 static bool is_one(const json_t *value)
 {
-    return json_is_integer(value) && json_integer_value(value) == 1;
+    return json_integer_value(value) == 1; /* it is 0 if this is no integer */
 }
 
 static err_code check_provenance_fields(const json_t *root, err *e)
