@@ -442,10 +442,12 @@ static err_code read_members(scan *s, err *e)
 }
 
 /* Libarchive translates the names in a zip file, which are UTF-8, for the locale of the thread, and
- * for that of C it has none for names that are not ASCII. Names in a tar file stay as they are. */
+ * for that of C it has none for names that are not ASCII. Names in a tar file stay as they are. The
+ * locale is spelled like its directory: glibc 2.36 would lose memory of another spelling if some
+ * allocation fails. */
 static err_code pass(scan *s, err *e)
 {
-    const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.utf8", (locale_t)0);
     if (!utf8 && errno == ENOMEM) {
         return err_set(e, ERR_MEMORY, "%s: no memory for a locale", s->index->path);
     }
