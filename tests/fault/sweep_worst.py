@@ -29,8 +29,19 @@ STOP_SECONDS = 1.0
 MIB = 1 << 20
 
 
+def remove_output():
+    """Of an earlier run, which would be refused."""
+    for name in ("out", "out.safetensors"):
+        path = os.path.join("input", name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)
+
+
 def run(command, stop=0):
     """(exit status, counts by name, processor time in seconds)"""
+    remove_output()
     environment = {**os.environ, "COUNT_FILE": os.path.abspath("counts"), "COUNT_STOP": str(stop), "MALLOC_ARENA_MAX": "1"}
     before = os.times()
     with open("messages", "w", encoding="utf-8") as messages:
