@@ -41,6 +41,18 @@ err_code worker_buffers_create(worker_buffers *b, const worker_need *need, err *
     return b->of ? OK : err_set(e, ERR_MEMORY, "no memory for buffers");
 }
 
+err_code worker_list_check(const char *where, const char *what, uint64_t count, size_t each,
+                           uint64_t memory, err *e)
+{
+    if (count <= memory / each) {
+        return OK;
+    }
+    err_set(e, ERR_MEMORY, "%s: %" PRIu64 " %s need %zu bytes each, %" PRIu64 " are allowed", where,
+            count, what, each, memory);
+    err_hint(e, "--memory SIZE allows more");
+    return ERR_MEMORY;
+}
+
 void worker_buffers_free(worker_buffers *b)
 {
     for (unsigned i = 0; b->of && i < b->workers; i++) {

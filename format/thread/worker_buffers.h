@@ -17,6 +17,7 @@
 #ifndef WORKER_BUFFERS_H
 #define WORKER_BUFFERS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "format/base/err.h"
@@ -40,6 +41,12 @@ typedef struct worker_buffers {
 /* *b has to be zero. ERR_MEMORY: one buffer alone is larger than the memory allows, or there is no
  * memory. */
 MUST_CHECK err_code worker_buffers_create(worker_buffers *b, const worker_need *need, err *e);
+
+/* The memory that the option allows for buffers also bounds what is kept for each of `count` chunks or
+ * the like, `what`: ERR_MEMORY, with a hint, if `each` bytes for all of them would be more. `where`
+ * begins the message. */
+MUST_CHECK err_code worker_list_check(const char *where, const char *what, uint64_t count,
+                                      size_t each, uint64_t memory, err *e);
 
 static inline unsigned char *worker_buffers_part(const worker_buffers *b, unsigned worker,
                                                  unsigned part)

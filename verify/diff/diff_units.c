@@ -25,6 +25,7 @@ typedef struct unit_job {
     diff_unit *units; /* that have to be read, in the order of pairs */
     diff_finding *findings;
     size_t count, capacity;
+    size_t planned; /* units so far, also those that are known to be equal */
     uint64_t total_bytes;
     worker_need need; /* of the largest unit */
     worker_buffers buffers;
@@ -210,6 +211,8 @@ static err_code add_unit(unit_job *w, const diff_unit *u, err *e)
         return OK;
     }
     if (w->count == w->capacity) {
+        TRY(worker_list_check(w->j->pairs[u->pair].side[0]->name, "pieces", w->count + 1,
+                              sizeof *w->units + sizeof *w->findings, w->j->options->memory, e));
         const size_t capacity = w->capacity ? 2 * w->capacity : 1024;
         diff_unit *const grown = reallocarray(w->units, capacity, sizeof *grown);
         if (!grown) {
@@ -229,8 +232,8 @@ static err_code plan_units(unit_job *w, err *e)
         const diff_pair *const p = &w->j->pairs[i];
         const uint64_t slices = p->way == DIFF_NOT ? 0 : p->slices;
         for (diff_unit u = {.pair = i}; u.slice < slices; u.slice++) {
-            TRY(monitor_step(w->j->monitor, u.slice, e));
             for (u.begin = 0; u.begin < p->slice_size; u.begin += p->unit_size) {
+                TRY(monitor_step(w->j->monitor, w->planned++, e));
                 u.size = num_min(p->unit_size, p->slice_size - u.begin);
                 TRY(add_unit(w, &u, e));
             }

@@ -17,6 +17,7 @@
 #include "format/tensor/tensor_name.h"
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
+#include "format/thread/worker_buffers.h"
 #include "format/file/pipe.h"
 #include "format/tensor/scale_value.h"
 #include "verify/integrity/scan.h"
@@ -259,11 +260,12 @@ static void report_run(data_scan *d, const pack_record *r, uint64_t from, uint64
     }
 }
 
-/* Report every run of chunks that differ from CHNK; true if there is one. */
-static bool judge_by_chunks(data_scan *d, const pack_record *r)
+/* Report every run of chunks that differ from CHNK. *any: there is one. */
+static err_code judge_by_chunks(data_scan *d, const pack_record *r, bool *any, err *e)
 {
-    bool any = false;
+    *any = false;
     for (uint64_t k = 0; k < r->chunk_count;) {
+        TRY(monitor_step(d->scan->monitor, k, e));
         uint64_t end = k;
         const uint64_t slice = pack_record_chunk(r, k).slice;
         while (end < r->chunk_count && chunk_differs(d, r->chunk_first + end) &&
@@ -272,11 +274,11 @@ static bool judge_by_chunks(data_scan *d, const pack_record *r)
         }
         if (end > k) {
             report_run(d, r, k, end);
-            any = true;
+            *any = true;
         }
         k = num_max(end, k + 1);
     }
-    return any;
+    return OK;
 }
 
 /* CHNK is damaged: does the record's own digest follow from the chunks as they are? If not, the
@@ -295,7 +297,11 @@ static err_code judge_by_tensor(data_scan *d, uint32_t record, err *e)
     if (memcmp(digest, pack_evidence_tensor(&stored, record), digest_bytes(stored.alg)) == 0) {
         return OK;
     }
-    if (!d->scan->chunk_digests || !judge_by_chunks(d, r)) {
+    bool any = false;
+    if (d->scan->chunk_digests) {
+        TRY(judge_by_chunks(d, r, &any, e));
+    }
+    if (!any) {
         char place[NAME_MAX_BYTES + 8];
         tensor_place(r, place);
         damage_add(&d->scan->damages, &DAMAGED_AT(r->off, r->len), place,
@@ -306,9 +312,10 @@ static err_code judge_by_tensor(data_scan *d, uint32_t record, err *e)
 
 /* Report scales that violate POW2, in chunks that are what was written: in damaged chunks they
  * would be a consequence. */
-static void judge_scales(const data_scan *d, const pack_record *r)
+static err_code judge_scales(const data_scan *d, const pack_record *r, err *e)
 {
     for (uint64_t k = 0; k < r->chunk_count; k++) {
+        TRY(monitor_step(d->scan->monitor, k, e));
         const uint64_t number = r->chunk_first + k;
         if (d->chosen[number] && d->odd_scale[number] > 0 && !chunk_differs(d, number)) {
             char place[NAME_MAX_BYTES + 8];
@@ -318,19 +325,22 @@ static void judge_scales(const data_scan *d, const pack_record *r)
                        "a scale is not a power of two, as POW2 requires");
         }
     }
+    return OK;
 }
 
 static err_code judge(data_scan *d, err *e)
 {
     for (uint64_t i = 0; i < d->batch_count; i++) {
+        TRY(monitor_step(d->scan->monitor, i, e));
         d->scan->chunks_checked += d->batches[i].count;
         d->scan->bytes_checked += d->batches[i].end - d->batches[i].begin;
     }
     for (uint32_t i = 0; i < d->table->count; i++) {
         TRY(monitor_step(d->scan->monitor, 0, e));
         if (d->scan->chunk_digests_intact) {
-            judge_by_chunks(d, &d->table->records[i]);
-            judge_scales(d, &d->table->records[i]);
+            bool any = false;
+            TRY(judge_by_chunks(d, &d->table->records[i], &any, e));
+            TRY(judge_scales(d, &d->table->records[i], e));
         } else {
             TRY(judge_by_tensor(d, i, e));
         }
@@ -343,14 +353,10 @@ static err_code allocate(data_scan *d, err *e)
 {
     const integrity_options *const o = d->scan->options;
     const uint64_t chunks = d->table->chunk_count + 1;
-    const uint64_t each =
+    const size_t each =
         sizeof *d->chosen + sizeof *d->batches + sizeof *d->odd_scale + digest_bytes(d->found.alg);
-    if (!o->written && chunks > o->memory / each) {
-        err_set(e, ERR_MEMORY,
-                "%s: %" PRIu64 " chunks need %" PRIu64 " bytes each, %" PRIu64 " are allowed",
-                d->scan->path, chunks - 1, each, o->memory);
-        err_hint(e, "--memory SIZE allows more");
-        return ERR_MEMORY;
+    if (!o->written) {
+        TRY(worker_list_check(d->scan->path, "chunks", chunks - 1, each, o->memory, e));
     }
     d->chosen = calloc(chunks, sizeof *d->chosen);
     d->batches = calloc(chunks, sizeof *d->batches);

@@ -255,12 +255,12 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 
 /* ---- all chunks ------------------------------------------------ */
 
-/* Set the sizes of the buffers; returns the bytes of all sources. */
-static uint64_t measure(chunk_job *j)
+/* Set the sizes of the buffers. *total: bytes of all sources. */
+static err_code measure(chunk_job *j, uint64_t *total, err *e)
 {
-    uint64_t total = 0;
     uint64_t *const bytes = j->need.bytes;
     for (uint64_t i = 0; i < j->c->table->chunk_count; i++) {
+        TRY(monitor_step(j->c->monitor, i, e));
         const chunk_place at = find_chunk(j->c, i);
         if (!at.source) {
             continue;
@@ -276,9 +276,9 @@ static uint64_t measure(chunk_job *j)
             bytes[PART_WIDE] = num_max(bytes[PART_WIDE], at.chunk.bytes * sizeof(float));
             bytes[PART_SOURCE_SCALES] = num_max(bytes[PART_SOURCE_SCALES], band_of(p, &at).bytes);
         }
-        total += at.source_bytes;
+        *total += at.source_bytes;
     }
-    return total;
+    return OK;
 }
 
 err_code compare_chunks(compare *c, err *e)
@@ -288,8 +288,9 @@ err_code compare_chunks(compare *c, err *e)
                             .tensor = "",
                             .memory = c->options->memory,
                             .threads = c->options->threads}};
-    const uint64_t total = measure(&j);
+    uint64_t total = 0;
     err_code code = OK;
+    TRY_OUT(measure(&j, &total, e));
     TRY_OUT(code_rules_create(&j.rules, e));
     TRY_OUT(worker_buffers_create(&j.buffers, &j.need, e));
     posix_fadvise(c->p->fd, 0, 0, POSIX_FADV_SEQUENTIAL);

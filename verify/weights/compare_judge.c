@@ -113,12 +113,12 @@ static void check_stat(compare *c, const pack_record *r, uint64_t slice)
 
 /* ---- records --------------------------------------------------- */
 
-/* The result of one record; false if none of its sources was compared. `pieces` is a buffer for the
+/* The result of one record. *any: one of its sources was compared. `pieces` is a buffer for the
  * digests of its chunks. */
-static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces, sums *s,
-                         weight_result *to)
+static err_code judge_record(compare *c, const pack_record *r, unsigned char *pieces, sums *s,
+                             weight_result *to, bool *any, err *e)
 {
-    bool any = false;
+    *any = false;
     *to = (weight_result){.name = r->name,
                           .quantized = pack_record_has_stats(r),
                           .carried = r->origin == ORIGIN_CARRIED,
@@ -126,25 +126,27 @@ static bool judge_record(compare *c, const pack_record *r, unsigned char *pieces
                           .worst_tile_sqnr = NAN,
                           .source_same = true};
     for (uint64_t m = 0; m < pack_record_sources(r); m++) {
+        TRY(monitor_step(c->monitor, m, e));
         if (!c->sources[r->source_first + m]) {
             continue;
         }
         uint64_t i = 0;
         uint64_t end = 0;
-        any = true;
+        *any = true;
         to->source_same = source_agrees(c, r, m, pieces) && to->source_same;
         for (chunk_range(r, m, &i, &end); i < end; i++) {
+            TRY(monitor_step(c->monitor, i, e));
             add_chunk(r, i, &c->chunks[i], to);
             s->source += c->chunks[i].sum_sq_source;
             s->error += c->chunks[i].sum_sq_error;
         }
     }
     to->sqnr = to->quantized ? decibel(s) : NAN;
-    return any;
+    return OK;
 }
 
 /* Where the weights of a record are right, its evidence has to match as well. */
-static void check_evidence(compare *c, const pack_record *r, const weight_result *w)
+static err_code check_evidence(compare *c, const pack_record *r, const weight_result *w, err *e)
 {
     if (!w->source_same) {
         difference_add(&c->differences,
@@ -153,10 +155,12 @@ static void check_evidence(compare *c, const pack_record *r, const weight_result
     }
     const uint64_t slices = pack_record_slices(r);
     for (uint64_t k = 0; pack_record_has_stats(r) && k < slices; k++) {
+        TRY(monitor_step(c->monitor, k, e));
         if (c->sources[r->source_first + k * pack_record_sources(r) / slices]) {
             check_stat(c, r, k);
         }
     }
+    return OK;
 }
 
 err_code compare_judge(compare *c, weights_report *out, err *e)
@@ -176,8 +180,10 @@ err_code compare_judge(compare *c, weights_report *out, err *e)
         const pack_record *const r = &c->table->records[i];
         weight_result *const w = &out->results[out->count];
         sums s = {0};
+        bool any = false;
         TRY_OUT(monitor_step(c->monitor, 0, e));
-        if (!judge_record(c, r, pieces, &s, w)) {
+        TRY_OUT(judge_record(c, r, pieces, &s, w, &any, e));
+        if (!any) {
             continue;
         }
         out->count++;
@@ -186,7 +192,7 @@ err_code compare_judge(compare *c, weights_report *out, err *e)
         if (w->wrong_scales + w->wrong_codes + w->wrong_bytes > 0) {
             out->wrong_tensors++;
         } else {
-            check_evidence(c, r, w);
+            TRY_OUT(check_evidence(c, r, w, e));
         }
     }
 out:

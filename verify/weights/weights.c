@@ -3,10 +3,13 @@
 #include <stdlib.h>
 
 #include "format/pack/pack_end.h"
+#include "format/thread/worker_buffers.h"
 #include "verify/weights/compare_steps.h"
 
 static err_code allocate(compare *c, err *e)
 {
+    TRY(worker_list_check(c->p->path, "chunks", c->table->chunk_count,
+                          sizeof *c->sources + sizeof *c->chunks, c->options->memory, e));
     c->sources = calloc(c->table->source_count + 1, sizeof *c->sources);
     c->chunks = calloc(c->table->chunk_count + 1, sizeof *c->chunks);
     return c->sources && c->chunks

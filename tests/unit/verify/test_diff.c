@@ -247,6 +247,11 @@ START_TEST(what_keeps_from_looking)
     options.memory = 1 << 20;
     expect_error(diff_run(a, b, &options, NULL, &found, &e), ERR_MEMORY, &e, "tensor " WIDE);
     diff_report_free(&found);
+    options.memory = 100;
+    expect_error(diff_run(a, b, &options, NULL, &found, &e), ERR_MEMORY, &e,
+                 ": 1 pieces need 112 bytes each, 100 are allowed");
+    diff_report_free(&found);
+    options.memory = 64 * MIB;
     options.tensor_glob = "nothing*";
     expect_error(diff_run(a, b, &options, NULL, &found, &e), ERR_USAGE, &e, "no tensor matches");
     diff_report_free(&found);

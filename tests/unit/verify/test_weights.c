@@ -279,6 +279,16 @@ START_TEST(a_budget_below_one_chunk)
 }
 END_TEST
 
+/* What is kept for each chunk counts as well: chunks may be as small as a byte. */
+START_TEST(a_budget_below_the_results)
+{
+    err e = {0};
+    const weights_options how = {.threads = 1, .memory = 256};
+    expect_error(compare(&model, &(small_options){0}, &model, &how, &e), ERR_MEMORY, &e,
+                 "chunks need 144 bytes each, 256 are allowed");
+}
+END_TEST
+
 int main(void)
 {
     TCase *const t = tcase_create("weights");
@@ -295,5 +305,6 @@ int main(void)
     tcase_add_test(t, findings_do_not_depend_on_threads);
     tcase_add_test(t, a_glob_chooses);
     tcase_add_test(t, a_budget_below_one_chunk);
+    tcase_add_test(t, a_budget_below_the_results);
     return run_tests("weights", t);
 }
