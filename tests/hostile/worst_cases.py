@@ -114,6 +114,8 @@ def differences(directory, n):
 
 # ---- packed files ----------------------------------------------------------------------------------------------
 
+FP8_CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+
 
 def pack(directory, name, list_, config=None, options=()):
     """A packed file of these tensors, made by the program under test."""
@@ -142,6 +144,37 @@ def verify_against(directory, n):
     return ["verify", pack(directory, "a", stacks(n)), "--against", os.path.join(directory, "a")]
 
 
+def expert_chunks(directory, name, n, options=()):
+    """One record of n experts of one element each: n chunks, of a byte."""
+    names_ = [f"model.layers.0.mlp.experts.{i}.up_proj.weight" for i in range(n)]
+    return pack(directory, name, one_element(names_), FP8_CONFIG, options)
+
+
+def verify_chunks(directory, n):
+    return ["verify", expert_chunks(directory, "a", n, ["--digest", "sha256"])]
+
+
+def verify_chunks_against(directory, n):
+    return ["verify", expert_chunks(directory, "a", n), "--against", os.path.join(directory, "a")]
+
+
+def diff_chunks(directory, n):
+    """All digests differ, and no byte."""
+    return ["diff", expert_chunks(directory, "a", n), expert_chunks(directory, "b", n, ["--digest", "sha256"])]
+
+
+def diff_chunks_source(directory, n):
+    return ["diff", expert_chunks(directory, "a", n), os.path.join(directory, "a")]
+
+
+def unpack_chunks(directory, n):
+    return ["unpack", expert_chunks(directory, "a", n), "-o", os.path.join(directory, "out.safetensors"), "--dequantize", "f32"]
+
+
+def export_chunks(directory, n):
+    return [*export_plan(directory, expert_chunks(directory, "a", n)), "--dequantize"]
+
+
 def inspect_records(directory, n):
     return inspect(pack(directory, "a", tensors(n, "a%06d", "U8", [0])))
 
@@ -158,9 +191,6 @@ def diff_records(directory, n):
 
 def unpack_stacks(directory, n):
     return ["unpack", pack(directory, "a", stacks(n)), "-o", os.path.join(directory, "out.safetensors"), "--dequantize", "f32"]
-
-
-FP8_CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 
 
 def export_plan(directory, path, runtime="hf"):
@@ -407,6 +437,12 @@ CASES = (
     Case(differences, 8192, 1),
     Case(verify_records, 4096),
     Case(verify_against, 4096),
+    Case(verify_chunks, 2048, bytes_each=400),
+    Case(verify_chunks_against, 512),
+    Case(diff_chunks, 1024),
+    Case(diff_chunks_source, 1024),
+    Case(unpack_chunks, 1024),
+    Case(export_chunks, 1024),
     Case(inspect_records, 4096, bytes_each=450),
     Case(inspect_stack, 4096),
     Case(diff_records, 4096, 1),
