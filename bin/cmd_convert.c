@@ -49,7 +49,7 @@ static err_code add_embed(convert_request *q, const char *option, const char *gl
 {
     TRY(value_glob(option, glob, e));
     if (q->options.embed_glob_count == MOST_EMBED) {
-        return err_set(e, ERR_USAGE, "more than %d of --embed and --no-embed", MOST_EMBED);
+        return err_set(e, ERR_USAGE, "more than %d globs in --embed and --no-embed", MOST_EMBED);
     }
     q->globs[q->options.embed_glob_count++] = (embed_glob){glob, embed};
     return OK;

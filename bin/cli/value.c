@@ -161,7 +161,7 @@ err_code value_words(const char *option, const char *text, const char *words, un
 err_code value_glob(const char *option, const char *text, err *e)
 {
     if (strlen(text) > GLOB_MAX_BYTES) {
-        return err_set(e, ERR_USAGE, "%s: a glob of %zu bytes, at most %d are possible", option,
+        return err_set(e, ERR_USAGE, "%s: a glob of %zu bytes, at most %d are allowed", option,
                        strlen(text), GLOB_MAX_BYTES);
     }
     if (glob_valid(text)) {

@@ -356,6 +356,19 @@ static err_code sync_targets(const output_dir *d, const dir_list *names, err *e)
     return part_sync_around(&d->p, e);
 }
 
+/* If DIR was renamed during the run, the files are in it all the same, but not where the user wanted
+ * them. */
+static err_code remove_part(const output_dir *d, err *e)
+{
+    const err_code code = part_check_name(&d->p, e);
+    if (code != OK) {
+        (void)unlinkat(d->around_fd, OUTPUT_DIR_PART, AT_REMOVEDIR);
+        return code;
+    }
+    return part_remove(&d->p) ? OK
+                              : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
+}
+
 /* Several files cannot be renamed in one step. So everything that can be checked is checked for all
  * of them before the first is moved. The temporary directory goes when all moves are durable. */
 static err_code move_files(const output_dir *d, err *e)
@@ -367,9 +380,7 @@ static err_code move_files(const output_dir *d, err *e)
     TRY_OUT(move_all(d, &names, e));
     TRY_OUT(sync_targets(d, &names, e));
     TRY_OUT(own_tree_remove(d->p.fd, d->p.name, &names, NULL, e)); /* directories, empty by now */
-    if (!part_remove(&d->p)) {
-        code = err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
-    }
+    code = remove_part(d, e);
 out:
     dir_list_free(&names);
     return code;

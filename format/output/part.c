@@ -169,21 +169,39 @@ static err_code identify(part *p, struct stat *st, err *e)
 /* flock, because the system drops it when the run ends in whatever way: a file of a killed run is
  * not locked, and no lock file is left behind. It does not wait: two runs with one output are a
  * mistake that the user has to know about. */
-static err_code lock(const part *p, bool *created, err *e)
+static int try_lock(int fd)
 {
     int result = 0;
     do {
-        result = flock(p->fd, LOCK_EX | LOCK_NB);
+        result = flock(fd, LOCK_EX | LOCK_NB);
     } while (result != 0 && errno == EINTR);
-    if (result == 0) {
+    return result;
+}
+
+static bool lacks_locks(int error)
+{
+    return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP;
+}
+
+err_code part_lock_old(int fd, const char *path, err *e)
+{
+    if (try_lock(fd) == 0 || lacks_locks(errno)) {
+        return OK; /* without locks, whatever has the temporary name is refused */
+    }
+    return errno == EWOULDBLOCK ? err_set(e, ERR_IO, "%s: another run is writing it", path)
+                                : err_set_errno(e, ERR_IO, errno, "%s: cannot lock", path);
+}
+
+static err_code lock(const part *p, bool *created, err *e)
+{
+    if (try_lock(p->fd) == 0) {
         return OK;
     }
     if (errno == EWOULDBLOCK) {
         *created = false; /* another run has taken it, so it is not for us to remove */
         return err_set(e, ERR_IO, "%s: another run is writing it", p->name);
     }
-    const bool no_locks = errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP;
-    if (no_locks && *created) {
+    if (lacks_locks(errno) && *created) {
         return OK;
     }
     const err_code code = err_set_errno(e, ERR_IO, errno, "%s: cannot lock", p->name);

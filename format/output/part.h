@@ -72,9 +72,15 @@ MUST_CHECK err_code part_open_around(part *p, err *e);
 typedef err_code (*part_empty_fn)(void *ctx, bool created, bool *again, err *e);
 
 /* Create the file or directory of the temporary name, or open the one that a killed run left; lock
- * it; have it emptied by `empty`. After an error nothing that was created remains. If the file system knows no locks, as some network file systems, what was
- * created just now is ours anyway, and what was found may be in use: ERR_IO. */
+ * it; have it emptied by `empty`. After an error nothing that was created remains. If the file system
+ * knows no locks, as some network file systems, what was created just now is ours anyway, and what was
+ * found may be in use: ERR_IO. */
 MUST_CHECK err_code part_open(part *p, part_empty_fn empty, void *ctx, err *e);
+
+/* Lock what is about to get the temporary name, the old directory of an exchange: until it is removed,
+ * another run must not take it for what a killed run left. The lock ends when `fd` is closed. ERR_IO:
+ * another run has it. */
+MUST_CHECK err_code part_lock_old(int fd, const char *path, err *e);
 
 /* Remove the file or the empty directory, unless something else has its name now. False if it is
  * still there, or that cannot be found out. */

@@ -288,25 +288,68 @@ static err_code swap_names(const whole_dir *d, err *e)
     return code;
 }
 
-/* Remove the old directory, which has the temporary name now, and is the file that `st` describes.
- * Its mode: if this is the last thing that this run does, the next one has to find a directory that
- * nobody else can write to. It may be somebody else's, and then the mode cannot be changed. */
-static err_code remove_old(const whole_dir *d, int old, const struct stat *st,
-                           const dir_list *names, err *e)
+/* The file that `st` describes, under the name `name`. */
+static part known_as(const whole_dir *d, char *name, const struct stat *st)
 {
-    (void)fchmod(old, 0700);
-    TRY(remove_own(old, d->p.name, d->list, names, e));
-    part named = d->p;
-    named.device = st->st_dev;
-    named.inode = st->st_ino;
-    return part_remove(&named) ? OK
-                               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
+    part p = d->p;
+    p.name = name;
+    p.device = st->st_dev;
+    p.inode = st->st_ino;
+    return p;
 }
 
-/* Replace the old directory; when that is durable, remove it. It is checked once more before: files
- * may have been added since whole_dir_open. What is to be removed is known before the exchange, after
- * which neither memory nor an answer about the old directory is needed. *named: the new directory has
- * its name. */
+/* The names are exchanged, but what got the temporary one is not what was looked at: somebody has
+ * replaced DIR in between. Give it its name back. False: the new directory keeps the final name. */
+static bool swap_back(const whole_dir *d)
+{
+    part here = d->p;
+    here.name = d->p.path;
+    return part_check_name(&here, NULL) == OK &&
+           renameat2(AT_FDCWD, d->p.name, AT_FDCWD, d->p.path, RENAME_EXCHANGE) == 0;
+}
+
+/* Remove the old directory, which is open, locked, and has the temporary name now. Its mode: if this
+ * is the last thing that this run does, the next one has to find a directory that nobody else can
+ * write to. It may be somebody else's, and then the mode cannot be changed. */
+static err_code remove_old(const part *old, const char *list, const dir_list *names, err *e)
+{
+    (void)fchmod(old->fd, 0700);
+    TRY(remove_own(old->fd, old->name, list, names, e));
+    TRY(part_check_name(old, e));
+    return part_remove(old) ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", old->name);
+}
+
+/* Exchange the names of the new directory and of `old`, and remove that one when the exchange is
+ * durable. It is checked once more before: files may have been added since whole_dir_open. What is to
+ * be removed is known before the exchange, after which neither memory nor an answer about the old
+ * directory is needed. *named: the new directory has its name. */
+static err_code replace_old(const whole_dir *d, int old, bool *named, err *e)
+{
+    struct stat st;
+    dir_list names = {0};
+    err_code code = OK;
+    TRY_OUT(fstat(old, &st) == 0 ? OK
+                                 : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.path));
+    TRY_OUT(part_lock_old(old, d->p.path, e));
+    TRY_OUT(list_own(old, d->p.path, d->list, &names, e));
+    const part before = known_as(d, d->p.path, &st);
+    part after = known_as(d, d->p.name, &st);
+    after.fd = old;
+    TRY_OUT(part_check_name(&before, e));
+    TRY_OUT(swap_names(d, e));
+    if (part_check_name(&after, NULL) != OK) {
+        *named = !swap_back(d);
+        code = err_set(e, ERR_IO, "%s: was removed or replaced during the run", d->p.path);
+        goto out;
+    }
+    *named = true;
+    TRY_OUT(part_sync_around(&d->p, e));
+    TRY_OUT(remove_old(&after, d->list, &names, e));
+out:
+    dir_list_free(&names);
+    return code;
+}
+
 static err_code exchange(const whole_dir *d, bool *named, err *e)
 {
     const int old =
@@ -314,19 +357,8 @@ static err_code exchange(const whole_dir *d, bool *named, err *e)
     if (old < 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot open the directory", d->p.path);
     }
-    struct stat st;
-    dir_list names = {0};
-    err_code code = OK;
-    TRY_OUT(fstat(old, &st) == 0 ? OK
-                                 : err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->p.path));
-    TRY_OUT(list_own(old, d->p.path, d->list, &names, e));
-    TRY_OUT(swap_names(d, e));
-    *named = true;
-    TRY_OUT(part_sync_around(&d->p, e));
-    TRY_OUT(remove_old(d, old, &st, &names, e));
-out:
-    dir_list_free(&names);
-    close(old);
+    const err_code code = replace_old(d, old, named, e);
+    close(old); /* and so unlock it */
     return code;
 }
 

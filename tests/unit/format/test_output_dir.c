@@ -112,6 +112,20 @@ START_TEST(empty_directory_is_filled)
 }
 END_TEST
 
+/* The files are where the directory is now, and that is an error: it is not the one that was named. */
+START_TEST(a_directory_that_is_renamed)
+{
+    ck_assert_int_eq(mkdir(scratch("old"), 0700), 0);
+    output_dir *d = opened("old", false);
+    put(d, "a", "1");
+    ck_assert_int_eq(rename(scratch("old"), scratch("elsewhere")), 0);
+    expect_error(output_dir_commit(&d, &e), ERR_IO, &e, "was removed or replaced during the run");
+    output_dir_abandon(&d);
+    ck_assert_str_eq(names_in(""), "elsewhere ");
+    ck_assert_str_eq(names_in("elsewhere"), "a ");
+}
+END_TEST
+
 START_TEST(other_files_stay)
 {
     scratch_text("old/a", "old");
@@ -372,6 +386,7 @@ int main(void)
     tcase_add_test(tc, appears_complete);
     tcase_add_test(tc, disappears_when_abandoned);
     tcase_add_test(tc, empty_directory_is_filled);
+    tcase_add_test(tc, a_directory_that_is_renamed);
     tcase_add_test(tc, other_files_stay);
     tcase_add_test(tc, claims);
     tcase_add_test(tc, names_taken_in_between);

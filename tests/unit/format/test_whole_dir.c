@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "format/output/whole_dir.h"
@@ -12,6 +13,32 @@
 #include "tests/aid/scratch.h"
 
 static const char *const names[] = {"a", "b"};
+
+/* What somebody else does just before names are exchanged, or an entry is removed; NULL: nothing. */
+static void (*before_exchange)(void), (*before_removal)(void);
+
+static void now(void (**what)(void))
+{
+    void (*const once)(void) = *what;
+    *what = NULL;
+    if (once) {
+        once();
+    }
+}
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    if (flags & RENAME_EXCHANGE) {
+        now(&before_exchange);
+    }
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+    now(&before_removal);
+    return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
 
 static bool exists(const char *name)
 {
@@ -287,6 +314,53 @@ START_TEST(one_writer_at_a_time)
 }
 END_TEST
 
+static void rename_away(void)
+{
+    ck_assert_int_eq(rename(scratch("x"), scratch("x.bak")), 0);
+}
+
+static void put_another_there(void)
+{
+    rename_away();
+    ck_assert_int_eq(mkdir(scratch("x"), 0755), 0);
+    scratch_text("x/mine", "mine");
+}
+
+/* What was looked at is no longer what the name leads to: it keeps its files. */
+START_TEST(a_directory_that_is_moved_meanwhile)
+{
+    err e = {0};
+    make(false, "one");
+    whole_dir *d = opened("x", true);
+    before_exchange = _i ? put_another_there : rename_away;
+    expect_error(whole_dir_commit(&d, &e), ERR_IO, &e,
+                 _i ? "x: was removed or replaced during the run" : "cannot be renamed to");
+    whole_dir_abandon(&d);
+    expect_text_of("x.bak/a", "one");
+    expect_text_of("x.bak/list", "{\"by\":1,\"files\":[\"a\",\"b\"]}");
+    ck_assert(exists("x") == (_i != 0));
+    ck_assert(exists("x/mine") == (_i != 0));
+    ck_assert(!exists(".x.part"));
+}
+END_TEST
+
+static void open_another(void)
+{
+    refused("x", true, "another run is writing it");
+}
+
+/* Another run would take what is being removed for its own temporary directory. */
+START_TEST(an_old_directory_is_locked_while_it_is_removed)
+{
+    make(false, "one");
+    before_removal = open_another;
+    make(true, "two");
+    ck_assert_ptr_null(before_removal);
+    expect_text_of("x/a", "two");
+    ck_assert(!exists(".x.part"));
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("whole_dir");
@@ -304,5 +378,7 @@ int main(void)
     tcase_add_test(tc, foreign_files_in_directories_stay);
     tcase_add_test(tc, no_link_is_followed);
     tcase_add_test(tc, one_writer_at_a_time);
+    tcase_add_loop_test(tc, a_directory_that_is_moved_meanwhile, 0, 2);
+    tcase_add_test(tc, an_old_directory_is_locked_while_it_is_removed);
     return run_tests("whole_dir", tc);
 }
