@@ -15,7 +15,6 @@
 #include "format/file/direct.h"
 #include "format/checkpoint/checkpoint_inputs.h"
 #include "format/output/inputs.h"
-#include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/output/output.h"
 #include "format/thread/parallel.h"
@@ -152,19 +151,22 @@ static err_code refuse_input_as_output(const convert_job *job, err *e)
 }
 
 typedef struct shard_digests {
-    const checkpoint *cp;
+    checkpoint *cp;
     const engine *engine; /* its slots, still idle, serve as buffers */
     const monitor *m;
     unsigned char *sha256; /* [shard_count] */
 } shard_digests;
 
-static err_code add_shard(const shard_digests *d, const shard *s, int fd, unsigned char *buffer,
+/* Read through the checkpoint, which reads only the file that it has opened before, and compares what was
+ * read here with what is there at the end. */
+static err_code add_shard(const shard_digests *d, uint32_t idx, unsigned char *buffer,
                           digest_stream *stream, err *e)
 {
     enum { PIECE = 1 << 20 };
-    for (uint64_t off = 0; off < s->bytes;) {
-        const uint64_t n = num_min(PIECE, s->bytes - off);
-        TRY(io_read_at(fd, s->path, s->base + off, buffer, n, e));
+    const uint64_t bytes = d->cp->shards[idx].bytes;
+    for (uint64_t off = 0; off < bytes;) {
+        const uint64_t n = num_min(PIECE, bytes - off);
+        TRY(checkpoint_read_shard(d->cp, idx, off, buffer, n, e));
         TRY(digest_add(stream, buffer, n, e));
         monitor_advance(d->m, n);
         if (monitor_cancelled(d->m)) {
@@ -178,19 +180,13 @@ static err_code add_shard(const shard_digests *d, const shard *s, int fd, unsign
 static err_code digest_shard(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     const shard_digests *const d = ctx;
-    const shard *const s = &d->cp->shards[task];
-    int fd = -1;
     digest_stream *stream = NULL;
     err_code code = OK;
-    TRY_OUT(io_open_read(shard_file(s), &fd, NULL, e));
     TRY_OUT(digest_open(DIGEST_SHA256, &stream, e));
-    TRY_OUT(add_shard(d, s, fd, d->engine->slots[worker].in, stream, e));
+    TRY_OUT(add_shard(d, (uint32_t)task, d->engine->slots[worker].in, stream, e));
     TRY_OUT(digest_finish(stream, d->sha256 + task * SHA256_BYTES, e));
 out:
     digest_close(stream);
-    if (fd >= 0) {
-        close(fd);
-    }
     return code;
 }
 

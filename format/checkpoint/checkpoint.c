@@ -254,20 +254,33 @@ static uint64_t shard_off(const checkpoint *cp, const tensor *t)
     return cp->shards[t->shard].base + t->off;
 }
 
+/* `off` in the file that contains the shard. */
+static err_code read_at(checkpoint *cp, uint32_t idx, uint64_t off, void *to, size_t bytes, err *e)
+{
+    direct_file *file = NULL;
+    TRY(shard_cache_acquire(cp->priv->cache, idx, &file, e));
+    const err_code code = io_read_at(file->fd, file->path, off, to, bytes, e);
+    shard_cache_release(cp->priv->cache, idx);
+    TRY(code);
+    shard_sample_see(cp->priv->sample, idx, off, to, bytes);
+    return OK;
+}
+
 err_code checkpoint_read(checkpoint *cp, const tensor *t, uint64_t off, void *to, size_t bytes,
                          err *e)
 {
-    direct_file *file = NULL;
     TRY(check_range(t, off, bytes, e));
-    if (bytes == 0) {
-        return OK;
+    return bytes == 0 ? OK : read_at(cp, t->shard, shard_off(cp, t) + off, to, bytes, e);
+}
+
+err_code checkpoint_read_shard(checkpoint *cp, uint32_t idx, uint64_t off, void *to, size_t bytes,
+                               err *e)
+{
+    const shard *const s = &cp->shards[idx];
+    if (off > s->bytes || bytes > s->bytes - off) {
+        return err_set(e, ERR_INTERNAL, "%s: read beyond its end", s->path);
     }
-    TRY(shard_cache_acquire(cp->priv->cache, t->shard, &file, e));
-    const err_code code = io_read_at(file->fd, file->path, shard_off(cp, t) + off, to, bytes, e);
-    shard_cache_release(cp->priv->cache, t->shard);
-    TRY(code);
-    shard_sample_see(cp->priv->sample, t->shard, shard_off(cp, t) + off, to, bytes);
-    return OK;
+    return bytes == 0 ? OK : read_at(cp, idx, s->base + off, to, bytes, e);
 }
 
 /* Direct reading puts the bytes where their offset in the file says, and there elements need not be

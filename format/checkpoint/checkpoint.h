@@ -68,6 +68,10 @@ MUST_CHECK err_code checkpoint_read_room(checkpoint *cp, const tensor *t, uint64
                                          unsigned char *buffer, size_t bytes,
                                          const direct_witness *w, unsigned char **data, err *e);
 
+/* Read bytes [off, off + bytes) of a shard, its header included, like checkpoint_read. */
+MUST_CHECK err_code checkpoint_read_shard(checkpoint *cp, uint32_t idx, uint64_t off, void *to,
+                                          size_t bytes, err *e);
+
 /* The file that contains a shard, from shard->base on. */
 static inline const char *shard_file(const shard *s)
 {
