@@ -247,7 +247,7 @@ static err_code choose_checks(verify_request *q, err *e)
 
 /* Even if weights differ, it is worth comparing the models: both are reported, and the worse result
  * decides. */
-static err_code verify_both(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
+static err_code verify_both(verify_request *q, verify_inputs *in, const monitor *m, err *e)
 {
     err later = {0};
     const err_code weights = q->checks & CHECK_WEIGHTS ? verify_weights(q, in, m, e) : OK;
@@ -273,7 +273,7 @@ static err_code verify_prepared(verify_request *q, verify_inputs *in, const moni
     const bool integrity = q->checks & (CHECK_STRUCTURE | CHECK_DIGESTS);
     const err_code prepared = verify_prepare(q, m, in, &early);
     if (integrity && (prepared == OK || in->in_doubt)) {
-        TRY(verify_integrity(q, m, e));
+        TRY(verify_integrity(q, in, m, e));
     }
     if (prepared != OK) {
         *e = early;

@@ -1,5 +1,7 @@
 /* The third check of verify: run the model over the tokens that verify_prepare made, then print and
  * judge the measurements. */
+#include <string.h>
+
 #include "bin/verify/forward_report.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/base/cpu_level.h"
@@ -29,6 +31,15 @@ static err_code note_if_slow(const forward_check *c, err *e)
     return OK;
 }
 
+/* The model was opened before the check of its digests. */
+static err_code check_same_file(const verify_inputs *in, err *e)
+{
+    return in->packed && memcmp(in->packed->trailer.root, in->model->packed->trailer.root,
+                                sizeof in->packed->trailer.root) != 0
+               ? file_stamp_refuse(in->q->path, e)
+               : OK;
+}
+
 static err_code prepare(forward_check *c, err *e)
 {
     const forward_request *const f = &c->q->forward;
@@ -47,6 +58,7 @@ static err_code prepare(forward_check *c, err *e)
         .force = f->force,
         .reference = c->in->reference,
     };
+    TRY(check_same_file(c->in, e));
     TRY(note_if_slow(c, e));
     return ops_cpu_create(c->q->job.threads, &c->ops, e);
 }

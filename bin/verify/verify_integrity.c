@@ -1,16 +1,14 @@
 /* The first check of verify: structure and digests. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bin/cli/text.h"
+#include "bin/verify/verify_prepare.h"
 #include "bin/verify/verify_report.h"
-#include "bin/verify/verify_request.h"
 #include "format/base/printable.h"
-#include "format/file/io.h"
 #include "format/pack/pack_end.h"
 #include "format/store/model_path.h"
 
@@ -27,8 +25,8 @@ static uint64_t count_tensors(const pack_table *t)
 /* What is checked: a file, or a stream from standard input. */
 typedef struct subject {
     const char *name; /* for messages */
-    char opened[32];  /* if not empty: a path by which it can be opened once more */
-    int fd;           /* owned; -1: none */
+    int fd;           /* -1: none */
+    int own;          /* the same, if it has to be closed */
     bool streamed;
     file_stamp stamp; /* unless it is streamed */
 } subject;
@@ -55,21 +53,29 @@ static void print_intact(const verify_request *q, const subject *s, const pack_f
     printf("root %s\n", root);
 }
 
-/* Report an intact file. */
-static err_code report_intact(verify_request *q, const subject *s, const monitor *m,
-                              const integrity_report *found, double seconds, err *e)
+/* Open what was checked (of a stream: the memory file with its ends). It must still be the same. */
+static err_code open_checked(const subject *s, const monitor *m, const integrity_report *found,
+                             pack_file **out, err *e)
 {
-    pack_file *p = NULL;
     err late = {0};
-    err_code code = pack_open(s->opened[0] ? s->opened : s->name, &p, e);
+    const err_code code = pack_open_again(s->name, s->fd, s->streamed ? NULL : &s->stamp, out, e);
     if (code != OK) { /* what it says about the content is not true of what was checked */
         late.code = file_stamp_refuse(s->name, &late);
         return err_overrule(e, code, &late);
     }
-    if (!s->streamed) { /* it must still be what was checked, and the same file */
-        p->stamp = s->stamp;
-        TRY_OUT(pack_end(p, m, OK, e));
+    if (memcmp(found->root, (*out)->trailer.root, sizeof found->root) != 0) {
+        return file_stamp_refuse(s->name, e);
     }
+    return s->streamed ? OK : pack_end(*out, m, OK, e);
+}
+
+/* Report an intact file, and leave it to the checks that follow. */
+static err_code report_intact(verify_request *q, const subject *s, verify_inputs *in,
+                              const monitor *m, const integrity_report *found, double seconds,
+                              err *e)
+{
+    TRY(open_checked(s, m, found, &in->packed, e));
+    const pack_file *const p = in->packed;
     if (q->report->json) {
         report *const r = q->report;
         report_put(r, r->root, "file_bytes", report_number(p->file_bytes));
@@ -77,9 +83,7 @@ static err_code report_intact(verify_request *q, const subject *s, const monitor
     } else if (report_says(q->report, LEVEL_NORMAL)) {
         print_intact(q, s, p, found, seconds);
     }
-out:
-    pack_close(p);
-    return code;
+    return OK;
 }
 
 /* A regular file that standard input was redirected from can be read at any offset. */
@@ -91,48 +95,39 @@ static bool is_whole_file(int fd, file_stamp *stamp)
     return whole;
 }
 
-static err_code open_subject(const verify_request *q, subject *s, err *e)
+static void choose_subject(const verify_inputs *in, subject *s)
 {
-    *s = (subject){.name = q->path, .fd = -1};
-    if (!model_path_is_stream(q->path)) {
-        struct stat st;
-        TRY(io_open_read(q->path, &s->fd, &st, e));
-        s->stamp = file_stamp_of(&st);
-        return OK;
+    *s = (subject){.name = in->q->path, .fd = in->fd, .own = -1, .stamp = in->opened};
+    if (model_path_is_stream(in->q->path)) {
+        s->name = "standard input";
+        s->streamed = !is_whole_file(STDIN_FILENO, &s->stamp);
+        s->fd = s->streamed ? -1 : STDIN_FILENO;
     }
-    s->name = "standard input";
-    s->streamed = !is_whole_file(STDIN_FILENO, &s->stamp);
-    if (!s->streamed) {
-        s->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    }
-    return s->streamed || s->fd >= 0 ? OK
-                                     : err_set_errno(e, ERR_IO, errno, "%s: cannot read", s->name);
 }
 
-/* Check the subject. Standard input has no path, but afterwards its descriptor (for a stream: the
- * memory file with its ends) can be opened once more by its name in /proc. */
 static err_code check_subject(const verify_request *q, subject *s, const monitor *m,
                               integrity_report *found, err *e)
 {
     const integrity_options options = {.quick = !(q->checks & CHECK_DIGESTS),
                                        .tensor_glob = q->tensor,
                                        .threads = q->job.threads,
-                                       .memory = q->job.memory};
-    const err_code code =
-        s->streamed ? integrity_check_stream(STDIN_FILENO, s->name, &options, m, found, &s->fd, e)
-                    : integrity_check(s->fd, s->name, &options, m, found, e);
-    if (model_path_is_stream(q->path)) {
-        snprintf(s->opened, sizeof s->opened, "/proc/self/fd/%d", s->fd);
+                                       .memory = q->job.memory,
+                                       .opened = &s->stamp};
+    if (!s->streamed) {
+        return integrity_check(s->fd, s->name, &options, m, found, e);
     }
+    const err_code code =
+        integrity_check_stream(STDIN_FILENO, s->name, &options, m, found, &s->own, e);
+    s->fd = s->own;
     return code;
 }
 
-err_code verify_integrity(verify_request *q, const monitor *m, err *e)
+err_code verify_integrity(verify_request *q, verify_inputs *in, const monitor *m, err *e)
 {
     subject s;
     integrity_report found = {0};
     err_code code = OK;
-    TRY(open_subject(q, &s, e));
+    choose_subject(in, &s);
     const double start = progress_clock();
     TRY_OUT(check_subject(q, &s, m, &found, e));
     const double seconds = progress_clock() - start;
@@ -141,11 +136,11 @@ err_code verify_integrity(verify_request *q, const monitor *m, err *e)
                    verify_integrity_json(q->report, &found, !(q->checks & CHECK_DIGESTS), seconds));
     }
     TRY_OUT(verify_judge_damage(q->report, s.name, &found, e));
-    TRY_OUT(report_intact(q, &s, m, &found, seconds, e));
+    TRY_OUT(report_intact(q, &s, in, m, &found, seconds, e));
 out:
     integrity_report_free(&found);
-    if (s.fd >= 0) {
-        close(s.fd);
+    if (s.own >= 0) {
+        close(s.own);
     }
     return code;
 }

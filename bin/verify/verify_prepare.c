@@ -134,19 +134,29 @@ static err_code get_tokens(verify_inputs *in, model_config *config, err *e)
 
 /* ---- files ----------------------------------------------------- */
 
+static err_code open_model(verify_inputs *in, err *e)
+{
+    pack_file *p = NULL;
+    if (in->fd < 0) {
+        return store_open(in->q->path, in->monitor, &in->model, e);
+    }
+    TRY(pack_open_again(in->q->path, in->fd, &in->opened, &p, e));
+    return store_open_packed(p, in->monitor, &in->model, e);
+}
+
 /* If a packed file can be read but not opened, it may be damaged; or it is not a packed file. */
 static err_code open_operand(verify_inputs *in, err *e)
 {
     const verify_request *const q = in->q;
-    int fd = -1;
     if (q->checks != CHECK_FORWARD) {
-        TRY(io_open_read(q->path, &fd, NULL, e));
-        close(fd); /* it was only read: closing cannot lose data */
+        struct stat st;
+        TRY(io_open_read(q->path, &in->fd, &st, e));
+        in->opened = file_stamp_of(&st);
     }
     if (!(q->checks & CHECK_FORWARD)) {
         return OK;
     }
-    const err_code code = store_open(q->path, in->monitor, &in->model, e);
+    const err_code code = open_model(in, e);
     in->in_doubt = code != OK;
     return code;
 }
@@ -254,13 +264,18 @@ static err_code open_all(verify_inputs *in, err *e)
 
 err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in, err *e)
 {
-    *in = (verify_inputs){.q = q, .monitor = m};
+    *in = (verify_inputs){.q = q, .monitor = m, .fd = -1};
     if (model_path_is_stream(q->path)) {
         return OK;
     }
     const err_code code = open_all(in, e);
     in->in_doubt = in->in_doubt || code == ERR_DAMAGED;
     return code;
+}
+
+err_code verify_inputs_packed(verify_inputs *in, err *e)
+{
+    return in->packed ? OK : pack_open_again(in->q->path, in->fd, &in->opened, &in->packed, e);
 }
 
 void verify_inputs_close(verify_inputs *in)
@@ -272,4 +287,8 @@ void verify_inputs_close(verify_inputs *in)
     reference_close(in->reference);
     store_close(in->against);
     store_close(in->model);
+    pack_close(in->packed);
+    if (in->fd >= 0) {
+        close(in->fd); /* it was only read: closing cannot lose data */
+    }
 }

@@ -5,7 +5,8 @@
  *     if (verify_prepare(q, m, &in, e) == OK) ...
  *     verify_inputs_close(&in);                     in every case
  *
- * The packed file itself is opened here only if it is to run; each check opens it again. */
+ * A packed file is opened here once, and every check reads that descriptor: its name may lead to another
+ * file at any time, and one verdict is about one file. */
 #ifndef VERIFY_PREPARE_H
 #define VERIFY_PREPARE_H
 
@@ -20,6 +21,10 @@ struct verify_inputs {
     const verify_request *q;
     const monitor *monitor;
     bool in_doubt;      /* the failure may be damage, which the integrity check reports in detail */
+    int fd;             /* of the operand; -1: a stream, or it is only run */
+    file_stamp opened;  /* of the same, when it was opened */
+    pack_file *packed;  /* the operand, as the first check that looked into it has found it; NULL:
+                               none yet (verify_inputs_packed) */
     checkpoint *source; /* to compare weights with; NULL: they are not compared. That of
                                `against`, or owned */
     store *model, *against; /* models to run; NULL: not run */
@@ -35,5 +40,8 @@ struct verify_inputs {
 MUST_CHECK err_code verify_prepare(const verify_request *q, const monitor *m, verify_inputs *in,
                                    err *e);
 void verify_inputs_close(verify_inputs *in);
+
+/* Open in->packed, unless an earlier check has done so. The errors of pack_open. */
+MUST_CHECK err_code verify_inputs_packed(verify_inputs *in, err *e);
 
 #endif

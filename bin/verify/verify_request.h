@@ -1,6 +1,6 @@
 /* The request of `octavo verify`, and its checks, in the order in which they run.
  *
- *     verify_integrity(&q, m, e)            structure and digests
+ *     verify_integrity(&q, &inputs, m, e)   structure and digests
  *     verify_weights(&q, &inputs, m, e)     weights against their source
  *     verify_forward(&q, &inputs, m, e)     the model, run on some text
  */
@@ -66,9 +66,9 @@ typedef struct verify_inputs verify_inputs; /* bin/verify/verify_prepare.h */
 
 /* Each check prints its findings, or puts them into the object of --json. Errors: ERR_DAMAGED,
  * ERR_INPUT, ERR_DIFFERENT or ERR_NUMERIC as found (spec/cli.md section 3), or the check failed. */
-MUST_CHECK err_code verify_integrity(verify_request *q, const monitor *m, err *e);
-MUST_CHECK err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m,
-                                   err *e);
+MUST_CHECK err_code verify_integrity(verify_request *q, verify_inputs *in, const monitor *m,
+                                     err *e);
+MUST_CHECK err_code verify_weights(verify_request *q, verify_inputs *in, const monitor *m, err *e);
 MUST_CHECK err_code verify_forward(verify_request *q, const verify_inputs *in, const monitor *m,
                                    err *e);
 

@@ -90,19 +90,17 @@ static err_code report_weights(verify_request *q, const pack_file *p, const weig
     return err_worse(judged, code);
 }
 
-err_code verify_weights(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
+err_code verify_weights(verify_request *q, verify_inputs *in, const monitor *m, err *e)
 {
     const weights_options options = {
         .tensor_glob = q->tensor, .threads = q->job.threads, .memory = q->job.memory};
-    pack_file *p = NULL;
     weights_report found = {0};
     err_code code = OK;
-    TRY(pack_open(q->path, &p, e));
+    TRY(verify_inputs_packed(in, e));
     const double start = progress_clock();
-    TRY_OUT(weights_check(p, in->source, &options, m, &found, e));
-    TRY_OUT(report_weights(q, p, &found, progress_clock() - start, e));
+    TRY_OUT(weights_check(in->packed, in->source, &options, m, &found, e));
+    TRY_OUT(report_weights(q, in->packed, &found, progress_clock() - start, e));
 out:
     weights_report_free(&found);
-    pack_close(p);
     return code;
 }

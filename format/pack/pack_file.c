@@ -1,5 +1,7 @@
 #include "format/pack/pack_file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,31 +319,60 @@ static err_code open_content(pack_file *p, err *e)
     return open_table(p, e);
 }
 
-err_code pack_open(const char *path, pack_file **out, err *e)
+/* The descriptor of a file that is open already shares nothing but the file: reads have offsets. */
+static err_code open_copy(const char *name, int open_fd, const file_stamp *opened, pack_file *p,
+                          err *e)
 {
     struct stat st;
-    pack_file *const p = calloc(1, sizeof *p);
-    if (!p) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    p->fd = fcntl(open_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (p->fd < 0 || fstat(p->fd, &st) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot read", name);
     }
-    p->fd = -1;
+    p->stamp = opened ? *opened : file_stamp_of(&st);
+    return OK;
+}
+
+static err_code open_any(const char *path, int open_fd, const file_stamp *opened, pack_file *p,
+                         err *e)
+{
+    struct stat st;
     p->path = strdup(path);
-    err_code code = OK;
-    TRY_OUT(p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
-    TRY_OUT(open_file(path, &p->fd, &st, e));
-    p->file_bytes = (uint64_t)st.st_size;
-    p->stamp = file_stamp_of(&st);
-    code = open_content(p, e);
+    TRY(p->path ? OK : err_set(e, ERR_MEMORY, "%s: no memory", path));
+    if (open_fd >= 0) {
+        TRY(open_copy(path, open_fd, opened, p, e));
+    } else {
+        TRY(open_file(path, &p->fd, &st, e));
+        p->stamp = file_stamp_of(&st);
+    }
+    p->file_bytes = p->stamp.bytes;
+    const err_code code = open_content(p, e);
     if (code != OK) {
         err_prefix(code == ERR_IO ? NULL : e, "%s", path); /* those have it already */
-        code = pack_end(p, NULL, code, e);
-        goto out;
+        return pack_end(p, NULL, code, e);
+    }
+    return OK;
+}
+
+err_code pack_open_again(const char *name, int open_fd, const file_stamp *opened, pack_file **out,
+                         err *e)
+{
+    pack_file *const p = calloc(1, sizeof *p);
+    if (!p) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", name);
+    }
+    p->fd = -1;
+    const err_code code = open_any(name, open_fd, opened, p, e);
+    if (code != OK) {
+        pack_close(p);
+        return code;
     }
     *out = p;
     return OK;
-out:
-    pack_close(p);
-    return code;
+}
+
+err_code pack_open(const char *path, pack_file **out, err *e)
+{
+    return pack_open_again(path, -1, NULL, out, e);
 }
 
 void pack_close(pack_file *p)

@@ -35,6 +35,13 @@ MUST_CHECK err_code pack_probe(const char *path, bool *is_packed, err *e);
 MUST_CHECK err_code pack_open(const char *path, pack_file **out, err *e);
 void pack_close(pack_file *p); /* NULL is fine */
 
+/* The same for a file that is open already: its name may lead to another file by now, and all steps of a
+ * command have to judge one file. `name` is for messages, `open_fd` stays the caller's (a negative one:
+ * open `name`), `opened` is the stamp of the file when it was opened (NULL: as it is now), with which
+ * pack_end compares. */
+MUST_CHECK err_code pack_open_again(const char *name, int open_fd, const file_stamp *opened,
+                                    pack_file **out, err *e);
+
 /* The directory entry of a section, NULL if the file has no section with this tag. */
 const pack_section *pack_find_section(const pack_file *p, uint32_t tag);
 

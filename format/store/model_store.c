@@ -235,27 +235,57 @@ static err_code list_packed(store *s, const monitor *m, err *e)
 
 /* ---- both ------------------------------------------------------ */
 
-static err_code open_either(store *s, const monitor *m, err *e)
+/* Owns `packed`, also after an error. */
+static err_code new_store(const char *path, pack_file *packed, store **out, err *e)
 {
-    model_kind kind;
-    TRY(model_path_find(s->path, &kind, e));
-    if (kind == MODEL_PACKED) {
-        TRY(pack_open(s->path, &s->packed, e));
-        return list_packed(s, m, e);
+    store *const s = calloc(1, sizeof *s);
+    if (!s) {
+        pack_close(packed);
+        return no_memory(path, e);
     }
+    s->packed = packed;
+    s->path = strdup(path);
+    if (!s->path) {
+        store_close(s);
+        return no_memory(path, e);
+    }
+    *out = s;
+    return OK;
+}
+
+err_code store_open_packed(pack_file *p, const monitor *m, store **out, err *e)
+{
+    store *s = NULL;
+    *out = NULL;
+    TRY(new_store(p->path, p, &s, e));
+    const err_code code = list_packed(s, m, e);
+    if (code != OK) {
+        store_close(s);
+        return code;
+    }
+    *out = s;
+    return OK;
+}
+
+static err_code open_source(store *s, const monitor *m, err *e)
+{
     TRY(checkpoint_open(s->path, m, &s->source, e));
     return list_source(s, m, e);
 }
 
 err_code store_open(const char *path, const monitor *m, store **out, err *e)
 {
+    pack_file *p = NULL;
+    store *s = NULL;
+    model_kind kind;
     *out = NULL;
-    store *const s = calloc(1, sizeof *s);
-    if (!s) {
-        return no_memory(path, e);
+    TRY(model_path_find(path, &kind, e));
+    if (kind == MODEL_PACKED) {
+        TRY(pack_open(path, &p, e));
+        return store_open_packed(p, m, out, e);
     }
-    s->path = strdup(path);
-    const err_code code = s->path ? open_either(s, m, e) : no_memory(path, e);
+    TRY(new_store(path, NULL, &s, e));
+    const err_code code = open_source(s, m, e);
     if (code != OK) {
         store_close(s);
         return code;

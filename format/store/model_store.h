@@ -53,6 +53,9 @@ typedef struct store {
 MUST_CHECK err_code store_open(const char *path, const monitor *m, store **out, err *e);
 void store_close(store *s); /* NULL is fine */
 
+/* The store of a packed file that is open; it owns `p` from now on, also after an error. */
+MUST_CHECK err_code store_open_packed(pack_file *p, const monitor *m, store **out, err *e);
+
 /* Call this at the end with the result of the run: if the model changed, neither success nor a verdict
  * holds (checkpoint_end, pack_end). Returns the final result. */
 MUST_CHECK err_code store_end(const store *s, const monitor *m, err_code code, err *e);

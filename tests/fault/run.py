@@ -34,6 +34,7 @@ CLASSES = (
     ("short", "reads and writes of a few bytes, interrupted", ("sweep.py", "short")),
     ("flip", "a byte changes between write and rename", ("sweep_flip.py",)),
     ("sources", "a source that changes while it is read", ("sources.py",)),
+    ("exchange", "another good file gets the name of a source", ("exchange.py",)),
     ("calls", "every system call, with every plausible error", ("calls.py",)),
     ("unpack", "unpack and diff", ("sweep_unpack.py",)),
     ("archive", "a checkpoint in an archive", ("sweep_archive.py",)),

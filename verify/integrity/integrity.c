@@ -46,7 +46,7 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     s->options = options;
     s->monitor = m;
     s->file_bytes = (uint64_t)st.st_size;
-    const file_stamp before = file_stamp_of(&st);
+    const file_stamp before = options->opened ? *options->opened : file_stamp_of(&st);
     damage_list_init(&s->damages);
 
     err_code code = take_steps(s, e);

@@ -39,10 +39,11 @@ typedef struct integrity_report {
 typedef struct integrity_options {
     bool quick; /* structure only. Not checked: FILE (unless the head's digest disagrees), the
                    contents of the tail's sections, chunks, padding between tensors */
-    const char *tensor_glob; /* NULL: all; else only chunks of records (or members of stacks) whose
+    const char *tensor_glob;  /* NULL: all; else only chunks of records (or members of stacks) whose
                                 name matches, and no padding between tensors */
-    unsigned threads;        /* >= 1 */
-    uint64_t memory;         /* bytes, for the buffers that tensor data is read into */
+    unsigned threads;         /* >= 1 */
+    uint64_t memory;          /* bytes, for the buffers that tensor data is read into */
+    const file_stamp *opened; /* the file when it was opened, for integrity_check; NULL: as it is */
     const pack_written *written; /* NULL; else this file was just written: its tensor data is read
                                     past the page cache, into these buffers, one for each thread */
 } integrity_options;

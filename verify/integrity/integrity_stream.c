@@ -283,6 +283,9 @@ err_code integrity_check_stream(int fd, const char *name, const integrity_option
     out->chunks_checked = c->scan.chunks_checked;
     out->bytes_checked = c->scan.bytes_checked;
     out->tensors_checked = c->scan.tensors_checked;
+    if (c->scan.has_trailer) {
+        memcpy(out->root, c->scan.trailer.root, SHA256_BYTES);
+    }
     *ends = c->scan.fd;
 
     data_scan_free(c->data);
