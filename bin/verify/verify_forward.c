@@ -84,13 +84,14 @@ static void report_key(void *ctx, const char *key, const char *packed, const cha
     report_append(r, list, o);
 }
 
-/* Compare the configurations, unless the comparison of weights has done that already. */
+/* Compare the configurations, unless the comparison of weights has done that already: that of all of
+ * them does, key by key, that of some tensors does not. */
 static err_code compare_configurations(forward_check *c, err *e)
 {
     verify_request *const q = c->q;
     model_config packed;
     model_config source;
-    if (!c->in->against || (q->checks & CHECK_WEIGHTS)) {
+    if (!c->in->against || ((q->checks & CHECK_WEIGHTS) && !q->tensor)) {
         return OK;
     }
     TRY(model_config_read(c->in->model, model_archs, NULL, &packed, e));

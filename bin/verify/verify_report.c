@@ -230,6 +230,7 @@ static json_t *result_json(report *r, const weight_result *w)
     json_t *const o = json_object();
     report_put(r, o, "name", report_text(w->name));
     report_put(r, o, "quantized", json_boolean(w->quantized));
+    report_put(r, o, "compared", report_number(w->compared));
     report_put(r, o, "matches", json_boolean(wrong_in(w) == 0));
     report_put(r, o, "source_matches", json_boolean(w->source_same));
     if (w->quantized) {
@@ -265,7 +266,8 @@ json_t *verify_weights_json(report *r, const weights_report *found, const char *
         report_append(r, differences, report_text(found->differences[i]));
     }
     report_put(r, o, "against", report_text(against));
-    report_put(r, o, "source_matches", json_boolean(verify_same_source(found)));
+    report_put(r, o, "source_matches",
+               found->count == 0 ? json_null() : json_boolean(verify_same_source(found)));
     report_put(r, o, "wrong_tensors", report_number(found->wrong_tensors));
     report_put(r, o, "sqnr", report_real(stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
     report_put(r, o, "seconds", report_real(seconds));

@@ -16,8 +16,8 @@ static pack_origin origin_of(const weight_result *w)
 
 /* Print how many source tensors of one origin were compared, and either how many records of them are
  * wrong or the verdict. Scales count with their codes. */
-static void print_origin(const pack_table *t, const weights_report *found, const char *glob,
-                         pack_origin origin, const char *verdict)
+static void print_origin(const pack_table *t, const weights_report *found, pack_origin origin,
+                         const char *verdict)
 {
     static const char *const names[] = {[ORIGIN_KEPT] = "kept",
                                         [ORIGIN_QUANTIZED] = "quantized",
@@ -27,7 +27,7 @@ static void print_origin(const pack_table *t, const weights_report *found, const
         const weight_result *const w = &found->results[i];
         const pack_record *const r = pack_table_find(t, w->name);
         if (origin_of(w) == origin && r) {
-            count += r->cls == CLASS_SCALES ? 0 : packed_count_matches(r, glob);
+            count += r->cls == CLASS_SCALES ? 0 : w->compared;
             wrong += w->wrong_bytes + w->wrong_codes + w->wrong_scales > 0;
         }
     }
@@ -42,12 +42,18 @@ static void print_origin(const pack_table *t, const weights_report *found, const
     }
 }
 
-static const char *source_verdict(const weights_report *found)
+/* Nothing was left out, on purpose or because it is missing or different. */
+static bool compared_all(const verify_request *q, const weights_report *found)
+{
+    return !q->tensor && found->difference_count == 0;
+}
+
+static const char *source_verdict(const verify_request *q, const weights_report *found)
 {
     if (!verify_same_source(found)) {
         return "digests differ from those of the checkpoint this file was made from";
     }
-    return found->difference_count == 0
+    return compared_all(q, found)
                ? "digests match the checkpoint this file was made from"
                : "digests of all compared tensors match the checkpoint this file was made from";
 }
@@ -59,19 +65,19 @@ static err_code print_compared(const verify_request *q, const pack_file *p,
     char against[256];
     printable(against, sizeof against, q->against);
     printf("weights: compared with %s in %s\n", against, text_seconds(time.s, seconds));
-    print_origin(&p->table, found, q->tensor, ORIGIN_QUANTIZED,
+    print_origin(&p->table, found, ORIGIN_QUANTIZED,
                  "all codes and scales match the specification");
-    print_origin(&p->table, found, q->tensor, ORIGIN_CARRIED,
-                 "all codes and scales are equal to the source");
-    print_origin(&p->table, found, q->tensor, ORIGIN_KEPT, "bit for bit equal to the source");
+    print_origin(&p->table, found, ORIGIN_CARRIED, "all codes and scales are equal to the source");
+    print_origin(&p->table, found, ORIGIN_KEPT, "bit for bit equal to the source");
     if (found->count == 0) {
         printf("  nothing could be compared\n");
         return OK;
     }
-    printf("  source: %s\n", source_verdict(found));
+    printf("  source: %s\n", source_verdict(q, found));
     if (found->sum_sq_source > 0) {
-        printf("  error: %s over all quantized tensors\n",
-               text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)));
+        printf("  error: %s over all %squantized tensors\n",
+               text_quality(db.s, stats_sqnr(found->sum_sq_source, found->sum_sq_error)),
+               compared_all(q, found) ? "" : "compared ");
     }
     return verify_print_weights(&p->table, found, q->report->level >= LEVEL_VERBOSE, e);
 }

@@ -113,12 +113,10 @@ static void check_stat(compare *c, const pack_record *r, uint64_t slice)
 
 /* ---- records --------------------------------------------------- */
 
-/* The result of one record. *any: one of its sources was compared. `pieces` is a buffer for the
- * digests of its chunks. */
+/* The result of one record. `pieces` is a buffer for the digests of its chunks. */
 static err_code judge_record(compare *c, const pack_record *r, unsigned char *pieces, sums *s,
-                             weight_result *to, bool *any, err *e)
+                             weight_result *to, err *e)
 {
-    *any = false;
     *to = (weight_result){.name = r->name,
                           .quantized = pack_record_has_stats(r),
                           .carried = r->origin == ORIGIN_CARRIED,
@@ -132,7 +130,7 @@ static err_code judge_record(compare *c, const pack_record *r, unsigned char *pi
         }
         uint64_t i = 0;
         uint64_t end = 0;
-        *any = true;
+        to->compared++;
         to->source_same = source_agrees(c, r, m, pieces) && to->source_same;
         for (chunk_range(r, m, &i, &end); i < end; i++) {
             TRY(monitor_step(c->monitor, i, e));
@@ -180,10 +178,9 @@ err_code compare_judge(compare *c, weights_report *out, err *e)
         const pack_record *const r = &c->table->records[i];
         weight_result *const w = &out->results[out->count];
         sums s = {0};
-        bool any = false;
         TRY_OUT(monitor_step(c->monitor, 0, e));
-        TRY_OUT(judge_record(c, r, pieces, &s, w, &any, e));
-        if (!any) {
+        TRY_OUT(judge_record(c, r, pieces, &s, w, e));
+        if (w->compared == 0) {
             continue;
         }
         out->count++;

@@ -96,8 +96,9 @@ static void match_scales(compare *c, const pack_record *codes, uint64_t i, const
     }
 }
 
-static err_code match_record(compare *c, const pack_record *r, bool *any, err *e)
+static err_code match_record(compare *c, const pack_record *r, bool *selected, err *e)
 {
+    *selected = false;
     for (uint64_t i = 0; i < pack_record_sources(r); i++) {
         TRY(monitor_step(c->monitor, i * GLOB_STEPS, e));
         char name[NAME_MAX_BYTES + 1];
@@ -105,7 +106,7 @@ static err_code match_record(compare *c, const pack_record *r, bool *any, err *e
         if (!is_selected(c, name, r->name)) {
             continue;
         }
-        *any = true;
+        *selected = true;
         const tensor *const t = checkpoint_find(c->cp, name);
         if (!t) {
             difference_add(&c->differences, "tensor %s: not in the source", name);
@@ -143,10 +144,12 @@ static err_code match_records(compare *c, bool *any, err *e)
         if (r->cls == CLASS_SCALES) {
             continue; /* computed, or matched with their codes */
         }
-        TRY(match_record(c, r, any, e));
-        if (pack_record_has_stats(r) && is_selected(c, r->name, r->name)) {
+        bool selected = false;
+        TRY(match_record(c, r, &selected, e));
+        if (pack_record_has_stats(r) && selected) {
             check_arithmetic(c, r);
         }
+        *any = *any || selected;
     }
     return OK;
 }

@@ -20,6 +20,8 @@
 typedef struct weight_result {
     const char *name; /* of the record, owned by the table */
     bool quantized, carried;
+    uint64_t
+        compared; /* source tensors: a member of a stack may be missing, or have another shape */
     uint64_t wrong_scales, wrong_codes; /* quantized */
     uint64_t wrong_bytes;               /* kept */
     int64_t first_wrong_slice;          /* -1: nothing is wrong, or the record is not sliced */

@@ -29,6 +29,8 @@ for t in w["tensors"]:
 say 'nothing alike'
 ln -s "$TESTDATA/ring-micro-linear" micro
 octavo verify good.octavo --against micro --only weights | sed '6,$d'
+"$OCTAVO" verify good.octavo --against micro --only weights --tensor 'model.layers.0.mlp.up*' --json 2>/dev/null |
+    grep -o '"weights":.*"source_matches":[a-z]*'
 
 say 'a damaged file is not compared'
 cp good.octavo bad.octavo

@@ -43,5 +43,7 @@ say 'a configuration that was changed'
 plant config 1e-06 2e-06 good.octavo bad.octavo
 judge
 octavo verify bad.octavo --against source -q
+octavo verify bad.octavo --against source --forward --tokens golden.safetensors --tensor model.norm.weight -q |
+    grep -v 'kl_mean\|top1\|not kept'
 plant config '"rope_theta": 1000000' '"rope_theta": 1000001' good.octavo bad.octavo
 judge

@@ -58,6 +58,8 @@ START_TEST(a_tensor_that_the_source_lacks)
     compare_changed(drop_expert, false);
     ck_assert_uint_eq(report.difference_count, 1);
     EXPECT_DIFFERENCE("experts.2.up_proj.weight", "not in the source");
+    ck_assert_uint_eq(result_of(UP)->compared, 2);
+    ck_assert_uint_eq(result_of(GATE)->compared, 1);
     compare_changed(drop_last, false);
     ck_assert_uint_eq(report.difference_count, 3);
 }
@@ -129,8 +131,10 @@ static void mark_as_powers(small_pack *p)
 /* ---- evidence -------------------------------------------------- */
 
 /* Compare `few` with itself after `change` to the file, with digests repaired. */
-static void compare_patched(void (*change)(small_pack *p))
+static void compare_patched(void (*change)(small_pack *p), const char *glob)
 {
+    weights_options some = plain;
+    some.tensor_glob = glob;
     small_pack p;
     err e = {0};
     checkpoint *cp = NULL;
@@ -143,14 +147,15 @@ static void compare_patched(void (*change)(small_pack *p))
     small_checkpoint_write(&small, scratch(""));
     expect_ok(pack_open(scratch("a.octavo"), &file, &e), &e);
     expect_ok(checkpoint_open(scratch(""), NULL, &cp, &e), &e);
-    expect_ok(weights_check(file, cp, &plain, NULL, &report, &e), &e);
+    expect_ok(weights_check(file, cp, &some, NULL, &report, &e), &e);
     ck_assert_uint_eq(report.wrong_tensors, 0);
     checkpoint_close(cp);
 }
 
 START_TEST(scales_marked_against_the_recipe)
 {
-    compare_patched(mark_as_powers);
+    const char *const globs[] = {NULL, UP, LAYER "mlp.experts.1.up_proj.weight"};
+    compare_patched(mark_as_powers, globs[_i]);
     ck_assert_uint_eq(report.difference_count, 1);
     EXPECT_DIFFERENCE(UP "_scale_inv", "marked as powers of two");
 }
@@ -165,7 +170,7 @@ static void change_evidence(small_pack *p)
 /* Another source that yields the same weights: only its digest differs. */
 START_TEST(another_source_with_the_same_weights)
 {
-    compare_patched(change_evidence);
+    compare_patched(change_evidence, NULL);
     ck_assert_uint_eq(report.difference_count, 2);
     EXPECT_DIFFERENCE(UP, "SDIG");
     ck_assert_ptr_nonnull(strstr(report.differences[1], "STAT"));
@@ -185,7 +190,7 @@ int main(void)
     tcase_add_test(t, another_dtype_or_shape);
     tcase_add_test(t, a_quantized_router);
     tcase_add_loop_test(t, another_config, 0, COUNT(config_cases));
-    tcase_add_test(t, scales_marked_against_the_recipe);
+    tcase_add_loop_test(t, scales_marked_against_the_recipe, 0, 3);
     tcase_add_test(t, another_source_with_the_same_weights);
     return run_tests("compare_lists", t);
 }
