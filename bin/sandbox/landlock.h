@@ -27,7 +27,8 @@ typedef struct landlock_rules {
 landlock_rules landlock_new(void);
 
 /* Add a rule for `path`, following links, or with a NULL path for the open descriptor `at`. What
- * does not exist, or may not be opened anyway, needs no rule. The rules remember all other errors. */
+ * does not exist, or may not be opened anyway, needs no rule. The rules remember all other errors.
+ */
 void landlock_allow(landlock_rules *rules, int at, const char *path, landlock_use use);
 
 /* A step towards a rule failed for the reason `why`. Lack of memory outlasts other reasons; what a

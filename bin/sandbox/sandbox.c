@@ -175,7 +175,8 @@ static void allow_output(landlock_rules *rules, const char *path)
     allow_parent(rules, path, LANDLOCK_WRITE);
 }
 
-/* A new option that names an output has to be added here: until then, nothing can be written there. */
+/* A new option that names an output has to be added here: until then, nothing can be written there.
+ */
 static void allow_arguments(landlock_rules *rules, command_id c, const command_line *line)
 {
     for (size_t i = 0; i < line->operand_count; i++) {
@@ -199,8 +200,8 @@ static void allow_arguments(landlock_rules *rules, command_id c, const command_l
     }
 }
 
-/* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting: with
- * no other rights than they have. */
+/* Standard streams are opened again, by /proc/self/fd, for reading and writing without waiting:
+ * with no other rights than they have. */
 static void allow_stream(landlock_rules *rules, int fd)
 {
     const int flags = fcntl(fd, F_GETFL);

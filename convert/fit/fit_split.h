@@ -1,5 +1,5 @@
-/* How a runtime splits one matrix among the devices that share it, and whether the pieces consist of
- * whole tiles (spec/export.md section 8).
+/* How a runtime splits one matrix among the devices that share it, and whether the pieces consist
+ * of whole tiles (spec/export.md section 8).
  *
  *     const fit_layout l = fit_layout_of("model.layers.0.self_attn.k_proj", 1024, 4096, block, &model);
  *     fit_fault f;
@@ -45,8 +45,8 @@ typedef struct fit_layout {
         spread; /* dequantized on loading, if joined, with tiles as wide as rows and columns allow */
 } fit_layout;
 
-/* `module` is a name without ".weight". `joined` and `loose` are set to false; the caller, who knows the other
- * matrices and the runtime, corrects them. */
+/* `module` is a name without ".weight". `joined` and `loose` are set to false; the caller, who
+ * knows the other matrices and the runtime, corrects them. */
 fit_layout fit_layout_of(const char *module, uint64_t rows, uint64_t cols, block_format block,
                          const fit_model *m);
 

@@ -67,8 +67,8 @@ typedef struct plan_options {
 
 /* Errors: ERR_USAGE a glob from the command line matches nothing, or asks for a tensor that cannot
  * be quantized; ERR_INPUT a name or a size that the format cannot hold, a source that the dialect
- * does not define, a shard whose name is not UTF-8, nothing to quantize; ERR_MEMORY, ERR_CANCELLED. Free with
- * plan_free; after an error there is nothing to free. */
+ * does not define, a shard whose name is not UTF-8, nothing to quantize; ERR_MEMORY, ERR_CANCELLED.
+ * Free with plan_free; after an error there is nothing to free. */
 MUST_CHECK err_code plan_make(const checkpoint *cp, const plan_options *options, plan *out, err *e);
 
 /* Put the SHA-256 of all shards (SHA256_BYTES each, in shard order) into the provenance, whose

@@ -1,5 +1,5 @@
-/* The folder of a checkpoint: a directory, or the part of an archive that would be that directory if
- * it were unpacked. Names are relative to it.
+/* The folder of a checkpoint: a directory, or the part of an archive that would be that directory
+ * if it were unpacked. Names are relative to it.
  *
  *     checkpoint_dir *f;
  *     checkpoint_dir_open(path, m, &f, e);        a directory, a folder of the Hub's cache, an archive
@@ -29,9 +29,9 @@ typedef struct checkpoint_dir {
     struct seen_files *seen; /* what checkpoint_dir_read has read */
 } checkpoint_dir;
 
-/* Open a directory, or a file that archive_probe finds to be an archive. *out: checkpoint_dir_close. Errors: ERR_IO;
- * ERR_INPUT: refs/main does not name a snapshot, or an archive is malformed, has no weights, or has
- * several directories with weights. */
+/* Open a directory, or a file that archive_probe finds to be an archive. *out:
+ * checkpoint_dir_close. Errors: ERR_IO; ERR_INPUT: refs/main does not name a snapshot, or an
+ * archive is malformed, has no weights, or has several directories with weights. */
 MUST_CHECK err_code checkpoint_dir_open(const char *path, const monitor *m, checkpoint_dir **out,
                                         err *e);
 
@@ -39,8 +39,8 @@ MUST_CHECK err_code checkpoint_dir_open(const char *path, const monitor *m, chec
  * fail. */
 MUST_CHECK err_code checkpoint_dir_open_directory(const char *dir, checkpoint_dir **out, err *e);
 
-/* List the names in it, directories among them, or, of one of them, in its directory `dir`. Free with
- * dir_list_free, also after an error. */
+/* List the names in it, directories among them, or, of one of them, in its directory `dir`. Free
+ * with dir_list_free, also after an error. */
 MUST_CHECK err_code checkpoint_dir_list(const checkpoint_dir *f, dir_list *out, err *e);
 MUST_CHECK err_code checkpoint_dir_list_below(const checkpoint_dir *f, const char *dir,
                                               dir_list *out, err *e);
@@ -63,8 +63,8 @@ int checkpoint_dir_stat(const checkpoint_dir *f, const char *name, struct stat *
 MUST_CHECK err_code checkpoint_dir_read(const checkpoint_dir *f, const char *name, size_t limit,
                                         char **data, size_t *bytes, err *e);
 
-/* Are the files that checkpoint_dir_read has read still the same, and were those that it read twice the
- * same both times? Not while another thread reads. ERR_IO; a note if only a ctime changed. */
+/* Are the files that checkpoint_dir_read has read still the same, and were those that it read twice
+ * the same both times? Not while another thread reads. ERR_IO; a note if only a ctime changed. */
 MUST_CHECK err_code checkpoint_dir_unchanged(const checkpoint_dir *f, const monitor *m, err *e);
 
 void checkpoint_dir_close(checkpoint_dir *f); /* NULL is fine */

@@ -1,5 +1,5 @@
-/* Reads an index, model.safetensors.index.json as a rule: which tensor is in which shard, according to the maker of the
- * checkpoint. */
+/* Reads an index, model.safetensors.index.json as a rule: which tensor is in which shard, according
+ * to the maker of the checkpoint. */
 #ifndef SHARD_INDEX_H
 #define SHARD_INDEX_H
 
@@ -30,7 +30,8 @@ typedef struct shard_index {
  * messages. Errors: ERR_INPUT, ERR_MEMORY. Free with shard_index_free, also after an error. */
 MUST_CHECK err_code shard_index_build(const char *path, json_t *json, shard_index *out, err *e);
 
-/* Does this name stay below its directory: is it relative, without empty, "." or ".." components? */
+/* Does this name stay below its directory: is it relative, without empty, "." or ".." components?
+ */
 bool shard_name_valid(const char *name);
 
 void shard_index_free(shard_index *index);

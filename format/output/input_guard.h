@@ -14,7 +14,8 @@
 /* Neither `path` nor the temporary file of output_open, which is emptied, is the packed file. */
 MUST_CHECK err_code input_guard_file(int fd, const char *path, err *e);
 
-/* No file in this directory, or in a directory in it, is the packed file. OK if there is no such directory. */
+/* No file in this directory, or in a directory in it, is the packed file. OK if there is no such
+ * directory. */
 MUST_CHECK err_code input_guard_directory(int fd, const char *path, err *e);
 
 /* The same for the temporary directory that is made next to `path`, as .NAME.part. */

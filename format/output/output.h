@@ -72,8 +72,9 @@ int output_descriptor(const output *o);
 const char *output_part_path(const output *o);
 
 /* Give the file the permissions of the file that it replaces, or 0666 less the umask; sync it and
- * rename it into place. *o is released as soon as the rename has succeeded, even if the directory cannot be synced
- * after it. ERR_IO also if the temporary file was removed or replaced by another one. */
+ * rename it into place. *o is released as soon as the rename has succeeded, even if the directory
+ * cannot be synced after it. ERR_IO also if the temporary file was removed or replaced by another
+ * one. */
 MUST_CHECK err_code output_commit(output **o, err *e);
 
 void output_abandon(output **o); /* a NULL output is fine */

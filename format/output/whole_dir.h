@@ -12,8 +12,9 @@
  *
  * The list is a file of the directory itself, and the first that is written. It says what a later
  * run may remove: a directory that holds nothing except what its list names (".FILE.part" of such a
- * file included, and the directories of names DIR/NAME) is replaced if `force`, and so is the .part of a killed run. A single other file
- * protects the directory: nothing is ever removed that is not on the list. One thread. */
+ * file included, and the directories of names DIR/NAME) is replaced if `force`, and so is the .part
+ * of a killed run. A single other file protects the directory: nothing is ever removed that is not
+ * on the list. One thread. */
 #ifndef WHOLE_DIR_H
 #define WHOLE_DIR_H
 
@@ -44,8 +45,8 @@ MUST_CHECK err_code whole_dir_put(whole_dir *d, const char *name, const void *da
 output_folder whole_dir_folder(const whole_dir *d);
 
 /* Rename the directory into place, with the permissions 0777 less the umask; an older one gets the
- * temporary name in the same step, and its files are removed when that is durable. *d is released as soon as the rename has succeeded, even if what
- * follows it fails. */
+ * temporary name in the same step, and its files are removed when that is durable. *d is released
+ * as soon as the rename has succeeded, even if what follows it fails. */
 MUST_CHECK err_code whole_dir_commit(whole_dir **d, err *e);
 
 void whole_dir_abandon(whole_dir **d); /* NULL is fine */

@@ -1,4 +1,5 @@
-/* Every allocation of a conversion fails in turn: the result is the usual file, or ERR_MEMORY and none. */
+/* Every allocation of a conversion fails in turn: the result is the usual file, or ERR_MEMORY and
+ * none. */
 #include "tests/aid/scarce.h"
 
 #include "format/base/num.h"

@@ -1,5 +1,6 @@
-/* Every allocation of an export, of unpacking and of a fit fails in turn, those of jansson included: the result
- * is the usual one, or ERR_MEMORY, and then the directory is as it was before. */
+/* Every allocation of an export, of unpacking and of a fit fails in turn, those of jansson
+ * included: the result is the usual one, or ERR_MEMORY, and then the directory is as it was before.
+ */
 #include "tests/aid/scarce.h"
 
 #include <fcntl.h>

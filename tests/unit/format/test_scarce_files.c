@@ -1,5 +1,5 @@
-/* Every allocation fails in turn while files are looked for and opened: ERR_MEMORY or the usual end, which
- * never changes what is found. */
+/* Every allocation fails in turn while files are looked for and opened: ERR_MEMORY or the usual
+ * end, which never changes what is found. */
 #include "tests/aid/scarce.h"
 
 #include <linux/capability.h>
