@@ -4,7 +4,9 @@
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
+#include <zlib.h>
 
+#include "format/archive/embed_tar.h"
 #include "format/checkpoint/embed.h"
 #include "tests/aid/made_dir.h"
 
@@ -31,21 +33,35 @@ static void make_files_and_links(void)
     ck_assert_int_eq(chmod(scratch("hidden"), 0), 0);
 }
 
-/* The names, and which are embedded: the same whenever it ends well. */
+enum { FOUND_BYTES = 2000 };
+
+static const char *opened; /* the checkpoint */
+
+static void add_name(char *found, const char *mark, const char *name)
+{
+    const size_t used = strlen(found);
+    snprintf(found + used, FOUND_BYTES - used, "%s%s;", mark, name);
+}
+
+/* The names of tensors and files, which of these are embedded, and the notes: the same whenever it
+ * ends well. */
 static err_code find_files(void *ctx, err *e)
 {
     char *const usual = ctx;
-    char found[1000] = "";
+    char found[FOUND_BYTES] = "";
     checkpoint *cp = NULL;
     embed_list list = {0};
     err_code code = OK;
-    TRY_OUT(checkpoint_open(scratch_dir, NULL, &cp, e));
-    TRY_OUT(embed_choose(cp->folder, NULL, 0, NULL, &list, e));
-    for (size_t i = 0; i < list.count; i++) {
-        const size_t used = strlen(found);
-        snprintf(found + used, sizeof found - used, "%s%s;", list.files[i].embedded ? "+" : "",
-                 list.files[i].name);
+    notes[0] = '\0';
+    TRY_OUT(checkpoint_open(opened, &listener, &cp, e));
+    TRY_OUT(embed_choose(cp->folder, NULL, 0, &listener, &list, e));
+    for (size_t i = 0; i < cp->tensor_count; i++) {
+        add_name(found, "tensor ", cp->tensors[i].name);
     }
+    for (size_t i = 0; i < list.count; i++) {
+        add_name(found, list.files[i].embedded ? "+" : "", list.files[i].name);
+    }
+    add_name(found, "", notes);
     TRY_OUT(!*usual || strcmp(found, usual) == 0 ? OK : err_set(e, ERR_INTERNAL, "%s", found));
     memcpy(usual, found, sizeof found);
 out:
@@ -56,13 +72,90 @@ out:
 
 START_TEST(files_of_a_checkpoint)
 {
-    char usual[1000] = "";
+    char usual[FOUND_BYTES] = "";
     make_files_and_links();
     keep_to_permissions();
+    opened = scratch_dir;
     expect_scarce(find_files, usual);
+    expect(usual, "tensor a;tensor b;tensor c;");
     expect(usual, "+LICENSE;");
     expect(usual, ";recipe.yaml;");
     ck_assert_int_eq(chmod(scratch("hidden"), 0700), 0);
+}
+END_TEST
+
+START_TEST(a_folder_of_the_hub)
+{
+    char usual[FOUND_BYTES] = "", path[512];
+    scratch_text("hub/refs/main", "abc");
+    scratch_text("hub/snapshots/abc/config.json", "{}");
+    scratch_safetensors("hub/blobs/one", "{" U8("a", 0, 4, "4") "}", 4, 10);
+    ck_assert_int_eq(symlink("../../blobs/one", scratch("hub/snapshots/abc/model.safetensors")), 0);
+    snprintf(path, sizeof path, "%s", scratch("hub"));
+    opened = path;
+    expect_scarce(find_files, usual);
+    expect(usual, "tensor a;");
+}
+END_TEST
+
+/* ---- archives -------------------------------------------------- */
+
+static void make_archive(void)
+{
+    static char config[] = "{}", header[] = "{" U8("a", 0, 4, "4") "}    ";
+    static char names[][40] = {"m/config.json", "m/model.safetensors", "m/LICENSE"};
+    char weights[8 + sizeof header - 1 + 4] = {(char)(sizeof header - 1)};
+    memcpy(weights + 8, header, sizeof header - 1);
+    const member members[] = {{names[0], config, sizeof config - 1},
+                              {names[1], weights, sizeof weights},
+                              {names[2], config, sizeof config - 1}};
+    char *tar = NULL;
+    size_t bytes = 0;
+    err e = {0};
+    expect_ok(archive_pack(members, COUNT(members), &tar, &bytes, &e), &e);
+    scratch_write("tar", tar, bytes);
+    const gzFile zipped = gzopen(scratch("tgz"), "wb");
+    ck_assert_int_eq(gzwrite(zipped, tar, (unsigned)bytes), (int)bytes);
+    ck_assert_int_eq(gzclose(zipped), Z_OK);
+    free(tar);
+}
+
+START_TEST(archives)
+{
+    char usual[FOUND_BYTES] = "", path[512];
+    make_archive();
+    snprintf(path, sizeof path, "%s", scratch(_i ? "tgz" : "tar"));
+    opened = path;
+    expect_scarce(find_files, usual);
+    expect(usual, "tensor a;");
+    expect(usual, "+LICENSE;");
+}
+END_TEST
+
+/* Of embedded files: packed, unpacked, the same again. */
+static err_code pack_again(void *ctx, err *e)
+{
+    const member *const some = ctx;
+    member *again = NULL;
+    char *tar = NULL;
+    size_t bytes = 0, count = 0;
+    err_code code = OK;
+    TRY_OUT(archive_pack(some, 2, &tar, &bytes, e));
+    TRY_OUT(archive_unpack(tar, bytes, &again, &count, e));
+    TRY_OUT(count == 2 && strcmp(again[1].name, some[1].name) == 0
+                ? OK
+                : err_set(e, ERR_INTERNAL, "other members"));
+out:
+    members_free(again, count);
+    free(tar);
+    return code;
+}
+
+START_TEST(embedded_files)
+{
+    static char names[][10] = {"a", "dir/b"}, text[] = "text";
+    member some[] = {{names[0], text, 4}, {names[1], text, 2}};
+    expect_scarce(pack_again, some);
 }
 END_TEST
 
@@ -71,5 +164,8 @@ int main(void)
     TCase *const tc = tcase_create("scarce_files");
     tcase_add_checked_fixture(tc, setup, scratch_remove);
     tcase_add_test(tc, files_of_a_checkpoint);
+    tcase_add_test(tc, a_folder_of_the_hub);
+    tcase_add_loop_test(tc, archives, 0, 2);
+    tcase_add_test(tc, embedded_files);
     return run_tests("scarce_files", tc);
 }
