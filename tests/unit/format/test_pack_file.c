@@ -469,6 +469,7 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("pack_file");
+    tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, file_is_opened);
     tcase_add_test(tc, sections_are_read);

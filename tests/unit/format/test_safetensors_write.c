@@ -305,6 +305,7 @@ END_TEST
 int main(void)
 {
     TCase *const tc = tcase_create("safetensors_write");
+    tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, scratch_make, scratch_remove);
     tcase_add_test(tc, byte_by_byte);
     tcase_add_test(tc, sample_reads_back);
