@@ -331,28 +331,43 @@ START_TEST(suffix_alone_is_no_scales)
 }
 END_TEST
 
-/* Everything is where it belongs, but there is a row or a column of scales too many. */
+/* Everything is where it belongs, but the scales have another shape than {5, 3, 2}, or {3, 2} for
+ * codes of two dimensions. */
+static const struct {
+    unsigned codes, scales; /* dimensions */
+    uint64_t shape[3];
+} odd_scales[] = {
+    {2, 2, {4, 2}},    {2, 2, {3, 3}},    {2, 3, {1, 3, 2}}, {3, 3, {6, 3, 2}},
+    {3, 3, {4, 3, 2}}, {3, 3, {5, 4, 2}}, {3, 3, {5, 3, 1}}, {3, 2, {3, 2}},
+};
+
 START_TEST(scales_have_the_shape_of_tiles)
 {
+    static const uint64_t shape[] = {5, 300, 200};
     pack_table t = table_with_room(2);
-    table_add_codes(&t, "a", DTYPE_F32, 2, (uint64_t[]){300, 200});
-    t.records[1].shape[_i]++;
+    table_add_codes(&t, "a", DTYPE_F32, odd_scales[_i].codes, shape + 3 - odd_scales[_i].codes);
+    pack_record *const s = &t.records[1];
+    s->ndim = (uint8_t)odd_scales[_i].scales;
+    memcpy(s->shape, odd_scales[_i].shape, sizeof odd_scales[_i].shape);
     index_in_order(&t, NULL);
-    expect_table_refused(&t, "one more");
+    expect_table_refused(&t, "scales of another shape");
 }
 END_TEST
 
-/* A record that looks like scales, but to which no codes refer; the codes next to it have
- * theirs. */
+/* A record that looks like scales, but to which no codes refer, even if a tensor has the name; the
+ * codes next to it have theirs. */
 START_TEST(lonely_scales_are_refused)
 {
     pack_table t = table_with_room(5);
     table_add_codes(&t, "b", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    if (_i) {
+        table_add(&t, "a", DTYPE_F32, 2, (uint64_t[]){1, 1});
+    }
     pack_record *const lonely = table_add(&t, "a_scale_inv", DTYPE_F32, 2, (uint64_t[]){1, 1});
     err e = {0};
     lonely->cls = CLASS_SCALES;
     expect_ok(pack_table_sort(&t, &e), &e);
-    pack_record *const r = &t.records[1]; /* codes, then scales by name */
+    pack_record *const r = &t.records[1 + _i]; /* what is kept, codes, then scales by name */
     ck_assert_str_eq(r->name, "a_scale_inv");
     r->origin = ORIGIN_QUANTIZED;
     r->dialect = DIALECT_IEEE;
@@ -462,8 +477,8 @@ int main(void)
     tcase_add_test(tc, scales_belong_to_one_record);
     tcase_add_test(tc, dialect_without_such_codes_is_refused);
     tcase_add_test(tc, suffix_alone_is_no_scales);
-    tcase_add_loop_test(tc, scales_have_the_shape_of_tiles, 0, 2);
-    tcase_add_test(tc, lonely_scales_are_refused);
+    tcase_add_loop_test(tc, scales_have_the_shape_of_tiles, 0, COUNT(odd_scales));
+    tcase_add_loop_test(tc, lonely_scales_are_refused, 0, 2);
     tcase_add_test(tc, scales_may_come_before_codes);
     tcase_add_test(tc, longest_name_is_legal);
     tcase_add_test(tc, longer_name_is_refused);
