@@ -90,8 +90,9 @@ def group_faults(sweep):
         x.fault("renameat2", "EACCES", INSIDE, (IO,))
         x.fault("mkdir", "EACCES", [PART], (IO,))
         # After the exchange, what is left of the old directory has this name.
-        for calls in ("newfstatat", "openat", "fchmod"):
+        for calls in ("newfstatat", "openat"):
             x.fault(calls, "EIO", [PART], (IO,), complete_anyway=force)
+        x.fault("fchmod", "EIO", [PART], (OK, IO))  # that of the old directory is a precaution
         if force:
             for calls in ("newfstatat", "getdents64", "openat", "unlinkat", "fsync"):
                 x.fault(calls, "EIO", [PART, OUT, os.path.join(OUT, TEMPLATES[:-1]), BELOW_PART], (IO,), complete_anyway=True)
@@ -102,7 +103,7 @@ def group_faults(sweep):
         x.fault("fsync", "EIO", [BELOW_PART, *(os.path.join(PART, n) for n in BELOW)], (IO,))
         x.fault("flock", "EIO", [PART], (IO,))
         x.fault("flock", "ENOLCK", [PART], (OK,))
-        x.fault("fchmod", "EPERM", [PART], (OK, IO))  # the old directory may be somebody else's
+        x.fault("fchmod", "EPERM", [PART], (OK, IO))
         x.fault("renameat2", "EIO", [PART], (IO,))
         x.fault("pread64", "EIO", [PACKED], (IO,))
         x.fault("fsync", "EIO", [ROOM], (IO,), complete_anyway=True)
