@@ -114,50 +114,47 @@ static void leave_out(remover *r, const char *begin, const char *end)
     r->from = end;
 }
 
-static bool is_removed(remover *r, const char *key, const char *value)
+/* The member of `object` whose name is at `name`, and whether it is to go. */
+static const json_t *find_value(remover *r, const json_t *object, const char *name, bool *gone)
 {
-    json_t *const k = decode_string(key);
-    json_t *v = NULL;
-    r->failed = r->failed || !k;
-    /* By its name first: to parse every member at every depth would take the product of both. */
-    const bool asked = !r->failed && r->is_gone(json_string_value(k), NULL);
-    if (asked) {
-        const size_t bytes = (size_t)(skip_value(value) - value);
-        r->failed = json_parse("a member", value, bytes, JSON_PYTHON, &v, NULL) != OK;
-    }
-    const bool gone = asked && !r->failed && r->is_gone(json_string_value(k), v);
-    json_decref(k);
-    json_decref(v);
-    return gone;
+    json_t *const key = decode_string(name);
+    const json_t *const value = key ? json_object_get(object, json_string_value(key)) : NULL;
+    r->failed = r->failed || !key;
+    *gone = json_is_object(value) && r->is_gone(json_string_value(key), value);
+    json_decref(key);
+    return value;
 }
 
-static const char *walk_object(remover *r, const char *p);
+static const char *walk_object(remover *r, const json_t *object, const char *p);
 
-/* Returns the byte after the value that begins at `p`. */
-static const char *walk_value(remover *r, const char *p)
+/* Returns the byte after the value that begins at `p`, which is `value`. The parsed text is walked
+ * alongside: to parse what is asked about, at every depth, would take the product of both. */
+static const char *walk_value(remover *r, const json_t *value, const char *p)
 {
     if (*p == '{') {
-        return walk_object(r, p);
+        return walk_object(r, value, p);
     }
     if (*p != '[') {
         return skip_value(p);
     }
-    for (p = skip_space(p + 1); *p != ']';) {
-        p = skip_space(walk_value(r, p));
+    p = skip_space(p + 1);
+    for (size_t i = 0; *p != ']'; i++) {
+        p = skip_space(walk_value(r, json_array_get(value, i), p));
         p = *p == ',' ? skip_space(p + 1) : p;
     }
     return p + 1;
 }
 
 /* With a member goes one comma: the one before it, or the one after it while no member is kept. */
-static const char *walk_object(remover *r, const char *p)
+static const char *walk_object(remover *r, const json_t *object, const char *p)
 {
     const char *comma = NULL;
     bool kept = false;
     for (p = skip_space(p + 1); *p == '"';) {
+        bool gone = false;
+        const json_t *const inner = find_value(r, object, p, &gone);
         const char *const value = skip_space(skip_space(skip_string(p)) + 1);
-        const bool gone = *value == '{' && is_removed(r, p, value);
-        const char *const value_end = gone ? skip_value(value) : walk_value(r, value);
+        const char *const value_end = gone ? skip_value(value) : walk_value(r, inner, value);
         const char *const next = skip_space(value_end);
         const char *const next_member = *next == ',' ? skip_space(next + 1) : next;
         if (gone) {
@@ -173,24 +170,24 @@ static const char *walk_object(remover *r, const char *p)
 char *json_edit_remove_objects(const char *text, size_t bytes, json_edit_choice is_gone,
                                size_t *out_bytes)
 {
+    json_t *root = NULL;
     char *const whole = malloc(bytes + 1);
-    char *const out = malloc(bytes + 1);
-    if (!whole || !out) {
-        free(whole);
-        free(out);
-        return NULL;
-    }
-    memcpy(whole, text, bytes);
-    whole[bytes] = '\0';
+    char *out = malloc(bytes + 1);
     remover r = {.from = whole, .to = out, .is_gone = is_gone};
-    (void)walk_object(&r, strchr(whole, '{'));
-    leave_out(&r, whole + bytes, whole + bytes);
-    *r.to = '\0';
-    *out_bytes = (size_t)(r.to - out);
+    r.failed = !whole || !out || json_parse("", text, bytes, JSON_PYTHON, &root, NULL) != OK;
+    if (!r.failed) {
+        memcpy(whole, text, bytes);
+        whole[bytes] = '\0';
+        (void)walk_object(&r, root, strchr(whole, '{'));
+        leave_out(&r, whole + bytes, whole + bytes);
+        *r.to = '\0';
+        *out_bytes = (size_t)(r.to - out);
+    }
+    json_decref(root);
     free(whole);
     if (r.failed) {
         free(out);
-        return NULL;
+        out = NULL;
     }
     return out;
 }

@@ -20,8 +20,7 @@ char *json_edit_remove(const char *text, size_t bytes, const char *key, size_t *
 
 /* The text without any member, at any depth, whose value is an object and for which `is_gone` says
  * so; NUL-terminated, the caller's to free(). NULL if memory is short. The depth of the text must be
- * bounded, as json_parse checks. `is_gone` is asked with the value NULL first: may a member of this
- * name go? */
+ * bounded, as json_parse checks. */
 typedef bool (*json_edit_choice)(const char *key, const json_t *value);
 char *json_edit_remove_objects(const char *text, size_t bytes, json_edit_choice is_gone,
                                size_t *out_bytes);

@@ -158,12 +158,10 @@ bool quantization_is_description(const char *key, const json_t *value)
     const bool shared = strcmp(key, "quantization") == 0;
     const bool own =
         strcmp(key, "quantization_config") == 0 || strcmp(key, "compression_config") == 0;
-    if (!json_is_object(value)) {
-        return !value && (own || shared);
-    }
-    return own ||
-           (shared && (json_object_get(value, "bits") || json_object_get(value, "qformat_weight") ||
-                       json_object_get(value, "quant_method")));
+    const bool describes = json_object_get(value, "bits") ||
+                           json_object_get(value, "qformat_weight") ||
+                           json_object_get(value, "quant_method");
+    return json_is_object(value) && (own || (shared && describes));
 }
 
 /* The configs of the parts of a model lie in its config, at any depth that json_parse allows. */

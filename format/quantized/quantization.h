@@ -36,8 +36,7 @@ typedef struct quantization {
  * are never exported: an exported directory has one description. */
 extern const char *const quantization_files[];
 
-/* Is this member of an object a description? It may be at any depth of config.json. With the value
- * NULL: may a member of this name be one? */
+/* Is this member of an object a description? It may be at any depth of config.json. */
 bool quantization_is_description(const char *key, const json_t *value);
 
 /* Add the descriptions of one of these files, parsed or as text. ERR_INPUT: `weight_block_size` that
