@@ -44,6 +44,19 @@ bool output_stands_for(const char *entry, const char *name)
                                         strcmp(entry + 1 + length, ".part") == 0);
 }
 
+bool output_plain_name(const char *entry, char *plain)
+{
+    static const char ending[] = ".part";
+    const size_t end = sizeof ending - 1;
+    const size_t bytes = strlen(entry);
+    if (entry[0] != '.' || bytes <= 1 + end || strcmp(entry + bytes - end, ending) != 0) {
+        return false;
+    }
+    memcpy(plain, entry + 1, bytes - end - 1);
+    plain[bytes - end - 1] = '\0';
+    return true;
+}
+
 /* *found: the link leads to something. */
 static err_code stat_target(const char *path, struct stat *target, bool *found, err *e)
 {

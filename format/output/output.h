@@ -29,6 +29,10 @@ char *output_part_name(const char *path);
 /* Is `entry` the name of a file, or that of its temporary file? Names without '/'. */
 bool output_stands_for(const char *entry, const char *name);
 
+/* The name of the file whose temporary file `entry` could be, in `plain`, which has strlen(entry) bytes
+ * or more; false: it has no such name. */
+bool output_plain_name(const char *entry, char *plain);
+
 /* Errors: ERR_IO if `path` exists and `force` is false, if it is not a regular file, if another run
  * is writing it, or for lack of permission; ERR_MEMORY. */
 MUST_CHECK err_code output_open(const char *path, bool force, output **out, err *e);

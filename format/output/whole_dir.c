@@ -80,33 +80,43 @@ static err_code read_list(int fd, const char *path, const char *list, json_t **o
     return code;
 }
 
-/* Is `entry` a file of the list, the temporary file of one, or, as "DIR/", the directory of one? */
-static bool is_listed(const json_t *list, const char *entry)
+/* What is_own is asked about: what a directory may hold, and the name of its list. A directory that
+ * replaces another one may have as many files as the list: each is searched for. */
+typedef struct listed {
+    dir_list names; /* sorted: the files of the list, and the directories of these, as "DIR/" */
+    const char *list_name;
+} listed;
+
+static bool add_listed(const char *name, dir_list *to)
 {
-    const size_t bytes = strlen(entry);
-    const bool is_directory = bytes > 0 && entry[bytes - 1] == '/';
+    const char *const slash = strchr(name, '/');
+    char *const dir = slash ? strndup(name, (size_t)(slash - name) + 1) : NULL;
+    const bool added = dir_list_add(to, name) && (!slash || (dir && dir_list_add(to, dir)));
+    free(dir);
+    return added;
+}
+
+static err_code take_names(const json_t *list, const char *path, dir_list *to, err *e)
+{
     size_t i = 0;
     const json_t *value = NULL;
     json_array_foreach(json_object_get(list, "files"), i, value)
     {
         const char *const name = json_is_string(value) ? json_string_value(value) : "";
-        if (is_directory ? strncmp(name, entry, bytes) == 0 : output_stands_for(entry, name)) {
-            return true;
+        if (*name && !add_listed(name, to)) {
+            return err_set(e, ERR_MEMORY, "%s: no memory for the names in it", path);
         }
     }
-    return false;
+    dir_list_sort(to);
+    return OK;
 }
-
-/* What is_own is asked about: the list of a directory, and the name of the list. */
-typedef struct listed {
-    const json_t *list;
-    const char *list_name;
-} listed;
 
 static bool is_own(const void *ctx, const char *name)
 {
     const listed *const l = ctx;
-    return output_stands_for(name, l->list_name) || is_listed(l->list, name);
+    char plain[OWN_NAME_BYTES];
+    return output_stands_for(name, l->list_name) || dir_list_has(&l->names, name) ||
+           (output_plain_name(name, plain) && dir_list_has(&l->names, plain));
 }
 
 static err_code refuse_foreign(const char *path, const char *entry, err *e)
@@ -121,14 +131,16 @@ static err_code refuse_foreign(const char *path, const char *entry, err *e)
 static err_code list_own(int fd, const char *path, const char *list_name, dir_list *names, err *e)
 {
     json_t *list = NULL;
-    TRY(read_list(fd, path, list_name, &list, e));
-    const listed l = {list, list_name};
+    listed l = {.list_name = list_name};
     const own_tree t = {fd, path, is_own, &l};
     char foreign[OWN_NAME_BYTES];
     err_code code = OK;
+    TRY(read_list(fd, path, list_name, &list, e));
+    TRY_OUT(take_names(list, path, &l.names, e));
     TRY_OUT(own_tree_list(&t, names, foreign, e));
     TRY_OUT(foreign[0] == '\0' ? OK : refuse_foreign(path, foreign, e));
 out:
+    dir_list_free(&l.names);
     json_decref(list);
     return code;
 }
