@@ -18,9 +18,36 @@ struct reference {
     char *path;
     int fd;
     st_header header;
+    const st_tensor **by_name; /* [header.count] sorted: each layer asks for several names */
 };
 
 /* ---- opening and finding --------------------------------------- */
+
+static int compare_tensors(const void *a, const void *b)
+{
+    const st_tensor *const *x = a;
+    const st_tensor *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int compare_name(const void *name, const void *tensor)
+{
+    const st_tensor *const *t = tensor;
+    return strcmp(name, (*t)->name);
+}
+
+static err_code sort_names(reference *r, err *e)
+{
+    r->by_name = calloc(r->header.count + 1, sizeof *r->by_name);
+    if (!r->by_name) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", r->path, r->header.count);
+    }
+    for (size_t i = 0; i < r->header.count; i++) {
+        r->by_name[i] = &r->header.tensors[i];
+    }
+    qsort(r->by_name, r->header.count, sizeof *r->by_name, compare_tensors);
+    return OK;
+}
 
 err_code reference_open(const char *path, reference **out, err *e)
 {
@@ -37,6 +64,7 @@ err_code reference_open(const char *path, reference **out, err *e)
     err_code code = OK;
     TRY_OUT(io_open_read(path, &r->fd, &st, e));
     TRY_OUT(st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e));
+    TRY_OUT(sort_names(r, e));
     *out = r;
     return OK;
 out:
@@ -51,6 +79,7 @@ void reference_close(reference *r)
             close(r->fd);
         }
         st_header_free(&r->header);
+        free(r->by_name);
         free(r->path);
         free(r);
     }
@@ -58,12 +87,9 @@ void reference_close(reference *r)
 
 static const st_tensor *find(const reference *r, const char *name)
 {
-    for (size_t i = 0; i < r->header.count; i++) {
-        if (strcmp(r->header.tensors[i].name, name) == 0) {
-            return &r->header.tensors[i];
-        }
-    }
-    return NULL;
+    const st_tensor *const *const found =
+        bsearch(name, r->by_name, r->header.count, sizeof *r->by_name, compare_name);
+    return found ? *found : NULL;
 }
 
 bool reference_has(const reference *r, const char *name)
@@ -282,6 +308,10 @@ err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences, si
         return refuse_dtype(r, t, "I32 or I64", e);
     }
     const size_t count = (size_t)(t->shape[0] * t->shape[1]); /* fits: the file holds them */
+    if (count > REFERENCE_MAX_IDS) { /* of a sparse file, they may take no space there */
+        return err_set(e, ERR_INPUT, "%s: tensor %s: more than %d ids", r->path, ids_name,
+                       REFERENCE_MAX_IDS);
+    }
     uint32_t *const read = malloc(count * sizeof *read);
     if (!read) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu tokens", r->path, count);

@@ -39,8 +39,11 @@ bool reference_has(const reference *r, const char *name);
  * are missing, "logits". NULL: the reference has no such logits. */
 const char *reference_logits(const reference *r, bool hf);
 
+/* As many as a file of token ids may have. */
+enum { REFERENCE_MAX_IDS = 1 << 26 };
+
 /* Read the token ids, [sequences, length], neither of which is 0; the caller frees them. ERR_INPUT:
- * input_ids is missing, does not have two dimensions, or is not of integers; an id is negative or
+ * input_ids is missing, does not have two dimensions, has more than REFERENCE_MAX_IDS, or is not of integers; an id is negative or
  * above 2^32 - 1. ERR_IO, ERR_MEMORY. */
 MUST_CHECK err_code reference_ids(const reference *r, uint32_t **ids, size_t *sequences,
                                   size_t *length, err *e);

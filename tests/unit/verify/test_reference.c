@@ -209,6 +209,24 @@ START_TEST(ids_that_are_none)
 }
 END_TEST
 
+/* A sparse file takes no space, but its ids would. */
+START_TEST(too_many_ids)
+{
+    static const char header[] =
+        "{\"input_ids\":{\"dtype\":\"I32\",\"shape\":[1,67108865],\"data_offsets\":[0,268435460]}}";
+    err e = {0};
+    uint32_t *found = NULL;
+    size_t sequences = 0;
+    size_t length = 0;
+    scratch_safetensors("r", header, 0, 0);
+    ck_assert_int_eq(truncate(scratch("r"), 8 + (off_t)strlen(header) + 268435460), 0);
+    reference *const r = open_file(scratch("r"));
+    expect_error(reference_ids(r, &found, &sequences, &length, &e), ERR_INPUT, &e,
+                 "input_ids: more than 67108864 ids");
+    reference_close(r);
+}
+END_TEST
+
 static const struct {
     const char *names[4];
     const char *trained, *hf;
@@ -309,6 +327,7 @@ int main(void)
     tcase_add_test(tc, token_ids);
     tcase_add_test(tc, what_does_not_fit);
     tcase_add_loop_test(tc, ids_that_are_none, 0, COUNT(bad_ids));
+    tcase_add_test(tc, too_many_ids);
     tcase_add_loop_test(tc, names_of_logits, 0, COUNT(logits));
     tcase_add_test(tc, no_reference);
     tcase_add_test(tc, golden_file);
