@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RANK = 1 << 24 };
+#include "format/base/num.h"
 
 /* ---- ranks ----------------------------------------------------- */
 
@@ -45,10 +45,11 @@ static bool decode(const char *text, size_t length, char *out, size_t *bytes)
 static bool read_rank(const char *text, const char *end, int32_t *rank)
 {
     const char *const begin = text;
-    for (*rank = 0; text < end && *text >= '0' && *text <= '9' && *rank < MAX_RANK; text++) {
+    for (*rank = 0; text < end && *text >= '0' && *text <= '9' && *rank < TIKTOKEN_MAX_RANKS;
+         text++) {
         *rank = *rank * 10 + (*text - '0');
     }
-    return text == end && text > begin && *rank < MAX_RANK;
+    return text == end && text > begin && *rank < TIKTOKEN_MAX_RANKS;
 }
 
 static err_code read_line(bpe_model *m, const char *line, const char *end, size_t number, err *e)
@@ -60,7 +61,10 @@ static err_code read_line(bpe_model *m, const char *line, const char *end, size_
     if (!space || !decode(line, (size_t)(space - line), token, &bytes) ||
         !read_rank(space + 1, end, &rank)) {
         return err_set(e, ERR_INPUT, "line %zu: expected base64, a space and a rank below %d",
-                       number, MAX_RANK);
+                       number, TIKTOKEN_MAX_RANKS);
+    }
+    if (m->count == TIKTOKEN_MAX_RANKS) {
+        return err_set(e, ERR_INPUT, "more than %d tokens", TIKTOKEN_MAX_RANKS);
     }
     if (json_object_getn(m->vocab, token, bytes)) {
         return err_set(e, ERR_INPUT, "line %zu: duplicate token", number);
@@ -82,10 +86,12 @@ static size_t count_lines(const char *text, size_t bytes)
     return count;
 }
 
-static err_code read_lines(bpe_model *m, const char *text, size_t bytes, err *e)
+static err_code read_lines(bpe_model *m, const char *text, size_t bytes, const monitor *asked,
+                           err *e)
 {
     const char *const end = text + bytes;
     for (size_t number = 1; text < end; number++) {
+        TRY(monitor_step(asked, number, e));
         const char *const found = memchr(text, '\n', (size_t)(end - text));
         const char *const stop = found ? found : end;
         const char *const last = stop > text && stop[-1] == '\r' ? stop - 1 : stop;
@@ -97,15 +103,16 @@ static err_code read_lines(bpe_model *m, const char *text, size_t bytes, err *e)
     return OK;
 }
 
-err_code tiktoken_read_ranks(const char *text, size_t bytes, bpe_model *out, err *e)
+err_code tiktoken_read_ranks(const char *text, size_t bytes, const monitor *m, bpe_model *out,
+                             err *e)
 {
     *out = (bpe_model){.by_text = true, .whole_words = true, .unknown = BPE_NONE};
     out->vocab = json_object();
-    out->ids = calloc(count_lines(text, bytes), sizeof *out->ids);
+    out->ids = calloc(num_min(count_lines(text, bytes), TIKTOKEN_MAX_RANKS), sizeof *out->ids);
     if (!out->vocab || !out->ids) {
         return err_set(e, ERR_MEMORY, "no memory for a vocabulary");
     }
-    TRY(read_lines(out, text, bytes, e));
+    TRY(read_lines(out, text, bytes, m, e));
     TRY(bpe_finish_vocab(out, e));
     const size_t count = out->count;
     return count > 0 && out->ids[count - 1] == (int32_t)(count - 1)

@@ -1,7 +1,7 @@
 /* tiktoken.model: a vocabulary of byte strings with ranks, as Kimi has it instead of a
  * tokenizer.json. Used by tokenizer.c.
  *
- *     TRY(tiktoken_read_ranks(text, bytes, &model, e));
+ *     TRY(tiktoken_read_ranks(text, bytes, m, &model, e));
  *     TRY(tiktoken_read_pattern(code, &pattern, e));
  *     TRY(tiktoken_read_special(config, model.count, code, &set, e));
  *
@@ -13,11 +13,15 @@
 
 #include "verify/tokenizer/tokenizer_parts.h"
 
-enum { TIKTOKEN_MAX_BYTES = 256 /* of a token */ };
+enum {
+    TIKTOKEN_MAX_BYTES = 256,     /* of a token */
+    TIKTOKEN_MAX_RANKS = 1 << 21, /* as many as JSON may have */
+};
 
 /* Read lines of base64, a space and a rank, which is the id. Free the model by bpe_free in every
- * case. ERR_INPUT, ERR_MEMORY. */
-MUST_CHECK err_code tiktoken_read_ranks(const char *text, size_t bytes, bpe_model *out, err *e);
+ * case. ERR_INPUT, also for more than TIKTOKEN_MAX_RANKS; ERR_MEMORY, ERR_CANCELLED. */
+MUST_CHECK err_code tiktoken_read_ranks(const char *text, size_t bytes, const monitor *m,
+                                        bpe_model *out, err *e);
 
 /* Find the pattern in the code of a tokenizer, which ends with NUL. ERR_INPUT: no known one. */
 MUST_CHECK err_code tiktoken_read_pattern(const char *code, pattern **out, err *e);

@@ -45,8 +45,8 @@ static err_code check_first(const tokenizer *t, const json_t *root, err *e)
 static err_code read_parts(tokenizer *t, const json_t *root, const monitor *m, err *e)
 {
     TRY(tokenizer_check_root(root, m, e));
-    TRY(bpe_read(json_object_get(root, "model"), &t->model, e));
-    TRY(added_read(json_object_get(root, "added_tokens"), &t->model, t->added, e));
+    TRY(bpe_read(json_object_get(root, "model"), m, &t->model, e));
+    TRY(added_read(json_object_get(root, "added_tokens"), &t->model, m, t->added, e));
     TRY(normal_read(json_object_get(root, "normalizer"), &t->normal, e));
     TRY(added_normalize(&t->added[1], &t->normal, m, e));
     TRY(splits_read(json_object_get(root, "pre_tokenizer"), &t->splits, e));
@@ -109,7 +109,7 @@ out:
 
 /* Unlike tokenizer.json, the code drops text that no alternative of the pattern matches. */
 static err_code read_tiktoken(tokenizer *t, const char *ranks, size_t bytes, const char *code_name,
-                              const char *code, const json_t *config, err *e)
+                              const char *code, const json_t *config, const monitor *m, err *e)
 {
     split *const s = &t->splits.splits[t->splits.count++];
     *s = (split){.behavior = SPLIT_REMOVED, .invert = true};
@@ -120,7 +120,7 @@ static err_code read_tiktoken(tokenizer *t, const char *ranks, size_t bytes, con
         err_prefix(e, "%s", code_name);
         return result;
     }
-    TRY(tiktoken_read_ranks(ranks, bytes, &t->model, e));
+    TRY(tiktoken_read_ranks(ranks, bytes, m, &t->model, e));
     result = tiktoken_read_special(config, t->model.count, code, &t->added[0], e);
     if (result != OK) {
         err_prefix(e, "%s", code_name);
@@ -130,7 +130,7 @@ static err_code read_tiktoken(tokenizer *t, const char *ranks, size_t bytes, con
 
 err_code tokenizer_create_tiktoken(const char *what, const char *ranks, size_t bytes,
                                    const char *code_name, const char *code, const json_t *config,
-                                   tokenizer **out, err *e)
+                                   const monitor *m, tokenizer **out, err *e)
 {
     tokenizer *t = calloc(1, sizeof *t);
     err_code result = OK;
@@ -138,7 +138,7 @@ err_code tokenizer_create_tiktoken(const char *what, const char *ranks, size_t b
     if (!t) {
         return err_set(e, ERR_MEMORY, "no memory for a tokenizer");
     }
-    result = read_tiktoken(t, ranks, bytes, code_name, code, config, e);
+    result = read_tiktoken(t, ranks, bytes, code_name, code, config, m, e);
     if (result == OK) {
         *out = t;
         t = NULL;

@@ -32,7 +32,7 @@ typedef struct token_list {
 /* Parse a tokenizer.json; `what` names it in messages. *out is for tokenizer_free. A note says what
  * the file asks for and tokenizer_encode does not do: cutting and padding. Errors: ERR_INPUT
  * malformed or not supported (the message has the path in the JSON and the value there);
- * ERR_MEMORY. */
+ * ERR_MEMORY, ERR_CANCELLED. */
 MUST_CHECK err_code tokenizer_create(const char *what, const char *json, size_t bytes,
                                      const monitor *m, tokenizer **out, err *e);
 
@@ -41,7 +41,8 @@ MUST_CHECK err_code tokenizer_create(const char *what, const char *json, size_t 
  * has no pattern that is known, or malformed ranks. */
 MUST_CHECK err_code tokenizer_create_tiktoken(const char *what, const char *ranks, size_t bytes,
                                               const char *code_name, const char *code,
-                                              const json_t *config, tokenizer **out, err *e);
+                                              const json_t *config, const monitor *m,
+                                              tokenizer **out, err *e);
 
 /* Read a file of the model. *data stays NULL if there is none, else it is for free() and ends with a
  * NUL that is not counted. */

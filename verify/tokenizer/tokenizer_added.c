@@ -88,24 +88,27 @@ static bool contains(const added_set *set, const added_token *t)
     return set->count && bsearch(t, set->tokens, set->count, sizeof *t, compare_content);
 }
 
-static err_code read_all(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
+static err_code read_all(const json_t *list, const bpe_model *model, const monitor *m,
+                         added_set sets[2], err *e)
 {
     size_t i = 0;
     const json_t *value = NULL;
-    int64_t next = (int64_t)m->count;
+    int64_t next = (int64_t)model->count;
     json_array_foreach(list, i, value)
     {
+        TRY(monitor_step(m, i, e));
         char path[64];
         added_token t = {0};
         snprintf(path, sizeof path, "added_tokens[%zu]", i);
         TRY(read_token(path, value, &t, e));
         sets[t.normalized].tokens[sets[t.normalized].count++] = t;
-        TRY(check_id(path, &t, m, &next, e));
+        TRY(check_id(path, &t, model, &next, e));
     }
     return OK;
 }
 
-err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e)
+err_code added_read(const json_t *list, const bpe_model *model, const monitor *m, added_set sets[2],
+                    err *e)
 {
     sets[0] = (added_set){0};
     sets[1] = (added_set){0};
@@ -118,7 +121,7 @@ err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], e
             return err_set(e, ERR_MEMORY, "no memory for added tokens");
         }
     }
-    TRY(read_all(list, m, sets, e));
+    TRY(read_all(list, model, m, sets, e));
     TRY(added_finish(&sets[0], e));
     TRY(added_finish(&sets[1], e));
     for (size_t i = 0; i < sets[1].count; i++) {

@@ -68,11 +68,12 @@ static err_code read_config(loading *l, err *e)
     return failed(l, ERR_INPUT, e);
 }
 
-static err_code load_ranks(loading *l, const char *ranks, size_t bytes, tokenizer **out, err *e)
+static err_code load_ranks(loading *l, const char *ranks, size_t bytes, const monitor *m,
+                           tokenizer **out, err *e)
 {
     err_code code = OK;
     TRY_OUT(read_config(l, e));
-    code = tokenizer_create_tiktoken(ranks_name, ranks, bytes, l->code_name, l->code, l->config,
+    code = tokenizer_create_tiktoken(ranks_name, ranks, bytes, l->code_name, l->code, l->config, m,
                                      out, e);
     code = failed(l, code, e);
 out:
@@ -95,7 +96,7 @@ err_code tokenizer_load(const char *path, tokenizer_file_fn read, void *ctx, con
         code = failed(&l, tokenizer_create(json_name, text, bytes, m, out, e), e);
     } else {
         TRY(read(ctx, ranks_name, &text, &bytes, e));
-        code = text ? load_ranks(&l, text, bytes, out, e) : OK;
+        code = text ? load_ranks(&l, text, bytes, m, out, e) : OK;
     }
     free(text);
     return code;

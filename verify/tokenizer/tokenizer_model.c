@@ -84,7 +84,7 @@ static int32_t number_of(const bpe_model *m, const char *token)
     return bpe_find(m, token, strlen(token));
 }
 
-static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
+static err_code read_vocab(bpe_model *m, json_t *vocab, const monitor *asked, err *e)
 {
     const char *token = NULL;
     json_t *id = NULL;
@@ -98,6 +98,7 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, err *e)
     }
     json_object_foreach(vocab, token, id)
     {
+        TRY(monitor_step(asked, m->count, e));
         if (tokenizer_read_id("model.vocab", id, &m->ids[m->count++], e) != OK) {
             err_prefix(e, "token \"%s\"", token);
             return ERR_INPUT;
@@ -224,10 +225,12 @@ static void fill_rows(bpe_model *m, const merge_line *lines, size_t count)
 }
 
 /* Read all merges into `lines`, an array with one element for each. */
-static err_code read_lines(bpe_model *m, const json_t *list, merge_line *lines, err *e)
+static err_code read_lines(bpe_model *m, const json_t *list, const monitor *asked,
+                           merge_line *lines, err *e)
 {
     const size_t count = json_array_size(list);
     for (size_t i = 0; i < count; i++) {
+        TRY(monitor_step(asked, i, e));
         const json_t *const value = json_array_get(list, i);
         if (json_typeof(value) != json_typeof(json_array_get(list, 0))) {
             return err_set(e, ERR_INPUT, "model.merges: pairs and strings are mixed");
@@ -239,7 +242,7 @@ static err_code read_lines(bpe_model *m, const json_t *list, merge_line *lines, 
     return OK;
 }
 
-static err_code read_merges(bpe_model *m, const json_t *list, err *e)
+static err_code read_merges(bpe_model *m, const json_t *list, const monitor *asked, err *e)
 {
     if (!json_is_array(list)) {
         return tokenizer_refuse("model.merges", list, e);
@@ -250,7 +253,7 @@ static err_code read_merges(bpe_model *m, const json_t *list, err *e)
     m->merges = calloc(count + 1, sizeof *m->merges);
     m->merged = calloc(count + 1, sizeof *m->merged);
     const bool allocated = lines && m->rows && m->merges && m->merged;
-    const err_code code = allocated ? read_lines(m, list, lines, e) : no_memory(e);
+    const err_code code = allocated ? read_lines(m, list, asked, lines, e) : no_memory(e);
     free(lines);
     return code;
 }
@@ -305,15 +308,15 @@ static err_code read_unknown(bpe_model *m, const json_t *model, err *e)
     return OK;
 }
 
-err_code bpe_read(const json_t *model, bpe_model *out, err *e)
+err_code bpe_read(const json_t *model, const monitor *m, bpe_model *out, err *e)
 {
     *out = (bpe_model){0};
     spell_bytes(out);
     TRY(check_settings(model, e));
     TRY(tokenizer_read_flag("model", model, "ignore_merges", 0, &out->whole_words, e));
-    TRY(read_vocab(out, json_object_get(model, "vocab"), e));
+    TRY(read_vocab(out, json_object_get(model, "vocab"), m, e));
     TRY(read_unknown(out, model, e));
-    return read_merges(out, json_object_get(model, "merges"), e);
+    return read_merges(out, json_object_get(model, "merges"), m, e);
 }
 
 void bpe_free(bpe_model *m)

@@ -103,9 +103,10 @@ typedef struct added_set {
 typedef struct bpe_model bpe_model;
 
 /* Read the array `list` (NULL: none) into two sets: tokens that are matched first, and `normalized`
- * tokens, which are matched in the text between those. `m` is for checking ids. Free both sets in
+ * tokens, which are matched in the text between those. `model` is for checking ids. Free both sets in
  * every case. */
-MUST_CHECK err_code added_read(const json_t *list, const bpe_model *m, added_set sets[2], err *e);
+MUST_CHECK err_code added_read(const json_t *list, const bpe_model *model, const monitor *m,
+                               added_set sets[2], err *e);
 
 /* Make a set that was filled searchable. ERR_INPUT: two tokens are equal. */
 MUST_CHECK err_code added_finish(added_set *set, err *e);
@@ -192,7 +193,7 @@ struct bpe_model {
 };
 
 /* Free the model in every case. */
-MUST_CHECK err_code bpe_read(const json_t *model, bpe_model *out, err *e);
+MUST_CHECK err_code bpe_read(const json_t *model, const monitor *m, bpe_model *out, err *e);
 void bpe_free(bpe_model *m);
 
 /* Number the tokens by m->ids, and find those of single bytes in m->vocab. ERR_INPUT: two tokens have

@@ -173,6 +173,7 @@ static const struct {
     {code_head, code_parts, code_tail, config, "\nYWFh 1x", "line 264: expected base64"},
     {code_head, code_parts, code_tail, config, "\nYWFh -1", "line 264: expected base64"},
     {code_head, code_parts, code_tail, config, "\nYWFh 99999999999", "line 264: expected base64"},
+    {code_head, code_parts, code_tail, config, "\nYWFhYQ== 2097152", "a rank below 2097152"},
     {code_head, code_parts, code_tail, "!", "", "dir/tokenizer_config.json: cannot be read"},
 };
 

@@ -328,6 +328,29 @@ START_TEST(encoding_can_be_cancelled)
 }
 END_TEST
 
+/* The vocabulary, the merges and the added tokens ask, each at its first element. */
+START_TEST(reading_can_be_cancelled)
+{
+    static const char json[] =
+        "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
+        "\"trim_offsets\":true,\"use_regex\":false},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,"
+        "\"b\":1,\"ab\":2},\"merges\":[\"a b\"]},\"added_tokens\":[{\"id\":3,\"content\":\"c\","
+        "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+        "\"special\":false}]}";
+    tokenizer *t = NULL;
+    err e = {0};
+    unsigned left = (unsigned)_i;
+    const monitor m = {.cancelled = is_cancelled, .ctx = &left};
+    if (_i <= 3) {
+        expect_error(tokenizer_create("t", json, strlen(json), &m, &t, &e), ERR_CANCELLED, &e,
+                     "interrupted");
+    } else {
+        expect_ok(tokenizer_create("t", json, strlen(json), &m, &t, &e), &e);
+    }
+    tokenizer_free(t);
+}
+END_TEST
+
 static void check_golden(const char *tokenizer_path, const char *golden_path)
 {
     char *json = NULL;
@@ -407,6 +430,7 @@ int main(void)
     tcase_add_loop_test(tc, random_words_agree_with_the_slow_way, 0, 3);
     tcase_add_loop_test(tc, long_words_take_no_quadratic_time, 0, 2);
     tcase_add_loop_test(tc, encoding_can_be_cancelled, 0, 5);
+    tcase_add_loop_test(tc, reading_can_be_cancelled, 1, 5);
     tcase_add_test(tc, goldens_are_reproduced);
     tcase_add_test(tc, goldens_of_other_models_are_reproduced);
     return run_tests("tokenizer", tc);
