@@ -6,6 +6,7 @@
 What is repeated is legal as far as it is read, so that nothing is refused before the loops are reached.
 """
 
+import base64
 import gzip
 import io
 import json
@@ -175,6 +176,14 @@ def export_chunks(directory, n):
     return [*export_plan(directory, expert_chunks(directory, "a", n)), "--dequantize"]
 
 
+def export_quantizations(directory, n):
+    """Objects that could describe a quantization, each in the one before it, and do not: of a long text."""
+    value = {str(i): "a" * 100 for i in range(n // 16)}
+    for _ in range(58):
+        value = {"quantization": value}
+    return export_plan(directory, pack(directory, "a", records(20), {**FP8_CONFIG, "b": value}))
+
+
 def inspect_records(directory, n):
     return inspect(pack(directory, "a", tensors(n, "a%06d", "U8", [0])))
 
@@ -210,6 +219,15 @@ def export_shards(directory, n):
     """A shard for each tensor."""
     path = pack(directory, "a", tensors(n, "a%06d", "U8", [0]), FP8_CONFIG)
     return [*export_plan(directory, path), "--shard-size", "1"]
+
+
+def export_again(directory, n):
+    """Over a directory of as many files, each of which has to be in its list."""
+    first = export_shards(directory, n)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COUNT_")}
+    subprocess.run([os.environ["COUNTED"], *first, "-q"], check=True, stderr=subprocess.DEVNULL, env=environment)
+    os.rename(os.path.join(directory, "out"), os.path.join(directory, "old"))
+    return [*first[:-2], "--shard-size", "1", "-o", os.path.join(directory, "old"), "-f"]
 
 
 def export_components(directory, n):
@@ -384,6 +402,53 @@ def one_word(directory, n):
     return tokenizer(directory, "a" * n, vocab, [f"{'a' * 2**k} {'a' * 2**k}" for k in range(7)])
 
 
+KIMI_CODE = (
+    "num_reserved_special_tokens = 256\npat_str = '|'.join([%s])\nf'<|reserved_token_{i}|>'\nauto = %s"
+)
+KIMI_WORD = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]%s[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]%s(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+KIMI_PARTS = (r"[\p{Han}]+", KIMI_WORD % ("*", "+"), KIMI_WORD % ("+", "*"), r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n]*")
+KIMI_PARTS += (r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+")
+
+
+def tiktoken(directory, ranks, lists=""):
+    write(os.path.join(directory, "tiktoken.model"), ranks)
+    write(
+        os.path.join(directory, "tokenizer_config.json"), compact({"auto_map": {"AutoTokenizer": ["tokenization_kimi.TikTokenTokenizer", None]}})
+    )
+    parts = ", ".join(f'r"""{p}"""' for p in KIMI_PARTS)
+    write(os.path.join(directory, "tokenization_kimi.py"), KIMI_CODE % (parts, lists))
+    write(os.path.join(directory, "text"), "a")
+    return ["tokenize", directory, "--text", os.path.join(directory, "text")]
+
+
+def rank_lines(tokens):
+    return "".join(f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens))
+
+
+def bytes_and(n):
+    return [bytes([b]) for b in range(256)] + [b"a%06d" % i for i in range(n)]
+
+
+def tiktoken_ranks(directory, n):
+    return tiktoken(directory, rank_lines(bytes_and(n)))
+
+
+def tiktoken_lines(directory, n):
+    """Empty ones are skipped."""
+    return tiktoken(directory, "\n" * n + rank_lines(bytes_and(0)))
+
+
+def tiktoken_code(directory, n):
+    """Many lists that are almost the one of the pattern."""
+    return tiktoken(directory, rank_lines(bytes_and(0)), f'[r"""{KIMI_PARTS[0]}""",  ' * n)
+
+
+def vocabulary_merges(directory, n):
+    """As many merges as tokens, all of one pair: the last one counts."""
+    words = {f"a{i:06}": 256 + i for i in range(n)}
+    return tokenizer(directory, "a", {**words, "a0": 256 + n}, ["a 0"] * n)
+
+
 def added_tokens(directory, n):
     return tokenizer(directory, "a" * 100, added_tokens=[added(i, f"<{i:06}>") for i in range(n)])
 
@@ -407,6 +472,42 @@ def replacements(directory, n):
 
 def marks(directory, n):
     return tokenizer(directory, "a" + "\u0301\u0316" * n, normalizer={"type": "NFC"})
+
+
+# ---- inputs of the forward pass ----------------------------------------------------------------------------------
+
+MICRO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "ring-micro-linear")
+
+
+def forward(directory, name, data, option="--tokens"):
+    write(os.path.join(directory, name), data)
+    return ["verify", MICRO, "--forward", option, os.path.join(directory, name)]
+
+
+def ids_json(directory, n):
+    """In one row each; the last one is no id."""
+    return forward(directory, "ids", compact([[1]] * n + [[-1]]))
+
+
+def ids_npy(directory, n):
+    header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': ({n},), }}\n".encode()
+    ids = struct.pack("<q", 1) * (n - 1) + struct.pack("<q", -1)
+    return forward(directory, "ids", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + ids)
+
+
+def ids_safetensors(directory, n):
+    """Among many tensors."""
+    return forward(directory, "ids", safetensors(tensors(n, "a%06d", "I32", [0])))
+
+
+def reference_tensors(directory, n):
+    return forward(directory, "dump", safetensors(tensors(n, "layers.%d.output", "F32", [0, 8])), "--reference")
+
+
+def limits(directory, n):
+    write(os.path.join(directory, "text"), "a")
+    command = forward(directory, "limits", compact({"octavo_limits": 1, "f32": {"a": [[]] * n}}), "--limits")
+    return [*command, "--text", os.path.join(directory, "text")]
 
 
 # ---- the list --------------------------------------------------------------------------------------------------
@@ -451,7 +552,9 @@ CASES = (
     Case(export_stacks, 4096),
     Case(export_shards, 128),
     Case(export_components, 64, steps_each=100000),
+    Case(export_again, 256),
     Case(export_config, 4096),
+    Case(export_quantizations, 4096, steps_each=200),
     Case(missing_shards, 8192, 5),
     Case(ghosts, 8192, 5),
     Case(config_values, 16384),
@@ -467,10 +570,19 @@ CASES = (
     Case(many_files, 400),
     Case(vocabulary, 16384),
     Case(one_word, 65536),
+    Case(vocabulary_merges, 8192),
+    Case(tiktoken_ranks, 32768),
+    Case(tiktoken_lines, 1 << 22, bytes_each=3),
+    Case(tiktoken_code, 4096),
     Case(added_tokens, 8192),
     Case(spaces, 65536),
     Case(long_token, 16384),
     Case(steps, 8192),
     Case(replacements, 16384),
     Case(marks, 16384),
+    Case(ids_json, 16384, 5),
+    Case(ids_npy, 65536, 5),
+    Case(ids_safetensors, 8192, 5),
+    Case(reference_tensors, 8192, 5),
+    Case(limits, 16384, 5),
 )
