@@ -27,13 +27,12 @@ out:
 }
 
 /* The fields that a plan and a finished conversion have in common. */
-static err_code put_job(report *r, const char *kind, const convert_job *job,
-                        const packed_view *made, err *e)
+static err_code put_job(report *r, const char *kind, const convert_job *job, err *e)
 {
     report_put(r, r->root, "kind", report_text(kind));
     report_put(r, r->root, "source", report_text(job->options.source));
     report_put(r, r->root, "output", report_text(job->options.output));
-    report_put(r, r->root, "plan", plan_json(r, job, made));
+    report_put(r, r->root, "plan", plan_json(r, job));
     return put_recipe(r, job->options.recipe, e);
 }
 
@@ -96,34 +95,25 @@ static void print_memory(const compute *c)
 err_code convert_report_plan(report *r, const convert_job *job, err *e)
 {
     if (r->json) {
-        return put_job(r, "plan", job, NULL, e);
+        return put_job(r, "plan", job, e);
     }
     return report_says(r, LEVEL_NORMAL) ? plan_print(job, r->level < LEVEL_VERBOSE, e) : OK;
 }
 
-/* The error of each tensor is read from the new file. */
+/* The file is complete: its result is reported even if memory does not suffice for the rest. */
 err_code convert_report_done(report *r, const convert_job *job, const compute *c,
                              const convert_report *done, err *e)
 {
-    packed_view made = {0};
     err_code code = OK;
-    const bool details = r->json || report_says(r, LEVEL_VERBOSE);
-    const bool readable = !job->options.stream;
-    if (details && readable) {
-        TRY_OUT(packed_view_open(job->options.output, &made, e));
-    }
     if (r->json) {
-        code = put_job(r, "conversion", job, &made, e);
-        /* The file is complete: its result is reported even if the recipe could not be. */
+        code = put_job(r, "conversion", job, e);
         report_put(r, r->root, "result", result_json(r, job, c, done));
-    } else if (details) {
-        TRY_OUT(readable ? plan_print_tensors(job, &made, e) : OK);
+    } else if (report_says(r, LEVEL_VERBOSE)) {
+        code = plan_print_tensors(job, e);
         print_memory(c);
     }
     if (report_says(r, LEVEL_NORMAL)) {
         print_result(job, c, done);
     }
-out:
-    packed_view_close(&made);
     return code;
 }

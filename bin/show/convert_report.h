@@ -15,8 +15,8 @@
 /* ERR_MEMORY. */
 MUST_CHECK err_code convert_report_plan(report *r, const convert_job *job, err *e);
 
-/* Details are read from the packed file, unless that went to a stream. Errors: those of
- * packed_view_open; the object is filled all the same. */
+/* Opens nothing: the new file may have been moved away or replaced since it got its name. ERR_MEMORY;
+ * the object has its result all the same. */
 MUST_CHECK err_code convert_report_done(report *r, const convert_job *job, const compute *c,
                                         const convert_report *done, err *e);
 

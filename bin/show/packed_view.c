@@ -81,19 +81,30 @@ void packed_view_close(packed_view *v)
     *v = (packed_view){0};
 }
 
-pack_stat packed_view_stat(const packed_view *v, const pack_record *r, uint64_t slice)
+/* Rows that break the format have been refused by packed_view_open, or never written. */
+static pack_stat stat_of(const unsigned char *stats, const pack_record *r, uint64_t slice)
 {
     pack_stat s = {0};
-    const unsigned char *const row = pack_evidence_stat(&v->evidence, r->stat_first + slice);
-    return pack_stat_decode(row, &s) ? s : (pack_stat){0}; /* packed_view_open checked all rows */
+    const unsigned char *const row = stats + (r->stat_first + slice) * PACK_STAT_BYTES;
+    return pack_stat_decode(row, &s) ? s : (pack_stat){0};
+}
+
+pack_stat packed_view_stat(const packed_view *v, const pack_record *r, uint64_t slice)
+{
+    return stat_of(v->evidence.stats, r, slice);
 }
 
 packed_quality packed_view_quality(const packed_view *v, const pack_record *r)
 {
+    return packed_stats_quality(v->evidence.stats, r);
+}
+
+packed_quality packed_stats_quality(const unsigned char *stats, const pack_record *r)
+{
     packed_quality q = {.worst = NAN};
     const uint64_t slices = pack_record_has_stats(r) ? pack_record_slices(r) : 0;
     for (uint64_t i = 0; i < slices; i++) {
-        const pack_stat s = packed_view_stat(v, r, i);
+        const pack_stat s = stat_of(stats, r, i);
         q.sum_sq_source += s.sum_sq_source;
         q.sum_sq_error += s.sum_sq_error;
         q.worst = fmin(q.worst, stats_sqnr(s.sum_sq_source, s.sum_sq_error));

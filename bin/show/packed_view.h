@@ -36,7 +36,9 @@ typedef struct packed_quality {
 MUST_CHECK err_code packed_view_open(const char *path, packed_view *out, err *e);
 void packed_view_close(packed_view *v);
 
-/* Quality over all slices of a record; sums of zero if it has no statistics. */
+/* Quality over all slices of a record; sums of zero if it has no statistics. `stats`: all rows of
+ * STAT, of the file that has the record. */
+packed_quality packed_stats_quality(const unsigned char *stats, const pack_record *r);
 packed_quality packed_view_quality(const packed_view *v, const pack_record *r);
 
 /* The statistics of one slice. The record must have statistics (pack_record_has_stats). */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bin/show/layer_groups.h"
+#include "bin/show/packed_view.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
 #include "bin/show/plan_notes.h"
@@ -36,20 +37,21 @@ const char *plan_decision(const convert_job *job, uint32_t number)
     return r->origin == ORIGIN_CARRIED ? "carry" : r->cls == CLASS_CODES ? "quantize" : "keep";
 }
 
-static packed_quality quality_of(const packed_view *made, uint32_t number)
+/* From the statistics that were written: by now its name may lead to another file. */
+static packed_quality quality_of(const convert_job *job, uint32_t number)
 {
-    return made ? packed_view_quality(made, &made->file->table.records[number])
-                : (packed_quality){.worst = NAN};
+    return job->stats ? packed_stats_quality(job->stats, &job->plan.table.records[number])
+                      : (packed_quality){.worst = NAN};
 }
 
 /* ---- text ------------------------------------------------------ */
 
-static layer_item item_of(const convert_job *job, uint32_t number, const packed_view *made)
+static layer_item item_of(const convert_job *job, uint32_t number)
 {
     const pack_record *const r = &job->plan.table.records[number];
     const pack_record *const scales = packed_scales(&job->plan.table, r);
     const tile_count tiles = count_tiles(r);
-    const packed_quality q = quality_of(made, number);
+    const packed_quality q = quality_of(job, number);
     layer_item item = {.name = r->name,
                        .type = r->type,
                        .from = r->src_type,
@@ -68,8 +70,7 @@ static layer_item item_of(const convert_job *job, uint32_t number, const packed_
 }
 
 /* One item for each record, except for scales, whose bytes count with those of their codes. */
-static err_code make_items(const convert_job *job, const packed_view *made, layer_item **out,
-                           size_t *count, err *e)
+static err_code make_items(const convert_job *job, layer_item **out, size_t *count, err *e)
 {
     const pack_table *const t = &job->plan.table;
     *count = 0;
@@ -79,7 +80,7 @@ static err_code make_items(const convert_job *job, const packed_view *made, laye
     }
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->records[i].cls != CLASS_SCALES) {
-            (*out)[(*count)++] = item_of(job, i, made);
+            (*out)[(*count)++] = item_of(job, i);
         }
     }
     return OK;
@@ -151,7 +152,7 @@ static err_code print_plan_table(const convert_job *job, bool fold, err *e)
     layer_item *items = NULL;
     size_t count = 0;
     table t;
-    TRY(make_items(job, NULL, &items, &count, e));
+    TRY(make_items(job, &items, &count, e));
     table_start(&t, "lrlllrrrl");
     table_header(&t, names, sizeof names / sizeof names[0]);
     const err_code code = put_rows(&t, job, fold, items, count, e);
@@ -204,12 +205,12 @@ err_code plan_print(const convert_job *job, bool fold, err *e)
     return OK;
 }
 
-err_code plan_print_tensors(const convert_job *job, const packed_view *made, err *e)
+err_code plan_print_tensors(const convert_job *job, err *e)
 {
     static const char *const names[] = {"tensor", "from", "shape", "decision", "bytes", "SQNR dB"};
     layer_item *items = NULL;
     size_t count = 0;
-    TRY(make_items(job, made, &items, &count, e));
+    TRY(make_items(job, &items, &count, e));
     table t;
     table_start(&t, "llllrr");
     table_header(&t, names, sizeof names / sizeof names[0]);
@@ -239,8 +240,7 @@ static void put_state(report *r, json_t *o, const plan_record *record)
     }
 }
 
-static json_t *record_json(report *r, const convert_job *job, uint32_t number,
-                           const packed_view *made)
+static json_t *record_json(report *r, const convert_job *job, uint32_t number)
 {
     const pack_record *const t = &job->plan.table.records[number];
     const pack_record *const scales = packed_scales(&job->plan.table, t);
@@ -259,8 +259,8 @@ static json_t *record_json(report *r, const convert_job *job, uint32_t number,
     report_put(r, o, "clipped_tiles", report_number(tiles.clipped));
     report_put(r, o, "bytes", report_number(t->len));
     report_put(r, o, "scale_bytes", report_number(scales ? scales->len : 0));
-    if (made && pack_record_has_stats(t)) {
-        const packed_quality q = quality_of(made, number);
+    if (job->stats && pack_record_has_stats(t)) {
+        const packed_quality q = quality_of(job, number);
         report_put(r, o, "sqnr", report_real(stats_sqnr(q.sum_sq_source, q.sum_sq_error)));
         report_put(r, o, "worst_sqnr", report_real(q.worst));
     }
@@ -301,14 +301,14 @@ static json_t *unknown_json(report *r, const plan_unknown *u)
     return o;
 }
 
-json_t *plan_json(report *r, const convert_job *job, const packed_view *made)
+json_t *plan_json(report *r, const convert_job *job)
 {
     const plan *const p = &job->plan;
     json_t *const o = json_object();
     json_t *const records = json_array();
     for (uint32_t i = 0; i < p->table.count; i++) {
         if (p->table.records[i].cls != CLASS_SCALES) {
-            report_append(r, records, record_json(r, job, i, made));
+            report_append(r, records, record_json(r, job, i));
         }
     }
     report_put(r, o, "tensors",

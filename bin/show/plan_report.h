@@ -6,7 +6,6 @@
 #ifndef PLAN_REPORT_H
 #define PLAN_REPORT_H
 
-#include "bin/show/packed_view.h"
 #include "bin/cli/report.h"
 #include "convert/stream/convert.h"
 
@@ -14,12 +13,11 @@
  * has a row. ERR_MEMORY. */
 MUST_CHECK err_code plan_print(const convert_job *job, bool fold, err *e);
 
-/* Print a row for each tensor of a finished conversion; `made`: the file. ERR_MEMORY. */
-MUST_CHECK err_code plan_print_tensors(const convert_job *job, const packed_view *made, err *e);
+/* Print a row for each tensor of a finished conversion. ERR_MEMORY. */
+MUST_CHECK err_code plan_print_tensors(const convert_job *job, err *e);
 
-/* The plan as an object. `made` is the file that was written, for the error of each tensor; NULL:
- * none was. */
-json_t *plan_json(report *r, const convert_job *job, const packed_view *made);
+/* The plan as an object; after a conversion, with the error of each tensor. */
+json_t *plan_json(report *r, const convert_job *job);
 
 /* The decision about a record: "keep", "quantize" or "carry". */
 const char *plan_decision(const convert_job *job, uint32_t number);

@@ -112,6 +112,7 @@ out:
 
 void convert_close(convert_job *job)
 {
+    free(job->stats);
     plan_free(&job->plan);
     embed_list_free(&job->embed);
     checkpoint_close(job->cp);
@@ -310,6 +311,9 @@ static err_code write_output(convert_job *job, engine *g, const monitor *m, conv
     TRY_OUT(pipeline_open(&what, m, &p, e));
     TRY_OUT(open_output(&job->options, m, out, e));
     TRY_OUT(fill_output(job, g, p, &v, &tail, *out, m, report, e));
+    free(job->stats);
+    job->stats = v.stats;
+    v.stats = NULL;
 out:
     pipeline_close(p);
     free(tail.bytes);

@@ -48,6 +48,7 @@ typedef struct convert_job {
     embed_list embed;
     plan plan;
     convert_slots slots;
+    unsigned char *stats; /* after convert_run: the rows of STAT; plan.table says which is whose */
 } convert_job;
 
 typedef struct convert_report {
