@@ -106,13 +106,12 @@ static err_code compare_configurations(forward_check *c, err *e)
 static err_code run(forward_check *c, forward_report *found, double *seconds, err *e)
 {
     const double start = progress_clock();
-    err_code code = c->in->against
-                        ? forward_compare(c->in->against, c->in->model, &c->options, c->ops,
-                                          c->monitor, found, e)
-                        : forward_single(c->in->model, &c->options, c->ops, c->monitor, found, e);
+    const err_code code =
+        c->in->against ? forward_compare(c->in->against, c->in->model, &c->options, c->ops,
+                                         c->monitor, found, e)
+                       : forward_single(c->in->model, &c->options, c->ops, c->monitor, found, e);
     *seconds = progress_clock() - start;
-    code = c->in->against ? store_end(c->in->against, c->monitor, code, e) : code;
-    return store_end(c->in->model, c->monitor, code, e);
+    return code;
 }
 
 /* ---- the check ------------------------------------------------- */

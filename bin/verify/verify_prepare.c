@@ -249,7 +249,8 @@ static err_code prepare_forward(verify_inputs *in, err *e)
     if (f->limits) {
         TRY(limits_read(f->limits, &in->limits, e));
     }
-    TRY(get_tokens(in, &config, e));
+    const err_code code = get_tokens(in, &config, e);
+    TRY(in->reference ? reference_end(in->reference, code, e) : code);
     return check_pass(in, &config, e);
 }
 

@@ -6,7 +6,8 @@ permissions or links changed.
 
 strace stops octavo at its N-th read of a source; then the source is changed, and octavo goes on. N is every
 read from the first to the last one of a file. What happens to the file is one of `CHANGES`; for those that
-leave size and modification time alone, only ctime and content tell. Prints what went wrong and a summary.
+leave size and modification time alone, only ctime and content tell. A run that ends with status 3 must leave
+nothing under the name of its output. Prints what went wrong and a summary.
 """
 
 import os
@@ -26,6 +27,8 @@ OCTAVO = os.environ["OCTAVO"]
 THIN = int(os.environ.get("THIN", 1))
 ALONE = ("--threads", "1", "--memory", "7M")
 CHANGED = b": changed "
+MICRO = os.path.join(HERE, "..", "data", "ring-micro-linear")
+MICRO_SHARD = "model-00001-of-00002.safetensors"
 
 
 def times(path):
@@ -116,16 +119,24 @@ class Sources:
         with open("text", "w", encoding="utf-8") as f:
             f.write("ab")
         subprocess.run([OCTAVO, "convert", "good", "-o", "good.octavo", "-q", "--device", "cpu"], check=True)
+        subprocess.run([OCTAVO, "convert", MICRO, "-o", "micro.octavo", "-q", "--device", "cpu"], check=True)
+        forward = ("--only", "forward", "--tokens", "tokens", "--length", "8", "--dump", "reference.safetensors")
+        with open("tokens", "w", encoding="utf-8") as f:
+            f.write("[3, 1, 4, 1, 5, 9, 2, 6]")
+        subprocess.run([OCTAVO, "verify", "micro.octavo", *forward, "-q"], check=True)
         for kind in ("tar", "stored"):
             with open(f"good.{kind}", "wb") as f:
                 f.write(make_archive.make(kind, "good"))
 
-    def prepare(self):
+    def prepare(self, arguments):
         shutil.rmtree("work", ignore_errors=True)
         os.mkdir("work")
         shutil.copytree("good", "work/checkpoint")
-        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json", "text"):
-            shutil.copy2(name, os.path.join("work", name))
+        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json", "text", "tokens", "micro.octavo", "reference.safetensors"):
+            if any(a.endswith("/" + name) for a in arguments):
+                shutil.copy2(name, os.path.join("work", name))
+        if any(a.endswith("/micro") for a in arguments):
+            shutil.copytree(MICRO, "work/micro")
 
     def sweep(self, arguments, source, names):
         arguments = [a.replace("@", os.path.join(os.getcwd(), "work")) for a in arguments]
@@ -137,7 +148,7 @@ class Sources:
             if name == "replaced by a copy" and not source.endswith(".octavo"):
                 statuses = (3,)
             for n in range(1, 1000, THIN):
-                self.prepare()
+                self.prepare(arguments)
                 found = run_changed(arguments, path, n, change)
                 if found is None:
                     break
@@ -148,6 +159,8 @@ class Sources:
                     self.complain(arguments, source, name, n, f"status {found[0]}", found[1])
                 elif found[0] == 3 and CHANGED not in found[1] and b"ends at offset" not in found[1]:
                     self.complain(arguments, source, name, n, "another message", found[1])
+                elif found[0] == 3 and any(left.startswith("out") for left in os.listdir("work")):
+                    self.complain(arguments, source, name, n, "there is an output all the same", found[1])
             if n == 1:
                 self.complain(arguments, source, name, n, "it was never read", b"")
 
@@ -161,8 +174,10 @@ class Sources:
         print(f"FAILED: {' '.join(map(os.path.basename, arguments))}: {source}, {name} at read {n}: {what}: {text.strip()}")
 
 
+FORWARD = ("--only", "forward", "-q", *ALONE, "--dump", "@/out.safetensors")
 PROBES = {".octavo": 2, ".tar": 2, ".stored": 2, ".json": 2}
 EVERYTHING = tuple(CHANGES)
+CONTENT = ("other bytes", "longer", "shorter", "touched")
 # arguments, the source that changes, how
 ROWS = (
     (("convert", "@/checkpoint", "-o", "@/out.octavo", "-q", "--device", "cpu", *ALONE), "checkpoint/" + tiny_checkpoint.SHARDS[0], EVERYTHING),
@@ -175,6 +190,9 @@ ROWS = (
     (("verify", "@/good.octavo", "-q", *ALONE), "good.octavo", EVERYTHING),
     (("verify", "@/good.octavo", "--against", "@/checkpoint", "-q", *ALONE), "good.octavo", EVERYTHING),
     (("verify", "@/good.octavo", "--against", "@/checkpoint", "-q", *ALONE), "checkpoint/" + tiny_checkpoint.SHARDS[0], EVERYTHING),
+    (("verify", "@/micro.octavo", *FORWARD, "--length", "8", "--tokens", "@/tokens"), "micro.octavo", ("touched",)),
+    (("verify", "@/micro.octavo", *FORWARD, "--length", "8", "--tokens", "@/tokens", "--against", "@/micro"), "micro/" + MICRO_SHARD, ("touched", "other bytes")),
+    (("verify", "@/micro.octavo", *FORWARD, "--reference", "@/reference.safetensors"), "reference.safetensors", CONTENT),
     (("export", "@/good.octavo", "-o", "@/out", "--for", "bf16", "-q", "--threads", "1"), "good.octavo", EVERYTHING),
     (("unpack", "@/good.octavo", "-o", "@/out", "-q", "--threads", "1"), "good.octavo", EVERYTHING),
     (("diff", "@/good.octavo", "@/checkpoint", "--threads", "1"), "good.octavo", EVERYTHING),

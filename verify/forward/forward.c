@@ -112,19 +112,27 @@ err_code forward_job_open(forward_job *j, err *e)
     return open_side(&j->b, e);
 }
 
-void forward_job_close(forward_job *j)
+static err_code commit_dump(forward_job *j, err *e)
+{
+    TRY(monitor_step(j->monitor, 0, e));
+    return j->dump ? dump_commit(&j->dump, e) : OK;
+}
+
+err_code forward_job_end(forward_job *j, err_code code, err *e)
 {
     model_side *const sides[] = {&j->a, &j->b};
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
         j->report->bytes_read[i] = sides[i]->run.bytes_read;
         run_close(&sides[i]->run);
     }
-    dump_abandon(&j->dump);
     weight_pool_free(&j->pool);
     free(j->targets);
     for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
         free(j->states[i]);
     }
+    const err_code result = code == OK ? commit_dump(j, e) : code;
+    dump_abandon(&j->dump);
+    return result;
 }
 
 void forward_report_free(forward_report *r)

@@ -62,8 +62,9 @@ MUST_CHECK err_code forward_check_reference(const reference *r, const model_conf
 /* Run a source and a packed model (any two stores of the same shape) over the same tokens. Every
  * number measures the packed model against the source; the dump is of the packed model, in its
  * first variant. Errors: ERR_NUMERIC a hidden state or logit is not finite; ERR_DIFFERENT the
- * models have different shapes; ERR_INPUT, ERR_IO, ERR_DAMAGED, ERR_MEMORY, ERR_CANCELLED. Free the
- * report in every case. */
+ * models have different shapes; ERR_INPUT, ERR_IO, ERR_DAMAGED, ERR_MEMORY, ERR_CANCELLED. If a model
+ * changed during the run, that is the result (store_end), and there is no dump. Free the report in
+ * every case. */
 MUST_CHECK err_code forward_compare(store *source, store *packed, const forward_options *options,
                                     ops *o, const monitor *m, forward_report *out, err *e);
 

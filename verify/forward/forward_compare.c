@@ -140,8 +140,16 @@ static err_code run(forward_job *j, err *e)
     for (unsigned i = 0; i < j->a.run.config.layers; i++) {
         TRY(compare_layer(j, i, e));
     }
-    TRY(forward_logits(j, own, e));
-    return j->dump ? dump_commit(&j->dump, e) : OK;
+    return forward_logits(j, own, e);
+}
+
+static err_code open_pair(forward_job *j, store *source, store *packed, ops *o, err *e)
+{
+    TRY(forward_side_prepare(j, &j->a, source, o, e));
+    TRY(forward_side_prepare(j, &j->b, packed, o, e));
+    TRY(check_shapes(j, e));
+    plan_tracks(j);
+    return forward_job_open(j, e);
 }
 
 err_code forward_compare(store *source, store *packed, const forward_options *options, ops *o,
@@ -152,13 +160,9 @@ err_code forward_compare(store *source, store *packed, const forward_options *op
     monitor_stage(m, "forward", store_bytes(source) + store_bytes(packed));
     forward_name_variants(&j);
     err_code code = OK;
-    TRY_OUT(forward_side_prepare(&j, &j.a, source, o, e));
-    TRY_OUT(forward_side_prepare(&j, &j.b, packed, o, e));
-    TRY_OUT(check_shapes(&j, e));
-    plan_tracks(&j);
-    TRY_OUT(forward_job_open(&j, e));
+    TRY_OUT(open_pair(&j, source, packed, o, e));
     TRY_OUT(run(&j, e));
 out:
-    forward_job_close(&j);
-    return code;
+    code = store_end(source, m, code, e);
+    return forward_job_end(&j, store_end(packed, m, code, e), e);
 }

@@ -4,7 +4,7 @@
  *     forward_job_open      runs, host buffers, arrays of the report, the dump
  *     forward_embed, then for each layer run_layer and measure: the caller does that
  *     forward_logits        head, logits, measures of positions
- *     forward_job_close     in every case */
+ *     forward_job_end       in every case, with the result: gives the dump its name, or removes it */
 #ifndef FORWARD_JOB_H
 #define FORWARD_JOB_H
 
@@ -35,7 +35,6 @@ void forward_name_variants(forward_job *j);
 
 /* Open everything else, once options and sides with their tracks are set. */
 MUST_CHECK err_code forward_job_open(forward_job *j, err *e);
-void forward_job_close(forward_job *j);
 
 /* Set up the run of a side: read the configuration of its model and check its tensors. */
 MUST_CHECK err_code forward_side_prepare(forward_job *j, model_side *s, store *model, ops *o,
@@ -65,5 +64,9 @@ double forward_agreement(const forward_job *j, const routing *x, const routing *
 /* Compute and measure the logits of every variant f, from its own track `own[f]`: of side b against
  * track 0 of side a; if there is one model, of side a, against the reference if it has logits. */
 MUST_CHECK err_code forward_logits(forward_job *j, const unsigned *own, err *e);
+
+/* The last step, when the models are known to be unchanged: the dump gets its name if `code`, the
+ * result so far, is OK and the run is not to stop. Releases everything; returns the final result. */
+MUST_CHECK err_code forward_job_end(forward_job *j, err_code code, err *e);
 
 #endif

@@ -305,8 +305,7 @@ static err_code run(single *s, err *e)
     for (unsigned i = 0; i < j->a.run.config.layers; i++) {
         TRY(do_layer(s, i, e));
     }
-    TRY(forward_logits(j, own, e));
-    return j->dump ? dump_commit(&j->dump, e) : OK;
+    return forward_logits(j, own, e);
 }
 
 err_code forward_single(store *model, const forward_options *options, ops *o, const monitor *m,
@@ -323,6 +322,7 @@ out:
     out->has_reference = s.local || s.job.reference_logits;
     free(s.experts.weights);
     free(s.experts.index);
-    forward_job_close(&s.job);
-    return code;
+    code = store_end(model, m, code, e);
+    code = options->reference ? reference_end(options->reference, code, e) : code;
+    return forward_job_end(&s.job, code, e);
 }

@@ -1,5 +1,6 @@
 #include "verify/forward/reference.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/file/file_stamp.h"
 #include "format/file/io.h"
 #include "format/base/num.h"
 #include "format/safetensors/safetensors.h"
@@ -17,6 +19,7 @@ enum { CHUNK_BYTES = 1 << 15, SHAPE_TEXT = TENSOR_MAX_DIMS * 22 + 3 };
 struct reference {
     char *path;
     int fd;
+    file_stamp stamp;
     st_header header;
     const st_tensor **by_name; /* [header.count] sorted: each layer asks for several names */
 };
@@ -49,6 +52,28 @@ static err_code sort_names(reference *r, err *e)
     return OK;
 }
 
+/* It is read in many places, once each, and nothing of it is kept to compare with. */
+static err_code check_unchanged(const reference *r, err *e)
+{
+    struct stat now;
+    bool touched = false;
+    if (fstat(r->fd, &now) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", r->path);
+    }
+    TRY(file_stamp_check(&r->stamp, &now, r->path, &touched, e));
+    return touched ? err_set(e, ERR_IO,
+                             "%s: changed during the run: permissions, owner, links or content",
+                             r->path)
+                   : OK;
+}
+
+err_code reference_end(const reference *r, err_code code, err *e)
+{
+    err late = {0};
+    late.code = check_unchanged(r, &late);
+    return err_overrule(e, code, &late);
+}
+
 err_code reference_open(const char *path, reference **out, err *e)
 {
     struct stat st;
@@ -63,11 +88,13 @@ err_code reference_open(const char *path, reference **out, err *e)
     r->fd = -1;
     err_code code = OK;
     TRY_OUT(io_open_read(path, &r->fd, &st, e));
+    r->stamp = file_stamp_of(&st);
     TRY_OUT(st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e));
     TRY_OUT(sort_names(r, e));
     *out = r;
     return OK;
 out:
+    code = r->fd >= 0 ? reference_end(r, code, e) : code;
     reference_close(r);
     return code;
 }

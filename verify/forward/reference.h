@@ -13,6 +13,7 @@
  *         reference_check(r, "hidden.3", sequences * length, hidden, e);
  *         reference_read_rows(r, "hidden.3", first, rows, hidden, values, e);
  *     }
+ *     code = reference_end(r, code, e);
  *     reference_close(r);
  *
  * The last dimension of a tensor is a row; rows are numbered across all other dimensions. Nothing
@@ -31,6 +32,10 @@ typedef struct reference reference;
 /* ERR_IO, ERR_MEMORY, ERR_INPUT not a safetensors file. */
 MUST_CHECK err_code reference_open(const char *path, reference **out, err *e);
 void reference_close(reference *r); /* NULL is fine */
+
+/* Call this at the end with the result of the run: if the file changed, even only its ctime, neither
+ * success nor a verdict holds (ERR_IO). Returns the final result. */
+MUST_CHECK err_code reference_end(const reference *r, err_code code, err *e);
 
 bool reference_has(const reference *r, const char *name);
 
