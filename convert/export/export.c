@@ -179,7 +179,7 @@ err_code export_prepare(const export_options *options, const monitor *m, export_
     TRY_OUT(read_head(job, &members, &count, e));
     TRY_OUT(check_config(job, members, count, &how, e));
     TRY_OUT(make_plan(job, &how, e));
-    TRY_OUT(export_scales_check(job->file, &job->evidence, &job->plan, e));
+    TRY_OUT(export_scales_check(job->file, &job->evidence, &job->plan, m, e));
     TRY_OUT(make_files(job, members, count, e));
 out:
     members_free(members, count);

@@ -19,7 +19,7 @@ static bool all_pow2(const pack_record *r, const unsigned char *data, uint64_t b
 
 /* *yes: all scales of the record are powers of two. */
 static err_code check_record(const pack_file *file, const pack_evidence *evidence,
-                             const pack_record *r, bool *yes, err *e)
+                             const pack_record *r, const monitor *m, bool *yes, err *e)
 {
     unsigned char *const buffer = malloc(num_max(r->chunk_bytes, 1));
     err_code code = OK;
@@ -27,7 +27,7 @@ static err_code check_record(const pack_file *file, const pack_evidence *evidenc
     for (uint64_t at = 0; at < r->len && *yes;) {
         const uint64_t bytes = num_min(r->chunk_bytes, r->len - at);
         const pack_range range = pack_record_range(r, at, bytes);
-        TRY_OUT(pack_read_range(file, evidence, &range, buffer, e));
+        TRY_OUT(pack_read_range(file, evidence, &range, m, buffer, e));
         *yes = all_pow2(r, buffer, bytes);
         at += bytes;
     }
@@ -37,7 +37,7 @@ out:
 }
 
 err_code export_scales_check(const pack_file *file, const pack_evidence *evidence,
-                             export_plan *plan, err *e)
+                             export_plan *plan, const monitor *m, err *e)
 {
     const pack_table *const t = &file->table;
     bool yes = true;
@@ -47,7 +47,7 @@ err_code export_scales_check(const pack_file *file, const pack_evidence *evidenc
                               r->block.scale != SCALES_UE8M0 &&
                               plan->records[i].form != FORM_NOTHING;
         if (promised) {
-            TRY(check_record(file, evidence, r, &yes, e));
+            TRY(check_record(file, evidence, r, m, &yes, e));
         }
         if (!yes) {
             plan->block.scale = SCALES_F32;

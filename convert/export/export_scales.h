@@ -1,7 +1,7 @@
 /* Whether carried scales are the powers of two that the config of their source promises
  * (spec/export.md section 2).
  *
- *     export_scales_check(file, &evidence, &plan, e);
+ *     export_scales_check(file, &evidence, &plan, m, e);
  *
  * Only the data can tell, so this is the one step of planning an export that reads some: the scales,
  * chunk by chunk, each against its digest. */
@@ -15,6 +15,6 @@
  * becomes SCALES_F32, so that the export does not repeat the promise, and plan->not_pow2 names the
  * record. Errors: ERR_IO; ERR_DAMAGED: a digest does not match; ERR_MEMORY. */
 MUST_CHECK err_code export_scales_check(const pack_file *file, const pack_evidence *evidence,
-                                        export_plan *plan, err *e);
+                                        export_plan *plan, const monitor *m, err *e);
 
 #endif

@@ -75,7 +75,7 @@ static err_code read_task(stream *s, const export_task *t, const task_buffers *d
     const pack_record *const r = &s->job->file->table.records[t->record];
     *at = pack_record_range(r, t->begin, t->end - t->begin);
     TRY(direct_read(&s->source, r->off + at->begin, d->chunks, at->bytes, NULL, data, e));
-    TRY(pack_check_range(s->job->file, s->job->evidence, at, *data, e));
+    TRY(pack_check_range(s->job->file, s->job->evidence, at, s->m, *data, e));
     return check_pow2(s, at, *data, e);
 }
 
@@ -89,7 +89,7 @@ static err_code read_scales(const stream *s, uint32_t codes, task_buffers *d, er
         return OK;
     }
     d->record = UINT32_MAX; /* if anything below fails, the buffer holds no record */
-    TRY(pack_read_range(s->job->file, s->job->evidence, &at, d->scales, e));
+    TRY(pack_read_range(s->job->file, s->job->evidence, &at, s->m, d->scales, e));
     TRY(check_pow2(s, &at, d->scales, e));
     d->record = codes;
     return OK;

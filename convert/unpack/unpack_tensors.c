@@ -123,7 +123,7 @@ static err_code load_scales(const tensor_job *j, const chunk_place *at, unsigned
     pack_range *const have = &j->have[worker];
     if (have->record != need.record || have->first != need.first || have->count != need.count) {
         *have = (pack_range){0};
-        TRY(pack_read_range(j->u->file, &j->u->evidence, &need, data, e));
+        TRY(pack_read_range(j->u->file, &j->u->evidence, &need, j->monitor, data, e));
         *have = need;
     }
     *scales = data + (begin - need.begin);
@@ -156,7 +156,7 @@ static err_code unpack_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     const uint32_t record = pack_table_chunk_owner(t, number);
     const chunk_place at = place_of(j->u, record, number - t->records[record].chunk_first);
     const pack_range range = pack_record_range(at.r, at.begin, at.chunk.bytes);
-    TRY(pack_read_range(j->u->file, &j->u->evidence, &range, data, e));
+    TRY(pack_read_range(j->u->file, &j->u->evidence, &range, j->monitor, data, e));
     TRY(growth(j->u, at.r) == 1 ? write_stored(j, &at, data, e) : write_plain(j, &at, worker, e));
     monitor_advance(j->monitor, at.chunk.bytes);
     return OK;

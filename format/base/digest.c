@@ -10,6 +10,8 @@
 #include <xxh_x86dispatch.h> /* XXH3_* in this file: the library chooses the instruction set */
 #endif
 
+#include "format/base/num.h"
+
 const digest_alg digest_algs[DIGEST_COUNT] = {
 #define X(name, word, number, bytes) DIGEST_##name,
     DIGEST_LIST(X)
@@ -35,8 +37,10 @@ void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES])
     store_xxh3(XXH3_128bits(data, bytes), out);
 }
 
-static err_code xxh3_whole(const void *data, size_t bytes, unsigned char *out, err *e)
+static err_code xxh3_whole(const void *data, size_t bytes, const monitor *m, unsigned char *out,
+                           err *e)
 {
+    (void)m;
     (void)e;
     digest_xxh3(data, bytes, out);
     return OK;
@@ -70,19 +74,25 @@ static void xxh3_close(void *state)
 
 /* ---- SHA-256 --------------------------------------------------- */
 
-static err_code sha256_whole(const void *data, size_t bytes, unsigned char *out, err *e)
+static err_code sha256_whole(const void *data, size_t bytes, const monitor *m, unsigned char *out,
+                             err *e)
 {
+    enum { PIECE = 4 << 20 }; /* 20 ms without instructions for SHA-256 */
     struct sha256_ctx state;
-    (void)e;
     sha256_init(&state);
-    sha256_update(&state, bytes, data);
+    for (size_t done = 0; done < bytes;) {
+        const size_t piece = num_min(PIECE, bytes - done);
+        TRY(monitor_step(done > 0 ? m : NULL, 0, e));
+        sha256_update(&state, piece, (const uint8_t *)data + done);
+        done += piece;
+    }
     sha256_digest(&state, SHA256_BYTES, out);
     return OK;
 }
 
 err_code digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES], err *e)
 {
-    return sha256_whole(data, bytes, out, e);
+    return sha256_whole(data, bytes, NULL, out, e);
 }
 
 static void *sha256_create(void)
@@ -116,7 +126,7 @@ typedef struct algorithm {
     digest_alg alg;
     const char *name;
     size_t bytes;
-    err_code (*whole)(const void *data, size_t bytes, unsigned char *out, err *e);
+    err_code (*whole)(const void *data, size_t bytes, const monitor *m, unsigned char *out, err *e);
     void *(*create)(void); /* NULL: no memory */
     void (*restart)(void *state);
     void (*add)(void *state, const void *data, size_t bytes);
@@ -167,7 +177,13 @@ const char *digest_name(digest_alg alg)
 
 err_code digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out, err *e)
 {
-    return of(alg)->whole(data, bytes, out, e);
+    return of(alg)->whole(data, bytes, NULL, out, e);
+}
+
+err_code digest_long(digest_alg alg, const void *data, size_t bytes, const monitor *m,
+                     unsigned char *out, err *e)
+{
+    return of(alg)->whole(data, bytes, m, out, e);
 }
 
 err_code digest_combine(digest_alg alg, const unsigned char *pieces, size_t count,

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 
 /* name, word (as --digest takes it), number in the superblock, bytes of a digest. A new row also
  * needs functions of these names in digest.c. */
@@ -63,6 +64,11 @@ const char *digest_name(digest_alg alg);
 MUST_CHECK err_code digest_of(digest_alg alg, const void *data, size_t bytes, unsigned char *out,
                               err *e);
 void digest_xxh3(const void *data, size_t bytes, unsigned char out[XXH3_BYTES]);
+
+/* digest_of for data that may be long; ERR_CANCELLED if `m` asks to stop meanwhile. XXH3 is so fast that
+ * it does not ask. */
+MUST_CHECK err_code digest_long(digest_alg alg, const void *data, size_t bytes, const monitor *m,
+                                unsigned char *out, err *e);
 MUST_CHECK err_code digest_sha256(const void *data, size_t bytes, unsigned char out[SHA256_BYTES],
                                   err *e);
 

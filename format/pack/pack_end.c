@@ -30,7 +30,7 @@ static err_code compare_chunk(const pack_file *p, const pack_evidence *v, const 
     if (!data) {
         return err_set(e, ERR_MEMORY, "%s: no memory", p->path);
     }
-    const err_code code = pack_read_range(p, v, &at, data, &late);
+    const err_code code = pack_read_range(p, v, &at, NULL, data, &late);
     free(data);
     return code == ERR_DAMAGED ? file_stamp_refuse(p->path, e)
            : code == OK        ? OK

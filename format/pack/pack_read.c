@@ -30,11 +30,11 @@ pack_range pack_record_range(const pack_record *r, uint64_t begin, uint64_t byte
 }
 
 static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pack_record *r,
-                            uint64_t number, const unsigned char *data, err *e)
+                            uint64_t number, const monitor *m, const unsigned char *data, err *e)
 {
     const pack_chunk c = pack_record_chunk(r, number);
     unsigned char found[DIGEST_MAX];
-    TRY(digest_of(v->alg, data, c.bytes, found, e));
+    TRY(digest_long(v->alg, data, c.bytes, m, found, e));
     if (memcmp(found, pack_evidence_chunk(v, r->chunk_first + number), digest_bytes(v->alg)) == 0) {
         return OK;
     }
@@ -47,20 +47,21 @@ static err_code check_chunk(const pack_file *p, const pack_evidence *v, const pa
 }
 
 err_code pack_check_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
-                          const unsigned char *data, err *e)
+                          const monitor *m, const unsigned char *data, err *e)
 {
     const pack_record *const r = at->record;
     uint64_t done = 0;
     for (uint64_t i = at->first; i < at->first + at->count; i++) {
-        TRY(check_chunk(p, v, r, i, data + done, e));
+        TRY(monitor_step(m, i - at->first, e));
+        TRY(check_chunk(p, v, r, i, m, data + done, e));
         done += pack_record_chunk(r, i).bytes;
     }
     return OK;
 }
 
 err_code pack_read_range(const pack_file *p, const pack_evidence *v, const pack_range *at,
-                         unsigned char *buffer, err *e)
+                         const monitor *m, unsigned char *buffer, err *e)
 {
     TRY(io_read_at(p->fd, p->path, at->record->off + at->begin, buffer, at->bytes, e));
-    return pack_check_range(p, v, at, buffer, e);
+    return pack_check_range(p, v, at, m, buffer, e);
 }

@@ -34,8 +34,8 @@ static float scale_at(const diff_pair *p, const diff_data *d, unsigned side, con
 typedef void (*tile_fn)(const diff_job *j, const diff_unit *u, const diff_data *d,
                         const tile_place *t, diff_finding *out);
 
-static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d, tile_fn fn,
-                      diff_finding *out)
+static err_code each_tile(const diff_job *j, const diff_unit *u, const diff_data *d, tile_fn fn,
+                          diff_finding *out, err *e)
 {
     const uint64_t cols = j->pairs[u->pair].side[0]->cols;
     const uint64_t rows = u->size / cols;
@@ -44,6 +44,7 @@ static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d,
     for (uint64_t row = 0; row < rows; row += b.rows, t.row++) {
         t.col = 0;
         for (uint64_t col = 0; col < cols; col += b.cols, t.col++) {
+            TRY(monitor_step(j->monitor, t.number, e));
             t.element = row * cols + col;
             t.rows = (unsigned)num_min(b.rows, rows - row);
             t.cols = (unsigned)num_min(b.cols, cols - col);
@@ -51,6 +52,7 @@ static void each_tile(const diff_job *j, const diff_unit *u, const diff_data *d,
             t.number++;
         }
     }
+    return OK;
 }
 
 /* The index within the tensor of an element of the unit. */
@@ -180,21 +182,21 @@ static bool same_scales(const diff_pair *p, const diff_unit *u, const diff_data 
                                            diff_tiles(p, u->size) * (dtype_bits(type) / 8)) == 0);
 }
 
-void diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, diff_finding *out)
+err_code diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, diff_finding *out,
+                      err *e)
 {
     const diff_pair *const p = &j->pairs[u->pair];
     *out = (diff_finding){.largest = -1, .worst_sqnr = INFINITY};
     if (p->way == DIFF_ROUNDED) {
-        each_tile(j, u, d, rounded_tile, out);
-        return;
+        return each_tile(j, u, d, rounded_tile, out, e);
     }
     if (memcmp(d->data[0], d->data[1], u->size) == 0 && same_scales(p, u, d)) {
-        return;
+        return OK;
     }
     if (p->way == DIFF_CODED) {
-        each_tile(j, u, d, coded_tile, out);
-        return;
+        return each_tile(j, u, d, coded_tile, out, e);
     }
     const uint64_t each = num_max(1, dtype_bits(p->side[0]->type) / 8);
-    diff_elements(p->side[0]->type, d->data[0], d->data[1], u->size / each, u->begin / each, out);
+    return diff_elements(p->side[0]->type, d->data[0], d->data[1], u->size / each, u->begin / each,
+                         j->monitor, out, e);
 }

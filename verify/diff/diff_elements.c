@@ -87,14 +87,16 @@ static void compare_batch(dtype type, const unsigned char *a, const unsigned cha
     }
 }
 
-void diff_elements(dtype type, const unsigned char *a, const unsigned char *b, uint64_t count,
-                   uint64_t index, diff_finding *out)
+err_code diff_elements(dtype type, const unsigned char *a, const unsigned char *b, uint64_t count,
+                       uint64_t index, const monitor *m, diff_finding *out, err *e)
 {
     const size_t each = num_max(1, dtype_bits(type) / 8);
     for (uint64_t i = 0; i < count; i += BLOCK) {
+        TRY(monitor_step(m, i / BLOCK, e));
         const size_t n = num_min(BLOCK, count - i);
         if (memcmp(a + i * each, b + i * each, n * each) != 0) {
             compare_batch(type, a + i * each, b + i * each, n, index + i, out);
         }
     }
+    return OK;
 }

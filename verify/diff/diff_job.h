@@ -69,13 +69,15 @@ typedef struct diff_data {
     const unsigned char *scales[2]; /* NULL: a side without codes */
 } diff_data;
 
-/* Compare one unit. */
-void diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d, diff_finding *out);
+/* Compare one unit. ERR_CANCELLED: a unit may be as long as a row of tiles. */
+MUST_CHECK err_code diff_compare(const diff_job *j, const diff_unit *u, const diff_data *d,
+                                 diff_finding *out, err *e);
 
 /* Compare `count` elements of two plain tensors and add what differs to `out`; the first element
  * has this `index` in its tensor. For dtypes smaller than a byte, both count bytes. */
-void diff_elements(dtype type, const unsigned char *a, const unsigned char *b, uint64_t count,
-                   uint64_t index, diff_finding *out);
+MUST_CHECK err_code diff_elements(dtype type, const unsigned char *a, const unsigned char *b,
+                                  uint64_t count, uint64_t index, const monitor *m,
+                                  diff_finding *out, err *e);
 
 /* Tiles in a row of tiles, and in `elements` elements, which are whole rows of a slice. */
 uint64_t diff_tiles_across(const diff_pair *p);

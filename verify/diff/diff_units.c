@@ -138,7 +138,7 @@ static err_code read_piece(const diff_job *j, int side, const piece *at, unsigne
         return OK;
     }
     *data = buffer + (at->off - at->chunks.begin);
-    return pack_read_range(s->packed, &j->evidence[side], &at->chunks, buffer, e);
+    return pack_read_range(s->packed, &j->evidence[side], &at->chunks, j->monitor, buffer, e);
 }
 
 static bool is_same_range(const pack_range *a, const pack_range *b)
@@ -180,8 +180,7 @@ static err_code compare_unit(void *ctx, unsigned worker, uint64_t task, err *e)
         }
         monitor_advance(w->j->monitor, data.bytes);
     }
-    diff_compare(w->j, u, &d, &w->findings[task]);
-    return OK;
+    return diff_compare(w->j, u, &d, &w->findings[task], e);
 }
 
 /* ---- all units ------------------------------------------------- */

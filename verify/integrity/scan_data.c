@@ -225,8 +225,9 @@ static err_code check_batch(void *ctx, unsigned worker, uint64_t task, err *e)
         if (!d->scan->options->tensor_glob) {
             scan_padding(&d->padding, data + (cursor - b->begin), cursor, c.off - cursor);
         }
-        TRY(digest_of(d->found.alg, data + (c.off - b->begin), c.bytes,
-                      pack_evidence_chunk(&d->found, number), e));
+        TRY(monitor_step(d->scan->monitor, number - b->first, e));
+        TRY(digest_long(d->found.alg, data + (c.off - b->begin), c.bytes, d->scan->monitor,
+                        pack_evidence_chunk(&d->found, number), e));
         if (r->cls == CLASS_SCALES && r->block.scale == SCALES_UE8M0) {
             d->odd_scale[number] = find_odd_scale(r->type, data + (c.off - b->begin), c.bytes);
         }

@@ -16,7 +16,7 @@
 #include "verify/integrity/section_rules.h"
 #include "verify/integrity/scan.h"
 
-enum { STREAM_BYTES = 1 << 20 };
+enum { STREAM_BYTES = 1 << 20, HEAD_PIECE = 16 << 20 };
 
 void scan_padding(damage_list *to, const unsigned char *padding, uint64_t off, uint64_t bytes)
 {
@@ -188,7 +188,13 @@ static err_code load_head(scan *s, err *e)
                        s->head_bytes);
     }
     s->bytes_checked += s->head_bytes;
-    return io_read_at(s->fd, s->path, PACK_BLOCK, s->head, s->head_bytes, e);
+    for (uint64_t done = 0; done < s->head_bytes;) { /* of up to 1 GiB */
+        const uint64_t bytes = num_min(HEAD_PIECE, s->head_bytes - done);
+        TRY(monitor_step(s->monitor, 0, e));
+        TRY(io_read_at(s->fd, s->path, PACK_BLOCK + done, s->head + done, bytes, e));
+        done += bytes;
+    }
+    return OK;
 }
 
 /* The table is decoded and the contents are checked: nothing needs the head again. */
@@ -218,7 +224,8 @@ static err_code check_head(scan *s, err *e)
         const bool skip = s->options->quick && planned && section->tag == TAG_FILE;
         if (end <= have && !skip) {
             unsigned char sha[SHA256_BYTES];
-            TRY(digest_sha256(s->head + (section->off - PACK_BLOCK), section->len, sha, e));
+            TRY(digest_long(DIGEST_SHA256, s->head + (section->off - PACK_BLOCK), section->len,
+                            s->monitor, sha, e));
             judge_digest(s, i, sha);
         }
         if (end <= have) {
@@ -328,7 +335,7 @@ static err_code load_section(scan *s, uint32_t i, err *e)
     unsigned char sha[SHA256_BYTES];
     err_code code = OK;
     TRY_OUT(io_read_at(s->fd, s->path, section->off, data, section->len, e));
-    TRY_OUT(digest_sha256(data, section->len, sha, e));
+    TRY_OUT(digest_long(DIGEST_SHA256, data, section->len, s->monitor, sha, e));
     judge_digest(s, i, sha);
     TRY_OUT(check_rules(s, i, data, e));
     if (section->tag == TAG_CHNK) {

@@ -87,8 +87,8 @@ static err_code read_source_scales(const compare *c, const fp8_pair *p, const ch
 }
 
 /* Dequantize the source to F32 (spec/quant.md section 3). */
-static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_place *at,
-                         const buffers *b)
+static err_code widen_source(const chunk_job *j, const fp8_pair *p, const chunk_place *at,
+                             const buffers *b, err *e)
 {
     const fp8_band band = band_of(p, at);
     const uint64_t cols = pack_record_cols(at->r);
@@ -97,12 +97,14 @@ static void widen_source(const chunk_job *j, const fp8_pair *p, const chunk_plac
     const uint64_t width = block_width(p->block, cols);
     const size_t each = dtype_bits(p->other->type) / 8;
     for (uint64_t i = 0; i < at->chunk.bytes; i++) {
+        TRY(monitor_step(j->c->monitor, i, e));
         const uint64_t row = (first_row + i / cols) / height - band.first;
         const uint64_t scale = row * band.across + i % cols / width;
         const float x = j->rules.value[b->source[i]] *
                         scale_value(p->other->type, b->source_scales + scale * each);
         le_float_store(b->wide + i * sizeof x, x);
     }
+    return OK;
 }
 
 /* ---- one chunk ------------------------------------------------- */
@@ -153,8 +155,8 @@ static void add_tile(const chunk_place *at, const tile_verdict *v, uint64_t row,
     }
 }
 
-static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffers *b,
-                          chunk_result *out)
+static err_code compare_tiles(const chunk_job *j, const chunk_place *at, const buffers *b,
+                              chunk_result *out, err *e)
 {
     const uint64_t cols = pack_record_cols(at->r);
     const uint64_t rows = at->chunk.bytes / cols;
@@ -164,6 +166,7 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
     const dtype type = wide ? DTYPE_F32 : at->r->src_type;
     const size_t each = dtype_bits(type) / 8;
     const unsigned char *scale = b->scales;
+    size_t tile = 0;
     for (uint64_t row = 0; row < rows; row += f.rows) {
         for (uint64_t col = 0; col < cols; col += f.cols) {
             const size_t element = row * cols + col;
@@ -179,11 +182,13 @@ static void compare_tiles(const chunk_job *j, const chunk_place *at, const buffe
                 .dialect = at->r->dialect,
             };
             tile_verdict v;
+            TRY(monitor_step(j->c->monitor, tile++, e));
             tile_check(&j->rules, &t, &v);
             add_tile(at, &v, first_row + row / f.rows, col / f.cols, out);
             scale += sizeof(float);
         }
     }
+    return OK;
 }
 
 static err_code read_scales(const chunk_job *j, const chunk_place *at, const buffers *b, err *e)
@@ -242,10 +247,8 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     TRY(p ? read_source_scales(c, p, &at, &b, e) : OK);
     TRY(digest_source(&at, p, &b, out->digest, e));
     if (coded) {
-        if (p) {
-            widen_source(j, p, &at, &b);
-        }
-        compare_tiles(j, &at, &b, out);
+        TRY(p ? widen_source(j, p, &at, &b, e) : OK);
+        TRY(compare_tiles(j, &at, &b, out, e));
     } else {
         compare_bytes(&at, &b, out);
     }

@@ -72,6 +72,35 @@ START_TEST(of_is_one_of_them)
 }
 END_TEST
 
+static bool count_down(void *ctx)
+{
+    int *const left = ctx;
+    return --*left < 0;
+}
+
+/* The same digest, unless somebody asks to stop. */
+START_TEST(long_data_can_be_cancelled)
+{
+    enum { BYTES = 9 << 20 };
+    unsigned char *const data = calloc(BYTES, 1);
+    unsigned char a[DIGEST_MAX];
+    unsigned char b[DIGEST_MAX];
+    err e = {0};
+    int left = 1;
+    const monitor m = {.cancelled = count_down, .ctx = &left};
+    ck_assert_ptr_nonnull(data);
+    expect_error(digest_long(DIGEST_SHA256, data, BYTES, &m, a, &e), ERR_CANCELLED, &e, "inter");
+    left = 2;
+    expect_ok(digest_long(DIGEST_SHA256, data, BYTES, &m, a, &e), &e);
+    expect_ok(digest_sha256(data, BYTES, b, &e), &e);
+    ck_assert_mem_eq(a, b, SHA256_BYTES);
+    expect_ok(digest_long(DIGEST_XXH3, data, BYTES, &m, a, &e), &e);
+    digest_xxh3(data, BYTES, b);
+    ck_assert_mem_eq(a, b, XXH3_BYTES);
+    free(data);
+}
+END_TEST
+
 /* One piece: its own digest. None or several: the digest of the digests, end to end. */
 START_TEST(pieces_are_combined)
 {
@@ -165,6 +194,7 @@ int main(void)
     tcase_add_test(tc, sha256_vectors);
     tcase_add_test(tc, xxh3_vectors);
     tcase_add_test(tc, names_and_sizes);
+    tcase_add_test(tc, long_data_can_be_cancelled);
     tcase_add_test(tc, list_is_what_is_known);
     tcase_add_test(tc, of_is_one_of_them);
     tcase_add_test(tc, pieces_are_combined);

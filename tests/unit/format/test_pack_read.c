@@ -79,7 +79,7 @@ START_TEST(bytes_are_those_of_the_file)
         const pack_range at = pack_record_range(r, 0, r->len);
         unsigned char *const room = malloc(at.bytes + 1);
         ck_assert_uint_eq(at.bytes, r->len);
-        expect_ok(pack_read_range(p, &evidence, &at, room, &e), &e);
+        expect_ok(pack_read_range(p, &evidence, &at, NULL, room, &e), &e);
         ck_assert(memcmp(room, small.bytes + r->off, r->len) == 0);
         free(room);
     }
@@ -102,14 +102,16 @@ START_TEST(damage_is_named)
         char expected[NAME_MAX_BYTES + 32];
         snprintf(expected, sizeof expected, "tensor %s, chunk %llu: ", r->name,
                  (unsigned long long)r->chunk_count - 1);
-        expect_error(pack_read_range(p, &evidence, &whole, room, &e), ERR_IO, &e, "changed during");
+        expect_error(pack_read_range(p, &evidence, &whole, NULL, room, &e), ERR_IO, &e,
+                     "changed during");
         struct stat st; /* as if it had been damaged before it was opened */
         ck_assert_int_eq(fstat(p->fd, &st), 0);
         p->stamp = file_stamp_of(&st);
-        expect_error(pack_read_range(p, &evidence, &whole, room, &e), ERR_DAMAGED, &e, expected);
+        expect_error(pack_read_range(p, &evidence, &whole, NULL, room, &e), ERR_DAMAGED, &e,
+                     expected);
         if (r->chunk_count > 1) {
             const pack_range first = pack_record_range(r, 0, 1);
-            expect_ok(pack_read_range(p, &evidence, &first, room, &e), &e);
+            expect_ok(pack_read_range(p, &evidence, &first, NULL, room, &e), &e);
         }
         small.bytes[last] ^= 1;
         free(room);
@@ -118,7 +120,7 @@ START_TEST(damage_is_named)
     const pack_record *const r = &p->table.records[0];
     unsigned char *const room = malloc(r->len + 1);
     const pack_range whole = pack_record_range(r, 0, r->len);
-    expect_error(pack_read_range(p, &evidence, &whole, room, &e), ERR_IO, &e, "");
+    expect_error(pack_read_range(p, &evidence, &whole, NULL, room, &e), ERR_IO, &e, "");
     free(room);
 }
 END_TEST
