@@ -9,8 +9,8 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXCPU, SIGXFSZ}
 
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
 
-/* The only mutable global of the program, because a handler has no context argument. Atomic,
- * because the handler may run on any thread, and all threads read it. */
+/* A global, because a handler has no context argument. Atomic, because the handler may run on any
+ * thread, and all threads read it. */
 static atomic_int pending;
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may use only lock-free atomics");
 
