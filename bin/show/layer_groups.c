@@ -34,31 +34,15 @@ struct layer_private {
 
 /* ---- one name -------------------------------------------------- */
 
-/* The offset at which the layer number of a name ends. name_layer knows which component is the
- * number, so the shortest prefix in which it finds one ends there. */
-static size_t layer_end(const char *name)
-{
-    char head[NAME_MAX_BYTES + 1];
-    size_t end = strcspn(name, ".");
-    for (; name[end]; end += 1 + strcspn(name + end + 1, ".")) {
-        memcpy(head, name, end);
-        head[end] = '\0';
-        if (name_layer(head) >= 0) {
-            break;
-        }
-    }
-    return end;
-}
-
 /* Divide the name of an item into prefix, layer and rest. Names that are too long for a packed file
  * are shown whole. */
 static placed place(const layer_item *item)
 {
     const char *const name = item->name;
     const bool is_long = strlen(name) > NAME_MAX_BYTES;
-    placed p = {.name = name, .item = item, .layer = is_long ? -1 : name_layer(name)};
+    size_t end = 0;
+    placed p = {.name = name, .item = item, .layer = is_long ? -1 : name_layer_at(name, &end)};
     if (p.layer >= 0) {
-        const size_t end = layer_end(name);
         const char *const dot = memrchr(name, '.', end); /* between "layers" and the number */
         p.prefix_bytes = (uint32_t)(dot ? (size_t)(dot - name) : end);
         p.name = name[end] ? name + end + 1 : "";

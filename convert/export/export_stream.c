@@ -209,7 +209,8 @@ static err_code write_parts(stream *s, const export_task *t, const unsigned char
     st_writer *w = NULL;
     TRY(writer_of(s, t->shard, &w, e));
     for (uint64_t at = t->begin; at < t->end;) {
-        const uint64_t part = at / x->part_bytes;
+        const uint64_t part = at / x->part_bytes; /* which may be a single byte */
+        TRY(monitor_step(s->m, part, e));
         const uint64_t end = num_min((part + 1) * x->part_bytes, t->end);
         const export_tensor *const out = &plan->tensors[x->first + part];
         TRY(st_writer_write(w, out->place, (at - part * x->part_bytes) / by * times,

@@ -48,8 +48,7 @@ static bool parse_decimal(const char *text, size_t bytes, uint64_t *number)
     return n < (uint64_t)1 << 31;
 }
 
-/* `*end`: the offset after the number, 0 if there is no layer. */
-static int64_t find_layer(const char *name, size_t *end)
+int64_t name_layer_at(const char *name, size_t *end)
 {
     bool after_list = false;
     for (component c = {0}; component_next(name, &c);) {
@@ -68,7 +67,7 @@ static int64_t find_layer(const char *name, size_t *end)
 int64_t name_layer(const char *name)
 {
     size_t end = 0;
-    return find_layer(name, &end);
+    return name_layer_at(name, &end);
 }
 
 int64_t name_layer_next(layer_memory *m, const char *name, size_t length)
@@ -77,7 +76,7 @@ int64_t name_layer_next(layer_memory *m, const char *name, size_t length)
         return m->layer;
     }
     size_t end = 0;
-    const int64_t layer = find_layer(name, &end);
+    const int64_t layer = name_layer_at(name, &end);
     *m = (layer_memory){.name = name, .layer = layer};
     if (end > 0 && name[end] == '.') {
         m->bytes = end + 1;

@@ -12,6 +12,9 @@ enum { NAME_MAX_BYTES = 255 };
 /* The layer number in a name, -1 if there is none. */
 int64_t name_layer(const char *name);
 
+/* The same. *end: the offset after the number, 0 if there is no layer. */
+int64_t name_layer_at(const char *name, size_t *end);
+
 /* The same for one name after another in the order of a sorted table: a name that begins like the
  * previous one, up to its layer number, is in the same layer. Start with a zeroed layer_memory. */
 typedef struct layer_memory {

@@ -44,6 +44,11 @@ def siblings(directory, n):
     return plan(checkpoint(directory, tensors(n, "model.layers.0.mixer.in_%06d.weight")))
 
 
+def components(directory, n):
+    """The number of the layer after 110 other components."""
+    return inspect(checkpoint(directory, tensors(n, "1." * 110 + "layers.%d.q_proj.weight")))
+
+
 def scales(directory, n):
     list_ = tensors(n // 2, "layers.%d.q_proj.weight", "F8_E4M3") + tensors(n // 2, "layers.%d.q_proj.weight_scale_inv", "F32", (0, 1))
     return inspect(checkpoint(directory, list_))
@@ -202,6 +207,7 @@ CASES = (
     Case(experts, 8192, bytes_each=450),
     Case(unequal_experts, 8192, bytes_each=900),
     Case(siblings, 8192, bytes_each=900),
+    Case(components, 2048, steps_each=12000),
     Case(scales, 8192, bytes_each=450),
     Case(parts, 8192),
     Case(metadata, 16384),
