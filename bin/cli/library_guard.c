@@ -48,7 +48,7 @@ void library_guard_start(report *r)
 {
     const struct sigaction action = {.sa_handler = on_fault};
     guard.json = r->json;
-    report_failed_object(guard.object);
+    report_failed_object(ERR_MEMORY, err_exit_status(ERR_MEMORY), guard.object);
     sigaction(SIGSEGV, &action, &guard.before);
     (void)on_exit(on_exit_of_library, r); /* without it, the exit status would be the library's */
 }

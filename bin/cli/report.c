@@ -101,10 +101,16 @@ void report_error(report *r, const char *format, ...)
     fprintf(stderr, "octavo: %s\n", printable(line, sizeof line, text));
 }
 
-static int exit_status(err_code code)
+static int exit_status(const report *r, err_code code)
 {
-    const int signal_number = signals_pending();
-    return signal_number ? 128 + signal_number : err_exit_status(code);
+    return r->signal ? 128 + r->signal : err_exit_status(code);
+}
+
+/* The effect of a signal may look like another failure: after SIGXFSZ, a write fails because the
+ * file is too large. The code must match the exit status. */
+static err_code shown_code(const report *r, err_code code)
+{
+    return exit_status(r, code) == err_exit_status(code) ? code : ERR_CANCELLED;
 }
 
 /* Errors of the command line name the command, because its help explains what is allowed. */
@@ -118,15 +124,11 @@ static void print_error(const report *r, const err *e)
     }
 }
 
-/* The effect of a signal may look like another failure: after SIGXFSZ, a write fails because the
- * file is too large. The code must match the exit status. */
 static void put_error(report *r, const err *e)
 {
     json_t *const object = json_object();
-    const int status = exit_status(e->code);
-    const err_code code = status == err_exit_status(e->code) ? e->code : ERR_CANCELLED;
-    report_put(r, object, "code", report_text(err_name(code)));
-    report_put(r, object, "status", json_integer(status));
+    report_put(r, object, "code", report_text(err_name(shown_code(r, e->code))));
+    report_put(r, object, "status", json_integer(exit_status(r, e->code)));
     report_put(r, object, "message", report_text(e->text));
     if (e->hint[0]) {
         report_put(r, object, "hint", report_text(e->hint));
@@ -150,11 +152,11 @@ static char *object_text(const report *r)
     return whole ? json_write_text(r->root, flags) : NULL;
 }
 
-void report_failed_object(char text[REPORT_FAILED_BYTES])
+void report_failed_object(err_code code, int status, char text[REPORT_FAILED_BYTES])
 {
     snprintf(text, REPORT_FAILED_BYTES,
              "{\"schema\":1,\"error\":{\"code\":\"%s\",\"status\":%d,\"message\":\"%s\"}}\n",
-             err_name(ERR_MEMORY), err_exit_status(ERR_MEMORY), err_description(ERR_MEMORY));
+             err_name(code), status, err_description(code));
 }
 
 static err_code print_object(const report *r, err_code code)
@@ -169,9 +171,10 @@ static err_code print_object(const report *r, err_code code)
         fprintf(stderr, "octavo: no memory for the report\n");
     }
     char failed[REPORT_FAILED_BYTES];
-    report_failed_object(failed);
+    code = err_worse(code, ERR_MEMORY);
+    report_failed_object(shown_code(r, code), exit_status(r, code), failed);
     fputs(failed, stdout);
-    return err_worse(code, ERR_MEMORY);
+    return code;
 }
 
 /* Buffered output is written only now, so a full disk may show only here. */
@@ -184,6 +187,13 @@ static err_code close_output(const report *r, err *e)
     return failed ? err_set(e, ERR_IO, "standard output: could not be written completely") : OK;
 }
 
+/* A command that returns OK has done its work, so the signal came too late to stop it. */
+static err_code late_signal(err *e)
+{
+    *e = (err){0};
+    return err_set(e, ERR_CANCELLED, "interrupted when the work was done: the result is complete");
+}
+
 int report_finish(report *r, err_code code, const err *e)
 {
     err failure = *e;
@@ -191,6 +201,8 @@ int report_finish(report *r, err_code code, const err *e)
     if (r->watched) {
         progress_free(&r->progress);
     }
+    r->signal = signals_pending();
+    code = code == OK && r->signal ? late_signal(&failure) : code;
     err_set(&failure, code, "%s", err_description(code));
     failure.code = code;
     if (code != OK && !reader_is_gone(code)) {
@@ -209,8 +221,11 @@ int report_finish(report *r, err_code code, const err *e)
             print_error(r, &late);
         }
         code = err_worse(code, ERR_IO);
+        r->signal = signals_pending(); /* it may have ended the writing */
+    } else if (!r->signal) {
+        signals_forget();
     }
-    return exit_status(code);
+    return exit_status(r, code);
 }
 
 json_t *report_number(uint64_t n)

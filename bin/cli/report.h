@@ -32,6 +32,7 @@ typedef struct report {
     unsigned long failed_allocations; /* json_failed_allocations() when the report began */
     bool watched;                     /* progress is set up */
     bool finished;                    /* report_finish was called */
+    int signal;  /* the one that ends the run; 0: none. Decided by report_finish */
     int failure; /* errno of a failed write to standard output; 0: none failed */
     progress progress;
     monitor monitor;
@@ -53,12 +54,14 @@ bool report_says(report *r, report_level level);
 void report_error(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Print the error if there is one, then the object of --json, and close standard output. Returns
- * the exit status. An object that memory did not suffice for is replaced by one that says so. */
+ * the exit status. A signal that arrived after the work was done is such an error; one that arrives
+ * when this has printed everything is ignored, so that object and exit status agree. An object that
+ * memory did not suffice for is replaced by one that says so. */
 int report_finish(report *r, err_code code, const err *e);
 
 /* The object, with a newline, that --json prints if there is no memory for the real one. */
 enum { REPORT_FAILED_BYTES = 256 };
-void report_failed_object(char text[REPORT_FAILED_BYTES]);
+void report_failed_object(err_code code, int status, char text[REPORT_FAILED_BYTES]);
 
 /* Values for the object of --json. NULL if there is no memory; report_put and report_append record
  * that. ---- */

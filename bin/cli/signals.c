@@ -12,6 +12,7 @@ enum { CAUGHT = sizeof caught / sizeof caught[0] };
 /* A global, because a handler has no context argument. Atomic, because the handler may run on any
  * thread, and all threads read it. */
 static atomic_int pending;
+enum { FORGOTTEN = -1 }; /* in its place: no signal counts any more */
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may use only lock-free atomics");
 
 static void remember(int number)
@@ -40,7 +41,13 @@ void signals_install(void)
 
 int signals_pending(void)
 {
-    return atomic_load(&pending);
+    const int number = atomic_load(&pending);
+    return number > 0 ? number : 0;
+}
+
+void signals_forget(void)
+{
+    atomic_store(&pending, FORGOTTEN);
 }
 
 void signals_reraise(void)

@@ -12,6 +12,10 @@ void signals_install(void);
 /* The first signal received; 0: none. Any thread may call it. */
 int signals_pending(void);
 
+/* From now on no signal counts, not even one that has just arrived: the result is out, and it says how
+ * the run ended. */
+void signals_forget(void);
+
 /* If a signal was received, restore its default action and raise it. Returns only if there was
  * none. */
 void signals_reraise(void);
