@@ -10,6 +10,7 @@
 #include "bin/show/state_show.h"
 #include "bin/cli/table.h"
 #include "bin/cli/text.h"
+#include "format/base/num.h"
 #include "format/base/printable.h"
 #include "quant/tile/tile.h"
 
@@ -141,7 +142,8 @@ static uint64_t source_bytes(const json_t *provenance)
     const json_t *shard = NULL;
     json_array_foreach(json_object_get(provenance, "shards"), i, shard)
     {
-        bytes += (uint64_t)json_integer_value(json_object_get(shard, "size"));
+        const uint64_t size = (uint64_t)json_integer_value(json_object_get(shard, "size"));
+        bytes = num_add(bytes, size, &bytes) ? bytes : UINT64_MAX;
     }
     return bytes;
 }

@@ -8,7 +8,9 @@
 #include "format/base/glob.h"
 #include "format/tensor/tensor_name.h"
 #include "quant/tile/tile.h"
+#include "verify/integrity/section_rules.h"
 
+/* Whoever signs a file can put anything into it: what is shown has to keep the rules, as for verify. */
 static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e)
 {
     unsigned char *data = NULL;
@@ -17,6 +19,9 @@ static err_code read_json(const pack_file *p, uint32_t tag, json_t **out, err *e
     err_code code = OK;
     pack_tag_name(tag, name);
     TRY_OUT(pack_read_section(p, tag, &data, &bytes, e));
+    code = section_rules_check(tag, data, bytes, e);
+    err_prefix(code == OK ? NULL : e, "%s: section %s", p->path, name);
+    TRY_OUT(code);
     code = json_parse(name, (const char *)data, bytes, JSON_EXACT, out, e);
     err_prefix(code == OK ? NULL : e, "%s: section", p->path);
 out:
@@ -43,8 +48,11 @@ static err_code check_stats(const packed_view *v, err *e)
 static err_code find_states(packed_view *v, err *e)
 {
     quantization described;
-    err ignored = {0};
-    const err_code code = packed_quantization(v->files, v->file_count, &described, &ignored);
+    err why = {0};
+    const err_code code = packed_quantization(v->files, v->file_count, &described, &why);
+    if (code != OK && code != ERR_INPUT) {
+        return err_set(e, code, "%s: %s", v->file->path, why.text);
+    }
     return packed_states_find(&v->file->table, code == OK ? described.method : "", NULL, &v->states,
                               e);
 }
