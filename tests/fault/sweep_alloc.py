@@ -74,6 +74,7 @@ def cases():
         Case("forward", "verify", "micro.octavo", "--json", *ALONE[:2], "--against", MODEL, *FORWARD),
         Case("inspect", "inspect", "micro.octavo"),
         Case("inspect-json", "inspect", "micro.octavo", "--json"),
+        Case("inspect-foreign", "inspect", "gptq.octavo"),
         Case("inspect-checkpoint", "inspect", MODEL, "--json"),
         Case("tokenize", "tokenize", "tokenizer.json", "--text", "text.gz", "--json"),
         Case("tokenize-micro", "tokenize", MODEL, "--text", "text.gz"),
@@ -111,6 +112,8 @@ def make_inputs():
     write("checkpoint/additional_chat_templates/a.jinja", b"{{ messages }}")
     octavo("convert", "checkpoint", "-o", "tiny.octavo", *ALONE)
     octavo("export", "micro.octavo", "-o", "exported", "--for", "bf16")
+    subprocess.run([sys.executable, os.path.join(HERE, "../quantized_checkpoint.py"), "gptq", "gptq"], check=True)
+    octavo("convert", "gptq", "-o", "gptq.octavo", *ALONE)
     for kind in ("tar", "tar.gz", "tar.xz", "zip", "stored"):
         write(f"archive.{kind}", make_archive.make(kind, "checkpoint"))
     os.mkdir("mine")
