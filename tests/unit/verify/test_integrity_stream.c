@@ -269,6 +269,7 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("integrity_stream");
+    tcase_set_timeout(tc, 30);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, whole);
     tcase_add_loop_test(tc, changed_bytes, 0, 4);
