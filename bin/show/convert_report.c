@@ -36,6 +36,13 @@ static err_code put_job(report *r, const char *kind, const convert_job *job, err
     return put_recipe(r, job->options.recipe, e);
 }
 
+static json_t *read_from_json(const convert_report *done)
+{
+    static const char *const names[] = {
+        [READ_FROM_DISK] = "disk", [READ_FROM_CACHE] = "page cache", [READ_FROM_MEMORY] = "memory"};
+    return done->read_back ? report_text(names[done->read_from]) : json_null();
+}
+
 static json_t *result_json(report *r, const convert_job *job, const compute *c,
                            const convert_report *done)
 {
@@ -46,6 +53,7 @@ static json_t *result_json(report *r, const convert_job *job, const compute *c,
     report_put(r, o, "seconds", report_real(done->seconds));
     report_put(r, o, "source_gb_per_s", report_real((double)bytes / done->seconds / 1e9));
     report_put(r, o, "read_back", json_boolean(done->read_back));
+    report_put(r, o, "read_back_from", read_from_json(done));
     report_put(r, o, "read_back_seconds", report_real(done->read_back_seconds));
     report_put(r, o, "sqnr", report_real(stats_sqnr(done->sum_sq_source, done->sum_sq_error)));
     report_put(r, o, "saturated", report_number(done->saturated));
@@ -77,6 +85,8 @@ static void print_result(const convert_job *job, const compute *c, const convert
            device);
     if (!done->read_back && !job->options.stream) {
         printf("not read back from the disk\n");
+    } else if (done->read_back && done->read_from == READ_FROM_CACHE) {
+        printf("read back through the page cache, not from the disk\n");
     }
     printf("root %s\n", root);
 }

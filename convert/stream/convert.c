@@ -265,7 +265,7 @@ static err_code read_back(const convert_job *job, const engine *g, unsigned char
     }
     const double start = now();
     monitor_stage(m, "read back", job->plan.table.data_end - job->plan.table.data_off);
-    const err_code code = job->options.check(&w, m, e);
+    const err_code code = job->options.check(&w, m, &report->read_from, e);
     report->read_back_seconds = now() - start;
     report->read_back = true;
     return code;

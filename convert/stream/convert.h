@@ -54,6 +54,7 @@ typedef struct convert_job {
 typedef struct convert_report {
     double seconds;                     /* first read to last write + fsync */
     bool read_back;                     /* and checked; false: a stream, or not asked for */
+    pack_read_from read_from;           /* where its bytes came from then */
     double read_back_seconds;           /* 0: not read back */
     uint64_t nonfinite_kept;            /* infinities and NaNs in kept tensors */
     double sum_sq_source, sum_sq_error; /* of all quantized tensors */

@@ -26,6 +26,7 @@ void direct_init(direct_file *f, const char *path, int fd)
     f->written = false;
     atomic_init(&f->past, NOT_OPENED);
     atomic_init(&f->refused, false);
+    atomic_init(&f->through, false);
 }
 
 void direct_init_written(direct_file *f, const char *path, int fd)
@@ -170,6 +171,9 @@ err_code direct_read(direct_file *f, uint64_t off, unsigned char *buffer, size_t
             *data = buffer + lead;
             done = got - lead;
             TRY(show(w, *data, done, e));
+        }
+        if (done < bytes) {
+            atomic_store(&f->through, true);
         }
     }
     return read_through(f, off + done, *data + done, bytes - done, w, e);

@@ -35,6 +35,7 @@ typedef struct direct_file {
     char by_fd[32];      /* `again` of such a file */
     atomic_int past;     /* reads past the page cache; opened when first needed */
     atomic_bool refused; /* the file system opened `past`, but cannot read from it */
+    atomic_bool through; /* something of DIRECT_MIN or more had to be read through the page cache */
 } direct_file;
 
 /* A callback that is given the bytes while they are in the processor's cache (for a digest, say):
@@ -50,7 +51,8 @@ void direct_init(direct_file *f, const char *path, int fd);
 void direct_close(direct_file *f);
 
 /* The same for a file that was just written, to see what the disk holds: the page cache, which has
- * what was written, is not asked. The file needs no name, and `fd` stays the caller's. */
+ * what was written, is not asked, unless there is no way past it (`through`). The file needs no name,
+ * and `fd` stays the caller's. */
 void direct_init_written(direct_file *f, const char *path, int fd);
 void direct_close_written(direct_file *f);
 

@@ -21,8 +21,15 @@ typedef struct pack_written {
 
 enum { PACK_WRITTEN_MARGIN = 2 * 4096 }; /* a direct read begins and ends at whole units */
 
+/* Where its bytes came from. */
+typedef enum pack_read_from {
+    READ_FROM_DISK,
+    READ_FROM_CACHE, /* there was no way past the page cache: the disk may hold something else */
+    READ_FROM_MEMORY /* where the file lives (tmpfs) */
+} pack_read_from;
+
 /* Is the file on the disk what was written? ERR_IO if not. The check advances the monitor, whose
- * stage has begun, by the bytes of tensor data. */
-typedef err_code pack_check(const pack_written *w, const monitor *m, err *e);
+ * stage has begun, by the bytes of tensor data, and sets *from if it succeeds. */
+typedef err_code pack_check(const pack_written *w, const monitor *m, pack_read_from *from, err *e);
 
 #endif

@@ -22,9 +22,10 @@ skip() {
     exit 77
 }
 
-# That there is no sandbox depends on the kernel and the build; common/sandbox tests it.
+# That there is no sandbox depends on the kernel and the build, and whether there is a way past the page cache on the
+# file system; common/sandbox and fault/read_back test it.
 mask() {
-    sed -E -e '/note: no sandbox( for|: this build)/d' -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)( on .*)?/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
+    sed -E -e '/note: no sandbox( for|: this build)|^(  . )?read back through the page cache/d' -e 's/[0-9.]+ (ms|s) \([0-9.-]+ GB\/s\)( on .*)?/TIME/' -e 's/ in [0-9.:]+ (ms|s|min|h)$/ in TIME/' \
         -e 's/^root [0-9a-f]{64}$/root ROOT/' -e 's/^memory     peak [0-9.]+ [KMG]iB/memory     peak SIZE/' "$@"
 }
 

@@ -57,6 +57,7 @@ err_code integrity_check(int fd, const char *path, const integrity_options *opti
     out->chunks_checked = s->chunks_checked;
     out->bytes_checked = s->bytes_checked;
     out->tensors_checked = s->tensors_checked;
+    out->through_cache = s->through_cache;
     if (s->has_trailer) {
         memcpy(out->root, s->trailer.root, SHA256_BYTES);
     }

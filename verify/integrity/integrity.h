@@ -33,6 +33,7 @@ typedef struct integrity_report {
     size_t count;
     uint64_t chunks_checked, bytes_checked;
     bool tensors_checked; /* false: quick, or the table or its digests could not be trusted */
+    bool through_cache;   /* of a file that was just written: some tensor data */
     unsigned char root[SHA256_BYTES]; /* of the trailer; zeros if there is none to trust */
 } integrity_report;
 

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/uio.h>
 
+#include "format/output/mapped_output.h"
 #include "verify/integrity/integrity.h"
 
 static const char differs[] = "the bytes read back differ from those written";
@@ -35,14 +37,22 @@ static err_code judge(const pack_written *w, const integrity_report *found, err 
                          differs);
 }
 
-err_code integrity_read_back(const pack_written *w, const monitor *m, err *e)
+/* Without this the page cache would answer for what is not tensor data. It is only advice, so ask
+ * whether it was followed. A file system that cannot say so has dropped them, as far as we know. */
+static bool drop_pages(int fd)
+{
+    unsigned char first = 0;
+    const struct iovec piece = {&first, 1};
+    return posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0 &&
+           preadv2(fd, &piece, 1, 0, RWF_NOWAIT) < 1;
+}
+
+err_code integrity_read_back(const pack_written *w, const monitor *m, pack_read_from *from, err *e)
 {
     const integrity_options options = {.written = w, .threads = w->buffer_count};
     integrity_report found = {0};
     err why = {0};
-    /* Without this the page cache would answer for what is not tensor data. It is only advice:
-     * where it is ignored, that part of the check is weaker. */
-    (void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
+    const bool dropped = drop_pages(w->fd);
     err_code code = integrity_check(w->fd, w->path, &options, m, &found, &why);
     if (code == OK) {
         code = judge(w, &found, e);
@@ -51,6 +61,9 @@ err_code integrity_read_back(const pack_written *w, const monitor *m, err *e)
     } else {
         (void)err_set(e, code, "%s", why.text); /* its hint would be for a user of verify */
     }
+    *from = mapped_output_is_one(w->fd)       ? READ_FROM_MEMORY
+            : dropped && !found.through_cache ? READ_FROM_DISK
+                                              : READ_FROM_CACHE;
     integrity_report_free(&found);
     return code;
 }

@@ -35,6 +35,7 @@ typedef struct scan {
     uint64_t file_bytes; /* according to the file system, or bytes read from the stream */
     uint64_t bytes_checked, chunks_checked;
     bool tensors_checked;
+    bool through_cache;
     damage_list damages;
 
     /* Set by scan_ends. */

@@ -428,6 +428,7 @@ err_code data_scan_judge(data_scan *d, err *e)
         TRY(scan_padding_at(d->scan, scan_last_end(d->table), d->table->data_end, e));
     }
     damage_list_move(&d->padding, &d->scan->damages);
+    d->scan->through_cache = atomic_load(&d->file.through);
     TRY(judge(d, e));
     d->scan->tensors_checked = true;
     return OK;

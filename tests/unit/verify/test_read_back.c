@@ -57,7 +57,8 @@ static err_code read_back_with(int fd, const monitor *m, err *e)
                             .buffers = buffers,
                             .buffer_count = BUFFERS,
                             .buffer_bytes = BUFFER_BYTES};
-    return integrity_read_back(&w, m, e);
+    pack_read_from from;
+    return integrity_read_back(&w, m, &from, e);
 }
 
 static void expect_refused(err_code code, const char *part)
