@@ -166,7 +166,8 @@ const option_spec option_table[] = {
     {.id = OPTION_QUICK,
      .commands = VERIFY,
      .name = "quick",
-     .help = "Check the structure only; do not read the weights."},
+     .help = "Check only the structure: both ends and what is before the weights. Not checked: "
+             "weights, their digests, statistics and provenance."},
     {.id = OPTION_ONLY,
      .commands = VERIFY,
      .name = "only",
