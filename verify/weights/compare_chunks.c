@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format/file/io.h"
+#include "format/pack/pack_read.h"
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
 #include "format/thread/worker_buffers.h"
@@ -228,6 +229,28 @@ static buffers buffers_of(const chunk_job *j, unsigned worker)
                      .source_scales = worker_buffers_part(&j->buffers, worker, PART_SOURCE_SCALES)};
 }
 
+/* Bytes that the digests of the file do not cover are damaged: that is another finding than a difference. */
+static err_code check_digests(const chunk_job *j, const chunk_place *at, const buffers *b, err *e)
+{
+    const compare *const c = j->c;
+    const pack_range codes = pack_record_range(
+        at->r, at->chunk.slice * pack_record_slice_bytes(at->r) + at->chunk.begin, at->chunk.bytes);
+    TRY(pack_check_range(c->p, &c->evidence, &codes, c->monitor, b->packed, e));
+    if (!pack_record_has_stats(at->r)) {
+        return OK;
+    }
+    const uint64_t first = pack_chunk_blocks(at->r, &at->chunk).first;
+    const pack_range scales = pack_record_range(&c->table->records[at->r->scale_idx],
+                                                first * sizeof(float), scale_bytes(at));
+    unsigned char *const data = malloc(scales.bytes + 1);
+    if (!data) {
+        return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes", scales.bytes);
+    }
+    const err_code code = pack_read_range(c->p, &c->evidence, &scales, c->monitor, data, e);
+    free(data);
+    return code;
+}
+
 static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     chunk_job *const j = ctx;
@@ -252,6 +275,7 @@ static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
     } else {
         compare_bytes(&at, &b, out);
     }
+    TRY(out->wrong + out->wrong_scales > 0 ? check_digests(j, &at, &b, e) : OK);
     monitor_advance(c->monitor, at.source_bytes);
     return OK;
 }

@@ -8,8 +8,9 @@
  *
  * The check shares no code with the quantizer: scales are recomputed in float64, and a code is
  * checked against the interval of quotients that round to it. Codes are judged by the scale that
- * their tile should have; errors are measured with the stored scale. Digests of the file are not
- * checked here: do that first (verify/integrity). */
+ * their tile should have; errors are measured with the stored scale. Digests of the file are only
+ * checked where something is different: bytes that they do not match are damaged (ERR_DAMAGED). To find
+ * all damage, check the file first (verify/integrity). */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 

@@ -253,6 +253,34 @@ START_TEST(findings_do_not_depend_on_threads)
 }
 END_TEST
 
+/* A bit of the finished file: digests do not cover it, so it is no difference but damage. */
+static void compare_damaged(const char *record, const char *named)
+{
+    err e = {0};
+    small_pack p;
+    checkpoint *cp = NULL;
+    small_pack_build(&model, &(small_options){0}, &p);
+    const pack_record *const r = pack_table_find(&p.table, record);
+    p.bytes[r->off + r->len - 1] ^= 0x40;
+    scratch_write("a.octavo", p.bytes, p.length);
+    small_pack_free(&p);
+    mkdir(scratch("source"), 0777);
+    small_checkpoint_write(&model, scratch("source"));
+    pack_close(file);
+    expect_ok(pack_open(scratch("a.octavo"), &file, &e), &e);
+    expect_ok(checkpoint_open(scratch("source"), NULL, &cp, &e), &e);
+    weights_report_free(&report);
+    expect_error(weights_check(file, cp, &plain, NULL, &report, &e), ERR_DAMAGED, &e, named);
+    checkpoint_close(cp);
+}
+
+START_TEST(damage_is_no_difference)
+{
+    const char *const records[] = {EMBED, UP, UP "_scale_inv", Q, FUSED "_scale_inv"};
+    compare_damaged(records[_i], records[_i]);
+}
+END_TEST
+
 START_TEST(a_glob_chooses)
 {
     err e = {0};
@@ -303,6 +331,7 @@ int main(void)
     tcase_add_test(t, two_experts_swapped);
     tcase_add_test(t, a_nan_code);
     tcase_add_test(t, findings_do_not_depend_on_threads);
+    tcase_add_loop_test(t, damage_is_no_difference, 0, 5);
     tcase_add_test(t, a_glob_chooses);
     tcase_add_test(t, a_budget_below_one_chunk);
     tcase_add_test(t, a_budget_below_the_results);
