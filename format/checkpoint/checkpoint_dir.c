@@ -393,22 +393,30 @@ static err_code check_seen(const checkpoint_dir *f, const seen_file *seen, const
     return OK;
 }
 
+/* What was read again and again was the same each time, and is looked at once. */
+static err_code check_file(const checkpoint_dir *f, const seen_file *seen, const seen_file *before,
+                           const monitor *m, err *e)
+{
+    const bool again = before && strcmp(before->name, seen->name) == 0;
+    const bool same = !again || memcmp(before->xxh3, seen->xxh3, XXH3_BYTES) == 0;
+    if (again && same) {
+        return OK;
+    }
+    char *const path = f->archive ? strdup(f->archive->path) : io_join(f->path, seen->name);
+    if (!path) {
+        return no_memory(f->path, e);
+    }
+    const err_code code = same ? check_seen(f, seen, path, m, e) : file_stamp_refuse(path, e);
+    free(path);
+    return code;
+}
+
 err_code checkpoint_dir_unchanged(const checkpoint_dir *f, const monitor *m, err *e)
 {
     size_t count = 0;
     const seen_file *const files = seen_files_sorted(f->seen, &count);
     for (size_t i = 0; i < count; i++) {
-        char *const path = f->archive ? strdup(f->archive->path) : io_join(f->path, files[i].name);
-        if (!path) {
-            return no_memory(f->path, e);
-        }
-        const bool again = i > 0 && strcmp(files[i - 1].name, files[i].name) == 0;
-        const bool same = !again || memcmp(files[i - 1].xxh3, files[i].xxh3, XXH3_BYTES) == 0;
-        const err_code code = !same   ? file_stamp_refuse(path, e)
-                              : again ? OK
-                                      : check_seen(f, &files[i], path, m, e);
-        free(path);
-        TRY(code);
+        TRY(check_file(f, &files[i], i > 0 ? &files[i - 1] : NULL, m, e));
     }
     return OK;
 }
