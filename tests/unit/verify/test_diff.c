@@ -262,11 +262,40 @@ START_TEST(what_keeps_from_looking)
 }
 END_TEST
 
+static bool count_down(void *ctx)
+{
+    int *const left = ctx;
+    return __atomic_sub_fetch(left, 1, __ATOMIC_RELAXED) < 0;
+}
+
+/* Whichever question is answered with yes, the comparison ends; and it asks within units as well. */
+START_TEST(any_question_may_end_it)
+{
+    int left = 1 << 20;
+    const monitor stop = {.cancelled = count_down, .ctx = &left};
+    write_source("source", &model);
+    write_pack("p", &model, NULL, false);
+    run("p", "source");
+    diff_report_free(&found);
+    options.threads = 1;
+    expect_ok(diff_run(a, b, &options, &stop, &found, &e), &e);
+    diff_report_free(&found);
+    const int asked = (1 << 20) - left;
+    ck_assert_int_ge(asked, 45); /* 37 between units and for digests */
+    for (int k = 0; k < asked; k += 1 + asked / 5) {
+        left = k;
+        expect_error(diff_run(a, b, &options, &stop, &found, &e), ERR_CANCELLED, &e, "interrupted");
+        diff_report_free(&found);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *const tc = tcase_create("diff");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, digests_spare_the_reading);
+    tcase_add_test(tc, any_question_may_end_it);
     tcase_add_test(tc, stacks_of_two_heights);
     tcase_add_test(tc, one_wrong_code);
     tcase_add_test(tc, against_the_source);
