@@ -415,7 +415,7 @@ err_code checkpoint_dir_unchanged(const checkpoint_dir *f, const monitor *m, err
 {
     size_t count = 0;
     const seen_file *const files = seen_files_sorted(f->seen, &count);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; files && i < count; i++) {
         TRY(check_file(f, &files[i], i > 0 ? &files[i - 1] : NULL, m, e));
     }
     return OK;

@@ -114,7 +114,7 @@ static void make_archive(void)
     err e = {0};
     expect_ok(archive_pack(members, COUNT(members), &tar, &bytes, &e), &e);
     scratch_write("tar", tar, bytes);
-    const gzFile zipped = gzopen(scratch("tgz"), "wb");
+    gzFile zipped = gzopen(scratch("tgz"), "wb");
     ck_assert_int_eq(gzwrite(zipped, tar, (unsigned)bytes), (int)bytes);
     ck_assert_int_eq(gzclose(zipped), Z_OK);
     free(tar);
