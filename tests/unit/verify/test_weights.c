@@ -118,6 +118,47 @@ START_TEST(one_scale_off_by_one_ulp)
 }
 END_TEST
 
+static void add_to(small_pack *p, const pack_record *r, uint64_t at, unsigned char value)
+{
+    p->bytes[r->off + at] = (unsigned char)(p->bytes[r->off + at] + value);
+}
+
+/* The first tile has a fault in its sixth row, the second one in its first: that comes first. */
+static void two_codes(small_pack *p, const pack_record *r)
+{
+    add_to(p, r, 5 * 8200, 1);
+    add_to(p, r, 128, 1);
+}
+
+static void two_scales(small_pack *p, const pack_record *r)
+{
+    add_to(p, r, 4 * 5, 1);
+    add_to(p, r, 4 * 9, 1);
+}
+
+/* The signs of a row of one tile. */
+static void one_bad_tile(small_pack *p, const pack_record *r)
+{
+    for (unsigned i = 0; i < 128; i++) {
+        add_to(p, r, 129 * 8200 + 3 * 128 + i, 0x80);
+    }
+}
+
+START_TEST(the_first_and_the_worst_place)
+{
+    const weight_result *w = compare_fault(&(fault){Q, 0, 0, two_codes}, false, Q);
+    ck_assert_uint_eq(w->wrong_codes, 2);
+    ck_assert_uint_eq(w->first_wrong_index, 128);
+    w = compare_fault(&(fault){Q "_scale_inv", 0, 0, two_scales}, false, Q);
+    ck_assert_uint_eq(w->wrong_scales, 2);
+    ck_assert_uint_eq(w->first_wrong_index, 5);
+    w = compare_fault(&(fault){Q, 0, 0, one_bad_tile}, false, Q);
+    ck_assert_uint_eq(w->worst_row, 1);
+    ck_assert_uint_eq(w->worst_col, 3);
+    ck_assert(w->worst_tile_sqnr < 10);
+}
+END_TEST
+
 /* A power of two, but not the least one; 8 more in the byte that holds the exponent's low bit. */
 START_TEST(a_power_of_two_that_is_not_the_least)
 {
@@ -326,6 +367,7 @@ int main(void)
     tcase_add_test(t, one_code_off_by_one);
     tcase_add_test(t, one_scale_off_by_one_ulp);
     tcase_add_test(t, a_power_of_two_that_is_not_the_least);
+    tcase_add_test(t, the_first_and_the_worst_place);
     tcase_add_test(t, ties_rounded_to_odd);
     tcase_add_test(t, a_byte_of_a_kept_tensor);
     tcase_add_test(t, two_experts_swapped);
