@@ -123,11 +123,12 @@ static void add_to(small_pack *p, const pack_record *r, uint64_t at, unsigned ch
     p->bytes[r->off + at] = (unsigned char)(p->bytes[r->off + at] + value);
 }
 
-/* The first tile has a fault in its sixth row, the second one in its first: that comes first. */
-static void two_codes(small_pack *p, const pack_record *r)
+/* Three tiles side by side have a fault in their sixth, first and fourth row. */
+static void three_codes(small_pack *p, const pack_record *r)
 {
     add_to(p, r, 5 * 8200, 1);
     add_to(p, r, 128, 1);
+    add_to(p, r, 3 * 8200 + 256, 1);
 }
 
 static void two_scales(small_pack *p, const pack_record *r)
@@ -146,8 +147,8 @@ static void one_bad_tile(small_pack *p, const pack_record *r)
 
 START_TEST(the_first_and_the_worst_place)
 {
-    const weight_result *w = compare_fault(&(fault){Q, 0, 0, two_codes}, false, Q);
-    ck_assert_uint_eq(w->wrong_codes, 2);
+    const weight_result *w = compare_fault(&(fault){Q, 0, 0, three_codes}, false, Q);
+    ck_assert_uint_eq(w->wrong_codes, 3);
     ck_assert_uint_eq(w->first_wrong_index, 128);
     w = compare_fault(&(fault){Q "_scale_inv", 0, 0, two_scales}, false, Q);
     ck_assert_uint_eq(w->wrong_scales, 2);
