@@ -125,7 +125,7 @@ err_code weights_write(const char *path, uint64_t bytes, const unsigned char *po
     st_writer *writer = NULL;
     err_code code = OK;
     TRY_OUT(list_tensors(&w, bytes, e));
-    TRY_OUT(st_writer_open(path, false, w.tensors, w.count, NULL, &writer, e));
+    TRY_OUT(st_writer_open(path, false, w.tensors, w.count, NULL, NULL, &writer, e));
     w.writer = writer;
     TRY_OUT(parallel_for(threads, w.count, write_tensor, &w, m, e));
     TRY_OUT(st_writer_commit(&writer, e));

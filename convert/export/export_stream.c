@@ -161,7 +161,7 @@ static err_code open_shard(const stream *s, uint32_t shard, st_writer **out, err
         tensors[i] = (st_tensor){.name = t->name, .type = t->type, .ndim = t->ndim};
         memcpy(tensors[i].shape, t->shape, sizeof t->shape);
     }
-    TRY_OUT(st_writer_open_in(&s->job->folder, name, tensors, x->count, metadata, out, e));
+    TRY_OUT(st_writer_open_in(&s->job->folder, name, tensors, x->count, metadata, s->m, out, e));
 out:
     json_decref(metadata);
     free(tensors);

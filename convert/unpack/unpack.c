@@ -24,7 +24,8 @@ static err_code check_cancelled(const monitor *m, err *e)
 /* ---- one file -------------------------------------------------- */
 
 /* In the directory, if it is not NULL, otherwise at the path that was asked for. */
-static err_code open_writer(unpack_job *job, const output_folder *folder, st_writer **out, err *e)
+static err_code open_writer(unpack_job *job, const output_folder *folder, const monitor *m,
+                            st_writer **out, err *e)
 {
     const unpack_options *const o = &job->options;
     const size_t count = job->tensor_count;
@@ -38,9 +39,9 @@ static err_code open_writer(unpack_job *job, const output_folder *folder, st_wri
         memcpy(list[i].shape, t->shape, sizeof t->shape);
         job->bytes_written += t->bytes;
     }
-    const err_code code = folder
-                              ? st_writer_open_in(folder, UNPACK_TENSORS, list, count, NULL, out, e)
-                              : st_writer_open(o->output, o->force, list, count, NULL, out, e);
+    const err_code code =
+        folder ? st_writer_open_in(folder, UNPACK_TENSORS, list, count, NULL, m, out, e)
+               : st_writer_open(o->output, o->force, list, count, NULL, m, out, e);
     free(list);
     return code;
 }
@@ -50,7 +51,7 @@ static err_code write_tensors(unpack_job *job, const output_folder *folder, cons
 {
     st_writer *w = NULL;
     err_code code = OK;
-    TRY_OUT(open_writer(job, folder, &w, e));
+    TRY_OUT(open_writer(job, folder, m, &w, e));
     TRY_OUT(pack_end(job->file, m, unpack_tensors(job, w, m, e), e));
     TRY_OUT(check_cancelled(m, e));
     TRY_OUT(st_writer_commit(&w, e));

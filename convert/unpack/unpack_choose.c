@@ -104,6 +104,7 @@ static err_code allocate_tensors(choice *c, err *e)
     for (uint32_t k = 0; k < t->count; k++) {
         for (uint64_t i = 0; i < unpack_members(&t->records[k]); i++) {
             char name[NAME_MAX_BYTES + 1];
+            TRY(monitor_step(c->monitor, job->first_place[k] + i, e));
             if (c->chosen[job->first_place[k] + i]) {
                 TRY(member_name(&t->records[k], i, name, e));
                 count++;
@@ -152,6 +153,7 @@ static err_code list_width(choice *c, unsigned bits, char **name_to, err *e)
             const size_t place = job->first_place[k] + i;
             char name[NAME_MAX_BYTES + 1];
             job->places[place] = SIZE_MAX;
+            TRY(monitor_step(c->monitor, place, e));
             if (c->chosen[place]) {
                 TRY(member_name(r, i, name, e));
                 const size_t length = strlen(name) + 1;

@@ -192,6 +192,7 @@ static err_code plan_chunks(tensor_job *j, err *e)
     for (uint32_t k = 0; k < t->count; k++) {
         for (uint64_t i = 0; i < t->records[k].chunk_count; i++) {
             const chunk_place at = place_of(j->u, k, i);
+            TRY(monitor_step(j->monitor, t->records[k].chunk_first + i, e));
             if (is_wanted(j->u, &at)) {
                 add_chunk(j, &at);
             }

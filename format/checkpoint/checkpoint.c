@@ -88,14 +88,15 @@ static err_code stamp_shard(shard *s, const archive_index *archive, const struct
     return file_stamp_check(&s->stamp, st, s->path, &touched, e);
 }
 
-static err_code read_header(shard *s, const archive_index *archive, st_header *h, err *e)
+static err_code read_header(shard *s, const archive_index *archive, const monitor *m, st_header *h,
+                            err *e)
 {
     int fd = -1;
     struct stat st;
     err_code code = OK;
     TRY(io_open_read(shard_file(s), &fd, &st, e));
     TRY_OUT(stamp_shard(s, archive, &st, e));
-    code = st_header_read_at(fd, s->path, s->base, s->bytes, h, e);
+    code = st_header_read_at(fd, s->path, s->base, s->bytes, m, h, e);
 out:
     close(fd);
     return code;
@@ -112,7 +113,7 @@ static err_code open_shard(opening *o, size_t i, err *e)
         return OK;
     }
     st_header h;
-    TRY(read_header(s, o->cp->folder->archive, &h, e));
+    TRY(read_header(s, o->cp->folder->archive, o->m, &h, e));
     s->header_bytes = h.header_bytes;
     memcpy(s->header_sha256, h.sha256, sizeof s->header_sha256);
     s->tensor_count = h.count;

@@ -52,7 +52,7 @@ static err_code check_header(const shard *s, int fd, err *e)
 {
     st_header h;
     err late = {0};
-    const err_code code = st_header_read_at(fd, s->path, s->base, s->bytes, &h, &late);
+    const err_code code = st_header_read_at(fd, s->path, s->base, s->bytes, NULL, &h, &late);
     if (code == ERR_INPUT) { /* it was right before */
         return file_stamp_refuse(s->path, e);
     }

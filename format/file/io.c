@@ -51,6 +51,15 @@ int io_openat(int dir, const char *path, int flags, unsigned mode)
     return fd;
 }
 
+int io_chmod(int fd, mode_t mode)
+{
+    int result = 0;
+    do {
+        result = fchmod(fd, mode);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
 int io_sync(int fd)
 {
     int result = 0;

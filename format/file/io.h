@@ -22,6 +22,9 @@ int io_openat(int dir, const char *path, int flags, unsigned mode);
 /* fsync(2) likewise. An interruption is the only failure after which it may be called again. */
 int io_sync(int fd);
 
+/* fchmod(2) likewise. */
+int io_chmod(int fd, mode_t mode);
+
 /* The hint of an error that was just set, if `path` cannot be opened although its permissions allow it:
  * Landlock, as in bin/sandbox, and the like. `why` is the errno. */
 void io_hint_withheld(const char *path, int why, err *e);

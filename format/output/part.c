@@ -312,7 +312,7 @@ mode_t part_mode(mode_t all)
 
 err_code part_chmod(const part *p, mode_t mode, err *e)
 {
-    return fchmod(p->fd, mode) == 0
+    return io_chmod(p->fd, mode) == 0
                ? OK
                : err_set_errno(e, ERR_IO, errno, "%s: cannot set permissions", p->name);
 }

@@ -58,17 +58,19 @@ static err_code add_member(builder *b, const st_member *m, err *e)
     return st_member_metadata(m->value, e);
 }
 
-static err_code add_members(builder *b, const char *path, const char *text, size_t bytes, err *e)
+static err_code add_members(builder *b, const char *path, const char *text, size_t bytes,
+                            const monitor *m, err *e)
 {
     st_scan s = {.path = path, .text = text, .bytes = bytes};
     for (;;) {
-        st_member m;
+        st_member next;
         bool more = false;
-        TRY(st_scan_next(&s, &m, &more, e));
+        TRY(monitor_step(m, b->h.count, e));
+        TRY(st_scan_next(&s, &next, &more, e));
         if (!more) {
             return OK;
         }
-        const err_code code = add_member(b, &m, e);
+        const err_code code = add_member(b, &next, e);
         if (code != OK) {
             err_prefix(e, "%s", path);
             return code;
@@ -148,7 +150,8 @@ static err_code check_tiling(const st_header *h, const char *path, uint64_t data
     return OK;
 }
 
-static err_code build(builder *b, const char *path, const char *text, size_t bytes, err *e)
+static err_code build(builder *b, const char *path, const char *text, size_t bytes,
+                      const monitor *m, err *e)
 {
     size_t members = 0;
     size_t key_bytes = 0;
@@ -158,11 +161,11 @@ static err_code build(builder *b, const char *path, const char *text, size_t byt
     if (!b->h.tensors || !b->h.names) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu tensors", path, members);
     }
-    return add_members(b, path, text, bytes, e);
+    return add_members(b, path, text, bytes, m, e);
 }
 
 err_code st_header_parse(const char *path, const char *text, size_t text_bytes, uint64_t file_bytes,
-                         st_header *out, err *e)
+                         const monitor *m, st_header *out, err *e)
 {
     builder b = {.h = {.header_bytes = LENGTH_BYTES + (uint64_t)text_bytes}};
     st_header *const h = &b.h;
@@ -173,8 +176,9 @@ err_code st_header_parse(const char *path, const char *text, size_t text_bytes, 
                        file_bytes, h->header_bytes);
     }
     err_code code = OK;
-    TRY_OUT(build(&b, path, text, text_bytes, e));
+    TRY_OUT(build(&b, path, text, text_bytes, m, e));
     TRY_OUT(check_unique(h, path, e));
+    TRY_OUT(monitor_step(m, 0, e));
     qsort(h->tensors, h->count, sizeof *h->tensors, compare_range);
     TRY_OUT(check_tiling(h, path, file_bytes - h->header_bytes, e));
     for (size_t i = 0; i < h->count; i++) {
@@ -235,13 +239,14 @@ static err_code read_length(int fd, const char *path, uint64_t base, uint64_t fi
     return OK;
 }
 
-err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header *out, err *e)
+err_code st_header_read(int fd, const char *path, uint64_t file_bytes, const monitor *m,
+                        st_header *out, err *e)
 {
-    return st_header_read_at(fd, path, 0, file_bytes, out, e);
+    return st_header_read_at(fd, path, 0, file_bytes, m, out, e);
 }
 
 err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t file_bytes,
-                           st_header *out, err *e)
+                           const monitor *m, st_header *out, err *e)
 {
     size_t length = 0;
     *out = (st_header){0};
@@ -257,7 +262,7 @@ err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t fil
         code = err_set(e, ERR_IO, "%s: changed while it was read", path);
         goto out;
     }
-    TRY_OUT(st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, out, e));
+    TRY_OUT(st_header_parse(path, bytes + LENGTH_BYTES, length, file_bytes, m, out, e));
     TRY_OUT(digest_sha256(bytes, LENGTH_BYTES + length, out->sha256, e));
 out:
     if (code != OK) {

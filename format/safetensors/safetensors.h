@@ -19,6 +19,7 @@
 #include "format/base/digest.h"
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 #include "format/file/file_kind.h"
 
 typedef struct st_tensor {
@@ -38,19 +39,20 @@ typedef struct st_header {
     unsigned char sha256[SHA256_BYTES]; /* of the first header_bytes bytes */
 } st_header;
 
-/* Read and check the header of an open file of `file_bytes` bytes. `path` is for messages. Free
- * with st_header_free. */
-MUST_CHECK err_code st_header_read(int fd, const char *path, uint64_t file_bytes, st_header *out,
-                                   err *e);
+/* Read and check the header of an open file of `file_bytes` bytes. `path` is for messages; `m`, which
+ * may be NULL, is asked now and then whether to stop: a header may have 100 MB. Free with
+ * st_header_free. */
+MUST_CHECK err_code st_header_read(int fd, const char *path, uint64_t file_bytes, const monitor *m,
+                                   st_header *out, err *e);
 
 /* The same for a file that is bytes [base, base + file_bytes) of the open one. */
 MUST_CHECK err_code st_header_read_at(int fd, const char *path, uint64_t base, uint64_t file_bytes,
-                                      st_header *out, err *e);
+                                      const monitor *m, st_header *out, err *e);
 
 /* The same for a header in memory: `text` is the N bytes after the length field; sha256 is not set.
  */
 MUST_CHECK err_code st_header_parse(const char *path, const char *text, size_t text_bytes,
-                                    uint64_t file_bytes, st_header *out, err *e);
+                                    uint64_t file_bytes, const monitor *m, st_header *out, err *e);
 
 void st_header_free(st_header *h);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "format/json/json.h"
+#include "format/json/json_memory.h"
 #include "format/base/num.h"
 #include "format/output/output.h"
 #include "format/base/utf8.h"
@@ -63,9 +64,10 @@ static json_t *tensor_json(const st_tensor *t, uint64_t start, uint64_t end)
 /* jansson keeps the order in which members were added, and refuses names that are not UTF-8 without
  * saying so: check before. */
 static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count,
-                            const uint64_t *off, err *e)
+                            const uint64_t *off, const monitor *m, err *e)
 {
     for (size_t i = 0; i < count; i++) {
+        TRY(monitor_step(m, i, e));
         const char *const name = tensors[i].name;
         if (!utf8_valid(name)) {
             return err_set(e, ERR_INPUT, "tensor %s: the name is not UTF-8", name);
@@ -80,10 +82,57 @@ static err_code add_tensors(json_t *root, const st_tensor *tensors, size_t count
     return OK;
 }
 
-/* The length field, then the text, padded with spaces to a multiple of 8. */
-static err_code frame(const char *text, header *h, err *e)
+/* A text that jansson writes piece by piece: 100 MB take seconds, so the run may end in between. */
+typedef struct growing {
+    char *bytes;
+    size_t used, room, pieces;
+    const monitor *m;
+    err *e;
+    err_code code;
+} growing;
+
+static err_code make_room(growing *g, size_t bytes)
 {
-    const size_t length = strlen(text);
+    enum { FIRST = 1 << 16 };
+    const size_t room = (size_t)num_max(num_max(2 * g->room, FIRST), g->used + bytes);
+    char *const larger = realloc(g->bytes, room);
+    if (!larger) {
+        return err_set(g->e, ERR_MEMORY, "no memory for a header of %zu bytes", room);
+    }
+    g->bytes = larger;
+    g->room = room;
+    return OK;
+}
+
+static int add_piece(const char *piece, size_t bytes, void *ctx)
+{
+    growing *const g = ctx;
+    g->code = monitor_step(g->m, g->pieces++, g->e);
+    if (g->code == OK && bytes > g->room - g->used) {
+        g->code = make_room(g, bytes);
+    }
+    if (g->code != OK) {
+        return -1;
+    }
+    memcpy(g->bytes + g->used, piece, bytes);
+    g->used += bytes;
+    return 0;
+}
+
+/* jansson does not say so if memory is short, and leaves something out. */
+static err_code write_text(const json_t *root, growing *g)
+{
+    const unsigned long before = json_failed_allocations();
+    const int result = json_dump_callback(root, add_piece, g, JSON_COMPACT);
+    if (g->code == OK && (result != 0 || json_failed_allocations() != before)) {
+        return err_set(g->e, ERR_MEMORY, "no memory for a header");
+    }
+    return g->code;
+}
+
+/* The length field, then the text, padded with spaces to a multiple of 8. */
+static err_code frame(const char *text, size_t length, header *h, err *e)
+{
     const uint64_t padded = num_ceil_div(length, ALIGNMENT) * ALIGNMENT;
     if (padded > ST_MAX_HEADER_BYTES) {
         return err_set(e, ERR_INPUT, "a header of %zu bytes, at most %d are allowed", length,
@@ -101,31 +150,32 @@ static err_code frame(const char *text, header *h, err *e)
 }
 
 static err_code make_header(const st_tensor *tensors, size_t count, const json_t *metadata,
-                            const uint64_t *off, header *h, err *e)
+                            const uint64_t *off, const monitor *m, header *h, err *e)
 {
     err_code code = OK;
-    char *text = NULL;
+    growing text = {.m = m, .e = e};
     json_t *const root = json_object();
     if (!root ||
         (metadata && json_object_set_new(root, "__metadata__", json_deep_copy(metadata)) != 0)) {
         code = err_set(e, ERR_MEMORY, "no memory for a header");
         goto out;
     }
-    TRY_OUT(add_tensors(root, tensors, count, off, e));
-    text = json_write_text(root, JSON_COMPACT);
-    code = text ? frame(text, h, e) : err_set(e, ERR_MEMORY, "no memory for a header");
+    TRY_OUT(add_tensors(root, tensors, count, off, m, e));
+    TRY_OUT(write_text(root, &text));
+    TRY_OUT(frame(text.bytes, text.used, h, e));
 out:
-    free(text);
+    free(text.bytes);
     json_decref(root);
     return code;
 }
 
 /* The rules are the reader's: a header that it would refuse is not written. */
-static err_code check_header(const char *path, const header *h, uint64_t data_bytes, err *e)
+static err_code check_header(const char *path, const header *h, uint64_t data_bytes,
+                             const monitor *m, err *e)
 {
     st_header back;
     TRY(st_header_parse(path, (const char *)h->bytes + LENGTH_BYTES, h->length - LENGTH_BYTES,
-                        h->length + data_bytes, &back, e));
+                        h->length + data_bytes, m, &back, e));
     st_header_free(&back);
     return OK;
 }
@@ -147,22 +197,22 @@ static err_code start_file(const place *at, st_writer *w, const header *h, err *
     return output_write(w->out, 0, h->bytes, h->length, e);
 }
 
-static err_code plan_header(const st_tensor *tensors, const json_t *metadata, st_writer *w,
-                            header *h, err *e)
+static err_code plan_header(const st_tensor *tensors, const json_t *metadata, const monitor *m,
+                            st_writer *w, header *h, err *e)
 {
     TRY(place_tensors(tensors, w->count, w->off, e));
-    return make_header(tensors, w->count, metadata, w->off, h, e);
+    return make_header(tensors, w->count, metadata, w->off, m, h, e);
 }
 
 static err_code plan_file(const char *path, const st_tensor *tensors, const json_t *metadata,
-                          st_writer *w, header *h, err *e)
+                          const monitor *m, st_writer *w, header *h, err *e)
 {
-    const err_code code = plan_header(tensors, metadata, w, h, e);
+    const err_code code = plan_header(tensors, metadata, m, w, h, e);
     if (code != OK) {
-        err_prefix(e, "%s", path);
+        err_prefix(code == ERR_CANCELLED ? NULL : e, "%s", path);
         return code;
     }
-    TRY(check_header(path, h, w->off[w->count], e));
+    TRY(check_header(path, h, w->off[w->count], m, e));
     for (size_t i = 0; i <= w->count; i++) {
         w->off[i] += h->length; /* both are below 2^63 */
     }
@@ -181,7 +231,7 @@ static void writer_free(st_writer *w)
 }
 
 static err_code open_at(const place *at, const st_tensor *tensors, size_t count,
-                        const json_t *metadata, st_writer **out, err *e)
+                        const json_t *metadata, const monitor *m, st_writer **out, err *e)
 {
     err_code code = OK;
     header h = {0};
@@ -194,7 +244,7 @@ static err_code open_at(const place *at, const st_tensor *tensors, size_t count,
     }
     w->off = off;
     w->count = count;
-    TRY_OUT(plan_file(at->path, tensors, metadata, w, &h, e));
+    TRY_OUT(plan_file(at->path, tensors, metadata, m, w, &h, e));
     TRY_OUT(start_file(at, w, &h, e));
     *out = w;
     w = NULL;
@@ -205,17 +255,18 @@ out:
 }
 
 err_code st_writer_open(const char *path, bool force, const st_tensor *tensors, size_t count,
-                        const json_t *metadata, st_writer **out, err *e)
+                        const json_t *metadata, const monitor *m, st_writer **out, err *e)
 {
     const place at = {NULL, path, force};
-    return open_at(&at, tensors, count, metadata, out, e);
+    return open_at(&at, tensors, count, metadata, m, out, e);
 }
 
 err_code st_writer_open_in(const output_folder *folder, const char *name, const st_tensor *tensors,
-                           size_t count, const json_t *metadata, st_writer **out, err *e)
+                           size_t count, const json_t *metadata, const monitor *m, st_writer **out,
+                           err *e)
 {
     const place at = {folder, name, false};
-    return open_at(&at, tensors, count, metadata, out, e);
+    return open_at(&at, tensors, count, metadata, m, out, e);
 }
 
 err_code st_writer_write(st_writer *w, size_t tensor, uint64_t off, const void *data,

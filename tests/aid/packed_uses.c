@@ -97,7 +97,7 @@ static void check_unpacked(const unpack_job *job, const unsigned char *bytes)
     st_header h = {0};
     must(io_read_file(output_path(), MEMORY, &data, &length, NULL) == OK);
     const uint64_t text = le64_load((const unsigned char *)data);
-    must(st_header_parse("out", data + 8, text, length, &h, NULL) == OK);
+    must(st_header_parse("out", data + 8, text, length, NULL, &h, NULL) == OK);
     must(h.count == job->tensor_count);
     for (size_t i = 0; i < h.count; i++) {
         const unpack_tensor *const t = &job->tensors[i];

@@ -41,7 +41,7 @@ OK, IO, MEMORY = 0, 3, 8
 # Rules: what a failure must lead to, beyond the judgement above.
 ANY, SAME, MUST_FAIL = "any", "same", "must fail"
 FILE = ("EIO", "EACCES", "ESTALE")
-NAMES = {"EIO": ANY, "EACCES": ANY, "ENOSPC": ANY, "EROFS": ANY}
+NAMES = {"EIO": ANY, "EACCES": ANY, "ENOSPC": ANY, "EROFS": ANY, "EINTR": ANY}
 ERRORS = {
     "openat": {"EACCES": ANY, "EMFILE": ANY, "ENFILE": ANY, "EIO": ANY, "ENOSPC": ANY, "ENOMEM": ANY, "EINTR": SAME},
     "open": {"EACCES": ANY, "EMFILE": ANY, "EINTR": SAME},
@@ -60,7 +60,7 @@ ERRORS = {
     "sync_file_range": {"EIO": ANY, "ENOSPC": ANY},
     "ftruncate": {"EIO": MUST_FAIL, "EINTR": SAME},
     "fallocate": {"ENOSPC": MUST_FAIL, "EIO": ANY, "EOPNOTSUPP": SAME, "ENOSYS": SAME, "EINTR": SAME},
-    "fchmod": {"EPERM": ANY, "EIO": ANY},
+    "fchmod": {"EPERM": ANY, "EIO": ANY, "EINTR": SAME},
     "rename": NAMES, "renameat": NAMES, "renameat2": {**NAMES, "EINVAL": ANY, "ENOSYS": ANY},
     "link": NAMES, "linkat": NAMES, "mkdir": NAMES, "mkdirat": NAMES,
     "unlink": NAMES, "unlinkat": NAMES, "rmdir": NAMES,

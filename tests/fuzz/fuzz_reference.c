@@ -63,7 +63,7 @@ static void read_tensor(const reference *r, const st_tensor *t)
 static void read_all(const reference *r, int fd, size_t size)
 {
     st_header h;
-    require(st_header_read(fd, "f", size, &h, NULL) == OK);
+    require(st_header_read(fd, "f", size, NULL, &h, NULL) == OK);
     for (size_t i = 0; i < h.count; i++) {
         read_tensor(r, &h.tensors[i]);
     }

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint64_t file_bytes = 8 + (size - 2) + le16_load(data);
     st_header h;
     err e = {0};
-    const err_code code = st_header_parse("f", text, size - 2, file_bytes, &h, &e);
+    const err_code code = st_header_parse("f", text, size - 2, file_bytes, NULL, &h, &e);
     if (code != OK) {
         if (code != e.code || !e.text[0] || h.tensors || h.names) {
             __builtin_trap();

@@ -82,7 +82,7 @@ static err_code open_writer(dump *d, const char *path, bool force, size_t sequen
         goto out;
     }
     list_tensors(d->config, sequences, length, names, tensors);
-    TRY_OUT(st_writer_open(path, force, tensors, count, NULL, &d->writer, e));
+    TRY_OUT(st_writer_open(path, force, tensors, count, NULL, NULL, &d->writer, e));
 out:
     free(tensors);
     free(names);

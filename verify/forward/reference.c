@@ -89,7 +89,7 @@ err_code reference_open(const char *path, reference **out, err *e)
     err_code code = OK;
     TRY_OUT(io_open_read(path, &r->fd, &st, e));
     r->stamp = file_stamp_of(&st);
-    TRY_OUT(st_header_read(r->fd, path, (uint64_t)st.st_size, &r->header, e));
+    TRY_OUT(st_header_read(r->fd, path, (uint64_t)st.st_size, NULL, &r->header, e));
     TRY_OUT(sort_names(r, e));
     *out = r;
     return OK;

@@ -248,7 +248,7 @@ static err_code read_safetensors(const source *s, token_input *out, err *e)
     st_header h;
     const st_tensor *t = NULL;
     err_code code = OK;
-    TRY(st_header_read(s->fd, "safetensors", s->bytes, &h, e));
+    TRY(st_header_read(s->fd, "safetensors", s->bytes, NULL, &h, e));
     TRY_OUT(choose_tensor(&h, &t, e));
     TRY_OUT(allocate_ids(t->shape, t->ndim, out, e));
     code = read_integers(s, t->off, t->type == DTYPE_I64, out, e);

@@ -13,6 +13,7 @@
 #include "format/file/io.h"
 #include "format/file/dir_list.h"
 #include "format/base/num.h"
+#include "tests/aid/cancel_each.h"
 #include "tests/aid/expect.h"
 #include "tests/aid/scratch.h"
 #include "tests/aid/small_pack.h"
@@ -102,7 +103,7 @@ static unsigned char *load(const char *file, const char *name, dtype type, uint6
     st_header h;
     unsigned char *data = NULL;
     expect_ok(io_open_read(scratch(file), &fd, &st, &e), &e);
-    expect_ok(st_header_read(fd, file, (uint64_t)st.st_size, &h, &e), &e);
+    expect_ok(st_header_read(fd, file, (uint64_t)st.st_size, NULL, &h, &e), &e);
     for (size_t i = 0; i < h.count; i++) {
         const st_tensor *const t = &h.tensors[i];
         if (strcmp(t->name, name) == 0) {
@@ -231,6 +232,35 @@ START_TEST(choosing_can_be_cancelled)
 }
 END_TEST
 
+static err_code unpack_until_cancelled(void *ctx, const monitor *m, err *why)
+{
+    const unpack_options *const o = ctx;
+    unpack_job job = {0};
+    err_code code = unpack_prepare(o, m, &job, why);
+    if (code == OK) {
+        code = unpack_run(&job, m, why);
+    }
+    unpack_close(&job);
+    ck_assert_int_eq(unlink(o->output) == 0, code == OK);
+    expect_alone();
+    return code;
+}
+
+/* Names of tensors and files, the list of them for six widths, chunks, the header when it is made and
+ * when it is read again, each chunk. */
+START_TEST(each_step_can_be_cancelled)
+{
+    char packed[256];
+    char output[256];
+    unpack_options o = to("t.safetensors");
+    snprintf(packed, sizeof packed, "%s", o.path);
+    snprintf(output, sizeof output, "%s", o.output);
+    o.path = packed;
+    o.output = output;
+    ck_assert_uint_eq(cancel_each(unpack_until_cancelled, &o), 62);
+}
+END_TEST
+
 START_TEST(nothing_is_left_behind)
 {
     const monitor stop = {.cancelled = yes};
@@ -263,6 +293,7 @@ int main(void)
     tcase_add_loop_test(tc, bytes_follow_from_shape_and_dtype, 0, 3);
     tcase_add_loop_test(tc, threads_make_no_difference, 0, 3);
     tcase_add_loop_test(tc, choosing_can_be_cancelled, 0, 2);
+    tcase_add_test(tc, each_step_can_be_cancelled);
     tcase_add_test(tc, nothing_is_left_behind);
     return run_tests("unpack", tc);
 }

@@ -21,7 +21,7 @@
 
 static err_code parse(const char *text, size_t data_bytes, st_header *h, err *e)
 {
-    return st_header_parse("f", text, strlen(text), 8 + strlen(text) + data_bytes, h, e);
+    return st_header_parse("f", text, strlen(text), 8 + strlen(text) + data_bytes, NULL, h, e);
 }
 
 static void parse_good(const char *text, size_t data_bytes, st_header *h)
@@ -282,7 +282,7 @@ START_TEST(a_file_shorter_than_its_header_is_refused)
 {
     st_header h;
     err e = {0};
-    ck_assert_int_eq(st_header_parse("f", "{}", 2, 9, &h, &e), ERR_INPUT);
+    ck_assert_int_eq(st_header_parse("f", "{}", 2, 9, NULL, &h, &e), ERR_INPUT);
     ck_assert_msg(strstr(e.text, "truncated: 9 bytes, but its header alone has 10") != NULL, "%s",
                   e.text);
 }
@@ -301,7 +301,7 @@ START_TEST(every_prefix_is_refused)
         st_header h;
         err e = {0};
         memcpy(end - n, text, n);
-        ck_assert_int_eq(st_header_parse("f", end - n, n, 8 + n + 1, &h, &e), ERR_INPUT);
+        ck_assert_int_eq(st_header_parse("f", end - n, n, 8 + n + 1, NULL, &h, &e), ERR_INPUT);
     }
     munmap(end - PAGE, (size_t)2 * PAGE);
 }
@@ -311,7 +311,7 @@ START_TEST(trailing_nul_is_refused)
 {
     st_header h;
     err e = {0};
-    ck_assert_int_eq(st_header_parse("f", "{}\0", 3, 11, &h, &e), ERR_INPUT);
+    ck_assert_int_eq(st_header_parse("f", "{}\0", 3, 11, NULL, &h, &e), ERR_INPUT);
     ck_assert_msg(strstr(e.text, "found byte 0x00 (offset 10)") != NULL, "%s", e.text);
 }
 END_TEST
@@ -340,7 +340,7 @@ static err_code read_file(const char *name, st_header *h, err *e)
     int fd = -1;
     struct stat st;
     ck_assert_int_eq(io_open_read(scratch(name), &fd, &st, e), OK);
-    const err_code code = st_header_read(fd, name, (uint64_t)st.st_size, h, e);
+    const err_code code = st_header_read(fd, name, (uint64_t)st.st_size, NULL, h, e);
     close(fd);
     return code;
 }
@@ -405,7 +405,7 @@ START_TEST(a_file_that_shrinks_is_an_io_error)
     scratch_write("f", "\2\0\0\0\0\0\0\0{", 9);
     int fd = -1;
     ck_assert_int_eq(io_open_read(scratch("f"), &fd, NULL, &e), OK);
-    ck_assert_int_eq(st_header_read(fd, "f", 10, &h, &e), ERR_IO);
+    ck_assert_int_eq(st_header_read(fd, "f", 10, NULL, &h, &e), ERR_IO);
     close(fd);
 }
 END_TEST
@@ -430,7 +430,7 @@ START_TEST(random_damage_is_survived)
         st_header h;
         err e = {0};
         const uint64_t file_bytes = 8 + sizeof text - 1 + 16;
-        if (st_header_parse("f", copy, sizeof text - 1, file_bytes, &h, &e) != OK) {
+        if (st_header_parse("f", copy, sizeof text - 1, file_bytes, NULL, &h, &e) != OK) {
             ck_assert_int_eq(e.code, ERR_INPUT);
             continue;
         }

@@ -11,6 +11,7 @@
 #include "format/json/json.h"
 #include "format/base/num.h"
 #include "format/safetensors/safetensors_write.h"
+#include "tests/aid/cancel_each.h"
 #include "tests/aid/expect.h"
 #include "tests/aid/oracle_e4m3.h"
 #include "tests/aid/scratch.h"
@@ -24,7 +25,7 @@ static st_writer *opened(const char *path, const st_tensor *tensors, size_t coun
 {
     st_writer *w = NULL;
     err e = {0};
-    expect_ok(st_writer_open(path, false, tensors, count, NULL, &w, &e), &e);
+    expect_ok(st_writer_open(path, false, tensors, count, NULL, NULL, &w, &e), &e);
     return w;
 }
 
@@ -32,8 +33,8 @@ static void expect_refused(const st_tensor *tensors, size_t count, const char *w
 {
     st_writer *w = NULL;
     err e = {0};
-    expect_error(st_writer_open(scratch("x"), false, tensors, count, NULL, &w, &e), ERR_INPUT, &e,
-                 why);
+    expect_error(st_writer_open(scratch("x"), false, tensors, count, NULL, NULL, &w, &e), ERR_INPUT,
+                 &e, why);
     ck_assert_ptr_null(w);
     ck_assert_int_ne(access(scratch("x"), F_OK), 0);
     ck_assert_int_ne(access(scratch(".x.part"), F_OK), 0);
@@ -86,7 +87,7 @@ START_TEST(sample_reads_back)
     json_t *const metadata = json_pack("{s:s, s:s}", "format", "pt", "note", "a \"b\"\n");
     err e = {0};
     st_writer *w = NULL;
-    expect_ok(st_writer_open(path, true, sample, COUNT(sample), metadata, &w, &e), &e);
+    expect_ok(st_writer_open(path, true, sample, COUNT(sample), metadata, NULL, &w, &e), &e);
     json_decref(metadata);
     unsigned char next = 0;
     for (size_t i = 0; i < (size_t)COUNT(sample); i++) {
@@ -104,7 +105,7 @@ START_TEST(sample_reads_back)
     struct stat st;
     st_header h;
     expect_ok(io_open_read(path, &fd, &st, &e), &e);
-    expect_ok(st_header_read(fd, path, (uint64_t)st.st_size, &h, &e), &e);
+    expect_ok(st_header_read(fd, path, (uint64_t)st.st_size, NULL, &h, &e), &e);
     ck_assert_uint_eq(h.count, COUNT(sample));
     ck_assert_uint_eq(h.header_bytes % 8, 0);
     for (size_t i = 0; i < h.count; i++) {
@@ -194,8 +195,8 @@ START_TEST(impossible_metadata)
         st_writer *w = NULL;
         json_t *metadata = NULL;
         expect_ok(json_parse("m", texts[i], strlen(texts[i]), JSON_EXACT, &metadata, &e), &e);
-        expect_error(st_writer_open(scratch("x"), false, tensors, 1, metadata, &w, &e), ERR_INPUT,
-                     &e, "x");
+        expect_error(st_writer_open(scratch("x"), false, tensors, 1, metadata, NULL, &w, &e),
+                     ERR_INPUT, &e, "x");
         ck_assert_ptr_null(w);
         json_decref(metadata);
     }
@@ -211,8 +212,8 @@ START_TEST(header_is_limited)
     ck_assert_ptr_nonnull(metadata);
     st_writer *w = NULL;
     err e = {0};
-    expect_error(st_writer_open(scratch("x"), false, NULL, 0, metadata, &w, &e), ERR_INPUT, &e,
-                 "x: a header of 100000027 bytes, at most 100000000 are allowed");
+    expect_error(st_writer_open(scratch("x"), false, NULL, 0, metadata, NULL, &w, &e), ERR_INPUT,
+                 &e, "x: a header of 100000027 bytes, at most 100000000 are allowed");
     json_decref(metadata);
     free(text);
 }
@@ -248,7 +249,7 @@ START_TEST(nothing_by_halves)
     ck_assert_int_ne(access(scratch("x"), F_OK), 0);
     ck_assert_int_ne(access(scratch(".x.part"), F_OK), 0);
     scratch_text("x", "old");
-    expect_error(st_writer_open(scratch("x"), false, tensors, 1, NULL, &w, &e), ERR_IO, &e,
+    expect_error(st_writer_open(scratch("x"), false, tensors, 1, NULL, NULL, &w, &e), ERR_IO, &e,
                  "exists");
     ck_assert_ptr_null(w);
 }
@@ -283,7 +284,7 @@ START_TEST(many_tensors)
     struct stat st;
     st_header h;
     expect_ok(io_open_read(scratch("x"), &fd, &st, &e), &e);
-    expect_ok(st_header_read(fd, "x", (uint64_t)st.st_size, &h, &e), &e);
+    expect_ok(st_header_read(fd, "x", (uint64_t)st.st_size, NULL, &h, &e), &e);
     ck_assert_uint_eq(h.count, MANY);
     for (size_t i = 0; i < MANY; i++) {
         const st_tensor *const t = &h.tensors[i];
@@ -302,6 +303,31 @@ START_TEST(many_tensors)
 }
 END_TEST
 
+static err_code open_large(void *ctx, const monitor *m, err *e)
+{
+    enum { MANY = MONITOR_STEPS + 1 };
+    static char names[MANY][8];
+    static st_tensor tensors[MANY];
+    st_writer *w = NULL;
+    (void)ctx;
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "t%zu", i);
+        tensors[i] = (st_tensor){.name = names[i], .type = DTYPE_U8, .ndim = 1};
+    }
+    const err_code code = st_writer_open(scratch("x"), false, tensors, MANY, NULL, m, &w, e);
+    st_writer_abandon(&w);
+    ck_assert_int_ne(access(scratch(".x.part"), F_OK), 0);
+    return code;
+}
+
+/* A header may have 100 MB: it asks twice while its tree is made, twice while it is read, once before it
+ * is sorted, and more than once while it is written; how often depends on jansson. */
+START_TEST(opening_can_be_cancelled)
+{
+    ck_assert_uint_gt(cancel_each(open_large, NULL), 5 + 1);
+}
+END_TEST
+
 int main(void)
 {
     TCase *const tc = tcase_create("safetensors_write");
@@ -316,6 +342,7 @@ int main(void)
     tcase_add_test(tc, header_is_limited);
     tcase_add_test(tc, writes_beyond_the_end);
     tcase_add_test(tc, nothing_by_halves);
+    tcase_add_test(tc, opening_can_be_cancelled);
     tcase_add_test(tc, many_tensors);
     return run_tests("safetensors_write", tc);
 }

@@ -40,7 +40,7 @@ static void setup(void)
     fd = -1;
     write_file();
     the_shard = (shard){.path = path, .base = BASE, .bytes = sizeof file - BASE};
-    expect_ok(st_header_read_at(fd, path, BASE, the_shard.bytes, &h, &e), &e);
+    expect_ok(st_header_read_at(fd, path, BASE, the_shard.bytes, NULL, &h, &e), &e);
     the_shard.header_bytes = h.header_bytes;
     memcpy(the_shard.header_sha256, h.sha256, sizeof h.sha256);
     st_header_free(&h);

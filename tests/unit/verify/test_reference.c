@@ -51,7 +51,7 @@ static reference *make(void)
 {
     st_writer *w = NULL;
     err e = {0};
-    expect_ok(st_writer_open(scratch("r"), false, made, COUNT(made), NULL, &w, &e), &e);
+    expect_ok(st_writer_open(scratch("r"), false, made, COUNT(made), NULL, NULL, &w, &e), &e);
     put(w, 0, 8, ids, 6);
     put(w, 1, 8, (uint64_t[]){UINT64_MAX, 1ULL << 32}, 2);
     put(w, 2, 4, (uint64_t[]){3, 0x80000000}, 2);
@@ -260,7 +260,7 @@ START_TEST(names_of_logits)
     }
     st_writer *w = NULL;
     err e = {0};
-    expect_ok(st_writer_open(scratch("r"), false, tensors, count, NULL, &w, &e), &e);
+    expect_ok(st_writer_open(scratch("r"), false, tensors, count, NULL, NULL, &w, &e), &e);
     expect_ok(st_writer_commit(&w, &e), &e);
     reference *const r = open_file(scratch("r"));
     expect_name(reference_logits(r, false), logits[_i].trained);
