@@ -48,13 +48,13 @@ no_packed() { cp text new && mv new out.octavo; }
 gone() { mv out.octavo away; }
 
 for form in -v --json; do
-    command=(convert checkpoint -o out.octavo --device cpu --progress never $form)
+    command=(convert checkpoint -o out.octavo --device cpu --progress never "$form")
     rm -f out.octavo
     "$OCTAVO" "${command[@]}" >printed 2>complaint || fail "$(cat complaint)"
     report printed >usual
     for change in gone fewer no_packed other; do
         cp other.octavo kept
-        replaced $change "${command[@]}"
+        replaced "$change" "${command[@]}"
         mv kept other.octavo
     done
 done
