@@ -1,6 +1,6 @@
 /* The plan of a conversion, and its result, as text and as JSON.
  *
- *     if (r->json) report_put(r, r->root, "plan", plan_json(r, &job, NULL));
+ *     if (r->json) report_put(r, r->root, "plan", plan_json(r, &job));
  *     else TRY(plan_print(&job, r->level < LEVEL_VERBOSE, e));
  */
 #ifndef PLAN_REPORT_H

@@ -105,7 +105,7 @@ typedef struct fit {
 
 enum {
     FIT_MAX_SIZES = 64,
-    FIT_MAX_FAULTS = 1 << 20 /* of all runs together: models have some kinds of matrices, not
+    FIT_MAX_FAULTS = 1 << 16 /* of all runs together: models have some kinds of matrices, not
                                 thousands, but a file may have as many as tensors */
 };
 

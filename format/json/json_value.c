@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "format/json/json_memory.h"
+#include "format/json/json.h"
 
-const char *config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES])
+err_code config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES], err *e)
 {
     char *const whole = json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
     snprintf(text, CONFIG_SHOWN_BYTES, "%s", whole ? whole : "?");
     free(whole);
-    return text;
+    return whole ? OK : err_set(e, ERR_MEMORY, "no memory for a value");
 }
 
 bool config_same(const json_t *a, const json_t *b)
@@ -34,11 +34,8 @@ static err_code refuse(const char *what, const char *key, const json_t *value, c
     if (!value) {
         return err_set(e, ERR_INPUT, "%s: %s is missing", what, key);
     }
-    const unsigned long before = json_failed_allocations();
-    config_show(value, found);
-    return json_failed_allocations() == before
-               ? err_set(e, ERR_INPUT, "%s: %s: expected %s, found %s", what, key, expected, found)
-               : err_set(e, ERR_MEMORY, "%s: no memory for %s", what, key);
+    TRY(config_show(value, found, e));
+    return err_set(e, ERR_INPUT, "%s: %s: expected %s, found %s", what, key, expected, found);
 }
 
 err_code config_count(const char *what, const char *key, const json_t *value, uint64_t low,

@@ -356,17 +356,30 @@ static err_code sync_targets(const output_dir *d, const dir_list *names, err *e)
     return part_sync_around(&d->p, e);
 }
 
-/* If DIR was renamed during the run, the files are in it all the same, but not where the user wanted
- * them. */
+/* The temporary directory is empty. It is removed from the open one: DIR may have been renamed, and
+ * whoever has removed it has done no harm. */
 static err_code remove_part(const output_dir *d, err *e)
 {
-    const err_code code = part_check_name(&d->p, e);
-    if (code != OK) {
-        (void)unlinkat(d->around_fd, OUTPUT_DIR_PART, AT_REMOVEDIR);
-        return code;
+    return unlinkat(d->around_fd, OUTPUT_DIR_PART, AT_REMOVEDIR) == 0 || errno == ENOENT
+               ? OK
+               : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
+}
+
+/* Is DIR, which now has the files, still what its name leads to? */
+static err_code check_place(const output_dir *d, err *e)
+{
+    struct stat named;
+    struct stat open;
+    if (fstat(d->around_fd, &open) != 0) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", d->path);
     }
-    return part_remove(&d->p) ? OK
-                              : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", d->p.name);
+    const int failure = stat(d->path, &named) != 0 ? errno : 0;
+    if (failure != 0 && failure != ENOENT && failure != ENOTDIR) {
+        return err_set_errno(e, ERR_IO, failure, "%s: cannot stat", d->path);
+    }
+    return failure == 0 && named.st_dev == open.st_dev && named.st_ino == open.st_ino
+               ? OK
+               : err_set(e, ERR_IO, "%s: was removed or replaced during the run", d->path);
 }
 
 /* Several files cannot be renamed in one step. So everything that can be checked is checked for all
@@ -380,7 +393,8 @@ static err_code move_files(const output_dir *d, err *e)
     TRY_OUT(move_all(d, &names, e));
     TRY_OUT(sync_targets(d, &names, e));
     TRY_OUT(own_tree_remove(d->p.fd, d->p.name, &names, NULL, e)); /* directories, empty by now */
-    code = remove_part(d, e);
+    TRY_OUT(remove_part(d, e));
+    code = check_place(d, e);
 out:
     dir_list_free(&names);
     return code;

@@ -325,10 +325,17 @@ static bool swap_back(const whole_dir *d)
  * write to. It may be somebody else's, and then the mode cannot be changed. */
 static err_code remove_old(const part *old, const char *list, const dir_list *names, err *e)
 {
-    (void)fchmod(old->fd, 0700);
+    (void)fchmod(old->fd, 0700); /* a precaution */
     TRY(remove_own(old->fd, old->name, list, names, e));
-    TRY(part_check_name(old, e));
-    return part_remove(old) ? OK : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", old->name);
+    struct stat named;
+    if (lstat(old->name, &named) == 0 &&
+        (named.st_ino != old->inode || named.st_dev != old->device)) {
+        return err_set(e, ERR_IO, "%s: was removed or replaced during the run", old->name);
+    }
+    /* Without an answer it is taken for ours: it was a moment ago, and is locked. Only an empty
+     * directory can be removed. */
+    return rmdir(old->name) == 0 ? OK
+                                 : err_set_errno(e, ERR_IO, errno, "%s: cannot remove", old->name);
 }
 
 /* Exchange the names of the new directory and of `old`, and remove that one when the exchange is
@@ -349,9 +356,9 @@ static err_code replace_old(const whole_dir *d, int old, bool *named, err *e)
     after.fd = old;
     TRY_OUT(part_check_name(&before, e));
     TRY_OUT(swap_names(d, e));
-    if (part_check_name(&after, NULL) != OK) {
+    code = part_check_name(&after, e);
+    if (code != OK) {
         *named = !swap_back(d);
-        code = err_set(e, ERR_IO, "%s: was removed or replaced during the run", d->p.path);
         goto out;
     }
     *named = true;

@@ -53,8 +53,7 @@ err_code recipe_add_rule(recipe *r, const char *glob, bool quantize, bool from_o
     }
     if (strlen(glob) > GLOB_MAX_BYTES) {
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT,
-                       "a glob of %zu bytes, at most %d are allowed", strlen(glob),
-                       GLOB_MAX_BYTES);
+                       "a glob of %zu bytes, at most %d are allowed", strlen(glob), GLOB_MAX_BYTES);
     }
     if (r->rule_count == RECIPE_MAX_RULES) {
         return err_set(e, from_option ? ERR_USAGE : ERR_INPUT, "more than %d rules",

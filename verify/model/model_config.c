@@ -90,8 +90,9 @@ static err_code read_name(const char *what, const json_t *json, const char **nam
     const json_t *const list = json_object_get(json, "architectures");
     const json_t *const only = json_array_get(list, 0);
     if (list && (json_array_size(list) != 1 || !json_is_string(only))) {
+        TRY(config_show(list, found, e));
         return err_set(e, ERR_INPUT, "%s: architectures: expected a list of one name, found %s",
-                       what, config_show(list, found));
+                       what, found);
     }
     return config_string(what, "architectures", only, name, e);
 }
@@ -175,31 +176,40 @@ static err_code read_fields(const char *what, const json_t *json, const config_f
     return OK;
 }
 
-static bool has_fixed_value(const fixed_key *f, const json_t *value)
+static err_code compare_fixed(const fixed_key *f, const json_t *value, bool *same, err *e)
 {
     char found[CONFIG_SHOWN_BYTES];
-    bool right = true;
-    for (size_t i = 0; i < json_array_size(value) && right; i++) {
-        right = strcmp(config_show(json_array_get(value, i), found), f->value) == 0;
+    TRY(config_show(value, found, e));
+    *same = strcmp(found, f->value) == 0;
+    return OK;
+}
+
+static err_code find_fixed(const fixed_key *f, const json_t *value, bool *right, err *e)
+{
+    *right = true;
+    if (!json_is_array(value)) {
+        return compare_fixed(f, value, right, e);
     }
-    return json_is_array(value) ? right : strcmp(config_show(value, found), f->value) == 0;
+    for (size_t i = 0; i < json_array_size(value) && *right; i++) {
+        TRY(compare_fixed(f, json_array_get(value, i), right, e));
+    }
+    return OK;
 }
 
 static err_code check_fixed(const char *what, const json_t *json, const fixed_key *f, err *e)
 {
     for (; f->key; f++) {
         char found[CONFIG_SHOWN_BYTES];
-        const unsigned long before = json_failed_allocations();
+        bool right = true;
         const json_t *const value = json_object_get(json, f->key);
         if (!value && f->required) {
             return err_set(e, ERR_INPUT, "%s: %s is missing", what, f->key);
         }
-        if (value && !has_fixed_value(f, value)) {
-            if (json_failed_allocations() != before) { /* "?" was compared */
-                return err_set(e, ERR_MEMORY, "%s: no memory for %s", what, f->key);
-            }
+        TRY(value ? find_fixed(f, value, &right, e) : OK);
+        if (!right) {
+            TRY(config_show(value, found, e));
             return err_set(e, ERR_INPUT, "%s: %s: %s is not supported, only %s", what, f->key,
-                           config_show(value, found), f->value);
+                           found, f->value);
         }
     }
     return OK;

@@ -130,8 +130,8 @@ static err_code read_scaling(const char *what, const char *name, json_t *object,
     bool yarn = false;
     *s = (scaling){.attention = NAN};
     if (!json_is_object(object)) {
-        return err_set(e, ERR_INPUT, "%s: %s: expected an object, found %s", what, name,
-                       config_show(object, found));
+        TRY(config_show(object, found, e));
+        return err_set(e, ERR_INPUT, "%s: %s: expected an object, found %s", what, name, found);
     }
     TRY(check_keys(what, name, object, e));
     TRY(read_type(what, name, object, &yarn, e));

@@ -79,11 +79,10 @@ static void compare_values(const json_pair *p, const char *key, json_t *first, j
     } else if (!config_same(first, second)) {
         char here[CONFIG_SHOWN_BYTES];
         char there[CONFIG_SHOWN_BYTES];
-        const unsigned long before = json_failed_allocations();
-        difference_add(p->list, "%s%s%s: %s in %s, %s in %s", p->what, *key ? ": " : "", key,
-                       config_show(first, here), p->sides[0], config_show(second, there),
-                       p->sides[1]);
-        p->list->incomplete |= json_failed_allocations() != before; /* "?" is shown */
+        p->list->incomplete |= config_show(first, here, NULL) != OK;
+        p->list->incomplete |= config_show(second, there, NULL) != OK;
+        difference_add(p->list, "%s%s%s: %s in %s, %s in %s", p->what, *key ? ": " : "", key, here,
+                       p->sides[0], there, p->sides[1]);
     }
 }
 

@@ -9,14 +9,15 @@ enum { VALUE_BYTES = 80 };
 
 err_code tokenizer_refuse(const char *path, const json_t *value, err *e)
 {
-    char *const text = value ? json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    const bool cut = text && strlen(text) > VALUE_BYTES;
-    if (value) {
-        err_set(e, ERR_INPUT, "%s: %.*s%s is not supported", path, VALUE_BYTES, text ? text : "?",
-                cut ? "..." : "");
-    } else {
-        err_set(e, ERR_INPUT, "%s: missing", path);
+    if (!value) {
+        return err_set(e, ERR_INPUT, "%s: missing", path);
     }
+    char *const text = json_write_text(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text) {
+        return err_set(e, ERR_MEMORY, "%s: no memory for its value", path);
+    }
+    err_set(e, ERR_INPUT, "%s: %.*s%s is not supported", path, VALUE_BYTES, text,
+            strlen(text) > VALUE_BYTES ? "..." : "");
     free(text);
     return ERR_INPUT;
 }

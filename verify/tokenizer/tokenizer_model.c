@@ -99,9 +99,10 @@ static err_code read_vocab(bpe_model *m, json_t *vocab, const monitor *asked, er
     json_object_foreach(vocab, token, id)
     {
         TRY(monitor_step(asked, m->count, e));
-        if (tokenizer_read_id("model.vocab", id, &m->ids[m->count++], e) != OK) {
+        const err_code code = tokenizer_read_id("model.vocab", id, &m->ids[m->count++], e);
+        if (code != OK) {
             err_prefix(e, "token \"%s\"", token);
-            return ERR_INPUT;
+            return code;
         }
     }
     return bpe_finish_vocab(m, e);

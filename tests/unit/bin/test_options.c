@@ -383,7 +383,8 @@ START_TEST(words_and_lists)
     char longest[GLOB_MAX_BYTES + 2];
     memset(longest, 'a', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
-    expect_error(value_glob("--keep", longest, &e), ERR_USAGE, &e, "1025 bytes, at most 1024 are allowed");
+    expect_error(value_glob("--keep", longest, &e), ERR_USAGE, &e,
+                 "1025 bytes, at most 1024 are allowed");
     expect_ok(value_glob("--keep", longest + 1, &e), &e);
 }
 END_TEST

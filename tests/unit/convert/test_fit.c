@@ -150,7 +150,7 @@ START_TEST(too_many_faults)
         codes(name, 128, 128);
     }
     ck_assert_int_eq(make(PRESET_VLLM, NULL, tp, ep), ERR_INPUT);
-    ck_assert_str_eq(e.text, "more than 1048576 reasons why runs on these devices do not fit");
+    ck_assert_str_eq(e.text, "more than 65536 reasons why runs on these devices do not fit");
     ck_assert_uint_eq(found.fault_count, FIT_MAX_FAULTS);
 }
 END_TEST

@@ -56,6 +56,28 @@ START_TEST(tokenizers)
 }
 END_TEST
 
+static err_code make_refused(void *text, err *e)
+{
+    tokenizer *t = NULL;
+    const err_code code = tokenizer_create("t.json", text, strlen(text), NULL, &t, e);
+    tokenizer_free(t);
+    return code;
+}
+
+/* A message has the value that is refused, or there is no message about it. */
+START_TEST(refusals)
+{
+    static const char *const texts[] = {
+        "{\"model\":{\"type\":\"BPE\",\"dropout\":0.5}}",
+        "{\"model\":{\"type\":[1,\"two\"]}}",
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":\"b\"},\"merges\":[]}}",
+    };
+    err e = {0};
+    ck_assert_int_eq(make_refused((void *)texts[_i], &e), ERR_INPUT);
+    expect_scarce(make_refused, (void *)texts[_i]);
+}
+END_TEST
+
 /* ---- small files ----------------------------------------------- */
 
 static err_code read_limits(void *path, err *e)
@@ -234,6 +256,7 @@ int main(void)
 {
     TCase *const tc = tcase_create("scarce_memory");
     tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, refusals, 0, 3);
     tcase_add_loop_test(tc, tokenizers, 0, 3);
     tcase_add_test(tc, small_files);
     tcase_add_loop_test(tc, configurations, 0, 4);
