@@ -325,7 +325,7 @@ static bool swap_back(const whole_dir *d)
  * write to. It may be somebody else's, and then the mode cannot be changed. */
 static err_code remove_old(const part *old, const char *list, const dir_list *names, err *e)
 {
-    (void)fchmod(old->fd, 0700); /* a precaution */
+    (void)io_chmod(old->fd, 0700); /* a precaution */
     TRY(remove_own(old->fd, old->name, list, names, e));
     struct stat named;
     if (lstat(old->name, &named) == 0 &&
