@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ typedef struct chunk_job {
     code_rules rules;
     worker_need need; /* of the largest chunk */
     worker_buffers buffers;
+    atomic_bool *intact; /* [table->chunk_count] of scales: the digest was found to match */
 } chunk_job;
 
 /* A chunk with its source. */
@@ -229,26 +231,47 @@ static buffers buffers_of(const chunk_job *j, unsigned worker)
                      .source_scales = worker_buffers_part(&j->buffers, worker, PART_SOURCE_SCALES)};
 }
 
-/* Bytes that the digests of the file do not cover are damaged: that is another finding than a difference. */
+/* Chunks of scales whose digests match. The scales of a stack are one slice, so a chunk has those of
+ * many chunks of codes, and is checked for the first of them. */
+static bool are_known(const chunk_job *j, const pack_range *scales)
+{
+    bool known = true;
+    for (uint64_t i = 0; i < scales->count && known; i++) {
+        known = atomic_load(&j->intact[scales->record->chunk_first + scales->first + i]);
+    }
+    return known;
+}
+
+static err_code check_scales(const chunk_job *j, const chunk_place *at, err *e)
+{
+    const compare *const c = j->c;
+    const uint64_t first = pack_chunk_blocks(at->r, &at->chunk).first;
+    const pack_range scales = pack_record_range(&c->table->records[at->r->scale_idx],
+                                                first * sizeof(float), scale_bytes(at));
+    if (are_known(j, &scales)) {
+        return OK;
+    }
+    unsigned char *const data = malloc(scales.bytes + 1);
+    if (!data) {
+        return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes", scales.bytes);
+    }
+    const err_code code = pack_read_range(c->p, &c->evidence, &scales, c->monitor, data, e);
+    for (uint64_t i = 0; code == OK && i < scales.count; i++) {
+        atomic_store(&j->intact[scales.record->chunk_first + scales.first + i], true);
+    }
+    free(data);
+    return code;
+}
+
+/* Bytes that the digests of the file do not cover are damaged: that is another finding than a
+ * difference. */
 static err_code check_digests(const chunk_job *j, const chunk_place *at, const buffers *b, err *e)
 {
     const compare *const c = j->c;
     const pack_range codes = pack_record_range(
         at->r, at->chunk.slice * pack_record_slice_bytes(at->r) + at->chunk.begin, at->chunk.bytes);
     TRY(pack_check_range(c->p, &c->evidence, &codes, c->monitor, b->packed, e));
-    if (!pack_record_has_stats(at->r)) {
-        return OK;
-    }
-    const uint64_t first = pack_chunk_blocks(at->r, &at->chunk).first;
-    const pack_range scales = pack_record_range(&c->table->records[at->r->scale_idx],
-                                                first * sizeof(float), scale_bytes(at));
-    unsigned char *const data = malloc(scales.bytes + 1);
-    if (!data) {
-        return err_set(e, ERR_MEMORY, "no memory for %" PRIu64 " bytes", scales.bytes);
-    }
-    const err_code code = pack_read_range(c->p, &c->evidence, &scales, c->monitor, data, e);
-    free(data);
-    return code;
+    return pack_record_has_stats(at->r) ? check_scales(j, at, e) : OK;
 }
 
 static err_code compare_chunk(void *ctx, unsigned worker, uint64_t task, err *e)
@@ -320,11 +343,14 @@ err_code compare_chunks(compare *c, err *e)
     TRY_OUT(measure(&j, &total, e));
     TRY_OUT(code_rules_create(&j.rules, e));
     TRY_OUT(worker_buffers_create(&j.buffers, &j.need, e));
+    j.intact = calloc(c->table->chunk_count + 1, sizeof *j.intact);
+    TRY_OUT(j.intact ? OK : err_set(e, ERR_MEMORY, "%s: no memory", c->p->path));
     posix_fadvise(c->p->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     monitor_stage(c->monitor, "weights", total);
     TRY_OUT(
         parallel_for(j.buffers.workers, c->table->chunk_count, compare_chunk, &j, c->monitor, e));
 out:
+    free(j.intact);
     worker_buffers_free(&j.buffers);
     code_rules_free(&j.rules);
     return code;

@@ -9,7 +9,7 @@
 static err_code allocate(compare *c, err *e)
 {
     TRY(worker_list_check(c->p->path, "chunks", c->table->chunk_count,
-                          sizeof *c->sources + sizeof *c->chunks, c->options->memory, e));
+                          sizeof *c->sources + sizeof *c->chunks + 1, c->options->memory, e));
     c->sources = calloc(c->table->source_count + 1, sizeof *c->sources);
     c->chunks = calloc(c->table->chunk_count + 1, sizeof *c->chunks);
     return c->sources && c->chunks

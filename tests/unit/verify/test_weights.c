@@ -355,7 +355,7 @@ START_TEST(a_budget_below_the_results)
     err e = {0};
     const weights_options how = {.threads = 1, .memory = 256};
     expect_error(compare(&model, &(small_options){0}, &model, &how, &e), ERR_MEMORY, &e,
-                 "chunks need 144 bytes each, 256 are allowed");
+                 "chunks need 145 bytes each, 256 are allowed");
 }
 END_TEST
 
