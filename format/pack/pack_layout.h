@@ -31,7 +31,7 @@ enum {
 };
 
 #define PACK_MAX_OFFSET    ((uint64_t)1 << 62)
-#define PACK_MAX_CHUNKS    ((uint64_t)1 << 32)
+#define PACK_MAX_CHUNKS    ((uint64_t)1 << 22) /* 8 TiB, or small slices of experts */
 #define PACK_MAX_DIMENSION ((uint64_t)1 << 40) /* every dimension is smaller */
 
 /* Section tags as they are stored, with the first letter in the lowest byte. */

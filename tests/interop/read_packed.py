@@ -65,7 +65,7 @@ class PackedFile:
             rule(not any(sb[name]), f"superblock: {name} is not zero")
         rule(5 <= sb["head_sections"] <= 16, f"superblock: head_sections {sb['head_sections']}")
         rule(sb["tensor_count"] <= 1 << 20, f"superblock: tensor_count {sb['tensor_count']}")
-        rule(sb["chunk_count"] <= 1 << 32, f"superblock: chunk_count {sb['chunk_count']}")
+        rule(sb["chunk_count"] <= 1 << 22, f"superblock: chunk_count {sb['chunk_count']}")
         rule(sb["data_end"] <= 1 << 62, f"superblock: data_end {sb['data_end']}")
 
     def read_trailer(self):

@@ -293,7 +293,7 @@ static const struct {
     {"2^64 bits", DTYPE_F64, 2, {1ull << 39, 1ull << 19}},
     {"a dimension of 2^40", DTYPE_U8, 1, {1ull << 40}},
     {"a dimension of 2^40, no elements", DTYPE_U8, 2, {0, 1ull << 40}},
-    {"more than 2^32 chunks", DTYPE_U8, 2, {1ull << 34, 1ull << 20}},
+    {"more than 2^22 chunks", DTYPE_U8, 2, {1ull << 24, 1ull << 20}},
 };
 
 START_TEST(too_large_is_refused)
