@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -162,7 +163,7 @@ static const unsigned refused[] = {
 #endif
 };
 
-enum { REFUSED = sizeof refused / sizeof refused[0], FILTER_ROOM = 2 * REFUSED + 50 };
+enum { REFUSED = sizeof refused / sizeof refused[0], FILTER_ROOM = 2 * REFUSED + 56 };
 
 typedef struct filter {
     struct sock_filter lines[FILTER_ROOM];
@@ -226,8 +227,10 @@ static void build(filter *f)
     allow_only(f, SYS_kill, 0, BPF_JEQ, (unsigned)getpid());
     allow_only(f, SYS_tgkill, 0, BPF_JEQ, (unsigned)getpid());
     allow_only(f, SYS_prlimit64, 0, BPF_JEQ, 0);
-    refuse_two(f, SYS_fcntl, F_SETOWN, F_SETOWN_EX); /* the system would send the signals */
-    refuse_two(f, SYS_ioctl, TIOCSTI, TIOCLINUX);    /* typing into the terminal for the user */
+    /* The system would send the signals; of sockets among the standard streams, too. */
+    refuse_two(f, SYS_fcntl, F_SETOWN, F_SETOWN_EX);
+    refuse_two(f, SYS_ioctl, FIOSETOWN, SIOCSPGRP);
+    refuse_two(f, SYS_ioctl, TIOCSTI, TIOCLINUX); /* typing into the terminal for the user */
     add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 }
 

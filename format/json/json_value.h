@@ -15,7 +15,7 @@
 enum { CONFIG_SHOWN_BYTES = 80 };
 
 /* The beginning of a value as JSON text, for messages. ERR_MEMORY; `text` is "?" then. */
-err_code config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES], err *e);
+MUST_CHECK err_code config_show(const json_t *value, char text[CONFIG_SHOWN_BYTES], err *e);
 
 /* Are two values equal? 1 and 1.0 are the same number. */
 bool config_same(const json_t *a, const json_t *b);

@@ -80,8 +80,9 @@ err_code pack_section_load(int fd, const char *path, const pack_section *s, unsi
     TRY_OUT(io_read_at(fd, path, s->off, buffer, s->len, e));
     TRY_OUT(digest_sha256(buffer, s->len, sha, e));
     if (memcmp(sha, s->sha256, SHA256_BYTES) != 0) {
-        code = err_set(e, ERR_DAMAGED, "section %s: its digest does not match (offset %" PRIu64 ")",
-                       name, s->off);
+        code = err_set(e, ERR_DAMAGED,
+                       "%s: section %s: its digest does not match (offset %" PRIu64 ")", path, name,
+                       s->off);
         goto out;
     }
     buffer[s->len] = '\0';

@@ -10,6 +10,7 @@ Results are compared as a whole: exit status, standard output without measuremen
 differs and a summary.
 """
 
+import collections
 import itertools
 import os
 import re
@@ -59,12 +60,14 @@ def stopped_after(path, n, back):
 
 
 def wait_for(tracer, stops):
-    """Until octavo has stopped for the `stops`-th time: its process id; None if it has ended."""
+    """Until octavo has stopped for the `stops`-th time: the number of a thread of it; None if it has ended. A stop
+    is reported once for each thread."""
     while tracer.poll() is None:
         with open("trace", encoding="utf-8", errors="replace") as f:
-            found = [line for line in f if line.endswith("--- stopped by SIGSTOP ---\n")]
-        if len(found) >= stops:
-            return int(found[stops - 1].split()[0])
+            threads = [line.split()[0] for line in f if line.endswith("--- stopped by SIGSTOP ---\n")]
+        for thread, count in collections.Counter(threads).items():
+            if count >= stops:
+                return int(thread)
         sources.time.sleep(0.001)
     return None
 
