@@ -356,9 +356,11 @@ static err_code replace_old(const whole_dir *d, int old, bool *named, err *e)
     after.fd = old;
     TRY_OUT(part_check_name(&before, e));
     TRY_OUT(swap_names(d, e));
-    code = part_check_name(&after, e);
+    err why = {0};
+    code = part_check_name(&after, &why);
     if (code != OK) {
         *named = !swap_back(d);
+        err_set(e, code, "%s: cannot be replaced: %s", d->p.path, why.text);
         goto out;
     }
     *named = true;

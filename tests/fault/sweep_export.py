@@ -90,12 +90,15 @@ def group_faults(sweep):
         x.fault("renameat2", "EACCES", INSIDE, (IO,))
         x.fault("mkdir", "EACCES", [PART], (IO,))
         # After the exchange, what is left of the old directory has this name.
-        for calls in ("newfstatat", "openat"):
-            x.fault(calls, "EIO", [PART], (IO,), complete_anyway=force)
+        # Of the old directory, emptied and locked, the last question needs no answer.
+        asked = (OK, IO) if force else (IO,)
+        x.fault("newfstatat", "EIO", [PART], asked, complete_anyway=force)
+        x.fault("openat", "EIO", [PART], (IO,), complete_anyway=force)
         x.fault("fchmod", "EIO", [PART], (OK, IO))  # that of the old directory is a precaution
         if force:
             for calls in ("newfstatat", "getdents64", "openat", "unlinkat", "fsync"):
-                x.fault(calls, "EIO", [PART, OUT, os.path.join(OUT, TEMPLATES[:-1]), BELOW_PART], (IO,), complete_anyway=True)
+                places = [PART, OUT, os.path.join(OUT, TEMPLATES[:-1]), BELOW_PART]
+                x.fault(calls, "EIO", places, asked if calls == "newfstatat" else (IO,), complete_anyway=True)
         x.fault("mkdirat", "EACCES", [PART], (IO,))
         x.fault("openat", "EMFILE", [BELOW_PART], (IO,), complete_anyway=force)
         for error in ("ENOSPC", "EIO"):

@@ -334,7 +334,7 @@ START_TEST(a_directory_that_is_moved_meanwhile)
     whole_dir *d = opened("x", true);
     before_exchange = _i ? put_another_there : rename_away;
     expect_error(whole_dir_commit(&d, &e), ERR_IO, &e,
-                 _i ? "was removed or replaced during the run" : "cannot be renamed to");
+                 _i ? "x: cannot be replaced: " : "cannot be renamed to");
     whole_dir_abandon(&d);
     expect_text_of("x.bak/a", "one");
     expect_text_of("x.bak/list", "{\"by\":1,\"files\":[\"a\",\"b\"]}");
