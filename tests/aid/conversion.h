@@ -167,7 +167,7 @@ static inline void at_progress(void *ctx, uint64_t bytes)
 static inline bool conversion_mount(const char *options)
 {
     if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("disk", scratch("out"), "tmpfs", 0, options) != 0) {
         printf("skipped: cannot mount: %s\n", strerror(errno));
         return false;

@@ -66,7 +66,7 @@ static bool mount_disk(const char *options, unsigned long flags)
         printf("skipped: no mount namespace: %s\n", strerror(errno));
         return false;
     }
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("disk", scratch("disk"), "tmpfs", flags, options) != 0) {
         printf("skipped: cannot mount: %s\n", strerror(errno));
         return false;
