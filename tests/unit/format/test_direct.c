@@ -354,6 +354,7 @@ END_TEST
 
 START_TEST(another_file_of_that_name)
 {
+    memset(room, 1, FILE_BYTES);
     scratch_write("other", room, FILE_BYTES);
     ck_assert_int_eq(rename(scratch("other"), scratch("file")), 0);
     os.ask_errno = EAGAIN;
