@@ -235,19 +235,21 @@ static err_code list_packed(store *s, const monitor *m, err *e)
 
 /* ---- both ------------------------------------------------------ */
 
-/* Owns `packed`, also after an error. */
+/* Owns `packed`, also after an error, and with it perhaps `path`. */
 static err_code new_store(const char *path, pack_file *packed, store **out, err *e)
 {
     store *const s = calloc(1, sizeof *s);
     if (!s) {
+        const err_code code = no_memory(path, e);
         pack_close(packed);
-        return no_memory(path, e);
+        return code;
     }
     s->packed = packed;
     s->path = strdup(path);
     if (!s->path) {
+        const err_code code = no_memory(path, e);
         store_close(s);
-        return no_memory(path, e);
+        return code;
     }
     *out = s;
     return OK;
