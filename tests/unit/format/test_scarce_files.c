@@ -8,7 +8,9 @@
 
 #include "format/archive/embed_tar.h"
 #include "format/checkpoint/embed.h"
+#include "format/store/model_store.h"
 #include "tests/aid/made_dir.h"
+#include "tests/aid/small_pack.h"
 
 /* Root may look anywhere: this gives that up, in the process of one test only. */
 static void keep_to_permissions(void)
@@ -159,6 +161,29 @@ START_TEST(embedded_files)
 }
 END_TEST
 
+/* The message names the file, which may be closed by then, or nothing. */
+static err_code open_store(void *path, err *e)
+{
+    store *s = NULL;
+    const err_code code = store_open(path, NULL, &s, e);
+    store_close(s);
+    const bool named = strncmp(e->text, path, strlen(path)) == 0;
+    return code == ERR_MEMORY && !named && strncmp(e->text, "no memory", 9) != 0 ? ERR_INTERNAL
+                                                                                 : code;
+}
+
+START_TEST(a_packed_file_as_a_model)
+{
+    small_pack p;
+    char path[512];
+    small_pack_build(&small_model_default, &(small_options){0}, &p);
+    scratch_write("p", p.bytes, p.length);
+    small_pack_free(&p);
+    snprintf(path, sizeof path, "%s", scratch("p"));
+    expect_scarce(open_store, path);
+}
+END_TEST
+
 int main(void)
 {
     TCase *const tc = tcase_create("scarce_files");
@@ -167,5 +192,6 @@ int main(void)
     tcase_add_test(tc, a_folder_of_the_hub);
     tcase_add_loop_test(tc, archives, 0, 2);
     tcase_add_test(tc, embedded_files);
+    tcase_add_test(tc, a_packed_file_as_a_model);
     return run_tests("scarce_files", tc);
 }
