@@ -357,7 +357,7 @@ static err_code sync_targets(const output_dir *d, const dir_list *names, err *e)
 }
 
 /* The temporary directory is empty. It is removed from the open one: DIR may have been renamed, and
- * whoever has removed it has done no harm. */
+ * it does no harm if somebody has removed it. */
 static err_code remove_part(const output_dir *d, err *e)
 {
     return unlinkat(d->around_fd, OUTPUT_DIR_PART, AT_REMOVEDIR) == 0 || errno == ENOENT

@@ -4,7 +4,7 @@
  *     ck_assert_uint_eq(cancel_each(plan, &ctx), 7);                   the questions that it asked
  *
  * Each time it must end with ERR_CANCELLED. So a loop that no longer asks changes the number, and the
- * sanitizers see what is left behind wherever the call ended. */
+ * sanitizers see what is not released, wherever the call ended. */
 #ifndef CANCEL_EACH_H
 #define CANCEL_EACH_H
 

@@ -14,26 +14,12 @@
 
 #include "format/base/num.h"
 #include "format/output/output.h"
-#include "tests/aid/conversion.h"
+#include "tests/aid/small_conversion.h"
 #include "tests/aid/made_checkpoint.h"
 #include "tests/aid/packed_check.h"
 
 #define SHARD_1 "in/model-00001-of-00004.safetensors"
 #define SHARD_4 "in/model-00004-of-00004.safetensors"
-
-static made_checkpoint made;
-
-static void setup(void)
-{
-    conversion_setup();
-    conversion_make_small(&made);
-}
-
-static void teardown(void)
-{
-    made_free(&made);
-    scratch_remove();
-}
 
 static conversion usual(void)
 {

@@ -6,23 +6,9 @@
 #include <unistd.h>
 
 #include "format/base/num.h"
-#include "tests/aid/conversion.h"
+#include "tests/aid/small_conversion.h"
 #include "tests/aid/made_checkpoint.h"
 #include "tests/aid/packed_check.h"
-
-static made_checkpoint made;
-
-static void setup(void)
-{
-    conversion_setup();
-    conversion_make_small(&made);
-}
-
-static void teardown(void)
-{
-    made_free(&made);
-    scratch_remove();
-}
 
 static uint64_t flip_at;
 

@@ -5,26 +5,12 @@
 #include <fcntl.h>
 
 #include "format/base/num.h"
-#include "tests/aid/conversion.h"
+#include "tests/aid/small_conversion.h"
 
 /* Hundreds of times a busy disk would take minutes; what is durable is not asked here. */
 int fsync(int fd)
 {
     return fcntl(fd, F_GETFD) < 0 ? -1 : 0;
-}
-
-static made_checkpoint made;
-
-static void setup(void)
-{
-    conversion_setup();
-    conversion_make_small(&made);
-}
-
-static void teardown(void)
-{
-    made_free(&made);
-    scratch_remove();
 }
 
 /* Without Check, which needs memory. */

@@ -57,7 +57,7 @@ START_TEST(what_is_no_file)
 }
 END_TEST
 
-/* A file that cannot be opened or asked for is none of unknown kind. */
+/* If a file cannot be opened, or the system cannot say what it is, that is an error, not a kind. */
 START_TEST(failures_are_no_answers)
 {
     model_kind kind = MODEL_PACKED;
