@@ -12,6 +12,7 @@ enum { PLACES_MAX = 3 };
 
 typedef struct logits_work {
     forward_job *job;
+    const softmax_kernel *kernel;
     size_t vocab;
     float *device[PLACES_MAX]; /* memory of the ops, [block, vocab]; NULL: not computed */
     float *host[PLACES_MAX];   /* [block, vocab], within `memory`; NULL: not used */
@@ -118,8 +119,8 @@ static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
     for (unsigned f = 0; f < r->variant_count; f++) {
         const float *const own = w->host[f + 1] + task * w->vocab;
         const float *const base = w->host[0] ? w->host[0] + task * w->vocab : NULL;
-        measure_position(base ? base : own, base ? own : NULL, w->vocab, w->job->targets[token],
-                         &r->variants[f].positions[token]);
+        measure_position(w->kernel, base ? base : own, base ? own : NULL, w->vocab,
+                         w->job->targets[token], &r->variants[f].positions[token]);
     }
     return OK;
 }
@@ -152,7 +153,10 @@ err_code forward_logits(forward_job *j, const unsigned *own, err *e)
 {
     const size_t tokens = run_tokens(&j->a.run);
     logits_work w = {.job = j, .vocab = j->a.run.config.vocab};
+    cpu_level level = CPU_BASELINE;
     err_code code = OK;
+    TRY_OUT(cpu_level_choose(&level, e));
+    w.kernel = softmax_kernel_at(level);
     TRY_OUT(forward_logits_block(j, &w.block, e));
     TRY_OUT(allocate(&w, e));
     for (; w.first < tokens; w.first += w.count) {

@@ -4,7 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { TOP = 5 };
+#include "format/base/num.h"
+#include "verify/ops/float64.h"
+
+enum { TOP = 5, PIECE = 256 /* exponentials that are computed together */ };
 
 /* ---- one position ---------------------------------------------- */
 
@@ -50,26 +53,31 @@ static void find_top(position_side *s)
     s->max = z[s->top[0]];
 }
 
-static void sum_exponentials(position_side *s)
+static void sum_exponentials(const softmax_kernel *k, position_side *s)
 {
     chain c = {0};
-    for (size_t v = 0; v < s->vocab; v++) {
-        chain_add(&c, exp((double)s->z[v] - s->max));
+    double terms[PIECE];
+    for (size_t at = 0; at < s->vocab; at += PIECE) {
+        const size_t count = num_min(PIECE, s->vocab - at);
+        k->exponentials(s->z + at, count, s->max, 0, terms);
+        for (size_t i = 0; i < count; i++) {
+            chain_add(&c, terms[i]);
+        }
     }
     s->sum = c.sum;
 }
 
-static position_side prepare(const float *z, size_t vocab)
+static position_side prepare(const softmax_kernel *k, const float *z, size_t vocab)
 {
     position_side s = {.z = z, .vocab = vocab};
     find_top(&s);
-    sum_exponentials(&s);
+    sum_exponentials(k, &s);
     return s;
 }
 
 static double negative_log_probability(const position_side *s, int64_t v)
 {
-    return log(s->sum) - ((double)s->z[v] - s->max);
+    return float64_ln(s->sum) - ((double)s->z[v] - s->max);
 }
 
 static bool same_top_set(const position_side *a, const position_side *b)
@@ -91,17 +99,21 @@ static double worse(double so_far, double found)
 
 /* log p - log q is the difference of two logits minus the difference of the normalizers. The latter
  * is computed once for all tokens, so nothing large cancels in the sum. */
-static void compare(const position_side *a, const position_side *b, position_measure *out)
+static void compare(const softmax_kernel *k, const position_side *a, const position_side *b,
+                    position_measure *out)
 {
-    const double log_sum = log(a->sum);
-    const double normalizer = (a->max - b->max) + log(a->sum / b->sum);
+    const double log_sum = float64_ln(a->sum);
+    const double normalizer = (a->max - b->max) + float64_ln(a->sum / b->sum);
+    double p[PIECE];
     chain kl = {0};
     double sum = 0;
     double max = 0;
     for (size_t v = 0; v < a->vocab; v++) {
-        const double p = exp(((double)a->z[v] - a->max) - log_sum);
+        if (v % PIECE == 0) {
+            k->exponentials(a->z + v, num_min(PIECE, a->vocab - v), a->max, log_sum, p);
+        }
         const double difference = (double)a->z[v] - (double)b->z[v];
-        chain_add(&kl, p * (difference - normalizer));
+        chain_add(&kl, p[v % PIECE] * (difference - normalizer));
         sum += fabs(difference);
         max = worse(max, fabs(difference));
     }
@@ -112,8 +124,8 @@ static void compare(const position_side *a, const position_side *b, position_mea
     out->top5 = same_top_set(a, b);
 }
 
-void measure_position(const float *source, const float *packed, size_t vocab, int64_t target,
-                      position_measure *out)
+void measure_position(const softmax_kernel *k, const float *source, const float *packed,
+                      size_t vocab, int64_t target, position_measure *out)
 {
     assert(vocab > 0 && (target < 0 || (uint64_t)target < vocab));
     *out = (position_measure){.kl = NAN,
@@ -123,13 +135,13 @@ void measure_position(const float *source, const float *packed, size_t vocab, in
                               .packed_nll = NAN,
                               .compared = packed != NULL,
                               .scored = target >= 0};
-    const position_side a = prepare(source, vocab);
+    const position_side a = prepare(k, source, vocab);
     if (out->scored) {
         out->source_nll = negative_log_probability(&a, target);
     }
     if (packed) {
-        const position_side b = prepare(packed, vocab);
-        compare(&a, &b, out);
+        const position_side b = prepare(k, packed, vocab);
+        compare(k, &a, &b, out);
         if (out->scored) {
             out->packed_nll = negative_log_probability(&b, target);
         }
@@ -225,8 +237,8 @@ static void summarize_perplexity(const position_measure *p, size_t count, positi
             packed += p[i].packed_nll;
         }
     }
-    out->source_perplexity = exp(source / (double)out->scored);
-    out->packed_perplexity = exp(packed / (double)out->scored);
+    out->source_perplexity = float64_exp(source / (double)out->scored);
+    out->packed_perplexity = float64_exp(packed / (double)out->scored);
     out->perplexity_ratio = out->packed_perplexity / out->source_perplexity;
 }
 

@@ -2,15 +2,15 @@
  * states (spec/forward.md section 8).
  *
  *     for every position i:
- *         measure_position(source_logits, packed_logits, vocab, next_token, &measures[i]);
+ *         measure_position(k, source_logits, packed_logits, vocab, next_token, &measures[i]);
  *     measure_summarize(measures, count, &summary, e);
  *
  *     hidden_sums sums = {0};
  *     for every token:  hidden_sums_add(&sums, source_row, packed_row, hidden);
  *     ... hidden_relative_rms(&sums), hidden_cosine(&sums)
  *
- * Everything is computed in float64, in ascending order, with natural logarithms; exp and log are
- * those of the C library. Nothing is clamped: a divergence may be some 1e-17 below zero by
+ * Everything is computed in float64, in ascending order, with natural logarithms, exp and ln of
+ * verify/ops/float64.h: the same bits on every machine. Nothing is clamped: a divergence may be some 1e-17 below zero by
  * rounding. Equal inputs give exactly +0 for every difference, and exactly 1 for every agreement
  * and cosine. Inputs should be finite; others yield NAN. Calls with different outputs may run in
  * parallel. */
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "verify/forward/softmax_kernel.h"
 
 typedef struct position_measure {
     double kl;                              /* KL(source || packed) */
@@ -33,11 +34,11 @@ typedef struct position_measure {
                                                five is. Of equal logits the lower token is first */
 } position_measure;
 
-/* Measure one position: logits [vocab], vocab > 0. If `packed` is NULL, only source_nll is
+/* Measure one position: `k` is of any level; logits [vocab], vocab > 0. If `packed` is NULL, only source_nll is
  * measured, and the other numbers are NAN. `target`: the next token, below vocab; negative: none.
  * */
-void measure_position(const float *source, const float *packed, size_t vocab, int64_t target,
-                      position_measure *out);
+void measure_position(const softmax_kernel *k, const float *source, const float *packed,
+                      size_t vocab, int64_t target, position_measure *out);
 
 typedef struct position_summary {
     size_t compared; /* positions with both logits; if 0, numbers that compare are NAN */

