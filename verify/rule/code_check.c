@@ -220,15 +220,22 @@ static void fold(const sums *from, unsigned count, tile_verdict *out)
     }
 }
 
+static float amax_of(const code_rules *r, const tile_view *t, row *w)
+{
+    float amax = 0;
+    for (unsigned i = 0; i < t->rows; i++) {
+        load_source(r, t, i, w->x);
+        amax = largest_magnitude(w->x, t->cols, amax);
+    }
+    return amax;
+}
+
 void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out)
 {
     row w = {0};
     sums by_column = {0};
     *out = (tile_verdict){0};
-    for (unsigned i = 0; i < t->rows; i++) {
-        load_source(r, t, i, w.x);
-        out->amax = largest_magnitude(w.x, t->cols, out->amax);
-    }
+    out->amax = amax_of(r, t, &w);
     const code_rule rule = code_rule_of(t->dialect, t->type, t->scales, out->amax);
     out->scale = rule.scale;
     out->scale_right = bits_of(out->scale) == bits_of(t->scale);
@@ -241,4 +248,38 @@ void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out)
         add_errors(&w, t->cols, t->scale, &by_column);
     }
     fold(&by_column, t->cols, out);
+}
+
+/* ---- the definition -------------------------------------------- */
+
+/* The code whose interval has the quotient: the first one that reaches as far. */
+static unsigned code_of(const code_rules *r, float quotient)
+{
+    unsigned low = 0;
+    unsigned high = CODE_LARGEST + 1; /* of infinity and NaN */
+    while (low < high) {
+        const unsigned middle = (low + high) / 2;
+        if (quotient <= r->high[middle]) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+void tile_define(const code_rules *r, const tile_view *t, unsigned char *codes, float *scale)
+{
+    row w = {0};
+    const code_rule rule = code_rule_of(t->dialect, t->type, t->scales, amax_of(r, t, &w));
+    *scale = rule.scale;
+    for (unsigned i = 0; i < t->rows; i++) {
+        load_source(r, t, i, w.x);
+        code_rule_divide(&rule, w.x, t->cols, w.quotient);
+        code_rule_narrow(&rule, w.quotient, t->cols, w.narrow);
+        for (unsigned j = 0; j < t->cols; j++) {
+            const unsigned sign = bits_of(w.x[j]) >> 31 ? CODE_SIGN : 0;
+            codes[i * t->pitch + j] = (unsigned char)(code_of(r, w.narrow[j]) | sign);
+        }
+    }
 }

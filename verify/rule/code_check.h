@@ -1,7 +1,9 @@
-/* Is a code the correct rounding of its source? The arithmetic shares nothing with the quantizer.
+/* Is a code the correct rounding of its source, and which one is it? The arithmetic shares nothing
+ * with the quantizer.
  *
  *     code_rules_create(&rules, e);
  *     tile_check(&rules, &tile, &verdict);      any number of tiles, on any number of threads
+ *     tile_define(&rules, &tile, codes, &scale);
  *     code_rules_free(&rules);
  *
  * The quantizer computes a code from a quotient. Here the check is inverted: the meaning of a code
@@ -53,5 +55,10 @@ typedef struct tile_verdict {
 } tile_verdict;
 
 void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out);
+
+/* The scale and the codes that a tile has by definition: those that tile_check finds right. Codes and
+ * scale of the view are not read. `codes`: rows of t->pitch bytes. Infinities and NaNs, which convert
+ * refuses, have no codes; what is written for a tile with one is not specified. */
+void tile_define(const code_rules *r, const tile_view *t, unsigned char *codes, float *scale);
 
 #endif

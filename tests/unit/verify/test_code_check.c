@@ -2,11 +2,13 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/pack/pack_table.h"
 #include "format/tensor/widen.h"
 #include "tests/aid/expect.h"
 #include "tests/aid/oracle_e4m3.h"
+#include "tests/aid/random_elements.h"
 #include "verify/rule/code_check.h"
 #include "verify/rule/code_rule.h"
 
@@ -41,6 +43,20 @@ static tile_verdict check_floats(const float *x, const unsigned char *codes, uns
     return v;
 }
 
+/* In a tile with 448, whose scale is 1, the code of y is `right`. */
+static void expect_defined(float y, uint8_t right)
+{
+    const float x[2] = {448, y};
+    unsigned char codes[2];
+    float scale = 0;
+    const tile_view t = {
+        .source = (const unsigned char *)x, .type = DTYPE_F32, .pitch = 2, .rows = 1, .cols = 2};
+    tile_define(&rules, &t, codes, &scale);
+    ck_assert_float_eq(scale, 1);
+    ck_assert_uint_eq(codes[0], ORACLE_LARGEST);
+    ck_assert_uint_eq(codes[1], right);
+}
+
 /* For this quotient all codes except one are wrong: it is checked against each half of the
  * codes. */
 static void try_quotient(float y)
@@ -48,6 +64,7 @@ static void try_quotient(float y)
     float x[BLOCK_MAX_COLS] = {448};
     unsigned char codes[BLOCK_MAX_COLS] = {ORACLE_LARGEST};
     const uint8_t right = oracle_encode(y);
+    expect_defined(y, right);
     for (unsigned sign = 0; sign <= 0x80; sign += 0x80) {
         for (unsigned j = 1; j < BLOCK_MAX_COLS; j++) {
             x[j] = y;
@@ -128,6 +145,44 @@ START_TEST(scales)
             ck_assert_float_eq(scale, fmaxf(amax / 448.0f, amax == 0 ? 1 : 0x1p-126f));
             ck_assert_float_eq(scale_of(amax, SCALES_UE8M0), oracle_scale(amax, 1));
         }
+    }
+}
+END_TEST
+
+/* Of all dialects, types and forms of scales: what is defined is found to be right, and nothing beside
+ * a clipped tile is written. */
+START_TEST(definitions_are_right)
+{
+    enum { PITCH = BLOCK_MAX_COLS + 3 };
+    static const dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
+    static unsigned char source[BLOCK_MAX_ROWS * PITCH * sizeof(float)];
+    static unsigned char codes[BLOCK_MAX_ROWS * PITCH];
+    uint64_t state = 40 + (uint64_t)_i;
+    for (int i = 0; i < 3 * 2 * 8; i++) {
+        tile_view t = {.source = source,
+                       .codes = codes,
+                       .type = types[i % 3],
+                       .pitch = PITCH,
+                       .rows = i % 4 ? 128 : 5,
+                       .cols = i % 8 < 4 ? 128 : 7,
+                       .scales = i / 3 % 2 ? SCALES_UE8M0 : SCALES_F32,
+                       .dialect = (pack_dialect)_i};
+        tile_verdict v;
+        if (dialect_lacks(t.dialect, t.type, t.scales)) {
+            continue;
+        }
+        const random_range range = random_range_any(&state, t.type);
+        const size_t each = dtype_bits(t.type) / 8;
+        for (size_t k = 0; k < BLOCK_MAX_ROWS * PITCH; k++) {
+            const uint32_t bits = random_finite(&state, t.type, range); /* little-endian */
+            memcpy(source + k * each, &bits, each);
+        }
+        memset(codes, 0xaa, sizeof codes);
+        tile_define(&rules, &t, codes, &t.scale);
+        tile_check(&rules, &t, &v);
+        ck_assert(v.scale_right);
+        ck_assert_uint_eq(v.wrong_codes, 0);
+        ck_assert_uint_eq(codes[t.cols], 0xaa);
     }
 }
 END_TEST
@@ -228,6 +283,7 @@ int main(void)
     tcase_add_test(t, quotients_around_every_boundary);
     tcase_add_test(t, random_quotients);
     tcase_add_test(t, scales);
+    tcase_add_loop_test(t, definitions_are_right, DIALECT_IEEE, DIALECT_COUNT);
     tcase_add_test(t, half_precision_numbers);
     tcase_add_test(t, values_of_codes);
     tcase_add_test(t, infinities_and_nans_are_wrong);
