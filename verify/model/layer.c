@@ -34,6 +34,12 @@ void layer_unload(model_run *run, slot_range used, weight *w)
     }
 }
 
+err_code layer_part_done(model_run *run, unsigned layer, layer_part part, err *e)
+{
+    return run->store && run->watch.done ? run->watch.done(run->watch.ctx, run, layer, part, e)
+                                         : OK;
+}
+
 /* ---- by sequence ----------------------------------------------- */
 
 static err_code track_by_sequence(model_run *run, step s, unsigned number, formula *f, err *e)
@@ -63,6 +69,7 @@ err_code layer_by_sequence(model_run *run, unsigned layer, slot_range used, form
     for (unsigned i = 0; i < run->track_count; i++) {
         TRY_OUT(track_by_sequence(run, layer_step(run, layer, w, i), i, f, e));
     }
+    code = layer_part_done(run, layer, PART_ATTENTION, e);
 out:
     layer_unload(run, used, w);
     return code;
@@ -92,6 +99,7 @@ err_code layer_by_block(model_run *run, unsigned layer, slot_range used, formula
         const step s = layer_step(run, layer, w, i);
         TRY_OUT(track_by_block(run, &s, i, f, e));
     }
+    code = layer_part_done(run, layer, PART_MLP, e);
 out:
     layer_unload(run, used, w);
     return code;

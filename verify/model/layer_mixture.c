@@ -187,7 +187,8 @@ err_code layer_mixture(model_run *run, unsigned layer, const mixture *m, err *e)
         run->ops->zero(run->ops, sum_of(run, i));
     }
     TRY_OUT(routed(run, layer, m, &lists, e));
-    code = add_shared(run, layer, m, e);
+    TRY_OUT(add_shared(run, layer, m, e));
+    code = layer_part_done(run, layer, PART_MLP, e);
 out:
     expert_lists_free(&lists);
     return code;

@@ -62,7 +62,9 @@ static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, 
         .scales = t->quantized ? b->scales : NULL,
         .block = t->block,
     };
-    const err_code code = store_read(run->store, t, first, rows, b->data, b->scales, e);
+    const weight_reader *const r = &run->reader;
+    const err_code code = r->read ? r->read(r->ctx, t, first, rows, b->data, b->scales, e)
+                                  : store_read(run->store, t, first, rows, b->data, b->scales, e);
     run->bytes_read += bytes + scales * sizeof(float);
     monitor_advance(run->monitor, bytes + scales * sizeof(float));
     return code;

@@ -48,12 +48,30 @@ typedef struct weight_pool {
 
 void weight_pool_free(weight_pool *w);
 
+/* Reads rows of a tensor of the store as store_read does, but perhaps from elsewhere. */
+typedef struct weight_reader {
+    err_code (*read)(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows, void *data,
+                     float *scales, err *e);
+    void *ctx;
+} weight_reader;
+
+/* The parts of a layer, in this order: each adds to the hidden states. */
+typedef enum layer_part { PART_ATTENTION, PART_MLP, LAYER_PARTS } layer_part;
+
+/* Is called after each part of a layer, when all tracks have it; may read and overwrite tracks. */
+typedef struct part_watch {
+    err_code (*done)(void *ctx, model_run *run, unsigned layer, layer_part part, err *e);
+    void *ctx;
+} part_watch;
+
 enum { RUN_TRACKS_MAX = 8 };
 
 struct model_run {
     /* Set by the caller, who keeps ownership. */
     ops *ops;
     store *store;
+    weight_reader reader; /* all zero: store_read */
+    part_watch watch;     /* all zero: nobody watches */
     weight_pool *pool;
     const monitor *monitor;
     model_config config;
