@@ -28,7 +28,7 @@ static long double ulp_of(long double y)
 static int numbers(void)
 {
     const char *const thin = getenv("THIN");
-    return NUMBERS / (thin ? atoi(thin) : 1);
+    return NUMBERS / (thin ? (int)strtol(thin, NULL, 10) : 1);
 }
 
 /* Everywhere, and where most differences of logits are. */
