@@ -1,3 +1,6 @@
+/* A read is divided into batches of rows of blocks. For each, pieces of the source are read in
+ * parallel, then its blocks are computed in parallel; so memory does not depend on the number of
+ * threads, and a tensor of few rows keeps all of them busy. */
 #include "verify/forward/ideal.h"
 
 #include <inttypes.h>
@@ -6,25 +9,48 @@
 
 #include "format/base/memory.h"
 #include "format/base/num.h"
+#include "format/thread/thread_pool.h"
+#include "verify/forward/ideal_source.h"
 #include "verify/rule/code_check.h"
+
+enum { BATCH_BYTES = 8 << 20, PIECE_BYTES = 1 << 20 };
 
 typedef struct buffer {
     void *data;
-    size_t capacity;
+    uint64_t capacity;
 } buffer;
+
+/* What a thread has to itself. */
+typedef struct worker {
+    float wide[BLOCK_MAX_ROWS * BLOCK_MAX_COLS]; /* a block of an FP8 source */
+    size_t failed;                               /* the piece whose error this is */
+    err e;
+} worker;
 
 struct ideal {
     const store *source, *packed;
+    const monitor *monitor;
+    fp8_pairs pairs; /* of a source that is a checkpoint */
     code_rules rules;
-    /* Of one band, the blocks of one row of blocks: elements of the source as stored and, if that is
-     * FP8, their scales and their values; codes. */
-    buffer stored, stored_scales, values, codes;
-    const store_tensor
-        *widened; /* whose values these are, from row widened_first on; NULL: of none */
-    uint64_t widened_first;
+    thread_pool *pool;
+    worker *workers;
+    buffer elements, scales; /* of the source of a batch, as stored, and as floats */
 };
 
-err_code ideal_open(const store *source, const store *packed, ideal **out, err *e)
+/* ---- open and close -------------------------------------------- */
+
+static err_code open_parts(ideal *d, unsigned threads, err *e)
+{
+    const checkpoint *const cp = d->source->source;
+    TRY(cp ? fp8_pairs_find(cp, d->monitor, &d->pairs, e) : OK);
+    TRY(code_rules_create(&d->rules, e));
+    d->workers = calloc(threads, sizeof *d->workers);
+    return d->workers ? thread_pool_create(threads, &d->pool, e)
+                      : err_set(e, ERR_MEMORY, "no memory for %u threads", threads);
+}
+
+err_code ideal_open(const store *source, const store *packed, unsigned threads, const monitor *m,
+                    ideal **out, err *e)
 {
     ideal *const d = calloc(1, sizeof *d);
     *out = NULL;
@@ -33,9 +59,10 @@ err_code ideal_open(const store *source, const store *packed, ideal **out, err *
     }
     d->source = source;
     d->packed = packed;
-    const err_code code = code_rules_create(&d->rules, e);
+    d->monitor = m;
+    const err_code code = open_parts(d, threads, e);
     if (code != OK) {
-        free(d);
+        ideal_close(d);
         return code;
     }
     *out = d;
@@ -45,173 +72,240 @@ err_code ideal_open(const store *source, const store *packed, ideal **out, err *
 void ideal_close(ideal *d)
 {
     if (d) {
+        thread_pool_free(d->pool);
+        fp8_pairs_free(&d->pairs);
         code_rules_free(&d->rules);
-        free(d->stored.data);
-        free(d->stored_scales.data);
-        free(d->values.data);
-        free(d->codes.data);
+        free(d->workers);
+        free(d->elements.data);
+        free(d->scales.data);
         free(d);
     }
 }
 
-static err_code grow(buffer *b, size_t bytes, err *e)
+static err_code grow(buffer *b, uint64_t count, uint64_t each, const store_tensor *t, err *e)
 {
-    if (bytes <= b->capacity) {
+    uint64_t bytes = 0;
+    const bool fits = num_mul(count, each, &bytes) && bytes <= SIZE_MAX;
+    if (fits && bytes <= b->capacity) {
         return OK;
     }
     free(b->data);
-    b->data = memory_large(bytes);
+    b->data = fits ? memory_large(bytes) : NULL;
     b->capacity = b->data ? bytes : 0;
-    return b->data ? OK : err_set(e, ERR_MEMORY, "no memory for %zu bytes of a source", bytes);
+    return b->data ? OK : err_set(e, ERR_MEMORY, "tensor %s: no memory for its source", t->name);
 }
 
-/* ---- the source of a tensor ------------------------------------ */
+/* ---- one batch ------------------------------------------------- */
 
-static err_code find_source(const ideal *d, const store_tensor *t, const store_tensor **out, err *e)
+/* Rows [first, first + rows) of a tensor: whole blocks, but for the end of a slice. The codes of
+ * the first `wanted` of them go to `codes`. */
+typedef struct batch {
+    ideal *d;
+    const store_tensor *t;
+    const ideal_source *from;
+    uint64_t first, rows, wanted;
+    unsigned char *codes;
+    float *scales;
+    uint64_t piece; /* rows that are read together */
+} batch;
+
+static void read_piece(void *ctx, unsigned number, size_t piece)
 {
-    const store_tensor *const s = store_find(d->source, t->name);
-    if (!s) {
-        return err_set(e, ERR_DIFFERENT, "%s: no tensor %s", d->source->path, t->name);
+    const batch *const b = ctx;
+    ideal *const d = b->d;
+    worker *const w = &d->workers[number];
+    const uint64_t done = piece * b->piece;
+    if (w->e.code == OK && /* else an earlier piece has failed */
+        ideal_source_read(d->source, b->from, b->first + done, num_min(b->piece, b->rows - done),
+                          (unsigned char *)d->elements.data + done * b->from->elements.row_bytes,
+                          &w->e) != OK) {
+        w->failed = piece;
     }
-    const bool same_type = t->quantized || s->type == t->type;
-    if (s->ndim != t->ndim || memcmp(s->shape, t->shape, t->ndim * sizeof *t->shape) != 0 ||
-        !same_type) {
-        return err_set(e, ERR_DIFFERENT, "%s: tensor %s has another shape or dtype than in %s",
-                       d->source->path, t->name, d->packed->path);
-    }
-    *out = s;
-    return OK;
 }
 
-/* ---- one band -------------------------------------------------- */
-
-typedef struct band {
-    const store_tensor *t, *s;
-    uint64_t first, rows; /* whole blocks, or up to the end of the slice */
-    tile_view view;       /* of the first block; its source is set once it is read */
-} band;
-
-/* Blocks never cross the end of a slice. */
-static uint64_t slice_rows(const store_tensor *t)
+/* The error of the first piece that failed, whichever thread read it. */
+static err_code first_failure(const ideal *d, err *e)
 {
-    return t->ndim == 3 ? t->shape[1] : t->rows;
+    const worker *found = NULL;
+    for (unsigned i = 0; i < thread_pool_threads(d->pool); i++) {
+        const worker *const w = &d->workers[i];
+        if (w->e.code != OK && (!found || w->failed < found->failed)) {
+            found = w;
+        }
+    }
+    if (found && e) {
+        *e = found->e;
+    }
+    return found ? found->e.code : OK;
+}
+
+static err_code read_source(batch *b, err *e)
+{
+    ideal *const d = b->d;
+    const uint64_t row_bytes = b->from->elements.row_bytes;
+    TRY(grow(&d->elements, b->rows, row_bytes, b->t, e));
+    if (b->from->fp8) {
+        const uint64_t count = ideal_source_scale_count(b->from, b->first, b->rows);
+        TRY(grow(&d->scales, count, sizeof(float), b->t, e));
+        TRY(ideal_source_read_scales(d->source, b->from, b->first, b->rows, d->scales.data, e));
+    }
+    for (unsigned i = 0; i < thread_pool_threads(d->pool); i++) {
+        d->workers[i].e = (err){0};
+    }
+    b->piece = num_max(1, PIECE_BYTES / row_bytes);
+    thread_pool_run(d->pool, num_ceil_div(b->rows, b->piece), read_piece, b);
+    return first_failure(d, e);
+}
+
+/* The numbers of a block. FP8 is widened first. */
+static void view_source(const batch *b, const source_part *part, float *wide, tile_view *v)
+{
+    const ideal *const d = b->d;
+    const uint64_t row_bytes = b->from->elements.row_bytes;
+    const uint64_t element_bytes = row_bytes / b->t->cols;
+    const unsigned char *const elements = (unsigned char *)d->elements.data +
+                                          (part->first - b->first) * row_bytes +
+                                          part->col * element_bytes;
+    v->source = elements;
+    v->type = b->from->elements.type;
+    v->pitch = b->t->cols;
+    if (b->from->fp8) {
+        ideal_source_widen(b->from, part, elements, d->scales.data, b->first, d->rules.value, wide,
+                           BLOCK_MAX_COLS);
+        v->source = (unsigned char *)wide;
+        v->type = DTYPE_F32;
+        v->pitch = BLOCK_MAX_COLS;
+    }
 }
 
 static pack_dialect dialect_of(const store_tensor *t)
 {
-    const bool carried = t->of_record && t->of_record->origin == ORIGIN_CARRIED;
-    return carried || t->dialect == DIALECT_NONE ? DIALECT_IEEE : t->dialect;
+    return t->dialect == DIALECT_NONE ? DIALECT_IEEE : t->dialect;
 }
 
-static void dequantize(const ideal *d, const store_tensor *s, uint64_t rows, float *to)
+static void define_block(void *ctx, unsigned number, size_t block)
 {
-    const unsigned char *const codes = d->stored.data;
-    const float *const scales = d->stored_scales.data;
-    const uint64_t height = block_height(s->block, slice_rows(s));
-    const uint64_t width = block_width(s->block, s->cols);
-    const uint64_t across = block_across(s->block, s->cols);
-    for (uint64_t row = 0; row < rows; row++) {
-        for (uint64_t col = 0; col < s->cols; col++) {
-            const uint64_t i = row * s->cols + col;
-            to[i] = d->rules.value[codes[i]] * scales[row / height * across + col / width];
-        }
-    }
+    const batch *const b = ctx;
+    const store_tensor *const t = b->t;
+    const uint64_t height = block_height(t->block, ideal_slice_rows(t));
+    const uint64_t width = block_width(t->block, t->cols);
+    const uint64_t across = block_across(t->block, t->cols);
+    const uint64_t row = block / across * height;
+    const uint64_t col = block % across * width;
+    const source_part part = {.first = b->first + row,
+                              .col = col,
+                              .rows = (unsigned)num_min(height, b->rows - row),
+                              .cols = (unsigned)num_min(width, t->cols - col)};
+    tile_view v = {
+        .rows = part.rows, .cols = part.cols, .scales = t->block.scale, .dialect = dialect_of(t)};
+    view_source(b, &part, b->d->workers[number].wide, &v);
+    tile_define(&b->d->rules, &v, (unsigned)num_min(part.rows, b->wanted - row),
+                b->codes + row * t->cols + col, t->cols, b->scales + block);
 }
 
-static err_code widen(ideal *d, const store_tensor *s, uint64_t first, uint64_t rows, err *e)
+static err_code define_batch(batch *b, err *e)
 {
-    if (d->widened == s && d->widened_first == first) {
-        return OK;
-    }
-    d->widened = NULL;
-    TRY(grow(&d->stored, rows * s->cols, e));
-    TRY(grow(&d->stored_scales, store_scale_count(s, rows) * sizeof(float), e));
-    TRY(grow(&d->values, rows * s->cols * sizeof(float), e));
-    TRY(store_read(d->source, s, first, rows, d->stored.data, d->stored_scales.data, e));
-    dequantize(d, s, rows, d->values.data);
-    d->widened = s;
-    d->widened_first = first;
-    return OK;
-}
-
-/* Whole blocks of the source, which may be of any size: if they are higher than a band, several bands
- * in turn lie in the same ones. */
-static err_code load_fp8(ideal *d, band *b, err *e)
-{
-    const store_tensor *const s = b->s;
-    const uint64_t slice = slice_rows(s);
-    const uint64_t height = block_height(s->block, slice);
-    const uint64_t in_slice = b->first % slice;
-    const uint64_t begin = in_slice - in_slice % height;
-    const uint64_t end = (in_slice + b->rows + height - 1) / height * height;
-    TRY(widen(d, s, b->first - in_slice + begin, num_min(end, slice) - begin, e));
-    b->view.source = (unsigned char *)d->values.data + (in_slice - begin) * s->cols * sizeof(float);
-    b->view.type = DTYPE_F32;
-    return OK;
-}
-
-static err_code load(ideal *d, band *b, err *e)
-{
-    if (b->s->quantized) {
-        return load_fp8(d, b, e);
-    }
-    TRY(grow(&d->stored, b->rows * b->s->row_bytes, e));
-    TRY(store_read(d->source, b->s, b->first, b->rows, d->stored.data, NULL, e));
-    b->view.source = d->stored.data;
-    b->view.type = b->s->type;
-    return OK;
-}
-
-/* The codes of the band go to d->codes, its scales to `scales`. */
-static err_code define(ideal *d, band *b, float *scales, err *e)
-{
-    const block_format f = b->t->block;
-    const uint64_t width = block_width(f, b->t->cols);
-    TRY(load(d, b, e));
-    TRY(grow(&d->codes, b->rows * b->t->cols, e));
-    const size_t each = dtype_bits(b->view.type) / 8;
-    for (uint64_t col = 0; col < b->t->cols; col += width) {
-        tile_view v = b->view;
-        v.source += col * each;
-        v.cols = (unsigned)num_min(width, b->t->cols - col);
-        tile_define(&d->rules, &v, (unsigned char *)d->codes.data + col, scales++);
-    }
+    const uint64_t blocks = block_count(b->t->block, b->rows, b->t->cols);
+    TRY(monitor_step(b->d->monitor, 0, e));
+    TRY(read_source(b, e));
+    thread_pool_run(b->d->pool, blocks, define_block, b);
     return OK;
 }
 
 /* ---- rows of a tensor ------------------------------------------ */
 
-static err_code read_defined(ideal *d, const store_tensor *t, const store_tensor *s, uint64_t first,
+static err_code check_source(const ideal *d, const store_tensor *t, const ideal_source *s, err *e)
+{
+    const dtype type = s->fp8 ? DTYPE_F32 : s->elements.type;
+    if (type != DTYPE_BF16 && type != DTYPE_F16 && type != DTYPE_F32) {
+        return err_set(e, ERR_DIFFERENT, "%s: tensor %s: %s cannot be quantized as in %s",
+                       d->source->path, t->name, dtype_name(type), d->packed->path);
+    }
+    const char *const lacks = dialect_lacks(dialect_of(t), type, t->block.scale);
+    return lacks ? err_set(e, ERR_INPUT, "%s: tensor %s: %s", d->source->path, t->name, lacks) : OK;
+}
+
+/* The rows that store_read can read. */
+static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows, err *e)
+{
+    if (first > t->rows || rows > t->rows - first) {
+        return err_set(e, ERR_INTERNAL, "tensor %s: read beyond its end", t->name);
+    }
+    if (!t->quantized || rows == 0) {
+        return OK;
+    }
+    const uint64_t slice = ideal_slice_rows(t);
+    const uint64_t within = first % slice;
+    if (within % block_height(t->block, slice) != 0) {
+        return err_set(e, ERR_INTERNAL, "tensor %s: a read that starts inside a block", t->name);
+    }
+    return rows <= slice - within
+               ? OK
+               : err_set(e, ERR_INPUT,
+                         "tensor %s: its slices of %" PRIu64 " rows cannot be read together",
+                         t->name, slice);
+}
+
+static err_code read_defined(ideal *d, const store_tensor *t, const ideal_source *s, uint64_t first,
                              uint64_t rows, unsigned char *codes, float *scales, err *e)
 {
-    const uint64_t slice = slice_rows(t);
+    TRY(check_source(d, t, s, e));
+    const uint64_t slice = ideal_slice_rows(t);
     const uint64_t height = block_height(t->block, slice);
     const uint64_t across = block_across(t->block, t->cols);
-    for (uint64_t done = 0; done < rows; done += height) {
+    const uint64_t fit = BATCH_BYTES / height / s->elements.row_bytes; /* rows of blocks */
+    const uint64_t most = num_max(1, fit) * height;
+    for (uint64_t done = 0; done < rows; done += most) {
         const uint64_t at = first + done;
-        band b = {.t = t, .s = s, .first = at, .rows = num_min(height, slice - at % slice)};
-        b.view = (tile_view){.pitch = t->cols,
-                             .rows = (unsigned)b.rows,
-                             .scales = t->block.scale,
-                             .dialect = dialect_of(t)};
-        TRY(define(d, &b, scales + done / height * across, e));
-        memcpy(codes + done * t->cols, d->codes.data, num_min(height, rows - done) * t->cols);
+        const uint64_t wanted = num_min(most, rows - done);
+        const uint64_t whole = num_ceil_div(wanted, height) * height;
+        batch b = {.d = d,
+                   .t = t,
+                   .from = s,
+                   .first = at,
+                   .rows = num_min(whole, slice - at % slice),
+                   .wanted = wanted,
+                   .codes = codes + done * t->cols,
+                   .scales = scales + done / height * across};
+        TRY(define_batch(&b, e));
     }
     return OK;
 }
 
-static bool is_carried_fp8(const store_tensor *t, const store_tensor *s)
+/* The bytes of the source. */
+static err_code read_same(const ideal *d, const store_tensor *t, const ideal_source *s,
+                          uint64_t first, uint64_t rows, void *data, float *scales, err *e)
 {
-    return s->quantized && t->of_record && t->of_record->origin == ORIGIN_CARRIED;
+    const bool both = !t->quantized || (s->fp8 && block_same_size(s->block, t->block));
+    if (s->elements.type != t->type || !both) {
+        return err_set(e, ERR_DIFFERENT, "%s: tensor %s has another dtype or scales than in %s",
+                       d->source->path, t->name, d->packed->path);
+    }
+    TRY(ideal_source_read(d->source, s, first, rows, data, e));
+    return t->quantized ? ideal_source_read_scales(d->source, s, first, rows, scales, e) : OK;
+}
+
+/* Whatever was not quantized is as in the source; but FP8 only if the source has such blocks. */
+static bool is_same(const store_tensor *t, const ideal_source *s)
+{
+    const pack_record *const r = t->of_record;
+    if (!t->quantized || (r && r->origin == ORIGIN_KEPT)) {
+        return true;
+    }
+    return (!r || r->origin == ORIGIN_CARRIED) && s->fp8 && block_same_size(s->block, t->block) &&
+           (t->block.scale == SCALES_F32 || scale_format_of(s->scale_type) == SCALES_UE8M0);
 }
 
 err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows, void *data,
                     float *scales, err *e)
 {
     ideal *const d = ctx;
-    const store_tensor *s = NULL;
-    TRY(find_source(d, t, &s, e));
-    return !t->quantized || is_carried_fp8(t, s)
-               ? store_read(d->source, s, first, rows, data, scales, e)
-               : read_defined(d, t, s, first, rows, data, scales, e);
+    ideal_source s;
+    TRY(ideal_source_find(d->source, &d->pairs, d->packed, t, &s, e));
+    TRY(check_rows(t, first, rows, e));
+    if (rows == 0) {
+        return OK;
+    }
+    return is_same(t, &s) ? read_same(d, t, &s, first, rows, data, scales, e)
+                          : read_defined(d, t, &s, first, rows, data, scales, e);
 }

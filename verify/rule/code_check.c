@@ -16,6 +16,11 @@
 
 enum { CODE_LARGEST = 0x7e, CODE_SIGN = 0x80, F16_COUNT = 65536 };
 
+/* Magnitudes are divided by their upper bits: the exponent and four bits of the mantissa, which are
+ * all that midpoints between codes have. */
+enum { PIECE_SHIFT = 32 - 1 - 12 };
+_Static_assert(CODE_PIECES == 1 << 12, "one code for each value of the upper bits");
+
 /* From this quotient on, even the largest code is off by half a step or more. */
 #define SATURATED 464.0f
 
@@ -39,6 +44,36 @@ static float code_high(unsigned code)
     }
     const float middle = (code_magnitude(code) + code_magnitude(code + 1)) / 2;
     return code % 2 == 0 ? middle : nextafterf(middle, 0);
+}
+
+/* The code whose interval has the quotient: the first one that reaches as far. */
+static unsigned search_code(const code_rules *r, float quotient)
+{
+    unsigned low = 0;
+    unsigned high = CODE_LARGEST + 1; /* of infinity and NaN */
+    while (low < high) {
+        const unsigned middle = (low + high) / 2;
+        if (quotient <= r->high[middle]) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* Floats that agree in these bits have two codes at most: a midpoint can only be the least of them.
+ * So the code of the least is searched, and the others have that one or the next. Infinity and NaNs
+ * count as above the largest code. */
+static void search_codes(code_rules *r)
+{
+    for (uint32_t i = 0; i < CODE_PIECES; i++) {
+        const uint32_t bits = i << PIECE_SHIFT;
+        float least;
+        memcpy(&least, &bits, sizeof least);
+        const unsigned code = search_code(r, least);
+        r->least_code[i] = (unsigned char)(code > CODE_LARGEST ? CODE_LARGEST : code);
+    }
 }
 
 static float f16_value(unsigned h)
@@ -69,6 +104,7 @@ err_code code_rules_create(code_rules *out, err *e)
         out->low[nans[i]] = INFINITY;
         out->high[nans[i]] = -1;
     }
+    search_codes(out);
     out->f16 = malloc(F16_COUNT * sizeof *out->f16);
     if (!out->f16) {
         return err_set(e, ERR_MEMORY, "no memory for a table of half-precision numbers");
@@ -252,34 +288,26 @@ void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out)
 
 /* ---- the definition -------------------------------------------- */
 
-/* The code whose interval has the quotient: the first one that reaches as far. */
-static unsigned code_of(const code_rules *r, float quotient)
+static void define_codes(const code_rules *r, const row *w, unsigned count, unsigned char *codes)
 {
-    unsigned low = 0;
-    unsigned high = CODE_LARGEST + 1; /* of infinity and NaN */
-    while (low < high) {
-        const unsigned middle = (low + high) / 2;
-        if (quotient <= r->high[middle]) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
+    for (unsigned j = 0; j < count; j++) {
+        const uint32_t bits = bits_of(w->narrow[j]) & 0x7fffffff; /* a NaN may have a sign */
+        const unsigned least = r->least_code[bits >> PIECE_SHIFT];
+        const unsigned above = w->narrow[j] <= r->high[least] ? 0U : 1U; /* also of a NaN */
+        codes[j] = (unsigned char)((least + above) | (bits_of(w->x[j]) >> 31 << 7));
     }
-    return low;
 }
 
-void tile_define(const code_rules *r, const tile_view *t, unsigned char *codes, float *scale)
+void tile_define(const code_rules *r, const tile_view *t, unsigned rows, unsigned char *codes,
+                 size_t pitch, float *scale)
 {
     row w = {0};
     const code_rule rule = code_rule_of(t->dialect, t->type, t->scales, amax_of(r, t, &w));
     *scale = rule.scale;
-    for (unsigned i = 0; i < t->rows; i++) {
+    for (unsigned i = 0; i < rows; i++) {
         load_source(r, t, i, w.x);
         code_rule_divide(&rule, w.x, t->cols, w.quotient);
         code_rule_narrow(&rule, w.quotient, t->cols, w.narrow);
-        for (unsigned j = 0; j < t->cols; j++) {
-            const unsigned sign = bits_of(w.x[j]) >> 31 ? CODE_SIGN : 0;
-            codes[i * t->pitch + j] = (unsigned char)(code_of(r, w.narrow[j]) | sign);
-        }
+        define_codes(r, &w, t->cols, codes + i * pitch);
     }
 }

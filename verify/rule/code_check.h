@@ -3,7 +3,7 @@
  *
  *     code_rules_create(&rules, e);
  *     tile_check(&rules, &tile, &verdict);      any number of tiles, on any number of threads
- *     tile_define(&rules, &tile, codes, &scale);
+ *     tile_define(&rules, &tile, rows, codes, pitch, &scale);
  *     code_rules_free(&rules);
  *
  * The quantizer computes a code from a quotient. Here the check is inverted: the meaning of a code
@@ -22,10 +22,13 @@
 #include "format/tensor/dtype.h"
 #include "format/base/err.h"
 
+enum { CODE_PIECES = 4096 };
+
 typedef struct code_rules {
     float value[256];          /* value of a code; NaN for 0x7F and 0xFF */
     float low[256], high[256]; /* magnitudes of quotients, inclusive; empty for the NaNs */
-    float *f16;                /* [65536] value of an F16 bit pattern */
+    unsigned char least_code[CODE_PIECES]; /* of a quotient with these upper bits, others zero */
+    float *f16;                            /* [65536] value of an F16 bit pattern */
 } code_rules;
 
 /* Errors: ERR_MEMORY. Free with code_rules_free. Read-only afterwards: threads may share it. */
@@ -56,9 +59,11 @@ typedef struct tile_verdict {
 
 void tile_check(const code_rules *r, const tile_view *t, tile_verdict *out);
 
-/* The scale and the codes that a tile has by definition: those that tile_check finds right. Codes and
- * scale of the view are not read. `codes`: rows of t->pitch bytes. Infinities and NaNs, which convert
- * refuses, have no codes; what is written for a tile with one is not specified. */
-void tile_define(const code_rules *r, const tile_view *t, unsigned char *codes, float *scale);
+/* The scale and the codes that a tile has by definition: those that tile_check finds right. Codes
+ * and scale of the view are not read. The codes of the first `rows` rows are written, in rows that
+ * are `pitch` apart. A NaN, and every element of a tile with an infinity, which convert refuses,
+ * has a value that is not finite. */
+void tile_define(const code_rules *r, const tile_view *t, unsigned rows, unsigned char *codes,
+                 size_t pitch, float *scale);
 
 #endif

@@ -59,7 +59,7 @@ static float narrow(float x, dtype to)
     if (to == DTYPE_BF16) {
         return round_bits(x, 1 << 16);
     }
-    if (to != DTYPE_F16) {
+    if (to != DTYPE_F16 || isnan(x)) {
         return x;
     }
     if (x >= 0x1p-14f) {

@@ -51,7 +51,7 @@ static void expect_defined(float y, uint8_t right)
     float scale = 0;
     const tile_view t = {
         .source = (const unsigned char *)x, .type = DTYPE_F32, .pitch = 2, .rows = 1, .cols = 2};
-    tile_define(&rules, &t, codes, &scale);
+    tile_define(&rules, &t, t.rows, codes, t.pitch, &scale);
     ck_assert_float_eq(scale, 1);
     ck_assert_uint_eq(codes[0], ORACLE_LARGEST);
     ck_assert_uint_eq(codes[1], right);
@@ -149,8 +149,8 @@ START_TEST(scales)
 }
 END_TEST
 
-/* Of all dialects, types and forms of scales: what is defined is found to be right, and nothing beside
- * a clipped tile is written. */
+/* Of all dialects, types and forms of scales: what is defined is found to be right, and nothing
+ * beside a clipped tile is written. */
 START_TEST(definitions_are_right)
 {
     enum { PITCH = BLOCK_MAX_COLS + 3 };
@@ -178,7 +178,7 @@ START_TEST(definitions_are_right)
             memcpy(source + k * each, &bits, each);
         }
         memset(codes, 0xaa, sizeof codes);
-        tile_define(&rules, &t, codes, &t.scale);
+        tile_define(&rules, &t, t.rows, codes, t.pitch, &t.scale);
         tile_check(&rules, &t, &v);
         ck_assert(v.scale_right);
         ck_assert_uint_eq(v.wrong_codes, 0);
