@@ -32,6 +32,8 @@ fi
 echo "== whole jobs"
 "${PYTHON:-/usr/bin/python3}" "$root/tests/make_checkpoint.py" --preset ring-mini --layers 2 -o "$checkpoint" >/dev/null
 "$programs/bench_job" "$checkpoint" "$dir" 5
+"$octavo" convert "$checkpoint" -o "$dir/mini.octavo" -q --no-read-back
+"$programs/bench_ideal" "$checkpoint" "$dir/mini.octavo"
 
 # The comparison with a script needs the virtual environment that the interop tests make.
 python=$root/build/interop/venv/bin/python
