@@ -69,6 +69,12 @@ static err_code on_forward_option(verify_request *q, const option_spec *o, const
     case OPTION_LIMITS:
         f->limits = value;
         break;
+    case OPTION_NO_IDEAL:
+        f->no_ideal = true;
+        break;
+    case OPTION_VERSUS:
+        f->versus = value;
+        break;
     case OPTION_DUMP:
         f->dump = value;
         break;
@@ -147,6 +153,9 @@ static err_code check_forward_options(const verify_request *q, err *e)
     }
     if (f->slopes[0] != f->slopes[1] && !q->against) {
         return err_set(e, ERR_USAGE, "--slope with two values requires --against");
+    }
+    if ((f->versus || f->no_ideal) && !q->against) {
+        return err_set(e, ERR_USAGE, "--%s requires --against", f->versus ? "versus" : "no-ideal");
     }
     if (f->force && !f->dump) {
         return err_set(e, ERR_USAGE, "--force requires --dump");

@@ -247,7 +247,20 @@ const option_spec option_table[] = {
      .name = "limits",
      .kind = VALUE_PATH,
      .value = "FILE",
-     .help = "Limits for --forward, as JSON, overriding the built-in ones."},
+     .help = "Absolute limits for --forward, as JSON, in addition to the comparison with the ideal "
+             "file."},
+    {.id = OPTION_NO_IDEAL,
+     .commands = VERIFY,
+     .name = "no-ideal",
+     .help = "Do not compute the ideal file, that is, what the recipe yields for the source by "
+             "definition. Then nothing is judged except by --limits."},
+    {.id = OPTION_VERSUS,
+     .commands = VERIFY,
+     .name = "versus",
+     .kind = VALUE_PATH,
+     .value = "FILE",
+     .help =
+         "Run another packed file as well, and report which of the two is nearer to the source."},
     {.id = OPTION_REFERENCE,
      .commands = VERIFY,
      .name = "reference",

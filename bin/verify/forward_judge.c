@@ -1,4 +1,5 @@
-/* The verdict on a forward pass: measurements against limits. */
+/* The verdict on a forward pass: parts and predictions against those of the ideal file, and
+ * measurements against limits. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static err_code judge_form(const forward_report *found, const forward_variant *f
 {
     for (metric m = 0; m < METRIC_COUNT; m++) {
         if (metrics[m].scope == SCOPE_SUMMARY) {
-            const double value = metric_of_summary(m, &f->summary);
+            const double value = metric_of_summary(m, &f->logits[SIDE_PACKED].summary);
             TRY(limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, &value, -1, 1, out, e));
         } else if (metrics[m].scope != SCOPE_REFERENCE) {
             TRY(judge_layers(found, f, m, l, out, e));
@@ -49,7 +50,7 @@ static void complain(report *r, const char *path, const forward_variant *f, cons
         snprintf(layer, sizeof layer, "layer %" PRId64 ": ", l->layer);
     }
     report_error(r, "%s: %s%s %.9g, limit %.9g (%s activations)", path, layer, metrics[l->of].name,
-                 l->measured, l->limit, f->fp8 ? "fp8" : "float32");
+                 l->measured, l->limit, forward_activations(f));
 }
 
 static json_t *failure_json(report *r, const forward_variant *f, const limit_failure *l)
@@ -74,25 +75,6 @@ static void report_failures(report *r, const char *path, const forward_variant *
             complain(r, path, f, &failed->items[i]);
         }
         (*total)++;
-    }
-}
-
-/* All limits are met: print how near the worst layer came to its own. */
-static void print_met(const forward_report *found, const limits *l)
-{
-    for (unsigned i = 0; i < found->variant_count; i++) {
-        const forward_variant *const f = &found->variants[i];
-        const double bound = l->bounds[f->fp8 ? LIMITS_FP8 : LIMITS_F32][METRIC_LOCAL_ERROR];
-        unsigned worst = 0;
-        for (unsigned k = 1; k < found->config.layers; k++) {
-            worst = f->layers[k].local_error > f->layers[worst].local_error ? k : worst;
-        }
-        printf("%slimits: all met (%s activations): largest local error %.3g, in layer %u",
-               i ? "" : "\n", f->fp8 ? "fp8" : "float32", f->layers[worst].local_error, worst);
-        if (!isnan(bound)) {
-            printf(", limit %.3g", bound);
-        }
-        printf("\n");
     }
 }
 
@@ -123,26 +105,217 @@ static err_code judge_forms(report *r, const forward_subject *s, const forward_r
     return OK;
 }
 
+/* ---- against the ideal file ------------------------------------ */
+
+typedef struct verdict {
+    size_t faults; /* parts at fault, in all variants */
+    size_t worse;  /* variants that predict worse than the ideal file */
+    size_t limits; /* exceeded */
+} verdict;
+
+static const char *part_title(model_part part)
+{
+    static const char *const titles[MODEL_PARTS] = {
+        [PART_EMBEDDING] = "embedding",
+        [PART_ATTENTION] = "attention",
+        [PART_ROUTER] = "router",
+        [PART_MLP] = "MLP",
+        [PART_HEAD] = "final norm and head",
+    };
+    return titles[part];
+}
+
+static void complain_part(report *r, const char *path, const forward_variant *f,
+                          const part_measure *p)
+{
+    char where[64];
+    if (p->layer < 0) {
+        snprintf(where, sizeof where, "%s", part_title(p->part));
+    } else {
+        snprintf(where, sizeof where, "layer %" PRId64 ": %s", p->layer, part_title(p->part));
+    }
+    if (p->defined) {
+        report_error(r,
+                     "%s: %s: not what the recipe yields for the source (distance %.3g, %s "
+                     "activations)",
+                     path, where, p->distance, forward_activations(f));
+    } else {
+        report_error(r,
+                     "%s: %s: error %.4g, more than %.2f times the %.4g of the ideal file (%s "
+                     "activations)",
+                     path, where, p->error, PART_TOLERANCE, p->ideal_error, forward_activations(f));
+    }
+}
+
+static json_t *fault_json(report *r, const forward_variant *f, const part_measure *p)
+{
+    json_t *const o = forward_part_json(r, p);
+    report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
+    return o;
+}
+
+static size_t report_faults(report *r, const char *path, const forward_variant *f, json_t *list)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < f->part_count; i++) {
+        if (!part_at_fault(&f->parts[i])) {
+            continue;
+        }
+        if (r->json) {
+            report_append(r, list, fault_json(r, f, &f->parts[i]));
+        } else if (count < FAILURE_LINES_MAX) {
+            complain_part(r, path, f, &f->parts[i]);
+        }
+        count++;
+    }
+    return count;
+}
+
+static bool all_defined(const forward_variant *f)
+{
+    bool all = true;
+    for (size_t i = 0; i < f->part_count; i++) {
+        all = all && f->parts[i].defined;
+    }
+    return all;
+}
+
+/* Parts get the experts that the source chose. Another expert that only the packed model chose is in
+ * none of them, but in its own states. */
+static size_t report_own(report *r, const char *path, const forward_variant *f, json_t *list)
+{
+    if (f->unequal_layer < 0 || !all_defined(f)) {
+        return 0;
+    }
+    const part_measure p = {
+        .part = PART_MLP,
+        .layer = f->unequal_layer,
+        .defined = true,
+        .error = NAN,
+        .ideal_error = NAN,
+        .distance = NAN,
+        .versus_error = NAN,
+    };
+    if (r->json) {
+        report_append(r, list, fault_json(r, f, &p));
+    } else {
+        report_error(r,
+                     "%s: layer %" PRId64 ": not what the recipe yields for the source, in experts "
+                     "that the source does not choose (%s activations)",
+                     path, p.layer, forward_activations(f));
+    }
+    return 1;
+}
+
+static void complain_worse(report *r, const char *path, const forward_variant *f)
+{
+    const paired *const p = &f->with_ideal;
+    report_error(r,
+                 "%s: predicts worse than the ideal file, by more than 3 standard errors (KL %.3g "
+                 "+- %.2g, top-1 %.3g +- %.2g, log perplexity %.3g +- %.2g; %s activations)",
+                 path, p->kl.mean, p->kl.standard_error, p->top1.mean, p->top1.standard_error,
+                 p->nll.mean, p->nll.standard_error, forward_activations(f));
+}
+
+static void judge_against_ideal(report *r, const forward_subject *s, const forward_variant *f,
+                                json_t *list, verdict *v)
+{
+    const paired *const p = &f->with_ideal;
+    const size_t parts = report_faults(r, s->path, f, list);
+    v->faults += parts > 0 ? parts : report_own(r, s->path, f, list);
+    if (paired_is_judged(p) && paired_is_worse(p)) {
+        v->worse++;
+        if (!r->json) {
+            complain_worse(r, s->path, f);
+        }
+    }
+}
+
+/* ---- the verdict ----------------------------------------------- */
+
+static void print_passed_parts(const forward_variant *f)
+{
+    double largest = 0;
+    for (size_t i = 0; i < f->part_count; i++) {
+        const part_measure *const p = &f->parts[i];
+        const double ratio = p->error == 0 ? 0 : p->error / p->ideal_error;
+        largest = ratio > largest ? ratio : largest;
+    }
+    printf("gate: passed (%s activations): ", forward_activations(f));
+    if (all_defined(f)) {
+        printf("every part is exactly what the recipe yields, as good as this format can be\n");
+    } else {
+        printf(
+            "another tool's codes; largest error %.3f times that of the ideal file, limit %.2f\n",
+            largest, PART_TOLERANCE);
+    }
+}
+
+static void print_passed(const forward_subject *s, const forward_report *found)
+{
+    putchar('\n');
+    for (unsigned i = 0; i < found->variant_count && found->ideal != IDEAL_NONE; i++) {
+        print_passed_parts(&found->variants[i]);
+    }
+    if (found->ideal == IDEAL_NONE) {
+        printf("gate: not judged: there is no ideal file to compare with\n");
+    }
+    if (s->limited) {
+        printf("limits: all met\n");
+    }
+}
+
+static void refuse(const forward_subject *s, const verdict *v, err *e)
+{
+    const char *const before = v->faults ? "; " : "";
+    char faults[64] = "";
+    char worse[64] = "";
+    char exceeded[64] = "";
+    if (v->faults) {
+        snprintf(faults, sizeof faults, "%zu part%s at fault", v->faults, text_s(v->faults));
+    }
+    if (v->worse) {
+        snprintf(worse, sizeof worse, "%spredicts worse than the ideal file", before);
+    }
+    if (v->limits) {
+        snprintf(exceeded, sizeof exceeded, "%s%zu limit%s exceeded", v->worse ? "; " : before,
+                 v->limits, text_s(v->limits));
+    }
+    err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %s%s%s", s->path, faults, worse,
+            exceeded);
+}
+
+static err_code judge_all(report *r, const forward_subject *s, const forward_report *found,
+                          const limits *l, verdict *v, err *e)
+{
+    json_t *const failed = r->json ? json_array() : NULL;
+    json_t *const faults = r->json ? json_array() : NULL;
+    for (unsigned i = 0; i < found->variant_count; i++) {
+        judge_against_ideal(r, s, &found->variants[i], faults, v);
+    }
+    const err_code code = judge_forms(r, s, found, l, failed, &v->limits, e);
+    if (r->json) {
+        report_put(r, r->root, "faults", faults);
+        report_put(r, r->root, "failed_limits", failed);
+    }
+    return code;
+}
+
 err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
                        const limits *l, err *e)
 {
-    json_t *const list = r->json ? json_array() : NULL;
-    size_t total = 0;
-    const err_code code = judge_forms(r, s, found, l, list, &total, e);
-    if (r->json) {
-        report_put(r, r->root, "failed_limits", list);
-    }
-    TRY(code);
+    verdict v = {0};
+    TRY(judge_all(r, s, found, l, &v, e));
     if (found->modes_compared && found->unequal_layer >= 0) {
         return err_set(e, ERR_INTERNAL, "%s: layer %" PRId64 ": prefill and decode differ", s->path,
                        found->unequal_layer);
     }
-    if (total > 0) {
-        return err_set(e, s->against ? ERR_NUMERIC : ERR_DIFFERENT, "%s: %zu limit%s exceeded",
-                       s->path, total, text_s(total));
+    if (v.faults || v.worse || v.limits) {
+        refuse(s, &v, e);
+        return s->against ? ERR_NUMERIC : ERR_DIFFERENT;
     }
     if (s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
-        print_met(found, l);
+        print_passed(s, found);
     }
     return OK;
 }

@@ -1,5 +1,6 @@
 #include "bin/verify/forward_report.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "bin/cli/table.h"
@@ -12,7 +13,7 @@ typedef struct shown_metric {
     char text[32];
 } shown_metric;
 
-static const char *slope_name(slope_form s)
+const char *forward_slope_name(slope_form s)
 {
     static const char *const words[] = {
 #define X(name, word) word,
@@ -22,7 +23,7 @@ static const char *slope_name(slope_form s)
     return words[s];
 }
 
-static const char *activations_name(const forward_variant *f)
+const char *forward_activations(const forward_variant *f)
 {
     return f->fp8 ? "fp8" : "float32";
 }
@@ -33,6 +34,9 @@ static void print_head(const forward_subject *s, const forward_report *found)
     char other[256];
     printf("forward: %zu sequence%s of %zu token%s", found->sequences, text_s(found->sequences),
            found->length, text_s(found->length));
+    if (found->sequences < s->sequences) {
+        printf(", of %zu: interrupted", s->sequences);
+    }
     if (s->tokens_dropped > 0) {
         printf(" (%zu more not used)", s->tokens_dropped);
     }
@@ -104,11 +108,47 @@ static void print_divergence(const forward_report *found, const position_summary
     printf(", ");
 }
 
+static void print_difference(const char *before, const interval *i)
+{
+    printf("%s%.2g", before, i->mean);
+    if (!isnan(i->standard_error)) {
+        printf(" +- %.1g", i->standard_error);
+    }
+}
+
+/* Differences of two models by sequence. */
+static void print_paired(const paired *p, const char *what)
+{
+    printf("    %s: ", what);
+    print_difference("KL ", &p->kl);
+    print_difference(", top-1 ", &p->top1);
+    if (!isnan(p->nll.mean)) {
+        print_difference(", log perplexity ", &p->nll);
+    }
+    if (!paired_is_judged(p)) {
+        printf(" (not judged: fewer than %d sequences)", INTERVAL_JUDGED_FROM);
+    }
+    putchar('\n');
+}
+
+static void print_versus(const forward_variant *f)
+{
+    const paired *const p = &f->with_versus;
+    const interval *const kl = &p->kl;
+    printf("    versus: KL %.3g; ", f->logits[SIDE_VERSUS].summary.kl_mean);
+    print_difference("packed - versus ", kl);
+    if (!isnan(kl->low)) {
+        printf(" [%.2g, %.2g]", kl->low, kl->high);
+    }
+    printf("; nearer to the source in %zu of %zu sequences, farther in %zu\n", p->wins,
+           p->sequences, p->losses);
+}
+
 /* One form: all that is measured on logits. */
 static void print_summary(const forward_report *found, const forward_variant *f)
 {
-    const position_summary *const p = &f->summary;
-    printf("  %s activations: ", activations_name(f));
+    const position_summary *const p = &f->logits[SIDE_PACKED].summary;
+    printf("  %s activations: ", forward_activations(f));
     if (p->compared > 0) {
         print_divergence(found, p);
     }
@@ -118,40 +158,95 @@ static void print_summary(const forward_report *found, const forward_variant *f)
                p->logit_max_difference);
     }
     putchar('\n');
+    if (!isnan(p->kl_choice)) {
+        printf("    of this KL, weights %.3g, other experts %.3g\n", p->kl_choice, p->kl_routing);
+    }
+    if (f->with_ideal.sequences > 0) {
+        print_paired(&f->with_ideal, "packed - ideal");
+    }
+    if (f->with_versus.sequences > 0) {
+        print_versus(f);
+    }
 }
 
-static const char *kind_name(const forward_report *found, unsigned layer)
+const char *forward_layer_kind(const forward_report *found, unsigned layer)
 {
     return model_layer_kind(&found->config, layer) == LAYER_LINEAR ? "linear" : "softmax";
 }
 
-/* True if reports have the metric for each layer. */
-static bool is_shown(const forward_report *found, metric m)
+static bool has_experts(const forward_report *found)
+{
+    return model_count_experts(&found->config, found->config.layers) > 0;
+}
+
+bool forward_shows(const forward_report *found, metric m)
 {
     const metric_scope scope = metrics[m].scope;
-    const bool experts = model_count_experts(&found->config, found->config.layers) > 0;
+    const bool experts = has_experts(found);
     return scope == SCOPE_LAYER || (scope == SCOPE_ROUTER && experts) ||
            (scope == SCOPE_SLOPES && found->has_reference && model_has_linear(&found->config));
 }
 
-static void put_heading(table *t, const forward_report *found)
+/* The parts of a layer that a table shows: with the error of the ideal file, if it is another. */
+static const model_part layer_parts[] = {PART_ATTENTION, PART_ROUTER, PART_MLP};
+
+enum { LAYER_PARTS = sizeof layer_parts / sizeof layer_parts[0] };
+
+static bool shows_part(const forward_report *found, const forward_variant *f, model_part part)
+{
+    return f->part_count > 0 && (part != PART_ROUTER || has_experts(found));
+}
+
+static void put_part(table *t, const part_measure *p)
+{
+    if (isnan(p->ideal_error) || p->ideal_error == p->error) {
+        table_cell(t, "%.3g", p->error);
+    } else {
+        table_cell(t, "%.3g (%.3g)", p->error, p->ideal_error);
+    }
+}
+
+/* The parts of the layer begin at *next, which goes on to those of the following layer. */
+static void put_parts(table *t, const forward_report *found, const forward_variant *f,
+                      const part_measure **next)
+{
+    for (unsigned i = 0; i < LAYER_PARTS; i++) {
+        if (!shows_part(found, f, layer_parts[i])) {
+            continue;
+        }
+        if ((*next)->part == layer_parts[i]) {
+            put_part(t, (*next)++);
+        } else {
+            table_cell(t, "%s", "");
+        }
+    }
+}
+
+static void put_heading(table *t, const forward_report *found, const forward_variant *f)
 {
     table_cell(t, "layer");
     table_cell(t, "kind");
+    for (unsigned i = 0; i < LAYER_PARTS; i++) {
+        if (shows_part(found, f, layer_parts[i])) {
+            table_cell(t, "%s", part_names[layer_parts[i]]);
+        }
+    }
     for (metric m = 0; m < METRIC_COUNT; m++) {
-        if (is_shown(found, m)) {
+        if (forward_shows(found, m)) {
             table_cell(t, "%s", metrics[m].heading);
         }
     }
 }
 
-static void put_layer(table *t, const forward_report *found, const forward_variant *f, unsigned i)
+static void put_layer(table *t, const forward_report *found, const forward_variant *f, unsigned i,
+                      const part_measure **next)
 {
     table_cell(t, "%u", i);
-    table_cell(t, "%s", kind_name(found, i));
+    table_cell(t, "%s", forward_layer_kind(found, i));
+    put_parts(t, found, f, next);
     for (metric m = 0; m < METRIC_COUNT; m++) {
         shown_metric value;
-        if (is_shown(found, m)) {
+        if (forward_shows(found, m)) {
             table_cell(t, "%s", show(&value, m, metric_of_layer(m, &f->layers[i])));
         }
     }
@@ -159,18 +254,23 @@ static void put_layer(table *t, const forward_report *found, const forward_varia
 
 static err_code print_layers(const forward_report *found, const forward_variant *f, err *e)
 {
-    char align[2 + METRIC_COUNT + 1] = "rl";
+    char align[2 + LAYER_PARTS + METRIC_COUNT + 1] = "rl";
     size_t columns = 2;
+    for (unsigned i = 0; i < LAYER_PARTS; i++) {
+        align[columns] = 'r';
+        columns += shows_part(found, f, layer_parts[i]);
+    }
     for (metric m = 0; m < METRIC_COUNT; m++) {
         align[columns] = 'r';
-        columns += is_shown(found, m);
+        columns += forward_shows(found, m);
     }
     align[columns] = '\0';
     table t;
     table_start(&t, align);
-    put_heading(&t, found);
+    put_heading(&t, found, f);
+    const part_measure *next = f->part_count > 0 ? &f->parts[1] : NULL; /* after the embedding */
     for (unsigned i = 0; i < found->config.layers; i++) {
-        put_layer(&t, found, f, i);
+        put_layer(&t, found, f, i, &next);
     }
     putchar('\n');
     return table_finish(&t, e);
@@ -196,8 +296,36 @@ static void print_slopes(const forward_subject *s, const forward_report *found)
     const slope_form others = s->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
     printf(
         "  slopes: %s fits better; mean local error of linear layers %.3g with %s, %.3g with %s\n",
-        slope_name(other < ours ? others : s->slopes[0]), ours / count, slope_name(s->slopes[0]),
-        other / count, slope_name(others));
+        forward_slope_name(other < ours ? others : s->slopes[0]), ours / count,
+        forward_slope_name(s->slopes[0]), other / count, forward_slope_name(others));
+}
+
+static void print_end(const part_measure *p, const char *what)
+{
+    printf("%s %.3g", what, p->error);
+    if (!isnan(p->ideal_error) && p->ideal_error != p->error) {
+        printf(" (ideal %.3g)", p->ideal_error);
+    }
+}
+
+/* Experts that no token chose, and tensors that were never read: nothing is known about them. */
+static void print_coverage(const coverage *c)
+{
+    if (c->experts > 0) {
+        printf("  coverage: %" PRIu64 " of %" PRIu64 " experts were chosen by some token",
+               c->chosen, c->experts);
+        if (c->chosen < c->experts) {
+            printf(" (layer %u: %u of %u)", c->least_layer, c->layer_chosen[c->least_layer],
+                   c->per_layer);
+        }
+        putchar('\n');
+    }
+    if (c->unread > 0) {
+        char name[256];
+        printable(name, sizeof name, c->first_unread);
+        printf("  never read: %" PRIu64 " tensor%s, %s%s\n", c->unread, text_s(c->unread), name,
+               c->unread > 1 ? ", ..." : "");
+    }
 }
 
 err_code forward_print(const forward_subject *s, const forward_report *found, err *e)
@@ -214,99 +342,13 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
         if (s->against || found->has_reference) {
             TRY(print_layers(found, &found->variants[f], e));
         }
+        const size_t parts = found->variants[f].part_count;
+        if (parts > 0) {
+            print_end(&found->variants[f].parts[0], "  embedding");
+            print_end(&found->variants[f].parts[parts - 1], ", final norm and head");
+            putchar('\n');
+        }
     }
+    print_coverage(&found->coverage);
     return OK;
-}
-
-/* ---- JSON ------------------------------------------------------ */
-
-static json_t *layer_json(report *r, const forward_report *found, const forward_variant *f,
-                          unsigned i)
-{
-    json_t *const o = json_object();
-    report_put(r, o, "layer", report_number(i));
-    report_put(r, o, "kind", report_text(kind_name(found, i)));
-    for (metric m = 0; m < METRIC_COUNT; m++) {
-        if (is_shown(found, m)) {
-            report_put(r, o, metrics[m].name, report_real(metric_of_layer(m, &f->layers[i])));
-        }
-    }
-    return o;
-}
-
-static json_t *summary_json(report *r, const position_summary *p)
-{
-    json_t *const o = json_object();
-    for (metric m = 0; m < METRIC_COUNT; m++) {
-        if (metrics[m].scope == SCOPE_SUMMARY) {
-            report_put(r, o, metrics[m].name, report_real(metric_of_summary(m, p)));
-        }
-    }
-    report_put(r, o, "positions_compared", report_number(p->compared));
-    report_put(r, o, "positions_scored", report_number(p->scored));
-    report_put(r, o, "kl_max_position", report_number(p->kl_max_index));
-    return o;
-}
-
-/* One array for each measured number, with an element for each position. */
-static json_t *positions_json(report *r, const forward_report *found, const forward_variant *f)
-{
-    json_t *const o = json_object();
-    json_t *const kl = json_array();
-    json_t *const top1 = json_array();
-    json_t *const source = json_array();
-    json_t *const packed = json_array();
-    for (size_t i = 0; i < found->sequences * found->length; i++) {
-        const position_measure *const p = &f->positions[i];
-        report_append(r, kl, report_real(p->kl));
-        report_append(r, top1, json_boolean(p->top1));
-        report_append(r, source, report_real(p->source_nll));
-        report_append(r, packed, report_real(p->packed_nll));
-    }
-    report_put(r, o, "kl", kl);
-    report_put(r, o, "top1", top1);
-    report_put(r, o, "source_nll", source);
-    report_put(r, o, "packed_nll", packed);
-    return o;
-}
-
-static json_t *form_json(report *r, const forward_report *found, const forward_variant *f)
-{
-    json_t *const o = json_object();
-    json_t *const layers = json_array();
-    for (unsigned i = 0; i < found->config.layers; i++) {
-        report_append(r, layers, layer_json(r, found, f, i));
-    }
-    report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
-    report_put(r, o, "summary", summary_json(r, &f->summary));
-    report_put(r, o, "layers", layers);
-    report_put(r, o, "positions", positions_json(r, found, f));
-    return o;
-}
-
-json_t *forward_json(report *r, const forward_subject *s, const forward_report *found)
-{
-    json_t *const o = json_object();
-    json_t *const forms = json_array();
-    json_t *const slopes = json_array();
-    for (unsigned f = 0; f < found->variant_count; f++) {
-        report_append(r, forms, form_json(r, found, &found->variants[f]));
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        report_append(r, slopes, report_text(slope_name(s->slopes[i])));
-    }
-    report_put(r, o, "against", report_text(s->against));
-    report_put(r, o, "reference", report_text(s->reference));
-    report_put(r, o, "sequences", report_number(found->sequences));
-    report_put(r, o, "length", report_number(found->length));
-    report_put(r, o, "tokens_dropped", report_number(s->tokens_dropped));
-    report_put(r, o, "slopes", slopes);
-    report_put(r, o, "modes_equal",
-               found->modes_compared ? json_boolean(found->unequal_layer < 0) : json_null());
-    report_put(r, o, "embedding_rms", report_real(found->embedding_rms));
-    report_put(r, o, "source_bytes_read", report_number(found->bytes_read[0]));
-    report_put(r, o, "packed_bytes_read", report_number(found->bytes_read[1]));
-    report_put(r, o, "seconds", report_real(s->seconds));
-    report_put(r, o, "variants", forms);
-    return o;
 }

@@ -14,6 +14,8 @@
 typedef struct forward_subject {
     const char *path, *against, *reference;
     const slope_form *slopes; /* [2]: source, operand */
+    bool limited;             /* the user gave limits */
+    size_t sequences;         /* asked for */
     size_t tokens_dropped;    /* of the input, after the last sequence that was used */
     double seconds;
 } forward_subject;
@@ -21,12 +23,23 @@ typedef struct forward_subject {
 /* Print everything except the verdict. ERR_MEMORY. */
 MUST_CHECK err_code forward_print(const forward_subject *s, const forward_report *found, err *e);
 
-/* Report every limit that is exceeded, or that all limits are met (forward_judge.c). Errors:
- * ERR_NUMERIC a limit is exceeded; ERR_DIFFERENT likewise, compared with a reference; ERR_INTERNAL
- * prefill and decode differ; ERR_MEMORY. */
+/* Report every part that is at fault and every limit that is exceeded, or why there is none
+ * (forward_judge.c). Errors: ERR_NUMERIC something of this; ERR_DIFFERENT a limit, compared with a
+ * reference; ERR_INTERNAL prefill and decode differ; ERR_MEMORY. */
 MUST_CHECK err_code forward_judge(report *r, const forward_subject *s, const forward_report *found,
                                   const limits *l, err *e);
 
+/* (forward_json.c) */
 json_t *forward_json(report *r, const forward_subject *s, const forward_report *found);
+json_t *forward_part_json(report *r, const part_measure *p);
+
+/* ---- words and choices that all of them share ------------------ */
+
+const char *forward_slope_name(slope_form s);
+const char *forward_activations(const forward_variant *f);
+const char *forward_layer_kind(const forward_report *found, unsigned layer);
+
+/* True if reports have the metric for each layer. */
+bool forward_shows(const forward_report *found, metric m);
 
 #endif

@@ -1,7 +1,9 @@
 /* The third check of verify: run the model over the tokens that verify_prepare made, then print and
  * judge the measurements. */
+#include <signal.h>
 #include <string.h>
 
+#include "bin/cli/signals.h"
 #include "bin/verify/forward_report.h"
 #include "bin/verify/verify_prepare.h"
 #include "format/base/cpu_level.h"
@@ -40,6 +42,24 @@ static err_code check_same_file(const verify_inputs *in, err *e)
                : OK;
 }
 
+/* If every tensor is its definition, the packed file is the ideal one; but the ideal file has the
+ * slopes of the source. */
+static ideal_origin ideal_origin_of(const forward_check *c)
+{
+    const forward_request *const f = &c->q->forward;
+    if (f->no_ideal || !c->in->against) {
+        return IDEAL_NONE;
+    }
+    return c->in->weights_proved && f->slopes[0] == f->slopes[1] ? IDEAL_PACKED : IDEAL_COMPUTED;
+}
+
+/* Ctrl-C; every other signal ends the run at once. */
+static bool is_interrupted(void *ctx)
+{
+    (void)ctx;
+    return signals_pending() == SIGINT;
+}
+
 static err_code prepare(forward_check *c, err *e)
 {
     const forward_request *const f = &c->q->forward;
@@ -57,6 +77,9 @@ static err_code prepare(forward_check *c, err *e)
         .dump = f->dump,
         .force = f->force,
         .reference = c->in->reference,
+        .ideal = ideal_origin_of(c),
+        .versus = c->in->versus,
+        .finish = is_interrupted,
     };
     TRY(check_same_file(c->in, e));
     TRY(note_if_slow(c, e));
@@ -125,6 +148,8 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
         .against = c->q->against,
         .reference = c->q->forward.reference,
         .slopes = c->options.slopes,
+        .limited = c->q->forward.limits,
+        .sequences = c->options.sequences,
         .tokens_dropped = c->in->tokens_dropped,
         .seconds = seconds,
     };
@@ -148,28 +173,13 @@ out:
     return code;
 }
 
-/* Models whose configurations differ run anyway; afterwards the worse of the two findings decides. */
-static err_code compare_and_run(forward_check *c, err *e)
-{
-    err difference = {0};
-    const err_code configurations = compare_configurations(c, &difference);
-    err_code code = configurations;
-    if (configurations == OK || configurations == ERR_DIFFERENT) {
-        code = run_and_report(c, e);
-    }
-    if (configurations != OK && err_worse(code, configurations) == configurations) {
-        *e = difference;
-        code = configurations;
-    }
-    return code;
-}
-
 err_code verify_forward(verify_request *q, const verify_inputs *in, const monitor *m, err *e)
 {
     forward_check c = {.q = q, .in = in, .monitor = m};
     err_code code = OK;
     TRY_OUT(prepare(&c, e));
-    TRY_OUT(compare_and_run(&c, e));
+    TRY_OUT(compare_configurations(&c, e)); /* other models need no comparison */
+    TRY_OUT(run_and_report(&c, e));
 out:
     if (c.ops) {
         c.ops->destroy(c.ops);

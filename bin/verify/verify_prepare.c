@@ -115,6 +115,7 @@ static err_code read_configs(const verify_inputs *in, model_config *config, err 
 {
     model_config source;
     TRY(model_config_read(in->model, model_archs, NULL, config, e));
+    TRY(in->versus ? model_config_read(in->versus, model_archs, NULL, &source, e) : OK);
     return in->against ? model_config_read(in->against, model_archs, NULL, &source, e) : OK;
 }
 
@@ -201,6 +202,7 @@ static err_code is_input(const void *ctx, const struct stat *st, bool *is_one, e
     const forward_request *const f = &in->q->forward;
     TRY(is_of_model(in->model, st, is_one, e));
     TRY(is_of_model(in->against, st, is_one, e));
+    TRY(is_of_model(in->versus, st, is_one, e));
     TRY(is_text(f->text, st, is_one, e));
     TRY(input_is(f->tokens, st, is_one, e));
     TRY(input_is(f->reference, st, is_one, e));
@@ -227,8 +229,14 @@ static err_code check_model(const verify_inputs *in, const store *s, err *e)
 
 static err_code check_pass(const verify_inputs *in, const model_config *config, err *e)
 {
+    model_config versus;
     if (in->against) {
         TRY(check_model(in, in->against, e));
+    }
+    if (in->versus) {
+        TRY(model_config_read(in->versus, model_archs, NULL, &versus, e));
+        TRY(model_tensors_list(&versus, in->versus, e)); /* no comparison of weights lists them */
+        TRY(run_check_length(in->versus, &versus, in->length, e));
     }
     TRY(check_model(in, in->model, e));
     if (in->reference) {
@@ -260,6 +268,9 @@ static err_code open_all(verify_inputs *in, err *e)
     if (in->q->against) {
         TRY(open_against(in, e));
     }
+    if (in->q->forward.versus) {
+        TRY(store_open(in->q->forward.versus, in->monitor, &in->versus, e));
+    }
     return in->q->checks & CHECK_FORWARD ? prepare_forward(in, e) : OK;
 }
 
@@ -287,6 +298,7 @@ void verify_inputs_close(verify_inputs *in)
     token_input_free(&in->tokens);
     reference_close(in->reference);
     store_close(in->against);
+    store_close(in->versus);
     store_close(in->model);
     pack_close(in->packed);
     if (in->fd >= 0) {

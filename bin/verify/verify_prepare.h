@@ -27,7 +27,8 @@ struct verify_inputs {
                                none yet (verify_inputs_packed) */
     checkpoint *source; /* to compare weights with; NULL: they are not compared. That of
                                `against`, or owned */
-    store *model, *against; /* models to run; NULL: not run */
+    store *model, *against, *versus; /* models to run; NULL: not run */
+    bool weights_proved; /* the check of weights has found every tensor to be its definition */
     limits limits;
     reference *reference; /* NULL: none */
     token_input tokens;

@@ -48,7 +48,8 @@ typedef struct forward_request {
     unsigned length, sequences; /* 0: not given; sequences UINT_MAX: all */
     unsigned activations, modes;
     slope_form slopes[2];
-    bool force;
+    bool force, no_ideal;
+    const char *versus; /* another packed file to run; NULL: none */
 } forward_request;
 
 typedef struct verify_request {

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/aid/naive_parts.h"
 
@@ -155,8 +156,8 @@ typedef struct routing {
     bool *group, *expert;      /* groups that stay, experts of them */
 } routing;
 
-/* One token: the numbers of its experts and their weights. */
-static void route_token(routing r, const router_shape *shape, uint32_t *index, float *weights)
+/* The numbers of the experts of one token. */
+static void choose(routing r, const router_shape *shape, uint32_t *index)
 {
     const size_t part = shape->experts / shape->groups;
     for (size_t g = 0; g < shape->groups; g++) {
@@ -167,22 +168,41 @@ static void route_token(routing r, const router_shape *shape, uint32_t *index, f
         r.expert[e] = among_top(r.score, r.group, shape->groups, e / part, shape->top_groups);
     }
     size_t selected = 0;
-    float sum = 0;
     for (size_t e = 0; e < shape->experts; e++) {
         if (among_top(r.biased, r.expert, shape->experts, e, shape->top_k)) {
             assert(selected < shape->top_k);
             index[selected++] = (uint32_t)e;
-            sum = sum + r.s[e];
         }
-    }
-    for (size_t i = 0; i < selected; i++) {
-        const float s = r.s[index[i]];
-        weights[i] = shape->normalize ? s / (sum + 1e-20f) * shape->scaling : s * shape->scaling;
     }
 }
 
-void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                 float *weights)
+static void weigh(const float *s, const router_shape *shape, const uint32_t *index, float *weights)
+{
+    float sum = 0;
+    for (size_t i = 0; i < shape->top_k; i++) {
+        sum = sum + s[index[i]];
+    }
+    for (size_t i = 0; i < shape->top_k; i++) {
+        const float x = s[index[i]];
+        weights[i] = shape->normalize ? x / (sum + 1e-20f) * shape->scaling : x * shape->scaling;
+    }
+}
+
+static void route_token(routing r, const router_shape *shape, size_t t, const routes *out)
+{
+    uint32_t *const index = out->index + t * shape->top_k;
+    if (out->choice) {
+        memcpy(index, out->choice + t * shape->top_k, shape->top_k * sizeof *index);
+    } else {
+        choose(r, shape, index);
+    }
+    weigh(r.s, shape, index, out->weights + t * shape->top_k);
+    if (out->scores) {
+        memcpy(out->scores + t * shape->experts, r.biased, shape->experts * sizeof(float));
+    }
+}
+
+void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, const routes *out)
 {
     const size_t experts = shape->experts;
     assert(experts % shape->groups == 0);
@@ -200,7 +220,7 @@ void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, ui
             r.s[e] = naive_sigmoid(*at(z, t, e));
             r.biased[e] = bias ? r.s[e] + bias[e] : r.s[e];
         }
-        route_token(r, shape, index + t * shape->top_k, weights + t * shape->top_k);
+        route_token(r, shape, t, out);
     }
     free(memory);
     free(marks);

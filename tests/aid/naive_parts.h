@@ -49,7 +49,6 @@ void naive_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t 
                      size_t room, mat y);
 void naive_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
                             float *state, mat y);
-void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                 float *weights);
+void naive_route(ops *o, mat z, const router_shape *shape, const float *bias, const routes *out);
 
 #endif

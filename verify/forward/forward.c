@@ -4,131 +4,224 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/base/cpu_level.h"
+#include "format/base/num.h"
 #include "verify/arch/archs.h"
 #include "verify/forward/forward_job.h"
 
-/* ---- opening and closing --------------------------------------- */
+/* ---- opening --------------------------------------------------- */
 
-err_code forward_side_prepare(forward_job *j, model_side *s, store *model, ops *o, err *e)
+void forward_job_begin(forward_job *j)
 {
+    forward_report *const r = j->report;
+    *r = (forward_report){.embedding_rms = NAN, .unequal_layer = -1};
+    if (j->options->f32) {
+        r->variants[r->variant_count++] = (forward_variant){.fp8 = false, .unequal_layer = -1};
+    }
+    if (j->options->fp8) {
+        r->variants[r->variant_count++] = (forward_variant){.fp8 = true, .unequal_layer = -1};
+    }
+    memset(j->sides, 0, sizeof j->sides);
+    for (int s = 0; s < SIDES; s++) {
+        j->sides[s].job = j;
+        memset(j->sides[s].number, -1, sizeof j->sides[s].number);
+    }
+}
+
+/* Whose rounding is it? A packed file says of its tensors that they are the source's bytes or the
+ * definition of its codes; of FP8 that it took over it knows nothing, unless the source has it. */
+static bool is_defined(const forward_job *j, const store_tensor *t)
+{
+    const store *const source = j->sides[SIDE_SOURCE].run.store;
+    if (!t->quantized) {
+        return true;
+    }
+    if (t->of_record && t->of_record->origin == ORIGIN_QUANTIZED) {
+        return true;
+    }
+    const store_tensor *const s = source ? store_find(source, t->name) : NULL;
+    return s && s->quantized;
+}
+
+static err_code read_weight(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows,
+                            void *data, float *scales, err *e)
+{
+    model_side *const s = ctx;
+    if (s == &s->job->sides[SIDE_PACKED]) {
+        coverage_add_tensor(&s->job->report->coverage, s->run.store, t);
+        s->undefined = s->undefined || !is_defined(s->job, t);
+    }
+    return s->ideal ? ideal_read(s->ideal, t, first, rows, data, scales, e)
+                    : store_read(s->run.store, t, first, rows, data, scales, e);
+}
+
+err_code forward_side_prepare(forward_job *j, forward_side side, store *model, ops *o, err *e)
+{
+    model_side *const s = &j->sides[side];
     s->run = (model_run){
         .ops = o,
         .store = model,
+        .reader = {.read = read_weight, .ctx = s},
         .pool = &j->pool,
-        .monitor = j->monitor,
-        .sequences = j->options->sequences,
+        .monitor = &j->monitor,
         .length = j->options->length,
         .tracks = s->tracks, /* run_close releases what planned tracks hold, opened or not */
     };
-    TRY(model_config_read(model, model_archs, j->monitor, &s->run.config, e));
-    return model_tensors_check(&s->run.config, model, j->monitor, e);
+    TRY(model_config_read(model, model_archs, &j->monitor, &s->run.config, e));
+    return model_tensors_check(&s->run.config, model, &j->monitor, e);
 }
 
-static void find_targets(forward_job *j)
+void forward_add_track(forward_job *j, forward_side side, unsigned variant, track_kind kind,
+                       track t)
+{
+    model_side *const s = &j->sides[side];
+    s->number[variant][kind] = (int)s->run.track_count;
+    s->tracks[s->run.track_count++] = t;
+}
+
+static err_code create_variant(forward_job *j, unsigned f, err *e)
 {
     const forward_options *const o = j->options;
-    for (size_t s = 0; s < o->sequences; s++) {
-        const int32_t *const ids = o->ids + s * o->length;
-        int64_t *const targets = j->targets + s * o->length;
-        for (size_t t = 0; t < o->length; t++) {
-            targets[t] = t + 1 < o->length ? ids[t + 1] : -1;
+    const size_t positions = o->sequences * o->length + 1;
+    const unsigned layers = forward_config(j)->layers;
+    forward_variant *const v = &j->report->variants[f];
+    variant_tally *const t = &j->tallies[f];
+    v->layers = calloc(layers, sizeof *v->layers);
+    v->parts = calloc(part_places(layers), sizeof *v->parts);
+    t->layers = calloc(layers, sizeof *t->layers);
+    t->parts = calloc(part_places(layers), sizeof *t->parts);
+    bool complete = v->layers && v->parts && t->layers && t->parts;
+    for (int s = SIDE_PACKED; s < SIDES; s++) {
+        if (forward_has(j, s)) {
+            v->logits[s].positions = calloc(positions, sizeof *v->logits[s].positions);
+            complete = complete && v->logits[s].positions;
         }
     }
+    for (unsigned i = 0; v->layers && i < layers; i++) {
+        v->layers[i] = layer_unmeasured();
+    }
+    return complete ? OK
+                    : err_set(e, ERR_MEMORY, "no memory for the results of %zu tokens", positions);
 }
 
 static err_code create_results(forward_job *j, err *e)
 {
-    const forward_options *const o = j->options;
-    const size_t tokens = o->sequences * o->length;
     forward_report *const r = j->report;
-    bool complete = true;
-    r->config = j->a.run.config;
-    r->sequences = o->sequences;
-    r->length = o->length;
-    r->unequal_layer = -1;
+    const forward_side first = forward_has(j, SIDE_SOURCE) ? SIDE_SOURCE : SIDE_PACKED;
+    r->config = j->sides[first].run.config;
+    r->length = j->options->length;
     for (unsigned f = 0; f < r->variant_count; f++) {
-        forward_variant *const form = &r->variants[f];
-        form->layers = calloc(r->config.layers, sizeof *form->layers);
-        form->positions = calloc(tokens + 1, sizeof *form->positions);
-        complete = complete && form->layers && form->positions;
-        for (unsigned i = 0; form->layers && i < r->config.layers; i++) {
-            form->layers[i] = layer_unmeasured();
-        }
+        TRY(create_variant(j, f, e));
     }
-    return complete ? OK
-                    : err_set(e, ERR_MEMORY, "no memory for the results of %zu tokens", tokens);
+    return coverage_create(&r->coverage, j->sides[SIDE_PACKED].run.store, forward_config(j), e);
+}
+
+/* Which of the buffers of forward_job.states are used. */
+static bool is_used(const forward_job *j, size_t buffer)
+{
+    const size_t side = (buffer - STATES) / FORWARD_VARIANTS;
+    return buffer < STATES ||
+           (side != SIDE_SOURCE && forward_has(j, SIDE_SOURCE) && forward_has(j, side) &&
+            (buffer - STATES) % FORWARD_VARIANTS < j->report->variant_count);
+}
+
+static size_t buffers_used(const forward_job *j)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < STATE_BUFFERS; i++) {
+        count += is_used(j, i);
+    }
+    return count;
+}
+
+/* Bytes of all that a run keeps for each token: states, for layers with experts also normed states
+ * and sums, and choices of experts. */
+static uint64_t token_bytes(const forward_job *j)
+{
+    const model_config *const c = forward_config(j);
+    const uint64_t state = c->hidden * sizeof(float);
+    const uint64_t choice = c->top_k * 2 * sizeof(float) + c->experts * sizeof(float);
+    const unsigned each = model_count_experts(c, c->layers) > 0 ? 3 : 1;
+    uint64_t bytes = buffers_used(j) * state;
+    for (int s = 0; s < SIDES; s++) {
+        bytes += j->sides[s].run.track_count * (each * state + choice);
+    }
+    return bytes;
+}
+
+/* As many sequences as fit, in batches of about the same size. A dump is written, and a reference is
+ * read, for all sequences at once. */
+static void divide_sequences(forward_job *j)
+{
+    const forward_options *const o = j->options;
+    const bool whole = o->dump || o->reference;
+    const uint64_t fit = num_max(1, o->memory / (token_bytes(j) * o->length));
+    j->batch = whole ? o->sequences : num_ceil_div(o->sequences, num_ceil_div(o->sequences, fit));
+    for (int s = 0; s < SIDES; s++) {
+        j->sides[s].run.sequences = j->batch;
+    }
 }
 
 static err_code create_buffers(forward_job *j, err *e)
 {
-    const size_t tokens = j->options->sequences * j->options->length;
-    const size_t states = tokens * j->a.run.config.hidden;
-    j->targets = malloc((tokens + 1) * sizeof *j->targets);
-    bool complete = j->targets;
-    for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
-        j->states[i] = malloc((states + 1) * sizeof(float));
-        complete = complete && j->states[i];
+    const size_t tokens = forward_tokens(j);
+    const size_t states = tokens * forward_config(j)->hidden;
+    for (size_t i = 0; i < STATE_BUFFERS; i++) {
+        j->states[i] = is_used(j, i) ? malloc((states + 1) * sizeof(float)) : NULL;
+        if (is_used(j, i) && !j->states[i]) {
+            return err_set(e, ERR_MEMORY, "no memory for the states of %zu tokens", tokens);
+        }
     }
-    if (!complete) {
-        return err_set(e, ERR_MEMORY, "no memory for the states of %zu tokens", tokens);
-    }
-    find_targets(j);
     return OK;
-}
-
-void forward_name_variants(forward_job *j)
-{
-    forward_report *const r = j->report;
-    if (j->options->f32) {
-        r->variants[r->variant_count++] = (forward_variant){.fp8 = false};
-    }
-    if (j->options->fp8) {
-        r->variants[r->variant_count++] = (forward_variant){.fp8 = true};
-    }
 }
 
 static err_code open_dump(forward_job *j, err *e)
 {
     const forward_options *const o = j->options;
-    const model_side *const s = j->b.run.track_count ? &j->b : &j->a;
-    return o->dump ? dump_open(o->dump, o->force, &s->run.config, o->sequences, o->length, o->ids,
-                               &j->dump, e)
+    return o->dump ? dump_open(o->dump, o->force, forward_config(j), o->sequences, o->length,
+                               o->ids, &j->dump, e)
                    : OK;
-}
-
-static err_code open_side(model_side *s, err *e)
-{
-    return s->run.track_count ? run_open(&s->run, e) : OK;
 }
 
 err_code forward_job_open(forward_job *j, err *e)
 {
     size_t block = 0;
+    cpu_level level = CPU_BASELINE;
+    divide_sequences(j);
+    TRY(cpu_level_choose(&level, e));
+    j->kernel = softmax_kernel_at(level);
     TRY(forward_logits_block(j, &block, e)); /* fail now if memory will not do, not at the end */
     TRY(open_dump(j, e));
     TRY(create_results(j, e));
     TRY(create_buffers(j, e));
-    TRY(open_side(&j->a, e));
-    return open_side(&j->b, e);
+    for (int s = 0; s < SIDES; s++) {
+        TRY(forward_has(j, s) ? run_open(&j->sides[s].run, e) : OK);
+    }
+    return OK;
 }
+
+/* ---- closing --------------------------------------------------- */
 
 static err_code commit_dump(forward_job *j, err *e)
 {
-    TRY(monitor_step(j->monitor, 0, e));
+    TRY(monitor_step(&j->monitor, 0, e));
     return j->dump ? dump_commit(&j->dump, e) : OK;
 }
 
 err_code forward_job_end(forward_job *j, err_code code, err *e)
 {
-    model_side *const sides[] = {&j->a, &j->b};
-    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
-        j->report->bytes_read[i] = sides[i]->run.bytes_read;
-        run_close(&sides[i]->run);
+    for (int s = 0; s < SIDES; s++) {
+        j->report->bytes_read[s] = j->sides[s].run.bytes_read;
+        run_close(&j->sides[s].run);
+        ideal_close(j->sides[s].ideal);
     }
     weight_pool_free(&j->pool);
-    free(j->targets);
-    for (size_t i = 0; i < sizeof j->states / sizeof j->states[0]; i++) {
+    for (size_t i = 0; i < STATE_BUFFERS; i++) {
         free(j->states[i]);
+    }
+    for (unsigned f = 0; f < FORWARD_VARIANTS; f++) {
+        free(j->tallies[f].layers);
+        free(j->tallies[f].parts);
     }
     const err_code result = code == OK ? commit_dump(j, e) : code;
     dump_abandon(&j->dump);
@@ -138,21 +231,18 @@ err_code forward_job_end(forward_job *j, err_code code, err *e)
 void forward_report_free(forward_report *r)
 {
     for (unsigned f = 0; f < r->variant_count; f++) {
-        free(r->variants[f].layers);
-        free(r->variants[f].positions);
+        forward_variant *const v = &r->variants[f];
+        free(v->layers);
+        free(v->parts);
+        for (int s = 0; s < SIDES; s++) {
+            free(v->logits[s].positions);
+        }
     }
+    coverage_free(&r->coverage);
     *r = (forward_report){0};
 }
 
 /* ---- steps ----------------------------------------------------- */
-
-err_code forward_embed(forward_job *j, model_side *s, err *e)
-{
-    for (unsigned i = 0; i < s->run.track_count; i++) {
-        TRY(run_embed(&s->run, i, j->options->ids, e));
-    }
-    return OK;
-}
 
 /* The absolute values of floats cannot overflow a double, so their sum is finite if all of them
  * are: one check for all instead of one for each. */
@@ -165,44 +255,56 @@ bool forward_all_finite(const float *x, size_t n)
     return isfinite(sum);
 }
 
-err_code forward_take(forward_job *j, model_side *s, unsigned number, int64_t layer, float *to,
+err_code forward_take(forward_job *j, forward_side side, unsigned number, int64_t layer, float *to,
                       err *e)
 {
-    const mat x = run_track(&s->run, number);
-    s->run.ops->get(s->run.ops, x, to);
-    TRY(s->run.ops->status(s->run.ops, e));
+    const model_run *const run = &j->sides[side].run;
+    const mat x = run_track(run, number);
+    run->ops->get(run->ops, x, to);
+    TRY(run->ops->status(run->ops, e));
     for (size_t row = 0; row < x.rows; row++) {
         if (!forward_all_finite(to + row * x.cols, x.cols)) {
             const size_t length = j->options->length;
             return err_set(e, ERR_NUMERIC,
                            "%s: layer %lld, sequence %zu, token %zu: a hidden state is not finite",
-                           s->run.store->path, (long long)layer, row / length, row % length);
+                           run->store->path, (long long)layer, j->first + row / length,
+                           row % length);
         }
     }
     return OK;
 }
 
-err_code forward_compare_modes(forward_job *j, model_side *s, unsigned number, unsigned layer,
+void forward_give(forward_job *j, forward_side side, unsigned number, const float *states)
+{
+    const model_run *const run = &j->sides[side].run;
+    run->ops->put(run->ops, states, run_track(run, number));
+}
+
+err_code forward_compare_modes(forward_job *j, forward_side side, unsigned number, unsigned layer,
                                const float *states, err *e)
 {
-    float *const decoded = j->states[3];
-    const mat x = run_track(&s->run, number);
+    float *const decoded = j->states[STATES - 1];
+    const mat x = run_track(&j->sides[side].run, number);
+    int64_t *const unequal = &j->report->unequal_layer;
     j->report->modes_compared = true;
-    TRY(forward_take(j, s, number, layer, decoded, e));
-    if (j->report->unequal_layer < 0 &&
-        memcmp(decoded, states, x.rows * x.cols * sizeof *states) != 0) {
-        j->report->unequal_layer = layer;
+    TRY(forward_take(j, side, number, layer, decoded, e));
+    if (memcmp(decoded, states, x.rows * x.cols * sizeof *states) != 0) {
+        *unequal = *unequal < 0 || layer < *unequal ? layer : *unequal;
     }
     return OK;
 }
 
-double forward_agreement(const forward_job *j, const routing *x, const routing *y)
+size_t forward_same_experts(const forward_job *j, const routing *x, const routing *y)
 {
-    const size_t tokens = j->options->sequences * j->options->length;
-    const size_t k = j->a.run.config.top_k;
+    const size_t k = forward_config(j)->top_k;
     size_t same = 0;
-    for (size_t t = 0; t < tokens; t++) { /* both ascend, so equal sets are equal rows */
+    for (size_t t = 0; t < forward_tokens(j); t++) { /* both ascend: equal sets are equal rows */
         same += memcmp(x->index + t * k, y->index + t * k, k * sizeof *x->index) == 0;
     }
-    return (double)same / (double)tokens;
+    return same;
+}
+
+part_tally *forward_part(forward_job *j, unsigned variant, model_part part, unsigned layer)
+{
+    return &j->tallies[variant].parts[part_place(part, layer, forward_config(j)->layers)];
 }

@@ -18,6 +18,11 @@ typedef struct single {
     bool has_experts;
 } single;
 
+static model_side *only_side(single *s)
+{
+    return &s->job.sides[SIDE_PACKED];
+}
+
 static unsigned decoded_track(const single *s, unsigned variant)
 {
     return s->variants + variant;
@@ -36,18 +41,18 @@ static unsigned other_track(const single *s)
 static void plan_tracks(single *s)
 {
     const forward_options *const o = s->job.options;
-    model_run *const run = &s->job.a.run;
-    track *const tracks = s->job.a.tracks;
+    const forward_variant *const v = s->job.report->variants;
+    model_run *const run = &only_side(s)->run;
+    track *const tracks = only_side(s)->tracks;
     const slope_form other = o->slopes[0] == SLOPE_TRAINED ? SLOPE_HF : SLOPE_TRAINED;
     for (unsigned f = 0; f < s->variants; f++) {
-        const bool fp8 = s->job.report->variants[f].fp8;
-        tracks[f] = (track){.fp8 = fp8, .slope = o->slopes[0], .decode = !o->prefill};
-        if (s->both) {
-            tracks[decoded_track(s, f)] =
-                (track){.fp8 = fp8, .slope = o->slopes[0], .decode = true};
-        }
+        const track t = {.fp8 = v[f].fp8, .slope = o->slopes[0], .decode = !o->prefill};
+        forward_add_track(&s->job, SIDE_PACKED, f, OWN, t);
     }
-    run->track_count = local_track(s);
+    for (unsigned f = 0; f < s->variants && s->both; f++) {
+        const track t = {.fp8 = v[f].fp8, .slope = o->slopes[0], .decode = true};
+        forward_add_track(&s->job, SIDE_PACKED, f, DECODED, t);
+    }
     if (s->local) {
         tracks[run->track_count++] = (track){.fp8 = tracks[0].fp8, .slope = o->slopes[0]};
     }
@@ -73,7 +78,7 @@ static err_code read_states(const single *s, unsigned number, float *to, err *e)
 {
     tensor_name n;
     return reference_read_rows(s->job.options->reference, numbered(&n, "hidden", number), 0,
-                               run_tokens(&s->job.a.run), s->job.a.run.config.hidden, to, e);
+                               forward_tokens(&s->job), forward_config(&s->job)->hidden, to, e);
 }
 
 /* Sort the experts of one token in ascending order: references may have any order. */
@@ -94,9 +99,9 @@ static void sort_experts(uint32_t *index, float *weights, unsigned k)
 /* Check sorted indices: all experts exist, and no token has one twice. */
 static err_code check_experts(const single *s, const char *name, err *e)
 {
-    const model_config *const c = &s->job.a.run.config;
+    const model_config *const c = forward_config(&s->job);
     const uint32_t *index = s->experts.index;
-    for (size_t t = 0; t < run_tokens(&s->job.a.run); t++, index += c->top_k) {
+    for (size_t t = 0; t < forward_tokens(&s->job); t++, index += c->top_k) {
         for (unsigned i = 0; i < c->top_k; i++) {
             const bool twice = i > 0 && index[i] == index[i - 1];
             if (index[i] >= c->experts || twice) {
@@ -113,7 +118,7 @@ static err_code check_experts(const single *s, const char *name, err *e)
 static err_code read_experts(single *s, unsigned layer, err *e)
 {
     const reference *const r = s->job.options->reference;
-    model_run *const run = &s->job.a.run;
+    model_run *const run = &only_side(s)->run;
     const size_t tokens = run_tokens(run);
     const unsigned k = run->config.top_k;
     tensor_name index;
@@ -184,13 +189,13 @@ static err_code measure_local(single *s, unsigned layer, const float *before, co
                               err *e)
 {
     forward_job *const j = &s->job;
-    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
+    const size_t n = forward_tokens(j) * forward_config(j)->hidden;
     layer_measure *const m = &j->report->variants[0].layers[layer];
-    TRY(forward_take(j, &j->a, local_track(s), layer, j->states[2], e));
+    TRY(forward_take(j, SIDE_PACKED, local_track(s), layer, j->states[2], e));
     m->local_error = local_error(before, after, j->states[2], n);
-    if (j->a.run.track_count > other_track(s)) {
-        TRY(forward_take(j, &j->a, other_track(s), layer, j->states[2], e));
-        if (model_layer_kind(&j->a.run.config, layer) == LAYER_LINEAR) {
+    if (only_side(s)->run.track_count > other_track(s)) {
+        TRY(forward_take(j, SIDE_PACKED, other_track(s), layer, j->states[2], e));
+        if (model_layer_kind(forward_config(j), layer) == LAYER_LINEAR) {
             m->other_slope_error = local_error(before, after, j->states[2], n);
         }
     }
@@ -201,11 +206,11 @@ static err_code measure_local(single *s, unsigned layer, const float *before, co
 static err_code measure_own(single *s, unsigned f, unsigned layer, const float *after, err *e)
 {
     forward_job *const j = &s->job;
-    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
+    const size_t n = forward_tokens(j) * forward_config(j)->hidden;
     layer_measure *const m = &j->report->variants[f].layers[layer];
-    const routing *const selected = &j->a.tracks[f].selected;
+    const routing *const selected = &only_side(s)->tracks[f].selected;
     float *const states = j->states[2];
-    TRY(forward_take(j, &j->a, f, layer, states, e));
+    TRY(forward_take(j, SIDE_PACKED, f, layer, states, e));
     if (s->local) {
         hidden_sums sums = {0};
         hidden_sums_add(&sums, after, states, n);
@@ -213,32 +218,44 @@ static err_code measure_own(single *s, unsigned f, unsigned layer, const float *
         m->hidden_cosine = hidden_cosine(&sums);
     }
     if (s->has_experts) {
-        m->router_agreement = forward_agreement(j, &s->experts, selected);
+        m->router_agreement =
+            (double)forward_same_experts(j, &s->experts, selected) / (double)forward_tokens(j);
     }
     if (s->both) {
-        TRY(forward_compare_modes(j, &j->a, decoded_track(s, f), layer, states, e));
+        TRY(forward_compare_modes(j, SIDE_PACKED, decoded_track(s, f), layer, states, e));
     }
     if (f > 0 || !j->dump) {
         return OK;
     }
     TRY(dump_hidden(j->dump, layer + 1, states, e));
-    return model_has_experts(&j->a.run.config, layer) ? dump_routing(j->dump, layer, selected, e)
-                                                      : OK;
+    return model_has_experts(forward_config(j), layer) ? dump_routing(j->dump, layer, selected, e)
+                                                       : OK;
 }
 
-static err_code do_layer(single *s, unsigned layer, err *e)
+static void note_experts(single *s, unsigned layer)
 {
-    forward_job *const j = &s->job;
+    const model_config *const c = forward_config(&s->job);
+    if (model_has_experts(c, layer)) {
+        coverage_add_experts(&s->job.report->coverage, layer, &only_side(s)->tracks[0].selected,
+                             forward_tokens(&s->job) * c->top_k);
+    }
+}
+
+/* The job is the first member of its single. */
+static err_code do_layer(forward_job *j, unsigned layer, err *e)
+{
+    single *const s = (single *)j;
     float *const before = j->states[layer % 2];
     float *const after = j->states[(layer + 1) % 2];
     if (s->local) {
         TRY(read_states(s, layer + 1, after, e));
         TRY(read_experts(s, layer, e));
     }
-    for (unsigned i = local_track(s); i < j->a.run.track_count; i++) {
-        j->a.run.ops->put(j->a.run.ops, before, run_track(&j->a.run, i));
+    for (unsigned i = local_track(s); i < only_side(s)->run.track_count; i++) {
+        forward_give(j, SIDE_PACKED, i, before);
     }
-    TRY(run_layer(&j->a.run, layer, e));
+    TRY(run_layer(&only_side(s)->run, layer, e));
+    note_experts(s, layer);
     for (unsigned f = 0; f < s->variants; f++) {
         TRY(measure_own(s, f, layer, after, e));
     }
@@ -248,12 +265,11 @@ static err_code do_layer(single *s, unsigned layer, err *e)
 /* ---- the whole ------------------------------------------------- */
 
 /* Embed the tokens; embeddings are the first thing that can differ from a reference. */
-static err_code start(single *s, err *e)
+static err_code start(forward_job *j, err *e)
 {
-    forward_job *const j = &s->job;
-    const size_t n = run_tokens(&j->a.run) * j->a.run.config.hidden;
-    TRY(forward_embed(j, &j->a, e));
-    TRY(forward_take(j, &j->a, 0, -1, j->states[2], e));
+    single *const s = (single *)j;
+    const size_t n = forward_tokens(j) * forward_config(j)->hidden;
+    TRY(forward_take(j, SIDE_PACKED, 0, -1, j->states[2], e));
     if (j->dump) {
         TRY(dump_hidden(j->dump, 0, j->states[2], e));
     }
@@ -268,8 +284,7 @@ static err_code start(single *s, err *e)
 
 static err_code allocate_experts(single *s, err *e)
 {
-    const model_run *const run = &s->job.a.run;
-    const size_t choices = run_tokens(run) * run->config.top_k + 1;
+    const size_t choices = forward_tokens(&s->job) * forward_config(&s->job)->top_k + 1;
     s->experts.index = calloc(choices, sizeof *s->experts.index);
     s->experts.weights = calloc(choices, sizeof *s->experts.weights);
     return s->experts.index && s->experts.weights
@@ -283,46 +298,46 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
     const reference *const r = j->options->reference;
     const slope_form slope = j->options->slopes[0];
     const size_t tokens = j->options->sequences * j->options->length;
-    forward_name_variants(j);
     s->variants = j->report->variant_count;
     s->both = j->options->prefill && j->options->decode;
     s->local = r && reference_has(r, "hidden.0");
-    TRY(forward_side_prepare(j, &j->a, model, o, e));
+    TRY(forward_side_prepare(j, SIDE_PACKED, model, o, e));
     plan_tracks(s);
     if (r) {
         j->reference_logits = reference_logits(r, slope == SLOPE_HF);
-        TRY(forward_check_reference(r, &j->a.run.config, tokens, slope, e));
+        TRY(forward_check_reference(r, forward_config(j), tokens, slope, e));
     }
     TRY(forward_job_open(j, e));
     return allocate_experts(s, e);
 }
 
-static err_code run(single *s, err *e)
+static err_code finish(forward_job *j, err *e)
 {
-    static const unsigned own[2] = {0, 1};
-    forward_job *const j = &s->job;
-    TRY(start(s, e));
-    for (unsigned i = 0; i < j->a.run.config.layers; i++) {
-        TRY(do_layer(s, i, e));
+    const size_t count = j->report->sequences * j->report->length;
+    for (unsigned f = 0; f < j->report->variant_count; f++) {
+        logits_measure *const l = &j->report->variants[f].logits[SIDE_PACKED];
+        TRY(measure_summarize(l->positions, count, &l->summary, e));
     }
-    return forward_logits(j, own, e);
+    coverage_finish(&j->report->coverage, j->sides[SIDE_PACKED].run.store);
+    return OK;
 }
 
 err_code forward_single(store *model, const forward_options *options, ops *o, const monitor *m,
                         forward_report *out, err *e)
 {
-    single s = {.job = {.options = options, .monitor = m, .report = out}};
+    single s = {.job = {.options = options, .report = out, .start = start, .layer = do_layer}};
     err_code code = OK;
-    *out = (forward_report){.embedding_rms = NAN};
-    monitor_stage(m, "forward", store_bytes(model));
+    forward_watch(&s.job, m);
+    forward_job_begin(&s.job);
     TRY_OUT(open_single(&s, model, o, e));
-    TRY_OUT(run(&s, e));
+    TRY_OUT(forward_batches(&s.job, e));
+    TRY_OUT(finish(&s.job, e));
 out:
     out->has_states = s.local;
     out->has_reference = s.local || s.job.reference_logits;
     free(s.experts.weights);
     free(s.experts.index);
-    code = store_end(model, m, code, e);
+    code = store_end(model, &s.job.monitor, code, e);
     code = options->reference ? reference_end(options->reference, code, e) : code;
     return forward_job_end(&s.job, code, e);
 }

@@ -15,7 +15,7 @@ void limits_default(limits *l)
 {
     for (int a = 0; a < LIMITS_ACTIVATIONS; a++) {
         for (int m = 0; m < METRIC_COUNT; m++) {
-            l->bounds[a][m] = metrics[m].bounds[a];
+            l->bounds[a][m] = metrics[m].bound;
         }
     }
 }
@@ -48,7 +48,7 @@ static err_code refuse_metric(const char *what, const char *key, const char *nam
 #define NAME_MAXIMUM(name) " " #name
 #define NAME_MINIMUM(name) " " #name
 #define NAME_NONE(name)
-#define X(scope, code, metric, member, limit, f32, fp8, form, heading) NAME_##limit(metric)
+#define X(scope, code, metric, member, limit, bound, form, heading) NAME_##limit(metric)
     static const char all[] = METRICS(X);
 #undef X
     err_set(e, ERR_INPUT, "%s: \"%s\": unknown metric \"%.80s\"", what, key, name);

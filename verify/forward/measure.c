@@ -133,6 +133,7 @@ void measure_position(const softmax_kernel *k, const float *source, const float 
                               .mean_difference = NAN,
                               .source_nll = NAN,
                               .packed_nll = NAN,
+                              .choice_kl = NAN,
                               .compared = packed != NULL,
                               .scored = target >= 0};
     const position_side a = prepare(k, source, vocab);
@@ -146,6 +147,16 @@ void measure_position(const softmax_kernel *k, const float *source, const float 
             out->packed_nll = negative_log_probability(&b, target);
         }
     }
+}
+
+double measure_divergence(const softmax_kernel *k, const float *source, const float *packed,
+                          size_t vocab)
+{
+    position_measure m;
+    const position_side a = prepare(k, source, vocab);
+    const position_side b = prepare(k, packed, vocab);
+    compare(k, &a, &b, &m);
+    return m.kl;
 }
 
 /* ---- all positions --------------------------------------------- */
@@ -198,6 +209,7 @@ static void summarize_logits(const position_measure *p, size_t count, double *kl
     size_t top1 = 0;
     size_t top5 = 0;
     double sum = 0;
+    double choice = 0;
     double max = 0;
     for (size_t i = 0; i < count; i++) {
         if (!p[i].compared) {
@@ -206,10 +218,12 @@ static void summarize_logits(const position_measure *p, size_t count, double *kl
         kl[out->compared++] = p[i].kl;
         top1 += p[i].top1;
         top5 += p[i].top5;
+        choice += p[i].choice_kl; /* NAN without experts */
         sum += p[i].mean_difference;
         max = worse(max, p[i].max_difference);
     }
     const double n = (double)out->compared; /* 0 / 0 is NAN */
+    out->kl_choice = choice / n;
     out->top1 = (double)top1 / n;
     out->top5 = (double)top5 / n;
     out->logit_mean_difference = sum / n;
@@ -249,7 +263,8 @@ err_code measure_summarize(const position_measure *p, size_t count, position_sum
                               .kl_median = NAN,
                               .kl_p99 = NAN,
                               .kl_p999 = NAN,
-                              .kl_max = NAN};
+                              .kl_max = NAN,
+                              .kl_routing = NAN};
     double *const kl = calloc(count + 1, sizeof *kl);
     if (!kl) {
         return err_set(e, ERR_MEMORY, "no memory for the measures of %zu positions", count);
@@ -258,6 +273,7 @@ err_code measure_summarize(const position_measure *p, size_t count, position_sum
     if (out->compared > 0) {
         summarize_divergence(kl, out->compared, out);
         out->kl_max_index = index_of(p, count, out->kl_max);
+        out->kl_routing = out->kl_mean - out->kl_choice;
     }
     summarize_perplexity(p, count, out);
     free(kl);
@@ -287,6 +303,26 @@ void hidden_sums_add_increment(hidden_sums *s, const float *x, const float *a_ou
     for (size_t i = 0; i < n; i++) {
         add_pair(s, (double)a_out[i] - (double)x[i], (double)b_out[i] - (double)x[i]);
     }
+}
+
+/* In float64, (a_within - x) + (a_out - a_within): the order for both sides. */
+void hidden_sums_add_increments(hidden_sums *s, const float *x, const float *a_within,
+                                const float *a_out, const float *b_within, const float *b_out,
+                                size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double within = (double)a_within[i];
+        add_pair(s, (within - (double)x[i]) + ((double)a_out[i] - within),
+                 ((double)b_within[i] - (double)x[i]) + ((double)b_out[i] - within));
+    }
+}
+
+void hidden_sums_join(hidden_sums *s, const hidden_sums *other)
+{
+    s->difference_sq += other->difference_sq;
+    s->source_sq += other->source_sq;
+    s->packed_sq += other->packed_sq;
+    s->product += other->product;
 }
 
 double hidden_relative_rms(const hidden_sums *s)

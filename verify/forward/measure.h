@@ -28,9 +28,10 @@ typedef struct position_measure {
     double kl;                              /* KL(source || packed) */
     double max_difference, mean_difference; /* of the logits, absolute */
     double source_nll, packed_nll;          /* -log probability of the target; NAN: no target */
-    bool compared;                          /* there were logits of the packed model */
-    bool scored;                            /* there was a target */
-    bool top1, top5;                        /* the first token is the same; the set of the first
+    double choice_kl; /* KL with the source's choice of experts; NAN: there is no choice */
+    bool compared;    /* there were logits of the packed model */
+    bool scored;      /* there was a target */
+    bool top1, top5;  /* the first token is the same; the set of the first
                                                five is. Of equal logits the lower token is first */
 } position_measure;
 
@@ -40,12 +41,19 @@ typedef struct position_measure {
 void measure_position(const softmax_kernel *k, const float *source, const float *packed,
                       size_t vocab, int64_t target, position_measure *out);
 
+/* KL(source || packed) alone. */
+double measure_divergence(const softmax_kernel *k, const float *source, const float *packed,
+                          size_t vocab);
+
 typedef struct position_summary {
     size_t compared; /* positions with both logits; if 0, numbers that compare are NAN */
     double kl_mean;
     double kl_standard_error; /* of the mean; NAN below two positions */
     double kl_median, kl_p99, kl_p999;
     double kl_max;
+    double kl_choice; /* mean KL with the source's choice of experts: what the weights alone do; NAN
+                         without experts */
+    double kl_routing;   /* kl_mean - kl_choice: what different experts add */
     size_t kl_max_index; /* the first position that has it */
     double top1, top5;   /* fractions of positions */
     double logit_max_difference, logit_mean_difference;
@@ -70,6 +78,14 @@ void hidden_sums_add(hidden_sums *s, const float *a, const float *b, size_t n);
 /* Add n increments a_out - x and b_out - x of a layer with input x: for the local error. */
 void hidden_sums_add_increment(hidden_sums *s, const float *x, const float *a_out,
                                const float *b_out, size_t n);
+
+/* The same for two increments after each other: of attention, x to within, and of the MLP, which gets
+ * a_within as its input on both sides and adds to that. */
+void hidden_sums_add_increments(hidden_sums *s, const float *x, const float *a_within,
+                                const float *a_out, const float *b_within, const float *b_out,
+                                size_t n);
+
+void hidden_sums_join(hidden_sums *s, const hidden_sums *other); /* s = s + other */
 
 /* |packed - source| / |source|. 0 if the two are equal, even if both are zero; infinite if only the
  * source is zero. */

@@ -10,8 +10,8 @@
 #define OFFSET_SUMMARY(member)   offsetof(position_summary, member)
 
 const metric_row metrics[METRIC_COUNT] = {
-#define X(scope, code, name, member, limit, f32, fp8, form, heading)                               \
-    {#name, heading, SCOPE_##scope, LIMIT_##limit, FORM_##form, {f32, fp8}, OFFSET_##scope(member)},
+#define X(scope, code, name, member, limit, bound, form, heading)                                  \
+    {#name, heading, SCOPE_##scope, LIMIT_##limit, FORM_##form, bound, OFFSET_##scope(member)},
     METRICS(X)
 #undef X
 };

@@ -5,8 +5,8 @@
  *     metric_of_layer(METRIC_LOCAL_ERROR, &form->layers[i])            layers[i].local_error
  *     metric_of_summary(METRIC_KL_MEAN, &form->summary)                summary.kl_mean
  *
- * A new metric is a row here and a line that measures it; reports as text and as JSON, limits,
- * their defaults and the verdict follow. Rows are in the order of reports. */
+ * A new metric is a row here and a line that measures it; reports as text and as JSON, limits
+ * and the verdict follow. Rows are in the order of reports. */
 #ifndef METRIC_H
 #define METRIC_H
 
@@ -16,36 +16,38 @@
 #include "verify/forward/measure.h"
 
 /* scope (enum metric_scope), code, name in JSON and in files of limits, member of layer_measure or
- * position_summary, what a limit is (enum metric_limit), its defaults with float32 and with FP8
- * activations (NAN: none), how text shows it (enum metric_form), its heading in text ("": a
+ * position_summary, what a limit is (enum metric_limit), the limit that holds unless a file
+ * of limits changes it (NAN: none), how text shows it (enum metric_form), its heading in text ("": a
  * sentence of the report names it) */
 #define METRICS(X)                                                                                 \
-    X(LAYER, LOCAL_ERROR, local_error, local_error, MAXIMUM, 0.045, 0.061, SHORT, "local error")   \
-    X(SLOPES, OTHER_SLOPE_ERROR, other_slope_error, other_slope_error, NONE, NAN, NAN, SHORT,      \
+    X(LAYER, LOCAL_ERROR, local_error, local_error, MAXIMUM, NAN, SHORT, "local error")            \
+    X(SLOPES, OTHER_SLOPE_ERROR, other_slope_error, other_slope_error, NONE, NAN, SHORT,           \
       "other slope")                                                                               \
-    X(LAYER, HIDDEN_RMS, hidden_rms, hidden_rms, MAXIMUM, NAN, NAN, SHORT, "hidden RMS")           \
-    X(LAYER, HIDDEN_COSINE, hidden_cosine, hidden_cosine, MINIMUM, NAN, NAN, SIX, "cosine")        \
-    X(ROUTER, ROUTER_AGREEMENT, router_agreement, router_agreement, MINIMUM, NAN, NAN, PERCENT,    \
+    X(LAYER, HIDDEN_RMS, hidden_rms, hidden_rms, MAXIMUM, NAN, SHORT, "hidden RMS")                \
+    X(LAYER, HIDDEN_COSINE, hidden_cosine, hidden_cosine, MINIMUM, NAN, SIX, "cosine")             \
+    X(ROUTER, ROUTER_AGREEMENT, router_agreement, router_agreement, MINIMUM, NAN, PERCENT,         \
       "router agreement")                                                                          \
-    X(SUMMARY, KL_MEAN, kl_mean, kl_mean, MAXIMUM, 0.05, 0.1, SHORT, "")                           \
-    X(SUMMARY, KL_STANDARD_ERROR, kl_standard_error, kl_standard_error, NONE, NAN, NAN, SHORT, "") \
-    X(SUMMARY, KL_MEDIAN, kl_median, kl_median, MAXIMUM, NAN, NAN, SHORT, "median")                \
-    X(SUMMARY, KL_P99, kl_p99, kl_p99, MAXIMUM, NAN, NAN, SHORT, "p99")                            \
-    X(SUMMARY, KL_P999, kl_p999, kl_p999, MAXIMUM, NAN, NAN, SHORT, "p99.9")                       \
-    X(SUMMARY, KL_MAX, kl_max, kl_max, MAXIMUM, NAN, NAN, SHORT, "max")                            \
-    X(SUMMARY, TOP1, top1, top1, MINIMUM, 0.9, 0.85, PERCENT, "top-1")                             \
-    X(SUMMARY, TOP5, top5, top5, MINIMUM, NAN, NAN, PERCENT, "top-5")                              \
-    X(SUMMARY, SOURCE_PERPLEXITY, source_perplexity, source_perplexity, NONE, NAN, NAN, SHORT, "") \
-    X(SUMMARY, PACKED_PERPLEXITY, packed_perplexity, packed_perplexity, NONE, NAN, NAN, SHORT, "") \
-    X(SUMMARY, PERPLEXITY_RATIO, perplexity_ratio, perplexity_ratio, MAXIMUM, NAN, NAN, SHORT, "") \
+    X(SUMMARY, KL_MEAN, kl_mean, kl_mean, MAXIMUM, NAN, SHORT, "")                                 \
+    X(SUMMARY, KL_STANDARD_ERROR, kl_standard_error, kl_standard_error, NONE, NAN, SHORT, "")      \
+    X(SUMMARY, KL_MEDIAN, kl_median, kl_median, MAXIMUM, NAN, SHORT, "median")                     \
+    X(SUMMARY, KL_P99, kl_p99, kl_p99, MAXIMUM, NAN, SHORT, "p99")                                 \
+    X(SUMMARY, KL_P999, kl_p999, kl_p999, MAXIMUM, NAN, SHORT, "p99.9")                            \
+    X(SUMMARY, KL_MAX, kl_max, kl_max, MAXIMUM, NAN, SHORT, "max")                                 \
+    X(SUMMARY, KL_CHOICE, kl_choice, kl_choice, MAXIMUM, NAN, SHORT, "")                           \
+    X(SUMMARY, KL_ROUTING, kl_routing, kl_routing, NONE, NAN, SHORT, "")                           \
+    X(SUMMARY, TOP1, top1, top1, MINIMUM, NAN, PERCENT, "top-1")                                   \
+    X(SUMMARY, TOP5, top5, top5, MINIMUM, NAN, PERCENT, "top-5")                                   \
+    X(SUMMARY, SOURCE_PERPLEXITY, source_perplexity, source_perplexity, NONE, NAN, SHORT, "")      \
+    X(SUMMARY, PACKED_PERPLEXITY, packed_perplexity, packed_perplexity, NONE, NAN, SHORT, "")      \
+    X(SUMMARY, PERPLEXITY_RATIO, perplexity_ratio, perplexity_ratio, MAXIMUM, NAN, SHORT, "")      \
     X(SUMMARY, LOGIT_MEAN_DIFFERENCE, logit_mean_difference, logit_mean_difference, MAXIMUM, NAN,  \
-      NAN, SHORT, "")                                                                              \
+      SHORT, "")                                                                                   \
     X(SUMMARY, LOGIT_MAX_DIFFERENCE, logit_max_difference, logit_max_difference, MAXIMUM, NAN,     \
-      NAN, SHORT, "")                                                                              \
-    X(REFERENCE, REFERENCE_ERROR, reference_error, local_error, MAXIMUM, 0.03, 0.03, SHORT, "")
+      SHORT, "")                                                                                   \
+    X(REFERENCE, REFERENCE_ERROR, reference_error, local_error, MAXIMUM, 0.03, SHORT, "")
 
 typedef enum metric {
-#define X(scope, code, name, member, limit, f32, fp8, form, heading) METRIC_##code,
+#define X(scope, code, name, member, limit, bound, form, heading) METRIC_##code,
     METRICS(X)
 #undef X
         METRIC_COUNT
@@ -64,14 +66,12 @@ typedef enum metric_limit { LIMIT_NONE, LIMIT_MAXIMUM, LIMIT_MINIMUM } metric_li
 /* How text shows it: "%.3g", "%.6f", a fraction as "%.2f %%". */
 typedef enum metric_form { FORM_SHORT, FORM_SIX, FORM_PERCENT } metric_form;
 
-enum { METRIC_ACTIVATIONS = 2 }; /* float32, FP8 */
-
 typedef struct metric_row {
     const char *name, *heading;
     metric_scope scope;
     metric_limit limit;
     metric_form form;
-    double bounds[METRIC_ACTIVATIONS];
+    double bound;  /* the built-in limit; NAN: none */
     size_t offset; /* of the member */
 } metric_row;
 
@@ -88,7 +88,7 @@ typedef struct layer_measure {
 #define MEMBER_SLOPES(member) double member;
 #define MEMBER_SUMMARY(member)
 #define MEMBER_REFERENCE(member)
-#define X(scope, code, name, member, limit, f32, fp8, form, heading) MEMBER_##scope(member)
+#define X(scope, code, name, member, limit, bound, form, heading) MEMBER_##scope(member)
     METRICS(X)
 #undef X
 } layer_measure;

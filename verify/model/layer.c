@@ -34,10 +34,9 @@ void layer_unload(model_run *run, slot_range used, weight *w)
     }
 }
 
-err_code layer_part_done(model_run *run, unsigned layer, layer_part part, err *e)
+err_code layer_part_done(model_run *run, unsigned layer, model_part part, err *e)
 {
-    return run->store && run->watch.done ? run->watch.done(run->watch.ctx, run, layer, part, e)
-                                         : OK;
+    return run->store && run->watch.done ? run->watch.done(run->watch.ctx, layer, part, e) : OK;
 }
 
 /* ---- by sequence ----------------------------------------------- */

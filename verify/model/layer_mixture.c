@@ -51,6 +51,17 @@ static err_code read_bias(model_run *run, unsigned layer, const mixture *m, cons
     return OK;
 }
 
+static routes routes_from(const track *t, size_t row, const router_shape *shape)
+{
+    const size_t at = row * shape->top_k;
+    return (routes){
+        .choice = t->choice ? t->choice->index + at : NULL,
+        .index = t->selected.index + at,
+        .weights = t->selected.weights + at,
+        .scores = t->scores ? t->scores + row * shape->experts : NULL,
+    };
+}
+
 static void route_track(const step *s, unsigned number, const mixture *m, const float *bias)
 {
     ops *const o = s->run->ops;
@@ -58,12 +69,12 @@ static void route_track(const step *s, unsigned number, const mixture *m, const 
     const mat b = normed_of(s->run, number);
     o->norm(o, run_track(s->run, number), 1, &s->w[m->norm], s->c->eps, b);
     size_t rows = 0;
-    for (size_t row = 0; row < b.rows && !t->forced; row += rows) {
-        const size_t at = row * m->shape.top_k;
+    for (size_t row = 0; row < b.rows && (!t->forced || t->scores); row += rows) {
         rows = layer_block_rows(t, row, b.rows);
         run_scratch_reset(s->run);
         const mat z = linear(s, mat_rows(b, row, rows), m->router);
-        o->route(o, z, &m->shape, bias, t->selected.index + at, t->selected.weights + at);
+        const routes out = routes_from(t, row, &m->shape);
+        o->route(o, z, &m->shape, bias, &out);
     }
 }
 
@@ -182,6 +193,7 @@ err_code layer_mixture(model_run *run, unsigned layer, const mixture *m, err *e)
     expert_lists lists = {0};
     err_code code = OK;
     TRY_OUT(route(run, layer, m, e));
+    TRY_OUT(layer_part_done(run, layer, PART_ROUTER, e));
     TRY_OUT(expert_lists_create(run, &lists, e));
     for (unsigned i = 0; i < run->track_count; i++) {
         run->ops->zero(run->ops, sum_of(run, i));

@@ -16,6 +16,6 @@ MUST_CHECK err_code layer_load(model_run *run, unsigned layer, slot_range used, 
 void layer_unload(model_run *run, slot_range used, weight *w);
 
 /* All tracks have this part: tell who watches. The dry run is nobody's business. */
-MUST_CHECK err_code layer_part_done(model_run *run, unsigned layer, layer_part part, err *e);
+MUST_CHECK err_code layer_part_done(model_run *run, unsigned layer, model_part part, err *e);
 
 #endif

@@ -180,6 +180,7 @@ static bool allocate_host(model_run *run)
 {
     const model_config *const c = &run->config;
     const size_t choices = run_tokens(run) * c->top_k;
+    const size_t scores = run_tokens(run) * c->experts;
     const size_t angles = run->length * (c->rotary_dim / 2) + 1;
     bool complete = true;
     run->cos = malloc(angles * sizeof(float));
@@ -191,6 +192,10 @@ static bool allocate_host(model_run *run)
         r->index = calloc(choices + 1, sizeof *r->index);
         r->weights = calloc(choices + 1, sizeof *r->weights);
         complete = complete && r->index && r->weights;
+        if (run->tracks[s].scored) {
+            run->tracks[s].scores = calloc(scores + 1, sizeof(float));
+            complete = complete && run->tracks[s].scores;
+        }
     }
     return complete && run->cos && run->sin && run->decay && run->bias;
 }
@@ -254,7 +259,9 @@ void run_close(model_run *run)
     for (unsigned s = 0; s < run->track_count; s++) {
         free(run->tracks[s].selected.index);
         free(run->tracks[s].selected.weights);
+        free(run->tracks[s].scores);
         run->tracks[s].selected = (routing){0};
+        run->tracks[s].scores = NULL;
     }
     run->hidden = run->normed = run->sum = run->state = run->scratch = NULL;
     run->cos = run->sin = run->decay = run->bias = NULL;

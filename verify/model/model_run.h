@@ -31,8 +31,12 @@ typedef struct track {
     bool fp8; /* FP8 activations for matrices that are quantized */
     slope_form slope;
     bool decode;           /* one token at a time, as text is generated */
-    const routing *forced; /* use these experts; NULL: let the router select */
-    routing selected;      /* in the last layer that has experts; unless forced */
+    const routing *forced; /* use these experts and weights; NULL: let the router select */
+    const routing *choice; /* use these experts, with the weights that the router gives them */
+    bool scored;           /* keep the router's scores, and its choice even if another is forced */
+    /* Of the last layer that has experts; set by run_open, which owns them. */
+    routing selected; /* by the router; undefined if `forced`, unless `scored` */
+    float *scores;    /* [tokens, experts]; NULL unless `scored` */
 } track;
 
 typedef struct weight_buffer {
@@ -55,12 +59,20 @@ typedef struct weight_reader {
     void *ctx;
 } weight_reader;
 
-/* The parts of a layer, in this order: each adds to the hidden states. */
-typedef enum layer_part { PART_ATTENTION, PART_MLP, LAYER_PARTS } layer_part;
+/* The parts of a model, in the order in which they are computed. A layer has attention, a router if
+ * it has experts, and an MLP; the head includes the final norm. */
+typedef enum model_part {
+    PART_EMBEDDING,
+    PART_ATTENTION,
+    PART_ROUTER,
+    PART_MLP,
+    PART_HEAD,
+    MODEL_PARTS
+} model_part;
 
 /* Is called after each part of a layer, when all tracks have it; may read and overwrite tracks. */
 typedef struct part_watch {
-    err_code (*done)(void *ctx, model_run *run, unsigned layer, layer_part part, err *e);
+    err_code (*done)(void *ctx, unsigned layer, model_part part, err *e);
     void *ctx;
 } part_watch;
 

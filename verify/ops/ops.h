@@ -84,6 +84,14 @@ typedef struct router_shape {
     float scaling;
 } router_shape;
 
+/* What a router gives for each of T tokens. All of it is on the host, in memory of the caller. */
+typedef struct routes {
+    const uint32_t *choice; /* [T, top_k], ascending: experts that are chosen already; NULL: none */
+    uint32_t *index;        /* [T, top_k] the experts, ascending within a row */
+    float *weights;         /* [T, top_k] their weights */
+    float *scores; /* [T, experts] by which experts are chosen, with the bias; NULL: not wanted */
+} routes;
+
 typedef struct ops ops;
 
 struct ops {
@@ -131,10 +139,9 @@ struct ops {
     void (*silu)(ops *o, mat x);                       /* in place */
     void (*silu_mul)(ops *o, mat gate, mat up, mat y); /* y = silu(gate) * up; y may be either */
 
-    /* Select experts by router logits z [T, experts]. Results on the host, [T, top_k]: `index`,
-     * ascending within a row, and the weight of each expert. bias [experts], host; NULL: none. */
-    void (*route)(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                  float *weights);
+    /* Select experts by router logits z [T, experts]; bias [experts], host; NULL: none. Experts that
+     * are chosen already get the weights that they have by these logits. */
+    void (*route)(ops *o, mat z, const router_shape *shape, const float *bias, const routes *out);
 
     void (*gather)(ops *o, mat x, const uint32_t *rows, mat y); /* y[i] = x[rows[i]] */
     /* x[rows[i]] = fma(weights[i], y[i], x[rows[i]]); rows are distinct. */

@@ -115,14 +115,14 @@ static void dry_linear_attention(ops *o, attention_shape shape, mat q, mat k, ma
     need_state(o, attention_state_floats(shape));
 }
 
-static void dry_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *weights)
+static void dry_route(ops *o, mat z, const router_shape *shape, const float *bias,
+                      const routes *out)
 {
     (void)o;
     (void)bias;
     for (size_t i = 0; i < z.rows * shape->top_k; i++) {
-        index[i] = (uint32_t)(i % shape->top_k);
-        weights[i] = 0;
+        out->index[i] = (uint32_t)(i % shape->top_k);
+        out->weights[i] = 0;
     }
 }
 

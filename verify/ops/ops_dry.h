@@ -5,7 +5,7 @@
  *     ... layers with &o.base ...                   matrices have shapes, but no memory
  *     o.state_floats
  *
- * They follow none of the pointers in their arguments, except that `route` writes its results: the
+ * They follow none of the pointers in their arguments, except that `route` writes experts and weights: the
  * first top_k experts for every token. Nothing has to be released. */
 #ifndef OPS_DRY_H
 #define OPS_DRY_H

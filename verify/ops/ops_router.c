@@ -9,8 +9,7 @@ typedef struct route_run {
     mat z;
     const router_shape *shape;
     const float *bias;
-    uint32_t *index;
-    float *weights;
+    const routes *out;
     float *work;
     size_t work_pitch;
 } route_run;
@@ -73,8 +72,8 @@ static void write_weights(const route_run *r, const float *s, const unsigned cha
                           size_t row)
 {
     const router_shape *const shape = r->shape;
-    uint32_t *const index = r->index + row * shape->top_k;
-    float *const weights = r->weights + row * shape->top_k;
+    uint32_t *const index = r->out->index + row * shape->top_k;
+    float *const weights = r->out->weights + row * shape->top_k;
     size_t count = 0;
     float sum = 0;
     for (size_t e = 0; e < shape->experts; e++) {
@@ -87,6 +86,21 @@ static void write_weights(const route_run *r, const float *s, const unsigned cha
     for (size_t i = 0; i < count; i++) {
         const float part = shape->normalize ? weights[i] / (sum + 1e-20f) : weights[i];
         weights[i] = part * shape->scaling;
+    }
+}
+
+static void choose(const route_run *r, const float *score, float *groups, unsigned char *stays,
+                   unsigned char *taken, size_t row)
+{
+    const router_shape *const shape = r->shape;
+    if (r->out->choice) {
+        memset(taken, 0, shape->experts);
+        for (size_t i = 0; i < shape->top_k; i++) {
+            taken[r->out->choice[row * shape->top_k + i]] = 1;
+        }
+    } else {
+        drop_groups(shape, score, groups, stays, taken);
+        take_best(score, taken, shape->experts, shape->top_k);
     }
 }
 
@@ -104,20 +118,21 @@ static void route_task(void *ctx, unsigned worker, size_t row)
     if (r->bias) {
         r->kernel->add(biased, r->bias, experts);
     }
-    drop_groups(r->shape, biased, groups, stays, taken);
-    take_best(biased, taken, experts, r->shape->top_k);
+    if (r->out->scores) {
+        memcpy(r->out->scores + row * experts, biased, experts * sizeof *biased);
+    }
+    choose(r, biased, groups, stays, taken, row);
     write_weights(r, s, taken, row);
 }
 
-void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *weights)
+void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias,
+                      const routes *out)
 {
     ops_state *const s = ops_state_of(o);
     if (ops_failed(s)) {
         return;
     }
-    route_run r = {
-        .kernel = s->row, .z = z, .shape = shape, .bias = bias, .index = index, .weights = weights};
+    route_run r = {.kernel = s->row, .z = z, .shape = shape, .bias = bias, .out = out};
     r.work = ops_own_space(s, 4 * (size_t)shape->experts, &r.work_pitch);
     if (r.work) {
         thread_pool_run(s->pool, z.rows, route_task, &r);

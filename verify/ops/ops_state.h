@@ -62,7 +62,7 @@ void ops_attention(ops *o, attention_shape shape, mat q, mat k, mat v, size_t fi
 void ops_linear_attention(ops *o, attention_shape shape, mat q, mat k, mat v, const float *decay,
                           float *state, mat y);
 
-void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias, uint32_t *index,
-                      float *weights);
+void ops_router_route(ops *o, mat z, const router_shape *shape, const float *bias,
+                      const routes *out);
 
 #endif

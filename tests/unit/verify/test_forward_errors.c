@@ -39,11 +39,13 @@ START_TEST(memory_for_less_than_a_token)
     o.dump = scratch("out/dump");
     o.memory = 2 * VOCAB * sizeof(float) - 1;
     single_fails(&o, NULL, ERR_MEMORY, "logits of one token take 4096 bytes, --memory allows 4095");
-    o.memory = 4 * VOCAB * sizeof(float) - 1;
+    o.memory = 8 * VOCAB * sizeof(float) - 1; /* of the source, and of three tracks */
     compare_fails(from_source, from_packed, &o, ERR_MEMORY,
-                  "take 8192 bytes, --memory allows 8191");
-    o.fp8 = true;
-    compare_fails(from_source, from_packed, &o, ERR_MEMORY, "take 12288 bytes");
+                  "take 16384 bytes, --memory allows 16383");
+    o.fp8 = true; /* variants take turns */
+    compare_fails(from_source, from_packed, &o, ERR_MEMORY, "take 16384 bytes");
+    o.ideal = IDEAL_COMPUTED;
+    compare_fails(from_source, from_packed, &o, ERR_MEMORY, "take 20480 bytes");
     ck_assert_int_eq(conversion_entries("out"), 1);
 }
 END_TEST

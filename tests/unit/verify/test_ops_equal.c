@@ -445,15 +445,21 @@ START_TEST(route)
     }
     const float *const bias = any_bias(&p, shape.experts);
     const size_t words = rows * shape.top_k;
+    const size_t all = rows * shape.experts;
     uint32_t *const index = pair_host(&p, 2 * words * sizeof *index, 0);
     float *const weights = pair_floats(&p, 2 * words, PLAIN);
     pair_describe(&p, "route %zu: top %u of %u, %u of %u groups, normalize %d, bias %d", rows,
                   shape.top_k, shape.experts, shape.top_groups, groups, shape.normalize,
                   bias != NULL);
-    TESTED(&p, route, z.tested, &shape, bias, index, weights);
-    NAIVE(&p, route, z.naive, &shape, bias, index + words, weights + words);
+    float *const scores = pair_floats(&p, 2 * all, PLAIN);
+    const routes found = {.index = index, .weights = weights, .scores = scores};
+    const routes expected = {
+        .index = index + words, .weights = weights + words, .scores = scores + all};
+    TESTED(&p, route, z.tested, &shape, bias, &found);
+    NAIVE(&p, route, z.naive, &shape, bias, &expected);
     pair_same_host(&p, index, index + words, words);
     pair_same_host(&p, weights, weights + words, words);
+    pair_same_host(&p, scores, scores + all, all);
     pair_same(&p, z);
     pair_close(&p);
 }

@@ -1,4 +1,4 @@
-/* The router: choice and ties by hand, weights, rows alone and in batches, the same bits at every
+/* The router: choice and ties by hand, weights, choices of another router, rows alone and in batches, the same bits at every
  * level and number of threads. */
 #include <check.h>
 
@@ -11,6 +11,13 @@ typedef struct choice {
     uint32_t index[MOST];
     float weights[MOST];
 } choice;
+
+static void route(ops *o, mat z, const router_shape *shape, const float *bias,
+                  const uint32_t *chosen, choice *to)
+{
+    const routes out = {.choice = chosen, .index = to->index, .weights = to->weights};
+    o->route(o, z, shape, bias, &out);
+}
 
 static void expect_choice(const choice *c, size_t row, size_t top_k, const uint32_t *expected)
 {
@@ -32,7 +39,7 @@ START_TEST(choice_by_hand)
     o->put(o, (const float[]){9, -9, 1, 1, 0, 2, -1, -1, /**/ 0, 0,  0, 0, 0, 0, 0,  0, /**/
                               1, 1,  0, 0, 1, 1, 1,  1,  /**/ 3, -5, 2, 2, 2, 2, -5, 3},
            z);
-    o->route(o, z, &shape, NULL, c.index, c.weights);
+    route(o, z, &shape, NULL, NULL, &c);
     expect_choice(&c, 0, 3, (const uint32_t[]){2, 3, 5});
     expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 2});
     expect_choice(&c, 2, 3, (const uint32_t[]){0, 1, 4});
@@ -40,7 +47,7 @@ START_TEST(choice_by_hand)
     ck_assert(c.weights[3] == 0.5f && c.weights[0] == elementary_sigmoid(1));
     /* A bias takes part in the choice, but not in the weights. */
     const float bias[] = {1, 1, 0, 0, 0, 0, 0, 2};
-    o->route(o, z, &shape, bias, c.index, c.weights);
+    route(o, z, &shape, bias, NULL, &c);
     expect_choice(&c, 1, 3, (const uint32_t[]){0, 1, 7});
     ck_assert(c.weights[3] == 0.5f && c.weights[5] == 0.5f);
     o->release(o, z.data);
@@ -56,12 +63,40 @@ START_TEST(shares_by_hand)
     const router_shape shape = {
         .experts = 4, .top_k = 2, .groups = 1, .top_groups = 1, .normalize = true, .scaling = 2.5f};
     o->put(o, (const float[]){0, 50, 0, 50}, z); /* 1/2 and 1 */
-    o->route(o, z, &shape, NULL, c.index, c.weights);
+    route(o, z, &shape, NULL, NULL, &c);
     expect_choice(&c, 0, 2, (const uint32_t[]){1, 3});
     ck_assert(c.weights[0] == 1.25f && c.weights[1] == 1.25f);
     o->put(o, (const float[]){-200, -200, -200, -200}, z); /* a sum of 0: no division by 0 */
-    o->route(o, z, &shape, NULL, c.index, c.weights);
+    route(o, z, &shape, NULL, NULL, &c);
     ck_assert(c.weights[0] == 0 && c.weights[1] == 0);
+    o->release(o, z.data);
+    case_done(o);
+}
+END_TEST
+
+/* Experts that are chosen elsewhere have the weights of these logits; scores are those by which the
+ * router itself would choose. */
+START_TEST(choice_of_another)
+{
+    ops *const o = case_ops();
+    static choice c;
+    float scores[8];
+    const mat z = case_mat(o, 2, 4, NULL);
+    const float bias[] = {0, 0, 1, 0};
+    const uint32_t chosen[] = {0, 3, 1, 2};
+    const router_shape shape = {
+        .experts = 4, .top_k = 2, .groups = 2, .top_groups = 1, .normalize = true, .scaling = 1};
+    o->put(o, (const float[]){0, 9, 9, 0, /**/ 0, 50, 0, 50}, z);
+    route(o, z, &shape, bias, chosen, &c);
+    expect_choice(&c, 0, 2, chosen);
+    expect_choice(&c, 1, 2, chosen + 2);
+    ck_assert(c.weights[0] == 0.5f && c.weights[1] == 0.5f);
+    ck_assert(c.weights[2] == 1 / 1.5f && c.weights[3] == 0.5f / 1.5f);
+    const routes out = {.index = c.index, .weights = c.weights, .scores = scores};
+    o->route(o, z, &shape, bias, &out);
+    expect_choice(&c, 0, 2, (const uint32_t[]){2, 3});
+    ck_assert(scores[0] == 0.5f && scores[2] == elementary_sigmoid(9) + 1);
+    ck_assert(scores[4] == 0.5f && scores[5] == 1 && scores[6] == 1.5f && scores[7] == 1);
     o->release(o, z.data);
     case_done(o);
 }
@@ -83,7 +118,7 @@ static void choose(ops *o, uint64_t seed, float *out)
     const mat z = case_mat(o, TOKENS, current->experts, &seed);
     float bias[256];
     case_fill(bias, 256, &seed);
-    o->route(o, z, current, bias, c.index, c.weights);
+    route(o, z, current, bias, NULL, &c);
     for (size_t i = 0; i < choices; i++) {
         out[i] = (float)c.index[i];
         out[choices + i] = c.weights[i];
@@ -93,7 +128,8 @@ static void choose(ops *o, uint64_t seed, float *out)
     uint32_t index[8];
     float weights[8];
     for (size_t t = 0; t < TOKENS; t += 17) {
-        o->route(o, mat_rows(z, t, 1), current, bias, index, weights);
+        const routes alone = {.index = index, .weights = weights};
+        o->route(o, mat_rows(z, t, 1), current, bias, &alone);
         expect_choice(&c, t, current->top_k, index);
         expect_same_bits("alone", weights, c.weights + t * current->top_k, current->top_k);
     }
@@ -119,7 +155,7 @@ START_TEST(nonfinite_logits)
         z.data[z.stride + e] = e % 3 ? INFINITY : NAN;
         z.data[2 * z.stride + e] = -INFINITY;
     }
-    o->route(o, z, shape, NULL, c.index, c.weights);
+    route(o, z, shape, NULL, NULL, &c);
     for (size_t i = 0; i < 3 * (size_t)shape->top_k; i++) {
         ck_assert(i % shape->top_k == 0 || c.index[i] > c.index[i - 1]);
         ck_assert_uint_lt(c.index[i], shape->experts);
@@ -135,6 +171,7 @@ int main(void)
     tcase_set_timeout(tc, 20);
     tcase_add_test(tc, choice_by_hand);
     tcase_add_test(tc, shares_by_hand);
+    tcase_add_test(tc, choice_of_another);
     tcase_add_loop_test(tc, same_everywhere, 0, COUNT(shapes));
     tcase_add_loop_test(tc, nonfinite_logits, 0, COUNT(shapes));
     return run_tests("ops_router", tc);
