@@ -161,7 +161,7 @@ static void print_summary(const forward_report *found, const forward_variant *f)
     if (!isnan(p->kl_choice)) {
         printf("    of this KL, weights %.3g, other experts %.3g\n", p->kl_choice, p->kl_routing);
     }
-    if (f->with_ideal.sequences > 0) {
+    if (f->with_ideal.sequences > 0 && !paired_is_equal(&f->with_ideal)) {
         print_paired(&f->with_ideal, "packed - ideal");
     }
     if (f->with_versus.sequences > 0) {

@@ -18,7 +18,7 @@
 #include "verify/forward/coverage.h"
 #include "verify/forward/metric.h"
 #include "verify/forward/paired.h"
-#include "verify/forward/part.h"
+#include "verify/forward/part_measure.h"
 #include "verify/model/rope_tables.h"
 #include "verify/ops/ops.h"
 #include "verify/forward/reference.h"

@@ -57,6 +57,17 @@ bool paired_is_judged(const paired *p)
     return p->sequences >= INTERVAL_JUDGED_FROM;
 }
 
+/* If all values are equal, the interval is this value, and if not, it has a width. */
+static bool is_zero(const interval *i)
+{
+    return i->mean == 0 && !(i->standard_error > 0);
+}
+
+bool paired_is_equal(const paired *p)
+{
+    return is_zero(&p->kl) && is_zero(&p->top1) && (isnan(p->nll.mean) || is_zero(&p->nll));
+}
+
 bool paired_is_worse(const paired *p)
 {
     return interval_is_worse(&p->kl, 1) || interval_is_worse(&p->top1, -1) ||

@@ -30,6 +30,9 @@ MUST_CHECK err_code paired_of(const position_measure *a, const position_measure 
 /* Are there enough sequences for a verdict? */
 bool paired_is_judged(const paired *p);
 
+/* True if every difference of every sequence is exactly 0. */
+bool paired_is_equal(const paired *p);
+
 /* Is the first model worse than the second in one of the three, by more than chance explains? */
 bool paired_is_worse(const paired *p);
 

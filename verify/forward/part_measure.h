@@ -8,8 +8,8 @@
  *
  * A part does not see the errors of the parts before it, so a part that differs is a part that is
  * wrong. */
-#ifndef PART_H
-#define PART_H
+#ifndef PART_MEASURE_H
+#define PART_MEASURE_H
 
 #include "verify/forward/measure.h"
 #include "verify/model/model_run.h"

@@ -1,4 +1,4 @@
-#include "verify/forward/part.h"
+#include "verify/forward/part_measure.h"
 
 #include <math.h>
 
