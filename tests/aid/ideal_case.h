@@ -92,6 +92,7 @@ static inline void ideal_case_expect_own(const ideal_case *c)
     for (size_t i = 0; i < c->packed->count; i++) {
         const store_tensor *const t = &c->packed->tensors[i];
         const uint64_t slice = t->ndim == 3 ? t->shape[1] : t->rows;
+        ck_assert_msg(ideal_is_claimed(c->source, t), "tensor %s", t->name);
         for (uint64_t at = 0; t->row_bytes > 0 && at < t->rows; at += slice) {
             ideal_case_expect(c, t, at, slice);
             ideal_case_expect(c, t, at, 1);

@@ -285,15 +285,33 @@ static err_code read_same(const ideal *d, const store_tensor *t, const ideal_sou
     return t->quantized ? ideal_source_read_scales(d->source, s, first, rows, scales, e) : OK;
 }
 
-/* Whatever was not quantized is as in the source; but FP8 only if the source has such blocks. */
-static bool is_same(const store_tensor *t, const ideal_source *s)
+static bool is_of(const store_tensor *t, pack_origin origin)
 {
-    const pack_record *const r = t->of_record;
-    if (!t->quantized || (r && r->origin == ORIGIN_KEPT)) {
+    return t->of_record && t->of_record->origin == origin;
+}
+
+/* Can `t` have codes and scales of FP8 with these blocks, as they are? */
+static bool fits(const store_tensor *t, block_format block, dtype scales)
+{
+    return block_same_size(block, t->block) &&
+           (t->block.scale == SCALES_F32 || scale_format_of(scales) == SCALES_UE8M0);
+}
+
+bool ideal_is_claimed(const store *source, const store_tensor *t)
+{
+    const store_tensor *const s = store_find(source, t->name);
+    if (!t->quantized || is_of(t, ORIGIN_KEPT)) {
         return true;
     }
-    return (!r || r->origin == ORIGIN_CARRIED) && s->fp8 && block_same_size(s->block, t->block) &&
-           (t->block.scale == SCALES_F32 || scale_format_of(s->scale_type) == SCALES_UE8M0);
+    return s && (is_of(t, ORIGIN_QUANTIZED) ? t->of_record->src_type == s->type
+                                            : s->quantized && fits(t, s->block, s->scale_type));
+}
+
+/* Whatever was not quantized is as in the source; FP8, if the source has such blocks. */
+static bool is_same(const store_tensor *t, const ideal_source *s)
+{
+    return !t->quantized || is_of(t, ORIGIN_KEPT) ||
+           (!is_of(t, ORIGIN_QUANTIZED) && s->fp8 && fits(t, s->block, s->scale_type));
 }
 
 err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows, void *data,

@@ -101,6 +101,25 @@ START_TEST(quotients_around_every_boundary)
 }
 END_TEST
 
+/* Floats that agree in the upper twelve bits of their magnitude share an entry of a table. Rounding
+ * is monotonic: if the second and the last of them have the same code, so have all between them. */
+START_TEST(definitions_by_upper_bits)
+{
+    for (uint32_t i = 0; i < 1 << 12; i++) {
+        const uint32_t bits = i << 19;
+        for (unsigned k = 0; k < 3; k++) {
+            const float y = oracle_float(bits + (k == 2 ? (1 << 19) - 1 : k));
+            if (y <= 448) {
+                expect_defined(y, oracle_encode(y));
+                expect_defined(-y, oracle_encode(-y));
+            }
+        }
+        const float last = oracle_float(bits + (1 << 19) - 1);
+        ck_assert(!(last <= 448) || oracle_encode(oracle_float(bits + 1)) == oracle_encode(last));
+    }
+}
+END_TEST
+
 START_TEST(random_quotients)
 {
     uint64_t state = 20;
@@ -183,6 +202,82 @@ START_TEST(definitions_are_right)
         ck_assert(v.scale_right);
         ck_assert_uint_eq(v.wrong_codes, 0);
         ck_assert_uint_eq(codes[t.cols], 0xaa);
+    }
+}
+END_TEST
+
+/* All numbers in BF16 that a tile of this amax can have: what is defined is found to be right. */
+static void define_below(pack_dialect d, scale_format form, uint16_t amax)
+{
+    static uint16_t source[BLOCK_MAX_ROWS * BLOCK_MAX_COLS];
+    static unsigned char codes[BLOCK_MAX_ROWS * BLOCK_MAX_COLS];
+    enum { EACH = BLOCK_MAX_ROWS * BLOCK_MAX_COLS };
+    for (uint32_t first = 0; first <= amax; first += EACH / 2) {
+        for (uint32_t k = 0; k < EACH; k++) {
+            const uint32_t magnitude = first + k / 2;
+            source[k] = (uint16_t)((magnitude < amax ? magnitude : amax) | k % 2 << 15);
+        }
+        source[0] = amax;
+        tile_view t = {.source = (const unsigned char *)source,
+                       .codes = codes,
+                       .type = DTYPE_BF16,
+                       .pitch = BLOCK_MAX_COLS,
+                       .rows = BLOCK_MAX_ROWS,
+                       .cols = BLOCK_MAX_COLS,
+                       .scales = form,
+                       .dialect = d};
+        tile_verdict v;
+        tile_define(&rules, &t, t.rows, codes, t.pitch, &t.scale);
+        tile_check(&rules, &t, &v);
+        ck_assert(v.scale_right);
+        ck_assert_msg(v.wrong_codes == 0, "%s, amax %04x, element %u, %u", dialect_name(d), amax,
+                      v.wrong_row, v.wrong_col);
+    }
+}
+
+/* Around the floors of scales, powers of two and 1.75 times these, and the ends; and at random. */
+START_TEST(definitions_of_all_numbers)
+{
+    static const uint16_t edges[] = {0,      1,      2,      0x7f,   0x80,   0x81,   0x0460,
+                                     0x04df, 0x04e0, 0x04e1, 0x38d1, 0x38d2, 0x3f7f, 0x3f80,
+                                     0x3f81, 0x3fdf, 0x3fe0, 0x3fe1, 0x43e0, 0x7f00, 0x7f7f};
+    uint64_t state = 50 + (uint64_t)_i;
+    for (int form = 0; form < SCALE_FORMAT_COUNT; form++) {
+        for (int i = 0; i < 2 * COUNT(edges); i++) {
+            const uint16_t amax =
+                i < COUNT(edges) ? edges[i] : (uint16_t)(oracle_random(&state) % 0x7f80);
+            if (!dialect_lacks((pack_dialect)_i, DTYPE_BF16, (scale_format)form)) {
+                define_below((pack_dialect)_i, (scale_format)form, amax);
+            }
+        }
+    }
+}
+END_TEST
+
+/* A NaN has no code but NaN, whatever its sign and bits; what is beside an infinity has no
+ * value. */
+START_TEST(definitions_of_what_is_not_finite)
+{
+    static const dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
+    static const uint32_t infinities[] = {0x7f80, 0x7c00, 0x7f800000};
+    for (int i = 0; i < COUNT(types) * 4; i++) {
+        const dtype type = types[i / 4];
+        const size_t each = dtype_bits(type) / 8;
+        const uint32_t sign = i & 1 ? (uint32_t)1 << (dtype_bits(type) - 1) : 0;
+        const uint32_t bits = infinities[i / 4] | sign | (i & 2 ? 1 : 0);
+        unsigned char x[3 * sizeof bits] = {0};
+        unsigned char codes[3];
+        float scale = 0;
+        memcpy(x + each, &bits, each);
+        const tile_view t = {.source = x,
+                             .type = type,
+                             .rows = 1,
+                             .cols = 3,
+                             .pitch = 3,
+                             .dialect = (pack_dialect)_i};
+        tile_define(&rules, &t, 1, codes, 3, &scale);
+        ck_assert(!isfinite(rules.value[codes[1]] * scale));
+        ck_assert_int_eq(isfinite(rules.value[codes[0]] * scale) != 0, (i & 2) != 0);
     }
 }
 END_TEST
@@ -281,9 +376,12 @@ int main(void)
     tcase_set_timeout(t, 20);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, quotients_around_every_boundary);
+    tcase_add_test(t, definitions_by_upper_bits);
     tcase_add_test(t, random_quotients);
     tcase_add_test(t, scales);
     tcase_add_loop_test(t, definitions_are_right, DIALECT_IEEE, DIALECT_COUNT);
+    tcase_add_loop_test(t, definitions_of_all_numbers, DIALECT_IEEE, DIALECT_COUNT);
+    tcase_add_loop_test(t, definitions_of_what_is_not_finite, DIALECT_IEEE, DIALECT_COUNT);
     tcase_add_test(t, half_precision_numbers);
     tcase_add_test(t, values_of_codes);
     tcase_add_test(t, infinities_and_nans_are_wrong);

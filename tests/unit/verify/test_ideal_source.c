@@ -240,6 +240,7 @@ static void expect_all_rounded(const ideal_case *c, const made_checkpoint *numbe
     for (size_t i = 0; i < c->packed->count; i++) {
         const store_tensor *const t = &c->packed->tensors[i];
         if (t->quantized) {
+            ck_assert(!ideal_is_claimed(c->source, t));
             expect_rounded(c, t, made_find(numbers, t->name));
             found++;
         }
@@ -328,6 +329,7 @@ START_TEST(codes_for_codes_of_another_tool)
     for (int i = 0; i < COUNT(tiles); i++) {
         const store_tensor *const t = store_find(k.packed, tiles[i].name);
         const store_tensor *const s = store_find(k.source, tiles[i].name);
+        ck_assert_int_eq(ideal_is_claimed(k.source, t), t->block.scale == SCALES_F32);
         if (t->block.scale == SCALES_UE8M0) {
             expect_rounded(&k, t, made_find(&numbers, t->name));
             continue;
@@ -394,6 +396,7 @@ START_TEST(dialects_that_do_not_know_the_dtype)
     const ideal_case k = ideal_case_open(scratch("in"), scratch("out/p"), 2);
     expect_error(ideal_read(k.of, &k.packed->tensors[0], 0, 7, codes, &scale, &e), ERR_INPUT, &e,
                  "tensor h.0.w1: ");
+    ck_assert(!ideal_is_claimed(k.source, &k.packed->tensors[0]));
     ideal_case_close(&k);
     made_free(&c);
     made_free(&numbers);
