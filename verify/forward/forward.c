@@ -28,19 +28,10 @@ void forward_job_begin(forward_job *j)
     }
 }
 
-/* Whose rounding is it? A packed file says of its tensors that they are the source's bytes or the
- * definition of its codes; of FP8 that it took over it knows nothing, unless the source has it. */
 static bool is_defined(const forward_job *j, const store_tensor *t)
 {
     const store *const source = j->sides[SIDE_SOURCE].run.store;
-    if (!t->quantized) {
-        return true;
-    }
-    if (t->of_record && t->of_record->origin == ORIGIN_QUANTIZED) {
-        return true;
-    }
-    const store_tensor *const s = source ? store_find(source, t->name) : NULL;
-    return s && s->quantized;
+    return !source || ideal_is_claimed(source, t);
 }
 
 static err_code read_weight(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows,

@@ -104,7 +104,7 @@ typedef struct batch {
     const store_tensor *t;
     const ideal_source *from;
     uint64_t first, rows, wanted;
-    unsigned char *codes;
+    unsigned char *data;
     float *scales;
     uint64_t piece; /* rows that are read together */
 } batch;
@@ -200,26 +200,57 @@ static void define_block(void *ctx, unsigned number, size_t block)
         .rows = part.rows, .cols = part.cols, .scales = t->block.scale, .dialect = dialect_of(t)};
     view_source(b, &part, b->d->workers[number].wide, &v);
     tile_define(&b->d->rules, &v, (unsigned)num_min(part.rows, b->wanted - row),
-                b->codes + row * t->cols + col, t->cols, b->scales + block);
+                b->data + row * t->cols + col, t->cols, b->scales + block);
 }
 
-static err_code define_batch(batch *b, err *e)
+/* A row of another dtype than the source has, in parts that fit into the buffer. */
+static void round_row(void *ctx, unsigned number, size_t row)
 {
-    const uint64_t blocks = block_count(b->t->block, b->rows, b->t->cols);
+    const batch *const b = ctx;
+    const ideal *const d = b->d;
+    const store_tensor *const s = &b->from->elements;
+    float *const wide = d->workers[number].wide;
+    const uint64_t most = sizeof d->workers[number].wide / sizeof *wide;
+    for (uint64_t col = 0; col < s->cols; col += most) {
+        const source_part part = {.first = b->first + row,
+                                  .col = col,
+                                  .rows = 1,
+                                  .cols = (unsigned)num_min(most, s->cols - col)};
+        ideal_source_widen(b->from, &part,
+                           (unsigned char *)d->elements.data + row * s->row_bytes +
+                               col * (s->row_bytes / s->cols),
+                           d->scales.data, b->first, d->rules.value, wide, most);
+        ideal_round(b->t->type, wide, part.cols,
+                    b->data + row * b->t->row_bytes + col * (b->t->row_bytes / s->cols));
+    }
+}
+
+static err_code compute_batch(batch *b, err *e)
+{
     TRY(monitor_step(b->d->monitor, 0, e));
     TRY(read_source(b, e));
-    thread_pool_run(b->d->pool, blocks, define_block, b);
+    if (b->t->quantized) {
+        thread_pool_run(b->d->pool, block_count(b->t->block, b->rows, b->t->cols), define_block, b);
+    } else {
+        thread_pool_run(b->d->pool, b->rows, round_row, b);
+    }
     return OK;
 }
 
 /* ---- rows of a tensor ------------------------------------------ */
 
+static bool is_number(dtype t)
+{
+    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
+}
+
 static err_code check_source(const ideal *d, const store_tensor *t, const ideal_source *s, err *e)
 {
     const dtype type = s->fp8 ? DTYPE_F32 : s->elements.type;
-    if (type != DTYPE_BF16 && type != DTYPE_F16 && type != DTYPE_F32) {
-        return err_set(e, ERR_DIFFERENT, "%s: tensor %s: %s cannot be quantized as in %s",
-                       d->source->path, t->name, dtype_name(type), d->packed->path);
+    if (!is_number(type) || !(t->quantized || is_number(t->type))) {
+        return err_set(e, ERR_DIFFERENT, "%s: tensor %s: %s cannot become %s as in %s",
+                       d->source->path, t->name, dtype_name(s->elements.type), dtype_name(t->type),
+                       d->packed->path);
     }
     const char *const lacks = dialect_lacks(dialect_of(t), type, t->block.scale);
     return lacks ? err_set(e, ERR_INPUT, "%s: tensor %s: %s", d->source->path, t->name, lacks) : OK;
@@ -246,48 +277,47 @@ static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows,
                          t->name, slice);
 }
 
-static err_code read_defined(ideal *d, const store_tensor *t, const ideal_source *s, uint64_t first,
-                             uint64_t rows, unsigned char *codes, float *scales, err *e)
+static err_code compute(ideal *d, const store_tensor *t, const ideal_source *s, uint64_t first,
+                        uint64_t rows, unsigned char *data, float *scales, err *e)
 {
     TRY(check_source(d, t, s, e));
+    if (t->row_bytes == 0) {
+        return OK;
+    }
     const uint64_t slice = ideal_slice_rows(t);
-    const uint64_t height = block_height(t->block, slice);
-    const uint64_t across = block_across(t->block, t->cols);
+    const uint64_t height = t->quantized ? block_height(t->block, slice) : 1;
+    const uint64_t across = t->quantized ? block_across(t->block, t->cols) : 0;
     const uint64_t fit = BATCH_BYTES / height / s->elements.row_bytes; /* rows of blocks */
     const uint64_t most = num_max(1, fit) * height;
-    for (uint64_t done = 0; done < rows; done += most) {
+    uint64_t count = 0;
+    for (uint64_t done = 0; done < rows; done += count) {
         const uint64_t at = first + done;
-        const uint64_t wanted = num_min(most, rows - done);
-        const uint64_t whole = num_ceil_div(wanted, height) * height;
+        const uint64_t left = slice - at % slice;
+        count = num_min(num_min(most, rows - done), left);
         batch b = {.d = d,
                    .t = t,
                    .from = s,
                    .first = at,
-                   .rows = num_min(whole, slice - at % slice),
-                   .wanted = wanted,
-                   .codes = codes + done * t->cols,
-                   .scales = scales + done / height * across};
-        TRY(define_batch(&b, e));
+                   .rows = num_min(num_ceil_div(count, height) * height, left),
+                   .wanted = count,
+                   .data = data + done * t->row_bytes,
+                   .scales = t->quantized ? scales + done / height * across : NULL};
+        TRY(compute_batch(&b, e));
     }
     return OK;
 }
 
 /* The bytes of the source. */
-static err_code read_same(const ideal *d, const store_tensor *t, const ideal_source *s,
-                          uint64_t first, uint64_t rows, void *data, float *scales, err *e)
+static err_code copy(const ideal *d, const store_tensor *t, const ideal_source *s, uint64_t first,
+                     uint64_t rows, void *data, float *scales, err *e)
 {
-    const bool both = !t->quantized || (s->fp8 && block_same_size(s->block, t->block));
-    if (s->elements.type != t->type || !both) {
-        return err_set(e, ERR_DIFFERENT, "%s: tensor %s has another dtype or scales than in %s",
-                       d->source->path, t->name, d->packed->path);
-    }
     TRY(ideal_source_read(d->source, s, first, rows, data, e));
     return t->quantized ? ideal_source_read_scales(d->source, s, first, rows, scales, e) : OK;
 }
 
-static bool is_of(const store_tensor *t, pack_origin origin)
+static bool is_quantized_here(const store_tensor *t)
 {
-    return t->of_record && t->of_record->origin == origin;
+    return t->of_record && t->of_record->origin == ORIGIN_QUANTIZED;
 }
 
 /* Can `t` have codes and scales of FP8 with these blocks, as they are? */
@@ -297,21 +327,22 @@ static bool fits(const store_tensor *t, block_format block, dtype scales)
            (t->block.scale == SCALES_F32 || scale_format_of(scales) == SCALES_UE8M0);
 }
 
+/* Whatever was not quantized is as in the source, if that has the same form. */
+static bool is_same(const store_tensor *t, const ideal_source *s)
+{
+    return t->quantized ? !is_quantized_here(t) && s->fp8 && fits(t, s->block, s->scale_type)
+                        : s->elements.type == t->type;
+}
+
 bool ideal_is_claimed(const store *source, const store_tensor *t)
 {
     const store_tensor *const s = store_find(source, t->name);
-    if (!t->quantized || is_of(t, ORIGIN_KEPT)) {
-        return true;
+    if (!s || !t->quantized) {
+        return !s || s->type == t->type;
     }
-    return s && (is_of(t, ORIGIN_QUANTIZED) ? t->of_record->src_type == s->type
-                                            : s->quantized && fits(t, s->block, s->scale_type));
-}
-
-/* Whatever was not quantized is as in the source; FP8, if the source has such blocks. */
-static bool is_same(const store_tensor *t, const ideal_source *s)
-{
-    return !t->quantized || is_of(t, ORIGIN_KEPT) ||
-           (!is_of(t, ORIGIN_QUANTIZED) && s->fp8 && fits(t, s->block, s->scale_type));
+    return t->of_record && (is_quantized_here(t) ? t->of_record->src_type == s->type
+                                                 : s->quantized && t->scale_type == s->scale_type &&
+                                                       fits(t, s->block, s->scale_type));
 }
 
 err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows, void *data,
@@ -324,6 +355,6 @@ err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t r
     if (rows == 0) {
         return OK;
     }
-    return is_same(t, &s) ? read_same(d, t, &s, first, rows, data, scales, e)
-                          : read_defined(d, t, &s, first, rows, data, scales, e);
+    return is_same(t, &s) ? copy(d, t, &s, first, rows, data, scales, e)
+                          : compute(d, t, &s, first, rows, data, scales, e);
 }

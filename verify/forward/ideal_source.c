@@ -1,5 +1,6 @@
 #include "verify/forward/ideal_source.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "format/base/num.h"
@@ -104,9 +105,35 @@ err_code ideal_source_read_scales(const store *source, const ideal_source *s, ui
     return OK;
 }
 
-/* ---- dequantizing ---------------------------------------------- */
+/* ---- numbers --------------------------------------------------- */
 
-/* One row: `scales` of its row of blocks. */
+static bool is_plain_number(dtype t)
+{
+    return t == DTYPE_BF16 || t == DTYPE_F16 || t == DTYPE_F32;
+}
+
+bool ideal_source_has_numbers(const ideal_source *s)
+{
+    return s->fp8 || is_plain_number(s->elements.type);
+}
+
+static void widen_plain(dtype type, const unsigned char *from, unsigned count, float *restrict to)
+{
+    for (unsigned i = 0; i < count; i++) {
+        switch (type) {
+        case DTYPE_BF16:
+            to[i] = bf16_widen(le16_load(from + (size_t)2 * i));
+            break;
+        case DTYPE_F16:
+            to[i] = f16_widen(le16_load(from + (size_t)2 * i));
+            break;
+        default:
+            to[i] = le_float_load(from + (size_t)4 * i);
+        }
+    }
+}
+
+/* One row of FP8: `scales` of its row of blocks. */
 static void widen_row(const ideal_source *s, const source_part *part, const unsigned char *codes,
                       const float *scales, const float *value, float *restrict to)
 {
@@ -120,17 +147,67 @@ static void widen_row(const ideal_source *s, const source_part *part, const unsi
     }
 }
 
-void ideal_source_widen(const ideal_source *s, const source_part *part, const unsigned char *codes,
-                        const float *scales, uint64_t scales_first, const float *value, float *to,
-                        size_t pitch)
+void ideal_source_widen(const ideal_source *s, const source_part *part,
+                        const unsigned char *elements, const float *scales, uint64_t scales_first,
+                        const float *value, float *to, size_t pitch)
 {
     const uint64_t slice = ideal_slice_rows(&s->elements);
-    const uint64_t height = block_height(s->block, slice);
-    const uint64_t across = block_across(s->block, s->elements.cols);
+    const uint64_t height = s->fp8 ? block_height(s->block, slice) : slice;
+    const uint64_t across = s->fp8 ? block_across(s->block, s->elements.cols) : 0;
     const uint64_t above = scales_first % slice / height;
     for (unsigned i = 0; i < part->rows; i++) {
+        const unsigned char *const row = elements + i * s->elements.row_bytes;
         const uint64_t down = (part->first + i) % slice / height - above;
-        widen_row(s, part, codes + i * s->elements.cols, scales + down * across, value,
-                  to + i * pitch);
+        if (s->fp8) {
+            widen_row(s, part, row, scales + down * across, value, to + i * pitch);
+        } else {
+            widen_plain(s->elements.type, row, part->cols, to + i * pitch);
+        }
+    }
+}
+
+/* ---- rounding -------------------------------------------------- */
+
+/* Half of the last place that is left is added, and less than half where that bit is even. Of a NaN
+ * the payload is lost, or it might become an infinity. */
+static uint16_t round_bf16(float x)
+{
+    const uint32_t bits = float_bits(x);
+    return isnan(x) ? (uint16_t)(bits >> 16 | 0x40)
+                    : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* In steps of the last place, of which rint makes a whole number; if it is 2048, the sum carries
+ * into the exponent. */
+static uint16_t round_f16(float x)
+{
+    const uint16_t sign = signbit(x) ? 0x8000 : 0;
+    int exponent = 0;
+    (void)frexpf(x, &exponent);
+    if (isnan(x)) {
+        return 0x7e00 | sign;
+    }
+    if (isinf(x) || exponent > 16) {
+        return 0x7c00 | sign;
+    }
+    const bool normal = x != 0 && exponent > -14;
+    const long steps = lrint(ldexp(fabs((double)x), normal ? 11 - exponent : 24));
+    const long bits = normal ? ((exponent + 14L) << 10) + steps - 1024 : steps;
+    return (uint16_t)(bits | sign);
+}
+
+void ideal_round(dtype type, const float *x, size_t count, unsigned char *to)
+{
+    for (size_t i = 0; i < count; i++) {
+        switch (type) {
+        case DTYPE_BF16:
+            le16_store(to + 2 * i, round_bf16(x[i]));
+            break;
+        case DTYPE_F16:
+            le16_store(to + 2 * i, round_f16(x[i]));
+            break;
+        default:
+            le_float_store(to + 4 * i, x[i]);
+        }
     }
 }

@@ -2,9 +2,9 @@
  *
  *     ideal_source_find(source, &pairs, packed, t, &s, e);
  *     ideal_source_read(source, &s, first, rows, data, e);           elements as stored
- *     if (s.fp8)
- *         ideal_source_read_scales(source, &s, first, rows, scales, e);
- *         ideal_source_widen(&s, tile, codes, scales, floats);
+ *     ideal_source_read_scales(source, &s, first, rows, scales, e);  if s.fp8
+ *     ideal_source_widen(&s, &part, elements, scales, first, value, floats, pitch);
+ *     ideal_round(DTYPE_BF16, floats, count, bytes);
  *
  * FP8 may have blocks of any size here: a store lists only those that a packed file can hold. All
  * functions may be called by several threads. */
@@ -50,11 +50,17 @@ typedef struct source_part {
     unsigned rows, cols;
 } source_part;
 
-/* Dequantize: code x scale, rounded to float32 (spec/quant.md section 3). `codes`: the element at
- * the part's upper left, in rows of the tensor's width; `scales`: those of rows from `scales_first`
- * on; `value`: of each code; `to`: rows `pitch` floats apart. */
-void ideal_source_widen(const ideal_source *s, const source_part *part, const unsigned char *codes,
-                        const float *scales, uint64_t scales_first, const float *value, float *to,
-                        size_t pitch);
+/* Are these numbers: FP8 with scales, BF16, F16 or F32? */
+bool ideal_source_has_numbers(const ideal_source *s);
+
+/* The numbers of a part: of FP8, code x scale, rounded to float32 (spec/quant.md section 3).
+ * `elements`: the one at the part's upper left, in rows of the tensor's width; `scales`: those of
+ * rows from `scales_first` on; `value`: of each code; `to`: rows `pitch` floats apart. */
+void ideal_source_widen(const ideal_source *s, const source_part *part,
+                        const unsigned char *elements, const float *scales, uint64_t scales_first,
+                        const float *value, float *to, size_t pitch);
+
+/* Round to BF16, F16 or F32: to nearest, ties to even. */
+void ideal_round(dtype type, const float *x, size_t count, unsigned char *to);
 
 #endif

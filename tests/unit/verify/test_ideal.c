@@ -88,14 +88,14 @@ START_TEST(other_models)
         {LAYER "missing.weight", DTYPE_BF16, 2, {3, 5}, true},
         {Q, DTYPE_F32, 2, {300, 301}, true},
         {Q, DTYPE_F32, 3, {300, 300, 1}, true},
-        {Q, DTYPE_BF16, 2, {300, 300}, false},
+        {NORM, DTYPE_I16, 1, {41}, false},
         {LAYER "mlp.experts.1a", DTYPE_BF16, 2, {3, 7}, true},
     };
     expect_other(&others[0], ERR_DIFFERENT, "source: no tensor " LAYER "missing.weight");
     expect_other(&others[1], ERR_DIFFERENT, "has another shape than in");
     expect_other(&others[2], ERR_DIFFERENT, "has another shape than in");
-    expect_other(&others[3], ERR_DIFFERENT, "has another dtype");
-    expect_other(&others[4], ERR_DIFFERENT, "U8 cannot be quantized as in");
+    expect_other(&others[3], ERR_DIFFERENT, "F16 cannot become I16 as in");
+    expect_other(&others[4], ERR_DIFFERENT, "U8 cannot become F8_E4M3 as in");
 }
 END_TEST
 
