@@ -192,12 +192,20 @@ int mapped_output_write(mapped_output *m, uint64_t off, const void *data, size_t
     return failure;
 }
 
+void mapped_output_settle(mapped_output *m)
+{
+    if (m) {
+        prefault_stop(m->ahead);
+        m->ahead = NULL;
+    }
+}
+
 void mapped_output_close(mapped_output *m)
 {
     if (!m) {
         return;
     }
-    prefault_stop(m->ahead);
+    mapped_output_settle(m);
     munmap(m->map, m->bytes);
     free(m);
 }

@@ -8,6 +8,7 @@
  *     mapped_output *m;
  *     int failure = mapped_output_open(fd, bytes, &m);       grows the file to that size
  *     if (m) failure = mapped_output_write(m, off, data, n);
+ *     mapped_output_settle(m);                               before its times count
  *     mapped_output_close(m);
  *
  * Nobody else may truncate the file while it is mapped. */
@@ -33,6 +34,10 @@ uint64_t mapped_output_bytes(const mapped_output *m);
 /* off + bytes <= mapped_output_bytes(m); any thread. Returns 0, or an errno value: ENOSPC if no
  * space is left. */
 int mapped_output_write(mapped_output *m, uint64_t off, const void *data, size_t bytes);
+
+/* End what helper threads still do to the file: they change its times. Call this while nobody
+ * writes; writes may follow. */
+void mapped_output_settle(mapped_output *m); /* NULL is fine */
 
 void mapped_output_close(mapped_output *m); /* NULL is fine */
 

@@ -261,6 +261,8 @@ err_code output_sync(output *o, err *e)
     if (o->stream) {
         return output_pipe_sync(o->stream, e);
     }
+    /* Whoever reads the file now may expect that nothing changes it. */
+    mapped_output_settle(o->memory);
     if (io_sync(o->p.fd) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot sync", o->p.name);
     }

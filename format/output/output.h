@@ -29,8 +29,8 @@ char *output_part_name(const char *path);
 /* Is `entry` the name of a file, or that of its temporary file? Names without '/'. */
 bool output_stands_for(const char *entry, const char *name);
 
-/* The name of the file whose temporary file `entry` could be, in `plain`, which has strlen(entry) bytes
- * or more; false: it has no such name. */
+/* The name of the file whose temporary file `entry` could be, in `plain`, which has strlen(entry)
+ * bytes or more; false: it has no such name. */
 bool output_plain_name(const char *entry, char *plain);
 
 /* Errors: ERR_IO if `path` exists and `force` is false, if it is not a regular file, if another run
@@ -66,8 +66,9 @@ bool output_is_stream(const output *o);
 MUST_CHECK err_code output_reserve(output *o, uint64_t bytes, err *e);
 MUST_CHECK err_code output_write(output *o, uint64_t off, const void *data, uint64_t bytes, err *e);
 
-/* fsync. A failure is final: the kernel may have dropped the data, and a second fsync would not
- * report that. So after an error only output_abandon may follow. */
+/* fsync, while nobody writes: from now on nothing changes the file or its times, until somebody
+ * writes again. A failure is final: the kernel may have dropped the data, and a second fsync would
+ * not report that. So after an error only output_abandon may follow. */
 MUST_CHECK err_code output_sync(output *o, err *e);
 
 /* The descriptor, which is also open for reading, and the name of the temporary file; both owned by

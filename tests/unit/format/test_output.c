@@ -108,6 +108,34 @@ END_TEST
 
 /* ---- existing files -------------------------------------------- */
 
+/* In memory, where helper threads allocate pages: once it is synced, nothing changes the file, so
+ * that whoever checks what was written does not find that somebody else is writing. */
+START_TEST(a_synced_file_rests)
+{
+    enum { LARGE = 256 << 20 };
+    char path[64] = "/dev/shm/octavo-test-XXXXXX";
+    output *out = NULL;
+    struct stat before;
+    struct stat after;
+    err e = {0};
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    const size_t length = strlen(path);
+    snprintf(path + length, sizeof path - length, "/file");
+    expect_ok(output_open(path, false, &out, &e), &e);
+    expect_ok(output_reserve(out, LARGE, &e), &e);
+    expect_ok(output_write(out, LARGE - 5, "fresh", 5, &e), &e);
+    expect_ok(output_sync(out, &e), &e);
+    ck_assert_int_eq(fstat(output_descriptor(out), &before), 0);
+    usleep(50000);
+    ck_assert_int_eq(fstat(output_descriptor(out), &after), 0);
+    ck_assert_int_eq(before.st_blocks, after.st_blocks);
+    ck_assert_mem_eq(&before.st_mtim, &after.st_mtim, sizeof after.st_mtim);
+    output_abandon(&out);
+    path[length] = '\0';
+    ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
 START_TEST(existing_file_needs_force)
 {
     err e = {0};
@@ -336,6 +364,7 @@ int main(void)
     tcase_add_test(tc, abandon_leaves_nothing);
     tcase_add_test(tc, unwritten_parts_are_zero);
     tcase_add_test(tc, large_writes_arrive);
+    tcase_add_test(tc, a_synced_file_rests);
     tcase_add_test(tc, existing_file_needs_force);
     tcase_add_test(tc, old_file_stays_until_commit);
     tcase_add_test(tc, late_rival_is_not_replaced);
