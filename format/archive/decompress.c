@@ -21,14 +21,16 @@ enum { IN_BYTES = 256 << 10, OUT_BYTES = 1 << 20 };
 
 struct decompressor {
     int fd;
+    const unsigned char *data; /* the compressed bytes; NULL: they are in a file */
     const char *path;
     const monitor *m;
     uint64_t at, file_bytes; /* compressed bytes: read so far, in total */
-    uint64_t made;           /* unpacked bytes so far */
+    uint64_t made, limit;    /* unpacked bytes: so far, at most */
     err failure;             /* of the read callback: reported when libarchive returns */
     gzip_stream *gzip;       /* either this one or the next; the unused one is NULL */
     struct archive *other;
-    const unsigned char *next; /* gzip: the part of the input that is not unpacked yet */
+    bool empty;                /* `other` has no data */
+    const unsigned char *next; /* the last piece of input; gzip: what is not unpacked yet */
     size_t left;
     unsigned char in[IN_BYTES], out[OUT_BYTES];
 };
@@ -52,16 +54,16 @@ bool decompressor_recognizes(const unsigned char *start)
     return false;
 }
 
-/* Fill the input buffer; f->left is 0 at the end of the file. */
+/* The next piece of input; f->left is 0 at the end of the file. */
 static err_code fill(decompressor *f, err *e)
 {
     const size_t wanted = num_min(IN_BYTES, f->file_bytes - f->at);
-    f->next = f->in;
+    f->next = f->data ? f->data + f->at : f->in;
     f->left = 0;
     if (monitor_cancelled(f->m)) {
         return err_set(e, ERR_CANCELLED, "interrupted");
     }
-    TRY(io_read_at(f->fd, f->path, f->at, f->in, wanted, e));
+    TRY(f->data ? OK : io_read_at(f->fd, f->path, f->at, f->in, wanted, e));
     f->at += wanted;
     f->left = wanted;
     monitor_advance(f->m, wanted);
@@ -71,11 +73,11 @@ static err_code fill(decompressor *f, err *e)
 static la_ssize_t read_input(struct archive *a, void *ctx, const void **piece)
 {
     decompressor *const f = ctx;
-    *piece = f->in;
     if (fill(f, &f->failure) != OK) {
         archive_set_error(a, EIO, "%s", f->failure.text);
         return -1;
     }
+    *piece = f->next;
     return (la_ssize_t)f->left;
 }
 
@@ -105,13 +107,18 @@ static err_code open_other(decompressor *f, err *e)
     }
     /* Some filters would run an external program: ask only for those that a library implements. */
     if (archive_read_support_format_raw(f->other) != ARCHIVE_OK ||
+        archive_read_support_format_empty(f->other) != ARCHIVE_OK ||
         archive_read_support_filter_zstd(f->other) != ARCHIVE_OK ||
         archive_read_support_filter_xz(f->other) != ARCHIVE_OK ||
         archive_read_support_filter_bzip2(f->other) != ARCHIVE_OK) {
         return refuse(f, archive_error_string(f->other), e);
     }
-    if (archive_read_open(f->other, f, NULL, read_input, NULL) != ARCHIVE_OK ||
-        archive_read_next_header(f->other, &entry) != ARCHIVE_OK) {
+    if (archive_read_open(f->other, f, NULL, read_input, NULL) != ARCHIVE_OK) {
+        return refuse(f, archive_error_string(f->other), e);
+    }
+    const int header = archive_read_next_header(f->other, &entry);
+    f->empty = header == ARCHIVE_EOF;
+    if ((header != ARCHIVE_OK && !f->empty) || f->failure.code != OK) {
         return refuse(f, archive_error_string(f->other), e);
     }
     return archive_filter_count(f->other) > 1 ? OK : refuse(f, NULL, e);
@@ -129,28 +136,52 @@ static err_code open_stream(decompressor *f, err *e)
     return open_other(f, e);
 }
 
+static err_code make(const char *path, const monitor *m, decompressor **out, err *e)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out) {
+        return err_set(e, ERR_MEMORY, "%s: no memory", path);
+    }
+    (*out)->path = path;
+    (*out)->m = m;
+    return OK;
+}
+
+/* *out: what was made, without input until then. */
+static err_code start(decompressor **out, err *e)
+{
+    const err_code code = open_stream(*out, e);
+    if (code != OK) {
+        decompressor_close(*out);
+        *out = NULL;
+    }
+    return code;
+}
+
 err_code decompressor_open(int fd, const char *path, const monitor *m, decompressor **out, err *e)
 {
     struct stat st;
-    err_code code = OK;
+    *out = NULL;
     if (fstat(fd, &st) != 0) {
         return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
     }
-    decompressor *f = calloc(1, sizeof *f);
-    if (!f) {
-        return err_set(e, ERR_MEMORY, "%s: no memory", path);
-    }
-    f->fd = fd;
-    f->path = path;
-    f->m = m;
-    f->file_bytes = (uint64_t)st.st_size;
+    TRY(make(path, m, out, e));
+    (*out)->fd = fd;
+    (*out)->file_bytes = (uint64_t)st.st_size;
+    (*out)->limit = decompressor_limit((uint64_t)st.st_size);
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    TRY_OUT(open_stream(f, e));
-    *out = f;
-    f = NULL;
-out:
-    decompressor_close(f);
-    return code;
+    return start(out, e);
+}
+
+err_code decompressor_open_memory(const void *data, size_t bytes, const char *name,
+                                  const monitor *m, decompressor **out, err *e)
+{
+    TRY(make(name, m, out, e));
+    (*out)->fd = -1;
+    (*out)->data = data;
+    (*out)->file_bytes = bytes;
+    (*out)->limit = UINT64_MAX;
+    return start(out, e);
 }
 
 /* Does another gzip stream follow? Zeros that fill the last block of a tape or disk are skipped. */
@@ -219,10 +250,12 @@ err_code decompressor_refuse(const char *path, uint64_t archive_bytes, err *e)
     return ERR_INPUT;
 }
 
+/* After the end of a stream libarchive looks whether another one follows, and takes a read
+ * that fails there for the end of the file. */
 static err_code read_other(decompressor *f, size_t *bytes, err *e)
 {
-    const la_ssize_t n = archive_read_data(f->other, f->out, OUT_BYTES);
-    if (n < 0) {
+    const la_ssize_t n = f->empty ? 0 : archive_read_data(f->other, f->out, OUT_BYTES);
+    if (n < 0 || f->failure.code != OK) {
         return refuse(f, archive_error_string(f->other), e);
     }
     *bytes = (size_t)n;
@@ -232,7 +265,6 @@ static err_code read_other(decompressor *f, size_t *bytes, err *e)
 /* A piece of the input may become thousands of pieces of the output: each asks for cancellation. */
 err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes, err *e)
 {
-    const uint64_t limit = decompressor_limit(f->file_bytes);
     *piece = f->out;
     *bytes = 0;
     if (monitor_cancelled(f->m)) {
@@ -240,7 +272,7 @@ err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t 
     }
     TRY(f->gzip ? read_gzip(f, bytes, e) : read_other(f, bytes, e));
     f->made += *bytes;
-    return f->made <= limit ? OK : decompressor_refuse(f->path, f->file_bytes, e);
+    return f->made <= f->limit ? OK : decompressor_refuse(f->path, f->file_bytes, e);
 }
 
 void decompressor_close(decompressor *f)

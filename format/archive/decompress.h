@@ -43,6 +43,11 @@ bool decompressor_recognizes(const unsigned char *start);
 MUST_CHECK err_code decompressor_open(int fd, const char *path, const monitor *m,
                                       decompressor **out, err *e);
 
+/* The same for compressed data in memory, which stays the caller's, too. There is no limit: the caller
+ * stops when it has enough. */
+MUST_CHECK err_code decompressor_open_memory(const void *data, size_t bytes, const char *name,
+                                             const monitor *m, decompressor **out, err *e);
+
 /* The next piece, which is valid until the next call; *bytes is 0 at the end. ERR_INPUT: truncated
  * or damaged, or more than decompressor_limit; ERR_IO, ERR_CANCELLED. */
 MUST_CHECK err_code decompressor_read(decompressor *f, const unsigned char **piece, size_t *bytes,

@@ -7,8 +7,9 @@
 #include "format/archive/decompress.h"
 #include "format/base/expansion.h"
 #include "format/base/num.h"
+#include "tests/aid/cancel_each.h"
 #include "tests/aid/expect.h"
-#include "tests/aid/scratch.h"
+#include "tests/aid/text_case.h"
 
 START_TEST(the_limit_grows_with_the_file)
 {
@@ -94,6 +95,78 @@ START_TEST(streams_follow_each_other)
 }
 END_TEST
 
+static err_code read_all(void *ctx, const monitor *m, err *e)
+{
+    const unsigned char *piece = NULL;
+    size_t bytes = 1;
+    decompressor *f = NULL;
+    err_code code = decompressor_open(*(int *)ctx, "x", m, &f, e);
+    while (code == OK && bytes > 0) {
+        code = decompressor_read(f, &piece, &bytes, e);
+    }
+    decompressor_close(f);
+    return code;
+}
+
+/* Every piece of input asks whether to stop, and every answer ends it: also the last one, which
+ * libarchive asks for only to see whether another stream follows. So it is with reads that fail. */
+START_TEST(no_failure_is_taken_for_the_end)
+{
+    char *const text = malloc(TEXT_BYTES);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < TEXT_BYTES; i++) {
+        text[i] = (char)(i * i >> 7);
+    }
+    scratch_packed("x", packings[_i].filter, text, TEXT_BYTES);
+    free(text);
+    int fd = open(scratch("x"), O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_uint_gt(cancel_each(read_all, &fd), 4);
+    close(fd);
+}
+END_TEST
+
+/* An empty text, compressed, is no damage. */
+START_TEST(nothing_may_be_compressed)
+{
+    const unsigned char *piece = NULL;
+    size_t bytes = 1;
+    decompressor *f = NULL;
+    err e = {0};
+    scratch_packed("x", packings[_i].filter, "", 0);
+    const int fd = open(scratch("x"), O_RDONLY | O_CLOEXEC);
+    expect_ok(decompressor_open(fd, "x", NULL, &f, &e), &e);
+    for (int i = 0; i < 2; i++) {
+        expect_ok(decompressor_read(f, &piece, &bytes, &e), &e);
+        ck_assert_uint_eq(bytes, 0);
+    }
+    decompressor_close(f);
+    close(fd);
+}
+END_TEST
+
+/* The input may be in memory; then there is no limit. */
+START_TEST(memory_may_be_unpacked)
+{
+    const unsigned char *piece = NULL;
+    size_t bytes = 0;
+    char packed[200];
+    decompressor *f = NULL;
+    err e = {0};
+    scratch_packed("x", packings[_i].filter, "hello", 5);
+    FILE *const in = fopen(scratch("x"), "rb");
+    const size_t packed_bytes = fread(packed, 1, sizeof packed, in);
+    ck_assert_int_eq(fclose(in), 0);
+    expect_ok(decompressor_open_memory(packed, packed_bytes, "x", NULL, &f, &e), &e);
+    expect_ok(decompressor_read(f, &piece, &bytes, &e), &e);
+    ck_assert_uint_eq(bytes, 5);
+    ck_assert_mem_eq(piece, "hello", 5);
+    expect_ok(decompressor_read(f, &piece, &bytes, &e), &e);
+    ck_assert_uint_eq(bytes, 0);
+    decompressor_close(f);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc = tcase_create("decompress");
@@ -102,5 +175,8 @@ int main(void)
     tcase_add_test(tc, a_refusal_explains_the_limit);
     tcase_add_test(tc, streams_are_recognized);
     tcase_add_test(tc, streams_follow_each_other);
+    tcase_add_loop_test(tc, no_failure_is_taken_for_the_end, 1, COUNT(packings));
+    tcase_add_loop_test(tc, nothing_may_be_compressed, 1, COUNT(packings));
+    tcase_add_loop_test(tc, memory_may_be_unpacked, 1, COUNT(packings));
     return run_tests("decompress", tc);
 }
