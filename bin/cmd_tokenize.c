@@ -1,4 +1,4 @@
-/* octavo tokenize: the token ids of a text, with the tokenizer of a checkpoint or packed file. */
+/* octavo tokenize: the token ids of texts, with the tokenizer of a checkpoint or packed file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,21 +11,28 @@
 #include "format/json/json.h"
 #include "format/pack/pack_file.h"
 #include "format/store/model_path.h"
-#include "verify/tokenizer/token_input.h"
-#include "verify/tokenizer/tokenizer.h"
+#include "verify/tokenizer/text_files.h"
+#include "verify/tokenizer/text_source.h"
+#include "verify/tokenizer/text_tokens.h"
 
 typedef struct tokenize_request {
-    const char *text; /* "-": standard input */
+    const char *text;  /* the last --text; NULL: none */
+    const char *field; /* --text-field; NULL: not given */
 } tokenize_request;
 
 static err_code on_option(void *ctx, const option_spec *o, const char *value, err *e)
 {
     tokenize_request *const q = ctx;
-    if (o->id != OPTION_TEXT) {
+    switch (o->id) {
+    case OPTION_TEXT:
+        q->text = value;
+        return OK;
+    case OPTION_TEXT_FIELD:
+        q->field = value;
+        return OK;
+    default:
         return option_unhandled(o, e);
     }
-    q->text = value;
-    return OK;
 }
 
 /* ---- finding the tokenizer ------------------------------------------ */
@@ -130,18 +137,28 @@ static err_code load(const char *path, const monitor *m, tokenizer **out, err *e
 
 /* ---- the ids --------------------------------------------------- */
 
-static err_code encode_file(const tokenizer *t, const char *path, const monitor *m, token_list *ids,
-                            err *e)
+/* The files of --text, or standard input. */
+static err_code find_texts(const tokenize_request *q, const command_line *line, const monitor *m,
+                           dir_list *files, err *e)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    TRY(token_input_text(path, &text, &bytes, e));
-    const err_code code = tokenizer_encode(t, text, bytes, m, ids, e);
-    if (code != OK) {
-        err_prefix(e, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
-    }
-    free(text);
-    return code;
+    static const char *const standard[] = {"-"};
+    const char *const *const texts = q->text ? line->repeated : standard;
+    return text_files_find(texts, q->text ? line->repeated_count : 1, q->field, m, files, e);
+}
+
+static err_code encode(const tokenize_request *q, const tokenizer *t, const dir_list *files,
+                       const monitor *m, token_list *ids, err *e)
+{
+    bool ended = false;
+    const text_tokens_request request = {
+        .tokenizer = t,
+        .files = files,
+        .field = q->field ? q->field : TEXT_SOURCE_FIELD,
+        .wanted = SIZE_MAX,
+        .vocab = UINT64_MAX,
+        .monitor = m,
+    };
+    return text_tokens(&request, ids, &ended, e);
 }
 
 static void print_ids(const token_list *ids)
@@ -167,9 +184,10 @@ static void put_ids(const char *path, const token_list *ids, report *r)
 
 static err_code run(int argc, char **argv, report *r, err *e)
 {
-    tokenize_request q = {.text = "-"};
+    tokenize_request q = {0};
     command_line line;
     tokenizer *t = NULL;
+    dir_list files = {0};
     token_list ids = {0};
     err_code code = OK;
     TRY(options_parse(COMMAND_TOKENIZE, argc, argv, on_option, &q, &line, e));
@@ -179,7 +197,8 @@ static err_code run(int argc, char **argv, report *r, err *e)
     const monitor *const m = report_monitor(r, PROGRESS_NEVER);
     TRY_OUT(sandbox_enter(COMMAND_TOKENIZE, &line, NULL, e));
     TRY_OUT(load(line.operands[0], m, &t, e));
-    TRY_OUT(encode_file(t, q.text, m, &ids, e));
+    TRY_OUT(find_texts(&q, &line, m, &files, e));
+    TRY_OUT(encode(&q, t, &files, m, &ids, e));
     if (r->json) {
         put_ids(line.operands[0], &ids, r);
     } else if (report_says(r, LEVEL_NORMAL)) {
@@ -187,6 +206,7 @@ static err_code run(int argc, char **argv, report *r, err *e)
     }
 out:
     token_list_free(&ids);
+    dir_list_free(&files);
     tokenizer_free(t);
     return code;
 }

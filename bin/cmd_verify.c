@@ -60,6 +60,9 @@ static err_code on_forward_option(verify_request *q, const option_spec *o, const
     case OPTION_TEXT:
         f->text = value;
         break;
+    case OPTION_TEXT_FIELD:
+        f->text_field = value;
+        break;
     case OPTION_TOKENS:
         f->tokens = value;
         break;
@@ -134,6 +137,9 @@ static err_code check_forward_options(const verify_request *q, err *e)
     if (!f->wanted) {
         return f->first_option ? err_set(e, ERR_USAGE, "--%s requires --forward", f->first_option)
                                : OK;
+    }
+    if (f->text_field && !f->text) {
+        return err_set(e, ERR_USAGE, "--text-field requires --text");
     }
     if (f->text && f->tokens) {
         return err_set(e, ERR_USAGE, "--text and --tokens cannot be combined");
@@ -333,6 +339,8 @@ static err_code run(int argc, char **argv, report *r, err *e)
         return cmd_answer(line.action, COMMAND_VERIFY, r, e);
     }
     q.path = line.operands[0];
+    q.forward.texts = line.repeated;
+    q.forward.text_count = line.repeated_count;
     TRY(choose_checks(&q, e));
     return verify(&q, &line, e);
 }

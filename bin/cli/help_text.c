@@ -135,6 +135,9 @@ static const char *const verify_paragraphs[] = {
     "error the layer itself adds: its local error, which points at a faulty layer. Built-in limits "
     "catch faults; --limits sets others. Supported architectures: Ring-linear 2.0, Ring and Ling "
     "2.0, Llama and Qwen3.",
+    "The text may be many: --text takes files and directories and may be repeated, and octavo help "
+    "--man tokenize says what is read. It is read until there are enough tokens for --sequences; "
+    "the report says if some of it was not read.",
     "With --forward the operand may also be a CHECKPOINT, with or without --against: alone, its "
     "perplexity is reported and, with --reference, where it departs from what another "
     "implementation computed.",
@@ -147,6 +150,8 @@ static const help_example verify_examples[] = {
     {"verify ring-mini.octavo --against Ring-mini-linear-2.0", "Check every weight as well."},
     {"verify ring-mini.octavo --against source --forward --text sample.txt",
      "Also check that the model still behaves the same."},
+    {"verify ring-mini.octavo --against source --forward --text web.jsonl.zst --sequences 64",
+     "The same on 64 x 512 tokens of a file of JSON lines."},
     {"verify Ring-mini-linear-2.0 --forward --reference dump.safetensors",
      "Compare with what another implementation computed, module by module."},
     {"verify - <ring-mini.octavo", "Check every byte of standard input, which may be a pipe."},
@@ -285,7 +290,13 @@ static const err_code export_codes[] = {ERR_DIFFERENT, ERR_USAGE,  ERR_IO,      
 static const char *const export_see_also[] = {"octavo", "octavo-convert", "octavo-verify", NULL};
 
 static const char *const tokenize_paragraphs[] = {
-    "Print the token ids of a text as one JSON array on one line.",
+    "Print the token ids of a text (--text, or else standard input) as one JSON array on one line.",
+    "Several texts (--text may be repeated) are tokenized one by one, in the order of the command "
+    "line, and their ids follow each other with nothing in between. Of a directory, those files "
+    "beneath it are read whose names end in .txt, .text, .md, .jsonl or .ndjson, also with .gz, "
+    ".zst, .xz or .bz2 after that, in the order of the bytes of their paths; a note names the "
+    "others. Links to directories are not followed. Of a file whose name ends in .jsonl or .ndjson "
+    "every line is a JSON object, whose field text (see --text-field) is one text.",
     "The tokenizer is the tokenizer.json next to the weights of a CHECKPOINT, the one embedded in "
     "a packed FILE, or a FILE whose name ends in .json. The ids are those of the tokenizers "
     "library with add_special_tokens=False: nothing is added at the beginning or the end; special "
@@ -301,6 +312,8 @@ static const char *const tokenize_paragraphs[] = {
 static const help_example tokenize_examples[] = {
     {"tokenize Ring-mini-linear-2.0 --text sample.txt >ids.json", "The ids of a file."},
     {"tokenize ring-mini.octavo <sample.txt.gz", "A packed file, and a compressed text."},
+    {"tokenize ring-mini.octavo --text books --text web.jsonl.zst --text-field content",
+     "A directory of texts, and JSON lines."},
     {NULL, NULL},
 };
 

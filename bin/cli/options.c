@@ -252,8 +252,17 @@ static err_code check_path(const char *what, value_kind kind, bool stream, const
     return ERR_USAGE;
 }
 
-/* Store an operand at the beginning of argv. At least as many arguments have been parsed as there
- * are operands, so its place there is free. */
+/* Store `text` at the beginning of argv: first the operands, then the values of the repeatable path, of
+ * which it will be number `at`, counted over both. At least as many arguments have been parsed as are
+ * stored, so there is room for it. */
+static void put_argument(char **argv, const command_line *out, size_t at, char *text)
+{
+    const size_t stored = out->operand_count + out->repeated_count;
+    char **const place = argv + 1 + at;
+    memmove(place + 1, place, (stored - at) * sizeof *place);
+    *place = text;
+}
+
 static err_code add_operand(command_id c, char *text, char **argv, command_line *out, err *e)
 {
     const operand_spec *const o = command_operand(c, out->operand_count);
@@ -261,7 +270,8 @@ static err_code add_operand(command_id c, char *text, char **argv, command_line 
         return err_set(e, ERR_USAGE, "extra operand '%s'", text);
     }
     TRY(check_path(o->name, o->kind, o->stream, text, e));
-    argv[1 + out->operand_count++] = text;
+    put_argument(argv, out, out->operand_count, text);
+    out->operand_count++;
     return OK;
 }
 
@@ -271,7 +281,7 @@ err_code option_unhandled(const option_spec *o, err *e)
 }
 
 static err_code apply_option(const option_spec *o, option_fn on_option, void *ctx, bool *given,
-                             command_line *out, err *e)
+                             char **argv, command_line *out, err *e)
 {
     if (o->id == OPTION_HELP || o->id == OPTION_VERSION) {
         out->action = o->id == OPTION_HELP ? ACTION_HELP : ACTION_VERSION;
@@ -293,6 +303,10 @@ static err_code apply_option(const option_spec *o, option_fn on_option, void *ct
     }
     if (o->kind == VALUE_PATH) {
         out->paths[o->id] = optarg;
+    }
+    if (o->kind == VALUE_PATH && o->repeatable) {
+        put_argument(argv, out, out->operand_count + out->repeated_count, optarg);
+        out->repeated_count++;
     }
     given[o->id] = true;
     return on_option(ctx, o, o->value ? optarg : NULL, e);
@@ -342,7 +356,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn on_option,
         } else if (!o || is_abbreviated(o, argv[at])) {
             return refuse(c, value, argv[at], e);
         } else {
-            TRY(apply_option(o, on_option, ctx, given, out, e));
+            TRY(apply_option(o, on_option, ctx, given, argv, out, e));
         }
     }
     if (out->action != ACTION_RUN) {
@@ -351,6 +365,7 @@ err_code options_parse(command_id c, int argc, char **argv, option_fn on_option,
     for (; optind < argc; optind++) { /* operands after "--" */
         TRY(add_operand(c, argv[optind], argv, out, e));
     }
+    out->repeated = out->operands + out->operand_count;
     return check_complete(c, given, out, e);
 }
 

@@ -56,6 +56,7 @@ typedef enum option_id {
     OPTION_TENSOR,
     OPTION_FORWARD,
     OPTION_TEXT,
+    OPTION_TEXT_FIELD,
     OPTION_TOKENS,
     OPTION_LENGTH,
     OPTION_SEQUENCES,
@@ -167,6 +168,9 @@ typedef struct command_line {
     const char *const *operands; /* in their order; what follows the last one is unspecified */
     size_t operand_count;
     const char *paths[OPTION_ID_COUNT]; /* values of VALUE_PATH options; NULL: not given */
+    const char *const
+        *repeated;         /* all values of the VALUE_PATH option that is repeatable, in their */
+    size_t repeated_count; /* order; a command has at most one */
 } command_line;
 
 /* Called for each option in the order of the command line, except for --help and --version, which
@@ -181,7 +185,7 @@ err_code option_unhandled(const option_spec *o, err *e);
 
 /* Parse the arguments of a command; argv[0] is ignored. Options and operands may be mixed; after
  * `--`, all arguments are operands. Operands are moved to the beginning of argv, where
- * out->operands points. -h and -V end the parsing. Long names cannot be abbreviated: an
+ * out->operands points, and after them the values of a repeatable path. -h and -V end the parsing. Long names cannot be abbreviated: an
  * abbreviation that is unambiguous today may be ambiguous once another option is added. Not
  * thread-safe (getopt). Errors: ERR_USAGE; ERR_IO for an empty path; those of on_option. */
 MUST_CHECK err_code options_parse(command_id c, int argc, char **argv, option_fn on_option,

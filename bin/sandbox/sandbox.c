@@ -175,6 +175,22 @@ static void allow_output(landlock_rules *rules, const char *path)
     allow_parent(rules, path, LANDLOCK_WRITE);
 }
 
+/* Files, and directories of them. */
+static void allow_repeated(landlock_rules *rules, const command_line *line)
+{
+    for (size_t i = 0; i < line->repeated_count; i++) {
+        const char *const path = line->repeated[i];
+        if (model_path_is_stream(path)) {
+            continue;
+        }
+        if (is_dir_at(rules, AT_FDCWD, path, 0)) {
+            allow_dir(rules, path, DEPTH_MAX);
+        } else {
+            landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);
+        }
+    }
+}
+
 /* A new option that names an output has to be added here: until then, nothing can be written there.
  */
 static void allow_arguments(landlock_rules *rules, command_id c, const command_line *line)
@@ -190,7 +206,9 @@ static void allow_arguments(landlock_rules *rules, command_id c, const command_l
         if (!path) {
             continue;
         }
-        if (o->id == OPTION_OUTPUT || o->id == OPTION_DUMP) {
+        if (o->repeatable) {
+            allow_repeated(rules, line);
+        } else if (o->id == OPTION_OUTPUT || o->id == OPTION_DUMP) {
             allow_output(rules, path);
         } else if (o->id == OPTION_AGAINST) {
             allow_model(rules, path);

@@ -172,6 +172,7 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
                    : report_text(found->ideal == IDEAL_PACKED ? "packed" : "source"));
     report_put(r, o, "coverage", coverage_json(r, found));
     report_put(r, o, "tokens_dropped", report_number(s->tokens_dropped));
+    report_put(r, o, "all_text_read", s->text ? json_boolean(s->text_ended) : json_null());
     report_put(r, o, "slopes", slopes);
     report_put(r, o, "modes_equal",
                found->modes_compared ? json_boolean(found->unequal_layer < 0) : json_null());

@@ -37,8 +37,11 @@ static void print_head(const forward_subject *s, const forward_report *found)
     if (found->sequences < s->sequences) {
         printf(", of %zu: interrupted", s->sequences);
     }
+    const bool unread = s->text && !s->text_ended;
     if (s->tokens_dropped > 0) {
-        printf(" (%zu more not used)", s->tokens_dropped);
+        printf(" (%zu more not used%s)", s->tokens_dropped, unread ? ", other texts not read" : "");
+    } else if (unread) {
+        printf(" (other texts not read)");
     }
     if (s->against || s->reference) {
         printable(other, sizeof other, s->against ? s->against : s->reference);

@@ -16,7 +16,8 @@ typedef struct forward_subject {
     const slope_form *slopes; /* [2]: source, operand */
     bool limited;             /* the user gave limits */
     size_t sequences;         /* asked for */
-    size_t tokens_dropped;    /* of the input, after the last sequence that was used */
+    size_t tokens_dropped; /* after the last sequence that was asked for, of those that were made */
+    bool text, text_ended; /* the tokens are of --text; all of it was read */
     double seconds;
 } forward_subject;
 

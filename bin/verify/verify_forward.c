@@ -151,6 +151,8 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
         .limited = c->q->forward.limits,
         .sequences = c->options.sequences,
         .tokens_dropped = c->in->tokens_dropped,
+        .text = c->q->forward.text != NULL,
+        .text_ended = c->in->text_ended,
         .seconds = seconds,
     };
     if (r->json) {

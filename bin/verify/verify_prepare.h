@@ -12,6 +12,7 @@
 
 #include "bin/verify/verify_request.h"
 #include "format/checkpoint/checkpoint.h"
+#include "format/file/dir_list.h"
 #include "verify/forward/limits.h"
 #include "verify/forward/reference.h"
 #include "format/store/model_store.h"
@@ -31,9 +32,11 @@ struct verify_inputs {
     bool weights_proved; /* the check of weights has found every tensor to be its definition */
     limits limits;
     reference *reference; /* NULL: none */
+    dir_list texts;       /* the files of --text */
     token_input tokens;
     size_t sequences, length; /* how the tokens are divided */
-    size_t tokens_dropped;    /* after the last sequence that is used */
+    size_t tokens_dropped;    /* after the last sequence that is used, of those that were made */
+    bool text_ended;          /* no text was left unread */
 };
 
 /* Errors: ERR_USAGE, ERR_IO, ERR_INPUT, ERR_MEMORY, ERR_CANCELLED; with in_doubt any code. Close the

@@ -44,7 +44,11 @@ _Static_assert(ACTIVATIONS_BOTH == (ACTIVATIONS_F32 | ACTIVATIONS_FP8) &&
 typedef struct forward_request {
     bool wanted;              /* --forward */
     const char *first_option; /* the first one given that requires --forward; NULL: none */
-    const char *text, *tokens, *reference, *limits, *dump;
+    const char *text;         /* the last --text; NULL: none */
+    const char *const *texts;
+    size_t text_count;
+    const char *text_field; /* NULL: the usual one */
+    const char *tokens, *reference, *limits, *dump;
     unsigned length, sequences; /* 0: not given; sequences UINT_MAX: all */
     unsigned activations, modes;
     slope_form slopes[2];

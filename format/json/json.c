@@ -178,7 +178,8 @@ static char *spell_standard(const char *text, size_t bytes, const census *found,
     return copy;
 }
 
-static err_code load(const char *what, const char *text, size_t bytes, json_t **out, err *e)
+static err_code load(const char *what, const char *text, size_t bytes, json_form form, json_t **out,
+                     err *e)
 {
     int line = 0;
     err why = {0};
@@ -195,7 +196,8 @@ static err_code load(const char *what, const char *text, size_t bytes, json_t **
         err_hint(e, "%s", kind->hint);
         return ERR_INPUT;
     }
-    return err_set(e, ERR_INPUT, "%s: line %d: %s", what, line, why.text);
+    return (form & JSON_LINE) != 0 ? err_set(e, ERR_INPUT, "%s: %s", what, why.text)
+                                   : err_set(e, ERR_INPUT, "%s: line %d: %s", what, line, why.text);
 }
 
 err_code json_parse(const char *what, const char *text, size_t bytes, json_form form, json_t **out,
@@ -205,14 +207,14 @@ err_code json_parse(const char *what, const char *text, size_t bytes, json_form 
     census c = {0};
     TRY(check_bounds(what, text, bytes, form, &c, e));
     if ((form & JSON_PYTHON) == 0 || c.huge + c.literals == 0) {
-        return load(what, text, bytes, out, e);
+        return load(what, text, bytes, form, out, e);
     }
     size_t copied = 0;
     char *copy = spell_standard(text, bytes, &c, &copied);
     if (!copy) {
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes", what, bytes);
     }
-    const err_code loaded = load(what, copy, copied, out, e);
+    const err_code loaded = load(what, copy, copied, form, out, e);
     free(copy);
     return loaded;
 }

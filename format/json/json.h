@@ -36,7 +36,8 @@ typedef enum json_form {
      * 64 bits become reals, and the literals Infinity, -Infinity and NaN, which no JSON value can
      * be, become the strings of that spelling. */
     JSON_PYTHON = 1,
-    JSON_LARGE = 2
+    JSON_LARGE = 2,
+    JSON_LINE = 4 /* one line of a file: messages have no number of a line */
 } json_form;
 
 /* Parse `bytes` bytes of JSON text; `what` names it in messages. *out: json_decref; NULL after an

@@ -43,8 +43,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_tokenizer TOKENIZER_JSON TEXT\n");
         return 2;
     }
-    must(token_input_text(argv[1], &json, &json_bytes, &e), &e);
-    must(token_input_text(argv[2], &text, &text_bytes, &e), &e);
+    must(token_input_text(argv[1], NULL, &json, &json_bytes, &e), &e);
+    must(token_input_text(argv[2], NULL, &text, &text_bytes, &e), &e);
     for (int i = 0; i < REPETITIONS; i++) {
         tokenizer *t = NULL;
         token_list list = {0};

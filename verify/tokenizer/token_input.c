@@ -5,11 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format/archive/gzip.h"
 #include "format/file/io.h"
 #include "format/json/json.h"
 #include "format/base/num.h"
 #include "format/safetensors/safetensors.h"
+#include "verify/tokenizer/text_packed.h"
 #include "verify/tokenizer/token_npy.h"
 
 enum { PEEK_BYTES = 64, BLOCK_IDS = 8192 };
@@ -38,7 +38,9 @@ err_code token_input_check(const char *what, const int32_t *ids, size_t count, u
 {
     for (size_t i = 0; i < count; i++) {
         if (check_id(ids[i], vocab, i, e) != OK) {
-            err_prefix(e, "%s", what);
+            if (what) {
+                err_prefix(e, "%s", what);
+            }
             return ERR_INPUT;
         }
     }
@@ -306,7 +308,7 @@ void token_input_free(token_input *in)
     *in = (token_input){0};
 }
 
-err_code token_input_text(const char *path, char **text, size_t *bytes, err *e)
+err_code token_input_text(const char *path, const monitor *m, char **text, size_t *bytes, err *e)
 {
     const bool standard = strcmp(path, "-") == 0;
     const char *const name = standard ? "standard input" : path;
@@ -314,11 +316,11 @@ err_code token_input_text(const char *path, char **text, size_t *bytes, err *e)
     *text = NULL;
     TRY(standard ? io_read_stream(STDIN_FILENO, name, TOKEN_INPUT_MAX_TEXT, &data, bytes, e)
                  : io_read_file(path, TOKEN_INPUT_MAX_TEXT, &data, bytes, e));
-    if (!gzip_is_compressed(data, *bytes)) {
+    if (!text_is_packed(data, *bytes)) {
         *text = data;
         return OK;
     }
-    const err_code code = gzip_unpack(name, data, *bytes, TOKEN_INPUT_MAX_TEXT, text, bytes, e);
+    const err_code code = text_unpack(name, data, *bytes, TOKEN_INPUT_MAX_TEXT, m, text, bytes, e);
     free(data);
     return code;
 }

@@ -76,6 +76,43 @@ START_TEST(accepts_valid_lines)
 }
 END_TEST
 
+/* All values of an option that is a path and repeatable, also between and after the operands. */
+START_TEST(repeated_paths_keep_their_order)
+{
+    static const char *const expected[] = {"a", "-", "b", "a"};
+    expect_ok(parse(COMMAND_VERIFY, "verify --text a --text=- file --text b --forward --text a"),
+              &e);
+    ck_assert_uint_eq(line.operand_count, 1);
+    ck_assert_str_eq(line.operands[0], "file");
+    ck_assert_uint_eq(line.repeated_count, COUNT(expected));
+    for (int i = 0; i < COUNT(expected); i++) {
+        ck_assert_str_eq(line.repeated[i], expected[i]);
+    }
+    ck_assert_str_eq(line.paths[OPTION_TEXT], "a");
+    expect_ok(parse(COMMAND_VERIFY, "verify --text=a --text=b -- file"), &e);
+    ck_assert_str_eq(line.operands[0], "file");
+    ck_assert_uint_eq(line.repeated_count, 2);
+    ck_assert_str_eq(line.repeated[0], "a");
+    ck_assert_str_eq(line.repeated[1], "b");
+    expect_ok(parse(COMMAND_VERIFY, "verify file"), &e);
+    ck_assert_uint_eq(line.repeated_count, 0);
+}
+END_TEST
+
+/* A command has one list of repeated paths. */
+START_TEST(one_path_is_repeatable)
+{
+    for (unsigned c = 0; c < COMMAND_COUNT; c++) {
+        int count = 0;
+        for (size_t i = 0; i < option_count; i++) {
+            const option_spec *const o = &option_table[i];
+            count += option_is_of(o, (command_id)c) && o->kind == VALUE_PATH && o->repeatable;
+        }
+        ck_assert_int_le(count, 1);
+    }
+}
+END_TEST
+
 /* Any number of operands, between options and after "--". */
 START_TEST(operands_keep_their_order)
 {
@@ -395,6 +432,8 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_loop_test(tc, accepts_valid_lines, 0, COUNT(accepted));
     tcase_add_test(tc, operands_keep_their_order);
+    tcase_add_test(tc, repeated_paths_keep_their_order);
+    tcase_add_test(tc, one_path_is_repeatable);
     tcase_add_loop_test(tc, refuses_with_a_hint, 0, COUNT(refused));
     tcase_add_test(tc, help_and_version_end_the_parsing);
     tcase_add_test(tc, order_does_not_depend_on_the_environment);

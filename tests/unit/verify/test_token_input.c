@@ -226,7 +226,8 @@ START_TEST(files_that_cannot_be_read)
     err e = {0};
     expect_error(token_input_read(scratch("none"), VOCAB, &in, &e), ERR_IO, &e, "No such file");
     expect_error(token_input_read(scratch(""), VOCAB, &in, &e), ERR_IO, &e, "not a regular file");
-    expect_error(token_input_text(scratch("none"), &text, &bytes, &e), ERR_IO, &e, "No such file");
+    expect_error(token_input_text(scratch("none"), NULL, &text, &bytes, &e), ERR_IO, &e,
+                 "No such file");
 }
 END_TEST
 
@@ -238,19 +239,19 @@ START_TEST(texts_may_be_compressed)
     size_t bytes = 0;
     err e = {0};
     scratch_text("plain.gz", "hello");
-    expect_ok(token_input_text(scratch("plain.gz"), &text, &bytes, &e), &e);
+    expect_ok(token_input_text(scratch("plain.gz"), NULL, &text, &bytes, &e), &e);
     ck_assert_str_eq(text, "hello");
     free(text);
     gzFile z = gzopen(scratch("packed"), "wb");
     ck_assert_ptr_nonnull(z);
     ck_assert_int_eq(gzwrite(z, "hello again", 11), 11);
     ck_assert_int_eq(gzclose(z), Z_OK);
-    expect_ok(token_input_text(scratch("packed"), &text, &bytes, &e), &e);
+    expect_ok(token_input_text(scratch("packed"), NULL, &text, &bytes, &e), &e);
     ck_assert_uint_eq(bytes, 11);
     ck_assert_str_eq(text, "hello again");
     free(text);
     scratch_text("broken", "\x1f\x8b\x08");
-    expect_error(token_input_text(scratch("broken"), &text, &bytes, &e), ERR_INPUT, &e,
+    expect_error(token_input_text(scratch("broken"), NULL, &text, &bytes, &e), ERR_INPUT, &e,
                  "broken: truncated gzip data");
     ck_assert_ptr_null(text);
 }
@@ -263,7 +264,7 @@ START_TEST(standard_input_is_a_text)
     err e = {0};
     scratch_text("in", "from a file");
     ck_assert_ptr_nonnull(freopen(scratch("in"), "rb", stdin));
-    expect_ok(token_input_text("-", &text, &bytes, &e), &e);
+    expect_ok(token_input_text("-", NULL, &text, &bytes, &e), &e);
     ck_assert_str_eq(text, "from a file");
     free(text);
 }
