@@ -10,7 +10,9 @@ leave size and modification time alone, only ctime and content tell. A run that 
 nothing under the name of its output. Prints what went wrong and a summary.
 """
 
+import gzip
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -69,7 +71,7 @@ def replace(path):
     os.utime(path, ns=before)
 
 
-# name: (what is done, statuses). A packed file is read through one descriptor: replacing its name is no change.
+# name: (what is done, statuses). A packed file and a text are read through one descriptor: replacing its name is no change.
 CHANGES = {
     "other bytes": (lambda p: flip(p, "all"), (3,)),
     "another first byte": (lambda p: flip(p, "head"), (3,)),
@@ -118,6 +120,10 @@ class Sources:
             f.write('{"model": {"vocab": {"a": 0, "b": 1}, "merges": []}}')
         with open("text", "w", encoding="utf-8") as f:
             f.write("ab")
+        with open("text.jsonl", "w", encoding="utf-8") as f:
+            f.write(('{"text":"ab","x":"' + "x" * 1000000 + '"}\n') * 2)
+        with open("packed.jsonl.gz", "wb") as f:
+            f.write(gzip.compress(random.Random(1).randbytes(300000).hex().encode().join((b'{"text":"ab","x":"', b'"}'))))
         subprocess.run([OCTAVO, "convert", "good", "-o", "good.octavo", "-q", "--device", "cpu"], check=True)
         subprocess.run([OCTAVO, "convert", MICRO, "-o", "micro.octavo", "-q", "--device", "cpu"], check=True)
         forward = ("--only", "forward", "--tokens", "tokens", "--length", "8", "--dump", "reference.safetensors")
@@ -132,7 +138,7 @@ class Sources:
         shutil.rmtree("work", ignore_errors=True)
         os.mkdir("work")
         shutil.copytree("good", "work/checkpoint")
-        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json", "text", "tokens", "micro.octavo", "reference.safetensors"):
+        for name in ("good.octavo", "good.tar", "good.stored", "tokenizer.json", "text", "text.jsonl", "packed.jsonl.gz", "tokens", "micro.octavo", "reference.safetensors"):
             if any(a.endswith("/" + name) for a in arguments):
                 shutil.copy2(name, os.path.join("work", name))
         if any(a.endswith("/micro") for a in arguments):
@@ -145,7 +151,7 @@ class Sources:
             change, statuses = CHANGES[name]
             if name == "another first byte" and source in ("good.tar", "good.stored"):
                 statuses = (0, 3)  # the name of a member: it was read, and is not needed any more
-            if name == "replaced by a copy" and not source.endswith(".octavo"):
+            if name == "replaced by a copy" and not source.endswith((".octavo", "text", ".jsonl", ".jsonl.gz")):
                 statuses = (3,)
             for n in range(1, 1000, THIN):
                 self.prepare(arguments)
@@ -175,7 +181,7 @@ class Sources:
 
 
 FORWARD = ("--only", "forward", "-q", *ALONE, "--dump", "@/out.safetensors")
-PROBES = {".octavo": 2, ".tar": 2, ".stored": 2, ".json": 2}
+PROBES = {".octavo": 2, ".tar": 2, ".stored": 2, ".json": 2, ".jsonl": 1, ".gz": 1}
 EVERYTHING = tuple(CHANGES)
 CONTENT = ("other bytes", "longer", "shorter", "touched")
 # arguments, the source that changes, how
@@ -198,6 +204,9 @@ ROWS = (
     (("diff", "@/good.octavo", "@/checkpoint", "--threads", "1"), "good.octavo", EVERYTHING),
     (("diff", "@/checkpoint", "@/../good", "--threads", "1"), "checkpoint/" + tiny_checkpoint.SHARDS[0], EVERYTHING),
     (("tokenize", "@/tokenizer.json", "--text", "@/text"), "tokenizer.json", ("longer", "shorter", "touched")),
+    (("tokenize", "@/tokenizer.json", "--text", "@/text"), "text", EVERYTHING),
+    (("tokenize", "@/tokenizer.json", "--text", "@/text.jsonl"), "text.jsonl", EVERYTHING),
+    (("tokenize", "@/tokenizer.json", "--text", "@/packed.jsonl.gz"), "packed.jsonl.gz", EVERYTHING),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-/* The lines of a file, one at a time: a file of any size, plain or compressed, in bounded memory.
+/* The lines of a file (text_stream.h), one at a time, in bounded memory.
  *
  *     text_lines *l;
  *     text_lines_open(path, m, &l, e);
@@ -6,8 +6,8 @@
  *     code = text_lines_check(l, code, e);                what was read is worth something
  *     text_lines_close(l);
  *
- * Lines end with "\n", which is not part of them; the last one may lack it. Compression is recognized
- * by the content (format/archive/decompress.h). Used by one thread at a time. */
+ * Lines end with "\n", which is not part of them; the last one may lack it. Used by one thread at a
+ * time. */
 #ifndef TEXT_LINES_H
 #define TEXT_LINES_H
 
@@ -22,8 +22,8 @@ typedef struct text_lines text_lines;
 /* A longer line is refused. */
 enum { TEXT_LINES_MAX = 64 << 20 };
 
-/* `path` and `m` must outlive it; of the monitor, only `cancelled` is used. *out: text_lines_close.
- * Errors: ERR_IO; ERR_INPUT: cannot be unpacked; ERR_MEMORY, ERR_CANCELLED. */
+/* `path` and `m` must outlive it. *out: text_lines_close; NULL after an error. Errors: those of
+ * text_stream_open. */
 MUST_CHECK err_code text_lines_open(const char *path, const monitor *m, text_lines **out, err *e);
 
 /* *line is valid until the next call; NULL at the end of the file. Errors: as above; ERR_INPUT a line is too long. */
@@ -36,9 +36,8 @@ size_t text_lines_number(const text_lines *l);
  * reading. */
 MUST_CHECK err_code text_lines_ended(text_lines *l, bool *ended, err *e);
 
-/* The end of reading, or of reading no further: `code` is what came of the lines. If the file has
- * changed meanwhile, ERR_IO takes its place (err_overrule). */
-err_code text_lines_check(const text_lines *l, err_code code, err *e);
+/* text_stream_check: `code` is what came of the lines. */
+err_code text_lines_check(text_lines *l, err_code code, err *e);
 
 void text_lines_close(text_lines *l); /* NULL is fine */
 

@@ -148,7 +148,7 @@ err_code text_source_ended(text_source *s, bool *ended, err *e)
     return s->lines && *ended ? text_lines_ended(s->lines, ended, e) : OK;
 }
 
-err_code text_source_check(const text_source *s, err_code code, err *e)
+err_code text_source_check(text_source *s, err_code code, err *e)
 {
     return s->lines ? text_lines_check(s->lines, code, e) : code;
 }

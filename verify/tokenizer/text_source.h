@@ -46,7 +46,7 @@ MUST_CHECK err_code text_source_ended(text_source *s, bool *ended, err *e);
 
 /* `code` is what came of the texts: if the file that was read last has changed meanwhile, ERR_IO takes
  * its place. */
-err_code text_source_check(const text_source *s, err_code code, err *e);
+err_code text_source_check(text_source *s, err_code code, err *e);
 
 void text_source_close(text_source *s); /* NULL is fine */
 

@@ -1,6 +1,5 @@
-/* Lines of plain and compressed files: their ends, long ones, many, and files that change. */
+/* Lines of plain and compressed files: their ends, long ones, and many. Changes: test_text_stream.c. */
 #include <check.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -182,41 +181,6 @@ START_TEST(damage_is_reported)
 }
 END_TEST
 
-static void append(const char *name)
-{
-    FILE *const f = fopen(scratch(name), "ab");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_int_eq(fputs("more", f) >= 0 ? fclose(f) : EOF, 0);
-}
-
-static void back_in_time(const char *name)
-{
-    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
-    ck_assert_int_eq(utimensat(AT_FDCWD, scratch(name), times, 0), 0);
-}
-
-/* Whatever came of the lines, a file that has changed overrules it. */
-START_TEST(changes_are_found)
-{
-    static void (*const changes[])(const char *) = {append, back_in_time};
-    text_lines *l = NULL;
-    const char *line = NULL;
-    size_t bytes = 0;
-    err e = {0};
-    scratch_text("a", "one\ntwo\n");
-    expect_ok(text_lines_open(scratch("a"), NULL, &l, &e), &e);
-    expect_ok(text_lines_next(l, &line, &bytes, &e), &e);
-    expect_ok(text_lines_check(l, OK, &e), &e);
-    changes[_i]("a");
-    expect_error(text_lines_check(l, OK, &e), ERR_IO, &e, "a: changed during the run");
-    e = (err){0};
-    expect_error(text_lines_check(l, err_set(&e, ERR_INPUT, "x"), &e), ERR_IO, &e, "a: changed");
-    e = (err){0};
-    expect_error(text_lines_check(l, err_set(&e, ERR_MEMORY, "x"), &e), ERR_MEMORY, &e, "x");
-    text_lines_close(l);
-}
-END_TEST
-
 static err_code read_all(void *ctx, const monitor *m, err *e)
 {
     text_lines *l = NULL;
@@ -254,7 +218,6 @@ int main(void)
     tcase_add_test(tc, a_line_has_a_limit);
     tcase_add_test(tc, short_lines_take_linear_time);
     tcase_add_test(tc, damage_is_reported);
-    tcase_add_loop_test(tc, changes_are_found, 0, 2);
     tcase_add_test(tc, reading_can_be_cancelled);
     return run_tests("text_lines", tc);
 }
