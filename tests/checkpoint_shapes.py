@@ -22,7 +22,7 @@ def tensors(config):
             f"model_type {config.get('model_type')!r}; known: {', '.join(sorted(MODELS))}"
         )
     for key in ("attention_bias", "mlp_bias", "use_bias", "use_qkv_bias"):
-        if config.get(key):
+        if config.get(key) and key not in BIASES.get(config["model_type"], ()):
             raise Unsupported(f"{key} is set, but the names of these biases are not known here")
     embedding = "model.word_embeddings" if model is bailing_layer else "model.embed_tokens"
     h, vocab = config["hidden_size"], config["vocab_size"]
@@ -35,6 +35,10 @@ def tensors(config):
     yield Spec("model.norm.weight", [h], "norm")
     if not config.get("tie_word_embeddings"):
         yield Spec("lm_head.weight", [vocab, h], "weight")
+
+
+# Whose biases are known here, and the keys that ask for them.
+BIASES = {"llama": ("attention_bias", "mlp_bias"), "qwen3": ("attention_bias",)}
 
 
 def weight(name, rows, cols):
@@ -75,9 +79,11 @@ def attention(c):
     yield weight("self_attn.k_proj", kv, h)
     yield weight("self_attn.v_proj", kv, h)
     yield weight("self_attn.o_proj", h, q)
-    if c["model_type"] == "qwen2":
+    if c["model_type"] == "qwen2" or c.get("attention_bias"):
         for name, size in (("q", q), ("k", kv), ("v", kv)):
             yield Spec(f"self_attn.{name}_proj.bias", [size], "bias")
+    if c.get("attention_bias"):
+        yield Spec("self_attn.o_proj.bias", [h], "bias")
     if c["model_type"] in ("qwen3", "qwen3_moe") or c.get("use_qk_norm"):
         yield norm("self_attn.q_norm", d)
         yield norm("self_attn.k_norm", d)
@@ -136,6 +142,10 @@ def dense_layer(c, i):
     yield from block_norms(c)
     yield from attention(c)
     yield from gated_mlp("mlp", c["hidden_size"], c["intermediate_size"])
+    if c.get("mlp_bias"):
+        for name in ("gate", "up", "down"):
+            size = c["hidden_size"] if name == "down" else c["intermediate_size"]
+            yield Spec(f"mlp.{name}_proj.bias", [size], "bias")
 
 
 def qwen3_moe_layer(c, i):
