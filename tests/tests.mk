@@ -120,6 +120,9 @@ fault: $(BIN) $(OBJ)/tests/fault/shim.so count ## everything that can fail fails
 	@OCTAVO=$(abspath $(BIN)) SHIM=$(abspath $(OBJ))/tests/fault/shim.so COUNTED=$(abspath build/count/octavo) \
 	    $(PYTHON) tests/fault/run.py $(CLASS)
 
+gate: $(BIN) ## verify --forward finds every planted fault and gives no false alarm; prints tables; GATE='faults rounding' chooses; by hand
+	@for what in $(or $(GATE),faults rounding alarms); do $(PYTHON) tests/gate/gate.py $$what || exit 1; done
+
 mutate: ## remove each check of the reader in turn; prints those that no test misses; FILE='format/pack/pack_record.c' chooses
 	@$(PYTHON) tests/fault/mutate.py --quick $(FILE)
 
