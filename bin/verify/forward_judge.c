@@ -314,7 +314,8 @@ err_code forward_judge(report *r, const forward_subject *s, const forward_report
         refuse(s, &v, e);
         return s->against ? ERR_NUMERIC : ERR_DIFFERENT;
     }
-    if (s->against && !r->json && report_says(r, LEVEL_NORMAL)) {
+    const bool complete = found->sequences == s->sequences;
+    if (s->against && complete && !r->json && report_says(r, LEVEL_NORMAL)) {
         print_passed(s, found);
     }
     return OK;

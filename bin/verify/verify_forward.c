@@ -163,6 +163,15 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
     return forward_judge(r, &subject, found, &c->in->limits, e);
 }
 
+/* Ctrl-C ended the run early: what was measured is reported, but that is not what was asked for. */
+static err_code check_complete(const forward_check *c, const forward_report *found, err *e)
+{
+    return found->sequences == c->options.sequences
+               ? OK
+               : err_set(e, ERR_CANCELLED, "interrupted: the report is about %zu of %zu sequences",
+                         found->sequences, c->options.sequences);
+}
+
 static err_code run_and_report(forward_check *c, err *e)
 {
     forward_report found = {0};
@@ -170,6 +179,7 @@ static err_code run_and_report(forward_check *c, err *e)
     err_code code = OK;
     TRY_OUT(run(c, &found, &seconds, e));
     TRY_OUT(report_findings(c, &found, seconds, e));
+    TRY_OUT(check_complete(c, &found, e));
 out:
     forward_report_free(&found);
     return code;
