@@ -233,6 +233,25 @@ static void judge_against_ideal(report *r, const forward_subject *s, const forwa
 
 /* ---- the verdict ----------------------------------------------- */
 
+/* What the text did not reach is not known to be right, unless the check of weights says so. */
+static void print_not_reached(const forward_report *found)
+{
+    const coverage *const c = &found->coverage;
+    const uint64_t experts = c->experts - c->chosen;
+    if (found->ideal == IDEAL_PACKED || (experts == 0 && c->unread == 0)) {
+        return;
+    }
+    printf("gate: the text did not reach ");
+    if (experts > 0) {
+        printf("%" PRIu64 " of %" PRIu64 " experts", experts, c->experts);
+    }
+    if (c->unread > 0) {
+        printf("%s%" PRIu64 " other tensor%s", experts > 0 ? " and " : "", c->unread,
+               text_s(c->unread));
+    }
+    printf(": nothing is known of them\n");
+}
+
 static void print_passed_parts(const forward_variant *f)
 {
     double largest = 0;
@@ -257,6 +276,7 @@ static void print_passed(const forward_subject *s, const forward_report *found)
     for (unsigned i = 0; i < found->variant_count && found->ideal != IDEAL_NONE; i++) {
         print_passed_parts(&found->variants[i]);
     }
+    print_not_reached(found);
     if (found->ideal == IDEAL_NONE) {
         printf("gate: not judged: there is no ideal file to compare with\n");
     }
