@@ -93,7 +93,7 @@ static void print_divergence(const forward_report *found, const position_summary
     const char *before = ", ";
     printf("KL %.3g", p->kl_mean);
     if (!isnan(p->kl_standard_error)) {
-        printf(" +- %.1g", p->kl_standard_error);
+        printf(" +- %.1g [%.3g, %.3g]", p->kl_standard_error, p->kl_low, p->kl_high);
     }
     for (metric m = 0; m < METRIC_COUNT; m++) {
         shown_metric value;

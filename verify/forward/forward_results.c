@@ -43,10 +43,11 @@ static void finish_variant(forward_job *j, unsigned f)
 static err_code summarize(forward_job *j, unsigned f, err *e)
 {
     forward_variant *const v = &j->report->variants[f];
-    const size_t count = j->report->sequences * j->report->length;
+    const forward_report *const r = j->report;
     for (int s = SIDE_PACKED; s < SIDES; s++) {
         if (v->logits[s].positions) {
-            TRY(measure_summarize(v->logits[s].positions, count, &v->logits[s].summary, e));
+            TRY(measure_summarize(v->logits[s].positions, r->sequences, r->length, &j->monitor,
+                                  &v->logits[s].summary, e));
         }
     }
     return OK;

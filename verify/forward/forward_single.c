@@ -313,10 +313,10 @@ static err_code open_single(single *s, store *model, ops *o, err *e)
 
 static err_code finish(forward_job *j, err *e)
 {
-    const size_t count = j->report->sequences * j->report->length;
+    const forward_report *const r = j->report;
     for (unsigned f = 0; f < j->report->variant_count; f++) {
         logits_measure *const l = &j->report->variants[f].logits[SIDE_PACKED];
-        TRY(measure_summarize(l->positions, count, &l->summary, e));
+        TRY(measure_summarize(l->positions, r->sequences, r->length, &j->monitor, &l->summary, e));
     }
     coverage_finish(&j->report->coverage, j->sides[SIDE_PACKED].run.store);
     return OK;

@@ -25,7 +25,8 @@ enum {
 typedef struct interval {
     double mean;
     double standard_error; /* of the mean; NAN below two values */
-    double low, high;      /* 95 % of the means of resamples are between; NAN below two values */
+    double low, high;      /* 95 % of the means of resamples are between; NAN below two values.
+                              Too narrow for few values: see the specification */
 } interval;
 
 /* Of n values, in time proportional to INTERVAL_RESAMPLES * n. If all are equal, mean, low and high

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "format/base/num.h"
+#include "verify/forward/interval.h"
 #include "verify/ops/float64.h"
 
 enum { TOP = 5, PIECE = 256 /* exponentials that are computed together */ };
@@ -177,15 +178,6 @@ static double nearest_rank(const double *sorted, size_t n, size_t per_mille)
     return sorted[n - n * (1000 - per_mille) / 1000 - 1];
 }
 
-static double standard_error(const double *x, size_t n, double mean)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum += (x[i] - mean) * (x[i] - mean);
-    }
-    return n < 2 ? NAN : sqrt(sum / (double)(n - 1)) / sqrt((double)n);
-}
-
 /* `kl`: the divergences of all compared positions, n > 0; sorts them. */
 static void summarize_divergence(double *kl, size_t n, position_summary *out)
 {
@@ -194,7 +186,6 @@ static void summarize_divergence(double *kl, size_t n, position_summary *out)
         sum += kl[i];
     }
     out->kl_mean = sum / (double)n;
-    out->kl_standard_error = standard_error(kl, n, out->kl_mean);
     qsort(kl, n, sizeof *kl, compare_doubles);
     out->kl_median = nearest_rank(kl, n, 500);
     out->kl_p99 = nearest_rank(kl, n, 990);
@@ -256,15 +247,10 @@ static void summarize_perplexity(const position_measure *p, size_t count, positi
     out->perplexity_ratio = out->packed_perplexity / out->source_perplexity;
 }
 
-err_code measure_summarize(const position_measure *p, size_t count, position_summary *out, err *e)
+/* Everything that a position contributes to: `count` of them. */
+static err_code summarize_positions(const position_measure *p, size_t count, position_summary *out,
+                                    err *e)
 {
-    *out = (position_summary){.kl_mean = NAN,
-                              .kl_standard_error = NAN,
-                              .kl_median = NAN,
-                              .kl_p99 = NAN,
-                              .kl_p999 = NAN,
-                              .kl_max = NAN,
-                              .kl_routing = NAN};
     double *const kl = calloc(count + 1, sizeof *kl);
     if (!kl) {
         return err_set(e, ERR_MEMORY, "no memory for the measures of %zu positions", count);
@@ -278,6 +264,83 @@ err_code measure_summarize(const position_measure *p, size_t count, position_sum
     summarize_perplexity(p, count, out);
     free(kl);
     return OK;
+}
+
+/* ---- by sequence ----------------------------------------------- */
+
+/* One sequence: means over the positions that are compared, the last over those that are also
+ * scored. NAN if there are none. */
+typedef struct sequence_means {
+    double kl, top1;
+    double nll_difference; /* packed - source */
+} sequence_means;
+
+static sequence_means average(const position_measure *p, size_t length)
+{
+    double kl = 0;
+    double nll = 0;
+    size_t top1 = 0;
+    size_t compared = 0;
+    size_t scored = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (!p[i].compared) {
+            continue;
+        }
+        compared++;
+        kl += p[i].kl;
+        top1 += p[i].top1;
+        if (p[i].scored) {
+            scored++;
+            nll += p[i].packed_nll - p[i].source_nll;
+        }
+    }
+    const double n = (double)compared; /* 0 / 0 is NAN */
+    return (sequence_means){kl / n, (double)top1 / n, nll / (double)scored};
+}
+
+/* `x`: memory for three numbers of each sequence. */
+static err_code summarize_sequences(const position_measure *p, size_t sequences, size_t length,
+                                    const monitor *m, double *x, position_summary *out, err *e)
+{
+    double *const top1 = x + sequences;
+    double *const nll = top1 + sequences;
+    interval i;
+    for (size_t s = 0; s < sequences; s++) {
+        const sequence_means found = average(p + s * length, length);
+        x[s] = found.kl;
+        top1[s] = found.top1;
+        nll[s] = found.nll_difference;
+    }
+    TRY(interval_of(x, sequences, m, &i, e));
+    out->kl_standard_error = i.standard_error;
+    out->kl_low = i.low;
+    out->kl_high = i.high;
+    TRY(interval_of(top1, sequences, m, &i, e));
+    out->top1_low = i.low;
+    out->top1_high = i.high;
+    TRY(interval_of(nll, sequences, m, &i, e));
+    out->perplexity_ratio_low = float64_exp(i.low);
+    out->perplexity_ratio_high = float64_exp(i.high);
+    return OK;
+}
+
+err_code measure_summarize(const position_measure *p, size_t sequences, size_t length,
+                           const monitor *m, position_summary *out, err *e)
+{
+    *out = (position_summary){.kl_mean = NAN,
+                              .kl_median = NAN,
+                              .kl_p99 = NAN,
+                              .kl_p999 = NAN,
+                              .kl_max = NAN,
+                              .kl_routing = NAN};
+    TRY(summarize_positions(p, sequences * length, out, e));
+    double *const x = calloc(3 * sequences + 1, sizeof *x);
+    if (!x) {
+        return err_set(e, ERR_MEMORY, "no memory for the measures of %zu sequences", sequences);
+    }
+    const err_code code = summarize_sequences(p, sequences, length, m, x, out, e);
+    free(x);
+    return code;
 }
 
 /* ---- hidden states --------------------------------------------- */

@@ -3,15 +3,15 @@
  *
  *     for every position i:
  *         measure_position(k, source_logits, packed_logits, vocab, next_token, &measures[i]);
- *     measure_summarize(measures, count, &summary, e);
+ *     measure_summarize(measures, sequences, length, m, &summary, e);
  *
  *     hidden_sums sums = {0};
  *     for every token:  hidden_sums_add(&sums, source_row, packed_row, hidden);
  *     ... hidden_relative_rms(&sums), hidden_cosine(&sums)
  *
  * Everything is computed in float64, in ascending order, with natural logarithms, exp and ln of
- * verify/ops/float64.h: the same bits on every machine. Nothing is clamped: a divergence may be some 1e-17 below zero by
- * rounding. Equal inputs give exactly +0 for every difference, and exactly 1 for every agreement
+ * verify/ops/float64.h: the same bits on every machine. Nothing is clamped: a divergence may be some
+ * 1e-17 below zero by rounding. Equal inputs give exactly +0 for every difference, and exactly 1 for every agreement
  * and cosine. Inputs should be finite; others yield NAN. Calls with different outputs may run in
  * parallel. */
 #ifndef MEASURE_H
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "format/base/err.h"
+#include "format/base/monitor.h"
 #include "verify/forward/softmax_kernel.h"
 
 typedef struct position_measure {
@@ -48,7 +49,8 @@ double measure_divergence(const softmax_kernel *k, const float *source, const fl
 typedef struct position_summary {
     size_t compared; /* positions with both logits; if 0, numbers that compare are NAN */
     double kl_mean;
-    double kl_standard_error; /* of the mean; NAN below two positions */
+    double kl_standard_error; /* of the mean, over sequences (interval.h) */
+    double kl_low, kl_high;   /* the interval of the mean */
     double kl_median, kl_p99, kl_p999;
     double kl_max;
     double kl_choice; /* mean KL with the source's choice of experts: what the weights alone do; NAN
@@ -56,16 +58,19 @@ typedef struct position_summary {
     double kl_routing;   /* kl_mean - kl_choice: what different experts add */
     size_t kl_max_index; /* the first position that has it */
     double top1, top5;   /* fractions of positions */
+    double top1_low, top1_high;
     double logit_max_difference, logit_mean_difference;
     size_t scored; /* positions with a target; if 0, perplexities are NAN */
     double source_perplexity, packed_perplexity;
     double perplexity_ratio; /* packed / source */
+    double perplexity_ratio_low, perplexity_ratio_high;
 } position_summary;
 
-/* Summarize `count` positions. A divergence that is NAN counts as larger than every number.
- * ERR_MEMORY. */
-MUST_CHECK err_code measure_summarize(const position_measure *p, size_t count,
-                                      position_summary *out, err *e);
+/* Summarize the positions of `sequences` sequences of `length` tokens, in order. A divergence that is
+ * NAN counts as larger than every number. Intervals and the standard error are over sequences: NAN if
+ * there is only one, or nothing was compared. ERR_MEMORY, ERR_CANCELLED. */
+MUST_CHECK err_code measure_summarize(const position_measure *p, size_t sequences, size_t length,
+                                      const monitor *m, position_summary *out, err *e);
 
 /* Sums over rows; starts at zero. */
 typedef struct hidden_sums {

@@ -29,6 +29,8 @@
       "router agreement")                                                                          \
     X(SUMMARY, KL_MEAN, kl_mean, kl_mean, MAXIMUM, NAN, SHORT, "")                                 \
     X(SUMMARY, KL_STANDARD_ERROR, kl_standard_error, kl_standard_error, NONE, NAN, SHORT, "")      \
+    X(SUMMARY, KL_LOW, kl_low, kl_low, NONE, NAN, SHORT, "")                                       \
+    X(SUMMARY, KL_HIGH, kl_high, kl_high, NONE, NAN, SHORT, "")                                    \
     X(SUMMARY, KL_MEDIAN, kl_median, kl_median, MAXIMUM, NAN, SHORT, "median")                     \
     X(SUMMARY, KL_P99, kl_p99, kl_p99, MAXIMUM, NAN, SHORT, "p99")                                 \
     X(SUMMARY, KL_P999, kl_p999, kl_p999, MAXIMUM, NAN, SHORT, "p99.9")                            \
@@ -36,10 +38,16 @@
     X(SUMMARY, KL_CHOICE, kl_choice, kl_choice, MAXIMUM, NAN, SHORT, "")                           \
     X(SUMMARY, KL_ROUTING, kl_routing, kl_routing, NONE, NAN, SHORT, "")                           \
     X(SUMMARY, TOP1, top1, top1, MINIMUM, NAN, PERCENT, "top-1")                                   \
+    X(SUMMARY, TOP1_LOW, top1_low, top1_low, NONE, NAN, SHORT, "")                                 \
+    X(SUMMARY, TOP1_HIGH, top1_high, top1_high, NONE, NAN, SHORT, "")                              \
     X(SUMMARY, TOP5, top5, top5, MINIMUM, NAN, PERCENT, "top-5")                                   \
     X(SUMMARY, SOURCE_PERPLEXITY, source_perplexity, source_perplexity, NONE, NAN, SHORT, "")      \
     X(SUMMARY, PACKED_PERPLEXITY, packed_perplexity, packed_perplexity, NONE, NAN, SHORT, "")      \
     X(SUMMARY, PERPLEXITY_RATIO, perplexity_ratio, perplexity_ratio, MAXIMUM, NAN, SHORT, "")      \
+    X(SUMMARY, PERPLEXITY_RATIO_LOW, perplexity_ratio_low, perplexity_ratio_low, NONE, NAN, SHORT, \
+      "")                                                                                          \
+    X(SUMMARY, PERPLEXITY_RATIO_HIGH, perplexity_ratio_high, perplexity_ratio_high, NONE, NAN,     \
+      SHORT, "")                                                                                   \
     X(SUMMARY, LOGIT_MEAN_DIFFERENCE, logit_mean_difference, logit_mean_difference, MAXIMUM, NAN,  \
       SHORT, "")                                                                                   \
     X(SUMMARY, LOGIT_MAX_DIFFERENCE, logit_max_difference, logit_max_difference, MAXIMUM, NAN,     \

@@ -141,7 +141,7 @@ static position_summary golden_summary(void)
     }
     free(x);
     free(y);
-    expect_ok(measure_summarize(positions, TOKENS, &s, &e), &e);
+    expect_ok(measure_summarize(positions, SEQUENCES, LENGTH, NULL, &s, &e), &e);
     return s;
 }
 

@@ -1,5 +1,5 @@
-/* Measures: distributions whose divergence is known, everything again in long double, ranks of
- * numbers that are their own rank. */
+/* Measures: distributions whose divergence is known, everything again in long double, hidden
+ * states. test_measure_summary.c has all positions together. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -192,7 +192,7 @@ START_TEST(one_side_only)
     ck_assert(m.scored && !m.compared);
     ck_assert(isnan(m.kl) && isnan(m.packed_nll) && isnan(m.max_difference));
     position_summary s;
-    expect_ok(measure_summarize(&m, 1, &s, NULL), NULL);
+    expect_ok(measure_summarize(&m, 1, 1, NULL, &s, NULL), NULL);
     expect_close(s.source_perplexity, exp(m.source_nll), 1e-14);
     ck_assert_uint_eq(s.scored, 1);
     ck_assert_uint_eq(s.compared, 0);
@@ -214,124 +214,6 @@ START_TEST(not_a_number_is_seen)
         ck_assert(isnan(m.kl) && isnan(m.max_difference) && isnan(m.mean_difference));
         ck_assert(isnan(m.packed_nll) && !isnan(m.source_nll));
     }
-}
-END_TEST
-
-/* ---- all positions --------------------------------------------- */
-
-/* `count` compared positions whose divergences are 1 … count, shuffled. */
-static position_measure *shuffled(size_t count, uint64_t *state)
-{
-    position_measure *const p = calloc(count + 1, sizeof *p);
-    ck_assert_ptr_nonnull(p);
-    for (size_t i = 0; i < count; i++) {
-        const size_t j = oracle_random(state) % (i + 1);
-        p[i] = p[j];
-        p[j] = (position_measure){.kl = (double)(i + 1), .compared = true};
-    }
-    return p;
-}
-
-START_TEST(ranks)
-{
-    static const struct {
-        size_t n, median, p99, p999;
-    } cases[] = {
-        {1, 1, 1, 1},           {2, 1, 2, 2},
-        {3, 2, 3, 3},           {4, 2, 4, 4},
-        {99, 50, 99, 99},       {100, 50, 99, 100},
-        {101, 51, 100, 101},    {1000, 500, 990, 999},
-        {1001, 501, 991, 1000}, {2000, 1000, 1980, 1998},
-    };
-    uint64_t state = random_seed(_i);
-    for (int c = 0; c < COUNT(cases); c++) {
-        const size_t n = cases[c].n;
-        position_measure *const p = shuffled(n, &state);
-        position_summary s;
-        expect_ok(measure_summarize(p, n, &s, NULL), NULL);
-        ck_assert_uint_eq(s.compared, n);
-        ck_assert_double_eq(s.kl_median, (double)cases[c].median);
-        ck_assert_double_eq(s.kl_p99, (double)cases[c].p99);
-        ck_assert_double_eq(s.kl_p999, (double)cases[c].p999);
-        ck_assert_double_eq(s.kl_max, (double)n);
-        ck_assert_double_eq(p[s.kl_max_index].kl, (double)n);
-        ck_assert_double_eq(s.kl_mean, (double)(n + 1) / 2);
-        if (n > 1) { /* the variance of 1 … n is n (n + 1) / 12 */
-            expect_close(s.kl_standard_error, sqrt((double)(n + 1) / 12), 1e-12 * (double)n);
-        } else {
-            ck_assert(isnan(s.kl_standard_error));
-        }
-        free(p);
-    }
-}
-END_TEST
-
-START_TEST(summary_by_hand)
-{
-    const double ln2 = log(2);
-    const position_measure p[4] = {
-        {.kl = 0.25,
-         .compared = true,
-         .top1 = true,
-         .top5 = true,
-         .scored = true,
-         .source_nll = ln2,
-         .packed_nll = 2 * ln2,
-         .max_difference = 1,
-         .mean_difference = 0.5},
-        {.kl = 0.75,
-         .compared = true,
-         .top1 = true,
-         .scored = true,
-         .source_nll = 3 * ln2,
-         .packed_nll = 4 * ln2,
-         .max_difference = 4,
-         .mean_difference = 1},
-        {.kl = 0.75,
-         .compared = true,
-         .top1 = true,
-         .source_nll = NAN,
-         .packed_nll = NAN,
-         .max_difference = 2,
-         .mean_difference = 0.25},
-        {.kl = 0.25,
-         .compared = true,
-         .scored = true,
-         .source_nll = 2 * ln2,
-         .packed_nll = 3 * ln2,
-         .max_difference = 3,
-         .mean_difference = 0.25},
-    };
-    position_summary s;
-    expect_ok(measure_summarize(p, 4, &s, NULL), NULL);
-    ck_assert_double_eq(s.kl_mean, 0.5);
-    expect_close(s.kl_standard_error, sqrt(0.25 / 3) / 2, 1e-16);
-    ck_assert_double_eq(s.kl_median, 0.25);
-    ck_assert_double_eq(s.kl_max, 0.75);
-    ck_assert_uint_eq(s.kl_max_index, 1);
-    ck_assert_double_eq(s.top1, 0.75);
-    ck_assert_double_eq(s.top5, 0.25);
-    ck_assert_double_eq(s.logit_max_difference, 4);
-    ck_assert_double_eq(s.logit_mean_difference, 0.5);
-    ck_assert_uint_eq(s.scored, 3);
-    expect_close(s.source_perplexity, 4, 1e-14);
-    expect_close(s.packed_perplexity, 8, 1e-14);
-    expect_close(s.perplexity_ratio, 2, 1e-14);
-}
-END_TEST
-
-START_TEST(summary_of_nothing_and_of_nan)
-{
-    position_measure p[3] = {{.kl = 1, .compared = true},
-                             {.kl = NAN, .compared = true, .max_difference = NAN},
-                             {.kl = 3, .compared = true, .max_difference = 5}};
-    position_summary s;
-    expect_ok(measure_summarize(p, 0, &s, NULL), NULL);
-    ck_assert(s.compared == 0 && s.scored == 0 && isnan(s.kl_mean) && isnan(s.source_perplexity));
-    expect_ok(measure_summarize(p, 3, &s, NULL), NULL);
-    ck_assert(isnan(s.kl_mean) && isnan(s.kl_max) && isnan(s.logit_max_difference));
-    ck_assert_uint_eq(s.kl_max_index, 1);
-    ck_assert_double_eq(s.kl_median, 3);
 }
 END_TEST
 
@@ -426,9 +308,6 @@ int main(void)
     tcase_add_loop_test(tc, tops_with_ties, 0, 2);
     tcase_add_test(tc, one_side_only);
     tcase_add_test(tc, not_a_number_is_seen);
-    tcase_add_test(tc, ranks);
-    tcase_add_test(tc, summary_by_hand);
-    tcase_add_test(tc, summary_of_nothing_and_of_nan);
     tcase_add_test(tc, hidden_by_hand);
     tcase_add_test(tc, hidden_of_equals);
     tcase_add_test(tc, hidden_of_zeros);

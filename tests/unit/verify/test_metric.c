@@ -20,6 +20,8 @@ START_TEST(each_has_its_row)
         {"router_agreement", SCOPE_ROUTER, LIMIT_MINIMUM},
         {"kl_mean", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"kl_standard_error", SCOPE_SUMMARY, LIMIT_NONE},
+        {"kl_low", SCOPE_SUMMARY, LIMIT_NONE},
+        {"kl_high", SCOPE_SUMMARY, LIMIT_NONE},
         {"kl_median", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"kl_p99", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"kl_p999", SCOPE_SUMMARY, LIMIT_MAXIMUM},
@@ -27,10 +29,14 @@ START_TEST(each_has_its_row)
         {"kl_choice", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"kl_routing", SCOPE_SUMMARY, LIMIT_NONE},
         {"top1", SCOPE_SUMMARY, LIMIT_MINIMUM},
+        {"top1_low", SCOPE_SUMMARY, LIMIT_NONE},
+        {"top1_high", SCOPE_SUMMARY, LIMIT_NONE},
         {"top5", SCOPE_SUMMARY, LIMIT_MINIMUM},
         {"source_perplexity", SCOPE_SUMMARY, LIMIT_NONE},
         {"packed_perplexity", SCOPE_SUMMARY, LIMIT_NONE},
         {"perplexity_ratio", SCOPE_SUMMARY, LIMIT_MAXIMUM},
+        {"perplexity_ratio_low", SCOPE_SUMMARY, LIMIT_NONE},
+        {"perplexity_ratio_high", SCOPE_SUMMARY, LIMIT_NONE},
         {"logit_mean_difference", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"logit_max_difference", SCOPE_SUMMARY, LIMIT_MAXIMUM},
         {"reference_error", SCOPE_REFERENCE, LIMIT_MAXIMUM},
@@ -67,6 +73,9 @@ END_TEST
 START_TEST(summaries_are_read)
 {
     const position_summary s = {.kl_mean = 1,
+                                .kl_low = 7,
+                                .top1_high = 8,
+                                .perplexity_ratio_low = 9,
                                 .kl_p999 = 2,
                                 .top1 = 3,
                                 .perplexity_ratio = 4,
@@ -78,6 +87,9 @@ START_TEST(summaries_are_read)
     ck_assert_double_eq(metric_of_summary(METRIC_PERPLEXITY_RATIO, &s), 4);
     ck_assert_double_eq(metric_of_summary(METRIC_LOGIT_MEAN_DIFFERENCE, &s), 5);
     ck_assert_double_eq(metric_of_summary(METRIC_LOGIT_MAX_DIFFERENCE, &s), 6);
+    ck_assert_double_eq(metric_of_summary(METRIC_KL_LOW, &s), 7);
+    ck_assert_double_eq(metric_of_summary(METRIC_TOP1_HIGH, &s), 8);
+    ck_assert_double_eq(metric_of_summary(METRIC_PERPLEXITY_RATIO_LOW, &s), 9);
 }
 END_TEST
 
