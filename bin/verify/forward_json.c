@@ -164,6 +164,7 @@ json_t *forward_json(report *r, const forward_subject *s, const forward_report *
     }
     report_put(r, o, "against", report_text(s->against));
     report_put(r, o, "reference", report_text(s->reference));
+    report_put(r, o, "versus", report_text(s->versus));
     report_put(r, o, "sequences", report_number(found->sequences));
     report_put(r, o, "length", report_number(found->length));
     report_put(r, o, "ideal",

@@ -134,21 +134,38 @@ static void print_paired(const paired *p, const char *what)
     putchar('\n');
 }
 
-static void print_versus(const forward_variant *f)
+/* Which of the two is nearer to the source, if that is more than chance. */
+static const char *winner(const paired *p)
+{
+    interval turned = p->kl;
+    turned.mean = -turned.mean;
+    if (paired_is_equal(p)) {
+        return "the two are equal";
+    }
+    return !paired_is_judged(p)                ? "too few sequences to tell"
+           : interval_is_worse(&p->kl, 1)      ? "the other file is nearer to the source"
+           : interval_is_worse(&turned, 1)     ? "this file is nearer to the source"
+                                               : "neither is clearly nearer to the source";
+}
+
+static void print_versus(const forward_subject *s, const forward_variant *f)
 {
     const paired *const p = &f->with_versus;
     const interval *const kl = &p->kl;
-    printf("    versus: KL %.3g; ", f->logits[SIDE_VERSUS].summary.kl_mean);
-    print_difference("packed - versus ", kl);
+    char other[256];
+    printf("    versus %s: KL %.3g; ", printable(other, sizeof other, s->versus),
+           f->logits[SIDE_VERSUS].summary.kl_mean);
+    print_difference("difference ", kl);
     if (!isnan(kl->low)) {
         printf(" [%.2g, %.2g]", kl->low, kl->high);
     }
-    printf("; nearer to the source in %zu of %zu sequences, farther in %zu\n", p->wins,
-           p->sequences, p->losses);
+    printf("; nearer in %zu of %zu sequences, farther in %zu: %s\n", p->wins, p->sequences,
+           p->losses, winner(p));
 }
 
 /* One form: all that is measured on logits. */
-static void print_summary(const forward_report *found, const forward_variant *f)
+static void print_summary(const forward_subject *s, const forward_report *found,
+                          const forward_variant *f)
 {
     const position_summary *const p = &f->logits[SIDE_PACKED].summary;
     printf("  %s activations: ", forward_activations(f));
@@ -168,7 +185,7 @@ static void print_summary(const forward_report *found, const forward_variant *f)
         print_paired(&f->with_ideal, "packed - ideal");
     }
     if (f->with_versus.sequences > 0) {
-        print_versus(f);
+        print_versus(s, f);
     }
 }
 
@@ -341,7 +358,7 @@ err_code forward_print(const forward_subject *s, const forward_report *found, er
         print_slopes(s, found);
     }
     for (unsigned f = 0; f < found->variant_count; f++) {
-        print_summary(found, &found->variants[f]);
+        print_summary(s, found, &found->variants[f]);
         if (s->against || found->has_reference) {
             TRY(print_layers(found, &found->variants[f], e));
         }

@@ -12,7 +12,7 @@
 
 /* What was run. Paths are as given, NULL if not given. */
 typedef struct forward_subject {
-    const char *path, *against, *reference;
+    const char *path, *against, *reference, *versus;
     const slope_form *slopes; /* [2]: source, operand */
     bool limited;             /* the user gave limits */
     size_t sequences;         /* asked for */

@@ -147,6 +147,7 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
         .path = c->q->path,
         .against = c->q->against,
         .reference = c->q->forward.reference,
+        .versus = c->q->forward.versus,
         .slopes = c->options.slopes,
         .limited = c->q->forward.limits,
         .sequences = c->options.sequences,
