@@ -138,8 +138,8 @@ class Planner:
     def unread(self):
         """Layers after the last one predict further tokens, which the forward pass leaves out and says so."""
         if self.config.get("num_nextn_predict_layers"):
-            i = self.config["num_hidden_layers"]
-            self.add("element of a layer that the pass does not read", [], "element", f"model.layers.{i}.enorm.weight", 3)
+            norm = f"model.layers.{self.config['num_hidden_layers']}.enorm.weight"
+            self.add("element of a layer that the pass does not read", [], "element", norm, 3)
 
 
 def one_of_each_kind(config):
@@ -177,8 +177,8 @@ def unchosen(used, experts):
     return None
 
 
-def fault_of_unchosen(layer, expert):
+def fault_of_expert(layer, expert, chosen, parts):
     planted = f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
     record = STACKED.sub(".experts.*.", planted)
-    what = f"row of expert {expert} of layer {layer}, which no token chose (coverage)"
-    return Fault(what, ("rotate", planted, "5"), frozenset(), frozenset({record}))
+    what = f"row of expert {expert} of layer {layer}, which {chosen}"
+    return Fault(what, ("rotate", planted, "5"), frozenset(parts), frozenset({record}))

@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "hostile")]
 import rounding  # noqa: E402
-from faults import fault_of_unchosen, faults_of, unchosen, used_experts  # noqa: E402
+from faults import fault_of_expert, faults_of, unchosen, used_experts  # noqa: E402
 from plant_fault import plant  # noqa: E402
 from subjects import subjects  # noqa: E402
 
@@ -28,10 +28,11 @@ LENGTH = 128
 MARGIN = 1.05
 SCALES = ("f32", "ue8m0")
 VARIANTS = ("f32", "fp8")
+FAULTS = ("micro", "nano", "mini-shaped", "llama", "qwen3", "ling", "fp8-micro", "fp8-qwen3")
 TRIED = {
-    "faults": ("micro", "nano", "mini-shaped", "llama", "qwen3", "ling", "fp8-micro", "fp8-qwen3"),
+    "faults": FAULTS,
     "rounding": ("micro", "nano", "llama", "qwen3"),
-    "alarms": ("micro", "nano", "zoo/llama", "zoo/llama-tied", "zoo/qwen3", "llama", "qwen3", "ling", "mini-shaped", "fp8-micro", "fp8-qwen3"),
+    "alarms": (*FAULTS, "zoo/llama", "zoo/llama-tied", "zoo/qwen3"),
 }
 THIN = int(os.environ.get("THIN") or 1)
 
@@ -75,6 +76,11 @@ def faults_found(found, variant):
     return {place(f) for f in found.report["faults"] if f["activations"] == variant}
 
 
+def faults_measured(found, variant):
+    """Those of parts; the others are of states that the packed model computes with experts of its own choice."""
+    return {place(f) for f in found.report["faults"] if f["activations"] == variant and f["distance"] is not None}
+
+
 def faults_by_rule(parts):
     """The parts that are at fault by their numbers, whatever the report makes of them."""
     return {
@@ -100,7 +106,7 @@ def check_report(gate, where, subject, found):
     if not gate.expect(found.report.get("faults") is not None, where, f"no faults in the report: {found.messages}"):
         return False
     for v in found.variants():
-        named, own = faults_found(found, v["activations"]), faults_by_rule(v["parts"])
+        named, own = faults_measured(found, v["activations"]), faults_by_rule(v["parts"])
         gate.expect(order_of(subject, v["parts"]), where, "parts are missing or out of order")
         gate.expect(named == own, where, f"{v['activations']}: names {text_of(named)}, numbers say {text_of(own)}")
     expected = 6 if found.report["faults"] else 0
@@ -151,36 +157,44 @@ def try_model(gate, subject):
         smallest[kind] = min(distance, smallest.get(kind, distance))
     for kind, distance in smallest.items():
         gate.put(kind, subject.name, f"{distance:.2g}" if distance else "not found")
-    try_unchosen(gate, subject, good, packed)
+    try_rare_experts(gate, subject, good, packed)
 
 
 def used_of(subject, packed, length):
-    """Experts by layer: that the source chooses; and that any model chooses in any of its variants."""
-    own = subject.choices(length)
-    return used_experts(own), used_experts(own, *(subject.choices(length, packed, v) for v in VARIANTS))
+    """Experts by layer: that the source chooses; and that the packed model chooses in each of its variants."""
+    return used_experts(subject.choices(length)), [used_experts(subject.choices(length, packed, v)) for v in VARIANTS]
 
 
-def try_unchosen(gate, subject, good, packed):
-    """As many tokens as leave an expert without one: a fault in it is not found, and the report says that it was not
-    used."""
+def try_rare_experts(gate, subject, good, packed):
+    """Experts that no model chooses for the first tokens, and experts that only the packed model chooses."""
     experts = subject.config.get("num_experts") or 0
+    tried = set()
     for length in range(LENGTH, 0, -1) if experts else ():
-        least, most = used_of(subject, packed, length)
-        left = unchosen(most, experts)
-        if left:
-            fault = fault_of_unchosen(*left)
+        own, variants = used_of(subject, packed, length)
+        left = unchosen({i: own[i].union(*(v[i] for v in variants)) for i in own}, experts)
+        if left and "left" not in tried:
+            tried.add("left")
+            try_unchosen(gate, subject, good, length, left, own)
+        only = [(i, e) for i in sorted(own) for e in set.intersection(*(v[i] for v in variants)) - own[i]]
+        if only and "only" not in tried:
+            tried.add("only")
+            fault = fault_of_expert(*only[0], "only the packed model chose", [("mlp", only[0][0])])
             found = try_fault(gate, subject, good, fault, length)
-            if found:
-                check_coverage(gate, subject, fault, found, least[left[0]], most[left[0]], left[0])
-            return
+            gate.put("row of an expert that only the packed model chose", subject.name, "found" if found else "?")
 
 
-def check_coverage(gate, subject, fault, found, least, most, layer):
-    coverage = found.report["forward"]["coverage"]
-    used, experts = coverage["layers"][layer], subject.config["num_experts"]
-    said = len(least) <= used <= len(most)
-    gate.expect(said, f"{subject.name}: {fault.what}", f"{used} used, not {len(least)} to {len(most)}")
-    gate.put("row of an expert that no token chose", subject.name, f"not found, {used} of {experts} used")
+def try_unchosen(gate, subject, good, length, left, used):
+    """A fault is not found, and the report says that the expert was not used."""
+    fault = fault_of_expert(*left, "no token chose", [])
+    found = try_fault(gate, subject, good, fault, length)
+    if found:
+        check_coverage(gate, subject, fault, found, left[0], len(used[left[0]]))
+
+
+def check_coverage(gate, subject, fault, found, layer, expected):
+    said, experts = found.report["forward"]["coverage"]["layers"][layer], subject.config["num_experts"]
+    gate.expect(said == expected, f"{subject.name}: {fault.what}", f"{said} experts used, not {expected}")
+    gate.put("row of an expert that no token chose", subject.name, f"not found, {said} of {experts} used")
 
 
 def run_faults(gate, names, scratch):
