@@ -16,7 +16,10 @@ do. Judged after each run:
 Prints what went wrong and a summary; exit status 1 if anything did. THIN=N: every N-th point.
 """
 
+import bz2
 import errno
+import gzip
+import lzma
 import os
 import re
 import resource
@@ -110,6 +113,7 @@ COMMANDS = {
     "inspect": (("inspect", "new.octavo"), None, None, None),
     "inspect-checkpoint": (("inspect", "good", "--json"), None, None, None),
     "tokenize": (("tokenize", "tokenizer.json", "--text", "text"), None, None, None),
+    "tokenize-texts": (("tokenize", "tokenizer.json", "--text", "texts", "--text", "text"), None, None, None),
 }  # fmt: skip
 STARTED = re.compile(r"fcntl\(0(<[^>]*>)?, F_GETFD\)")
 CALL = re.compile(r"^(?:\d+ +)?(?:<\.\.\. )?([a-z_0-9]+)\(")
@@ -264,6 +268,13 @@ def prepare():
         f.write("a b a b\n" * 4)
     with open("tokenizer.json", "w", encoding="utf-8") as f:
         f.write('{"model": {"vocab": {"a": 0, "b": 1, " ": 2, "\\n": 3}, "merges": []}}')
+    os.makedirs("texts/sub")
+    os.symlink("../text", "texts/link.txt")
+    for name, pack in (("a.jsonl", bytes), ("b.jsonl.gz", gzip.compress), ("c.jsonl.bz2", bz2.compress), ("d.txt.xz", lzma.compress)):
+        with open(os.path.join("texts", name), "wb") as f:
+            f.write(pack(b'{"text":"a b"}\n{"text":"b a"}\n' if "jsonl" in name else b"a b"))
+    with open("texts/sub/e.txt", "w", encoding="utf-8") as f:
+        f.write("b\n")
     os.symlink(model, "model")
     for arguments in (
         (*convert, "good", "-o", "new.octavo"),

@@ -11,8 +11,10 @@ else is left behind. Also for a program with the address sanitizer of gcc, which
 Prints what went wrong and a summary line; exit status 1 if anything did.
 """
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import re
 import shutil
@@ -77,6 +79,7 @@ def cases():
         Case("inspect-foreign", "inspect", "gptq.octavo"),
         Case("inspect-checkpoint", "inspect", MODEL, "--json"),
         Case("tokenize", "tokenize", "tokenizer.json", "--text", "text.gz", "--json"),
+        Case("tokenize-texts", "tokenize", "tokenizer.json", "--text", "texts", "--text", "text.gz"),
         Case("tokenize-micro", "tokenize", MODEL, "--text", "text.gz"),
         Case("diff", "diff", "micro.octavo", MODEL, *ALONE[:2]),
         Case("diff-json", "diff", "micro.octavo", "tiny.octavo", "--full", "--json", *ALONE[:2]),
@@ -121,6 +124,12 @@ def make_inputs():
     write("mine/mine", b"mine")
     write("tokenizer.json", TOKENIZER)
     write("text.gz", gzip.compress(b"ab <a>\n" * 40))
+    os.makedirs("texts/sub")
+    write("texts/a.jsonl.gz", gzip.compress(b'{"text":"ab"}\n' * 3))
+    write("texts/b.txt.bz2", bz2.compress(b"ab"))
+    write("texts/b.jsonl.xz", lzma.compress(b'{"text":"ab"}'))
+    write("texts/sub/c.jsonl", b'{"text":"ab"}')
+    write("texts/sub/d", b"left out")
 
 
 def clear_room():

@@ -1,6 +1,7 @@
 """Worst cases (worst_cases.py): tokenizers, and what else the forward pass reads."""
 
 import base64
+import bz2
 import os
 import struct
 
@@ -119,6 +120,42 @@ def replacements(directory, n):
 
 def marks(directory, n):
     return tokenizer(directory, "a" + "\u0301\u0316" * n, normalizer={"type": "NFC"})
+
+
+def texts(directory, data):
+    path = os.path.join(directory, "texts.jsonl")
+    write(path, data)
+    return [*tokenizer(directory, "a")[:-1], path]
+
+
+def lines_short(directory, n):
+    return texts(directory, '{"text":"a"}\n' * n)
+
+
+def lines_blank(directory, n):
+    """The last one is no JSON."""
+    return texts(directory, "\n" * n + "x")
+
+
+def lines_packed(directory, n):
+    return texts(directory, bz2.compress(b'{"text":"a"}\n' * n))
+
+
+def line_long(directory, n):
+    return texts(directory, compact({"text": "ab" * n}))
+
+
+def line_values(directory, n):
+    """Keys beside the text."""
+    return texts(directory, compact({"text": "a", **{f"k{i:07}": [] for i in range(n)}}))
+
+
+def text_files(directory, n):
+    """In many directories, half of them left out."""
+    for i in range(n):
+        os.makedirs(os.path.join(directory, "texts", f"d{i:06}"))
+        write(os.path.join(directory, "texts", f"d{i:06}", "a.txt" if i % 2 else "a.pdf"), "a")
+    return [*tokenizer(directory, "a")[:-1], os.path.join(directory, "texts")]
 
 
 # ---- inputs of the forward pass ----------------------------------------------------------------------------------

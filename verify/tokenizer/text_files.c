@@ -109,8 +109,9 @@ static err_code see_dir(walk *w, const char *dir, err *e)
     err_code code = OK;
     TRY_OUT(dir_list_read(dir, &names, e));
     for (size_t i = 0; i < names.count; i++) {
+        TRY_OUT(monitor_step(w->m, i, e));
         char *const path = io_join(dir, names.names[i]);
-        TRY_OUT(path ? monitor_step(w->m, i, e) : no_memory(dir, e));
+        TRY_OUT(path ? OK : no_memory(dir, e));
         code = see_entry(w, path, e);
         free(path);
         if (code != OK) {
@@ -170,19 +171,29 @@ static err_code check_file(const char *path, err *e)
     return OK;
 }
 
+/* Opening says more about a name that does not exist: it may be a link to nothing. */
+static err_code find_path(const char *path, const monitor *m, dir_list *out, err *e)
+{
+    struct stat st = {0};
+    if (stat(path, &st) != 0 && errno != ENOENT) {
+        return err_set_errno(e, ERR_IO, errno, "%s: cannot stat", path);
+    }
+    if (S_ISDIR(st.st_mode)) {
+        return walk_dir(path, m, out, e);
+    }
+    TRY(check_file(path, e));
+    return dir_list_add(out, path) ? OK : no_memory(path, e);
+}
+
 static err_code find_one(const char *path, bool *standard, const monitor *m, dir_list *out, err *e)
 {
-    struct stat st;
     if (strcmp(path, "-") != 0) {
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            return walk_dir(path, m, out, e);
-        }
-        TRY(check_file(path, e)); /* it also says why stat failed */
-    } else if (*standard) {
-        return err_set(e, ERR_USAGE, "--text -: standard input can be read only once");
-    } else {
-        *standard = true;
+        return find_path(path, m, out, e);
     }
+    if (*standard) {
+        return err_set(e, ERR_USAGE, "--text -: standard input can be read only once");
+    }
+    *standard = true;
     return dir_list_add(out, path) ? OK : no_memory(path, e);
 }
 

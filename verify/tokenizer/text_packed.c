@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/archive/archive_memory.h"
 #include "format/archive/decompress.h"
 #include "format/archive/gzip.h"
 #include "format/base/num.h"
@@ -78,6 +79,7 @@ err_code text_unpack(const char *what, const char *data, size_t bytes, size_t li
     if (gzip_is_compressed(data, bytes)) {
         return gzip_unpack(what, data, bytes, limit, out, out_bytes, e);
     }
+    archive_memory_start();
     TRY_OUT(decompressor_open_memory(data, bytes, what, &quiet, &d, e));
     TRY_OUT(unpack_pieces(d, what, limit, &u, e));
     u.text[u.used] = '\0';
@@ -87,6 +89,7 @@ err_code text_unpack(const char *what, const char *data, size_t bytes, size_t li
 out:
     free(u.text);
     decompressor_close(d);
+    archive_memory_end();
     return code;
 }
 

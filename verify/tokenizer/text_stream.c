@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/archive/archive_memory.h"
 #include "format/archive/decompress.h"
 #include "format/base/digest.h"
 #include "format/base/num.h"
@@ -38,9 +39,13 @@ static err_code rewind_stream(text_stream *s, err *e)
     s->at = s->done = 0;
     TRY(digest_restart(s->sum, e));
     TRY(io_read_at(s->fd, s->path, 0, start, bytes, e));
-    return text_is_packed((char *)start, bytes)
-               ? decompressor_open(s->fd, s->path, &s->quiet, &s->packed, e)
-               : OK;
+    if (!text_is_packed((char *)start, bytes)) {
+        return OK;
+    }
+    archive_memory_start();
+    const err_code code = decompressor_open(s->fd, s->path, &s->quiet, &s->packed, e);
+    archive_memory_end();
+    return code;
 }
 
 err_code text_stream_open(const char *path, const monitor *m, text_stream **out, err *e)
@@ -68,6 +73,14 @@ out:
     return code;
 }
 
+static err_code read_packed(text_stream *s, const unsigned char **piece, size_t *bytes, err *e)
+{
+    archive_memory_start();
+    const err_code code = decompressor_read(s->packed, piece, bytes, e);
+    archive_memory_end();
+    return code;
+}
+
 static err_code read_plain(text_stream *s, const unsigned char **piece, size_t *bytes, err *e)
 {
     const size_t wanted = (size_t)num_min(sizeof s->piece, s->opened.bytes - s->at);
@@ -84,7 +97,7 @@ static err_code read_plain(text_stream *s, const unsigned char **piece, size_t *
 err_code text_stream_read(text_stream *s, const unsigned char **piece, size_t *bytes, err *e)
 {
     *bytes = 0;
-    TRY(s->packed ? decompressor_read(s->packed, piece, bytes, e) : read_plain(s, piece, bytes, e));
+    TRY(s->packed ? read_packed(s, piece, bytes, e) : read_plain(s, piece, bytes, e));
     s->done += *bytes;
     return *bytes > 0 ? digest_add(s->sum, *piece, *bytes, e) : OK;
 }

@@ -46,6 +46,16 @@ octavo inspect --recipe packed
 (cd snapshot && "$OCTAVO" verify ../of-links --against . -q && echo 'from within: OK')
 octavo verify - -q <packed
 
+say 'texts in directories, and what links there lead to'
+mkdir -p texts/a/b others
+echo '{"text": "a"}' >others/lines
+echo 'a' >others/text
+ln -s ../others/lines texts/lines.jsonl
+ln -s ../../../others/text texts/a/b/linked.txt
+echo 'a' >texts/a/b/own.txt
+cp "$TESTDATA/ring-micro-linear/tokenizer.json" .
+octavo tokenize tokenizer.json --text texts --text others/text
+
 say 'what it does not reach, and how to do without'
 mkdir -p far/off/away
 mv snapshot/model-00001-of-00002.safetensors far/off/away/

@@ -5,4 +5,4 @@
 strace -o /dev/null true 2>/dev/null || skip 'strace is missing or may not trace'
 is_sanitized && skip 'sanitizers make system calls of their own'
 mkdir calls
-cd calls && THIN=${THIN:-40} "$PYTHON" "$ROOT/tests/fault/calls.py" verify diff tokenize convert-f export-f unpack-f || exit 1
+cd calls && THIN=${THIN:-40} "$PYTHON" "$ROOT/tests/fault/calls.py" verify diff tokenize tokenize-texts convert-f export-f unpack-f || exit 1
