@@ -16,6 +16,12 @@ static bool applies(const forward_report *found, metric m, unsigned layer)
     return metrics[m].scope != SCOPE_ROUTER || model_has_experts(&found->config, layer);
 }
 
+/* There is a KL with the source's choice of experts only if there are experts. */
+static bool applies_to_all(const forward_report *found, metric m)
+{
+    return m != METRIC_KL_CHOICE || model_count_experts(&found->config, found->config.layers) > 0;
+}
+
 static err_code judge_layers(const forward_report *found, const forward_variant *f, metric m,
                              const limits *l, limit_failures *out, err *e)
 {
@@ -33,10 +39,10 @@ static err_code judge_form(const forward_report *found, const forward_variant *f
                            limit_failures *out, err *e)
 {
     for (metric m = 0; m < METRIC_COUNT; m++) {
-        if (metrics[m].scope == SCOPE_SUMMARY) {
+        if (metrics[m].scope == SCOPE_SUMMARY && applies_to_all(found, m)) {
             const double value = metric_of_summary(m, &f->logits[SIDE_PACKED].summary);
             TRY(limits_judge(l, f->fp8 ? LIMITS_FP8 : LIMITS_F32, m, &value, -1, 1, out, e));
-        } else if (metrics[m].scope != SCOPE_REFERENCE) {
+        } else if (metrics[m].scope != SCOPE_SUMMARY && metrics[m].scope != SCOPE_REFERENCE) {
             TRY(judge_layers(found, f, m, l, out, e));
         }
     }
@@ -180,29 +186,25 @@ static bool all_defined(const forward_variant *f)
     return all;
 }
 
-/* Parts get the experts that the source chose. Another expert that only the packed model chose is in
- * none of them, but in its own states. */
+/* What differs only on the packed model's own states is in no part: an expert that the source did not
+ * choose, or a weight that its states did not show. */
 static size_t report_own(report *r, const char *path, const forward_variant *f, json_t *list)
 {
     if (f->unequal_layer < 0 || !all_defined(f)) {
         return 0;
     }
-    const part_measure p = {
-        .part = PART_MLP,
-        .layer = f->unequal_layer,
-        .defined = true,
-        .error = NAN,
-        .ideal_error = NAN,
-        .distance = NAN,
-        .versus_error = NAN,
-    };
     if (r->json) {
-        report_append(r, list, fault_json(r, f, &p));
+        json_t *const o = json_object();
+        report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
+        report_put(r, o, "part", json_null());
+        report_put(r, o, "layer", json_integer(f->unequal_layer));
+        report_append(r, list, o);
     } else {
         report_error(r,
-                     "%s: layer %" PRId64 ": not what the recipe yields for the source, in experts "
-                     "that the source does not choose (%s activations)",
-                     path, p.layer, forward_activations(f));
+                     "%s: layer %" PRId64
+                     ": its own states are not those of the ideal file, although "
+                     "no part differs on the states of the source (%s activations)",
+                     path, f->unequal_layer, forward_activations(f));
     }
     return 1;
 }

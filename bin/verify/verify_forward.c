@@ -107,23 +107,30 @@ static void report_key(void *ctx, const char *key, const char *packed, const cha
     report_append(r, list, o);
 }
 
-/* Compare the configurations, unless the comparison of weights has done that already: that of all of
- * them does, key by key, that of some tensors does not. */
-static err_code compare_configurations(forward_check *c, err *e)
+/* Compare the configuration of a model with that of the source. `each`: what to do with a key. */
+static err_code compare_with_source(forward_check *c, const store *model, model_difference *each,
+                                    err *e)
 {
-    verify_request *const q = c->q;
     model_config packed;
     model_config source;
-    if (!c->in->against || ((q->checks & CHECK_WEIGHTS) && !q->tensor)) {
+    TRY(model_config_read(model, model_archs, NULL, &packed, e));
+    TRY(model_config_read(c->in->against, model_archs, NULL, &source, e));
+    return model_config_same(&packed, &source, each, c->q)
+               ? OK
+               : err_set(e, ERR_DIFFERENT, "%s: its configuration differs from that of %s",
+                         model->path, c->q->against);
+}
+
+/* The comparison of weights, if it is about all of them, has reported the keys already. */
+static err_code compare_configurations(forward_check *c, err *e)
+{
+    const verify_request *const q = c->q;
+    const bool known = (q->checks & CHECK_WEIGHTS) && !q->tensor;
+    if (!c->in->against) {
         return OK;
     }
-    TRY(model_config_read(c->in->model, model_archs, NULL, &packed, e));
-    TRY(model_config_read(c->in->against, model_archs, NULL, &source, e));
-    if (!model_config_same(&packed, &source, report_key, q)) {
-        return err_set(e, ERR_DIFFERENT, "%s: its configuration differs from that of %s", q->path,
-                       q->against);
-    }
-    return OK;
+    TRY(compare_with_source(c, c->in->model, known ? NULL : report_key, e));
+    return c->in->versus ? compare_with_source(c, c->in->versus, NULL, e) : OK;
 }
 
 static err_code run(forward_check *c, forward_report *found, double *seconds, err *e)

@@ -59,6 +59,7 @@ static err_code embed(forward_job *j, err *e)
 
 static err_code one_batch(forward_job *j, err *e)
 {
+    j->sides[SIDE_PACKED].undefined = false; /* that was the head of the last batch */
     TRY(embed(j, e));
     TRY(j->start(j, e));
     for (unsigned i = 0; i < forward_config(j)->layers; i++) {

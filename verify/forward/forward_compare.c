@@ -82,6 +82,11 @@ static err_code check_shapes(const forward_job *j, forward_side side, err *e)
 static err_code prepare_ideal(forward_job *j, err *e)
 {
     model_side *const s = &j->sides[SIDE_IDEAL];
+    if (!model_config_same(forward_config(j), &j->sides[SIDE_SOURCE].run.config, NULL, NULL)) {
+        return err_set(e, ERR_DIFFERENT, "%s and %s: models with different configurations",
+                       j->sides[SIDE_PACKED].run.store->path,
+                       j->sides[SIDE_SOURCE].run.store->path);
+    }
     s->run = j->sides[SIDE_PACKED].run;
     s->run.config = j->sides[SIDE_SOURCE].run.config;
     s->run.reader.ctx = s;

@@ -60,9 +60,9 @@ static void router_done(forward_job *j, forward_side side, unsigned f, unsigned 
     const size_t n = forward_tokens(j) * forward_config(j)->experts;
     part_tally *const t = forward_part(j, f, PART_ROUTER, layer);
     const float *const scores = forward_track(j, side, f, LOCAL)->scores;
-    part_add(t, side, NULL, forward_track(j, SIDE_SOURCE, 0, OWN)->scores, scores, n);
+    part_add_scores(t, side, forward_track(j, SIDE_SOURCE, 0, OWN)->scores, scores, n);
     if (side == SIDE_IDEAL) {
-        part_add_distance(t, forward_track(j, SIDE_PACKED, f, LOCAL)->scores, scores, n);
+        part_add_score_distance(t, forward_track(j, SIDE_PACKED, f, LOCAL)->scores, scores, n);
     }
 }
 

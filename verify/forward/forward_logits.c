@@ -39,22 +39,22 @@ static bool has_base(const forward_job *j)
     return forward_has(j, SIDE_SOURCE) || j->reference_logits;
 }
 
-static bool is_quantized(const store *s, const model_config *c, unsigned slot)
+/* Does the ideal file have the bytes of the source? */
+static bool is_kept(const forward_job *j, unsigned slot)
 {
     char name[NAME_MAX_BYTES + 1];
-    model_tensor_name(c, slot, 0, 0, name);
-    const store_tensor *const t = store_find(s, name);
-    return t && t->quantized;
+    model_tensor_name(forward_config(j), slot, 0, 0, name);
+    const store_tensor *const t = store_find(j->sides[SIDE_PACKED].run.store, name);
+    const store_tensor *const s = store_find(j->sides[SIDE_SOURCE].run.store, name);
+    return t && s && !t->quantized && !s->quantized && t->type == s->type;
 }
 
-/* If no tensor of the head is quantized, the ideal file's head is that of the source, and what it
- * makes of the source's states is known. */
+/* If every tensor of the head is kept, the ideal file's head is that of the source, and what it makes
+ * of the source's states is known. */
 static bool is_known(const forward_job *j, forward_side side, track_kind kind)
 {
-    const model_config *const c = forward_config(j);
-    const store *const s = j->sides[SIDE_PACKED].run.store;
-    return side == SIDE_IDEAL && kind == LOCAL && !is_quantized(s, c, SLOT_FINAL_NORM) &&
-           !is_quantized(s, c, c->tied ? SLOT_EMBEDDING : SLOT_HEAD);
+    return side == SIDE_IDEAL && kind == LOCAL && is_kept(j, SLOT_FINAL_NORM) &&
+           is_kept(j, forward_config(j)->tied ? SLOT_EMBEDDING : SLOT_HEAD);
 }
 
 static void plan_places(logits_work *w)

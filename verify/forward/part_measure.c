@@ -36,6 +36,36 @@ void part_add_distance(part_tally *t, const float *packed, const float *ideal, s
     }
 }
 
+static bool same_score(float a, float b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+void part_add_scores(part_tally *t, forward_side side, const float *source, const float *out,
+                     size_t n)
+{
+    hidden_sums *const s = &t->sums[side];
+    t->measured[side] = true;
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(source[i]) && isfinite(out[i])) {
+            hidden_sums_add(s, &source[i], &out[i], 1);
+        } else if (!same_score(source[i], out[i])) {
+            s->difference_sq = INFINITY;
+        }
+    }
+}
+
+void part_add_score_distance(part_tally *t, const float *packed, const float *ideal, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(packed[i]) && isfinite(ideal[i])) {
+            part_add_distance(t, &packed[i], &ideal[i], 1);
+        } else if (!same_score(packed[i], ideal[i])) {
+            t->distance_sq = INFINITY;
+        }
+    }
+}
+
 static double error_of(const part_tally *t, forward_side side)
 {
     return t->measured[side] ? hidden_relative_rms(&t->sums[side]) : NAN;
@@ -59,13 +89,14 @@ part_measure part_result(const part_tally *t, model_part part, int64_t layer, bo
         .ideal_error = ideal_is_packed ? error : error_of(t, SIDE_IDEAL),
         .distance = ideal_is_packed ? 0 : distance_of(t),
         .versus_error = error_of(t, SIDE_VERSUS),
+        .judged = ideal_is_packed || t->measured[SIDE_IDEAL],
     };
 }
 
 /* NAN, which is no measure of anything, is never below a bound. */
 bool part_at_fault(const part_measure *p)
 {
-    if (isnan(p->ideal_error)) {
+    if (!p->judged) {
         return false;
     }
     return p->defined ? !(p->distance <= 0) : !(p->error <= PART_TOLERANCE * p->ideal_error);

@@ -34,6 +34,7 @@ typedef struct part_measure {
     double ideal_error;  /* of the ideal file */
     double distance;     /* between these two */
     double versus_error; /* of the other packed model */
+    bool judged;         /* there is an ideal file */
 } part_measure;
 
 /* Starts at zero. */
@@ -50,6 +51,12 @@ void part_add(part_tally *t, forward_side side, const float *x, const float *sou
 /* Add sums that were computed apart, in the order of the list. */
 void part_add_sums(part_tally *t, forward_side side, const hidden_sums *sums, size_t count);
 void part_add_distance(part_tally *t, const float *packed, const float *ideal, size_t n);
+
+/* The same two for scores of a router, which may be infinite or NaN, as biases may be, where the source's
+ * are the same: what is equal counts for nothing, and everything else for infinity. */
+void part_add_scores(part_tally *t, forward_side side, const float *source, const float *out,
+                     size_t n);
+void part_add_score_distance(part_tally *t, const float *packed, const float *ideal, size_t n);
 
 /* If the ideal file is the packed file, its error is that of the packed file. */
 part_measure part_result(const part_tally *t, model_part part, int64_t layer, bool ideal_is_packed);

@@ -6,7 +6,7 @@ models=${OCTAVO_MODELS:-$ROOT/../shared/models}
 [[ $OCTAVO == "$ROOT/build/octavo" ]] || skip 'takes minutes in builds other than the release'
 quietly convert "$models/ring-nano-linear" -o nano.octavo
 "$OCTAVO" verify nano.octavo --against "$models/ring-nano-linear" --only forward --text "$models/sample.txt" --length 128 \
-    --sequences all --json >report.json
+    --sequences all --no-ideal --json >report.json
 echo "exit status $?"
 "$PYTHON" - <<'END'
 import json

@@ -175,23 +175,53 @@ END_TEST
 
 START_TEST(what_is_at_fault)
 {
-    const part_measure right = {.defined = true, .error = 2, .ideal_error = 1, .distance = 0};
+    const part_measure right = {
+        .judged = true, .defined = true, .error = 2, .ideal_error = 1, .distance = 0};
     part_measure p = right;
     ck_assert(!part_at_fault(&p));
     p.distance = 1e-300;
     ck_assert(part_at_fault(&p));
     p.distance = NAN;
     ck_assert(part_at_fault(&p));
-    p = (part_measure){.error = 1.05, .ideal_error = 1, .distance = 3};
+    p = (part_measure){.judged = true, .error = 1.05, .ideal_error = 1, .distance = 3};
     ck_assert(!part_at_fault(&p));
     p.error = nextafter(1.05, 2);
     ck_assert(part_at_fault(&p));
     p.error = NAN;
     ck_assert(part_at_fault(&p));
-    p.ideal_error = NAN; /* not measured */
+    p.judged = false;
     ck_assert(!part_at_fault(&p));
-    p = (part_measure){.error = 0, .ideal_error = 0};
+    p = (part_measure){.judged = true, .error = 0, .ideal_error = 0};
     ck_assert(!part_at_fault(&p));
+    p.ideal_error = NAN;
+    ck_assert(part_at_fault(&p));
+}
+END_TEST
+
+START_TEST(scores_that_are_not_finite)
+{
+    const float source[] = {1, -INFINITY, NAN, 2};
+    float out[] = {1, -INFINITY, NAN, 2};
+    part_tally t = {0};
+    part_add_scores(&t, SIDE_PACKED, source, out, 4);
+    part_add_scores(&t, SIDE_IDEAL, source, source, 4);
+    part_add_score_distance(&t, out, source, 4);
+    part_measure m = part_result(&t, PART_ROUTER, 0, false);
+    ck_assert(m.error == 0 && m.ideal_error == 0 && m.distance == 0 && m.defined);
+    ck_assert(!part_at_fault(&m));
+    out[3] = 3;
+    part_add_scores(&t, SIDE_PACKED, source, out, 4);
+    part_add_score_distance(&t, out, source, 4);
+    m = part_result(&t, PART_ROUTER, 0, false);
+    ck_assert(m.error == sqrt(1.0) / sqrt(10.0) && m.distance == m.error && part_at_fault(&m));
+    for (int i = 1; i < 4; i++) {
+        part_tally one = {0};
+        part_add_scores(&one, SIDE_PACKED, source, (const float[]){1, 0, 0, NAN}, (size_t)i + 1);
+        part_add_scores(&one, SIDE_IDEAL, source, source, (size_t)i + 1);
+        part_add_score_distance(&one, (const float[]){1, 0, 0, NAN}, source, (size_t)i + 1);
+        m = part_result(&one, PART_ROUTER, 0, false);
+        ck_assert(isinf(m.error) && isinf(m.distance) && part_at_fault(&m));
+    }
 }
 END_TEST
 
@@ -248,6 +278,7 @@ int main(void)
     tcase_add_test(t, a_right_file_is_the_ideal_file);
     tcase_add_test(t, without_an_ideal_nothing_is_at_fault);
     tcase_add_test(t, what_is_at_fault);
+    tcase_add_test(t, scores_that_are_not_finite);
     tcase_add_test(t, experts_that_no_token_chose);
     return run_tests("forward_gate", t);
 }
