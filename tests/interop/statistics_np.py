@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Statistics of a forward report, computed again from its positions (spec/forward.md sections 8, 8.1, 8.2).
 
-    statistics_np.py REPORT.json       of octavo verify --forward --json: every bit must agree
+    statistics_np.py REPORT.json                     of octavo verify --forward --json: every bit must agree
+    statistics_np.py REPORT.json NAME OTHER.json     also what REPORT says of the file of OTHER, which was run over the same
+                                                     text: NAME is "ideal" or "versus"
 
 Written from the specification. Shares nothing with the program: random numbers are Python's integers, exp
 is exact fractions that are rounded, sums are numpy's cumsum, which adds one number after the other.
@@ -99,22 +101,65 @@ def summary(positions, sequences, length):
     return found
 
 
-def check(variant, sequences, length):
-    """Print one line; return whether all agree."""
-    reported = variant["summary"]
-    expected = summary(variant["positions"], sequences, length)
+def sums(positions, name, sequences, length):
+    x = [[0.0 if v is None else float(v) for v in positions[name][s * length : (s + 1) * length]] for s in range(sequences)]
+    return np.array([total(row) for row in x])
+
+
+def paired(a, b, sequences, length):
+    """The differences of two files, flat: "kl mean", ... Less divergence wins."""
+    found = {}
+    for name, key, count, worse in (("kl", "kl", length, 1), ("top1", "top1", length, -1), ("nll", "packed_nll", length - 1, 1)):
+        x, y = (sums(p, key, sequences, length) for p in (a, b))
+        values = interval((x - y) / count)
+        found |= {f"{name} {what}": v for what, v in zip(("mean", "standard_error", "low", "high"), values)}
+        found[f"{name} judged"] = sequences >= 8
+        found[f"{name} worse"] = sequences >= 8 and worse * values[0] > 3 * values[1]
+        if name == "kl":
+            found |= {"wins": int((x < y).sum()), "losses": int((x > y).sum())}
+    return found | {"sequences": sequences}
+
+
+def flat(tree):
+    """The names of members after each other."""
+    return {f"{k} {m}" if m else k: w for k, v in tree.items() for m, w in (v.items() if isinstance(v, dict) else [("", v)])}
+
+
+def agree(what, reported, expected):
+    """Print one line, or one for each difference; return whether all agree."""
     wrong = [name for name, value in expected.items() if reported[name] != value]
     for name in wrong:
-        print(f"{variant['activations']}: {name}: reported {reported[name]!r}, expected {expected[name]!r}")
+        print(f"{what}: {name}: reported {reported[name]!r}, expected {expected[name]!r}")
     if not wrong:
-        print(f"{variant['activations']}: {len(expected)} numbers of {sequences} x {length} positions agree")
+        print(f"{what}: {len(expected)} numbers agree")
     return not wrong
 
 
+def check(report):
+    shape = report["sequences"], report["length"]
+    for v in report["variants"]:
+        yield agree(f"{v['activations']}, {shape[0]} x {shape[1]}", v["summary"], summary(v["positions"], *shape))
+
+
+def check_pair(report, name, other):
+    shape = report["sequences"], report["length"]
+    for a, b in zip(report["variants"], other["variants"]):
+        # the other run knows no ideal file, and of experts only what its own says
+        alone = {k: v for k, v in b["summary"].items() if k not in ("kl_choice", "kl_routing")}
+        yield agree(f"{a['activations']}, {name} alone", a[name], alone)
+        pair = a["paired" if name == "ideal" else "versus_paired"]
+        what = f"{a['activations']}, difference, nearer in {pair['wins']}, farther in {pair['losses']}"
+        yield agree(what, flat(pair), paired(a["positions"], b["positions"], *shape))
+
+
 def main():
-    with open(sys.argv[1], encoding="utf-8") as f:
-        report = json.load(f)["forward"]
-    agreed = [check(v, report["sequences"], report["length"]) for v in report["variants"]]
+    reports = []
+    for path in sys.argv[1:2] + sys.argv[3:4]:
+        with open(path, encoding="utf-8") as f:
+            reports.append(json.load(f)["forward"])
+    agreed = list(check(reports[0]))
+    if len(reports) == 2:
+        agreed += check_pair(reports[0], sys.argv[2], reports[1])
     sys.exit(0 if agreed and all(agreed) else 1)
 
 
