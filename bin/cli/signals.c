@@ -15,13 +15,18 @@ static atomic_int pending;
 enum { FORGOTTEN = -1 }; /* in its place: no signal counts any more */
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler may use only lock-free atomics");
 
+/* A job may go on for a while after Ctrl-C, to finish what it is at; other signals end it soon also
+ * then. */
 static void remember(int number)
 {
     int earlier = 0;
-    if (!atomic_compare_exchange_strong(&pending, &earlier, number) && number == SIGINT &&
-        earlier == SIGINT) {
+    if (atomic_compare_exchange_strong(&pending, &earlier, number) || earlier != SIGINT) {
+        return;
+    }
+    if (number == SIGINT) {
         _exit(128 + SIGINT);
     }
+    atomic_compare_exchange_strong(&pending, &earlier, number);
 }
 
 void signals_install(void)

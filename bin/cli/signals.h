@@ -9,7 +9,7 @@
 /* Install the handlers, before any thread is started. */
 void signals_install(void);
 
-/* The first signal received; 0: none. Any thread may call it. */
+/* The first signal received, or after a SIGINT the first other one; 0: none. Any thread may call it. */
 int signals_pending(void);
 
 /* From now on no signal counts, not even one that has just arrived: the result is out, and it says how

@@ -14,7 +14,7 @@
 typedef struct forward_subject {
     const char *path, *against, *reference, *versus;
     const slope_form *slopes; /* [2]: source, operand */
-    bool limited;             /* the user gave limits */
+    bool limited, no_ideal;   /* the user gave limits; --no-ideal */
     size_t sequences;         /* asked for */
     size_t tokens_dropped; /* after the last sequence that was asked for, of those that were made */
     bool text, text_ended; /* the tokens are of --text; all of it was read */

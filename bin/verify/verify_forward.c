@@ -42,12 +42,22 @@ static err_code check_same_file(const verify_inputs *in, err *e)
                : OK;
 }
 
+/* A checkpoint without FP8 is not by any recipe: whatever differs from the source may be meant. */
+static bool has_a_recipe(const store *model)
+{
+    bool quantized = model->packed != NULL;
+    for (size_t i = 0; i < model->count && !quantized; i++) {
+        quantized = model->tensors[i].quantized;
+    }
+    return quantized;
+}
+
 /* If every tensor is its definition, the packed file is the ideal one; but the ideal file has the
  * slopes of the source. */
 static ideal_origin ideal_origin_of(const forward_check *c)
 {
     const forward_request *const f = &c->q->forward;
-    if (f->no_ideal || !c->in->against) {
+    if (f->no_ideal || !c->in->against || !has_a_recipe(c->in->model)) {
         return IDEAL_NONE;
     }
     return c->in->weights_proved && f->slopes[0] == f->slopes[1] ? IDEAL_PACKED : IDEAL_COMPUTED;
@@ -157,8 +167,10 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
         .versus = c->q->forward.versus,
         .slopes = c->options.slopes,
         .limited = c->q->forward.limits,
+        .no_ideal = c->q->forward.no_ideal,
         .sequences = c->options.sequences,
-        .tokens_dropped = c->in->tokens_dropped,
+        .tokens_dropped =
+            c->in->tokens_dropped + (c->options.sequences - found->sequences) * found->length,
         .text = c->q->forward.text != NULL,
         .text_ended = c->in->text_ended,
         .seconds = seconds,

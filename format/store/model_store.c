@@ -369,9 +369,13 @@ static err_code check_rows(const store_tensor *t, uint64_t first, uint64_t rows,
     return OK;
 }
 
-static err_code read_scales(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
-                            float *scales, err *e)
+err_code store_read_scales(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
+                           float *scales, err *e)
 {
+    TRY(check_rows(t, first, rows, e));
+    if (rows == 0) {
+        return OK;
+    }
     const uint64_t slice = first / slice_rows(t);
     const uint64_t row = first % slice_rows(t);
     const uint64_t before = slice * store_scale_count(t, slice_rows(t)) + store_scale_count(t, row);
@@ -401,7 +405,7 @@ err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint6
     const size_t bytes = rows * t->row_bytes;
     TRY(s->source ? checkpoint_read(s->source, t->of_source, off, data, bytes, e)
                   : io_read_at(s->packed->fd, s->packed->path, t->off + off, data, bytes, e));
-    return t->quantized ? read_scales(s, t, first, rows, scales, e) : OK;
+    return t->quantized ? store_read_scales(s, t, first, rows, scales, e) : OK;
 }
 
 /* posix_fadvise takes a length of 0 as everything up to the end of the file. */

@@ -78,6 +78,10 @@ size_t store_scale_count(const store_tensor *t, uint64_t rows);
 MUST_CHECK err_code store_read(const store *s, const store_tensor *t, uint64_t first, uint64_t rows,
                                void *data, float *scales, err *e);
 
+/* The same for the scales of a quantized tensor alone. */
+MUST_CHECK err_code store_read_scales(const store *s, const store_tensor *t, uint64_t first,
+                                      uint64_t rows, float *scales, err *e);
+
 /* Ask the system to read a tensor into its cache soon. Only a hint. */
 void store_prefetch(const store *s, const store_tensor *t);
 

@@ -19,7 +19,7 @@ static void on_advance(void *ctx, uint64_t bytes)
     if (!j->told && wants_end(j)) {
         j->told = true;
         monitor_note(j->outer,
-                     "ending after the %zu sequences in work; interrupt again to stop now",
+                     "ending after the sequences in work (%zu); interrupt again to stop now",
                      j->sides[SIDE_PACKED].run.sequences);
     }
 }

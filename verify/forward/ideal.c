@@ -10,6 +10,7 @@
 #include "format/base/memory.h"
 #include "format/base/num.h"
 #include "format/thread/thread_pool.h"
+#include "format/tensor/scale_value.h"
 #include "verify/forward/ideal_source.h"
 #include "verify/rule/code_check.h"
 
@@ -34,7 +35,10 @@ struct ideal {
     code_rules rules;
     thread_pool *pool;
     worker *workers;
-    buffer elements, scales; /* of the source of a batch, as stored, and as floats */
+    buffer elements, scales;   /* of the source of a batch, as stored, and as floats */
+    buffer stored_scales;      /* of a slice of the packed file */
+    const store_tensor *known; /* the tensor whose form of scales is `form`; NULL: none */
+    scale_format form;
 };
 
 /* ---- open and close -------------------------------------------- */
@@ -78,6 +82,7 @@ void ideal_close(ideal *d)
         free(d->workers);
         free(d->elements.data);
         free(d->scales.data);
+        free(d->stored_scales.data);
         free(d);
     }
 }
@@ -93,6 +98,47 @@ static err_code grow(buffer *b, uint64_t count, uint64_t each, const store_tenso
     b->data = fits ? memory_large(bytes) : NULL;
     b->capacity = b->data ? bytes : 0;
     return b->data ? OK : err_set(e, ERR_MEMORY, "tensor %s: no memory for its source", t->name);
+}
+
+/* ---- the form of scales ---------------------------------------- */
+
+static bool is_quantized_here(const store_tensor *t)
+{
+    return t->of_record && t->of_record->origin == ORIGIN_QUANTIZED;
+}
+
+static err_code all_pow2(ideal *d, const store_tensor *t, bool *all, err *e)
+{
+    const uint64_t slice = ideal_slice_rows(t);
+    const size_t count = store_scale_count(t, slice);
+    TRY(grow(&d->stored_scales, count, sizeof(float), t, e));
+    const float *const scales = d->stored_scales.data;
+    *all = true;
+    for (uint64_t first = 0; first < t->rows && *all; first += slice) {
+        TRY(monitor_step(d->monitor, 0, e));
+        TRY(store_read_scales(d->packed, t, first, slice, d->stored_scales.data, e));
+        for (size_t i = 0; i < count && *all; i++) {
+            *all = scale_is_pow2(scales[i]);
+        }
+    }
+    return OK;
+}
+
+/* Other tools store powers of two as F32, and say so in a configuration at best. Codes that have only
+ * such scales are measured by what powers of two allow. */
+static err_code find_form(ideal *d, const store_tensor *t, err *e)
+{
+    bool pow2 = false;
+    if (d->known == t) {
+        return OK;
+    }
+    d->known = NULL;
+    if (t->quantized && !is_quantized_here(t) && t->block.scale == SCALES_F32) {
+        TRY(all_pow2(d, t, &pow2, e));
+    }
+    d->form = pow2 ? SCALES_UE8M0 : t->block.scale;
+    d->known = t;
+    return OK;
 }
 
 /* ---- one batch ------------------------------------------------- */
@@ -197,7 +243,7 @@ static void define_block(void *ctx, unsigned number, size_t block)
                               .rows = (unsigned)num_min(height, b->rows - row),
                               .cols = (unsigned)num_min(width, t->cols - col)};
     tile_view v = {
-        .rows = part.rows, .cols = part.cols, .scales = t->block.scale, .dialect = dialect_of(t)};
+        .rows = part.rows, .cols = part.cols, .scales = b->d->form, .dialect = dialect_of(t)};
     view_source(b, &part, b->d->workers[number].wide, &v);
     tile_define(&b->d->rules, &v, (unsigned)num_min(part.rows, b->wanted - row),
                 b->data + row * t->cols + col, t->cols, b->scales + block);
@@ -315,11 +361,6 @@ static err_code copy(const ideal *d, const store_tensor *t, const ideal_source *
     return t->quantized ? ideal_source_read_scales(d->source, s, first, rows, scales, e) : OK;
 }
 
-static bool is_quantized_here(const store_tensor *t)
-{
-    return t->of_record && t->of_record->origin == ORIGIN_QUANTIZED;
-}
-
 /* Can `t` have codes and scales of FP8 with these blocks, as they are? */
 static bool fits(const store_tensor *t, block_format block, dtype scales)
 {
@@ -337,12 +378,15 @@ static bool is_same(const store_tensor *t, const ideal_source *s)
 bool ideal_is_claimed(const store *source, const store_tensor *t)
 {
     const store_tensor *const s = store_find(source, t->name);
-    if (!s || !t->quantized) {
-        return !s || s->type == t->type;
+    if (!s || !t->of_record) {
+        return false; /* a checkpoint says nothing of where its numbers come from */
     }
-    return t->of_record && (is_quantized_here(t) ? t->of_record->src_type == s->type
-                                                 : s->quantized && t->scale_type == s->scale_type &&
-                                                       fits(t, s->block, s->scale_type));
+    if (!t->quantized) {
+        return s->type == t->type;
+    }
+    return is_quantized_here(t)
+               ? t->of_record->src_type == s->type
+               : s->quantized && t->scale_type == s->scale_type && fits(t, s->block, s->scale_type);
 }
 
 err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t rows, void *data,
@@ -355,6 +399,9 @@ err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t r
     if (rows == 0) {
         return OK;
     }
-    return is_same(t, &s) ? copy(d, t, &s, first, rows, data, scales, e)
-                          : compute(d, t, &s, first, rows, data, scales, e);
+    if (is_same(t, &s)) {
+        return copy(d, t, &s, first, rows, data, scales, e);
+    }
+    TRY(find_form(d, t, e));
+    return compute(d, t, &s, first, rows, data, scales, e);
 }

@@ -32,9 +32,9 @@ void ideal_close(ideal *d); /* NULL is fine */
 MUST_CHECK err_code ideal_read(void *ideal, const store_tensor *t, uint64_t first, uint64_t rows,
                                void *data, float *scales, err *e);
 
-/* Does the file claim that `t` is what the ideal file has? It does of what it kept, quantized from a
- * source of this dtype, or took over as FP8; not of the codes of another tool, nor of what was made
- * of another source. */
+/* Does the file claim that `t` is what the ideal file has? A packed file does of what it kept,
+ * quantized from a source of this dtype, or took over as FP8; not of the codes of another tool, nor
+ * of what was made of another source. A checkpoint claims nothing. */
 bool ideal_is_claimed(const store *source, const store_tensor *t);
 
 #endif
