@@ -176,19 +176,31 @@ class Model:
 
     def piece(self, tokens, start, states):
         out = {}
-        embedding = self.weight("model.word_embeddings")
-        x = out["hidden.0"] = embedding[tokens]
+        x = out["hidden.0"] = self.embed(tokens)
         for i in range(self.layers):
-            prefix = f"model.layers.{i}."
-            a = self.norm(x, prefix + "input_layernorm")
-            x = x + self.attention(a, i, prefix + "attention.", start, states[i])
-            b = self.norm(x, prefix + "post_attention_layernorm")
-            x = x + self.mlp(b, i, prefix + "mlp", out)
-            out[f"hidden.{i + 1}"] = x
-        tied = self.config.get("tie_word_embeddings")
-        head = embedding if tied else self.weight("lm_head")
-        out["logits"] = self.norm(x, "model.norm") @ head.T
+            x = self.attend(x, i, start, states[i])
+            x = out[f"hidden.{i + 1}"] = self.mix(x, i, out)
+        out["logits"] = self.logits(x)
         return out
+
+    # The parts of a model
+
+    def embed(self, tokens):
+        return self.weight("model.word_embeddings")[tokens]
+
+    def attend(self, x, i, start, state):
+        prefix = f"model.layers.{i}."
+        a = self.norm(x, prefix + "input_layernorm")
+        return x + self.attention(a, i, prefix + "attention.", start, state)
+
+    def mix(self, x, i, out):
+        prefix = f"model.layers.{i}."
+        return x + self.mlp(self.norm(x, prefix + "post_attention_layernorm"), i, prefix + "mlp", out)
+
+    def logits(self, x):
+        tied = self.config.get("tie_word_embeddings")
+        head = self.weight("model.word_embeddings" if tied else "lm_head")
+        return self.norm(x, "model.norm") @ head.T
 
     # Attention
 
@@ -268,22 +280,32 @@ class Model:
         return y
 
     def route(self, b, name):
-        c = self.config
+        s, biased = self.scores(b, name)
+        index = self.choose(biased)
+        return index, self.shares(s, index)
+
+    def scores(self, b, name):
+        """Of all experts, without and with the bias by which they are chosen."""
         s = sigmoid(b @ self.weight(name).T)
         bias = self.tensors.get(name + ".expert_bias")
-        biased = s if bias is None else s + bias.astype(np.float64)
-        parts = biased.reshape(len(b), c["n_group"], -1)
+        return s, s if bias is None else s + bias.astype(np.float64)
+
+    def choose(self, biased):
+        c = self.config
+        parts = biased.reshape(len(biased), c["n_group"], -1)
         score = np.sort(parts, axis=-1)[:, :, -2:].sum(axis=-1)
         kept = np.argsort(-score, axis=-1, kind="stable")[:, : c["topk_group"]]
         stays = np.zeros(score.shape, bool)
         np.put_along_axis(stays, kept, True, axis=-1)
-        masked = np.where(stays[:, :, None], parts, -np.inf).reshape(s.shape)
+        masked = np.where(stays[:, :, None], parts, -np.inf).reshape(biased.shape)
         index = np.argsort(-masked, axis=-1, kind="stable")[:, : c["num_experts_per_tok"]]
-        index = np.sort(index, axis=-1)
+        return np.sort(index, axis=-1).astype(np.int32)
+
+    def shares(self, s, index):
         share = np.take_along_axis(s, index, axis=-1)
-        if c.get("norm_topk_prob"):
+        if self.config.get("norm_topk_prob"):
             share = share / (share.sum(axis=-1, keepdims=True) + 1e-20)
-        return index.astype(np.int32), share * c["routed_scaling_factor"]
+        return share * self.config["routed_scaling_factor"]
 
 
 def forward(model, ids, step):
