@@ -49,6 +49,7 @@ export OCTAVO=${OCTAVO:-$root/build/octavo}
 failed=0
 PYTHON=$venv/bin/python NEED_ML_DTYPES=1 "$here/check.sh" "${checkpoints[@]}" "$scratch/dtypes" || failed=1
 "$venv/bin/python" "$here/export_check.py" --need-safetensors "${checkpoints[@]}" || failed=1
+"$venv/bin/python" "$here/gate_check.py" "$scratch" || failed=1
 "$venv/bin/python" "$here/fp8_check.py" || failed=1
 "$venv/bin/python" "$here/fp8_export.py" --need-safetensors "${checkpoints[@]}" || failed=1
 tokenizers=()
