@@ -122,6 +122,8 @@ static json_t *coverage_json(report *r, const forward_report *found)
     report_put(r, o, "experts", report_number(c->experts));
     report_put(r, o, "experts_chosen", report_number(c->chosen));
     report_put(r, o, "layers", layers);
+    report_put(r, o, "embedding_rows", report_number(c->rows));
+    report_put(r, o, "embedding_rows_read", report_number(c->rows_read));
     report_put(r, o, "tensors", report_number(c->tensors));
     report_put(r, o, "tensors_unread", report_number(c->unread));
     report_put(r, o, "expert_tensors_unread", report_number(c->unread_experts));

@@ -194,10 +194,14 @@ static size_t report_own(report *r, const char *path, const forward_variant *f, 
         return 0;
     }
     if (r->json) {
-        json_t *const o = json_object();
-        report_put(r, o, "activations", report_text(f->fp8 ? "fp8" : "f32"));
+        const part_measure none = {.layer = f->unequal_layer,
+                                   .defined = true,
+                                   .error = NAN,
+                                   .ideal_error = NAN,
+                                   .distance = NAN,
+                                   .versus_error = NAN};
+        json_t *const o = fault_json(r, f, &none);
         report_put(r, o, "part", json_null());
-        report_put(r, o, "layer", json_integer(f->unequal_layer));
         report_append(r, list, o);
     } else {
         report_error(r,
@@ -254,21 +258,25 @@ static void print_not_reached(const forward_report *found)
     printf(": nothing is known of them\n");
 }
 
-static void print_passed_parts(const forward_variant *f)
+static void print_passed_parts(const forward_report *found, const forward_variant *f)
 {
     double largest = 0;
+    size_t others = 0;
     for (size_t i = 0; i < f->part_count; i++) {
         const part_measure *const p = &f->parts[i];
         const double ratio = p->error == 0 ? 0 : p->error / p->ideal_error;
-        largest = ratio > largest ? ratio : largest;
+        largest = !p->defined && ratio > largest ? ratio : largest;
+        others += !p->defined;
     }
     printf("gate: passed (%s activations): ", forward_activations(f));
-    if (all_defined(f)) {
-        printf("every part is exactly what the recipe yields, as good as this format can be\n");
+    if (others == 0) {
+        printf("every %s exactly its definition, as good as this format can be\n",
+               found->ideal == IDEAL_PACKED ? "tensor is" : "part, as far as the text reaches, is");
     } else {
         printf(
-            "another tool's codes; largest error %.3f times that of the ideal file, limit %.2f\n",
-            largest, PART_TOLERANCE);
+            "%zu of %zu parts have numbers of another tool or source; largest error %.3f times that "
+            "of the ideal file, limit %.2f\n",
+            others, f->part_count, largest, PART_TOLERANCE);
     }
 }
 
@@ -276,7 +284,7 @@ static void print_passed(const forward_subject *s, const forward_report *found)
 {
     putchar('\n');
     for (unsigned i = 0; i < found->variant_count && found->ideal != IDEAL_NONE; i++) {
-        print_passed_parts(&found->variants[i]);
+        print_passed_parts(found, &found->variants[i]);
     }
     print_not_reached(found);
     if (found->ideal == IDEAL_NONE) {

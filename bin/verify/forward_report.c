@@ -331,15 +331,15 @@ static void print_end(const part_measure *p, const char *what)
 /* Experts that no token chose, and tensors that were never read: nothing is known about them. */
 static void print_coverage(const coverage *c)
 {
+    printf("  coverage: %" PRIu64 " of %" PRIu64 " rows of the embedding", c->rows_read, c->rows);
     if (c->experts > 0) {
-        printf("  coverage: %" PRIu64 " of %" PRIu64 " experts were chosen by some token",
-               c->chosen, c->experts);
-        if (c->chosen < c->experts) {
-            printf(" (layer %u: %u of %u)", c->least_layer, c->layer_chosen[c->least_layer],
-                   c->per_layer);
-        }
-        putchar('\n');
+        printf(", %" PRIu64 " of %" PRIu64 " experts", c->chosen, c->experts);
     }
+    if (c->chosen < c->experts) {
+        printf(" (layer %u: %u of %u)", c->least_layer, c->layer_chosen[c->least_layer],
+               c->per_layer);
+    }
+    putchar('\n');
     if (c->unread > 0) {
         char name[256];
         printable(name, sizeof name, c->first_unread);

@@ -69,7 +69,7 @@ def place(o):
 
 
 def text_of(places):
-    return ", ".join(p if i is None else f"{p} {i}" for p, i in sorted(places, key=str)) or "nothing"
+    return ", ".join(p if i is None else f"{p or 'states'} {i}" for p, i in sorted(places, key=str)) or "nothing"
 
 
 def faults_found(found, variant):
@@ -178,7 +178,7 @@ def try_rare_experts(gate, subject, good, packed):
         only = [(i, e) for i in sorted(own) for e in set.intersection(*(v[i] for v in variants)) - own[i]]
         if only and "only" not in tried:
             tried.add("only")
-            fault = fault_of_expert(*only[0], "only the packed model chose", [("mlp", only[0][0])])
+            fault = fault_of_expert(*only[0], "only the packed model chose", [(None, only[0][0])])
             found = try_fault(gate, subject, good, fault, length)
             gate.put("row of an expert that only the packed model chose", subject.name, "found" if found else "?")
 

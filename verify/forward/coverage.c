@@ -12,11 +12,13 @@ err_code coverage_create(coverage *c, const store *s, const model_config *config
         .layer_chosen = calloc(config->layers + (size_t)1, sizeof *c->layer_chosen),
         .seen = calloc((size_t)config->layers * config->experts + 1, 1),
         .read = calloc(s->count + 1, 1),
+        .rows = config->vocab,
+        .row = calloc(config->vocab + (size_t)1, 1),
     };
     for (unsigned i = 0; i < config->layers; i++) {
         c->experts += model_has_experts(config, i) ? config->experts : 0;
     }
-    return c->layer_chosen && c->seen && c->read
+    return c->layer_chosen && c->seen && c->read && c->row
                ? OK
                : err_set(e, ERR_MEMORY, "no memory for a list of %zu tensors", s->count);
 }
@@ -26,6 +28,7 @@ void coverage_free(coverage *c)
     free(c->layer_chosen);
     free(c->seen);
     free(c->read);
+    free(c->row);
     *c = (coverage){0};
 }
 
@@ -35,6 +38,14 @@ void coverage_add_experts(coverage *c, unsigned layer, const routing *r, size_t 
     for (size_t i = 0; i < choices; i++) {
         c->layer_chosen[layer] += !seen[r->index[i]];
         seen[r->index[i]] = 1;
+    }
+}
+
+void coverage_add_tokens(coverage *c, const int32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        c->rows_read += !c->row[ids[i]];
+        c->row[ids[i]] = 1;
     }
 }
 

@@ -2,6 +2,7 @@
  * read. A fault there cannot be seen in any measure, so every report says it.
  *
  *     coverage_create(&c, packed, &config, e);
+ *     coverage_add_tokens(&c, ids, tokens);
  *     coverage_add_experts(&c, layer, &routing, tokens, &config);      for each layer with experts
  *     coverage_add_tensor(&c, packed, t);                      for each tensor that is read
  *     coverage_finish(&c, packed);
@@ -21,10 +22,12 @@ typedef struct coverage {
     uint64_t unread_experts;  /* the latter */
     uint64_t unread_bytes;    /* of both together */
     uint64_t bytes;           /* of all tensors */
+    uint64_t rows, rows_read; /* of the embedding: tokens of the vocabulary, and those that occur */
     const char *first_unread; /* a name among `unread`, owned by the store; NULL: there is none */
     unsigned layers, per_layer;
     unsigned char *seen; /* [layers, per_layer]: this expert was chosen */
     unsigned char *read; /* [tensors] */
+    unsigned char *row;  /* [rows] */
 } coverage;
 
 /* ERR_MEMORY. Free in every case. */
@@ -33,6 +36,7 @@ MUST_CHECK err_code coverage_create(coverage *c, const store *s, const model_con
 void coverage_free(coverage *c);
 
 void coverage_add_experts(coverage *c, unsigned layer, const routing *r, size_t choices);
+void coverage_add_tokens(coverage *c, const int32_t *ids, size_t count); /* within the vocabulary */
 void coverage_add_tensor(coverage *c, const store *s, const store_tensor *t);
 void coverage_finish(coverage *c, const store *s);
 

@@ -49,6 +49,7 @@ void forward_watch(forward_job *j, const monitor *m)
 static err_code embed(forward_job *j, err *e)
 {
     const int32_t *const ids = j->options->ids + j->first * j->options->length;
+    coverage_add_tokens(&j->report->coverage, ids, forward_tokens(j));
     for (int s = 0; s < SIDES; s++) {
         for (unsigned i = 0; i < j->sides[s].run.track_count; i++) {
             TRY(run_embed(&j->sides[s].run, i, ids, e));
