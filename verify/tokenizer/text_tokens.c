@@ -27,6 +27,7 @@ static err_code add_texts(const text_tokens_request *r, text_source *s, token_li
             text_source_place(s, e);
             return code;
         }
+        monitor_advance(r->monitor, t.bytes);
     }
     return OK;
 }
@@ -36,6 +37,7 @@ err_code text_tokens(const text_tokens_request *r, token_list *out, bool *ended,
     text_source *s = NULL;
     err_code code = OK;
     *ended = false;
+    monitor_stage(r->monitor, "tokenize", 0); /* nobody knows how much of the texts it will take */
     TRY_OUT(text_source_open(r->files, r->field, r->monitor, &s, e));
     code = add_texts(r, s, out, e);
     code = code == OK ? text_source_ended(s, ended, e) : code;

@@ -5,7 +5,8 @@
  *     text_tokens(&r, &ids, &ended, e);
  *     token_list_free(&ids);                         also after an error
  *
- * Reading ends with the text that makes enough tokens. */
+ * Reading ends with the text that makes enough tokens. It is a stage of the job, "tokenize", whose bytes
+ * are those of the texts. */
 #ifndef TEXT_TOKENS_H
 #define TEXT_TOKENS_H
 

@@ -112,16 +112,17 @@ static err_code read_all(void *ctx, const monitor *m, err *e)
  * libarchive asks for only to see whether another stream follows. So it is with reads that fail. */
 START_TEST(no_failure_is_taken_for_the_end)
 {
-    char *const text = malloc(TEXT_BYTES);
+    enum { BYTES = 1 << 20 };
+    char *const text = malloc(BYTES);
     ck_assert_ptr_nonnull(text);
-    for (size_t i = 0; i < TEXT_BYTES; i++) {
+    for (size_t i = 0; i < BYTES; i++) {
         text[i] = (char)(i * i >> 7);
     }
-    scratch_packed("x", packings[_i].filter, text, TEXT_BYTES);
+    scratch_packed("x", packings[_i].filter, text, BYTES);
     free(text);
     int fd = open(scratch("x"), O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_uint_gt(cancel_each(read_all, &fd), 4);
+    ck_assert_uint_gt(cancel_each(read_all, &fd), 2);
     close(fd);
 }
 END_TEST

@@ -32,7 +32,7 @@ START_TEST(the_content_decides)
 }
 END_TEST
 
-enum { BYTES = 3 << 20 };
+enum { BYTES = 5 << 18 };
 
 static void make_text(char *text)
 {
@@ -58,7 +58,7 @@ START_TEST(texts_are_unpacked)
     ck_assert_int_eq(out[BYTES], '\0');
     free(out);
     expect_error(text_unpack("a", packed, bytes, BYTES - 1, NULL, &out, &out_bytes, &e), ERR_INPUT,
-                 &e, "a: more than the limit of 3145727 bytes when unpacked");
+                 &e, "a: more than the limit of 1310719 bytes when unpacked");
     ck_assert_ptr_null(out);
     e = (err){0};
     expect_error(text_unpack("a", packed, bytes - 1, BYTES, NULL, &out, &out_bytes, &e), ERR_INPUT,

@@ -9,7 +9,7 @@
 #include "tests/aid/text_case.h"
 #include "verify/tokenizer/text_stream.h"
 
-enum { TEXT_BYTES = 3 << 20 };
+enum { TEXT_BYTES = 5 << 18 };
 
 static char *make_text(char first)
 {
