@@ -22,7 +22,7 @@ void forward_job_begin(forward_job *j)
         r->variants[r->variant_count++] = (forward_variant){.fp8 = true, .unequal_layer = -1};
     }
     memset(j->sides, 0, sizeof j->sides);
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         j->sides[s].job = j;
         memset(j->sides[s].number, -1, sizeof j->sides[s].number);
     }
@@ -82,7 +82,7 @@ static err_code create_variant(forward_job *j, unsigned f, err *e)
     t->layers = calloc(layers, sizeof *t->layers);
     t->parts = calloc(part_places(layers), sizeof *t->parts);
     bool complete = v->layers && v->parts && t->layers && t->parts;
-    for (int s = SIDE_PACKED; s < SIDES; s++) {
+    for (forward_side s = SIDE_PACKED; s < SIDES; s++) {
         if (forward_has(j, s)) {
             v->logits[s].positions = calloc(positions, sizeof *v->logits[s].positions);
             complete = complete && v->logits[s].positions;
@@ -110,7 +110,7 @@ static err_code create_results(forward_job *j, err *e)
 /* Which of the buffers of forward_job.states are used. */
 static bool is_used(const forward_job *j, size_t buffer)
 {
-    const size_t side = (buffer - STATES) / FORWARD_VARIANTS;
+    const forward_side side = (forward_side)((buffer - STATES) / FORWARD_VARIANTS);
     return buffer < STATES ||
            (side != SIDE_SOURCE && forward_has(j, SIDE_SOURCE) && forward_has(j, side) &&
             (buffer - STATES) % FORWARD_VARIANTS < j->report->variant_count);
@@ -134,7 +134,7 @@ static uint64_t token_bytes(const forward_job *j)
     const uint64_t choice = c->top_k * 2 * sizeof(float) + c->experts * sizeof(float);
     const unsigned each = model_count_experts(c, c->layers) > 0 ? 3 : 1;
     uint64_t bytes = buffers_used(j) * state;
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         bytes += j->sides[s].run.track_count * (each * state + choice);
     }
     return bytes;
@@ -148,7 +148,7 @@ static void divide_sequences(forward_job *j)
     const bool whole = o->dump || o->reference;
     const uint64_t fit = num_max(1, o->memory / (token_bytes(j) * o->length));
     j->batch = whole ? o->sequences : num_ceil_div(o->sequences, num_ceil_div(o->sequences, fit));
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         j->sides[s].run.sequences = j->batch;
     }
 }
@@ -185,7 +185,7 @@ err_code forward_job_open(forward_job *j, err *e)
     TRY(open_dump(j, e));
     TRY(create_results(j, e));
     TRY(create_buffers(j, e));
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         TRY(forward_has(j, s) ? run_open(&j->sides[s].run, e) : OK);
     }
     return OK;
@@ -201,7 +201,7 @@ static err_code commit_dump(forward_job *j, err *e)
 
 err_code forward_job_end(forward_job *j, err_code code, err *e)
 {
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         j->report->bytes_read[s] = j->sides[s].run.bytes_read;
         run_close(&j->sides[s].run);
         ideal_close(j->sides[s].ideal);
@@ -225,7 +225,7 @@ void forward_report_free(forward_report *r)
         forward_variant *const v = &r->variants[f];
         free(v->layers);
         free(v->parts);
-        for (int s = 0; s < SIDES; s++) {
+        for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
             free(v->logits[s].positions);
         }
     }

@@ -50,7 +50,7 @@ static err_code embed(forward_job *j, err *e)
 {
     const int32_t *const ids = j->options->ids + j->first * j->options->length;
     coverage_add_tokens(&j->report->coverage, ids, forward_tokens(j));
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         for (unsigned i = 0; i < j->sides[s].run.track_count; i++) {
             TRY(run_embed(&j->sides[s].run, i, ids, e));
         }
@@ -72,7 +72,7 @@ static err_code one_batch(forward_job *j, err *e)
 static uint64_t bytes_to_read(const forward_job *j)
 {
     uint64_t bytes = 0;
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         bytes += forward_has(j, s) ? store_bytes(j->sides[s].run.store) : 0;
     }
     return bytes * num_ceil_div(j->options->sequences, j->batch);
@@ -84,7 +84,7 @@ err_code forward_batches(forward_job *j, err *e)
     monitor_stage(j->outer, "forward", bytes_to_read(j));
     for (; j->first < all && !(j->first > 0 && wants_end(j)); j->first += j->batch) {
         const size_t count = num_min(j->batch, all - j->first);
-        for (int s = 0; s < SIDES; s++) {
+        for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
             j->sides[s].run.sequences = count;
         }
         TRY(one_batch(j, e));

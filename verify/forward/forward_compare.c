@@ -108,7 +108,7 @@ static err_code prepare(forward_job *j, store *source, store *packed, ops *o, er
         TRY(check_shapes(j, SIDE_VERSUS, e));
     }
     plan_tracks(j);
-    for (int s = 0; s < SIDES; s++) {
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
         j->sides[s].run.watch = (part_watch){.done = forward_part_done, .ctx = &j->sides[s]};
     }
     return forward_job_open(j, e);

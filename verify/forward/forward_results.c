@@ -44,7 +44,7 @@ static err_code summarize(forward_job *j, unsigned f, err *e)
 {
     forward_variant *const v = &j->report->variants[f];
     const forward_report *const r = j->report;
-    for (int s = SIDE_PACKED; s < SIDES; s++) {
+    for (forward_side s = SIDE_PACKED; s < SIDES; s++) {
         if (v->logits[s].positions) {
             TRY(measure_summarize(v->logits[s].positions, r->sequences, r->length, &j->monitor,
                                   &v->logits[s].summary, e));

@@ -10,7 +10,7 @@
 #include "format/base/memory.h"
 #include "format/base/num.h"
 #include "format/thread/thread_pool.h"
-#include "format/tensor/scale_value.h"
+#include "verify/forward/ideal_form.h"
 #include "verify/forward/ideal_source.h"
 #include "verify/rule/code_check.h"
 
@@ -37,8 +37,8 @@ struct ideal {
     worker *workers;
     buffer elements, scales;   /* of the source of a batch, as stored, and as floats */
     buffer stored_scales;      /* of a slice of the packed file */
-    const store_tensor *known; /* the tensor whose form of scales is `form`; NULL: none */
-    scale_format form;
+    const store_tensor *known; /* the tensor whose rule is `form`; NULL: none */
+    ideal_form form;
 };
 
 /* ---- open and close -------------------------------------------- */
@@ -82,7 +82,6 @@ void ideal_close(ideal *d)
         free(d->workers);
         free(d->elements.data);
         free(d->scales.data);
-        free(d->stored_scales.data);
         free(d);
     }
 }
@@ -100,44 +99,15 @@ static err_code grow(buffer *b, uint64_t count, uint64_t each, const store_tenso
     return b->data ? OK : err_set(e, ERR_MEMORY, "tensor %s: no memory for its source", t->name);
 }
 
-/* ---- the form of scales ---------------------------------------- */
-
-static bool is_quantized_here(const store_tensor *t)
+/* The rule of a tensor; the last one is remembered, because tensors are read band by band. */
+static err_code find_form(ideal *d, const store_tensor *t, const ideal_source *s, err *e)
 {
-    return t->of_record && t->of_record->origin == ORIGIN_QUANTIZED;
-}
-
-static err_code all_pow2(ideal *d, const store_tensor *t, bool *all, err *e)
-{
-    const uint64_t slice = ideal_slice_rows(t);
-    const size_t count = store_scale_count(t, slice);
-    TRY(grow(&d->stored_scales, count, sizeof(float), t, e));
-    const float *const scales = d->stored_scales.data;
-    *all = true;
-    for (uint64_t first = 0; first < t->rows && *all; first += slice) {
-        TRY(monitor_step(d->monitor, 0, e));
-        TRY(store_read_scales(d->packed, t, first, slice, d->stored_scales.data, e));
-        for (size_t i = 0; i < count && *all; i++) {
-            *all = scale_is_pow2(scales[i]);
-        }
+    if (d->known != t && t->quantized) {
+        d->known = NULL;
+        TRY(ideal_form_find(d->packed, t, s->fp8 ? DTYPE_F32 : s->elements.type, d->monitor,
+                            &d->form, e));
+        d->known = t;
     }
-    return OK;
-}
-
-/* Other tools store powers of two as F32, and say so in a configuration at best. Codes that have only
- * such scales are measured by what powers of two allow. */
-static err_code find_form(ideal *d, const store_tensor *t, err *e)
-{
-    bool pow2 = false;
-    if (d->known == t) {
-        return OK;
-    }
-    d->known = NULL;
-    if (t->quantized && !is_quantized_here(t) && t->block.scale == SCALES_F32) {
-        TRY(all_pow2(d, t, &pow2, e));
-    }
-    d->form = pow2 ? SCALES_UE8M0 : t->block.scale;
-    d->known = t;
     return OK;
 }
 
@@ -224,11 +194,6 @@ static void view_source(const batch *b, const source_part *part, float *wide, ti
     }
 }
 
-static pack_dialect dialect_of(const store_tensor *t)
-{
-    return t->dialect == DIALECT_NONE ? DIALECT_IEEE : t->dialect;
-}
-
 static void define_block(void *ctx, unsigned number, size_t block)
 {
     const batch *const b = ctx;
@@ -243,7 +208,11 @@ static void define_block(void *ctx, unsigned number, size_t block)
                               .rows = (unsigned)num_min(height, b->rows - row),
                               .cols = (unsigned)num_min(width, t->cols - col)};
     tile_view v = {
-        .rows = part.rows, .cols = part.cols, .scales = b->d->form, .dialect = dialect_of(t)};
+        .rows = part.rows,
+        .cols = part.cols,
+        .scales = b->d->form.scales,
+        .dialect = b->d->form.dialect,
+    };
     view_source(b, &part, b->d->workers[number].wide, &v);
     tile_define(&b->d->rules, &v, (unsigned)num_min(part.rows, b->wanted - row),
                 b->data + row * t->cols + col, t->cols, b->scales + block);
@@ -298,7 +267,8 @@ static err_code check_source(const ideal *d, const store_tensor *t, const ideal_
                        d->source->path, t->name, dtype_name(s->elements.type), dtype_name(t->type),
                        d->packed->path);
     }
-    const char *const lacks = dialect_lacks(dialect_of(t), type, t->block.scale);
+    const char *const lacks =
+        t->quantized ? dialect_lacks(d->form.dialect, type, d->form.scales) : NULL;
     return lacks ? err_set(e, ERR_INPUT, "%s: tensor %s: %s", d->source->path, t->name, lacks) : OK;
 }
 
@@ -371,7 +341,7 @@ static bool fits(const store_tensor *t, block_format block, dtype scales)
 /* Whatever was not quantized is as in the source, if that has the same form. */
 static bool is_same(const store_tensor *t, const ideal_source *s)
 {
-    return t->quantized ? !is_quantized_here(t) && s->fp8 && fits(t, s->block, s->scale_type)
+    return t->quantized ? !ideal_quantized_here(t) && s->fp8 && fits(t, s->block, s->scale_type)
                         : s->elements.type == t->type;
 }
 
@@ -384,7 +354,7 @@ bool ideal_is_claimed(const store *source, const store_tensor *t)
     if (!t->quantized) {
         return s->type == t->type;
     }
-    return is_quantized_here(t)
+    return ideal_quantized_here(t)
                ? t->of_record->src_type == s->type
                : s->quantized && t->scale_type == s->scale_type && fits(t, s->block, s->scale_type);
 }
@@ -402,6 +372,6 @@ err_code ideal_read(void *ctx, const store_tensor *t, uint64_t first, uint64_t r
     if (is_same(t, &s)) {
         return copy(d, t, &s, first, rows, data, scales, e);
     }
-    TRY(find_form(d, t, e));
+    TRY(find_form(d, t, &s, e));
     return compute(d, t, &s, first, rows, data, scales, e);
 }
