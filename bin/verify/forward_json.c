@@ -68,7 +68,8 @@ static json_t *interval_json(report *r, const paired *p, const interval *i, doub
     report_put(r, o, "high", report_real(i->high));
     report_put(r, o, "judged", json_boolean(paired_is_judged(p) && !isnan(i->mean)));
     report_put(r, o, "worse",
-               json_boolean(paired_is_judged(p) && !isnan(i->mean) && interval_is_worse(i, worse)));
+               json_boolean(paired_is_judged(p) && !isnan(i->mean) &&
+                            interval_is_worse(i, p->sequences, worse)));
     return o;
 }
 

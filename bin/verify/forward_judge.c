@@ -217,7 +217,7 @@ static void complain_worse(report *r, const char *path, const forward_variant *f
 {
     const paired *const p = &f->with_ideal;
     report_error(r,
-                 "%s: predicts worse than the ideal file, by more than 3 standard errors (KL %.3g "
+                 "%s: predicts worse than the ideal file, by more than chance explains (KL %.3g "
                  "+- %.2g, top-1 %.3g +- %.2g, log perplexity %.3g +- %.2g; %s activations)",
                  path, p->kl.mean, p->kl.standard_error, p->top1.mean, p->top1.standard_error,
                  p->nll.mean, p->nll.standard_error, forward_activations(f));

@@ -142,10 +142,11 @@ static const char *winner(const paired *p)
     if (paired_is_equal(p)) {
         return "the two are equal";
     }
-    return !paired_is_judged(p)            ? "too few sequences to tell"
-           : interval_is_worse(&p->kl, 1)  ? "the other file is nearer to the source"
-           : interval_is_worse(&turned, 1) ? "this file is nearer to the source"
-                                           : "neither is clearly nearer to the source";
+    return !paired_is_judged(p)                         ? "too few sequences to tell"
+           : interval_is_worse(&p->kl, p->sequences, 1) ? "the other file is nearer to the source"
+           : interval_is_worse(&turned, p->sequences, 1)
+               ? "this file is nearer to the source"
+               : "neither is clearly nearer to the source";
 }
 
 static void print_versus(const forward_subject *s, const forward_variant *f)

@@ -106,6 +106,12 @@ def sums(positions, name, sequences, length):
     return np.array([total(row) for row in x])
 
 
+def errors_allowed(n):
+    """Standard errors that chance exceeds as rarely as 3 of very many values: Student's t, expanded in 1 / (n - 1)."""
+    v = float(n - 1)
+    return 3 + 7.5 / v + 17.25 / v**2 + 30.1875 / v**3
+
+
 def paired(a, b, sequences, length):
     """The differences of two files, flat: "kl mean", ... Less divergence wins."""
     found = {}
@@ -114,7 +120,7 @@ def paired(a, b, sequences, length):
         values = interval((x - y) / count)
         found |= {f"{name} {what}": v for what, v in zip(("mean", "standard_error", "low", "high"), values)}
         found[f"{name} judged"] = sequences >= 8
-        found[f"{name} worse"] = sequences >= 8 and worse * values[0] > 3 * values[1]
+        found[f"{name} worse"] = sequences >= 8 and worse * values[0] > errors_allowed(sequences) * values[1]
         if name == "kl":
             found |= {"wins": int((x < y).sum()), "losses": int((x > y).sum())}
     return found | {"sequences": sequences}

@@ -2,7 +2,7 @@
  *
  *     interval kl;
  *     TRY(interval_of(differences, sequences, m, &kl, e));     packed - ideal, one for each sequence
- *     if (sequences >= INTERVAL_JUDGED_FROM && interval_is_worse(&kl, +1)) ...
+ *     if (sequences >= INTERVAL_JUDGED_FROM && interval_is_worse(&kl, sequences, +1)) ...
  *
  * The positions of a sequence depend on each other, sequences do not: statistics are over values of
  * whole sequences. Same values, same bits on every machine: the random numbers of the bootstrap are
@@ -34,10 +34,11 @@ typedef struct interval {
  * or beyond +-2^480 (so that no square overflows). ERR_CANCELLED. */
 MUST_CHECK err_code interval_of(const double *x, size_t n, const monitor *m, interval *out, err *e);
 
-/* Is the mean of paired differences on the bad side, by more than three standard errors? `sign`: +1
- * if more is worse, -1 if less is worse. A mean of exactly 0 never is; one that is NAN, or has no
- * standard error, always is. Only for at least INTERVAL_JUDGED_FROM differences. */
-bool interval_is_worse(const interval *i, double sign);
+/* Is the mean of n paired differences on the bad side, by more than three standard errors, or for few
+ * values by as many as chance exceeds as rarely (4.5 for 8)? `sign`: +1 if more is worse, -1 if less
+ * is worse. A mean of exactly 0 never is; one that is NAN, or has no standard error, always is. Only for
+ * at least INTERVAL_JUDGED_FROM differences. */
+bool interval_is_worse(const interval *i, size_t n, double sign);
 
 /* The next of the random numbers 0 … n - 1; `state` starts at 0. For tests. */
 uint64_t interval_draw(uint64_t *state, uint64_t n);

@@ -70,6 +70,7 @@ bool paired_is_equal(const paired *p)
 
 bool paired_is_worse(const paired *p)
 {
-    return interval_is_worse(&p->kl, 1) || interval_is_worse(&p->top1, -1) ||
-           (!isnan(p->nll.mean) && interval_is_worse(&p->nll, 1));
+    return interval_is_worse(&p->kl, p->sequences, 1) ||
+           interval_is_worse(&p->top1, p->sequences, -1) ||
+           (!isnan(p->nll.mean) && interval_is_worse(&p->nll, p->sequences, 1));
 }

@@ -237,7 +237,24 @@ START_TEST(three_standard_errors)
     };
     for (int c = 0; c < COUNT(cases); c++) {
         const interval i = {cases[c].mean, cases[c].standard_error, NAN, NAN};
-        ck_assert_msg(interval_is_worse(&i, cases[c].sign) == cases[c].worse, "case %d", c);
+        ck_assert_msg(interval_is_worse(&i, 1 << 30, cases[c].sign) == cases[c].worse, "case %d",
+                      c);
+    }
+}
+END_TEST
+
+/* Quantiles of Student's distribution at 0.99865, from tables: 7, 15, 29 and 99 degrees of freedom. */
+START_TEST(few_values_need_more)
+{
+    static const struct {
+        size_t n;
+        double quantile;
+    } cases[] = {{8, 4.530}, {16, 3.586}, {30, 3.280}, {100, 3.077}};
+    for (int c = 0; c < COUNT(cases); c++) {
+        const interval less = {0.99 * cases[c].quantile, 1, NAN, NAN};
+        const interval more = {1.01 * cases[c].quantile, 1, NAN, NAN};
+        ck_assert(!interval_is_worse(&less, cases[c].n, 1));
+        ck_assert(interval_is_worse(&more, cases[c].n, 1));
     }
 }
 END_TEST
@@ -255,5 +272,6 @@ int main(void)
     tcase_add_test(tc, intervals_contain_the_mean);
     tcase_add_test(tc, can_be_interrupted);
     tcase_add_test(tc, three_standard_errors);
+    tcase_add_test(tc, few_values_need_more);
     return run_tests("interval", tc);
 }
