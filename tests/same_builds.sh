@@ -1,5 +1,6 @@
 #!/bin/bash
-# gcc and clang builds, with and without optimization, write the same packed files at every instruction level of the CPU.
+# gcc and clang builds, with and without optimization, write the same packed files at every instruction level of the CPU,
+# and measure the same numbers in a forward pass.
 #
 #     tests/same_builds.sh         run by `make test-builds`; needs clang; takes a few minutes
 #
@@ -33,8 +34,10 @@ done
 
 "$python" tests/tiny_checkpoint.py "$work/tiny" || exit 1
 checkpoints=(tests/data/ring-micro-linear "$work/tiny")
+run=(tests/data/ring-micro-linear) # in a forward pass
 if [[ -d $models/ring-nano-linear && -d $models/zoo ]]; then
     checkpoints+=("$models/ring-nano-linear" "$models"/zoo/*)
+    run+=("$models/ring-nano-linear" "$models"/zoo/{llama,llama-tied,qwen3})
 else
     echo "same_builds.sh: no checkpoints in $models, only the built-in ones are compared"
 fi
@@ -61,10 +64,26 @@ compare() {
         "$build" verify "$work/first.octavo" --against "$1" -q >"$work/log" 2>&1 || complain "$what: verify --against"
     done
 }
+# measure CHECKPOINT: compare what every build measures with what the first one does, at the best level.
+measure() {
+    local build
+    rm -f "$work/first.numbers"
+    for build in "${builds[@]}"; do
+        OCTAVO=$build tests/same_numbers.sh --brief "$1" >"$work/numbers" 2>"$work/log"
+        [[ -e $work/first.numbers ]] || cp "$work/numbers" "$work/first.numbers"
+        if [[ -s $work/log ]] || ! grep -q '^[0-9a-f]\{32\} ' "$work/numbers"; then
+            complain "$build, $(basename "$1"): forward pass"
+        fi
+        diff "$work/first.numbers" "$work/numbers" >"$work/log" || complain "$build, $(basename "$1"): numbers"
+    done
+}
 for checkpoint in "${checkpoints[@]}"; do
     for scales in f32 ue8m0; do
         compare "$checkpoint" $scales
     done
 done
-echo "same builds: ${#builds[@]} builds, ${#checkpoints[@]} checkpoints, $files files compared, $failed failures"
+for checkpoint in "${run[@]}"; do
+    measure "$checkpoint"
+done
+echo "same builds: ${#builds[@]} builds, ${#checkpoints[@]} checkpoints, $files files and ${#run[@]} forward passes compared, $failed failures"
 ((failed == 0))
