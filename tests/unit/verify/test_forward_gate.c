@@ -259,8 +259,10 @@ START_TEST(experts_that_no_token_chose)
         chosen += c->layer_chosen[i];
     }
     ck_assert(c->chosen == chosen && chosen < c->experts && c->least_layer >= DENSE);
-    ck_assert(c->rows == VOCAB &&
-              c->rows_read == 1 + (ids[1] != ids[0]) + (ids[2] != ids[0] && ids[2] != ids[1]));
+    const bool second = ids[1] != ids[0];
+    const bool third = ids[2] != ids[0] && ids[2] != ids[1];
+    ck_assert_uint_eq(c->rows, VOCAB);
+    ck_assert_uint_eq(c->rows_read, 1U + second + third);
     ck_assert(c->unread == 0 && c->first_unread == NULL);
     ck_assert(c->unread_experts % 3 == 0 && c->unread_experts <= 3 * (c->experts - chosen));
     ck_assert(c->unread_bytes > 0 && c->unread_bytes < c->bytes);
