@@ -8,6 +8,12 @@
 /* Dialects and forms of scales. */
 enum { FORMS = 2, COMBINATIONS = (DIALECT_COUNT - DIALECT_IEEE) * FORMS };
 
+/* Sanitizers find the same in a few of the combinations. */
+static bool is_left_out(int i)
+{
+    return SANITIZED && i % 5 != 0;
+}
+
 static pack_dialect dialect_number(int i)
 {
     return (pack_dialect)(DIALECT_IEEE + i / FORMS);
@@ -61,7 +67,7 @@ START_TEST(plain_numbers)
         const dtype type = types[i / MADE_STYLES];
         made_checkpoint c = {0};
         conversion r = conversion_to(dialect_number(_i), form_number(_i));
-        if (dialect_lacks(r.recipe.dialect, type, r.recipe.scales)) {
+        if (is_left_out(_i) || dialect_lacks(r.recipe.dialect, type, r.recipe.scales)) {
             continue;
         }
         add_numbers(&c, type, (made_style)(i % MADE_STYLES), &state);
@@ -132,7 +138,7 @@ static void expect_requantized(const fp8_case *cases, int count, uint64_t rows, 
 {
     uint64_t state = random_seed(combination);
     conversion r = conversion_to(dialect_number(combination), form_number(combination));
-    if (dialect_lacks(r.recipe.dialect, DTYPE_F32, r.recipe.scales)) {
+    if (is_left_out(combination) || dialect_lacks(r.recipe.dialect, DTYPE_F32, r.recipe.scales)) {
         return;
     }
     made_checkpoint c = {0};
