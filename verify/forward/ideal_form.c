@@ -18,7 +18,8 @@ typedef struct scale_kinds {
     bool rounded; /* numbers of the source's dtype, which has 16 bits */
 } scale_kinds;
 
-/* The low bits of a float that a number of the dtype does not have. F16 also lacks most exponents. */
+/* The low bits of a float that a number of the dtype does not have. F16 also lacks most
+ * exponents. */
 static bool is_of_dtype(float x, dtype type)
 {
     switch (type) {

@@ -48,8 +48,7 @@ static void expect_numbers(const ideal_case *c, const made_checkpoint *x, made_c
         made_tensor *const t = &file->tensors[k];
         const made_tensor *const s = made_find(x, t->name);
         const store_tensor *const of = store_find(c->packed, t->name);
-        ck_assert_int_eq(ideal_is_claimed(c->source, of),
-                         store_find(c->source, t->name)->type == t->type);
+        ck_assert(!ideal_is_claimed(c->source, of)); /* it is no packed file */
         const ideal_rows r = ideal_rows_read(c, of, 0, of->rows);
         const uint64_t each = of->row_bytes / of->cols;
         for (uint64_t i = 0; i < t->elements; i++) {
