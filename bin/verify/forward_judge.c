@@ -141,10 +141,8 @@ static void complain_part(report *r, const char *path, const forward_variant *f,
         snprintf(where, sizeof where, "layer %" PRId64 ": %s", p->layer, part_title(p->part));
     }
     if (p->defined) {
-        report_error(r,
-                     "%s: %s: not what the recipe yields for the source (distance %.3g, %s "
-                     "activations)",
-                     path, where, p->distance, forward_activations(f));
+        report_error(r, "%s: %s: differs from the ideal file (distance %.3g, %s activations)", path,
+                     where, p->distance, forward_activations(f));
     } else {
         report_error(r,
                      "%s: %s: error %.4g, more than %.2f times the %.4g of the ideal file (%s "

@@ -396,7 +396,7 @@ def judge(x, sign):
     """Differences by sequence; `sign`: of what is worse."""
     found = dict(zip(("mean", "standard_error", "low", "high"), statistics_np.interval(x)))
     judged = len(x) >= 8
-    worse = judged and found["mean"] != 0 and sign * found["mean"] > (
+    worse = judged and found["mean"] != 0 and found["standard_error"] != 0 and sign * found["mean"] > (
         statistics_np.errors_allowed(len(x)) * found["standard_error"]
     )
     return found | {"judged": judged, "worse": bool(worse)}

@@ -120,7 +120,7 @@ def paired(a, b, sequences, length):
         values = interval((x - y) / count)
         found |= {f"{name} {what}": v for what, v in zip(("mean", "standard_error", "low", "high"), values)}
         found[f"{name} judged"] = sequences >= 8
-        found[f"{name} worse"] = sequences >= 8 and worse * values[0] > errors_allowed(sequences) * values[1]
+        found[f"{name} worse"] = sequences >= 8 and values[1] != 0 and worse * values[0] > errors_allowed(sequences) * values[1]
         if name == "kl":
             found |= {"wins": int((x < y).sum()), "losses": int((x > y).sum())}
     return found | {"sequences": sequences}

@@ -119,5 +119,7 @@ static double quantile(size_t n)
 
 bool interval_is_worse(const interval *i, size_t n, double sign)
 {
-    return i->mean != 0 && !(sign * i->mean <= quantile(n) * i->standard_error);
+    const bool repeated =
+        i->standard_error == 0; /* the same sequence n times says no more than once */
+    return !repeated && i->mean != 0 && !(sign * i->mean <= quantile(n) * i->standard_error);
 }

@@ -231,7 +231,7 @@ START_TEST(three_standard_errors)
     } cases[] = {
         {0, 0, 1, false},          {0, NAN, 1, false},        {-0.0, 0, -1, false},
         {3, 1, 1, false},          {3.0000001, 1, 1, true},   {-3.0000001, 1, 1, false},
-        {-3.0000001, 1, -1, true}, {3.0000001, 1, -1, false}, {0x1p-1074, 0, 1, true},
+        {-3.0000001, 1, -1, true}, {3.0000001, 1, -1, false}, {0x1p-1074, 0, 1, false},
         {-0x1p-1074, 0, 1, false}, {NAN, NAN, 1, true},       {NAN, NAN, -1, true},
         {NAN, 1, 1, true},         {1, NAN, 1, true},         {1, NAN, -1, true},
     };
