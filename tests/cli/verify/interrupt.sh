@@ -22,7 +22,6 @@ p.send_signal(signal.SIGINT)
 out, err = p.communicate()
 err = err.decode().replace("\r", "\n")
 print("  ended by signal", -p.returncode)
-print("  told:", *re.findall(r"(?<=note: ending after the )sequences in work \(\d+\).*", err))
 done, asked = map(int, re.search(r"interrupted: the report is about (\d+) of (\d+) sequences", err).groups())
 print("  some:", 0 < done < asked)
 if "--json" in options:
