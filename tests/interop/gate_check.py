@@ -201,7 +201,7 @@ def expected(ids, source, slope, path, other):
     form = {"parts": parts, "layers": gate.layers_of(truth, subjects["packed"])}
     return {
         "form": form | of_logits(truth.logits, subjects, ids),
-        "coverage": gate.coverage(packed, truth, config, subjects["packed"].read),
+        "coverage": gate.coverage(packed, truth, config, subjects["packed"].read, ids),
         "faults": gate.faults(parts, subjects),
     }
 

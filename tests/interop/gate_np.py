@@ -419,20 +419,33 @@ def paired(z, a, b, ids):
 # Coverage (section 8.5)
 
 
-def coverage(packed, truth, config, read):
+def tensor_bytes(packed):
+    """{name: bytes} of all tensors, without scales."""
+    sizes = {}
+    for r in packed.records:
+        names = members(r) if r["cls"] != pf.SCALES else []
+        sizes.update((name, r["len"] // len(names)) for name in names)
+    return sizes
+
+
+def coverage(packed, truth, config, read, ids):
     """`read`: all tensors that the packed model has read."""
     chosen = [len(np.unique(e[0])) if e else None for e in truth.experts]
     each, layers = config["num_experts"], len(truth.experts)
-    names = [n for r in packed.records if r["cls"] != pf.SCALES for n in members(r)]
-    unread = [n for n in names if n not in read]
+    sizes = tensor_bytes(packed)
+    unread = [n for n in sizes if n not in read]
     experts = [n for n in unread if pf.expert_slot(n) and (pf.layer_of(n) or 0) < layers]
     others = [n for n in unread if n not in experts]
     return {
         "experts": each * sum(c is not None for c in chosen),
         "experts_chosen": sum(c or 0 for c in chosen),
         "layers": chosen,
-        "tensors": len(names),
+        "embedding_rows": config["vocab_size"],
+        "embedding_rows_read": len(np.unique(ids)),
+        "tensors": len(sizes),
         "tensors_unread": len(others),
         "expert_tensors_unread": len(experts),
+        "bytes": sum(sizes.values()),
+        "bytes_unread": sum(sizes[n] for n in unread),
         "first_unread": min(others, default=None),
     }
