@@ -1,7 +1,7 @@
 """What `octavo verify --forward` measures of a packed file (spec/forward.md section 8), by the forward pass of
 forward_np.py in float64.
 
-    truth = follow(Side(config, source_weights(checkpoint), slope), ids)
+    truth = follow(Side(config, source_weights(tensors), slope), ids)
     packed = Subject(Side(config, packed_weights(file), slope), truth, ids)
     parts(truth, subjects, defined)                   error, ideal error, distance of every part
     summary(truth.logits, packed.own.logits, ids)     measures of logits; paired: of pairs of models
@@ -29,9 +29,17 @@ NOISE = 1e-12  # of float64: a BLAS may round the same product differently withi
 # Weights
 
 
-def source_weights(checkpoint):
-    """{name: float32} of a checkpoint without FP8."""
-    return {name: widen(t) for name, t in checkpoint.tensors.items()}
+def source_tensors(checkpoint):
+    """{name: Tensor, or Fp8 with its scales} of a checkpoint."""
+    tensors = checkpoint.tensors
+    pairs = fp8.find_pairs(tensors, checkpoint.config(), lambda t: False, lambda t: False)
+    scales = {pair.scales.name for pair in pairs.values()}
+    return {name: pairs.get(name, t) for name, t in tensors.items() if name not in scales}
+
+
+def source_weights(tensors):
+    """{name: float32} of source_tensors."""
+    return {name: fp8.values(t) for name, t in tensors.items()}
 
 
 def members(record):
@@ -79,33 +87,37 @@ def packed_weights(packed):
     return weights
 
 
-def ideal_weights(packed, checkpoint):
-    """{name: float32} of the ideal file for a source without FP8 (section 8.3)."""
+def ideal_weights(packed, tensors):
+    """{name: float32} of the ideal file (section 8.3)."""
     weights = {}
     for r in packed.records:
         for name in members(r) if r["cls"] != pf.SCALES else ():
-            weights[name] = ideal_tensor(packed, r, checkpoint.tensors[name])
+            weights[name] = ideal_tensor(packed, r, tensors[name])
     return weights
 
 
 def ideal_tensor(packed, record, source):
-    x, dtype = widen(source), pf.DTYPES[record["dtype"]][0]
+    x, dtype = fp8.values(source), pf.DTYPES[record["dtype"]][0]
+    here, wide = record["origin"] == pf.QUANTIZED, source.dtype
     if record["cls"] != pf.CODES:
-        return x if dtype == source.dtype else dialects.round_to(dtype, x)
-    here = record["origin"] == pf.QUANTIZED
+        return x if dtype == wide else dialects.round_to(dtype, x)
+    if isinstance(source, fp8.Fp8):
+        if not here:
+            return x
+        wide = "F32"
     kind = "ue8m0" if packed.records[record["scale_idx"]]["flags"] & 1 else "f32"
     dialect = pf.DIALECT_NAMES[record["dialect"]] if here else "ieee"
-    codes, scales, _ = quantizer.quantize_matrix(x, kind, dialect, source.dtype)
+    codes, scales, _ = quantizer.quantize_matrix(x, kind, dialect, wide)
     return dequantized(codes, scales)
 
 
-def claimed(packed, checkpoint):
-    """Names of tensors that the file claims to be the ideal ones, for a source without FP8."""
+def claimed(packed, tensors):
+    """Names of tensors that the file claims to be the ideal ones. Carried ones have the blocks of the source."""
     names = set()
     for r in packed.records:
         for name in members(r) if r["cls"] != pf.SCALES else ():
             dtype = pf.DTYPES[r["src_dtype" if r["cls"] == pf.CODES else "dtype"]][0]
-            if r["origin"] != pf.CARRIED and checkpoint.tensors[name].dtype == dtype:
+            if tensors[name].dtype == dtype:
                 names.add(name)
     return names
 
@@ -282,8 +294,8 @@ def at_fault(part):
 
 
 def faults(found, subjects):
-    """[(part, layer)] of a list of parts. If there is none although all parts are defined, the packed model's own states
-    must be those of the ideal file: (None, the first layer after which they are not)."""
+    """[(part, layer)] of a list of parts. If there is none although all parts are defined, the packed model's own
+    states must be those of the ideal file: (None, the first layer after which they are not)."""
     steps_at_fault = [(p["part"], p["layer"]) for p in found if at_fault(p)]
     if steps_at_fault or any(p["claim"] == "other" for p in found):
         return steps_at_fault
