@@ -17,7 +17,8 @@ def lines(value, name=""):
     """Yields a line for every number, string and empty list in a JSON value."""
     if isinstance(value, dict) and value:
         for key, member in value.items():
-            if key not in LEFT_OUT:
+            path = key == "versus" and isinstance(member, str)  # elsewhere its numbers
+            if key not in LEFT_OUT and not path:
                 yield from lines(member, f"{name}.{key}")
     elif isinstance(value, list) and value:
         for i, member in enumerate(value):
