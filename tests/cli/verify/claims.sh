@@ -60,8 +60,8 @@ verify masked.octavo masked -v
 verify bad.octavo masked -q
 
 say 'powers of two, and scales of 16 bits, are not free scales'
-for how in '--scales ue8m0' '--dialect compressed-tensors'; do
-    quietly convert source -o other.octavo $how -f
+for how in --scales=ue8m0 --dialect=compressed-tensors; do
+    quietly convert source -o other.octavo "$how" -f
     rm -rf other
     quietly export other.octavo -o other --for vllm --allow-unloadable
     verify other source -v
