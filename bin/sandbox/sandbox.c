@@ -210,7 +210,7 @@ static void allow_arguments(landlock_rules *rules, command_id c, const command_l
             allow_repeated(rules, line);
         } else if (o->id == OPTION_OUTPUT || o->id == OPTION_DUMP) {
             allow_output(rules, path);
-        } else if (o->id == OPTION_AGAINST) {
+        } else if (o->id == OPTION_AGAINST || o->id == OPTION_VERSUS) {
             allow_model(rules, path);
         } else if (!model_path_is_stream(path)) {
             landlock_allow(rules, AT_FDCWD, path, LANDLOCK_READ);

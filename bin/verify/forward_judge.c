@@ -238,11 +238,11 @@ static void judge_against_ideal(report *r, const forward_subject *s, const forwa
 /* ---- the verdict ----------------------------------------------- */
 
 /* What the text did not reach is not known to be right, unless the check of weights says so. */
-static void print_not_reached(const forward_report *found)
+static void print_not_reached(const forward_subject *s, const forward_report *found)
 {
     const coverage *const c = &found->coverage;
     const uint64_t experts = c->experts - c->chosen;
-    if (found->ideal == IDEAL_PACKED || (experts == 0 && c->unread == 0)) {
+    if (s->proved || (experts == 0 && c->unread == 0)) {
         return;
     }
     printf("gate: the text did not reach ");
@@ -284,12 +284,12 @@ static void print_passed(const forward_subject *s, const forward_report *found)
     for (unsigned i = 0; i < found->variant_count && found->ideal != IDEAL_NONE; i++) {
         print_passed_parts(found, &found->variants[i]);
     }
-    print_not_reached(found);
     if (found->ideal == IDEAL_NONE) {
         printf("gate: not judged: %s\n", s->no_ideal
                                              ? "--no-ideal leaves the ideal file out"
                                              : "a checkpoint without FP8 follows no recipe");
     }
+    print_not_reached(s, found);
     if (s->limited) {
         printf("limits: all met\n");
     }

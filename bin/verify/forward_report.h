@@ -15,6 +15,7 @@ typedef struct forward_subject {
     const char *path, *against, *reference, *versus;
     const slope_form *slopes; /* [2]: source, operand */
     bool limited, no_ideal;   /* the user gave limits; --no-ideal */
+    bool proved;              /* every tensor is known to be its definition */
     size_t sequences;         /* asked for */
     size_t tokens_dropped; /* after the last sequence that was asked for, of those that were made */
     bool text, text_ended; /* the tokens are of --text; all of it was read */

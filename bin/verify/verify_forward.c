@@ -168,6 +168,7 @@ static err_code report_findings(forward_check *c, const forward_report *found, d
         .slopes = c->options.slopes,
         .limited = c->q->forward.limits,
         .no_ideal = c->q->forward.no_ideal,
+        .proved = c->in->weights_proved,
         .sequences = c->options.sequences,
         .tokens_dropped =
             c->in->tokens_dropped + (c->options.sequences - found->sequences) * found->length,

@@ -295,6 +295,15 @@ size_t forward_same_experts(const forward_job *j, const routing *x, const routin
     return same;
 }
 
+uint64_t forward_slot_bytes(const forward_job *j, forward_side side, unsigned slot)
+{
+    const model_run *const run = &j->sides[side].run;
+    char name[NAME_MAX_BYTES + 1];
+    model_tensor_name(&run->config, slot, 0, 0, name);
+    const store_tensor *const t = store_find(run->store, name);
+    return t ? t->rows * t->row_bytes : 0;
+}
+
 part_tally *forward_part(forward_job *j, unsigned variant, model_part part, unsigned layer)
 {
     return &j->tallies[variant].parts[part_place(part, layer, forward_config(j)->layers)];

@@ -54,6 +54,8 @@ static err_code embed(forward_job *j, err *e)
         for (unsigned i = 0; i < j->sides[s].run.track_count; i++) {
             TRY(run_embed(&j->sides[s].run, i, ids, e));
         }
+        monitor_advance(&j->monitor,
+                        forward_has(j, s) ? forward_slot_bytes(j, s, SLOT_EMBEDDING) : 0);
     }
     return OK;
 }
@@ -69,6 +71,8 @@ static err_code one_batch(forward_job *j, err *e)
     return forward_logits(j, e);
 }
 
+/* As if every tensor were read once for each batch: the embedding is read by rows, and the head for
+ * each block of tokens, but they count once. */
 static uint64_t bytes_to_read(const forward_job *j)
 {
     uint64_t bytes = 0;

@@ -126,6 +126,9 @@ size_t forward_same_experts(const forward_job *j, const routing *x, const routin
 
 part_tally *forward_part(forward_job *j, unsigned variant, model_part part, unsigned layer);
 
+/* Bytes of a tensor outside the layers, for progress; 0: the model has none. */
+uint64_t forward_slot_bytes(const forward_job *j, forward_side side, unsigned slot);
+
 /* For how many tokens logits are in memory at a time; ERR_MEMORY if one token does not fit. */
 MUST_CHECK err_code forward_logits_block(const forward_job *j, size_t *block, err *e);
 

@@ -308,6 +308,18 @@ static err_code do_block(logits_work *w, err *e)
     return OK;
 }
 
+/* The part of the heads that this block is of all tokens. */
+static void advance(const logits_work *w, size_t tokens)
+{
+    const forward_job *const j = w->job;
+    for (forward_side s = SIDE_SOURCE; s < SIDES; s++) {
+        if (forward_has(j, s) && !forward_config(j)->tied) {
+            const double bytes = (double)forward_slot_bytes(j, s, SLOT_HEAD);
+            monitor_advance(&j->monitor, (uint64_t)(bytes * (double)w->tokens / (double)tokens));
+        }
+    }
+}
+
 err_code forward_logits(forward_job *j, err *e)
 {
     const size_t tokens = forward_tokens(j);
@@ -319,6 +331,7 @@ err_code forward_logits(forward_job *j, err *e)
     for (; w.first < tokens; w.first += w.tokens) {
         w.tokens = num_min(w.block, tokens - w.first);
         TRY_OUT(do_block(&w, e));
+        advance(&w, tokens);
     }
 out:
     release(&w);

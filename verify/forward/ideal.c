@@ -35,10 +35,10 @@ struct ideal {
     code_rules rules;
     thread_pool *pool;
     worker *workers;
-    buffer elements, scales;   /* of the source of a batch, as stored, and as floats */
-    buffer stored_scales;      /* of a slice of the packed file */
-    const store_tensor *known; /* the tensor whose rule is `form`; NULL: none */
-    ideal_form form;
+    buffer elements, scales; /* of the source of a batch, as stored, and as floats */
+    ideal_scales all_scales; /* of the packed file; once they are known */
+    bool scales_known;
+    ideal_form form; /* of the tensor that is read */
 };
 
 /* ---- open and close -------------------------------------------- */
@@ -99,15 +99,17 @@ static err_code grow(buffer *b, uint64_t count, uint64_t each, const store_tenso
     return b->data ? OK : err_set(e, ERR_MEMORY, "tensor %s: no memory for its source", t->name);
 }
 
-/* The rule of a tensor; the last one is remembered, because tensors are read band by band. */
+/* Scales are read only if a rule is asked for that nothing else says. */
 static err_code find_form(ideal *d, const store_tensor *t, const ideal_source *s, err *e)
 {
-    if (d->known != t && t->quantized) {
-        d->known = NULL;
-        TRY(ideal_form_find(d->packed, t, s->fp8 ? DTYPE_F32 : s->elements.type, d->monitor,
-                            &d->form, e));
-        d->known = t;
+    if (!t->quantized) {
+        return OK;
     }
+    if (!d->scales_known && ideal_form_is_open(t)) {
+        TRY(ideal_scales_read(d->packed, d->monitor, &d->all_scales, e));
+        d->scales_known = true;
+    }
+    d->form = ideal_form_of(t, &d->all_scales, s->fp8 ? DTYPE_F32 : s->elements.type);
     return OK;
 }
 

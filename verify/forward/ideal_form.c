@@ -11,37 +11,36 @@ bool ideal_quantized_here(const store_tensor *t)
     return t->of_record && t->of_record->origin == ORIGIN_QUANTIZED;
 }
 
-/* ---- what all scales of a tensor are --------------------------- */
-
-typedef struct scale_kinds {
-    bool pow2;
-    bool rounded; /* numbers of the source's dtype, which has 16 bits */
-} scale_kinds;
-
-/* The low bits of a float that a number of the dtype does not have. F16 also lacks most
- * exponents. */
-static bool is_of_dtype(float x, dtype type)
+bool ideal_form_is_open(const store_tensor *t)
 {
-    switch (type) {
-    case DTYPE_BF16:
-        return (float_bits(x) & 0xFFFF) == 0;
-    case DTYPE_F16:
-        return (float_bits(x) & 0x1FFF) == 0 && x >= 0x1p-14f && x <= 65504;
-    default:
-        return false;
+    return t->quantized && !ideal_quantized_here(t) && t->block.scale != SCALES_UE8M0 &&
+           t->scale_type == DTYPE_F32;
+}
+
+/* ---- what all scales are --------------------------------------- */
+
+static bool is_bf16(float x)
+{
+    return (float_bits(x) & 0xFFFF) == 0;
+}
+
+static bool is_f16(float x) /* normal numbers suffice */
+{
+    return (float_bits(x) & 0x1FFF) == 0 && x >= 0x1p-14f && x <= 65504;
+}
+
+static void look_at(const float *scales, size_t count, ideal_scales *all)
+{
+    all->count += count;
+    for (size_t i = 0; i < count; i++) {
+        all->pow2 = all->pow2 && scale_is_pow2(scales[i]);
+        all->bf16 = all->bf16 && is_bf16(scales[i]);
+        all->f16 = all->f16 && is_f16(scales[i]);
     }
 }
 
-static void look_at(const float *scales, size_t count, dtype source, scale_kinds *kinds)
-{
-    for (size_t i = 0; i < count && (kinds->pow2 || kinds->rounded); i++) {
-        kinds->pow2 = kinds->pow2 && scale_is_pow2(scales[i]);
-        kinds->rounded = kinds->rounded && is_of_dtype(scales[i], source);
-    }
-}
-
-static err_code read_kinds(const store *packed, const store_tensor *t, dtype source,
-                           const monitor *m, scale_kinds *kinds, err *e)
+static err_code read_tensor(const store *packed, const store_tensor *t, const monitor *m,
+                            ideal_scales *all, err *e)
 {
     const uint64_t slice = ideal_slice_rows(t);
     const size_t count = store_scale_count(t, slice);
@@ -50,32 +49,46 @@ static err_code read_kinds(const store *packed, const store_tensor *t, dtype sou
     if (!scales) {
         return err_set(e, ERR_MEMORY, "tensor %s: no memory for its scales", t->name);
     }
-    *kinds = (scale_kinds){true, true};
     for (uint64_t first = 0; first < t->rows; first += slice) {
         TRY_OUT(monitor_step(m, 0, e));
         TRY_OUT(store_read_scales(packed, t, first, slice, scales, e));
-        look_at(scales, count, source, kinds);
+        look_at(scales, count, all);
     }
 out:
     free(scales);
     return code;
 }
 
-/* ---- the rule -------------------------------------------------- */
-
-err_code ideal_form_find(const store *packed, const store_tensor *t, dtype source, const monitor *m,
-                         ideal_form *out, err *e)
+err_code ideal_scales_read(const store *packed, const monitor *m, ideal_scales *out, err *e)
 {
-    scale_kinds kinds = {0};
-    *out = (ideal_form){t->dialect == DIALECT_NONE ? DIALECT_IEEE : t->dialect, t->block.scale};
-    if (ideal_quantized_here(t) || t->block.scale == SCALES_UE8M0) {
-        return OK;
-    }
-    TRY(read_kinds(packed, t, source, m, &kinds, e));
-    if (kinds.pow2) {
-        *out = (ideal_form){DIALECT_IEEE, SCALES_UE8M0};
-    } else if (kinds.rounded) {
-        *out = (ideal_form){DIALECT_COMPRESSED_TENSORS, SCALES_F32};
+    *out = (ideal_scales){.pow2 = true, .bf16 = true, .f16 = true};
+    for (size_t i = 0; i < packed->count && (out->pow2 || out->bf16 || out->f16); i++) {
+        if (ideal_form_is_open(&packed->tensors[i])) {
+            TRY(read_tensor(packed, &packed->tensors[i], m, out, e));
+        }
     }
     return OK;
+}
+
+/* ---- the rule -------------------------------------------------- */
+
+ideal_form ideal_form_of(const store_tensor *t, const ideal_scales *all, dtype source)
+{
+    const ideal_form named = {t->dialect == DIALECT_NONE ? DIALECT_IEEE : t->dialect,
+                              t->block.scale};
+    const ideal_form rounded = {DIALECT_COMPRESSED_TENSORS, SCALES_F32};
+    const bool narrow = source == DTYPE_BF16 || source == DTYPE_F16;
+    if (ideal_quantized_here(t) || t->block.scale == SCALES_UE8M0) {
+        return named;
+    }
+    if (t->scale_type != DTYPE_F32) {
+        return narrow && t->scale_type == source ? rounded : named;
+    }
+    if (all->count < IDEAL_FORM_EVIDENCE) {
+        return named;
+    }
+    if (all->pow2) {
+        return (ideal_form){DIALECT_IEEE, SCALES_UE8M0};
+    }
+    return narrow && (source == DTYPE_BF16 ? all->bf16 : all->f16) ? rounded : named;
 }

@@ -66,7 +66,6 @@ static err_code read_rows(model_run *run, unsigned slot, const store_tensor *t, 
     const err_code code = r->read ? r->read(r->ctx, t, first, rows, b->data, b->scales, e)
                                   : store_read(run->store, t, first, rows, b->data, b->scales, e);
     run->bytes_read += bytes + scales * sizeof(float);
-    monitor_advance(run->monitor, bytes + scales * sizeof(float));
     return code;
 }
 
@@ -88,9 +87,12 @@ err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned
         return OK;
     }
     const store_tensor *const t = find(run, slot, layer, expert);
-    return t ? read_rows(run, slot, t, 0, t->rows, out, e)
-             : err_set(e, ERR_INTERNAL,
+    if (!t) {
+        return err_set(e, ERR_INTERNAL,
                        "a tensor of layer %u is missing although it was found before", layer);
+    }
+    monitor_advance(run->monitor, t->rows * t->row_bytes);
+    return read_rows(run, slot, t, 0, t->rows, out, e);
 }
 
 err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows, weight *out,

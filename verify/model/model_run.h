@@ -132,10 +132,11 @@ MUST_CHECK err_code run_logits(model_run *run, const unsigned *numbers, unsigned
 /* ---- for layers ------------------------------------------------ */
 
 /* Read a weight into its buffer in the pool, where it stays until the slot is read again. The
- * caller loads it into the ops. */
+ * caller loads it into the ops. The monitor advances by its bytes. */
 MUST_CHECK err_code run_read_weight(model_run *run, unsigned slot, unsigned layer, unsigned expert,
                                     weight *out, err *e);
-/* The same for rows [first, first + rows) of a large tensor outside the layers. */
+/* The same for rows [first, first + rows) of a large tensor outside the layers, which may be read any
+ * number of times: the monitor does not advance. */
 MUST_CHECK err_code run_read_band(model_run *run, unsigned slot, uint64_t first, uint64_t rows,
                                   weight *out, err *e);
 /* Rows of a block of a tensor outside the layers, 1 if it is not quantized: run_read_band can only

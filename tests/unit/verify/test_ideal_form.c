@@ -70,12 +70,11 @@ static void expect_rounded(const ideal_case *c, const store_tensor *t, const mad
     }
 }
 
-/* All scales of the tiles in BF16 are numbers of F16, but not the other way round. */
+/* Scales in the dtype of the source have been rounded to it. */
 static form form_of(const store_tensor *t, const made_checkpoint *numbers)
 {
     const dtype type = made_find(numbers, t->name)->type;
-    const bool rounded = type == DTYPE_BF16 ? t->scale_type == DTYPE_BF16
-                                            : type == DTYPE_F16 && t->scale_type != DTYPE_F32;
+    const bool rounded = type != DTYPE_F32 && t->scale_type == type;
     return t->block.scale == SCALES_UE8M0 ? FORM_POW2 : rounded ? FORM_ROUNDED : FORM_FREE;
 }
 
