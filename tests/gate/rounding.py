@@ -58,7 +58,7 @@ RULES = {
     "bf16": ("scales rounded to BF16", *scale_of(448, "BF16"), nearest, True),
     "f16": ("scales rounded to F16", *scale_of(448, "F16"), nearest, True),
     "amax/240": ("scales of amax / 240", *scale_of(240), nearest, None),
-    "power": ("scales rounded up to powers of two", power_of_two, "F32", nearest, None),
+    "power": ("scales rounded up to powers of two", power_of_two, "F32", nearest, True),
     "e8m0": ("the same, stored as E8M0", power_of_two, "F8_E8M0", nearest, True),
     "amax/224": ("scales of amax / 224: one bit of range is lost", *scale_of(224), nearest, True),
     "truncate": ("rounding toward zero", *scale_of(448), toward_zero, False),
