@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/base/num.h"
 #include "format/thread/parallel.h"
@@ -218,16 +219,40 @@ static int64_t target_of(const logits_work *w, size_t at)
     return (at + 1) % o->length ? o->ids[token + 1] : -1;
 }
 
-static void measure_own(const logits_work *w, size_t task, forward_side side, const float *own,
-                        position_measure *to)
+static position_measure *measures(const logits_work *w, size_t task, forward_side side)
 {
-    const float *const base = row(w, BASE, task);
-    const unsigned choice = side == SIDE_PACKED ? find_place(w, side, CHOICE) : BASE;
-    measure_position(w->job->kernel, base ? base : own, base ? own : NULL, w->vocab,
-                     target_of(w, w->first + task), to);
-    if (choice != BASE) {
-        to->choice_kl = measure_divergence(w->job->kernel, base, row(w, choice, task), w->vocab);
+    const forward_job *const j = w->job;
+    const size_t at = j->first * j->options->length + w->first + task;
+    return &j->report->variants[w->variant].logits[side].positions[at];
+}
+
+/* Whether an own track has the logits that the packed model has. The ideal file usually does. */
+static bool is_packed(const logits_work *w, size_t task, unsigned i)
+{
+    const unsigned packed = find_place(w, SIDE_PACKED, OWN);
+    return i > packed &&
+           memcmp(row(w, i, task), row(w, packed, task), w->vocab * sizeof(float)) == 0;
+}
+
+/* `base`: of the source or the reference; NULL: there is none. */
+static void measure_own(const logits_work *w, size_t task, unsigned i, const measure_row *base)
+{
+    position_measure *const to = measures(w, task, w->places[i].side);
+    if (base && is_packed(w, task, i)) {
+        *to = *measures(w, task, SIDE_PACKED);
+        to->choice_kl = NAN;
+        return;
     }
+    const measure_row own = measure_prepare(w->job->kernel, row(w, i, task), w->vocab);
+    measure_position(w->job->kernel, base ? base : &own, base ? &own : NULL,
+                     target_of(w, w->first + task), to);
+}
+
+/* After the packed model's own track. */
+static void measure_choice(const logits_work *w, size_t task, unsigned i, const measure_row *base)
+{
+    const measure_row choice = measure_prepare(w->job->kernel, row(w, i, task), w->vocab);
+    measures(w, task, SIDE_PACKED)->choice_kl = measure_divergence(w->job->kernel, base, &choice);
 }
 
 /* The part of the head: the source's last states through this model's norm and head. */
@@ -246,20 +271,32 @@ static void measure_head(logits_work *w, size_t task, unsigned i)
     }
 }
 
+static void measure_place(logits_work *w, size_t task, unsigned i, const measure_row *base)
+{
+    switch (w->places[i].kind) {
+    case OWN:
+        measure_own(w, task, i, base);
+        break;
+    case CHOICE:
+        measure_choice(w, task, i, base);
+        break;
+    default:
+        measure_head(w, task, i);
+    }
+}
+
 static err_code measure_token(void *ctx, unsigned worker, uint64_t task, err *e)
 {
     logits_work *const w = ctx;
-    forward_variant *const v = &w->job->report->variants[w->variant];
-    const size_t at = w->job->first * w->job->options->length + w->first + task;
+    const float *const z = row(w, BASE, task);
+    measure_row base = {0};
     (void)worker;
     (void)e;
+    if (z) {
+        base = measure_prepare(w->job->kernel, z, w->vocab);
+    }
     for (unsigned i = BASE + 1; i < w->count; i++) {
-        const forward_side side = w->places[i].side;
-        if (w->places[i].kind == OWN) {
-            measure_own(w, task, side, row(w, i, task), &v->logits[side].positions[at]);
-        } else if (w->places[i].kind == LOCAL) {
-            measure_head(w, task, i);
-        }
+        measure_place(w, task, i, z ? &base : NULL);
     }
     return OK;
 }

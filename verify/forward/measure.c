@@ -8,18 +8,9 @@
 #include "verify/forward/interval.h"
 #include "verify/ops/float64.h"
 
-enum { TOP = 5, PIECE = 256 /* exponentials that are computed together */ };
+enum { PIECE = 256 /* exponentials that are computed together */ };
 
 /* ---- one position ---------------------------------------------- */
-
-/* The logits of one model at a position: log p_v = (z_v - max) - ln sum. */
-typedef struct position_side {
-    const float *z;
-    size_t vocab;
-    size_t top[TOP]; /* the tokens with the largest logits, in descending order */
-    size_t top_count;
-    double max, sum;
-} position_side;
 
 /* A compensated sum (Kahan): the rounding errors of a plain sum over 200,000 tokens are larger than
  * a small divergence. */
@@ -38,14 +29,14 @@ static void chain_add(chain *c, double x)
 
 /* Insertion sort. Tokens arrive in ascending order and move only before smaller logits, so that of
  * equal logits the lower token comes first. */
-static void find_top(position_side *s)
+static void find_top(measure_row *s)
 {
     const float *const z = s->z;
     for (size_t v = 0; v < s->vocab; v++) {
-        if (s->top_count == TOP && !(z[v] > z[s->top[TOP - 1]])) {
+        if (s->top_count == MEASURE_TOP && !(z[v] > z[s->top[MEASURE_TOP - 1]])) {
             continue;
         }
-        size_t at = s->top_count < TOP ? s->top_count++ : TOP - 1;
+        size_t at = s->top_count < MEASURE_TOP ? s->top_count++ : MEASURE_TOP - 1;
         for (; at > 0 && z[v] > z[s->top[at - 1]]; at--) {
             s->top[at] = s->top[at - 1];
         }
@@ -54,7 +45,7 @@ static void find_top(position_side *s)
     s->max = z[s->top[0]];
 }
 
-static void sum_exponentials(const softmax_kernel *k, position_side *s)
+static void sum_exponentials(const softmax_kernel *k, measure_row *s)
 {
     chain c = {0};
     double terms[PIECE];
@@ -68,20 +59,21 @@ static void sum_exponentials(const softmax_kernel *k, position_side *s)
     s->sum = c.sum;
 }
 
-static position_side prepare(const softmax_kernel *k, const float *z, size_t vocab)
+measure_row measure_prepare(const softmax_kernel *k, const float *z, size_t vocab)
 {
-    position_side s = {.z = z, .vocab = vocab};
+    assert(vocab > 0);
+    measure_row s = {.z = z, .vocab = vocab};
     find_top(&s);
     sum_exponentials(k, &s);
     return s;
 }
 
-static double negative_log_probability(const position_side *s, int64_t v)
+static double negative_log_probability(const measure_row *s, int64_t v)
 {
     return float64_ln(s->sum) - ((double)s->z[v] - s->max);
 }
 
-static bool same_top_set(const position_side *a, const position_side *b)
+static bool same_top_set(const measure_row *a, const measure_row *b)
 {
     size_t shared = 0;
     for (size_t i = 0; i < a->top_count; i++) {
@@ -100,7 +92,7 @@ static double worse(double so_far, double found)
 
 /* log p - log q is the difference of two logits minus the difference of the normalizers. The latter
  * is computed once for all tokens, so nothing large cancels in the sum. */
-static void compare(const softmax_kernel *k, const position_side *a, const position_side *b,
+static void compare(const softmax_kernel *k, const measure_row *a, const measure_row *b,
                     position_measure *out)
 {
     const double log_sum = float64_ln(a->sum);
@@ -125,10 +117,10 @@ static void compare(const softmax_kernel *k, const position_side *a, const posit
     out->top5 = same_top_set(a, b);
 }
 
-void measure_position(const softmax_kernel *k, const float *source, const float *packed,
-                      size_t vocab, int64_t target, position_measure *out)
+void measure_position(const softmax_kernel *k, const measure_row *source, const measure_row *packed,
+                      int64_t target, position_measure *out)
 {
-    assert(vocab > 0 && (target < 0 || (uint64_t)target < vocab));
+    assert(target < 0 || (uint64_t)target < source->vocab);
     *out = (position_measure){.kl = NAN,
                               .max_difference = NAN,
                               .mean_difference = NAN,
@@ -137,26 +129,22 @@ void measure_position(const softmax_kernel *k, const float *source, const float 
                               .choice_kl = NAN,
                               .compared = packed != NULL,
                               .scored = target >= 0};
-    const position_side a = prepare(k, source, vocab);
     if (out->scored) {
-        out->source_nll = negative_log_probability(&a, target);
+        out->source_nll = negative_log_probability(source, target);
     }
     if (packed) {
-        const position_side b = prepare(k, packed, vocab);
-        compare(k, &a, &b, out);
+        compare(k, source, packed, out);
         if (out->scored) {
-            out->packed_nll = negative_log_probability(&b, target);
+            out->packed_nll = negative_log_probability(packed, target);
         }
     }
 }
 
-double measure_divergence(const softmax_kernel *k, const float *source, const float *packed,
-                          size_t vocab)
+double measure_divergence(const softmax_kernel *k, const measure_row *source,
+                          const measure_row *packed)
 {
     position_measure m;
-    const position_side a = prepare(k, source, vocab);
-    const position_side b = prepare(k, packed, vocab);
-    compare(k, &a, &b, &m);
+    compare(k, source, packed, &m);
     return m.kl;
 }
 

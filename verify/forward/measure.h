@@ -2,7 +2,9 @@
  * states (spec/forward.md section 8).
  *
  *     for every position i:
- *         measure_position(k, source_logits, packed_logits, vocab, next_token, &measures[i]);
+ *         const measure_row a = measure_prepare(k, source_logits, vocab);
+ *         const measure_row b = measure_prepare(k, packed_logits, vocab);
+ *         measure_position(k, &a, &b, next_token, &measures[i]);
  *     measure_summarize(measures, sequences, length, m, &summary, e);
  *
  *     hidden_sums sums = {0};
@@ -36,15 +38,29 @@ typedef struct position_measure {
                                                five is. Of equal logits the lower token is first */
 } position_measure;
 
-/* Measure one position: `k` is of any level; logits [vocab], vocab > 0. If `packed` is NULL, only source_nll is
- * measured, and the other numbers are NAN. `target`: the next token, below vocab; negative: none.
- * */
-void measure_position(const softmax_kernel *k, const float *source, const float *packed,
-                      size_t vocab, int64_t target, position_measure *out);
+enum { MEASURE_TOP = 5 };
+
+/* The logits of one model at a position: log p_v = (z_v - max) - ln sum. Read only; a row is prepared
+ * once, however many others it is compared with. */
+typedef struct measure_row {
+    const float *z;
+    size_t vocab;
+    size_t top[MEASURE_TOP]; /* the tokens with the largest logits, in descending order */
+    size_t top_count;
+    double max, sum;
+} measure_row;
+
+/* `z`: logits [vocab], vocab > 0, which the row refers to; `k`: of any level. */
+measure_row measure_prepare(const softmax_kernel *k, const float *z, size_t vocab);
+
+/* Measure one position; both rows have the same vocab. If `packed` is NULL, only source_nll is
+ * measured, and the other numbers are NAN. `target`: the next token, below vocab; negative: none. */
+void measure_position(const softmax_kernel *k, const measure_row *source, const measure_row *packed,
+                      int64_t target, position_measure *out);
 
 /* KL(source || packed) alone. */
-double measure_divergence(const softmax_kernel *k, const float *source, const float *packed,
-                          size_t vocab);
+double measure_divergence(const softmax_kernel *k, const measure_row *source,
+                          const measure_row *packed);
 
 typedef struct position_summary {
     size_t compared; /* positions with both logits; if 0, numbers that compare are NAN */

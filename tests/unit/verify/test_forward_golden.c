@@ -126,6 +126,15 @@ END_TEST
 
 /* ---- both ------------------------------------------------------ */
 
+static void measure_pair(const float *source, const float *packed, size_t vocab, int64_t target,
+                         position_measure *out)
+{
+    const softmax_kernel *const k = &softmax_kernel_baseline;
+    const measure_row a = measure_prepare(k, source, vocab);
+    const measure_row b = measure_prepare(k, packed, vocab);
+    measure_position(k, &a, &b, target, out);
+}
+
 /* The measures of the logits that Python computed. */
 static position_summary golden_summary(void)
 {
@@ -136,8 +145,7 @@ static position_summary golden_summary(void)
     float *const y = read_tensor(golden, "logits_w8.engine", 0, TOKENS, VOCAB);
     for (size_t i = 0; i < TOKENS; i++) {
         const bool last = i % LENGTH + 1 == LENGTH;
-        measure_position(&softmax_kernel_baseline, x + i * VOCAB, y + i * VOCAB, VOCAB,
-                         last ? -1 : ids[i + 1], &positions[i]);
+        measure_pair(x + i * VOCAB, y + i * VOCAB, VOCAB, last ? -1 : ids[i + 1], &positions[i]);
     }
     free(x);
     free(y);

@@ -77,6 +77,16 @@ static float *random_logits(size_t n, uint64_t *state, float spread)
     return z;
 }
 
+/* Measure one position; `packed`: NULL for none. */
+static void measure_pair(const float *source, const float *packed, size_t vocab, int64_t target,
+                         position_measure *out)
+{
+    const softmax_kernel *const k = &softmax_kernel_baseline;
+    const measure_row a = measure_prepare(k, source, vocab);
+    const measure_row b = packed ? measure_prepare(k, packed, vocab) : a;
+    measure_position(k, &a, packed ? &b : NULL, target, out);
+}
+
 START_TEST(one_logit_against_uniform)
 {
     /* KL(uniform || one token lifted by a) = ln((n - 1 + e^a) / n) - a / n */
@@ -84,7 +94,7 @@ START_TEST(one_logit_against_uniform)
     static float lifted[1000];
     position_measure m;
     lifted[7] = 3.5F;
-    measure_position(&softmax_kernel_baseline, flat, lifted, 1000, 7, &m);
+    measure_pair(flat, lifted, 1000, 7, &m);
     expect_close(m.kl, log((999 + exp(3.5)) / 1000) - 3.5 / 1000, 1e-15);
     expect_close(m.source_nll, log(1000), 1e-14);
     expect_close(m.packed_nll, log(999 + exp(3.5)) - 3.5, 1e-14);
@@ -92,7 +102,7 @@ START_TEST(one_logit_against_uniform)
     expect_close(m.mean_difference, 0.0035, 1e-18);
     ck_assert(m.compared && m.scored);
     ck_assert(!m.top1 && !m.top5); /* of equal logits the tokens 0 … 4; then 7, 0 … 3 */
-    measure_position(&softmax_kernel_baseline, lifted, flat, 1000, -1, &m);
+    measure_pair(lifted, flat, 1000, -1, &m);
     const double p = exp(3.5) / (999 + exp(3.5));
     expect_close(m.kl, 3.5 * p - log((999 + exp(3.5)) / 1000), 1e-15);
     ck_assert(!m.scored && isnan(m.source_nll) && isnan(m.packed_nll));
@@ -105,7 +115,7 @@ START_TEST(direction_by_hand)
     const float a[2] = {(float)log(3), 0};
     const float b[2] = {0, (float)log(3)};
     position_measure m;
-    measure_position(&softmax_kernel_baseline, a, b, 2, 1, &m);
+    measure_pair(a, b, 2, 1, &m);
     expect_close(m.kl, log(3) / 2, 1e-7);
     expect_close(m.source_nll, log(4), 1e-7);
     expect_close(m.packed_nll, log(4) - log(3), 1e-7);
@@ -120,7 +130,7 @@ START_TEST(row_with_itself_is_zero)
     ck_assert_ptr_nonnull(same);
     memcpy(same, z, VOCAB * sizeof *same);
     position_measure m;
-    measure_position(&softmax_kernel_baseline, z, same, VOCAB, 123, &m);
+    measure_pair(z, same, VOCAB, 123, &m);
     expect_plus_zero(m.kl);
     expect_plus_zero(m.max_difference);
     expect_plus_zero(m.mean_difference);
@@ -145,7 +155,7 @@ START_TEST(agrees_with_long_double)
         max = fmaxf(max, fabsf(b[v] - a[v])); /* exact: the two are close */
     }
     position_measure m;
-    measure_position(&softmax_kernel_baseline, a, b, VOCAB, VOCAB - 1, &m);
+    measure_pair(a, b, VOCAB, VOCAB - 1, &m);
     const long double expected = divergence(a, b, VOCAB);
     ck_assert(expected > 0);
     expect_close(m.kl, expected, 1e-15); /* sums of terms up to 1e-2 end in these digits */
@@ -173,7 +183,7 @@ START_TEST(tops_with_ties)
             b[v] = oracle_random(&state) % 4 ? a[v] : (float)(oracle_random(&state) % 4) - 1;
         }
         position_measure m;
-        measure_position(&softmax_kernel_baseline, a, b, n, -1, &m);
+        measure_pair(a, b, n, -1, &m);
         ck_assert_int_eq(m.top1, tops_agree(a, b, n, 1));
         ck_assert_int_eq(m.top5, tops_agree(a, b, n, 5));
         agreed1 += m.top1;
@@ -187,7 +197,7 @@ START_TEST(one_side_only)
 {
     const float z[3] = {1, 2, 3};
     position_measure m;
-    measure_position(&softmax_kernel_baseline, z, NULL, 3, 0, &m);
+    measure_pair(z, NULL, 3, 0, &m);
     expect_close(m.source_nll, log(exp(1) + exp(2) + exp(3)) - 1, 1e-15);
     ck_assert(m.scored && !m.compared);
     ck_assert(isnan(m.kl) && isnan(m.packed_nll) && isnan(m.max_difference));
@@ -210,7 +220,7 @@ START_TEST(not_a_number_is_seen)
         memcpy(b, a, sizeof b);
         b[v] = NAN;
         position_measure m;
-        measure_position(&softmax_kernel_baseline, a, b, 6, 0, &m);
+        measure_pair(a, b, 6, 0, &m);
         ck_assert(isnan(m.kl) && isnan(m.max_difference) && isnan(m.mean_difference));
         ck_assert(isnan(m.packed_nll) && !isnan(m.source_nll));
     }
