@@ -132,9 +132,11 @@ static const char *const verify_paragraphs[] = {
     "which is required. With --against, source and packed model run side by side, layer by layer. "
     "The report says how far apart their predictions are (Kullback-Leibler divergence, top-1 "
     "agreement, perplexity) and, for each layer, how far apart the hidden states are and what "
-    "error the layer itself adds: its local error, which points at a faulty layer. Built-in limits "
-    "catch faults; --limits sets others. Supported architectures: Ring-linear 2.0, Ring and Ling "
-    "2.0, Llama and Qwen3.",
+    "error its parts add: attention, router and MLP. The same is done with the ideal file, that is, "
+    "with what each tensor is by definition. A part that should be its definition and is not, by "
+    "however little, is exit status 6; where another tool rounded, 1.05 times the ideal error is "
+    "allowed. --limits adds absolute limits. Supported architectures: Ring-linear 2.0, Ring and "
+    "Ling 2.0, Llama and Qwen3.",
     "The text may be many: --text takes files and directories and may be repeated, and octavo help "
     "--man tokenize says what is read. It is read until there are enough tokens for --sequences; "
     "the report says if some of it was not read.",

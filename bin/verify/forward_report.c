@@ -93,7 +93,10 @@ static void print_divergence(const forward_report *found, const position_summary
     const char *before = ", ";
     printf("KL %.3g", p->kl_mean);
     if (!isnan(p->kl_standard_error)) {
-        printf(" +- %.1g [%.3g, %.3g]", p->kl_standard_error, p->kl_low, p->kl_high);
+        printf(" +- %.1g", p->kl_standard_error);
+    }
+    if (found->sequences >= INTERVAL_JUDGED_FROM) { /* of fewer, it promises too much */
+        printf(" [%.3g, %.3g]", p->kl_low, p->kl_high);
     }
     for (metric m = 0; m < METRIC_COUNT; m++) {
         shown_metric value;
@@ -157,7 +160,7 @@ static void print_versus(const forward_subject *s, const forward_variant *f)
     printf("    versus %s: KL %.3g; ", printable(other, sizeof other, s->versus),
            f->logits[SIDE_VERSUS].summary.kl_mean);
     print_difference("difference ", kl);
-    if (!isnan(kl->low)) {
+    if (paired_is_judged(p)) {
         printf(" [%.2g, %.2g]", kl->low, kl->high);
     }
     printf("; nearer in %zu of %zu sequences, farther in %zu: %s\n", p->wins, p->sequences,
