@@ -22,8 +22,11 @@ complain() {
     echo "FAILED: $(basename "$checkpoint"): $*"
 }
 
+# Embedding and head of the packed file are quantized, so that these parts have errors, too.
 prepare() {
-    "$octavo" convert "$checkpoint" -o "$work/packed.octavo" -f &&
+    local ends=(--quantize '*embed*')
+    grep -qs lm_head "$checkpoint"/*.safetensors && ends+=(--quantize '*lm_head*')
+    "$octavo" convert "$checkpoint" -o "$work/packed.octavo" -f "${ends[@]}" &&
         "$octavo" convert "$checkpoint" -o "$work/other.octavo" -f --scales ue8m0 &&
         "$octavo" convert "$checkpoint" -o "$work/rule.octavo" -f --dialect transformer-engine &&
         "$octavo" export "$work/rule.octavo" -o "$work/fp8" -f --for vllm --allow-unloadable &&
