@@ -36,10 +36,10 @@ static err_code note_if_slow(const forward_check *c, err *e)
 /* The model was opened before the check of its digests. */
 static err_code check_same_file(const verify_inputs *in, err *e)
 {
-    return in->packed && memcmp(in->packed->trailer.root, in->model->packed->trailer.root,
-                                sizeof in->packed->trailer.root) != 0
-               ? file_stamp_refuse(in->q->path, e)
-               : OK;
+    const pack_file *const run = in->model->packed;
+    const bool same = !in->packed || (run && memcmp(in->packed->trailer.root, run->trailer.root,
+                                                    sizeof run->trailer.root) == 0);
+    return same ? OK : file_stamp_refuse(in->q->path, e);
 }
 
 /* A checkpoint without FP8 is not by any recipe: whatever differs from the source may be meant. */
