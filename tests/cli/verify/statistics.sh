@@ -2,6 +2,7 @@
 # Means, standard errors and intervals of verify --forward: an independent program computes them again from the numbers
 # of each position, and every bit agrees. Sequences of which there is one have neither.
 . "$ROOT/tests/cli/lib.sh"
+is_sanitized && skip 'too slow under a sanitizer'
 source=$TESTDATA/ring-micro-linear
 ln -s "$source" source
 quietly convert source -o micro.octavo

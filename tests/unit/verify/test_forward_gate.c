@@ -2,6 +2,18 @@
  * is for tests/interop/gate_check.py; here it is about what must not change them. */
 #include "tests/aid/forward_case.h"
 
+static unsigned long thin(void)
+{
+    const char *const text = getenv("THIN");
+    return text ? strtoul(text, NULL, 10) : 1;
+}
+
+/* Under a sanitizer, where every run takes seconds: short sequences. */
+static size_t short_length(void)
+{
+    return thin() > 1 ? 6 : 24;
+}
+
 static forward_options with_ideal(size_t sequences, size_t length)
 {
     forward_options o = of_tokens(sequences, length);
@@ -70,7 +82,7 @@ enum { SMALL = 64 << 10 }; /* one sequence in a batch, and a few logits in a blo
 
 START_TEST(batches_threads_and_memory)
 {
-    forward_options o = with_ideal(5, 24);
+    forward_options o = with_ideal(5, short_length());
     o.versus = from_source;
     o.decode = _i == 2;
     forward_report whole = run_compare(from_source, from_packed, &o);
@@ -101,7 +113,7 @@ START_TEST(an_early_end)
 {
     size_t calls = 40; /* within the first or the second batch */
     const monitor m = {.cancelled = cancelled, .ctx = &calls};
-    forward_options o = with_ideal(5, 24);
+    forward_options o = with_ideal(5, short_length());
     forward_report some;
     err e = {0};
     o.memory = SMALL;
@@ -109,7 +121,7 @@ START_TEST(an_early_end)
     o.finish_ctx = &calls;
     expect_ok(forward_compare(from_source, from_packed, &o, on_cpu, &m, &some, &e), &e);
     ck_assert(some.sequences > 0 && some.sequences < 5);
-    forward_options less = with_ideal(some.sequences, 24);
+    forward_options less = with_ideal(some.sequences, short_length());
     forward_report all = run_compare(from_source, from_packed, &less);
     expect_same(&some, &all);
     forward_report_free(&some);
@@ -122,7 +134,7 @@ START_TEST(one_batch_is_cancelled)
 {
     size_t calls = 40;
     const monitor m = {.cancelled = cancelled, .ctx = &calls};
-    forward_options o = with_ideal(5, 24);
+    forward_options o = with_ideal(5, short_length());
     forward_report r;
     err e = {0};
     o.finish = after_some;
@@ -137,7 +149,7 @@ END_TEST
 
 START_TEST(a_right_file_is_the_ideal_file)
 {
-    forward_options o = with_ideal(SEQUENCES, LENGTH);
+    forward_options o = with_ideal(SEQUENCES, thin() > 1 ? 12 : LENGTH);
     forward_report r = run_compare(from_source, from_packed, &o);
     o.ideal = IDEAL_PACKED;
     forward_report known = run_compare(from_source, from_packed, &o);
@@ -161,7 +173,7 @@ END_TEST
 
 START_TEST(without_an_ideal_nothing_is_at_fault)
 {
-    forward_options o = of_tokens(SEQUENCES, LENGTH);
+    forward_options o = of_tokens(SEQUENCES, short_length());
     forward_report r = run_compare(from_source, from_packed, &o);
     const forward_variant *const v = &r.variants[0];
     for (size_t i = 0; i < v->part_count; i++) {
@@ -276,7 +288,7 @@ int main(void)
     TCase *const t = tcase_create("forward_gate");
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, forward_case_setup, forward_case_end);
-    tcase_add_loop_test(t, batches_threads_and_memory, 0, 3);
+    tcase_add_loop_test(t, batches_threads_and_memory, 0, thin() > 1 ? 1 : 3);
     tcase_add_test(t, an_early_end);
     tcase_add_test(t, one_batch_is_cancelled);
     tcase_add_test(t, a_right_file_is_the_ideal_file);
