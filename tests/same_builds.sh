@@ -37,7 +37,7 @@ checkpoints=(tests/data/ring-micro-linear "$work/tiny")
 run=(tests/data/ring-micro-linear) # in a forward pass
 if [[ -d $models/ring-nano-linear && -d $models/zoo ]]; then
     checkpoints+=("$models/ring-nano-linear" "$models"/zoo/*)
-    run+=("$models/ring-nano-linear" "$models"/zoo/{llama,llama-tied,qwen3})
+    run+=("$models"/zoo/{llama,qwen3})
 else
     echo "same_builds.sh: no checkpoints in $models, only the built-in ones are compared"
 fi
