@@ -29,7 +29,7 @@ static void expect_nothing(const forward_variant *f)
 /* Without quantized weights, FP8 activations are not used. */
 START_TEST(the_source_against_itself)
 {
-    forward_options o = of_tokens(SEQUENCES, LENGTH);
+    forward_options o = of_tokens(SEQUENCES, some_length());
     o.fp8 = true;
     forward_report r = run_compare(from_source, from_source, &o);
     ck_assert_uint_eq(r.variant_count, 2);
