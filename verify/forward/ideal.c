@@ -115,7 +115,7 @@ static err_code find_form(ideal *d, const store_tensor *t, const ideal_source *s
 
 /* ---- one batch ------------------------------------------------- */
 
-/* Rows [first, first + rows) of a tensor: whole blocks, but for the end of a slice. The codes of
+/* Rows [first, first + rows) of a tensor: whole blocks, except at the end of a slice. The codes of
  * the first `wanted` of them go to `codes`. */
 typedef struct batch {
     ideal *d;

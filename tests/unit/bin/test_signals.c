@@ -16,7 +16,7 @@ START_TEST(the_first_one_counts)
 }
 END_TEST
 
-/* After Ctrl-C a job may finish what it is at; whoever sends another signal does not want to wait. */
+/* After Ctrl-C a job may finish what it is doing; any other signal ends it. */
 START_TEST(another_one_counts_after_an_interrupt)
 {
     signals_install();

@@ -254,7 +254,7 @@ START_TEST(definitions_of_all_numbers)
 }
 END_TEST
 
-/* A NaN has no code but NaN, whatever its sign and bits; what is beside an infinity has no
+/* A NaN has no code but NaN, whatever its sign and bits; what shares a tile with an infinity has no
  * value. */
 START_TEST(definitions_of_what_is_not_finite)
 {
