@@ -24,7 +24,7 @@ typedef struct ideal_source {
 } ideal_source;
 
 /* The source of tensor `t` of the store `packed`. `pairs`: of the checkpoint of `source`; unused if
- * it is a packed file. ERR_DIFFERENT: there is none of this name and shape. */
+ * it is a packed file. ERR_DIFFERENT: no tensor has this name and shape. */
 MUST_CHECK err_code ideal_source_find(const store *source, const fp8_pairs *pairs,
                                       const store *packed, const store_tensor *t, ideal_source *out,
                                       err *e);

@@ -34,10 +34,11 @@ typedef struct interval {
  * or beyond +-2^480 (so that no square overflows). ERR_CANCELLED. */
 MUST_CHECK err_code interval_of(const double *x, size_t n, const monitor *m, interval *out, err *e);
 
-/* Is the mean of n paired differences on the bad side, by more than three standard errors, or for few
- * values by as many as chance exceeds as rarely (4.5 for 8)? `sign`: +1 if more is worse, -1 if less
- * is worse. A mean of exactly 0 never is, nor are values that are all equal, since such sequences are
- * not independent; one that is NAN, or has no standard error, always is. Only for at least INTERVAL_JUDGED_FROM differences. */
+/* Is the mean of n paired differences worse by more than chance explains? The limit is three standard
+ * errors, and for few values as many as chance exceeds as rarely (4.5 for 8). `sign`: +1 if more is
+ * worse, -1 if less is worse. A mean of exactly 0 never is, nor are values that are all equal, since
+ * such sequences are not independent; one that is NAN, or has no standard error, always is. Only for
+ * at least INTERVAL_JUDGED_FROM differences. */
 bool interval_is_worse(const interval *i, size_t n, double sign);
 
 /* The next of the random numbers 0 … n - 1; `state` starts at 0. For tests. */

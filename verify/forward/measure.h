@@ -35,7 +35,7 @@ typedef struct position_measure {
     bool compared;    /* there were logits of the packed model */
     bool scored;      /* there was a target */
     bool top1, top5;  /* the first token is the same; the set of the first
-                                               five is. Of equal logits the lower token is first */
+                         five is. Of equal logits the lower token is first */
 } position_measure;
 
 enum { MEASURE_TOP = 5 };

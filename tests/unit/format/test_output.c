@@ -109,7 +109,7 @@ END_TEST
 /* ---- existing files -------------------------------------------- */
 
 /* In memory, where helper threads allocate pages: once it is synced, nothing changes the file, so
- * that whoever checks what was written does not find that somebody else is writing. */
+ * that a check of the result does not find a write still going on. */
 START_TEST(a_synced_file_rests)
 {
     enum { LARGE = 256 << 20 };

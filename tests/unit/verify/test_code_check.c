@@ -169,7 +169,7 @@ START_TEST(scales)
 END_TEST
 
 /* Of all dialects, types and forms of scales: what is defined is found to be right, and nothing
- * beside a clipped tile is written. */
+ * outside a clipped tile is written. */
 START_TEST(definitions_are_right)
 {
     enum { PITCH = BLOCK_MAX_COLS + 3 };
